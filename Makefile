@@ -1,0 +1,87 @@
+# For a machine with git, Python >= 3.11 and Node.js >= 20, and nothing else prepared.
+#
+#   PYTHON=python3.12          the Python that .venv is made from (default: the first one that is new enough)
+#   TORCH_INDEX=URL            one more package index, for PyTorch's own builds: on Linux the usual index gives the CUDA
+#                              build (gigabytes); the address of the CPU builds stands on PyTorch's "get started" page
+#   CHROMIUM=/path/to/chromium the browser for the tests (default: the first one found; see scripts/chromium.sh)
+#   PYTEST_ARGS="-k xrai -x"   for pytest
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+BUNDLE := saliency_widget/static/widget.js
+FRONT_END := $(shell find js/src -type f 2>/dev/null)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test check format lock clean chromium
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo $(BUNDLE)  ## see it: runs examples/quickstart.ipynb, leaves a page and a picture in build/demo
+	@$(BIN)/python scripts/demo.py
+
+lab: $(VENV)/.demo $(BUNDLE)  ## play with it: opens the same notebook in JupyterLab
+	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/python -m jupyter lab examples/quickstart.ipynb
+
+test: chromium check  ## everything: types and lint, then vitest, then pytest with a real JupyterLab and Chromium
+	npm test
+	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.test $(BUNDLE)  ## types and lint only: tsc, eslint, ruff, mypy
+	npm run check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.test  ## write the Python files as `make check` wants them
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock:  ## write constraints.txt anew from pyproject.toml
+	scripts/lock.sh
+
+clean:  ## remove what was built and cached; .venv and node_modules stay
+	rm -rf build dist saliency_widget/static/widget.js saliency_widget/static/widget.css
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+chromium:
+	@scripts/chromium.sh >/dev/null
+
+# Each step leaves a file behind, so that a second `make` does only what has changed.
+
+$(BIN)/python:
+	@$(if $(PYTHON),,echo "Python 3.11 or newer is needed, and none was found; name one with make PYTHON=…" >&2; exit 1)
+	$(PYTHON) -m venv $(VENV)
+
+# hatchling first: the install uses it from the venv, pinned, instead of fetching its own.
+$(VENV)/.demo: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python $(BUNDLE)
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python $(BUNDLE)
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation --editable '.[test]'
+	@touch $@ $(VENV)/.demo
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || \
+		{ echo "Node.js 20 or newer is needed, and node says: $$(node --version || true)" >&2; exit 1; }
+	npm ci --no-audit --no-fund
+	@touch $@
+
+$(BUNDLE): node_modules/.package-lock.json package.json $(FRONT_END)
+	npm run build
+	@touch $@ $(@:.js=.css)
