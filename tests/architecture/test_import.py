@@ -1,0 +1,38 @@
+"""What an import brings in: it must be cheap, and it must not wake a framework."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "flax", "onnxruntime", "transformers"}
+HEAVY = {"matplotlib", "pandas", "IPython", "skimage", "scipy", "anywidget", "ipywidgets"}
+
+
+def loaded_by(statement: str, cwd: Path) -> set[str]:
+    """The top-level modules in memory after a statement, in a Python of its own."""
+    code = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    result = subprocess.run([sys.executable, "-c", code], cwd=cwd, check=True, capture_output=True, text=True)
+    return set(result.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("package", ["saliency", "saliency.core", "saliency_widget"])
+def test_an_import_brings_in_no_framework(package: str, checkout: Path) -> None:
+    """Importing the engine, PAIR's face or the widget loads no framework, whatever is installed."""
+    assert loaded_by(f"import {package}", checkout) & FRAMEWORKS == set()
+
+
+def test_the_engine_needs_no_notebook(checkout: Path) -> None:
+    """`import saliency` loads neither plotting nor tables, nor anything of a notebook."""
+    assert loaded_by("import saliency", checkout) & HEAVY == set()
+
+
+def test_a_framework_is_seen(tmp_path: Path) -> None:
+    """A package that imports a framework, even out of sight, would be found out."""
+    (tmp_path / "torch.py").write_text("")
+    (tmp_path / "offender.py").write_text("exec('import torch')\n")
+
+    assert loaded_by("import offender", tmp_path) & FRAMEWORKS == {"torch"}
