@@ -30,6 +30,8 @@ ROOMS = {
     "saliency.rules": Room(1, sees=1),
     "saliency.targets": Room(1, sees=1),
     "saliency.images": Room(1, sees=1),
+    "saliency.display": Room(1, sees=1),
+    "saliency.regions": Room(1, sees=1),
     "saliency.session": Room(2, sees=2),
     "saliency.called": Room(2, sees=2),
     "saliency.explanation": Room(2, sees=2),
@@ -51,8 +53,9 @@ LAZY: dict[tuple[str, str], str] = {}
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax", "onnxruntime", "transformers"}
 FRAMEWORK_ROOMS = ("saliency.adapters", "saliency.tf1", "saliency.deepexplain", "saliency.demo")
 
-# The front end's modules that know neither the DOM nor anywidget: they may import each other, and nothing else.
-PURE = {"state", "store", "pixels", "colormaps", "geometry"}
+# The front end's modules that know anywidget, and those that know the DOM; all others know neither.
+ANYWIDGET = {"widget", "traits", "requests"}
+DOM = {"view", "panels"}
 
 
 class Import(NamedTuple):
@@ -162,10 +165,10 @@ def private_names(source: str, public: set[str]) -> list[str]:
 
 
 def impure_imports(source: str) -> list[str]:
-    """What a pure front-end module imports that is not another pure one."""
+    """What a front-end module imports that knows the DOM or anywidget: a module of those rooms, a package, a style."""
     specifiers = re.findall(r"""^\s*(?:import|export)\b[^;'"]*?from\s*['"]([^'"]+)['"]""", source, re.MULTILINE)
     specifiers += re.findall(r"""\bimport\s*\(?\s*['"]([^'"]+)['"]""", source)
-    return [each for each in specifiers if re.sub(r"^\./|\.[jt]s$", "", each) not in PURE]
+    return [each for each in specifiers if not (m := re.fullmatch(r"\./(\w+)(\.ts)?", each)) or m[1] in ANYWIDGET | DOM]
 
 
 @pytest.fixture(scope="module")
@@ -202,12 +205,13 @@ def test_the_widget_uses_public_names_only(sources: dict[str, str]) -> None:
     assert {module: names for module, source in modules.items() if (names := private_names(source, public))} == {}
 
 
-@pytest.mark.parametrize("module", sorted(PURE))
-def test_pure_front_end_modules_know_neither_dom_nor_anywidget(module: str, checkout: Path) -> None:
-    """State, store, pixels, colormaps and geometry import only each other."""
-    source = (checkout / "js/src" / f"{module}.ts").read_text(encoding="utf-8")
+def test_pure_front_end_modules_know_neither_dom_nor_anywidget(checkout: Path) -> None:
+    """State, store, pixels, colormaps, geometry and their like import only each other."""
+    files = {file.stem: file.read_text(encoding="utf-8") for file in (checkout / "js/src").glob("*.ts")}
+    pure = {name: source for name, source in files.items() if name not in ANYWIDGET | DOM}
 
-    assert impure_imports(source) == []
+    assert {"state", "store", "pixels", "colormaps", "geometry"} <= set(pure)
+    assert {name: found for name, source in pure.items() if (found := impure_imports(source))} == {}
 
 
 @pytest.mark.parametrize(
@@ -264,8 +268,8 @@ def test_a_private_name_is_found() -> None:
     ("line", "specifiers"),
     [
         ('import { update } from "./store";', []),
-        ('import type { State } from "./state.js";', []),
-        ('import {\n  a,\n  b,\n} from "./view";', ["./view"]),
+        ('import type { State } from "./state.ts";', []),
+        ('import {\n  a,\n  b,\n} from "./view.ts";', ["./view.ts"]),
         ('import type { AnyModel } from "@anywidget/types";', ["@anywidget/types"]),
         ('export * from "./panels/stage";', ["./panels/stage"]),
         ('import "./widget.css";', ["./widget.css"]),
