@@ -42,11 +42,12 @@ def main() -> None:
     print(f"Running {NOTEBOOK.relative_to(ROOT)} …", flush=True)
     with tempfile.TemporaryDirectory() as home:
         # No folders to search: ipykernel's own spec is left, which starts sys.executable, whatever the user registered.
-        kernel = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+        specs = KernelSpecManager(kernel_dirs=[])
+        kernel = AsyncKernelManager(kernel_spec_manager=specs, transport="ipc", ip=str(Path(home, "kernel")))
         client = NotebookClient(
             notebook, km=kernel, timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}}
         )
-        client.execute(env={**os.environ, "IPYTHONDIR": home})
+        client.execute(cleanup_kc=True, env={**os.environ, "IPYTHONDIR": home})
 
     seen = "".join(output.text for output in notebook.cells[-1].outputs if output.get("name") == "stdout")
     print("\nThe model saw\n" + "".join(f"    {line}\n" for line in seen.splitlines()))
