@@ -77,7 +77,7 @@ $(VENV)/.test: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python $(B
 	@touch $@ $(VENV)/.demo
 
 node_modules/.package-lock.json: package.json package-lock.json
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || \
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
 		{ echo "Node.js 20 or newer is needed, and node says: $$(node --version || true)" >&2; exit 1; }
 	npm ci --no-audit --no-fund
 	@touch $@

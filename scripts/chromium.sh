@@ -3,12 +3,18 @@
 # or says what is missing and fails: the browser tests are never skipped in silence.
 set -euo pipefail
 
+if [ -n "${CHROMIUM:-}" ]; then
+    command -v "$CHROMIUM" && exit
+    echo "CHROMIUM=$CHROMIUM: there is no such program" >&2
+    exit 1
+fi
+
 find_chromium() {
     local name
-    for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable \
+    for name in chromium chromium-browser google-chrome google-chrome-stable \
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" \
         "/Applications/Chromium.app/Contents/MacOS/Chromium"; do
-        if [ -n "$name" ] && command -v "$name"; then return; fi
+        command -v "$name" && return
     done
     return 1
 }
@@ -25,7 +31,7 @@ fi
 
 cat >&2 <<'TEXT'
 The browser tests need Chromium or Google Chrome, and none was found
-(looked for: $CHROMIUM, chromium, chromium-browser, google-chrome, google-chrome-stable).
+(looked for: chromium, chromium-browser, google-chrome, google-chrome-stable).
 Get it with one of
     sudo apt-get install chromium          (Debian)
     sudo dnf install chromium              (Fedora)
