@@ -33,7 +33,8 @@ def run(*command: str, cwd: Path) -> None:
 
 def kept_by_git(checkout: Path) -> list[str]:
     """The files a clone would have, with those that are new in this checkout."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    # A checkout may belong to another user, as in a container: git is told that reading it is meant.
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listing = subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True).stdout
     return [name for name in listing.split("\0") if name and (checkout / name).is_file()]
 
