@@ -18,7 +18,7 @@ class FrontEnd(BuildHookInterface[Any]):
 
     PLUGIN_NAME = "custom"
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  hatchling's signature
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it gathers the files, for wheel, sdist and editable install alike."""
         root = Path(self.root)
         missing = [path for path in BUNDLE if not (root / path).is_file()]
