@@ -1,0 +1,74 @@
+"""See why a vision model decided.
+
+``saliency.explain(model, image)`` gives an :class:`Explanation`; ``saliency.core`` takes the place of
+PAIR-code/saliency's package of that name. No framework is imported until a model of it is met.
+"""
+
+from saliency import core
+from saliency.adapters import adapt
+from saliency.core import (
+    XRAI,
+    GradCam,
+    GradientSaliency,
+    IntegratedGradients,
+    Occlusion,
+    SmoothGrad,
+)
+from saliency.errors import (
+    BadField,
+    BadImage,
+    BadOutput,
+    BadShape,
+    BadTarget,
+    Cancelled,
+    MissingPackage,
+    NoGradient,
+    SaliencyError,
+    UnknownName,
+    Unsupported,
+)
+from saliency.explain import MethodInfo, MethodTable, Prediction, explain, methods, predict
+from saliency.explanation import Explanation
+from saliency.images import Picture, read
+from saliency.method import Method, described
+from saliency.model import Adapted, lacking
+from saliency.regions import Region, Regions
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "XRAI",
+    "Adapted",
+    "BadField",
+    "BadImage",
+    "BadOutput",
+    "BadShape",
+    "BadTarget",
+    "Cancelled",
+    "Explanation",
+    "GradCam",
+    "GradientSaliency",
+    "IntegratedGradients",
+    "Method",
+    "MethodInfo",
+    "MethodTable",
+    "MissingPackage",
+    "NoGradient",
+    "Occlusion",
+    "Picture",
+    "Prediction",
+    "Region",
+    "Regions",
+    "SaliencyError",
+    "SmoothGrad",
+    "UnknownName",
+    "Unsupported",
+    "adapt",
+    "core",
+    "described",
+    "explain",
+    "lacking",
+    "methods",
+    "predict",
+    "read",
+]

@@ -1,0 +1,130 @@
+"""What PAIR's classes share: the second door of every method, with PAIR's exact signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from saliency.called import (
+    CONVOLUTION_LAYER_VALUES,
+    CONVOLUTION_OUTPUT_GRADIENTS,
+    INPUT_OUTPUT_GRADIENTS,
+    OUTPUT_LAYER_VALUES,
+    SHAPE_ERROR_MESSAGE,
+    CalledModel,
+    CallModelFunction,
+    check_output,
+)
+from saliency.errors import BadField
+from saliency.method import Method
+from saliency.session import Session
+
+__all__ = [
+    "CONVOLUTION_LAYER_VALUES",
+    "CONVOLUTION_OUTPUT_GRADIENTS",
+    "INPUT_OUTPUT_GRADIENTS",
+    "OUTPUT_LAYER_VALUES",
+    "SHAPE_ERROR_MESSAGE",
+    "CoreSaliency",
+]
+
+
+@dataclass(eq=False, repr=False)
+class CoreSaliency(Method):
+    """A method with PAIR's door.
+
+    ``GetMask`` asks the model through ``call_model_function(x_value_batch, call_model_args=None, expected_keys=None)``.
+    It is handed a batch (N, ...) in the image's own floating type and returns a dict with, for each expected key, an
+    array whose first axis is N: INPUT_OUTPUT_GRADIENTS (the gradient of the score by the batch, of the batch's shape),
+    OUTPUT_LAYER_VALUES (the scores), CONVOLUTION_LAYER_VALUES and CONVOLUTION_OUTPUT_GRADIENTS (a layer's activations
+    and the score's gradients there, channels last). ``call_model_args`` is handed through untouched.
+    """
+
+    expected_keys: ClassVar[list[str]] = []
+
+    def GetMask(self, x_value: np.ndarray, call_model_function: CallModelFunction, call_model_args: Any = None) -> Any:
+        """The mask of one image, without a batch axis."""
+        raise NotImplementedError("A derived class should implemented GetMask()")
+
+    def GetSmoothedMask(
+        self,
+        x_value: np.ndarray,
+        call_model_function: CallModelFunction,
+        call_model_args: Any = None,
+        stdev_spread: float = 0.15,
+        nsamples: int = 25,
+        magnitude: bool = True,
+        **kwargs: Any,
+    ) -> np.ndarray:
+        """SmoothGrad of this method: its masks on noisy images, averaged (arXiv:1706.03825).
+
+        Args:
+            x_value: (H, W, C).
+            call_model_function: see the class.
+            call_model_args: handed through.
+            stdev_spread: standard deviation of the noise as a share of max(x) - min(x).
+            nsamples: how many noisy images.
+            magnitude: average the squares of the masks (as PAIR does unless told otherwise).
+            **kwargs: handed to GetMask.
+
+        Returns:
+            float32, shape of `x_value`.
+        """
+        # the global generator, one draw a sample: notebooks that seed np.random repeat
+        stdev = stdev_spread * (np.max(x_value) - np.min(x_value))
+        total = np.zeros(x_value.shape, np.float32)
+        for _ in range(nsamples):
+            noise = np.random.normal(0, stdev, x_value.shape)
+            noisy = (x_value + noise).astype(_floating(x_value))
+            mask = self.GetMask(noisy, call_model_function, call_model_args, **kwargs)
+            total += np.asarray(mask * mask if magnitude else mask, np.float32)
+        return np.asarray(total / nsamples)
+
+    def format_and_check_call_model_output(
+        self, output: dict[str, Any], input_shape: tuple[int, ...], expected_keys: Sequence[str]
+    ) -> None:
+        """See :func:`saliency.called.check_output`."""
+        check_output(output, input_shape, expected_keys)
+
+    def _called(
+        self,
+        x_value: Any,
+        call_model_function: CallModelFunction,
+        call_model_args: Any,
+        batch_size: int = 1,
+        ask: str = "__call__",
+        **changes: Any,
+    ) -> np.ndarray:
+        """The mask through PAIR's door: this method with `changes`, asked one target, one image.
+
+        Args:
+            ask: the generator of masks that is run.
+        """
+        self._refuse_fields()
+        image = np.asarray(x_value)
+        model = CalledModel(
+            call_model_function,
+            call_model_args,
+            self.expected_keys,
+            _floating(image),
+            self.format_and_check_call_model_output,
+        )
+        session = Session(model, batch_size=batch_size, literal=True)
+        *_, mask = getattr(self.but(**changes), ask)(image[None], session)
+        return np.asarray(mask[0, 0])
+
+    def _refuse_fields(self) -> None:
+        if changed := self.changed():
+            names = ", ".join(changed)
+            raise BadField(
+                f"GetMask takes its parameters as arguments, but this {type(self).__name__} was made with {names}. "
+                f"Make it without, and pass them to GetMask; or use saliency.explain(method=…)."
+            )
+
+
+def _floating(image: np.ndarray) -> Any:
+    """The image's own floating type; float32 for integers, which have no noise, paths or gradients."""
+    return image.dtype if np.issubdtype(image.dtype, np.floating) else np.float32

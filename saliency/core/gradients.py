@@ -1,0 +1,45 @@
+"""The gradient of the score by the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from saliency.called import CallModelFunction
+from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency
+from saliency.model import Differentiable
+from saliency.session import Session, originals
+
+
+@dataclass(eq=False, repr=False)
+class GradientSaliency(CoreSaliency):
+    """How much the score changes with each value of the image: its gradient (arXiv:1312.6034).
+
+    One forward and backward pass an image.
+    """
+
+    id = "gradient"
+    title = "Gradient"
+    paper = "arXiv:1312.6034"
+    needs = Differentiable
+    expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]
+
+    def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        for sums in session.summed_gradients(originals(session, images), np.ones(1)):
+            yield sums.total
+
+    def GetMask(self, x_value: Any, call_model_function: CallModelFunction, call_model_args: Any = None) -> Any:
+        """PAIR's vanilla gradient: one call with a batch of one.
+
+        Args:
+            x_value: (H, W, C), or any shape.
+            call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
+            call_model_args: handed through.
+
+        Returns:
+            shape of `x_value`, in the type of the gradients.
+        """
+        return self._called(x_value, call_model_function, call_model_args)

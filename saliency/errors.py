@@ -1,0 +1,69 @@
+"""Every error the package raises on purpose: what was expected, what came, and the way out.
+
+Each derives from :class:`SaliencyError` and from the built-in that fits, so that both ``except SaliencyError`` and
+``except ValueError`` catch what their writer means.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SaliencyError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class BadImage(SaliencyError, ValueError):
+    """The image cannot be explained as it is: wrong rank, channels, dtype, or not finite."""
+
+
+class BadShape(SaliencyError, ValueError):
+    """Two arrays that must fit together do not."""
+
+
+class BadTarget(SaliencyError, ValueError):
+    """The target is no class of this model, or no number per image."""
+
+
+class BadOutput(SaliencyError, ValueError):
+    """The model's answer cannot be used: no scores found in it, wrong shape, or not finite."""
+
+
+class BadField(SaliencyError, ValueError):
+    """A field of a method has a value it cannot have."""
+
+
+class UnknownName(SaliencyError, ValueError):
+    """A method, field, label or layer that does not exist."""
+
+
+class Unsupported(SaliencyError, TypeError):
+    """The model cannot answer what this method has to ask."""
+
+
+class NoGradient(SaliencyError, RuntimeError):
+    """The score does not depend on the image in a way that can be differentiated."""
+
+
+class MissingPackage(SaliencyError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class Cancelled(SaliencyError, RuntimeError):
+    """The explanation was cancelled between two batches; nothing was left changed."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
+    """The error for a name that does not exist, with the nearest names that do.
+
+    Args:
+        kind: what the name should have been, as in "no such method".
+        name: what came.
+        known: what there is.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    shown = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")
+    return UnknownName(f"There is no {kind} {name!r}.{hint} There is: {shown or 'none'}.")

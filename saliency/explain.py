@@ -1,0 +1,369 @@
+"""The one place that sees both methods and models: explain, predict, methods."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saliency.adapters import adapt
+from saliency.core import XRAI, GradCam, GradientSaliency, IntegratedGradients, Occlusion, SmoothGrad
+from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
+from saliency.explanation import Explanation
+from saliency.images import Picture, read
+from saliency.method import Baseline, Method
+from saliency.model import CAPABILITY, Adapted, Differentiable, Target, lacking
+from saliency.session import Progress, Session, originals
+from saliency.targets import index_of, label_of, probabilities
+
+METHODS: dict[str, type[Method]] = {
+    each.id: each for each in (GradientSaliency, SmoothGrad, IntegratedGradients, XRAI, GradCam, Occlusion)
+}
+"""Every method that has a name, by its id."""
+
+SHOWINGS = 20
+"""How many partial results a run shows at most."""
+
+
+class Prediction(NamedTuple):
+    """One class, and what the model gives it."""
+
+    index: int
+    label: str
+    probability: float
+    score: float
+    """What the model said, before any activation of ours."""
+
+
+class MethodInfo(NamedTuple):
+    """One line of :func:`methods`."""
+
+    id: str
+    cls: type[Method]
+    title: str
+    needs: str
+    """What it asks of a model."""
+    cost: int
+    """Images asked with default fields, for an image of 224×224."""
+    paper: str
+
+
+class MethodTable(tuple[MethodInfo, ...]):
+    """The methods there are; prints as a table."""
+
+    def __repr__(self) -> str:
+        rows = [("id", "class", "needs", "images asked", "paper")]
+        rows += [(each.id, each.cls.__name__, each.needs, str(each.cost), each.paper) for each in self]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        )
+
+
+def methods() -> MethodTable:
+    """The methods there are: id, class, what they need of a model, what they cost, where they come from."""
+    found = []
+    for id, cls in METHODS.items():
+        method = cls()
+        needs, cost = CAPABILITY[method.needs], method.cost((1, 224, 224, 3))
+        found.append(MethodInfo(id, cls, cls.title, needs, cost, cls.paper))
+    return MethodTable(found)
+
+
+def predict(
+    model: Any,
+    image: Any,
+    top: int = 5,
+    labels: Sequence[str] | None = None,
+    *,
+    preprocess: Callable[..., Any] | None = None,
+    activation: str = "auto",
+) -> list[Prediction]:
+    """What the model sees in the image: its top classes, best first.
+
+    Args:
+        model: see :func:`saliency.adapt`.
+        image: see :func:`explain`.
+        top: how many classes.
+        labels: names of the classes.
+        preprocess: from the image to what the model is fed.
+        activation: "softmax", "sigmoid" (multi-label), "none", or "auto": softmax unless the model gives
+            probabilities already.
+    """
+    adapted = adapt(model, labels=labels)
+    picture = _picture(image, preprocess, adapted)
+    scores = _outputs(adapted, picture)
+    shares = probabilities(scores, activation)
+    best = np.argsort(-scores, kind="stable")[:top]
+    return [Prediction(int(i), label_of(int(i), adapted.labels), float(shares[i]), float(scores[i])) for i in best]
+
+
+def explain(
+    model: Any,
+    image: Any,
+    method: str | Method | type[Method] = "auto",
+    target: Any = None,
+    *,
+    labels: Sequence[str] | None = None,
+    preprocess: Callable[..., Any] | None = None,
+    layer: str | None = None,
+    baseline: Baseline | None = None,
+    batch_size: int | str = "auto",
+    progress: bool | Progress = True,
+    seed: int | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    partial: Callable[[Any], None] | None = None,
+    **fields_of_the_method: Any,
+) -> Any:
+    """Why the model decided: one mask over the image.
+
+    Args:
+        model: a ``torch.nn.Module``, a function from NumPy images to scores, or what :func:`saliency.adapt` gave.
+        image: PIL image, path, uint8 or float array (H, W), (H, W, C) or (C, H, W), tensor; with or without a batch
+            axis of one. uint8 and PIL images are scaled to 0–1, floats fed as they are, unless `preprocess` is given.
+        method: an id of :func:`methods`, a method as a value, or "auto": XRAI where the model gives gradients,
+            Occlusion where it gives only scores.
+        target: class index, label, None (the top class), a callable from the model's own outputs to one number per
+            image (N,), or a list of these: one explanation each, from shared forward passes.
+        labels: names of the classes.
+        preprocess: from the image, in the kind it came, to what the model is fed.
+        layer: name of the layer, for methods that read one; automatic by default.
+        baseline: for methods that have one: "black", "white", "mean", "blur", "noise" (in picture space), a number or
+            an array (in model space), or a list of these, averaged.
+        batch_size: images a question; "auto" measures.
+        progress: True for a bar, False for none, or a callable told (images asked, images in all).
+        seed: for methods that draw.
+        cancelled: asked between questions; when true, :class:`saliency.Cancelled` is raised.
+        partial: given explanations on the way, at most 20 a run, each a fair estimate.
+        **fields_of_the_method: see the method's class.
+
+    Returns:
+        :class:`Explanation`; a list of them when `target` is a list.
+
+    Raises:
+        SaliencyError: everything that can be told about wrong input, see :mod:`saliency.errors`.
+    """
+    started = time.perf_counter()
+    adapted = adapt(model, labels=labels)
+    notes: list[str] = []
+    chosen = _method(method, adapted, notes)
+    given = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
+    for name, value in given.items():
+        if value is not None:
+            chosen = _set(chosen, name, value)
+    if (why := lacking(adapted, chosen.needs)) is not None:
+        raise _unsupported(chosen, adapted, why)
+    picture = _picture(image, preprocess, adapted)
+    images = adapted.ops.asarray(picture.fed)
+
+    several = isinstance(target, list | tuple)
+    targets = _targets(list(target) if several else [target], adapted, picture, notes)
+    layers = _layers(chosen, adapted, images, notes)
+    total = chosen.cost(tuple(picture.fed.shape))
+    with _shown_progress(progress, total, chosen) as tell:
+        session = Session(
+            adapted.at([each.ask for each in targets], layers),
+            batch_size=batch_size,
+            progress=tell,
+            cancelled=cancelled,
+            total=total,
+            streaming=partial is not None,
+            named_baseline=lambda name, _: picture.without(name),
+        )
+        build = _Builder(chosen, targets, layers, picture, adapted, session, notes, started)
+        shown = 0
+        for mask in session.run(chosen, images):
+            share = session.images / max(total, 1)
+            if partial is not None and shown < share * SHOWINGS < SHOWINGS:
+                shown = int(share * SHOWINGS) + 1
+                found = build(mask)
+                partial(found if several else found[0])
+        build.measure(images)
+        found = build(mask)
+    return found if several else found[0]
+
+
+class _Asked(NamedTuple):
+    """A target as it was meant: what is asked of the model, and what it is called."""
+
+    ask: int | Target
+    name: int | str
+    label: str
+
+
+class _Builder:
+    """Makes explanations of a run's masks."""
+
+    def __init__(
+        self,
+        method: Method,
+        targets: list[_Asked],
+        layers: Sequence[str],
+        picture: Picture,
+        adapted: Adapted[Any],
+        session: Session[Any],
+        notes: list[str],
+        started: float,
+    ) -> None:
+        self.method, self.targets, self.layers, self.session = method, targets, layers, session
+        self.picture, self.adapted, self.notes, self.started = picture, adapted, notes, started
+        self.scores = np.full(len(targets), np.nan)
+        self.baseline_scores: np.ndarray | None = None
+
+    def measure(self, images: Any) -> None:
+        """Ask the scores of the image, and of the baselines where the mask should sum to the difference."""
+        self.scores = self._mean_scores([images])
+        if self.method.complete:
+            baseline = getattr(self.method, "baseline")  # noqa: B009  # a complete method has one; mypy cannot know
+            self.baseline_scores = self._mean_scores(self.session.baselines(baseline, images))
+
+    def _mean_scores(self, several: list[Any]) -> np.ndarray:
+        ops, model = self.session.ops, self.session.model
+        with model.lock:
+            asked = [ops.tohost(model.scores(images)).astype(np.float64).mean(1) for images in several]
+        return np.asarray(np.mean(asked, axis=0))
+
+    def __call__(self, masks: Any) -> list[Explanation]:
+        """One explanation per target, of masks (k, 1, H, W, C) or (k, 1, H, W)."""
+        host = self.session.ops.tohost(masks)[:, 0].astype(np.float32)
+        if not np.isfinite(host).all():
+            raise BadOutput(f"The mask of {self.method!r} holds NaN or infinite values: it overflowed float32.")
+        regions = self.session.details.get("regions")
+        placement = self.picture.placement
+        notes = tuple(dict.fromkeys([*self.picture.notes, *self.adapted.notes, *self.notes]))
+        found = []
+        for i, target in enumerate(self.targets):
+            mine = None if self.baseline_scores is None else float(self.baseline_scores[i])
+            score = float(self.scores[i])
+            gap = None if mine is None else float(host[i].sum(dtype=np.float64)) - (score - mine)
+            found.append(
+                Explanation(
+                    mask=host[i],
+                    method=self.method.id,
+                    caption=repr(self.method),
+                    target=target.name,
+                    label=target.label,
+                    layer=self.layers[0] if self.layers else None,
+                    score=score,
+                    baseline_score=mine,
+                    gap=gap,
+                    regions=None if regions is None else regions[i][0],
+                    notes=notes,
+                    sign=self.method.sign,
+                    calls=self.session.calls,
+                    images=self.session.images,
+                    seconds=time.perf_counter() - self.started,
+                    picture=self.picture.shown,
+                    placement=placement,
+                )
+            )
+        return found
+
+
+def _picture(image: Any, preprocess: Callable[..., Any] | None, adapted: Adapted[Any]) -> Picture:
+    """The picture as read, or read already."""
+    if isinstance(image, Picture):
+        return image
+    return read(image, preprocess, channels_first=adapted.channels_first)
+
+
+def _outputs(adapted: Adapted[Any], picture: Picture) -> np.ndarray:
+    """What the model says of the picture, (classes,)."""
+    with adapted.lock:
+        said = adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(picture.fed)))[0].astype(np.float64)
+    if not np.isfinite(said).all():
+        raise BadOutput(
+            f"The model's output holds {np.count_nonzero(~np.isfinite(said))} NaN or infinite values of {said.size} "
+            "for this image, so there is nothing to explain. Check its weights and the preprocessing."
+        )
+    return np.asarray(said)
+
+
+def _method(method: str | Method | type[Method], adapted: Adapted[Any], notes: list[str]) -> Method:
+    if isinstance(method, Method):
+        return method
+    if isinstance(method, type) and issubclass(method, Method):
+        return method()
+    if method == "auto":
+        gives = lacking(adapted, Differentiable) is None
+        chosen = XRAI() if gives else Occlusion()
+        notes.append(f"method: {chosen.title}, as the model gives {'gradients' if gives else 'only scores'}")
+        return chosen
+    if method not in METHODS:
+        raise unknown("method", method, ["auto", *METHODS])
+    return METHODS[str(method)]()
+
+
+def _set(method: Method, name: str, value: Any) -> Method:
+    """The method with a field set, its own or that of the method inside it."""
+    own = {each.name for each in fields(method)}
+    if name in own:
+        return method.but(**{name: value})
+    inner = [each for each in own if isinstance(getattr(method, each), Method)]
+    for each in inner:
+        try:
+            return method.but(**{each: _set(getattr(method, each), name, value)})
+        except UnknownName:
+            continue
+    raise unknown(f"field of {method.id}", name, sorted(own))
+
+
+def _unsupported(method: Method, adapted: Adapted[Any], why: str) -> Unsupported:
+    can = [id for id, cls in METHODS.items() if lacking(adapted, cls().needs) is None]
+    return Unsupported(
+        f"{type(method).__name__} needs {CAPABILITY[method.needs]}: {why}. This model can be explained by {', '.join(can)}."
+    )
+
+
+def _targets(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, notes: list[str]) -> list[_Asked]:
+    scores: np.ndarray | None = None
+    found = []
+    for target in wanted:
+        if callable(target):
+            name = getattr(target, "__name__", type(target).__name__)
+            found.append(_Asked(target, name, name))
+            continue
+        scores = _outputs(adapted, picture) if scores is None else scores
+        if target is None:
+            index = int(scores.argmax())
+            notes.append("target: the top class")
+        else:
+            index = index_of(target, adapted.labels, len(scores))
+        found.append(_Asked(index, index, label_of(index, adapted.labels)))
+    return found
+
+
+def _layers(method: Method, adapted: Adapted[Any], images: Any, notes: list[str]) -> list[str]:
+    found = []
+    for layer in method.layers:
+        if layer is None:
+            with adapted.lock:
+                layer = adapted.automatic_layer(images)
+            notes.append(f"layer: {layer}, the last with a spatial grid")
+        found.append(layer)
+    return found
+
+
+class _shown_progress:
+    """A progress bar, the caller's own callable, or nothing."""
+
+    def __init__(self, progress: bool | Progress, total: int, method: Method) -> None:
+        self._progress, self._total, self._method = progress, total, method
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress | None:
+        if callable(self._progress):
+            return self._progress
+        if not self._progress or self._total <= 1:
+            return None
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(total=self._total, desc=self._method.title, unit="image", leave=False)
+        return lambda done, total: self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

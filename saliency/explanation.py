@@ -1,0 +1,196 @@
+"""What an explanation found, what it cost, and how to look at it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saliency import display
+from saliency.errors import BadField, BadImage
+from saliency.regions import Region, Regions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMAT = 1
+"""Version of the saved form."""
+
+
+@dataclass(eq=False, repr=False)
+class Explanation:
+    """A mask, and everything needed to read it."""
+
+    mask: np.ndarray
+    """float32 (H, W, C), or (H, W) for methods of regions and layers, at the resolution the model was fed."""
+    method: str
+    """id of the method."""
+    caption: str
+    """The method with its fields, as it would be written in Python."""
+    target: int | str
+    """Index of the class explained, or the name of the callable."""
+    label: str
+    """Name of the class."""
+    layer: str | None = None
+    """The layer that was read, for methods that read one."""
+    score: float = float("nan")
+    """What the model gave the target for the image: what was explained, a logit or a probability (see `notes`)."""
+    baseline_score: float | None = None
+    """The same for the baseline (the mean over several); None where the method has none."""
+    gap: float | None = None
+    """sum(mask) - (score - baseline_score), for complete methods: never rescaled away."""
+    regions: Regions | None = None
+    """XRAI: the rank of each pixel's region, and a table of the regions."""
+    notes: tuple[str, ...] = ()
+    """What was decided for the user, in sentences."""
+    sign: str = "absolute"
+    """How the mask is best shown: "absolute", "positive" or "signed"."""
+    calls: int = 0
+    """Questions put to the model."""
+    images: int = 0
+    """Images in all these questions."""
+    seconds: float = 0.0
+    """From beginning to end."""
+    picture: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    """uint8 (H, W, 3): the picture as it is shown."""
+    placement: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0, 0], [0, 1, 0]]))
+    """(2, 3): picture (row, column) = placement @ (mask row, mask column, 1)."""
+
+    def __repr__(self) -> str:
+        cost = f"{self.images} images asked in {self.seconds:.2g} s"
+        return f"<Explanation of {self.label!r} by {self.caption}: mask {self.mask.shape}, {cost}>"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return self._png(dpi=100)
+
+    def heatmap(self, percentile: float = 99) -> np.ndarray:
+        """The mask as (H, W) in [0, 1]: sign dropped, channels summed, `percentile` and above shown as 1."""
+        return display.heat(display.magnitude(self.mask), percentile)
+
+    def diverging(self, percentile: float = 99) -> np.ndarray:
+        """The mask as (H, W) in [-1, 1]: channels summed, zero stays zero, symmetric about it."""
+        return _diverging(self.mask, percentile)
+
+    def top(self, percent: float = 30) -> np.ndarray:
+        """The most salient `percent` of the pixels, bool (H, W).
+
+        Those at or above the percentile, as everywhere; of values as `sign` shows them.
+        """
+        if not 0 <= percent <= 100:
+            raise BadField(f"percent must be 0 to 100, got {percent!r}.")
+        values = display.magnitude(self.mask) if self.sign == "absolute" else display.summed(self.mask)
+        return np.asarray(values >= np.percentile(values, 100 - percent))
+
+    def on_picture(self) -> np.ndarray:
+        """The mask on the picture's own pixels, (H, W, C) or (H, W): resize and crop undone, zero where nothing was fed."""
+        height, width = self.picture.shape[:2]
+        if np.array_equal(self.placement, [[1, 0, 0], [0, 1, 0]]) and self.mask.shape[:2] == (height, width):
+            return self.mask
+        from scipy import ndimage
+
+        # from picture to mask coordinates
+        turn = np.linalg.inv(self.placement[:, :2])
+        offset = -turn @ self.placement[:, 2]
+        planes = self.mask if self.mask.ndim == 3 else self.mask[..., None]
+        moved = [
+            # constant beyond the outermost pixel centres by half a pixel, zero further out
+            ndimage.affine_transform(plane, turn, offset, (height, width), order=1, mode="nearest")
+            for plane in np.moveaxis(planes, -1, 0)
+        ]
+        grid = np.indices((height, width)).reshape(2, -1)
+        at = turn @ grid + offset[:, None]
+        size = np.array(self.mask.shape[:2])[:, None]
+        inside = ((at >= -0.5) & (at <= size - 0.5)).all(0).reshape(height, width)
+        placed = np.stack(moved, -1) * inside[..., None]
+        return np.asarray(placed if self.mask.ndim == 3 else placed[..., 0], np.float32)
+
+    def plot(self, ax: Axes | None = None, percentile: float = 99, opacity: float = 0.7) -> Axes:
+        """The heat map over the greyed picture.
+
+        Args:
+            ax: matplotlib axes; new ones by default.
+            percentile: what is at or above it is shown brightest.
+            opacity: of the colours, 0–1.
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
+        on = self.on_picture()
+        signed = self.sign == "signed"
+        shown = _diverging(on, percentile) if signed else self._shown(on, percentile)
+        ax.imshow(self.picture.mean(2), cmap="gray", vmin=0, vmax=255)
+        limits = {"vmin": -1, "vmax": 1, "cmap": "RdBu_r"} if signed else {"vmin": 0, "vmax": 1, "cmap": "inferno"}
+        ax.imshow(shown, alpha=opacity, **limits)  # type: ignore[arg-type]  # matplotlib's stub knows no such dict
+        ax.set_title(f"{self.caption}\n{self.label}", fontsize="small")
+        ax.set_axis_off()
+        return ax
+
+    def _shown(self, mask: np.ndarray, percentile: float) -> np.ndarray:
+        if self.sign == "absolute":
+            return display.heat(display.magnitude(mask), percentile)
+        return display.heat(np.maximum(display.summed(mask), 0), percentile)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the picture with its heat map (``.png``), or everything (``.npz``), by the name's ending."""
+        path = Path(path)
+        match path.suffix:
+            case ".png":
+                path.write_bytes(self._png(dpi=150))
+            case ".npz":
+                self._save_arrays(path)
+            case _:
+                raise BadField(f"save() writes .png or .npz, got {path.name!r}.")
+
+    def _png(self, dpi: int) -> bytes:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+        self.plot(figure.add_subplot())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=dpi)
+        return buffer.getvalue()
+
+    def _save_arrays(self, path: Path) -> None:
+        arrays: dict[str, Any] = {"mask": self.mask, "picture": self.picture, "placement": self.placement}
+        told = {name: value for name, value in vars(self).items() if name not in arrays and name != "regions"}
+        if self.regions is not None:
+            arrays["ranks"] = self.regions.ranks
+            told["table"] = self.regions.table
+        np.savez_compressed(path, format=FORMAT, told=json.dumps(told), **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """What ``save("….npz")`` wrote.
+
+        Raises:
+            BadImage: the file holds no explanation.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                arrays = dict(saved)
+            told = json.loads(str(arrays.pop("told")))
+        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise BadImage(f"{os.fspath(path)!r} is no explanation saved by save('….npz').") from error
+        if (version := int(arrays.pop("format"))) > FORMAT:
+            raise BadImage(f"{os.fspath(path)!r} was saved by a newer version (format {version}, this reads {FORMAT}).")
+        table = told.pop("table", None)
+        ranks = arrays.pop("ranks", None)
+        regions = None
+        if table is not None and ranks is not None:
+            rows = [Region(gain, area, cumulative, tuple(box), tuple(at)) for gain, area, cumulative, box, at in table]
+            regions = Regions(ranks, rows)
+        return cls(**arrays, **{**told, "notes": tuple(told["notes"])}, regions=regions)
+
+
+def _diverging(mask: np.ndarray, percentile: float) -> np.ndarray:
+    values = display.summed(mask)
+    # of the magnitude, so that a mask that is negative almost everywhere keeps its scale
+    return display.signed(values, float(np.percentile(np.abs(values), percentile)))

@@ -1,0 +1,172 @@
+"""What every method is: a value that turns a batch of images into ever better masks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from saliency.errors import BadField, unknown
+from saliency.model import Model
+
+if TYPE_CHECKING:
+    from saliency.session import Session
+
+Baseline = str | float | np.ndarray | Sequence[Any]
+"""A name ("black", "white", "mean", "blur", "noise": in picture space), a number or an array (in model space),
+or a sequence of these: averaged."""
+
+
+def parameter(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """A dataclass field that knows what it means, so that a control can be made of it and bad values are told.
+
+    Args:
+        default: its default; a callable makes it (as ``default_factory``).
+        help: one sentence.
+        low: smallest allowed number.
+        high: largest allowed number.
+        choices: allowed names.
+    """
+    told = {"help": help, "low": low, "high": high, "choices": choices}
+    if callable(default):
+        return field(default_factory=default, metadata=told)
+    return field(default=default, metadata=told)
+
+
+@dataclass(eq=False, repr=False)
+class Method:
+    """A method is a value: a dataclass whose fields are its parameters, called with images and a session.
+
+    Treat an instance as immutable; :meth:`but` makes a changed one. (It is not frozen, for people patch attributes
+    into PAIR's classes.)
+    """
+
+    id: ClassVar[str] = ""
+    """Its explicit, stable name."""
+    title: ClassVar[str] = ""
+    """What it is called on a screen."""
+    paper: ClassVar[str] = ""
+    """arXiv number or short reference."""
+    needs: ClassVar[Any] = Model
+    """The capability it asks of the model."""
+    complete: ClassVar[bool] = False
+    """Whether the mask sums to f(image) - f(baseline), so that the gap can be told."""
+    sign: ClassVar[str] = "absolute"
+    """How its values are best shown: "absolute", "positive" or "signed"."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            self._check(each)
+
+    def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        """Yield ever better masks; the last one is the answer.
+
+        Args:
+            images: (B, H, W, C), in the model's own arrays.
+            session: asks the model, in batches.
+
+        Yields:
+            (k, b, H, W, C), or (k, b, H, W), of the b <= B images reached so far. The last has all B.
+        """
+        raise NotImplementedError
+
+    def cost(self, shape: tuple[int, ...]) -> int:
+        """How many images the model will be asked about, for a batch of shape (B, H, W, C)."""
+        return shape[0]
+
+    @property
+    def layers(self) -> tuple[str | None, ...]:
+        """Names of the layers it wants bound; None stands for the automatic one."""
+        return ()
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        known = {each.name for each in fields(self)}
+        for name in changes:
+            if name not in known:
+                raise unknown(f"field of {self.id or type(self).__name__}", name, known)
+        return replace(self, **changes)
+
+    def key(self) -> str:
+        """A digest of the method and all its fields: equal exactly when the masks would be."""
+        digest = hashlib.sha256(repr(type(self)).encode())
+        for each in fields(self):
+            digest.update(each.name.encode())
+            _digest(getattr(self, each.name), digest.update)
+        return digest.hexdigest()[:16]
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that are not at their defaults."""
+        return {
+            each.name: value for each in fields(self) if not _same(value := getattr(self, each.name), default_of(each))
+        }
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={_brief(value)}" for name, value in self.changed().items())
+        return f"{type(self).__name__}({shown})"
+
+    def _check(self, each: Field[Any]) -> None:
+        value, told = getattr(self, each.name), each.metadata
+        low, high, choices = told.get("low"), told.get("high"), told.get("choices")
+        who = f"{type(self).__name__}.{each.name}"
+        if choices is not None and isinstance(value, str) and value not in choices:
+            raise unknown(f"value for {who}:", value, choices)
+        if low is None and high is None:
+            return
+        for number in np.ravel(np.asarray(value, dtype=object)):
+            if isinstance(number, bool) or not isinstance(number, int | float | np.number):
+                raise BadField(f"{who} must be a number, got {number!r}.")
+            if isinstance(each.default, int) and number != int(number):
+                raise BadField(f"{who} must be a whole number, got {number!r}.")
+            if (low is not None and not number >= low) or (high is not None and not number <= high):
+                bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+                raise BadField(f"{who} must be {bounds}, got {number!r}.")
+
+
+def default_of(each: Field[Any]) -> Any:
+    """The default of a dataclass field, made if need be."""
+    return each.default_factory() if callable(each.default_factory) else each.default
+
+
+def described(method: Method) -> list[Mapping[str, Any]]:
+    """The method's fields for a control panel: name, value, help, low, high, choices."""
+    return [{"name": each.name, "value": getattr(method, each.name), **each.metadata} for each in fields(method)]
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, Method) and isinstance(other, Method):
+        return value.key() == other.key()
+    if isinstance(value, np.ndarray) or isinstance(other, np.ndarray):
+        return isinstance(value, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(value, other)
+    if type(value) is not type(other):
+        return False
+    if isinstance(value, list | tuple):
+        return len(value) == len(other) and all(map(_same, value, other))
+    return bool(value == other)
+
+
+def _brief(value: Any) -> str:
+    return f"array{value.shape}" if isinstance(value, np.ndarray) else repr(value)
+
+
+def _digest(value: Any, update: Callable[[bytes], None]) -> None:
+    if isinstance(value, np.ndarray):
+        update(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, Method):
+        update(value.key().encode())
+    elif isinstance(value, list | tuple):
+        update(f"[{len(value)}".encode())
+        for part in value:
+            _digest(part, update)
+    else:
+        update(repr(value).encode())

@@ -1,0 +1,161 @@
+"""The questions a method may ask a model, and nothing else.
+
+A *Model* answers questions about a batch of images. What a model can do beyond giving scores is a capability of its
+own: a separate Protocol. A method names the capability it needs; a model names, in a sentence, each one it lacks.
+
+Images are (N, H, W, C), or (N, ...) where they are not images. The axis of targets comes first, k, and rides along by
+broadcasting: one target is k = 1. Layout inside the framework is the adapter's secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
+
+import numpy as np
+
+A = TypeVar("A")
+"""One framework's array."""
+
+Axis = int | tuple[int, ...] | None
+
+Target = Callable[[Any], Any]
+"""From a model's outputs to one number per image, (N,)."""
+
+
+class Ops(Protocol[A]):
+    """What operators, slicing and broadcasting cannot say on every framework's arrays. `axis` as in NumPy.
+
+    A method is arithmetic on the model's own arrays, so that nothing big leaves the device; wrapping whole arrays
+    would take thousands of lines, these few functions are enough.
+    """
+
+    def asarray(self, host: Any) -> A:
+        """A host array on the model's device, in the floating type the model is fed."""
+
+    def tohost(self, array: A) -> np.ndarray:
+        """A copy on the host."""
+
+    def wait(self, array: A) -> None:
+        """Return when `array` has really been computed: what is timed must have happened."""
+
+    def sum(self, array: A, axis: Axis = None) -> A: ...
+
+    def abs(self, array: A) -> A: ...
+
+    def maximum(self, array: A, other: A | float) -> A: ...
+
+    def where(self, condition: Any, array: A, other: A | float) -> A: ...
+
+    def concat(self, arrays: Sequence[A], axis: int = 0) -> A: ...
+
+    def repeat(self, array: A, times: int) -> A:
+        """Each row of the first axis `times` times in a row: (N, ...) -> (N * times, ...)."""
+
+    def reshape(self, array: A, shape: tuple[int, ...]) -> A: ...
+
+    def take(self, array: A, indices: np.ndarray) -> A:
+        """Entries `indices` of the last axis."""
+
+    def matmul(self, array: A, other: A) -> A: ...
+
+    def finite(self, array: A) -> bool:
+        """Whether no value is NaN or infinite."""
+
+
+class Answer(NamedTuple, Generic[A]):
+    """Scores and their gradients, from one forward pass."""
+
+    scores: A | None
+    """(k, N); None where the model only ever hands out gradients (PAIR's ``call_model_function``)."""
+    gradients: A
+    """(k, N, H, W, C)."""
+
+
+class Layer(NamedTuple, Generic[A]):
+    """What one layer said, and how each score depends on it."""
+
+    activations: A
+    """(N, h, w, K)."""
+    gradients: A
+    """(k, N, h, w, K)."""
+
+
+@runtime_checkable
+class Model(Protocol[A]):
+    """Anything that gives scores: a black box is simply a Model."""
+
+    ops: Ops[A]
+    lacks: Mapping[type, str]
+    """Capability -> the sentence why this very model has it not."""
+    lock: AbstractContextManager[Any]
+    """Held during one question: one per underlying model, whoever asks."""
+    batch_sizes: MutableMapping[Hashable, int]
+    """What a session has measured to be the best batch size for a kind of question."""
+
+    def scores(self, images: A) -> A:
+        """The bound targets' scores, (k, N)."""
+
+
+@runtime_checkable
+class Differentiable(Model[A], Protocol[A]):
+    """A model whose scores can be differentiated by the image."""
+
+    def gradients(self, images: A) -> Answer[A]:
+        """Scores (k, N) and their gradients (k, N, H, W, C)."""
+
+
+@runtime_checkable
+class Layered(Model[A], Protocol[A]):
+    """A model whose inner activations, and the gradients there, can be read."""
+
+    def layers(self, images: A) -> Sequence[Layer[A]]:
+        """One :class:`Layer` per bound layer, in the order they were bound."""
+
+
+class Adapted(Model[A], Protocol[A]):
+    """A framework's model as the package sees it, before and after targets are bound."""
+
+    labels: Sequence[str] | None
+    channels_first: bool
+    """Whether the model's own images are (C, H, W): how a bare array or tensor of the user's is read."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was decided for the user, in sentences."""
+
+    @property
+    def version(self) -> Hashable:
+        """Changes whenever the weights do."""
+
+    def outputs(self, images: A) -> A:
+        """What the model says, (N, classes)."""
+
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
+        """The same model with targets and layers bound.
+
+        Args:
+            targets: k class indices, or callables from the model's own outputs to (N,).
+            layers: names of layers, for what needs a :class:`Layered` model.
+        """
+
+    def automatic_layer(self, images: A) -> str:
+        """Name of the last operator output with a spatial grid, after its activation."""
+
+
+CAPABILITY: Mapping[type, str] = {
+    Model: "scores",
+    Differentiable: "gradients by the image",
+    Layered: "a layer's activations and gradients",
+}
+"""What a capability is called in a sentence."""
+
+
+def lacking(model: Model[Any], needs: type) -> str | None:
+    """The sentence why `model` cannot answer what `needs` asks for, or None if it can."""
+    if needs in model.lacks:
+        return model.lacks[needs]
+    if isinstance(model, needs):
+        return None
+    return f"{type(model).__name__} offers only {CAPABILITY[Model]}"

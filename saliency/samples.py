@@ -1,0 +1,157 @@
+"""Perturbed copies of a batch of images, built only when sliced.
+
+All are image-major: of B images with n copies each, rows 0..n-1 are the first image's. Slicing the same rows gives the
+same copies however the whole is cut, so that a mask depends on neither batch size nor retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from saliency.model import Ops
+
+A = TypeVar("A")
+
+
+class Samples(Protocol[A]):
+    """B * `each` perturbed images, `each` of every one of the B."""
+
+    each: int
+    shape: tuple[int, ...]
+    """Of one image, without the batch axis."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> A: ...
+
+
+def spans(rows: slice, each: int) -> Iterator[tuple[int, slice]]:
+    """The images that a run of rows touches, with the copies it takes of each: (image, slice into its copies)."""
+    row = rows.start
+    while row < rows.stop:
+        image, first = divmod(row, each)
+        stop = min(each, first + rows.stop - row)
+        yield image, slice(first, stop)
+        row += stop - first
+
+
+class _PerImage(Generic[A]):
+    """Samples made image by image."""
+
+    def __init__(self, ops: Ops[A], images: Any, each: int) -> None:
+        self.ops, self.images, self.each = ops, images, each
+        self.count, *shape = (int(n) for n in images.shape)
+        self.shape = tuple(shape)
+
+    def __len__(self) -> int:
+        return self.count * self.each
+
+    def __getitem__(self, rows: slice) -> A:
+        parts = [self.copies(image, which) for image, which in spans(rows, self.each)]
+        return parts[0] if len(parts) == 1 else self.ops.concat(parts)
+
+    def copies(self, image: int, which: slice) -> A:
+        """Copies `which` of one image, (n, H, W, C)."""
+        raise NotImplementedError
+
+
+class Originals(_PerImage[A]):
+    """The images themselves."""
+
+    def __init__(self, ops: Ops[A], images: Any) -> None:
+        super().__init__(ops, images, each=1)
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self.images[rows]
+
+
+class StraightPath(_PerImage[A]):
+    """baseline + alpha * (image - baseline), for each alpha.
+
+    Args:
+        baselines: (B, H, W, C), or (1, H, W, C) for all.
+        images: (B, H, W, C).
+        alphas: (n,), each in [0, 1].
+    """
+
+    def __init__(self, ops: Ops[A], baselines: Any, images: Any, alphas: np.ndarray) -> None:
+        super().__init__(ops, images, each=len(alphas))
+        self.baselines, self.alphas = baselines, alphas
+        self.difference = images - baselines
+
+    def copies(self, image: int, which: slice) -> Any:
+        step = self.difference[image : image + 1]
+        return own(self.baselines, image) + column(self.ops, self.alphas[which], step) * step
+
+
+class Noisy(_PerImage[A]):
+    """image + stdev * standard normal noise.
+
+    Copy i has the same noise in every image of the batch, whoever is beside it.
+
+    Args:
+        images: (B, H, W, C).
+        stdevs: (B,), in the images' own units.
+        each: copies of each image.
+        seed: noise of copy i comes from ``numpy.random.default_rng([seed, i])``.
+    """
+
+    def __init__(self, ops: Ops[A], images: Any, stdevs: np.ndarray, each: int, seed: int) -> None:
+        super().__init__(ops, images, each)
+        self.stdevs, self.seed = stdevs, seed
+
+    def copies(self, image: int, which: slice) -> Any:
+        draws = [
+            np.random.default_rng([self.seed, i]).standard_normal(self.shape, np.float32)
+            for i in range(which.start, which.stop)
+        ]
+        return self.images[image : image + 1] + float(self.stdevs[image]) * self.ops.asarray(np.stack(draws))
+
+
+class Patches(_PerImage[A]):
+    """The image with one window covered, for each window.
+
+    Args:
+        images: (B, H, W, C), or (B, H, W).
+        windows: (top, bottom, left, right) of each, half-open.
+        covers: what the windows show instead, (B, H, W, C), or (1, H, W, C) for all.
+    """
+
+    def __init__(self, ops: Ops[A], images: Any, windows: Sequence[tuple[int, int, int, int]], covers: Any) -> None:
+        super().__init__(ops, images, each=len(windows))
+        self.windows, self.covers = np.asarray(windows), covers
+
+    def copies(self, image: int, which: slice) -> Any:
+        height, width = self.shape[:2]
+        top, bottom, left, right = (column.reshape(-1, 1) for column in self.windows[which].T)
+        rows, columns = np.arange(height), np.arange(width)
+        # two small outer factors cross to the device, not a mask per window
+        inside = [(rows >= top) & (rows < bottom), (columns >= left) & (columns < right)]
+        extra = (1,) * (len(self.shape) - 2)
+        down = self.ops.asarray(inside[0].reshape(-1, height, 1, *extra))
+        across = self.ops.asarray(inside[1].reshape(-1, 1, width, *extra))
+        covered: Any = down * across
+        return self.ops.where(covered > 0.5, own(self.covers, image), self.images[image : image + 1])
+
+
+def own(arrays: Any, image: int) -> Any:
+    """An image's own of (B, ...), or the one of (1, ...) that serves all: (1, ...)."""
+    return arrays[image : image + 1] if len(arrays) > 1 else arrays
+
+
+def column(ops: Ops[A], values: np.ndarray, like: Any) -> Any:
+    """(n,) as (n, 1, 1, ...), to be broadcast against images."""
+    return ops.asarray(values.reshape(-1, *(1,) * (len(like.shape) - 1)))
+
+
+def evenly(order: int) -> np.ndarray:
+    """0..order-1 in bit-reversed order: any beginning of it is spread evenly over the whole.
+
+    So that the first partial results of a path are fair ones.
+    """
+    bits = max(1, (order - 1).bit_length())
+    reverse: Callable[[int], int] = lambda i: int(format(i, f"0{bits}b")[::-1], 2)
+    return np.array([i for i in map(reverse, range(1 << bits)) if i < order])

@@ -1,0 +1,281 @@
+"""The one place that batches, counts, reports progress, cancels, and survives running out of memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from saliency.errors import BadField, BadOutput, BadShape, Cancelled, Unsupported
+from saliency.images import fill
+from saliency.method import Baseline, Method
+from saliency.model import CAPABILITY, Answer, Differentiable, Layer, Layered, Model, lacking
+from saliency.samples import Originals, Samples, column, evenly, spans
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+Progress = Callable[[int, int], None]
+"""Told (images asked so far, images in all)."""
+
+
+class Sum(NamedTuple, Generic[A]):
+    """Weighted sums of gradients over the copies of each image, as far as they have come."""
+
+    total: A
+    """(k, b, H, W, C), of the b images reached so far."""
+    seen: A
+    """(b, 1, 1, 1): the weight that has gone into each."""
+
+
+class Session(Generic[A]):
+    """Asks one model for one explanation.
+
+    Args:
+        model: with targets and layers bound.
+        batch_size: images a question; "auto" measures while it works. Halved when memory runs out.
+        progress: told (done, total) after each question.
+        cancelled: asked between questions; when true, :class:`~saliency.errors.Cancelled` is raised.
+        total: images that will be asked in all, for `progress`.
+        streaming: whether partial results are wanted on the way.
+        literal: PAIR's way: paths in order, answers taken as they come, NaN and all.
+        named_baseline: (name, images) -> (B, H, W, C) host array; default: :func:`saliency.images.fill`.
+    """
+
+    def __init__(
+        self,
+        model: Model[A],
+        *,
+        batch_size: int | str = "auto",
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        total: int = 0,
+        streaming: bool = False,
+        literal: bool = False,
+        named_baseline: Callable[[str, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        if batch_size != "auto" and not (isinstance(batch_size, int | np.integer) and batch_size >= 1):
+            raise BadField(f'batch_size must be "auto" or a whole number of at least 1, got {batch_size!r}.')
+        self.model, self.ops = model, model.ops
+        self.batch_size, self.total = batch_size, total
+        self.streaming, self.literal = streaming, literal
+        self._progress, self._cancelled = progress, cancelled
+        self._named_baseline = named_baseline or fill
+        self._sizes: dict[Hashable, BatchSize] = {}
+        self.calls, self.images, self.seconds = 0, 0, 0.0
+        self.details: dict[str, Any] = {}
+        """What a method found beside the mask (XRAI: "regions")."""
+
+    def run(self, method: Method, images: A) -> Iterator[A]:
+        """The method's masks on `images` (B, H, W, C); refuses before any work what the model cannot answer."""
+        self.require(method)
+        self.check()
+        yield from method(images, self)
+
+    def require(self, method: Method) -> None:
+        """Raise :class:`~saliency.errors.Unsupported` unless the model can answer what the method asks."""
+        why = lacking(self.model, method.needs)
+        if why is not None:
+            raise Unsupported(f"{type(method).__name__} needs {CAPABILITY[method.needs]}: {why}.")
+
+    def check(self) -> None:
+        """Raise :class:`~saliency.errors.Cancelled` if that was asked for. For long loops between questions."""
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled("The explanation was cancelled.")
+
+    def scores(self, samples: Samples[A]) -> Iterator[tuple[slice, A]]:
+        """(rows, scores (k, n)) until every sample has been asked once."""
+        for rows, scores in self._stream("scores", self.model.scores, samples):
+            self._require_finite(scores, "scores")
+            yield rows, scores
+
+    def gradients(self, samples: Samples[A]) -> Iterator[tuple[slice, Answer[A]]]:
+        """(rows, scores (k, n) and gradients (k, n, H, W, C)) until every sample has been asked once."""
+        model = self.model
+        if not isinstance(model, Differentiable):
+            raise Unsupported(f"{type(model).__name__} gives no gradients.")
+        for rows, answer in self._stream("gradients", model.gradients, samples):
+            if answer.scores is not None:
+                self._require_finite(answer.scores, "scores")
+            self._require_finite(answer.gradients, "gradients")
+            yield rows, answer
+
+    def layers(self, samples: Samples[A]) -> Iterator[tuple[slice, Sequence[Layer[A]]]]:
+        """(rows, one Layer per bound layer) until every sample has been asked once."""
+        model = self.model
+        if not isinstance(model, Layered):
+            raise Unsupported(f"{type(model).__name__} shows no layers.")
+        for rows, layers in self._stream("layers", model.layers, samples):
+            for layer in layers:
+                self._require_finite(layer.activations, "activations")
+                self._require_finite(layer.gradients, "layer's gradients")
+            yield rows, layers
+
+    def summed_gradients(self, samples: Samples[A], weights: np.ndarray) -> Iterator[Sum[A]]:
+        """Running sums of weighted gradients over the copies of each image.
+
+        Args:
+            samples: `each` copies of B images.
+            weights: (each,) of each copy's gradient.
+
+        Yields:
+            :class:`Sum` after each question when partial results are wanted, else once: of all images.
+        """
+        count = len(samples)
+        finished: list[Any] = []
+        running: Any = None
+        for rows, answer in self.gradients(samples):
+            gradients: Any = answer.gradients
+            for image, which in spans(rows, samples.each):
+                here = gradients[:, image * samples.each + which.start - rows.start :][:, : which.stop - which.start]
+                part = self.ops.sum(here * column(self.ops, weights[which], here[0])[None], 1)[:, None]
+                running = part if running is None else running + part
+                if which.stop == samples.each:
+                    finished.append(running)
+                    running = None
+            if self.streaming or rows.stop == count:
+                seen = np.array([weights.sum()] * len(finished) + [weights[: which.stop].sum()] * (running is not None))
+                sums = finished if running is None else [*finished, running]
+                total = self.ops.concat(sums, 1) if len(sums) > 1 else sums[0]
+                yield Sum(total, column(self.ops, seen, total[0]))
+
+    def order(self, count: int) -> np.ndarray:
+        """In which order to walk `count` nodes of a path: spread evenly, so that early partial results are fair."""
+        return np.arange(count) if self.literal else evenly(count)
+
+    def baselines(self, baseline: Baseline, images: Any) -> list[Any]:
+        """The baseline, or each of several, as arrays that broadcast against `images` (B, H, W, C).
+
+        Raises:
+            BadShape: an array that fits no image.
+        """
+        if isinstance(baseline, list | tuple):
+            if not baseline:
+                raise BadField("A list of baselines needs at least one.")
+            return [one for each in baseline for one in self.baselines(each, images)]
+        shape = tuple(int(n) for n in images.shape)
+        if isinstance(baseline, str):
+            host = self._named_baseline(baseline, self.ops.tohost(images))
+            # noisy copies of B pictures share their picture's baseline
+            values = self.ops.asarray(host)
+            return [self.ops.repeat(values, shape[0] // len(host)) if len(host) not in (1, shape[0]) else values]
+        host = np.asarray(baseline)
+        if host.ndim == 0 or host.shape == shape[-1:]:
+            # one number, or one per channel
+            return [self.ops.asarray(np.broadcast_to(host, (1, *shape[1:])))]
+        if host.shape == shape[1:]:
+            host = host[None]
+        if host.shape not in ((1, *shape[1:]), shape):
+            raise BadShape(f"The baseline must have the image's shape {shape[1:]}, got {tuple(np.shape(baseline))}.")
+        return [self.ops.asarray(host)]
+
+    def _require_finite(self, array: A, what: str) -> None:
+        if not self.literal and not self.ops.finite(array):
+            raise BadOutput(
+                f"The model's {what} hold NaN or infinite values, so nothing can be explained. "
+                "Check the model on this image (exploding activations, fp16 overflow, log of zero)."
+            )
+
+    def _stream(self, kind: str, ask: Callable[[A], T], samples: Samples[A]) -> Iterator[tuple[slice, T]]:
+        done, count = 0, len(samples)
+        size = self._size_for(kind, samples)
+        while done < count:
+            self.check()
+            rows = slice(done, min(done + size.now, count))
+            started = time.perf_counter()
+            try:
+                batch = samples[rows]
+                with self.model.lock:
+                    answer = ask(batch)
+                    self.ops.wait(_first_array(answer))
+            except Exception as error:
+                if not is_out_of_memory(error) or not size.shrink():
+                    raise
+                continue
+            seconds = time.perf_counter() - started
+            size.measured(rows.stop - rows.start, seconds)
+            self.calls += 1
+            self.images += rows.stop - rows.start
+            self.seconds += seconds
+            done = rows.stop
+            if self._progress is not None:
+                self._progress(self.images, max(self.total, self.images))
+            yield rows, answer
+
+    def _size_for(self, kind: str, samples: Samples[A]) -> BatchSize:
+        if kind not in self._sizes:
+            fixed = None if self.batch_size == "auto" else int(self.batch_size)
+            self._sizes[kind] = BatchSize(fixed, self.model.batch_sizes, (kind, *samples.shape))
+        return self._sizes[kind]
+
+
+class BatchSize:
+    """How many images to ask at once: given, or found by timing the real questions.
+
+    Doubles from 4 while an image gets at least `GAIN` cheaper, then settles for the best and remembers it with the
+    model. A constant is not a choice: on a CPU 8 to 16 is often faster and smaller than 32, on a GPU 64 may be best.
+
+    Args:
+        fixed: the size asked for, or None to measure.
+        settled: what earlier sessions found, by `key`.
+        key: kind of question and shape of an image.
+    """
+
+    WARM_UP, FIRST, LAST = 2, 4, 256
+    GAIN = 0.04
+
+    def __init__(self, fixed: int | None, settled: Any, key: Hashable) -> None:
+        self._settled, self._key = settled, key
+        self._measuring = fixed is None and key not in settled
+        self._best: tuple[float, int] | None = None
+        self.now: int = fixed or settled.get(key, self.WARM_UP)
+
+    def measured(self, count: int, seconds: float) -> None:
+        """Take note of what `count` images cost."""
+        if not self._measuring or count < self.now:
+            return
+        if count == self.WARM_UP:
+            # the first question pays for allocations and kernel choice: it says nothing
+            self.now = self.FIRST
+            return
+        each = seconds / count
+        better = self._best is None or each < self._best[0] * (1 - self.GAIN)
+        if better:
+            self._best = (each, count)
+        if better and count < self.LAST:
+            self.now = 2 * count
+        elif self._best is not None:
+            self._settle(self._best[1])
+
+    def shrink(self) -> bool:
+        """Halve the size after running out of memory; False if it is 1 already."""
+        if self.now == 1:
+            return False
+        self._settle(self.now // 2)
+        return True
+
+    def _settle(self, size: int) -> None:
+        self.now = self._settled[self._key] = size
+        self._measuring = False
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; by name, so that no framework is imported to ask."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ in {"OutOfMemoryError", "ResourceExhaustedError"}
+        or any(sign in str(error) for sign in ("RESOURCE_EXHAUSTED", "out of memory", "DefaultCPUAllocator"))
+    )
+
+
+def originals(session: Session[A], images: A) -> Originals[A]:
+    """The images themselves, to be asked about."""
+    return Originals(session.ops, images)
+
+
+def _first_array(answer: Any) -> Any:
+    while isinstance(answer, tuple | list):
+        answer = next(part for part in answer if part is not None)
+    return answer
