@@ -33,7 +33,8 @@ demo: $(VENV)/.demo $(BUNDLE)  ## see it: runs examples/quickstart.ipynb, leaves
 	@$(BIN)/python scripts/demo.py
 
 lab: $(VENV)/.demo $(BUNDLE)  ## play with it: opens the same notebook in JupyterLab
-	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/python -m jupyter lab examples/quickstart.ipynb
+	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/python -m jupyter lab examples/quickstart.ipynb \
+		$(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: chromium check  ## everything: types and lint, then vitest, then pytest with a real JupyterLab and Chromium
 	npm test
@@ -64,6 +65,7 @@ chromium:
 $(BIN)/python:
 	@$(if $(PYTHON),,echo "Python 3.11 or newer is needed, and none was found; name one with make PYTHON=…" >&2; exit 1)
 	$(PYTHON) -m venv $(VENV)
+	@echo '{}' > $(VENV)/package.json  # or Node takes JupyterLab's scripts for modules, as our package.json says
 
 # hatchling first: the install uses it from the venv, pinned, instead of fetching its own.
 $(VENV)/.demo: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python $(BUNDLE)
