@@ -15,7 +15,8 @@ HEAVY = {"matplotlib", "pandas", "IPython", "skimage", "scipy", "anywidget", "ip
 def loaded_by(statement: str, cwd: Path) -> set[str]:
     """The top-level modules in memory after a statement, in a Python of its own."""
     code = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
-    result = subprocess.run([sys.executable, "-c", code], cwd=cwd, check=True, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], cwd=cwd, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     return set(result.stdout.splitlines()[-1].split())
 
 
