@@ -46,11 +46,9 @@ def check_output(output: dict[str, Any], input_shape: tuple[int, ...], expected_
         actual = output[key].shape
         if not actual:
             raise BadOutput(f"{key} must hold one entry per image of the batch, got the single number {output[key]}.")
-        if key == INPUT_OUTPUT_GRADIENTS:
-            fits, expected, got = actual == tuple(input_shape), tuple(input_shape), actual
-        else:
-            fits, expected, got = actual[0] == input_shape[0], input_shape[0], actual[0]
-        if not fits:
+        whole = key == INPUT_OUTPUT_GRADIENTS
+        expected: Any = tuple(input_shape) if whole else input_shape[0]
+        if (got := actual if whole else actual[0]) != expected:
             raise BadOutput(SHAPE_ERROR_MESSAGE[key].format(expected, got))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from saliency.explanation import Explanation
 from saliency.images import Picture, read
 from saliency.method import Baseline, Method
 from saliency.model import CAPABILITY, Adapted, Differentiable, Target, lacking
-from saliency.session import Progress, Session, originals
+from saliency.session import Progress, Session
 from saliency.targets import index_of, label_of, probabilities
 
 METHODS: dict[str, type[Method]] = {
@@ -28,7 +28,8 @@ SHOWINGS = 20
 """How many partial results a run shows at most."""
 
 
-class Prediction(NamedTuple):
+@dataclass(frozen=True)
+class Prediction:
     """One class, and what the model gives it."""
 
     index: int
@@ -54,6 +55,8 @@ class MethodInfo(NamedTuple):
 class MethodTable(tuple[MethodInfo, ...]):
     """The methods there are; prints as a table."""
 
+    __slots__ = ()
+
     def __repr__(self) -> str:
         rows = [("id", "class", "needs", "images asked", "paper")]
         rows += [(each.id, each.cls.__name__, each.needs, str(each.cost), each.paper) for each in self]
@@ -66,10 +69,10 @@ class MethodTable(tuple[MethodInfo, ...]):
 def methods() -> MethodTable:
     """The methods there are: id, class, what they need of a model, what they cost, where they come from."""
     found = []
-    for id, cls in METHODS.items():
+    for name, cls in METHODS.items():
         method = cls()
         needs, cost = CAPABILITY[method.needs], method.cost((1, 224, 224, 3))
-        found.append(MethodInfo(id, cls, cls.title, needs, cost, cls.paper))
+        found.append(MethodInfo(name, cls, cls.title, needs, cost, cls.paper))
     return MethodTable(found)
 
 
@@ -163,7 +166,7 @@ def explain(
     targets = _targets(list(target) if several else [target], adapted, picture, notes)
     layers = _layers(chosen, adapted, images, notes)
     total = chosen.cost(tuple(picture.fed.shape))
-    with _shown_progress(progress, total, chosen) as tell:
+    with ProgressBar(progress, total, chosen) as tell:
         session = Session(
             adapted.at([each.ask for each in targets], layers),
             batch_size=batch_size,
@@ -312,9 +315,10 @@ def _set(method: Method, name: str, value: Any) -> Method:
 
 
 def _unsupported(method: Method, adapted: Adapted[Any], why: str) -> Unsupported:
-    can = [id for id, cls in METHODS.items() if lacking(adapted, cls().needs) is None]
+    can = [name for name, cls in METHODS.items() if lacking(adapted, cls().needs) is None]
     return Unsupported(
-        f"{type(method).__name__} needs {CAPABILITY[method.needs]}: {why}. This model can be explained by {', '.join(can)}."
+        f"{type(method).__name__} needs {CAPABILITY[method.needs]}: {why}. "
+        f"This model can be explained by {', '.join(can)}."
     )
 
 
@@ -339,15 +343,16 @@ def _targets(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, not
 def _layers(method: Method, adapted: Adapted[Any], images: Any, notes: list[str]) -> list[str]:
     found = []
     for layer in method.layers:
-        if layer is None:
-            with adapted.lock:
-                layer = adapted.automatic_layer(images)
-            notes.append(f"layer: {layer}, the last with a spatial grid")
-        found.append(layer)
+        if layer is not None:
+            found.append(layer)
+            continue
+        with adapted.lock:
+            found.append(adapted.automatic_layer(images))
+        notes.append(f"layer: {found[-1]}, the last with a spatial grid")
     return found
 
 
-class _shown_progress:
+class ProgressBar:
     """A progress bar, the caller's own callable, or nothing."""
 
     def __init__(self, progress: bool | Progress, total: int, method: Method) -> None:

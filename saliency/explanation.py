@@ -89,7 +89,10 @@ class Explanation:
         return np.asarray(values >= np.percentile(values, 100 - percent))
 
     def on_picture(self) -> np.ndarray:
-        """The mask on the picture's own pixels, (H, W, C) or (H, W): resize and crop undone, zero where nothing was fed."""
+        """The mask on the picture's own pixels, (H, W, C) or (H, W).
+
+        Resize and crop are undone; zero where the model was fed nothing.
+        """
         height, width = self.picture.shape[:2]
         if np.array_equal(self.placement, [[1, 0, 0], [0, 1, 0]]) and self.mask.shape[:2] == (height, width):
             return self.mask

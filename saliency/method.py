@@ -22,7 +22,7 @@ or a sequence of these: averaged."""
 
 def parameter(
     default: Any,
-    help: str,
+    meaning: str,
     *,
     low: float | None = None,
     high: float | None = None,
@@ -32,12 +32,12 @@ def parameter(
 
     Args:
         default: its default; a callable makes it (as ``default_factory``).
-        help: one sentence.
+        meaning: one sentence.
         low: smallest allowed number.
         high: largest allowed number.
         choices: allowed names.
     """
-    told = {"help": help, "low": low, "high": high, "choices": choices}
+    told = {"help": meaning, "low": low, "high": high, "choices": choices}
     if callable(default):
         return field(default_factory=default, metadata=told)
     return field(default=default, metadata=told)

@@ -86,13 +86,21 @@ class Layer(NamedTuple, Generic[A]):
 class Model(Protocol[A]):
     """Anything that gives scores: a black box is simply a Model."""
 
-    ops: Ops[A]
-    lacks: Mapping[type, str]
-    """Capability -> the sentence why this very model has it not."""
-    lock: AbstractContextManager[Any]
-    """Held during one question: one per underlying model, whoever asks."""
-    batch_sizes: MutableMapping[Hashable, int]
-    """What a session has measured to be the best batch size for a kind of question."""
+    @property
+    def ops(self) -> Ops[A]:
+        """The array functions of its framework."""
+
+    @property
+    def lacks(self) -> Mapping[type, str]:
+        """Capability -> the sentence why this very model has it not."""
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """Held during one question: one per underlying model, whoever asks."""
+
+    @property
+    def batch_sizes(self) -> MutableMapping[Hashable, int]:
+        """What a session has measured to be the best batch size for a kind of question."""
 
     def scores(self, images: A) -> A:
         """The bound targets' scores, (k, N)."""
@@ -118,8 +126,11 @@ class Adapted(Model[A], Protocol[A]):
     """A framework's model as the package sees it, before and after targets are bound."""
 
     labels: Sequence[str] | None
-    channels_first: bool
-    """Whether the model's own images are (C, H, W): how a bare array or tensor of the user's is read."""
+    """Names of the classes."""
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the model's own images are (C, H, W): how an ambiguous answer of `preprocess` is read."""
 
     @property
     def notes(self) -> Sequence[str]:

@@ -1,4 +1,7 @@
-"""NumPy's array functions, as :class:`saliency.model.Ops` asks for them. Each framework's own stand beside its adapter."""
+"""NumPy's array functions, as :class:`saliency.model.Ops` asks for them.
+
+Each framework's own stand beside its adapter.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ same copies however the whole is cut, so that a mask depends on neither batch si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -14,9 +14,10 @@ import numpy as np
 from saliency.model import Ops
 
 A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 
 
-class Samples(Protocol[A]):
+class Samples(Protocol[A_co]):
     """B * `each` perturbed images, `each` of every one of the B."""
 
     each: int
@@ -25,7 +26,7 @@ class Samples(Protocol[A]):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, rows: slice) -> A: ...
+    def __getitem__(self, rows: slice) -> A_co: ...
 
 
 def spans(rows: slice, each: int) -> Iterator[tuple[int, slice]]:
@@ -108,7 +109,8 @@ class Noisy(_PerImage[A]):
             np.random.default_rng([self.seed, i]).standard_normal(self.shape, np.float32)
             for i in range(which.start, which.stop)
         ]
-        return self.images[image : image + 1] + float(self.stdevs[image]) * self.ops.asarray(np.stack(draws))
+        noise: Any = self.ops.asarray(np.stack(draws))
+        return self.images[image : image + 1] + float(self.stdevs[image]) * noise
 
 
 class Patches(_PerImage[A]):
@@ -131,9 +133,9 @@ class Patches(_PerImage[A]):
         # two small outer factors cross to the device, not a mask per window
         inside = [(rows >= top) & (rows < bottom), (columns >= left) & (columns < right)]
         extra = (1,) * (len(self.shape) - 2)
-        down = self.ops.asarray(inside[0].reshape(-1, height, 1, *extra))
+        down: Any = self.ops.asarray(inside[0].reshape(-1, height, 1, *extra))
         across = self.ops.asarray(inside[1].reshape(-1, 1, width, *extra))
-        covered: Any = down * across
+        covered = down * across
         return self.ops.where(covered > 0.5, own(self.covers, image), self.images[image : image + 1])
 
 
@@ -153,5 +155,5 @@ def evenly(order: int) -> np.ndarray:
     So that the first partial results of a path are fair ones.
     """
     bits = max(1, (order - 1).bit_length())
-    reverse: Callable[[int], int] = lambda i: int(format(i, f"0{bits}b")[::-1], 2)
-    return np.array([i for i in map(reverse, range(1 << bits)) if i < order])
+    reversed_ = (int(format(i, f"0{bits}b")[::-1], 2) for i in range(1 << bits))
+    return np.array([i for i in reversed_ if i < order])

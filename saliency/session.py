@@ -21,6 +21,10 @@ Progress = Callable[[int, int], None]
 """Told (images asked so far, images in all)."""
 
 
+LEAST_PARTIALS = 8
+"""Into how many questions a streamed run is cut at least, where it has that many images."""
+
+
 class Sum(NamedTuple, Generic[A]):
     """Weighted sums of gradients over the copies of each image, as far as they have come."""
 
@@ -123,23 +127,23 @@ class Session(Generic[A]):
         Yields:
             :class:`Sum` after each question when partial results are wanted, else once: of all images.
         """
-        count = len(samples)
-        finished: list[Any] = []
-        running: Any = None
+        sums: list[Any] = []
+        seen: list[float] = []
         for rows, answer in self.gradients(samples):
             gradients: Any = answer.gradients
             for image, which in spans(rows, samples.each):
-                here = gradients[:, image * samples.each + which.start - rows.start :][:, : which.stop - which.start]
-                part = self.ops.sum(here * column(self.ops, weights[which], here[0])[None], 1)[:, None]
-                running = part if running is None else running + part
-                if which.stop == samples.each:
-                    finished.append(running)
-                    running = None
-            if self.streaming or rows.stop == count:
-                seen = np.array([weights.sum()] * len(finished) + [weights[: which.stop].sum()] * (running is not None))
-                sums = finished if running is None else [*finished, running]
-                total = self.ops.concat(sums, 1) if len(sums) > 1 else sums[0]
-                yield Sum(total, column(self.ops, seen, total[0]))
+                first = image * samples.each + which.start - rows.start
+                here = gradients[:, first : first + which.stop - which.start]
+                part: Any = self.ops.sum(here * column(self.ops, weights[which], here[0])[None], 1)
+                if which.start == 0:
+                    sums.append(part)
+                    seen.append(0.0)
+                else:
+                    sums[-1] = sums[-1] + part
+                seen[-1] += float(weights[which].sum())
+            if self.streaming or rows.stop == len(samples):
+                total: Any = self.ops.concat([each[:, None] for each in sums], 1)
+                yield Sum(total, column(self.ops, np.array(seen), total[0]))
 
     def order(self, count: int) -> np.ndarray:
         """In which order to walk `count` nodes of a path: spread evenly, so that early partial results are fair."""
@@ -159,7 +163,7 @@ class Session(Generic[A]):
         if isinstance(baseline, str):
             host = self._named_baseline(baseline, self.ops.tohost(images))
             # noisy copies of B pictures share their picture's baseline
-            values = self.ops.asarray(host)
+            values: Any = self.ops.asarray(host)
             return [self.ops.repeat(values, shape[0] // len(host)) if len(host) not in (1, shape[0]) else values]
         host = np.asarray(baseline)
         if host.ndim == 0 or host.shape == shape[-1:]:
@@ -181,9 +185,11 @@ class Session(Generic[A]):
     def _stream(self, kind: str, ask: Callable[[A], T], samples: Samples[A]) -> Iterator[tuple[slice, T]]:
         done, count = 0, len(samples)
         size = self._size_for(kind, samples)
+        # who wants partial results shall see several, also where one question could hold half the run
+        most = max(BatchSize.FIRST, self.total // LEAST_PARTIALS) if self.streaming else count
         while done < count:
             self.check()
-            rows = slice(done, min(done + size.now, count))
+            rows = slice(done, min(done + min(size.now, most), count))
             started = time.perf_counter()
             try:
                 batch = samples[rows]

@@ -215,12 +215,11 @@ class TorchModel:
 def _inner(module: nn.Module) -> nn.Module:
     """The module itself under ``torch.compile`` and ``DataParallel``."""
     while True:
-        if hasattr(module, "_orig_mod"):
-            module = module._orig_mod
-        elif isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            module = module.module
-        else:
+        wraps = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        inside = module.module if wraps else getattr(module, "_orig_mod", None)
+        if not isinstance(inside, nn.Module):
             return module
+        module = inside
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
@@ -239,7 +238,7 @@ def _aliased(module: nn.Module) -> nn.Module | None:
         memo[id(tensor)] = alias
     try:
         return copy.deepcopy(module, memo).eval()
-    except Exception:  # whatever a user's __deepcopy__ or attribute may raise, there is another way
+    except Exception:  # noqa: BLE001  # whatever a user's __deepcopy__ or attribute may raise, there is another way
         return None
 
 

@@ -38,12 +38,12 @@ class Watch(TorchFunctionMode):
         for name, part in self._module.named_modules():
             self._handles.append(part.register_forward_pre_hook(self._on_enter(name)))
             self._handles.append(part.register_forward_hook(self._on_leave(name), always_call=True))
-        return super().__enter__()
+        return super().__enter__()  # type: ignore[no-untyped-call]
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         for handle in self._handles:
             handle.remove()
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -166,11 +166,11 @@ class LastSoftmax(TorchFunctionMode):
         self._last: tuple[Tensor, Tensor] | None = None
 
     def __enter__(self) -> Any:
-        return super().__enter__() if self._active else self
+        return super().__enter__() if self._active else self  # type: ignore[no-untyped-call]
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._active:
-            super().__exit__(*error)
+            super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

@@ -1,4 +1,7 @@
-"""The methods, one a file; under PAIR-code/saliency's names they take its place: ``import saliency.core as saliency``."""
+"""The methods, one a file.
+
+Under PAIR-code/saliency's names they take its place: ``import saliency.core as saliency``.
+"""
 
 from saliency.core import (
     base,

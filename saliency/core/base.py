@@ -112,7 +112,7 @@ class CoreSaliency(Method):
             _floating(image),
             self.format_and_check_call_model_output,
         )
-        session = Session(model, batch_size=batch_size, literal=True)
+        session: Session[np.ndarray] = Session(model, batch_size=batch_size, literal=True)
         *_, mask = getattr(self.but(**changes), ask)(image[None], session)
         return np.asarray(mask[0, 0])
 

@@ -19,9 +19,10 @@ from saliency.session import Session, originals
 
 @dataclass(eq=False, repr=False)
 class GradCam(CoreSaliency):
-    """Activations of a layer, each channel weighed by its mean gradient, negative sums cut off (arXiv:1610.02391, eq. 2).
+    """A layer's activations, each channel weighed by its mean gradient, rectified (arXiv:1610.02391, eq. 2).
 
-    The map has the layer's own scale (nothing is normalised) and is resized to the image. One forward and backward pass.
+    The map keeps the layer's own scale (nothing is normalised) and is resized to the image. One forward and backward
+    pass.
     """
 
     id = "grad_cam"
@@ -51,10 +52,8 @@ class GradCam(CoreSaliency):
         ops = session.ops
         for _, (layer, *_) in session.layers(originals(session, images)):
             if len(layer.activations.shape) != 4:
-                raise BadOutput(
-                    f"Grad-CAM needs a layer with a spatial grid, (N, h, w, channels), got {tuple(layer.activations.shape)}"
-                    f"{f' from {self.layer!r}' if self.layer else ''}."
-                )
+                shape, name = tuple(layer.activations.shape), repr(self.layer) if self.layer else "the automatic layer"
+                raise BadOutput(f"Grad-CAM needs a layer with a spatial grid, (N, h, w, K), got {shape} from {name}.")
             n, h, w, channels = (int(size) for size in layer.activations.shape)
             weights = ops.sum(layer.gradients, (2, 3)) / (h * w)
             flat = ops.reshape(layer.activations, (1, n, h * w, channels))

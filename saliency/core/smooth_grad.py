@@ -29,7 +29,7 @@ class SmoothGrad(Method):
     seed: int = parameter(0, "of the noise", low=0)
 
     @property
-    def needs(self) -> type:  # type: ignore[override]  # depends on the method inside
+    def needs(self) -> type:  # depends on the method inside
         needs: type = self.method.needs
         return needs
 

@@ -22,11 +22,11 @@ SHOWINGS = 8
 
 @dataclass(eq=False, repr=False)
 class XRAI(CoreSaliency):
-    """Regions of the image, grown from overlapping segments by the attribution they hold (arXiv:1906.02825, algorithm 1).
+    """Regions of the image, grown from segments by the attribution they hold (arXiv:1906.02825, algorithm 1).
 
-    Each pixel has the mean attribution of its region. The attribution is Integrated Gradients from black and from white,
-    averaged, unless another is given. The segments are Felzenszwalb's at six scales. 2 * `steps` forward and backward
-    passes by default, and a fifth of a second of segmentation.
+    Each pixel has the mean attribution of its region. The attribution is Integrated Gradients from black and from
+    white, averaged, unless another is given. The segments are Felzenszwalb's at six scales. 2 * `steps`
+    forward and backward passes by default, and a fifth of a second of segmentation.
     """
 
     id = "xrai"
@@ -57,7 +57,7 @@ class XRAI(CoreSaliency):
         return IntegratedGradients(steps=self.steps, baseline=self.baseline)
 
     @property
-    def needs(self) -> type:  # type: ignore[override]  # depends on the method inside
+    def needs(self) -> type:  # depends on the method inside
         needs: type = self.base.needs
         return needs
 
@@ -70,10 +70,8 @@ class XRAI(CoreSaliency):
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         pictures = session.ops.tohost(images)
-        segments: list[Sequence[Any]] = []
-        for picture in pictures:
-            given = self.segments is not None
-            segments.append(self.segments if given else felzenszwalb_segments(picture, check=session.check))  # type: ignore[arg-type]
+        given = self.segments
+        segments = [felzenszwalb_segments(each, check=session.check) if given is None else given for each in pictures]
         shown = 0
         attribution: Any = None
         for attribution in self.base(images, session):
@@ -148,7 +146,7 @@ class XRAI(CoreSaliency):
 
         Args:
             x_value: (H, W, C) or (H, W).
-            call_model_function: see :class:`~saliency.core.base.CoreSaliency`; not asked if `base_attribution` is given.
+            call_model_function: see :class:`~saliency.core.base.CoreSaliency`; not asked given `base_attribution`.
             call_model_args: handed through.
             baselines: list of arrays of the shape of `x_value`; by default its minimum and its maximum everywhere.
             segments: list of bool masks (H, W); Felzenszwalb's by default.
