@@ -69,13 +69,15 @@ $(BIN)/python:
 
 # hatchling first: the install uses it from the venv, pinned, instead of fetching its own.
 $(VENV)/.demo: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python $(BUNDLE)
-	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation --editable '.[demo]'
+	@$(PIP) hatchling editables
+	@echo "Installing into $(VENV): a minute or two, longer where PyTorch comes with CUDA"
+	@$(PIP) --no-build-isolation --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python $(BUNDLE)
-	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation --editable '.[test]'
+	@$(PIP) hatchling editables
+	@echo "Installing into $(VENV): a minute or two, longer where PyTorch comes with CUDA"
+	@$(PIP) --no-build-isolation --editable '.[test]'
 	@touch $@ $(VENV)/.demo
 
 node_modules/.package-lock.json: package.json package-lock.json

@@ -29,7 +29,7 @@ Path({str(PICTURE)!r}).write_bytes(widget.snapshot_png())
 REPORT = """
 import saliency
 for each in saliency.predict(model, img, top=5):
-    print(each)
+    print(f"{each.probability:6.1%}  {each.label}")
 """
 
 
