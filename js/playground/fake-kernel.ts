@@ -1,0 +1,189 @@
+/** A kernel in the page: answers the protocol of docs/widget-protocol.md with invented maps. */
+
+import { percentiles, regions, smooth, speckle, type Maps } from "./maps.ts";
+import { deflated, pack, type Stored } from "./pack.ts";
+
+export interface Options {
+  readonly photo: ImageData;
+  readonly picture: Uint8Array;
+  readonly spec: Readonly<Record<string, unknown>>;
+  readonly traits: Readonly<Record<string, unknown>>;
+  /** Nothing arrives but answers to polls, as in Colab. */
+  readonly onlyPolls: boolean;
+  /** Nothing arrives at all; the snapshot has to do. */
+  readonly dead: boolean;
+}
+
+export const METHODS = [
+  { id: "xrai", name: "XRAI", cost: 200, paper: "arXiv:1906.02825", lacks: "" },
+  { id: "integrated_gradients", name: "Integrated Gradients", cost: 25, paper: "arXiv:1703.01365", lacks: "" },
+  { id: "smooth_grad", name: "SmoothGrad", cost: 25, paper: "arXiv:1706.03825", lacks: "" },
+  { id: "guided_ig", name: "Guided IG", cost: 200, paper: "arXiv:2106.09788", lacks: "" },
+  { id: "grad_cam", name: "Grad-CAM", cost: 1, paper: "arXiv:1610.02391", lacks: "" },
+  { id: "blur_ig", name: "Blur IG", cost: 100, paper: "arXiv:2004.03383", lacks: "" },
+  { id: "occlusion", name: "Occlusion", cost: 740, paper: "arXiv:1311.2901", lacks: "" },
+  { id: "deep_lift", name: "DeepLIFT", cost: 2, paper: "arXiv:1704.02685", lacks: "" },
+  { id: "lrp", name: "LRP", cost: 1, paper: "", lacks: "LRP needs the layers of a model; this one offers only scores and gradients." },
+] as const;
+
+const CLASSES = [
+  { index: 281, label: "tabby cat", probability: 0.91 },
+  { index: 282, label: "tiger cat", probability: 0.06 },
+  { index: 285, label: "Egyptian cat", probability: 0.02 },
+  { index: 287, label: "lynx", probability: 0.01 },
+  { index: 283, label: "Persian cat", probability: 0.003 },
+] as const;
+const OTHERS = ["lion", "tiger", "cheetah", "snow leopard", "red fox", "kit fox", "mouse, <b>computer mouse</b>", "hamster", "teapot"];
+
+type Fields = Readonly<Record<string, unknown>>;
+type Handler = (...args: unknown[]) => void;
+
+export function createFakeKernel(options: Options) {
+  const traits: Record<string, unknown> = { ...options.traits, spec: options.spec, _snapshot: null };
+  const handlers = new Map<string, Set<Handler>>();
+  const sent: Fields[] = [];
+  const saved: Fields[] = [];
+  const cancelled = new Set<string>();
+  let pending: Record<string, unknown> = {};
+  let queue: [Fields, readonly Uint8Array[]][] = [];
+  let seq = 0;
+
+  const emit = (name: string, ...args: unknown[]): void => handlers.get(name)?.forEach((handler) => handler(...args));
+  const later = (delay: number, run: () => void): void => void setTimeout(run, delay);
+  const deliver = (message: Fields, buffers: readonly Uint8Array[]): void =>
+    emit("msg:custom", message, buffers.map((bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)));
+
+  /** Sends a message in chunks of 64 kB, so that assembling is always seen at work. */
+  const push = (fields: Fields, buffers: ReadonlyMap<string, Uint8Array> = new Map()): void => {
+    const CHUNK = 65_536;
+    const pieces = [...buffers].flatMap(([name, bytes]) =>
+      Array.from({ length: Math.ceil(bytes.length / CHUNK) }, (_, i) => ({ name, offset: i * CHUNK, bytes: bytes.subarray(i * CHUNK, (i + 1) * CHUNK) })));
+    const parts = pieces.length > 1 ? pieces.map((piece) => [piece]) : [pieces];
+    seq++;
+    for (const [i, part] of parts.entries()) {
+      const described = part.map(({ name, offset, bytes }) => ({ name, offset, bytes: bytes.length }));
+      const message = { ...fields, seq, part: [i, parts.length], pieces: described, buffers: [...buffers.keys()] };
+      if (options.onlyPolls) queue.push([message, part.map(({ bytes }) => bytes)]);
+      else deliver(message, part.map(({ bytes }) => bytes));
+    }
+  };
+
+  const compute = (rid: string, method: string, target: number): void => {
+    if (method === "deep_lift") {
+      later(300, () => push({
+        op: "error", rid, kind: "Unsupported", message: "DeepLIFT met an operator it has no rule for: aten::grid_sample in layer 'warp'.",
+        details: 'Traceback (most recent call last):\n  File "saliency/session.py", line 211, in run\n    answer = method(images, self)\nsaliency.errors.Unsupported: no rule for aten::grid_sample',
+      }));
+      return;
+    }
+    const rounds = method === "guided_ig" ? 60 : method === "occlusion" ? 200 : 6;
+    const round = (i: number): void => {
+      if (cancelled.has(rid)) {
+        push({ op: "cancelled", rid });
+        return;
+      }
+      if (i > rounds) {
+        const { message, buffers } = resultOf(options.photo, method, target, 1, 0.15 * rounds);
+        push({ ...message, op: "result", rid }, buffers);
+        return;
+      }
+      push({ op: "progress", rid, done: i, total: rounds, seconds_left: (rounds - i) * 0.12 });
+      if (i > 0 && i % 10 === 0) {
+        const { message, buffers } = resultOf(options.photo, method, target, i / rounds, 0.1 * i);
+        push({ ...message, op: "partial", rid, share: i / rounds }, buffers);
+      }
+      later(120, () => round(i + 1));
+    };
+    later(60, () => round(0));
+  };
+
+  const answer = (message: Fields): void => {
+    const { op, rid, method, target, query } = message as { op: string; rid: string; method: string; target: number; query: string };
+    deliver({ op: "accepted", rid }, []);
+    if (op === "hello") {
+      push({ op: "welcome", rid, format: "image/jpeg", size: options.spec["size"] }, new Map([["picture", options.picture]]));
+      later(150, () => push({ op: "prediction", classes: CLASSES }));
+    }
+    if (op === "compute") compute(rid, method, target);
+    if (op === "cancel") cancelled.add(rid);
+    if (op === "classes") {
+      const rows = [...CLASSES, ...OTHERS.map((label, i) => ({ index: 290 + i, label, probability: 0.001 }))];
+      push({ op: "classes", rid, classes: rows.filter(({ label }) => label.includes(query)) });
+    }
+    if (op === "poll") {
+      const news = queue;
+      queue = [];
+      for (const [one, buffers] of news) deliver(one, buffers);
+    }
+  };
+
+  const model = {
+    get: (name: string) => traits[name],
+    set: (name: string, value: unknown) => {
+      traits[name] = value;
+      pending[name] = value;
+    },
+    save_changes: () => {
+      saved.push(pending);
+      pending = {};
+    },
+    on: (name: string, handler: Handler) => void handlers.set(name, (handlers.get(name) ?? new Set()).add(handler)),
+    off: (name: string, handler: Handler) => void handlers.get(name)?.delete(handler),
+    send: (message: Fields) => {
+      sent.push(message);
+      if (!options.dead) later(5, () => answer(message));
+    },
+  };
+  return {
+    model,
+    sent,
+    saved,
+    /** Set a trait as Python would. */
+    tell: (name: string, value: unknown): void => {
+      traits[name] = value;
+      emit(`change:${name}`);
+    },
+    async store(): Promise<void> {
+      const picture: Stored = {
+        message: { op: "welcome", rid: "", format: "image/jpeg" },
+        buffers: new Map([["picture", options.picture]]),
+      };
+      const prediction: Stored = { message: { op: "prediction", classes: CLASSES }, buffers: new Map() };
+      const results = ["xrai", "integrated_gradients"].map((method) => resultOf(options.photo, method, 281, 1, 1.9));
+      traits["_snapshot"] = await deflated(pack([picture, prediction, ...results]));
+    },
+  };
+}
+
+function resultOf(photo: ImageData, method: string, target: number, share: number, seconds: number): Stored {
+  const maps = mapsOf(photo, method, target === 281 ? 0 : 1, share);
+  const negative = maps.values.some((value) => value < 0);
+  const buffers = new Map([
+    ["values", bytes(maps.values)],
+    ["values_table", bytes(percentiles(maps.values))],
+  ]);
+  const magnitude = maps.magnitude ?? (negative ? maps.values.map(Math.abs) : null);
+  if (magnitude) buffers.set("magnitude", bytes(magnitude)).set("magnitude_table", bytes(percentiles(magnitude)));
+  if (maps.step) buffers.set("step", new Uint8Array(maps.step.buffer));
+  const label = CLASSES.find(({ index }) => index === target)?.label ?? `class ${target}`;
+  const result = {
+    method, target, label,
+    caption: METHODS.find(({ id }) => id === method)?.name ?? method,
+    quality: maps.regions ? `${maps.regions.length} regions` : method === "smooth_grad" ? "25 samples" : method === "grad_cam" ? "stage 4" : "gap 0.4 %",
+    shape: [maps.size, maps.size], sign: maps.regions || method === "grad_cam" ? "positive" : "absolute",
+    range: [0, 1], score: 9.1, baseline_score: 0.2, gap: 0.004, calls: 200, images: 200, seconds, layer: null,
+    notes: ["The logit of the class was explained, not its probability."],
+    regions: maps.regions,
+  };
+  return { message: { op: "result", rid: "", result }, buffers };
+}
+
+function mapsOf(photo: ImageData, method: string, turn: number, share: number): Maps {
+  if (method === "xrai") return regions(photo, 49, turn);
+  if (method === "grad_cam" || method === "occlusion") return smooth(method === "grad_cam" ? 14 : 28, turn);
+  return speckle(photo, 7 + method.length, method === "smooth_grad" ? 0.2 : 1 - 0.5 * share, turn);
+}
+
+function bytes(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

@@ -1,0 +1,63 @@
+/**
+ * The widget without a notebook. In the address: `size=1024` (of the maps), `dark`, `whole` (the model saw only a part of the
+ * picture), `polls` (no pushes, as in Colab), `dead` (no kernel, a snapshot), `mode=heat`, `views=2`.
+ */
+import photo from "./chelsea.jpg";
+import widget from "../src/widget.ts";
+import { createFakeKernel, METHODS } from "./fake-kernel.ts";
+
+const wish = new URLSearchParams(location.search);
+if (wish.has("dark")) document.body.classList.add("dark");
+
+/** The right part of the photo is a square face; `whole` keeps all of it. */
+const SQUARE = [92, 0, 300, 300] as const;
+
+async function start(): Promise<void> {
+  const bitmap = await createImageBitmap(new Blob([photo.slice()], { type: "image/jpeg" }));
+  const whole = wish.has("whole");
+  const [x, y, width, height] = SQUARE;
+  const size = Number(wish.get("size") ?? 224);
+  const kernel = createFakeKernel({
+    photo: pixelsOf(bitmap, size),
+    picture: whole ? photo : await cropped(bitmap),
+    spec: {
+      version: 1, title: "Why “tabby cat”?", methods: METHODS,
+      size: whole ? [bitmap.height, bitmap.width] : [height, width],
+      place: whole ? [x, y, width, height] : [0, 0, width, height],
+      notes: ["The picture was scaled to 0–1, resized to 224 × 224 and normalised.", "The top class was explained, as none was named."],
+    },
+    traits: {
+      method: wish.get("method") ?? "xrai", target: 281, mode: wish.get("mode") ?? "area", sign: "auto", keep: 30, threshold: 0, opacity: 0.7,
+      colormap: "inferno", region: 0,
+    },
+    onlyPolls: wish.has("polls"),
+    dead: wish.has("dead"),
+  });
+  if (wish.has("dead")) await kernel.store();
+  const { initialize, render } = await (widget as () => Promise<{ initialize: Hook; render: Hook }>)();
+  const life = new AbortController();
+  await initialize({ model: kernel.model, signal: life.signal });
+  for (let i = 0; i < Number(wish.get("views") ?? 1); i++) {
+    const el = document.body.appendChild(document.createElement("div"));
+    await render({ model: kernel.model, el, signal: life.signal });
+  }
+  Object.assign(window, { playground: { kernel, life } });
+}
+
+type Hook = (props: { model: unknown; signal: AbortSignal; el?: HTMLElement }) => Promise<unknown>;
+
+function pixelsOf(bitmap: ImageBitmap, size: number): ImageData {
+  const context = Object.assign(document.createElement("canvas"), { width: size, height: size }).getContext("2d");
+  if (!context) throw new Error("no canvas");
+  context.drawImage(bitmap, ...SQUARE, 0, 0, size, size);
+  return context.getImageData(0, 0, size, size);
+}
+
+async function cropped(bitmap: ImageBitmap): Promise<Uint8Array> {
+  const canvas = Object.assign(document.createElement("canvas"), { width: SQUARE[2], height: SQUARE[3] });
+  canvas.getContext("2d")?.drawImage(bitmap, ...SQUARE, 0, 0, SQUARE[2], SQUARE[3]);
+  const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/jpeg", 0.9));
+  return new Uint8Array(await (blob ?? new Blob()).arrayBuffer());
+}
+
+void start();

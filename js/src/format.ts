@@ -1,0 +1,33 @@
+/** Numbers as people read them: a true minus, three digits, no more width than needed. */
+
+const MINUS = "\u2212";
+
+export function formatNumber(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  const size = Math.abs(value);
+  const plain = size === 0 || (size >= 0.01 && size < 1000);
+  const text = plain ? value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3) : exponential(value);
+  return text.replaceAll("-", MINUS);
+}
+
+function exponential(value: number): string {
+  return value.toExponential(1).replace("e+", "e");
+}
+
+export function formatPercent(percent: number): string {
+  return `${Number.isInteger(percent) ? percent : percent.toFixed(1)} %`;
+}
+
+export function formatShare(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}
+
+export function formatSeconds(seconds: number): string {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return `${Math.round(seconds / 60)} min`;
+}
+
+export function formatCalls(calls: number): string {
+  return `${calls} model ${calls === 1 ? "call" : "calls"}`;
+}

@@ -1,0 +1,141 @@
+/** What the kernel says, checked: a message that does not hold what docs/widget-protocol.md promises throws here and nowhere later. */
+
+import { floatsOf, shortsOf, type Buffers, type Message, type Raw } from "./packet.ts";
+import type { ClassRow, Explained, Failure, Region, Result, Sign } from "./state.ts";
+
+export type Reply = { readonly rid: string } & (
+  | { readonly op: "accepted" | "cancelled" }
+  | { readonly op: "welcome"; readonly picture: Blob }
+  | { readonly op: "prediction" | "classes"; readonly classes: readonly ClassRow[] }
+  | { readonly op: "progress"; readonly done: number; readonly total: number; readonly secondsLeft: number | null }
+  | { readonly op: "partial" | "result"; readonly explained: Explained }
+  | { readonly op: "error"; readonly failure: Failure }
+);
+
+const TABLE_LENGTH = 1001;
+
+/** Throws an Error that says what was expected and what came. */
+export function parseReply({ raw, buffers }: Message): Reply {
+  const op = raw["op"];
+  const rid = typeof raw["rid"] === "string" ? raw["rid"] : "";
+  switch (op) {
+    case "accepted":
+    case "cancelled":
+      return { op, rid };
+    case "welcome": {
+      const bytes = buffers.get("picture");
+      if (!bytes) throw new Error("expected a picture in welcome, got none");
+      // a copy: a Blob takes no view of shared memory, and the host may reuse its own
+      return { op, rid, picture: new Blob([bytes.slice()], { type: text(raw, "format") }) };
+    }
+    case "prediction":
+    case "classes":
+      return { op, rid, classes: list(raw, "classes").map(classRow) };
+    case "progress": {
+      const left = raw["seconds_left"];
+      const secondsLeft = typeof left === "number" ? left : null;
+      return { op, rid, done: number(raw, "done"), total: number(raw, "total"), secondsLeft };
+    }
+    case "partial":
+      return { op, rid, explained: explained(object(raw["result"], "result"), buffers, number(raw, "share")) };
+    case "result":
+      return { op, rid, explained: explained(object(raw["result"], "result"), buffers, 1) };
+    case "error":
+      return {
+        op,
+        rid,
+        failure: { kind: text(raw, "kind"), message: text(raw, "message"), details: text(raw, "details", "") },
+      };
+    default:
+      throw new Error(`expected a known op, got ${JSON.stringify(op)}`);
+  }
+}
+
+function explained(raw: Raw, buffers: Buffers, share: number): Explained {
+  const result = resultOf(raw);
+  const cells = result.shape[0] * result.shape[1];
+  const map = (name: string, length: number): Float32Array | null => {
+    const bytes = buffers.get(name);
+    return bytes ? sized(floatsOf(bytes), length, name) : null;
+  };
+  const values = map("values", cells);
+  const valuesTable = map("values_table", TABLE_LENGTH);
+  if (!values || !valuesTable) throw new Error("expected values and values_table beside a result");
+  const magnitude = map("magnitude", cells);
+  const magnitudeTable = map("magnitude_table", TABLE_LENGTH);
+  const step = buffers.get("step");
+  return {
+    result,
+    share,
+    values,
+    valuesTable,
+    // one without the other is of no use
+    magnitude: magnitudeTable && magnitude,
+    magnitudeTable: magnitude && magnitudeTable,
+    step: step ? sized(shortsOf(step), cells, "step") : null,
+  };
+}
+
+function resultOf(raw: Raw): Result {
+  const shape = list(raw, "shape");
+  const [height, width] = shape;
+  if (typeof height !== "number" || typeof width !== "number" || height < 1 || width < 1) {
+    throw new Error(`expected shape [h, w], got ${JSON.stringify(shape)}`);
+  }
+  return {
+    method: text(raw, "method"),
+    target: number(raw, "target"),
+    label: text(raw, "label", ""),
+    caption: text(raw, "caption", ""),
+    quality: text(raw, "quality", ""),
+    shape: [height, width],
+    sign: signOf(raw["sign"]),
+    calls: number(raw, "calls", 0),
+    seconds: number(raw, "seconds", 0),
+    layer: typeof raw["layer"] === "string" ? raw["layer"] : null,
+    notes: Array.isArray(raw["notes"]) ? raw["notes"].map(String) : [],
+    regions: Array.isArray(raw["regions"]) ? raw["regions"].map(region) : null,
+  };
+}
+
+function signOf(value: unknown): Sign {
+  return value === "positive" || value === "signed" ? value : "absolute";
+}
+
+function region(value: unknown): Region {
+  const raw = object(value, "region");
+  return { gain: number(raw, "gain"), area: number(raw, "area"), cumulative: number(raw, "cumulative") };
+}
+
+function classRow(value: unknown): ClassRow {
+  const raw = object(value, "class");
+  return { index: number(raw, "index"), label: text(raw, "label"), probability: number(raw, "probability") };
+}
+
+function sized<A extends Float32Array | Uint16Array>(array: A, length: number, name: string): A {
+  if (array.length !== length) throw new Error(`expected ${length} numbers in ${name}, got ${array.length}`);
+  return array;
+}
+
+function object(value: unknown, name: string): Raw {
+  if (typeof value === "object" && value !== null) return value as Raw;
+  throw new Error(`expected ${name} to be an object, got ${JSON.stringify(value)}`);
+}
+
+function list(raw: Raw, name: string): readonly unknown[] {
+  const value = raw[name];
+  if (Array.isArray(value)) return value as unknown[];
+  throw new Error(`expected ${name} to be a list, got ${JSON.stringify(value)}`);
+}
+
+function text(raw: Raw, name: string, otherwise?: string): string {
+  const value = raw[name] ?? otherwise;
+  if (typeof value === "string") return value;
+  throw new Error(`expected ${name} to be text, got ${JSON.stringify(value)}`);
+}
+
+function number(raw: Raw, name: string, otherwise?: number): number {
+  const value = raw[name] ?? otherwise;
+  if (typeof value === "number") return value;
+  throw new Error(`expected ${name} to be a number, got ${JSON.stringify(value)}`);
+}

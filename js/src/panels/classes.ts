@@ -1,0 +1,56 @@
+/** What is explained: a row of class chips. */
+
+import { labelOf } from "../select.ts";
+import type { ClassRow } from "../state.ts";
+import { h, on, reveal, roving, setAttribute, type Context } from "./dom.ts";
+import { searchPanel } from "./search.ts";
+
+export function classesPanel(context: Context): HTMLElement {
+  const { signal, watch } = context;
+  const chips = h("div", { class: "slw-chips", role: "radiogroup", "aria-label": "Class to explain" });
+  const rove = roving(chips, signal);
+  let shown: { readonly index: number; readonly chip: HTMLElement }[] = [];
+
+  watch(
+    ({ classes, shown: { target } }) => [classes, target],
+    (state) => {
+      const { target } = state.shown;
+      // before the prediction there is at least the class that was asked for
+      const known = state.classes.some(({ index }) => index === target);
+      const bound: ClassRow = { index: target, label: labelOf(state, target), probability: NaN };
+      const rows = known || state.link === "waiting" ? state.classes : [...state.classes, bound];
+      shown = rows.map((row) => ({ index: row.index, chip: chip(context, row) }));
+      const hadFocus = chips.contains(chips.ownerDocument.activeElement) || chips.matches(":focus-within");
+      chips.replaceChildren(...shown.map((one) => one.chip));
+      const current = shown.findIndex(({ index }) => index === target);
+      for (const [i, one] of shown.entries()) setAttribute(one.chip, "aria-checked", i === current ? "true" : "false");
+      const items = shown.map((one) => one.chip);
+      rove.refresh(items, current);
+      const chosen = items[current];
+      if (!chosen) return;
+      if (hadFocus) chosen.focus({ preventScroll: true });
+      reveal(chips, chosen);
+    },
+  );
+  return h("div", { class: "slw-classes" }, h("span", { class: "slw-muted slw-lead" }, "Explain"), chips, searchPanel(context, (row) => choose(context, row)));
+}
+
+function choose({ store }: Context, row: ClassRow): void {
+  store.send({ kind: "chosen", row });
+  store.send({ kind: "set", settings: { target: row.index } });
+  store.send({ kind: "commit" });
+}
+
+function chip(context: Context, row: ClassRow): HTMLElement {
+  const bar = h("span", { class: "slw-bar" });
+  bar.style.setProperty("--slw-share", String(row.probability || 0));
+  const element = h(
+    "button",
+    { class: "slw-chip", role: "radio", title: row.label },
+    h("span", { class: "slw-chip-label" }, row.label),
+    h("span", { class: "slw-number" }, Number.isNaN(row.probability) ? "" : row.probability.toFixed(2)),
+    bar,
+  );
+  on(element, "click", context.signal, () => choose(context, row));
+  return element;
+}

@@ -1,0 +1,129 @@
+/** The few things every panel needs from the DOM. Text goes in as text nodes only: nothing here parses HTML. */
+
+import type { Commands } from "../commands.ts";
+import type { Event, State } from "../state.ts";
+import type { Store } from "../store.ts";
+
+/** What belongs to one view only: where its pointer is, and whether the plain picture is wanted. */
+export interface Glance {
+  readonly pixel: readonly [x: number, y: number] | null;
+  readonly plain: boolean;
+}
+
+export interface Context {
+  readonly store: Store<State, Event>;
+  readonly glance: Store<Glance, Partial<Glance>>;
+  readonly commands: Commands;
+  readonly signal: AbortSignal;
+  /** Run `draw` in the next frame after any of what `select` gives has changed. */
+  readonly watch: (
+    select: (state: State, glance: Glance) => readonly unknown[],
+    draw: (state: State, glance: Glance) => void,
+  ) => void;
+  /** An element id that is unique in the page. */
+  readonly id: (name: string) => string;
+}
+
+type Attributes = Readonly<Record<string, string | number | boolean>>;
+
+/** An element with attributes and children; `false` leaves an attribute out. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: readonly (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) setAttribute(element, name, value);
+  if (FOCUSABLE.has(tag) || "tabindex" in attributes) keepKeys(element);
+  if (tag === "button") element.setAttribute("type", "button");
+  element.append(...children);
+  return element;
+}
+
+const FOCUSABLE: ReadonlySet<string> = new Set(["button", "input", "select", "summary"]);
+
+/** Notebook shortcuts win over a control's own keys unless each control says so itself (an ancestor does not count). */
+function keepKeys(element: HTMLElement): void {
+  element.setAttribute("data-lm-suppress-shortcuts", "true");
+}
+
+export function setAttribute(element: Element, name: string, value: string | number | boolean): void {
+  if (value === false) element.removeAttribute(name);
+  else {
+    const text = value === true ? "" : String(value);
+    if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+  }
+}
+
+/** Written only where it differs, so that assistive technology and layout hear of real changes. */
+export function setText(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Listen until `signal` aborts. */
+export function on<K extends keyof HTMLElementEventMap>(
+  element: HTMLElement,
+  names: K | readonly K[],
+  signal: AbortSignal,
+  listener: (event: HTMLElementEventMap[K]) => void,
+): void {
+  for (const name of typeof names === "string" ? [names] : names) {
+    element.addEventListener(name, listener as EventListener, { signal });
+  }
+}
+
+const STEPS: Readonly<Record<string, number>> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+/** Where a key leads in a row of `count` items; null for keys that lead nowhere. */
+export function keyTarget(key: string, at: number, count: number): number | null {
+  if (key === "Home") return 0;
+  if (key === "End") return count - 1;
+  const step = STEPS[key];
+  return step === undefined ? null : Math.min(Math.max(at + step, 0), count - 1);
+}
+
+export interface Roving {
+  /** Tell which items there are now, and which of them Tab leads to. */
+  refresh(items: readonly HTMLElement[], current: number): void;
+}
+
+/** One tab stop for a group of items; the arrow keys, Home and End go from one to the next. */
+export function roving(group: HTMLElement, signal: AbortSignal, onMove?: (index: number) => void): Roving {
+  let items: readonly HTMLElement[] = [];
+  const stopAt = (index: number): void => {
+    for (const [i, item] of items.entries()) setAttribute(item, "tabindex", i === index ? 0 : -1);
+  };
+  on(group, "keydown", signal, (event) => {
+    const at = items.indexOf(event.target as HTMLElement);
+    const next = at < 0 || hasModifier(event) ? null : keyTarget(event.key, at, items.length);
+    if (next === null) return;
+    event.preventDefault();
+    items[next]?.focus();
+    onMove?.(next);
+  });
+  on(group, "focusin", signal, (event) => {
+    const at = items.indexOf(event.target as HTMLElement);
+    if (at >= 0) stopAt(at);
+  });
+  return {
+    refresh(next, current) {
+      items = next;
+      const focused = items.findIndex((item) => item.matches(":focus"));
+      stopAt(focused >= 0 ? focused : Math.max(current, 0));
+    },
+  };
+}
+
+export function hasModifier(event: KeyboardEvent): boolean {
+  return event.ctrlKey || event.metaKey || event.altKey;
+}
+
+/** Scrolls a list, and nothing else on the page, until an item is in sight. */
+export function reveal(list: HTMLElement, item: HTMLElement): void {
+  const room = list.getBoundingClientRect();
+  const box = item.getBoundingClientRect();
+  if (box.top < room.top) list.scrollTop -= room.top - box.top;
+  else if (box.bottom > room.bottom) list.scrollTop += box.bottom - room.bottom;
+  if (box.left < room.left) list.scrollLeft -= room.left - box.left;
+  else if (box.right > room.right) list.scrollLeft += box.right - room.right;
+}

@@ -1,0 +1,109 @@
+/** How it is explained: one row a method, each telling its own story. */
+
+import { formatSeconds } from "../format.ts";
+import { shareOf, statusOf, type Status } from "../select.ts";
+import { keyOf, type Job, type MethodSpec, type State } from "../state.ts";
+import { h, on, reveal, roving, setAttribute, setText, type Context } from "./dom.ts";
+
+interface Row {
+  readonly element: HTMLElement;
+  readonly button: HTMLElement;
+  show(state: State): void;
+}
+
+export function methodsPanel(context: Context): HTMLElement {
+  const list = h("ul", { class: "slw-method-list", "aria-label": "Methods" });
+  const rove = roving(list, context.signal);
+  let rows: Row[] = [];
+  let revealed = "";
+
+  context.watch(
+    ({ spec }) => [spec.methods],
+    ({ spec }) => {
+      rows = spec.methods.map((method) => methodRow(context, method));
+      list.replaceChildren(...rows.map(({ element }) => element));
+    },
+  );
+  context.watch(
+    ({ spec, shown: { method, target }, jobs, explained, failures, link }) => [
+      spec.methods, method, target, jobs, explained, failures, link,
+    ],
+    (state) => {
+      const { method } = state.shown;
+      const current = state.spec.methods.findIndex(({ id }) => id === method);
+      for (const row of rows) row.show(state);
+      rove.refresh(rows.map(({ button }) => button), current);
+      const row = rows[current];
+      if (row && revealed !== method) reveal(list, row.element);
+      revealed = method;
+    },
+  );
+  return h("nav", { class: "slw-methods", "aria-label": "Methods" }, list);
+}
+
+function methodRow({ store, commands, signal }: Context, method: MethodSpec): Row {
+  const dot = h("span", { class: "slw-dot", "aria-hidden": "true" });
+  const status = h("span", { class: "slw-status slw-muted" });
+  const bar = h("span", { class: "slw-bar", hidden: true });
+  const button = h(
+    "button",
+    { class: "slw-method" },
+    dot,
+    h("span", { class: "slw-method-name" }, method.name),
+    status,
+    bar,
+  );
+  const stop = h("button", { class: "slw-stop", "aria-label": `Cancel ${method.name}`, title: "Cancel", hidden: true }, "×");
+  const element = h("li", {}, button, stop);
+  on(button, "click", signal, () => {
+    store.send({ kind: "set", settings: { method: method.id } });
+    store.send({ kind: "commit" });
+    // a row that is shown already may have been cancelled before
+    commands.compute();
+  });
+  on(stop, "click", signal, () => {
+    commands.cancel(keyOf(method.id, store.state.shown.target));
+    button.focus();
+  });
+  return {
+    element,
+    button,
+    show(state) {
+      const now = statusOf(state, method);
+      const job = state.jobs.get(keyOf(method.id, state.shown.target));
+      const text = statusText(method, now, job);
+      element.dataset["status"] = now.kind;
+      setAttribute(button, "aria-current", state.shown.method === method.id ? "true" : false);
+      setText(status, text);
+      setAttribute(button, "title", now.kind === "failed" ? `${now.failure.kind}: ${now.failure.message}` : `${method.name}: ${text}`);
+      stop.hidden = !job;
+      bar.hidden = !job;
+      bar.style.setProperty("--slw-share", String(job ? shareOf(job) : 0));
+    },
+  };
+}
+
+function statusText(method: MethodSpec, status: Status, job: Job | undefined): string {
+  switch (status.kind) {
+    case "running":
+      return job ? progressText(job) : "";
+    case "done": {
+      const { quality, seconds } = status.explained.result;
+      return [quality, seconds > 0 ? formatSeconds(seconds) : ""].filter(Boolean).join(" · ") || "done";
+    }
+    case "failed":
+      return `failed: ${status.failure.kind}`;
+    case "lacking":
+      return method.lacks;
+    case "unreachable":
+      return "needs a running kernel";
+    case "idle":
+      return method.cost > 0 ? `~${method.cost} model calls` : "not computed";
+  }
+}
+
+export function progressText(job: Job): string {
+  if (job.total === 0) return "waiting";
+  const left = job.secondsLeft === null ? "" : ` · ${formatSeconds(job.secondsLeft)} left`;
+  return `${Math.floor(shareOf(job) * 100)} %${left}`;
+}

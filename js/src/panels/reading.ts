@@ -1,0 +1,76 @@
+/** What lies under the pointer, what it cost, and what was decided for the user. */
+
+import { formatCalls, formatNumber, formatSeconds, formatShare } from "../format.ts";
+import { readingAt, shownExplained, shownMethod } from "../select.ts";
+import type { State } from "../state.ts";
+import { h, setText, type Context } from "./dom.ts";
+
+const FIGURES = ["x", "y", "value", "region", "gain", "area"] as const;
+type Figure = (typeof FIGURES)[number];
+
+export function readingPanel(context: Context): HTMLElement {
+  const figures = new Map(FIGURES.map((name) => [name, h("strong", { class: "slw-number" })]));
+  const parts = FIGURES.map((name) => h("span", { class: `slw-figure slw-figure-${name}` }, `${name} `, figures.get(name) ?? ""));
+  const hint = h("span", { class: "slw-hint slw-muted" }, "point at the picture to read it");
+  const reading = h("div", { class: "slw-reading" }, hint, ...parts);
+  const cost = h("span", { class: "slw-cost slw-muted" });
+  const notes = h("ul", { class: "slw-notes" });
+  const decided = h("details", { class: "slw-decided" }, h("summary", {}, "what was decided"), notes);
+
+  context.watch(
+    (state, { pixel }) => [pixel, state.shown, shownExplained(state)],
+    (state, { pixel }) => {
+      const words = pixel ? figuresAt(state, pixel) : {};
+      hint.hidden = pixel !== null;
+      for (const [i, name] of FIGURES.entries()) {
+        setText(figures.get(name) ?? reading, words[name] ?? "–");
+        parts[i]?.classList.toggle("slw-none", words[name] === undefined);
+      }
+    },
+  );
+  context.watch(
+    (state) => [shownExplained(state), state.link, state.spec, state.shown.method],
+    (state) => {
+      setText(cost, costText(state));
+      const sentences = notesOf(state);
+      decided.hidden = sentences.length === 0;
+      notes.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence)));
+    },
+  );
+  return h("footer", { class: "slw-foot" }, reading, cost, decided);
+}
+
+function figuresAt(state: State, pixel: readonly [number, number]): Partial<Record<Figure, string>> {
+  const { x, y, value, region } = readingAt(state, pixel);
+  return {
+    x: String(x),
+    y: String(y),
+    ...(value === null ? {} : { value: formatNumber(value) }),
+    ...(region && { region: String(region.rank), gain: formatNumber(region.gain), area: formatShare(region.cumulative) }),
+  };
+}
+
+function costText(state: State): string {
+  const result = shownExplained(state)?.result;
+  const parts = result
+    ? [
+        shownMethod(state)?.name ?? result.method,
+        result.layer ?? "",
+        result.calls > 0 ? formatCalls(result.calls) : "",
+        result.seconds > 0 ? formatSeconds(result.seconds) : "",
+      ]
+    : [];
+  if (state.link === "packed") parts.push("no kernel: showing what was computed");
+  return parts.filter(Boolean).join(" · ");
+}
+
+function notesOf(state: State): readonly string[] {
+  const result = shownExplained(state)?.result;
+  const paper = shownMethod(state)?.paper;
+  return [
+    ...state.spec.notes,
+    ...(result?.notes ?? []),
+    ...(result?.caption ? [result.caption] : []),
+    ...(paper ? [`Paper: ${paper}`] : []),
+  ];
+}

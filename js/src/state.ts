@@ -1,0 +1,266 @@
+/** Everything the screen depends on, and the only way it changes. The words are those of docs/widget-protocol.md. */
+
+export type Mode = "heat" | "area";
+export type Sign = "absolute" | "positive" | "signed";
+
+export interface MethodSpec {
+  readonly id: string;
+  readonly name: string;
+  /** Model evaluations; 0 = not known. */
+  readonly cost: number;
+  readonly paper: string;
+  /** Why this model cannot, in one sentence; empty where it can. */
+  readonly lacks: string;
+}
+
+export interface Spec {
+  readonly title: string;
+  readonly methods: readonly MethodSpec[];
+  readonly size: readonly [height: number, width: number];
+  /** Where the model's view lies in the picture, in picture pixels; may stick out. */
+  readonly place: readonly [x: number, y: number, width: number, height: number];
+  readonly notes: readonly string[];
+}
+
+/** The traits a person can change, each a word of the protocol. */
+export interface Settings {
+  readonly method: string;
+  readonly target: number;
+  readonly mode: Mode;
+  readonly sign: Sign | "auto";
+  readonly keep: number;
+  readonly threshold: number;
+  readonly opacity: number;
+  readonly colormap: string;
+  readonly region: number;
+}
+
+export interface ClassRow {
+  readonly index: number;
+  readonly label: string;
+  readonly probability: number;
+}
+
+export interface Region {
+  readonly gain: number;
+  readonly area: number;
+  readonly cumulative: number;
+}
+
+export interface Result {
+  readonly method: string;
+  readonly target: number;
+  readonly label: string;
+  readonly caption: string;
+  readonly quality: string;
+  readonly shape: readonly [height: number, width: number];
+  readonly sign: Sign;
+  readonly calls: number;
+  readonly seconds: number;
+  readonly layer: string | null;
+  readonly notes: readonly string[];
+  readonly regions: readonly Region[] | null;
+}
+
+/** A result with its maps. */
+export interface Explained {
+  readonly result: Result;
+  /** Share of the work behind it; less than 1 is a partial result. */
+  readonly share: number;
+  readonly values: Float32Array;
+  readonly valuesTable: Float32Array;
+  readonly magnitude: Float32Array | null;
+  readonly magnitudeTable: Float32Array | null;
+  /** Rank of the region that holds the pixel, 65535 = none. */
+  readonly step: Uint16Array | null;
+}
+
+export interface Job {
+  readonly rid: string;
+  readonly done: number;
+  readonly total: number;
+  readonly secondsLeft: number | null;
+}
+
+export interface Failure {
+  readonly kind: string;
+  readonly message: string;
+  readonly details: string;
+}
+
+/** `waiting`: no answer yet · `live`: a kernel answers · `packed`: showing what was stored, no kernel. */
+export type Link = "waiting" | "live" | "packed";
+
+export interface State {
+  readonly spec: Spec;
+  readonly shown: Settings;
+  /** What Python knows, or is about to be told: `shown` catches it up when a gesture ends. */
+  readonly saved: Settings;
+  /** What Reset goes back to. */
+  readonly initial: Settings;
+  readonly link: Link;
+  readonly picture: Blob | null;
+  readonly classes: readonly ClassRow[];
+  readonly found: readonly ClassRow[];
+  /** By `keyOf(method, target)`, as are the two after it. */
+  readonly jobs: ReadonlyMap<string, Job>;
+  readonly explained: ReadonlyMap<string, Explained>;
+  readonly failures: ReadonlyMap<string, Failure>;
+  /** What went wrong outside any method, e.g. while predicting. */
+  readonly trouble: Failure | null;
+}
+
+export type Event =
+  | { readonly kind: "spec"; readonly spec: Spec }
+  | { readonly kind: "told"; readonly settings: Partial<Settings> }
+  | { readonly kind: "set"; readonly settings: Partial<Settings> }
+  | { readonly kind: "commit" }
+  | { readonly kind: "reset" }
+  | { readonly kind: "linked"; readonly link: Link; readonly picture: Blob }
+  | { readonly kind: "predicted"; readonly classes: readonly ClassRow[] }
+  | { readonly kind: "found"; readonly classes: readonly ClassRow[] }
+  | { readonly kind: "chosen"; readonly row: ClassRow }
+  | { readonly kind: "started"; readonly key: string; readonly rid: string }
+  | { readonly kind: "progress"; readonly rid: string; readonly job: Omit<Job, "rid"> }
+  | { readonly kind: "explained"; readonly explained: Explained }
+  | { readonly kind: "ended"; readonly rid: string }
+  | { readonly kind: "failed"; readonly rid: string; readonly failure: Failure }
+  | { readonly kind: "trouble"; readonly failure: Failure };
+
+export function initialState(spec: Spec, settings: Settings): State {
+  return {
+    spec,
+    shown: settings,
+    saved: settings,
+    initial: settings,
+    link: "waiting",
+    picture: null,
+    classes: [],
+    found: [],
+    jobs: new Map(),
+    explained: new Map(),
+    failures: new Map(),
+    trouble: null,
+  };
+}
+
+export function update(state: State, event: Event): State {
+  switch (event.kind) {
+    case "spec":
+      return { ...state, spec: event.spec };
+    case "told":
+      return { ...state, shown: changed(state.shown, event.settings), saved: changed(state.saved, event.settings) };
+    case "set": {
+      const shown = changed(state.shown, inStep(state, event.settings));
+      return shown === state.shown ? state : { ...state, shown };
+    }
+    case "commit":
+      return state.saved === state.shown ? state : { ...state, saved: state.shown };
+    case "reset": {
+      const { method, target } = state.shown;
+      const settings = { ...state.initial, method, target };
+      return { ...state, shown: settings, saved: settings };
+    }
+    case "linked":
+      return linked(state, event.link, event.picture);
+    case "predicted":
+      return { ...state, classes: event.classes };
+    case "found":
+      return { ...state, found: event.classes };
+    case "chosen":
+      return state.classes.some(({ index }) => index === event.row.index)
+        ? state
+        : { ...state, classes: [...state.classes, event.row] };
+    case "started": {
+      const job = { rid: event.rid, done: 0, total: 0, secondsLeft: null };
+      return { ...state, jobs: including(state.jobs, event.key, job), failures: without(state.failures, event.key) };
+    }
+    case "progress": {
+      const key = keyOfJob(state, event.rid);
+      return key === null ? state : { ...state, jobs: including(state.jobs, key, { rid: event.rid, ...event.job }) };
+    }
+    case "explained":
+      return explained(state, event.explained);
+    case "ended": {
+      const key = keyOfJob(state, event.rid);
+      return key === null ? state : { ...state, jobs: without(state.jobs, key) };
+    }
+    case "failed": {
+      const key = keyOfJob(state, event.rid);
+      if (key === null) return state;
+      return { ...state, jobs: without(state.jobs, key), failures: including(state.failures, key, event.failure) };
+    }
+    case "trouble":
+      return { ...state, trouble: event.failure };
+  }
+}
+
+export function keyOf(method: string, target: number): string {
+  return `${method}:${target}`;
+}
+
+/** How many regions come nearest to a share of the area: at least one, unless nothing is to be kept. */
+export function regionsFor(regions: readonly Region[], share: number): number {
+  if (share <= 0) return 0;
+  let best = 0;
+  for (const [i, { cumulative }] of regions.entries()) {
+    if (Math.abs(cumulative - share) < Math.abs(regions[best]!.cumulative - share)) best = i;
+  }
+  return best + 1;
+}
+
+/** Regions and `keep` are two names of one choice: setting one moves the other. */
+function inStep(state: State, settings: Partial<Settings>): Partial<Settings> {
+  const { method, target } = state.shown;
+  const regions = state.explained.get(keyOf(method, target))?.result.regions;
+  if (settings.region !== undefined && regions) {
+    const region = Math.min(Math.max(settings.region, 1), regions.length);
+    return { ...settings, region, keep: Math.round((regions[region - 1]?.cumulative ?? 0) * 1000) / 10 };
+  }
+  return settings.keep === undefined ? settings : { ...settings, region: 0 };
+}
+
+/** Stored results stay on the screen when a kernel turns up, but count as provisional until it sends its own. */
+function linked(state: State, link: Link, picture: Blob): State {
+  if (link === "packed" && state.link === "live") return state;
+  const takesOver = link === "live" && state.link === "packed";
+  const results = takesOver
+    ? new Map([...state.explained].map(([key, one]) => [key, { ...one, share: 0 }] as const))
+    : state.explained;
+  return { ...state, link, picture, explained: results };
+}
+
+/** Partial results never replace a whole one; a whole one ends its job. */
+function explained(state: State, news: Explained): State {
+  const key = keyOf(news.result.method, news.result.target);
+  const whole = news.share >= 1;
+  if (!whole && (state.explained.get(key)?.share ?? 0) >= 1) return state;
+  return {
+    ...state,
+    explained: including(state.explained, key, news),
+    jobs: whole ? without(state.jobs, key) : state.jobs,
+    failures: whole ? without(state.failures, key) : state.failures,
+  };
+}
+
+function keyOfJob(state: State, rid: string): string | null {
+  for (const [key, job] of state.jobs) if (job.rid === rid) return key;
+  return null;
+}
+
+/** The same object where nothing changes, so that "did it change" is one comparison. */
+function changed(settings: Settings, patch: Partial<Settings>): Settings {
+  const names = Object.keys(patch) as (keyof Settings)[];
+  return names.every((name) => Object.is(settings[name], patch[name])) ? settings : { ...settings, ...patch };
+}
+
+function including<V>(map: ReadonlyMap<string, V>, key: string, value: V): ReadonlyMap<string, V> {
+  return new Map(map).set(key, value);
+}
+
+function without<V>(map: ReadonlyMap<string, V>, key: string): ReadonlyMap<string, V> {
+  if (!map.has(key)) return map;
+  const rest = new Map(map);
+  rest.delete(key);
+  return rest;
+}

@@ -1,0 +1,48 @@
+/** What Python and the browser agree to share (see "Traits" in docs/widget-protocol.md). */
+
+import type { AnyModel } from "@anywidget/types";
+import type { Event, Settings, Spec, State } from "./state.ts";
+import type { Store } from "./store.ts";
+
+export interface Traits extends Settings {
+  readonly spec: Spec;
+  readonly _snapshot: DataView | Uint8Array | null;
+}
+export type Model = AnyModel<Traits & Record<string, unknown>>;
+
+const SETTINGS = [
+  "method",
+  "target",
+  "mode",
+  "sign",
+  "keep",
+  "threshold",
+  "opacity",
+  "colormap",
+  "region",
+] as const satisfies readonly (keyof Settings)[];
+
+export function readSettings(model: Model): Settings {
+  return Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)])) as unknown as Settings;
+}
+
+/** Python's changes show at once; the browser's are written together when a gesture ends. Until `signal` aborts. */
+export function connectTraits(model: Model, store: Store<State, Event>, signal: AbortSignal): void {
+  for (const name of SETTINGS) {
+    listen(model, `change:${name}`, signal, () => store.send({ kind: "told", settings: { [name]: model.get(name) } }));
+  }
+  listen(model, "change:spec", signal, () => store.send({ kind: "spec", spec: model.get("spec") }));
+  store.subscribe(({ saved }, before) => {
+    if (saved === before.saved) return;
+    const news = SETTINGS.filter((name) => !Object.is(saved[name], model.get(name)));
+    if (news.length === 0) return; // it came from Python
+    for (const name of news) model.set(name, saved[name]);
+    model.save_changes();
+  }, signal);
+}
+
+/** Attach a listener to the model until `signal` aborts. */
+export function listen(model: Model, name: string, signal: AbortSignal, listener: (...args: unknown[]) => void): void {
+  model.on(name, listener);
+  signal.addEventListener("abort", () => model.off(name, listener), { once: true });
+}

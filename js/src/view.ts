@@ -1,0 +1,106 @@
+/** One view of a store: its panels, its frames, its keys. */
+
+import type { Commands } from "./commands.ts";
+import { announcer } from "./panels/announcer.ts";
+import { classesPanel } from "./panels/classes.ts";
+import { h, hasModifier, on, type Context, type Glance } from "./panels/dom.ts";
+import { coloursPanel, percentilePanel } from "./panels/look.ts";
+import { methodsPanel } from "./panels/methods.ts";
+import { modesPanel } from "./panels/modes.ts";
+import { picturePanel } from "./panels/picture.ts";
+import { readingPanel } from "./panels/reading.ts";
+import { regionsPanel } from "./panels/regions.ts";
+import { followTheme } from "./panels/theme.ts";
+import type { Event, State } from "./state.ts";
+import { createStore, type Store } from "./store.ts";
+
+/** Mount a view into `el`, until `signal` aborts. */
+export function mount(el: HTMLElement, store: Store<State, Event>, commands: Commands, signal: AbortSignal): void {
+  const glance = createStore<Glance, Partial<Glance>>({ pixel: null, plain: false }, (now, news) => ({ ...now, ...news }));
+  const frames = createFrames(store, glance, signal);
+  const prefix = `slw-${Math.random().toString(36).slice(2, 8)}`;
+  const context: Context = { store, glance, commands, signal, watch: frames.watch, id: (name) => `${prefix}-${name}` };
+
+  const frame = h("div", { class: "slw-frame", tabindex: -1 });
+  const root = h("div", { class: "slw-root", role: "group", "aria-label": store.state.spec.title || "Saliency", "data-state": "waiting" }, frame);
+  frame.append(
+    h("header", { class: "slw-head" }, classesPanel(context)),
+    methodsPanel(context),
+    h("div", { class: "slw-main" }, modesPanel(context), picturePanel(context, root)),
+    h("div", { class: "slw-side" }, percentilePanel(context), coloursPanel(context), regionsPanel(context)),
+    readingPanel(context),
+    announcer(context),
+  );
+  followTheme(root, signal);
+  keepKeys(root, signal);
+  holdSpace(root, glance, signal);
+  el.append(root);
+  frames.flush();
+  signal.addEventListener("abort", () => root.remove(), { once: true });
+}
+
+interface Frames {
+  readonly watch: Context["watch"];
+  /** Draw now what has changed. */
+  flush(): void;
+}
+
+/** Draws in animation frames only, and of each watcher only what its own selection calls for. */
+function createFrames(store: Store<State, Event>, glance: Store<Glance, Partial<Glance>>, signal: AbortSignal): Frames {
+  interface Watcher {
+    readonly select: (state: State, glance: Glance) => readonly unknown[];
+    readonly draw: (state: State, glance: Glance) => void;
+    last: readonly unknown[] | null;
+  }
+  const watchers: Watcher[] = [];
+  let frame: number | null = null;
+
+  const flush = (): void => {
+    for (const watcher of watchers) {
+      const now = watcher.select(store.state, glance.state);
+      if (watcher.last?.every((part, i) => Object.is(part, now[i]))) continue;
+      watcher.last = now;
+      watcher.draw(store.state, glance.state);
+    }
+  };
+  const schedule = (): void => {
+    frame ??= requestAnimationFrame(() => {
+      frame = null;
+      flush();
+    });
+  };
+  store.subscribe(schedule, signal);
+  glance.subscribe(schedule, signal);
+  signal.addEventListener("abort", () => frame !== null && cancelAnimationFrame(frame), { once: true });
+  return { watch: (select, draw) => void watchers.push({ select, draw, last: null }), flush };
+}
+
+/** A notebook's one-letter commands must not be reached from here: "x" would cut the cell. */
+function keepKeys(root: HTMLElement, signal: AbortSignal): void {
+  on(root, ["keydown", "keyup", "keypress"], signal, (event) => {
+    if (!hasModifier(event)) event.stopPropagation();
+  });
+}
+
+/** Space shows the plain picture while it is held, unless it means something to the control that has the focus. */
+function holdSpace(root: HTMLElement, glance: Store<Glance, Partial<Glance>>, signal: AbortSignal): void {
+  on(root, "keydown", signal, (event) => {
+    if (event.key !== " " || hasModifier(event) || takesSpace(event.target as HTMLElement)) return;
+    event.preventDefault();
+    if (!glance.state.plain) glance.send({ plain: true });
+  });
+  const release = (): void => {
+    if (glance.state.plain) glance.send({ plain: false });
+  };
+  on(root, "keyup", signal, (event) => {
+    if (event.key === " ") release();
+  });
+  on(root, "focusout", signal, release);
+  window.addEventListener("blur", release, { signal });
+}
+
+/** Of radios and rows only the one that is not chosen yet: choosing it again would do nothing. */
+function takesSpace(element: HTMLElement): boolean {
+  if (element.matches("[aria-checked=true], [aria-current=true], input[type=range]")) return false;
+  return element.matches("button, input, select, summary");
+}
