@@ -97,21 +97,26 @@ class Picture:
         if not self.resampled:
             return np.array([[1.0, 0, 0], [0, 1, 0]])
         down, across = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
-        black, white, rows, columns = (
+        # tilted against the pixels' rows and columns, so that rounding to 256 levels averages out
+        ramps = [0.9 * down + 0.1 * across, 0.1 * down + 0.9 * across]
+        black, white, *seen = (
             self.enter(self.low + (self.high - self.low) * np.repeat(ramp[..., None], self.values.shape[-1], -1))
-            for ramp in (np.zeros_like(down), np.ones_like(down), down, across)
+            for ramp in (np.zeros_like(down), np.ones_like(down), *ramps)
         )
-        scale = np.where(white == black, np.nan, white - black)
-        seen = [
-            np.nanmean((ramp - black) / scale, -1)[0] * (side - 1) for ramp, side in ((rows, height), (columns, width))
-        ]
+        # per channel; one that says nothing (all zero, say) is left out
+        told = white != black
+        scale = np.where(told, white - black, 1.0)
+        tilted = np.stack([(((ramp - black) / scale * told).sum(-1) / told.sum(-1).clip(1))[0] for ramp in seen])
+        sides = np.array([height - 1, width - 1])
+        at = np.einsum("ij,jhw->ihw", np.linalg.inv([[0.9, 0.1], [0.1, 0.9]]), tilted) * sides[:, None, None]
         # the middle half: no border of a letter box, no edge effect of a resize
-        h, w = seen[0].shape
+        h, w = at.shape[1:]
         middle = np.s_[h // 4 : h - h // 4, w // 4 : w - w // 4]
-        grid = np.stack([*(axis[middle].ravel() for axis in np.indices((h, w))), np.ones(seen[0][middle].size)], 1)
-        found = np.stack([np.linalg.lstsq(grid, ramp[middle].ravel(), rcond=None)[0] for ramp in seen])
-        misfit = max(np.abs(grid @ row - ramp[middle].ravel()).max() for row, ramp in zip(found, seen, strict=True))
-        if not misfit < 0.05 * max(height, width):
+        grid = np.stack([*(axis[middle].ravel() for axis in np.indices((h, w))), np.ones(at[0][middle].size)], 1)
+        where = np.stack([axis[middle].ravel() for axis in at])
+        found = np.stack([np.linalg.lstsq(grid, axis, rcond=None)[0] for axis in where])
+        misfit = np.abs(found @ grid.T - where).max()
+        if misfit > 0.05 * max(height, width) or abs(np.linalg.det(found[:, :2])) < 1e-6:
             self.notes.append("where the preprocessing puts the picture could not be found: shown as a plain resize")
             return np.array([[height / h, 0, (height / h - 1) / 2], [0, width / w, (width / w - 1) / 2]])
         return found

@@ -36,7 +36,7 @@ class TorchOps:
         return torch.from_numpy(np.require(host, requirements=("C", "W"))).to(self.device, self.dtype)
 
     def tohost(self, array: Tensor) -> np.ndarray:
-        return np.array(array.detach().to("cpu"))
+        return array.detach().to("cpu", copy=True).numpy()
 
     def wait(self, array: Tensor) -> None:
         if array.is_cuda:

@@ -1,0 +1,86 @@
+"""The little networks that tests explain: one small CNN in torch and the same in NumPy, and modules with habits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CLASSES = 4
+LABELS = ("ape", "bee", "cat", "dog")
+
+
+class SmallNet(nn.Module):
+    """conv, batch norm, ReLU in place, a residual `+=`, functional pooling, mean, linear."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, 6, 3, padding=1)
+        self.norm = nn.BatchNorm2d(6)
+        self.relu = nn.ReLU(inplace=True)
+        self.block = nn.Conv2d(6, 6, 3, padding=1)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.norm(self.stem(x)))
+        x = F.max_pool2d(x, 2)
+        y = self.block(x)
+        y += x
+        y = self.relu(y)
+        return self.head(y.mean((2, 3)))
+
+
+def small_net(channels: int = 3, seed: int = 0) -> SmallNet:
+    """A :class:`SmallNet` with random weights and running statistics, in eval mode."""
+    torch.manual_seed(seed)
+    net = SmallNet(channels)
+    net.norm.running_mean = torch.randn(6) * 0.1
+    net.norm.running_var = torch.rand(6) + 0.5
+    return net.eval()
+
+
+def called(net: nn.Module, layer: str, target: int) -> Any:
+    """PAIR's `call_model_function` around a torch module: NumPy in, NumPy out."""
+
+    def call_model_function(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = None) -> dict[str, Any]:
+        kept: list[Tensor] = []
+        part = net.get_submodule(layer)
+        handle = part.register_forward_hook(lambda _m, _i, out: kept.append(out.clone()) or kept[-1])  # type: ignore[func-returns-value]
+        try:
+            images = torch.tensor(x, requires_grad=True)
+            scores = net(images.permute(0, 3, 1, 2))[:, target]
+        finally:
+            handle.remove()
+        by_image, by_layer = torch.autograd.grad(scores.sum(), [images, kept[-1]])
+        return {
+            "INPUT_OUTPUT_GRADIENTS": by_image.numpy(),
+            "OUTPUT_LAYER_VALUES": scores.detach().numpy(),
+            "CONVOLUTION_LAYER_VALUES": kept[-1].detach().permute(0, 2, 3, 1).numpy(),
+            "CONVOLUTION_OUTPUT_GRADIENTS": by_layer.permute(0, 2, 3, 1).numpy(),
+        }
+
+    return call_model_function
+
+
+def black_box(net: nn.Module) -> Any:
+    """The same network as a plain function on NumPy images (N, H, W, C)."""
+
+    def function(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            said: np.ndarray = net(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+        return said
+
+    return function
+
+
+def picture(height: int = 24, width: int = 20, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """Smooth random uint8 (H, W, C): something with edges and colours."""
+    from scipy.ndimage import gaussian_filter
+
+    noise = np.random.default_rng(seed).normal(size=(height, width, channels))
+    smooth = gaussian_filter(noise, (2, 2, 0))
+    scaled = (smooth - smooth.min()) / np.ptp(smooth)
+    return np.asarray(np.rint(scaled * 255), np.uint8)

@@ -1,0 +1,281 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import saliency
+from saliency.explain import METHODS
+from tests.nets import LABELS, black_box, picture, small_net
+
+IMAGE = picture()
+QUICK: dict[str, saliency.Method] = {
+    "gradient": saliency.GradientSaliency(),
+    "smooth_grad": saliency.SmoothGrad(samples=6),
+    "integrated_gradients": saliency.IntegratedGradients(steps=10),
+    "xrai": saliency.XRAI(steps=6),
+    "grad_cam": saliency.GradCam(),
+    "occlusion": saliency.Occlusion(size=6, stride=4),
+}
+"""Each method with few steps."""
+
+
+@pytest.fixture(scope="module")
+def net() -> torch.nn.Module:
+    return small_net()
+
+
+def explain(net: Any, *args: Any, **options: Any) -> Any:
+    return saliency.explain(net, IMAGE, *args, **{"progress": False, **options})
+
+
+def test_every_method_is_tried_here() -> None:
+    """The quick methods of these tests are all there are."""
+    assert QUICK.keys() == METHODS.keys()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_mask_has_the_size_of_what_was_fed(net: torch.nn.Module, name: str) -> None:
+    """Every method gives a finite float32 mask (H, W, C) or (H, W) and says what it cost."""
+    exp = explain(net, QUICK[name])
+
+    assert exp.mask.shape[:2] == IMAGE.shape[:2]
+    assert exp.mask.dtype == np.float32
+    assert np.isfinite(exp.mask).all() and np.ptp(exp.mask) > 0
+    assert exp.images == QUICK[name].cost((1, *IMAGE.shape))
+    assert exp.calls >= 1 and exp.seconds > 0
+    assert (exp.method, exp.caption) == (name, repr(QUICK[name]))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_method_is_named_by_id_class_or_value(net: torch.nn.Module, name: str) -> None:
+    """All three ways mean the same method."""
+    fields = QUICK[name].changed()
+    by_id = explain(net, name, **fields)
+
+    np.testing.assert_allclose(explain(net, QUICK[name]).mask, by_id.mask, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(explain(net, METHODS[name], **fields).mask, by_id.mask, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("batch_size", [1, 5, "auto"])
+def test_the_mask_does_not_depend_on_the_batch_size(name: str, batch_size: Any) -> None:
+    """Any batch size gives the same mask."""
+    # in float64: XRAI's regions are a choice between near equals, which rounding must not decide
+    wide = small_net().double()
+    expected = explain(wide, QUICK[name], batch_size=3).mask
+
+    np.testing.assert_allclose(explain(wide, QUICK[name], batch_size=batch_size).mask, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_many_targets_are_each_its_own(net: torch.nn.Module, name: str) -> None:
+    """A list of targets gives, in order, the explanation of each, for no more questions than one."""
+    alone = [explain(net, QUICK[name], target, labels=LABELS) for target in (2, "ape")]
+    together = explain(net, QUICK[name], [2, "ape"], labels=LABELS)
+
+    assert [each.label for each in together] == ["cat", "ape"]
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one.mask, other.mask, rtol=1e-3, atol=1e-5 * np.abs(other.mask).max())
+        assert one.images == other.images
+
+
+@pytest.mark.parametrize("name", ["smooth_grad", "integrated_gradients", "xrai", "occlusion"])
+def test_partial_results_come_and_end_at_the_answer(net: torch.nn.Module, name: str) -> None:
+    """On a run of 100 images at least five partial explanations come, and the last is nearer than the first."""
+    more = {"smooth_grad": {"samples": 100}, "occlusion": {"stride": 1}}
+    method = QUICK[name].but(**more.get(name, {"steps": 100}))
+    shown: list[saliency.Explanation] = []
+    exp = explain(net, method, partial=shown.append)
+    errors = [float(np.abs(each.mask - exp.mask).mean()) for each in shown]
+
+    assert 5 <= len(shown) <= 20
+    assert errors[-1] < errors[0]
+    assert all(each.mask.shape == exp.mask.shape for each in shown)
+
+
+def test_auto_is_xrai_with_gradients_and_occlusion_without(net: torch.nn.Module) -> None:
+    """method="auto" follows what the model can answer, and says so."""
+    with_, without = explain(net, steps=4), explain(black_box(net))
+
+    assert (with_.method, without.method) == ("xrai", "occlusion")
+    assert any("gives gradients" in note for note in with_.notes)
+    assert any("only scores" in note for note in without.notes)
+
+
+def test_the_top_class_is_explained_unless_another_is_named(net: torch.nn.Module) -> None:
+    """target=None is the argmax, and the notes say so."""
+    best = saliency.predict(net, IMAGE)[0].index
+    exp = explain(net, "gradient")
+
+    assert exp.target == best
+    assert "target: the top class" in exp.notes
+    np.testing.assert_array_equal(exp.mask, explain(net, "gradient", best).mask)
+
+
+def test_a_callable_target_is_handed_the_model_s_outputs(net: torch.nn.Module) -> None:
+    """A margin between two classes has the difference of their gradients."""
+
+    def margin(outputs: torch.Tensor) -> torch.Tensor:
+        return outputs[:, 0] - outputs[:, 1]
+
+    exp, first, second = explain(net, "gradient", [margin, 0, 1])
+
+    assert exp.label == "margin"
+    np.testing.assert_allclose(exp.mask, first.mask - second.mask, atol=1e-6)
+
+
+def test_gap_is_the_completeness_error(net: torch.nn.Module) -> None:
+    """For Integrated Gradients the gap is sum(mask) - (score - baseline score), and falls with the steps."""
+    few, many = (explain(net, "integrated_gradients", steps=steps) for steps in (4, 200))
+
+    for exp in (few, many):
+        assert exp.gap == pytest.approx(exp.mask.sum() - (exp.score - exp.baseline_score), abs=1e-5)
+    assert abs(many.gap) < 0.2 * abs(few.gap)
+    assert explain(net, "gradient").gap is None
+
+
+def test_several_baselines_are_averaged(net: torch.nn.Module) -> None:
+    """The mask of two baselines is the mean of the masks of each."""
+    both = explain(net, "integrated_gradients", baseline=["black", "white"])
+    each = [explain(net, "integrated_gradients", baseline=name) for name in ("black", "white")]
+
+    np.testing.assert_allclose(both.mask, (each[0].mask + each[1].mask) / 2, atol=1e-6)
+    assert both.baseline_score == pytest.approx((each[0].baseline_score + each[1].baseline_score) / 2)
+
+
+def test_named_baselines_are_made_in_picture_space(net: torch.nn.Module) -> None:
+    """After a preprocessing that normalises, "black" is what that makes of a black picture."""
+
+    def normalise(image: np.ndarray) -> np.ndarray:
+        return (image.astype(np.float32) / 255 - 0.5) / 0.25
+
+    named = explain(net, "integrated_gradients", preprocess=normalise, baseline="black")
+    numbered = explain(net, "integrated_gradients", preprocess=normalise, baseline=-2.0)
+
+    np.testing.assert_allclose(named.mask, numbered.mask, atol=1e-6)
+
+
+def test_a_field_reaches_the_method_inside(net: torch.nn.Module) -> None:
+    """SmoothGrad of Grad-CAM takes layer=."""
+    exp = explain(net, saliency.SmoothGrad(saliency.GradCam(), samples=2), layer="norm")
+
+    assert exp.layer == "norm"
+    assert exp.caption == "SmoothGrad(method=GradCam(layer='norm'), samples=2)"
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "error", "told"),
+    [
+        (("xray",), {}, saliency.UnknownName, "Did you mean 'xrai'"),
+        (("gradient",), {"setps": 3}, saliency.UnknownName, "field of gradient 'setps'"),
+        (("integrated_gradients",), {"setps": 3}, saliency.UnknownName, "Did you mean 'steps'"),
+        (("gradient",), {"baseline": "black"}, saliency.UnknownName, "field of gradient 'baseline'"),
+        (("gradient", 4), {}, saliency.BadTarget, r"4 classes \(0 to 3\), got target 4"),
+        (("gradient", "cow"), {}, saliency.BadTarget, "pass labels"),
+        (("gradient", "dgo"), {"labels": LABELS}, saliency.UnknownName, "Did you mean 'dog'"),
+        (("grad_cam",), {"layer": "blok"}, saliency.UnknownName, "Did you mean 'block'"),
+        (("integrated_gradients",), {"baseline": np.zeros((3, 3))}, saliency.BadShape, r"\(24, 20, 3\), got \(3, 3\)"),
+        (("integrated_gradients",), {"steps": 0}, saliency.BadField, "1 to 10000, got 0"),
+        (("gradient",), {"batch_size": 0}, saliency.BadField, "batch_size"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_is_wrong_is_told(net: torch.nn.Module, args: Any, options: Any, error: Any, told: str) -> None:
+    """Bad input gets an error that names what was expected, what came and the way out."""
+    with pytest.raises(error, match=told):
+        explain(net, *args, **options)
+
+
+def test_all_errors_have_their_base_and_their_built_in() -> None:
+    """Every error can be caught as SaliencyError, and as the built-in that fits."""
+    errors = [getattr(saliency, name) for name in saliency.__all__]
+    errors = [each for each in errors if isinstance(each, type) and issubclass(each, Exception)]
+
+    assert len(errors) >= 10
+    for error in errors:
+        assert issubclass(error, saliency.SaliencyError)
+        built_in = (ValueError, TypeError, RuntimeError, ImportError)
+        assert issubclass(error, built_in) or error is saliency.SaliencyError
+
+
+def test_cancel_leaves_a_clear_error(net: torch.nn.Module) -> None:
+    """A cancelled explanation raises Cancelled after the question it was in."""
+    asked: list[int] = []
+    with pytest.raises(saliency.Cancelled):
+        explain(
+            net,
+            "smooth_grad",
+            batch_size=5,
+            progress=lambda done, total: asked.append(done),
+            cancelled=lambda: len(asked) == 2,
+        )
+
+    assert asked == [5, 10]
+
+
+def test_progress_is_one_bar(net: torch.nn.Module, capsys: pytest.CaptureFixture[str]) -> None:
+    """By default one bar is shown, over all stages; with progress=False nothing is."""
+    explain(net, "xrai", steps=4, progress=True)
+    shown = capsys.readouterr().err
+    explain(net, "xrai", steps=4)
+
+    assert "XRAI" in shown and "/8" in shown
+    assert capsys.readouterr().err == ""
+
+
+def test_predict_gives_the_top_classes(net: torch.nn.Module) -> None:
+    """The best come first, with labels, and probabilities that sum to one over all classes."""
+    found = saliency.predict(net, IMAGE, labels=LABELS)
+    scores = black_box(net)(IMAGE[None].astype(np.float32) / 255)[0]
+
+    assert [each.index for each in found] == np.argsort(-scores).tolist()
+    assert [each.label for each in found] == [LABELS[each.index] for each in found]
+    assert sum(each.probability for each in found) == pytest.approx(1)
+    assert len(saliency.predict(net, IMAGE, top=2)) == 2
+    assert found[0].score == pytest.approx(scores.max(), rel=1e-5)
+
+
+def test_methods_lists_what_there_is() -> None:
+    """The table has each method once, and reads as one."""
+    table = saliency.methods()
+
+    assert [each.id for each in table] == list(METHODS)
+    assert repr(table).splitlines()[0].split() == ["id", "class", "needs", "images", "asked", "paper"]
+    assert len(repr(table).splitlines()) == len(METHODS) + 1
+
+
+def test_a_black_box_is_refused_what_it_cannot_answer(net: torch.nn.Module) -> None:
+    """A plain function is explained by methods that need scores; others refuse before the function is called."""
+    asked: list[int] = []
+
+    def function(images: np.ndarray) -> np.ndarray:
+        asked.append(len(images))
+        return np.asarray(black_box(net)(images))
+
+    for name, method in QUICK.items():
+        if name == "occlusion":
+            continue
+        with pytest.raises(saliency.Unsupported, match=r"only scores.*explained by occlusion"):
+            explain(function, method)
+    assert asked == []
+    np.testing.assert_allclose(
+        explain(function, QUICK["occlusion"], 1).mask, explain(net, QUICK["occlusion"], 1).mask, atol=1e-5
+    )
+
+
+def test_a_seed_repeats_and_another_differs(net: torch.nn.Module) -> None:
+    """Noise comes from the seed alone, not from any global generator."""
+    first = explain(net, "smooth_grad", samples=3, seed=1).mask
+    np.random.seed(99)  # noqa: NPY002  # the very thing that must not matter
+    torch.manual_seed(99)
+
+    np.testing.assert_array_equal(explain(net, "smooth_grad", samples=3, seed=1).mask, first)
+    assert not np.array_equal(explain(net, "smooth_grad", samples=3, seed=2).mask, first)
+
+
+@pytest.mark.parametrize("model", [None, 3, "resnet", dict], ids=str)
+def test_what_is_no_model_is_told(model: Any) -> None:
+    """The error says what a model may be."""
+    with pytest.raises(saliency.Unsupported, match="Expected a model"):
+        explain(model)

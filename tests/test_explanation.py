@@ -1,0 +1,119 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import saliency
+from saliency.explanation import Explanation
+from tests.nets import LABELS, picture, small_net
+
+MASK = np.random.default_rng(0).normal(size=(12, 10, 3)).astype(np.float32)
+
+
+def made(mask: np.ndarray = MASK, **told: Any) -> Explanation:
+    return Explanation(
+        mask=mask, method="gradient", caption="GradientSaliency()", target=2, label="cat", picture=picture(12, 10), **told
+    )
+
+
+def test_heatmap_is_pair_s_grayscale() -> None:
+    """The heat map is VisualizeImageGrayscale of the mask."""
+    np.testing.assert_array_equal(made().heatmap(97), saliency.core.VisualizeImageGrayscale(MASK, 97))
+
+
+def test_diverging_keeps_zero_and_is_symmetric() -> None:
+    """Zero stays zero, and the mask's negative is the picture's negative."""
+    shown, turned = made().diverging(), made(-MASK).diverging()
+
+    np.testing.assert_array_equal(shown, -turned)
+    assert made(MASK * 0).diverging().tolist() == np.zeros((12, 10)).tolist()
+    assert np.abs(shown).max() == 1
+
+
+def test_top_is_at_or_above_the_percentile() -> None:
+    """The top q % are the pixels `>=` NumPy's percentile of what is shown."""
+    values = np.abs(MASK).sum(2)
+
+    for percent in (0, 1, 30, 100):
+        expected = values >= np.percentile(values, 100 - percent)
+        np.testing.assert_array_equal(made().top(percent), expected)
+    assert made(sign="positive").top(30).sum() == 36
+    with pytest.raises(saliency.BadField, match="0 to 100, got 130"):
+        made().top(130)
+
+
+def test_a_constant_mask_shows_zeros() -> None:
+    """Nothing stands out of a constant mask, and nothing divides by zero."""
+    assert not made(np.ones_like(MASK)).heatmap().any()
+
+
+def test_on_picture_undoes_a_crop() -> None:
+    """A mask of a cropped, doubled view lies where the view was taken from, zero around it."""
+    # the model saw picture rows 2..7 and columns 1..6 at twice the size
+    placement = np.array([[0.5, 0, 2 - 0.25], [0, 0.5, 1 - 0.25]])
+    mask = np.ones((12, 12), np.float32)
+    on = made(mask, placement=placement).on_picture()
+    expected = np.zeros((12, 10))
+    expected[2:8, 1:7] = 1
+
+    np.testing.assert_allclose(on, expected)
+
+
+def test_on_picture_without_preprocess_is_the_mask() -> None:
+    """What was not moved is not resampled."""
+    assert made().on_picture() is MASK or np.array_equal(made().on_picture(), MASK)
+
+
+def test_saving_and_loading_loses_nothing(tmp_path: Path) -> None:
+    """An .npz holds everything, regions and notes among it."""
+    net = small_net()
+    exp = saliency.explain(net, picture(), "xrai", target="cat", labels=LABELS, steps=4, progress=False)
+    exp.save(tmp_path / "exp.npz")
+    again = Explanation.load(tmp_path / "exp.npz")
+
+    for name, value in vars(exp).items():
+        if name != "regions":
+            np.testing.assert_array_equal(getattr(again, name), value, err_msg=name)
+    assert exp.regions is not None and again.regions is not None
+    np.testing.assert_array_equal(again.regions.ranks, exp.regions.ranks)
+    assert again.regions.table == exp.regions.table
+
+
+def test_a_picture_can_be_saved_and_is_shown_in_a_notebook(tmp_path: Path) -> None:
+    """save() writes a PNG, and a notebook shows one."""
+    made().save(tmp_path / "exp.png")
+
+    with Image.open(tmp_path / "exp.png") as saved:
+        assert saved.size[0] > 300
+        assert len(np.unique(np.asarray(saved.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+    assert made()._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("sign", ["absolute", "positive", "signed"])
+def test_plot_draws_on_the_axes_it_is_given(sign: str) -> None:
+    """plot() puts the grey picture and the map over it, and gives the axes back."""
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+
+    assert made(sign=sign).plot(ax) is ax
+    assert len(ax.images) == 2
+
+
+def test_other_endings_and_files_are_told(tmp_path: Path) -> None:
+    """save() and load() say what they take."""
+    (tmp_path / "no.npz").write_bytes(b"nothing")
+    np.savez(tmp_path / "other.npz", a=1)
+
+    with pytest.raises(saliency.BadField, match=r"\.png or \.npz, got 'exp.gif'"):
+        made().save(tmp_path / "exp.gif")
+    for name in ("no.npz", "other.npz"):
+        with pytest.raises(saliency.BadImage, match="no explanation saved"):
+            Explanation.load(tmp_path / name)
+
+
+def test_repr_says_what_it_is() -> None:
+    """One line: label, method, shape, cost; never the arrays."""
+    assert repr(made()).startswith("<Explanation of 'cat' by GradientSaliency(): mask (12, 10, 3)")

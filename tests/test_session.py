@@ -1,0 +1,261 @@
+from collections.abc import Hashable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saliency
+from saliency.core import GradientSaliency, IntegratedGradients, SmoothGrad
+from saliency.model import Answer
+from saliency.ops import NumpyOps
+from saliency.samples import Originals
+from saliency.session import BatchSize, Session, is_out_of_memory
+
+
+class Square:
+    """f(x) = sum of x² / 2, whose gradient is x; notes how it was asked, and fails above `room` images."""
+
+    def __init__(self, room: int = 1000) -> None:
+        self.ops, self.lock, self.room = NumpyOps(np.float64), nullcontext(), room
+        self.lacks: dict[type, str] = {}
+        self.batch_sizes: dict[Hashable, int] = {}
+        self.asked: list[int] = []
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        return self._noted(images)[None].reshape(1, len(images), -1).__pow__(2).sum(2) / 2
+
+    def gradients(self, images: np.ndarray) -> Answer[np.ndarray]:
+        return Answer(self.scores(images), images[None])
+
+    def _noted(self, images: np.ndarray) -> np.ndarray:
+        self.asked.append(len(images))
+        if len(images) > self.room:
+            raise MemoryError
+        return images
+
+
+IMAGES = np.random.default_rng(0).uniform(size=(2, 4, 3, 2))
+
+
+def last(method: saliency.Method, model: Any, **options: Any) -> np.ndarray:
+    *_, mask = Session(model, **options).run(method, IMAGES)
+    return np.asarray(mask)
+
+
+def test_batches_are_of_the_size_asked_for() -> None:
+    """Questions are `batch_size` images, and what is left in the last."""
+    model = Square()
+    last(IntegratedGradients(steps=5), model, batch_size=4)
+
+    assert model.asked == [4, 4, 2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64, "auto"])
+@pytest.mark.parametrize("method", [GradientSaliency(), IntegratedGradients(steps=9), SmoothGrad(samples=5)], ids=repr)
+def test_the_mask_does_not_depend_on_the_batch_size(method: saliency.Method, batch_size: Any) -> None:
+    """Any batch size gives the same mask."""
+    expected = last(method, Square(), batch_size=4)
+
+    np.testing.assert_allclose(last(method, Square(), batch_size=batch_size), expected, rtol=1e-12)
+
+
+def test_a_batch_does_not_mix_its_images() -> None:
+    """The masks of two images together are the masks of each alone."""
+    for method in (IntegratedGradients(steps=9), SmoothGrad(IntegratedGradients(steps=3), samples=4)):
+        together = last(method, Square())
+        for i in range(2):
+            *_, alone = Session(Square()).run(method, IMAGES[i : i + 1])
+
+            np.testing.assert_allclose(together[:, i : i + 1], alone, rtol=1e-12)
+
+
+def test_out_of_memory_halves_and_changes_nothing() -> None:
+    """A model with room for three images is asked 8, 4, then 2 at a time, and the mask is the same."""
+    small = Square(room=3)
+    mask = last(IntegratedGradients(steps=5), small, batch_size=8)
+
+    assert small.asked == [8, 4, 2, 2, 2, 2, 2]
+    np.testing.assert_allclose(mask, last(IntegratedGradients(steps=5), Square(), batch_size=8), rtol=1e-12)
+
+
+def test_out_of_memory_with_one_image_is_raised() -> None:
+    """Where not even one image fits, the error is the framework's own."""
+    with pytest.raises(MemoryError):
+        last(GradientSaliency(), Square(room=0))
+
+
+def test_out_of_memory_is_known_by_name() -> None:
+    """Each framework's way to say it is known, and no other error is."""
+    torch_like = type("OutOfMemoryError", (RuntimeError,), {})
+
+    assert is_out_of_memory(torch_like("CUDA"))
+    assert is_out_of_memory(RuntimeError("RESOURCE_EXHAUSTED: while allocating"))
+    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
+    assert not is_out_of_memory(RuntimeError("size mismatch"))
+
+
+def test_progress_ends_at_the_cost() -> None:
+    """Progress rises to exactly the number of images that cost() foretold."""
+    method = SmoothGrad(IntegratedGradients(steps=3), samples=4)
+    told: list[tuple[int, int]] = []
+    total = method.cost(IMAGES.shape)
+    last(method, Square(), batch_size=5, total=total, progress=lambda done, all_: told.append((done, all_)))
+
+    assert total == 24
+    assert [done for done, _ in told] == [5, 10, 15, 20, 24]
+    assert {all_ for _, all_ in told} == {24}
+
+
+def test_cancel_stops_before_the_next_question() -> None:
+    """After two questions a cancelled session asks no third."""
+    model = Square()
+    with pytest.raises(saliency.Cancelled):
+        last(IntegratedGradients(steps=10), model, batch_size=4, cancelled=lambda: len(model.asked) == 2)
+
+    assert model.asked == [4, 4]
+
+
+def test_streaming_shows_at_least_five_partial_masks() -> None:
+    """Who wants partial results gets several even if all images fit into one question, and they converge."""
+    method = IntegratedGradients(steps=64)
+    session = Session(Square(), streaming=True, total=method.cost(IMAGES[:1].shape), batch_size=256)
+    masks = list(session.run(method, IMAGES[:1]))
+    errors = [float(np.abs(mask - masks[-1]).max()) for mask in masks]
+
+    assert len(masks) >= 6
+    assert errors[0] < 0.35 * np.abs(masks[-1]).max()
+    assert errors[-2] < 0.5 * errors[0]
+
+
+def test_without_streaming_only_the_answer_comes() -> None:
+    """Nobody pays for partial masks nobody wants."""
+    assert len(list(Session(Square(), batch_size=2).run(IntegratedGradients(steps=16), IMAGES))) == 1
+
+
+def test_a_session_counts_what_it_asks() -> None:
+    """Questions and images are counted."""
+    session: Session[np.ndarray] = Session(Square(), batch_size=4)
+    list(session.run(IntegratedGradients(steps=5), IMAGES))
+
+    assert (session.calls, session.images) == (3, 10)
+    assert session.seconds > 0
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2.5, "many", None])
+def test_a_bad_batch_size_is_told(bad: Any) -> None:
+    """A batch size is a whole number of at least 1, or "auto"."""
+    with pytest.raises(saliency.BadField, match="batch_size must be"):
+        Session(Square(), batch_size=bad)
+
+
+def run_tuner(cost: Any) -> tuple[list[int], dict[Hashable, int]]:
+    """What a tuner asks for, given a law seconds = cost(count)."""
+    settled: dict[Hashable, int] = {}
+    size = BatchSize(None, settled, "key")
+    asked = []
+    for _ in range(12):
+        asked.append(size.now)
+        size.measured(size.now, cost(size.now))
+    return asked, settled
+
+
+def test_auto_batch_size_settles_where_an_image_is_cheapest() -> None:
+    """With the cheapest images at 16 a question, 32 is tried once and left; the choice is remembered."""
+    each = {2: 9.0, 4: 1.0, 8: 0.8, 16: 0.6, 32: 0.7}
+    asked, settled = run_tuner(lambda n: n * each[n])
+
+    assert asked == [2, 4, 8, 16, 32] + [16] * 7
+    assert settled == {"key": 16}
+
+
+def test_auto_batch_size_follows_the_machine() -> None:
+    """Where every image costs the same the smallest size wins, where only the question costs the largest."""
+    assert run_tuner(lambda n: n * 1.0)[1] == {"key": 4}
+    assert run_tuner(lambda n: 1.0)[1] == {"key": BatchSize.LAST}
+
+
+def test_auto_batch_size_is_remembered_with_the_model() -> None:
+    """A second session on the same model starts with what the first found."""
+    model = Square()
+    last(IntegratedGradients(steps=512), model)
+    found = next(iter(model.batch_sizes.values()))
+    model.asked.clear()
+    last(IntegratedGradients(steps=512), model)
+
+    assert model.asked[0] == found
+
+
+def test_what_a_model_lacks_is_told_before_any_work() -> None:
+    """A method refuses a model with the model's own sentence, and nothing has been asked."""
+    from saliency.model import Differentiable
+
+    model = Square()
+    model.lacks = {Differentiable: "this one has no wheels"}
+    with pytest.raises(saliency.Unsupported, match="GradientSaliency needs gradients by the image: this one has no wh"):
+        last(GradientSaliency(), model)
+
+    assert model.asked == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_not_finite_are_told(value: float) -> None:
+    """NaN or infinite gradients raise instead of becoming a mask."""
+    model = Square()
+    model.gradients = lambda images: Answer(None, images[None] * value)  # type: ignore[method-assign]
+    with pytest.raises(saliency.BadOutput, match="gradients hold NaN or infinite"):
+        last(GradientSaliency(), model)
+
+
+def test_samples_are_asked_in_order() -> None:
+    """The rows of the answers follow each other without a gap."""
+    session: Session[np.ndarray] = Session(Square(), batch_size=2)
+    images = np.ones((5, 2, 2, 1))
+    rows = [rows for rows, _ in session.scores(Originals(session.ops, images))]
+
+    assert [(each.start, each.stop) for each in rows] == [(0, 2), (2, 4), (4, 5)]
+
+
+class TestBaselines:
+    """Session.baselines"""
+
+    def test_names_numbers_and_arrays(self) -> None:
+        """Each way to say a baseline gives arrays that broadcast against the images."""
+        session: Session[np.ndarray] = Session(Square())
+        image = np.full((4, 3, 2), 7.0)
+        for spec, expected in (
+            ("black", 0.0),
+            ("white", 1.0),
+            (0.25, 0.25),
+            ([0.1, 0.2], np.nan),
+            (image, image),
+            (np.array([0.1, 0.2]), np.array([0.1, 0.2])),
+        ):
+            several = session.baselines(spec, IMAGES)
+            if isinstance(spec, list):
+                assert [float(each.flat[0]) for each in several] == spec
+                continue
+            np.testing.assert_allclose(np.broadcast_to(several[0], IMAGES.shape), expected + 0 * IMAGES)
+
+    def test_a_picture_s_baseline_serves_its_copies(self) -> None:
+        """Of B pictures' named baselines each is repeated for its own noisy copies."""
+        named = np.arange(2.0).reshape(2, 1, 1, 1) * np.ones((2, 4, 3, 2))
+        session: Session[np.ndarray] = Session(Square(), named_baseline=lambda name, images: named)
+        (found,) = session.baselines("blur", np.repeat(IMAGES, 3, 0))
+
+        assert found[:, 0, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+
+    def test_a_shape_that_fits_nothing_is_told(self) -> None:
+        """The error names the image's shape and what came."""
+        with pytest.raises(saliency.BadShape, match=r"\(4, 3, 2\), got \(9, 9\)"):
+            Session(Square()).baselines(np.zeros((9, 9)), IMAGES)
+
+    def test_none_at_all_is_told(self) -> None:
+        """An empty list is no baseline."""
+        with pytest.raises(saliency.BadField, match="at least one"):
+            Session(Square()).baselines([], IMAGES)
+
+    def test_an_unknown_name_is_told(self) -> None:
+        """The nearest name is offered."""
+        with pytest.raises(saliency.UnknownName, match="Did you mean 'black'"):
+            Session(Square()).baselines("blak", IMAGES)
