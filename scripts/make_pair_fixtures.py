@@ -45,13 +45,14 @@ def main() -> None:
     draw_picture()
     arrays, calls = run_cases(core)
     arrays |= pieces.functions(core, arrays["GradientSaliency/default/float64"])
-    entropies = run_pic(pic, arrays)
+    entropies = record_entropies(pic)
+    arrays |= pieces.pic_pieces(pic, Model().predict)
     segments = run_segmentation(importlib.import_module("saliency.core.xrai"))
     np.savez_compressed(HERE / "arrays.npz", **arrays)
     write("calls", calls)
-    write("entropies", entropies)
     write("segments", segments)
     write("refusals", {name: refused(call) for name, call in pieces.refusals(core, pic, Model()).items()})
+    write("entropies", entropies)
     write("surface", {name: surface(module) for name, module in modules.items()})
     write("versions", {name: importlib.metadata.version(name) for name in PACKAGES})
     print(f"{len(arrays)} arrays, {(HERE / 'arrays.npz').stat().st_size / 1000:.0f} kB")
@@ -76,8 +77,8 @@ def run_cases(core: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays, calls
 
 
-def run_pic(pic: Any, arrays: dict[str, Any]) -> dict[str, int]:
-    """Add the metric's arrays; give the entropies by the image's fingerprint, as another libwebp finds others."""
+def record_entropies(pic: Any) -> dict[str, int]:
+    """The table that each entropy is put into by its image's fingerprint, as another libwebp finds others."""
     entropies: dict[str, int] = {}
     estimate = pic.estimate_image_entropy
 
@@ -86,7 +87,6 @@ def run_pic(pic: Any, arrays: dict[str, Any]) -> dict[str, int]:
         return entropies[pieces.fingerprint(image)]
 
     pic.estimate_image_entropy = recorded
-    arrays |= pieces.pic_pieces(pic, Model().predict)
     return entropies
 
 

@@ -92,9 +92,9 @@ class Model:
         }
 
     def predict(self, batch: Array) -> list[float]:
-        """Scores in (0, 1) of uint8 images (N, H, W, 3), as PIC's `pred_func`: steep where blurring moves class 2."""
+        """Scores in (0, 1) of uint8 images (N, H, W, 3), as PIC's `pred_func`: steep where blur moves class 2; rounded."""
         scores = self.answers(np.asarray(batch) / 255.0, 2)["OUTPUT_LAYER_VALUES"]
-        return [float(score) for score in sigmoid(20.0 * (scores - 2.56))]
+        return [round(float(score), 9) for score in sigmoid(20.0 * (scores - 2.56))]
 
     def runs(self) -> list[Run]:
         """What was asked since the model was made, equal calls counted."""
