@@ -92,7 +92,7 @@ class Model:
         }
 
     def predict(self, batch: Array) -> list[float]:
-        """Scores in (0, 1) of uint8 images (N, H, W, 3), as PIC's `pred_func`: steep where blur moves class 2; rounded."""
+        """Scores in (0, 1) of uint8 images (N, H, W, 3), PIC's `pred_func`: steep where blur moves class 2; rounded."""
         scores = self.answers(np.asarray(batch) / 255.0, 2)["OUTPUT_LAYER_VALUES"]
         return [round(float(score), 9) for score in sigmoid(20.0 * (scores - 2.56))]
 
