@@ -47,8 +47,12 @@ def called(net: nn.Module, layer: str, target: int) -> Any:
 
     def call_model_function(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = None) -> dict[str, Any]:
         kept: list[Tensor] = []
-        part = net.get_submodule(layer)
-        handle = part.register_forward_hook(lambda _m, _i, out: kept.append(out.clone()) or kept[-1])  # type: ignore[func-returns-value]
+
+        def keep(_module: nn.Module, _args: Any, out: Tensor) -> Tensor:
+            kept.append(out)
+            return out.clone()  # what follows may write into it
+
+        handle = net.get_submodule(layer).register_forward_hook(keep)
         try:
             images = torch.tensor(x, requires_grad=True)
             scores = net(images.permute(0, 3, 1, 2))[:, target]

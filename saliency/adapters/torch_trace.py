@@ -32,7 +32,8 @@ class Watch(TorchFunctionMode):
         super().__init__()
         self._module = module
         self._handles: list[Any] = []
-        self._inside: list[tuple[str, Counter[str]]] = [("", Counter())]
+        # which modules are being called, innermost last; empty while the image is still on its way to the model
+        self._inside: list[tuple[str, Counter[str]]] = []
 
     def __enter__(self) -> Any:
         for name, part in self._module.named_modules():
@@ -47,7 +48,7 @@ class Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if not isinstance(result, Tensor):
+        if not isinstance(result, Tensor) or not self._inside:
             return result
         path, count = self._inside[-1]
         function = getattr(func, "__name__", str(func))
@@ -192,7 +193,9 @@ class _Break(Watch):
 
     def see(self, name: str, result: Tensor, args: Any) -> Tensor:
         came = any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
-        if came and not result.requires_grad:
+        function = name.split(":")[1]
+        shape_only = function.endswith("_like") or function.startswith("new_")
+        if came and not result.requires_grad and not shape_only:
             self.found = (name, result, torch.is_grad_enabled())
         return result
 
