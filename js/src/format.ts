@@ -10,6 +10,14 @@ export function formatNumber(value: number): string {
   return text.replaceAll("-", MINUS);
 }
 
+/** Numbers of one scale with the same decimals, so that what is next to nothing on it reads as zero. */
+export function formatAlike(values: readonly number[]): string[] {
+  const most = Math.max(...values.map(Math.abs));
+  if (!(most >= 1e-4 && most < 1e4)) return values.map((value) => (value === 0 ? "0" : exponential(value).replaceAll("-", MINUS)));
+  const decimals = Math.min(Math.max(2 - Math.floor(Math.log10(most)), 0), 6);
+  return values.map((value) => value.toFixed(decimals).replace(/^-(0\.?0*)$/, "$1").replace("-", MINUS));
+}
+
 function exponential(value: number): string {
   return value.toExponential(1).replace("e+", "e");
 }

@@ -5,6 +5,8 @@ export interface Outline {
   readonly points: Float32Array;
   /** Where each line ends in `points`. */
   readonly ends: readonly number[];
+  /** Length of all lines, in edges of cells. */
+  readonly edges: number;
 }
 
 const DX = [1, 0, -1, 0] as const;
@@ -31,7 +33,7 @@ export function traceOutline(inside: Uint8Array, width: number, height: number, 
       ends.push(points.length);
     }
   }
-  return { points: Float32Array.from(points), ends };
+  return { points: Float32Array.from(points), ends, edges: limit - budget };
 }
 
 /** Follows one border from the top edge of cell (startX, startY), eastwards; returns what is left of the budget. */

@@ -109,13 +109,12 @@ export function grey(rgba: Uint8ClampedArray): void {
   }
 }
 
-/** Heights (0–1) of bars of equally many pixels each, weakest first: the roots of their mean values on the colour scale. */
-export function bars(table: Float32Array, count: number): number[] {
-  const low = Math.min(table[0] ?? 0, 0);
-  const high = table[1000] ?? 0;
+/** Heights (0–1) of bars of equally many pixels each, weakest first: the roots of their middle values on the colour scale. */
+export function bars({ table, low, high }: Field, count: number): number[] {
+  const floor = Math.max(low, 0);
   const per = (table.length - 1) / count;
   return Array.from({ length: count }, (_, bar) => {
     const value = table[Math.round((bar + 0.5) * per)] ?? 0;
-    return high > low ? Math.sqrt(Math.max(0, (value - low) / (high - low))) : 0;
+    return Math.sqrt(Math.min(Math.max((value - floor) / (high - floor), 0), 1));
   });
 }

@@ -21,6 +21,11 @@ export function shownSign(state: State): Sign {
   return sign === "auto" ? (shownExplained(state)?.result.sign ?? "absolute") : sign;
 }
 
+/** Without negative values all signs show the same. */
+export function signsDiffer(explained: Explained): boolean {
+  return (explained.valuesTable[0] ?? 0) < 0;
+}
+
 /** The regions of what is shown, where its pixels know their region. */
 export function shownRegions(state: State): readonly Region[] | null {
   const explained = shownExplained(state);

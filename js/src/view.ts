@@ -24,7 +24,7 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
   const frame = h("div", { class: "slw-frame", tabindex: -1 });
   const root = h("div", { class: "slw-root", role: "group", "aria-label": store.state.spec.title || "Saliency", "data-state": "waiting" }, frame);
   frame.append(
-    h("header", { class: "slw-head" }, classesPanel(context)),
+    h("header", { class: "slw-head" }, classesPanel(context), linkNote(context)),
     methodsPanel(context),
     h("div", { class: "slw-main" }, modesPanel(context), picturePanel(context, root)),
     h("div", { class: "slw-side" }, percentilePanel(context), coloursPanel(context), regionsPanel(context)),
@@ -37,6 +37,13 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
   el.append(root);
   frames.flush();
   signal.addEventListener("abort", () => root.remove(), { once: true });
+}
+
+/** Quietly: everything on the screen still works. */
+function linkNote({ watch }: Context): HTMLElement {
+  const note = h("span", { class: "slw-link slw-muted", hidden: true }, "no kernel: showing what was computed");
+  watch(({ link }) => [link], ({ link }) => (note.hidden = link !== "packed"));
+  return note;
 }
 
 interface Frames {

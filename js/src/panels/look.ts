@@ -1,7 +1,7 @@
 /** How it is shown: the percentile on its bars, colours, opacity, the scale. */
 
 import { COLORMAPS, cssColours, lookupTable } from "../colormaps.ts";
-import { formatNumber, formatPercent } from "../format.ts";
+import { formatAlike, formatPercent } from "../format.ts";
 import { bars, fieldOf } from "../pixels.ts";
 import { percentileShown, shownExplained, shownField, shownRegions, shownSign } from "../select.ts";
 import { h, on, setAttribute, setText, type Context } from "./dom.ts";
@@ -65,7 +65,7 @@ function barPlot({ store, signal, watch }: Context, input: (percentile: number) 
     (state) => [shownExplained(state), shownSign(state), state.shown.mode],
     (state) => {
       const explained = shownExplained(state);
-      const heights = explained ? bars(shownField(state, explained).table, BARS) : [];
+      const heights = explained ? bars(shownField(state, explained), BARS) : [];
       const path = heights.map((height, i) => barPath(i, Math.max(height * BAR_HEIGHT, 0.5))).join("");
       for (const svg of [all, kept]) setAttribute(svg.firstElementChild ?? svg, "d", path);
     },
@@ -142,9 +142,9 @@ function scale({ watch }: Context): HTMLElement {
       setAttribute(element, "data-idle", state.shown.mode === "area");
       const explained = shownExplained(state);
       const field = explained && fieldOf(explained, sign);
-      const ends = field ? [field.low, (field.low + field.high) / 2, field.high] : [];
-      for (const [i, number] of numbers.entries()) setText(number, ends[i] === undefined ? "\u00a0" : formatNumber(ends[i]));
-      setAttribute(element, "aria-label", field ? `Colours from ${formatNumber(field.low)} to ${formatNumber(field.high)}` : "Colours");
+      const ends = field ? formatAlike([field.low, (field.low + field.high) / 2, field.high]) : [];
+      for (const [i, number] of numbers.entries()) setText(number, ends[i] ?? "\u00a0");
+      setAttribute(element, "aria-label", field ? `Colours from ${ends.join(" over ")}` : "Colours");
     },
   );
   return element;

@@ -49,7 +49,7 @@ function methodRow({ store, commands, signal }: Context, method: MethodSpec): Ro
     "button",
     { class: "slw-method" },
     dot,
-    h("span", { class: "slw-method-name" }, method.name),
+    h("span", { class: "slw-method-name", "data-name": method.name }, method.name),
     status,
     bar,
   );

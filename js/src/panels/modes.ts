@@ -1,6 +1,6 @@
 /** Heat map or top area, the sign, and a look at the plain picture. */
 
-import { shownExplained, shownSign } from "../select.ts";
+import { shownExplained, shownSign, signsDiffer } from "../select.ts";
 import type { Event, Mode, Sign, State } from "../state.ts";
 import { h, keyTarget, on, setAttribute, type Context } from "./dom.ts";
 
@@ -20,16 +20,11 @@ export function modesPanel(context: Context): HTMLElement {
   context.watch(
     (state) => [shownExplained(state)],
     (state) => {
-      // without negative values all signs show the same
       const explained = shownExplained(state);
-      signs.disable(explained !== undefined && !hasNegative(explained.valuesTable));
+      signs.disable(explained !== undefined && !signsDiffer(explained));
     },
   );
   return h("div", { class: "slw-modes" }, modes.element, signs.element, peekButton(context));
-}
-
-function hasNegative(table: Float32Array): boolean {
-  return (table[0] ?? 0) < 0;
 }
 
 interface Segments {
@@ -83,8 +78,8 @@ function segments<T extends string>(
 function peekButton({ glance, signal, watch }: Context): HTMLElement {
   const button = h(
     "button",
-    { class: "slw-peek slw-muted", "aria-label": "Hold for the plain picture" },
-    h("span", { class: "slw-peek-long" }, "hold ", h("strong", {}, "space"), ": picture"),
+    { class: "slw-peek slw-muted", title: "Hold for the plain picture" },
+    h("span", { class: "slw-peek-key" }, "hold ", h("strong", {}, "space"), h("span", { class: "slw-peek-rest" }, " for the picture")),
     h("span", { class: "slw-peek-short" }, "picture"),
   );
   on(button, "pointerdown", signal, (event) => {

@@ -14,9 +14,13 @@ export interface Painter {
   readonly paint: (state: State, plain: boolean, width: number, height: number, scale: number) => number;
 }
 
-/** Beyond this many edges an outline would hide what it encloses; it fades out on the way there. */
-const OUTLINE_LIMIT = 16_000;
+/** An outline that would go so many times across the map hides what it encloses: it fades out on the way there. */
+const LONGEST_OUTLINE = 40;
 const LINE_WIDTH = 1.5;
+/** Points of an outline that are nearer than this on the screen are drawn as one. */
+const NEAR = 0.7;
+/** Chromium's software strokes take time by the square of a path's length: many short ones are several times faster. */
+const POINTS_A_STROKE = 200;
 /** `SHADE` of the kernels, for what lies beside the map. */
 const SHADE_CSS = "rgb(17 18 22)";
 const WHITE = "#ffffff";
@@ -58,10 +62,8 @@ export function createPainter(canvas: HTMLCanvasElement): Painter {
       context.imageSmoothingEnabled = heatMap;
       context.imageSmoothingQuality = "high";
       context.drawImage(layer.canvas, place.x, place.y, place.width, place.height);
-      if (!heatMap) {
-        context.fillStyle = SHADE_CSS;
-        for (const part of outside(place, width, height)) context.fillRect(part.x, part.y, part.width, part.height);
-      }
+      context.fillStyle = SHADE_CSS;
+      for (const part of outside(place, width, height)) context.fillRect(part.x, part.y, part.width, part.height);
       for (const line of outlines) stroke(context, line, place, explained.result.shape, LINE_WIDTH * scale);
       return share;
     },
@@ -162,11 +164,10 @@ function keep(state: State, explained: Explained, cut: number, { kept }: Cells):
 /** White round all that is kept, warm round the region that came last. */
 function outlinesOf(state: State, explained: Explained, { kept, one, shape }: Cells): Stroke[] {
   const strokes: Stroke[] = [];
+  const limit = (LONGEST_OUTLINE * (shape[0] + shape[1])) / 2;
   const add = (inside: Uint8Array, colour: string): void => {
-    const outline = traceOutline(inside, shape[1], shape[0], OUTLINE_LIMIT);
-    const edges = outline ? outline.points.length / 2 : OUTLINE_LIMIT;
-    const alpha = Math.min(1, 2 * (1 - edges / OUTLINE_LIMIT));
-    if (outline) strokes.push({ outline, colour, alpha });
+    const outline = traceOutline(inside, shape[1], shape[0], limit);
+    if (outline) strokes.push({ outline, colour, alpha: Math.min(1, 2 * (1 - outline.edges / limit)) });
   };
   add(kept, WHITE);
   const regions = shownRegions(state);
@@ -188,17 +189,32 @@ function stroke(
   const { points, ends } = outline;
   const sx = place.width / columns;
   const sy = place.height / rows;
-  context.beginPath();
-  let i = 0;
-  for (const end of ends) {
-    context.moveTo(place.x + points[i]! * sx, place.y + points[i + 1]! * sy);
-    for (i += 2; i < end; i += 2) context.lineTo(place.x + points[i]! * sx, place.y + points[i + 1]! * sy);
-    context.closePath();
-  }
-  context.lineJoin = "round";
   context.lineWidth = width;
   context.strokeStyle = colour;
   context.globalAlpha = alpha;
+  context.beginPath();
+  let start = 0;
+  let drawn = 0;
+  for (const end of ends) {
+    let x = Infinity;
+    let y = Infinity;
+    // once round, and back to the first point
+    for (let i = start; i <= end; i += 2) {
+      const at = i === end ? start : i;
+      const nextX = place.x + points[at]! * sx;
+      const nextY = place.y + points[at + 1]! * sy;
+      if (i === start) context.moveTo(nextX, nextY);
+      else if (Math.abs(nextX - x) + Math.abs(nextY - y) < NEAR) continue;
+      else context.lineTo(nextX, nextY);
+      x = nextX;
+      y = nextY;
+      if (++drawn % POINTS_A_STROKE !== 0) continue;
+      context.stroke();
+      context.beginPath();
+      context.moveTo(x, y);
+    }
+    start = end;
+  }
   context.stroke();
 }
 

@@ -3,7 +3,7 @@
 import { pixelAt } from "../geometry.ts";
 import { formatPercent, formatShare } from "../format.ts";
 import {
-  keepShown, labelOf, regionCount, shownExplained, shownJob, shownKey, shownMethod, shownRegions, shownSign, shownStatus,
+  keepShown, labelOf, regionCount, shownExplained, shownJob, shownKey, shownMethod, shownRegions, shownSign, shownStatus, signsDiffer,
 } from "../select.ts";
 import type { State } from "../state.ts";
 import { h, hasModifier, keyTarget, on, setAttribute, setText, type Context } from "./dom.ts";
@@ -153,7 +153,7 @@ function captionOf(state: State): string {
   const partial = explained.share < 1 ? " · unfinished" : "";
   if (mode === "area" && regions) return `${name} · region ${regionCount(state)} of ${regions.length}${partial}`;
   if (mode === "area") return `${name} · top ${formatPercent(keepShown(state))}${partial}`;
-  const sign = shownSign(state) === "absolute" ? "" : `, ${shownSign(state)}`;
+  const sign = signsDiffer(explained) && shownSign(state) !== "absolute" ? `, ${shownSign(state)}` : "";
   return `${name}${sign}${threshold > 0 ? ` · from percentile ${formatPercent(threshold).replace(" %", "")}` : ""}${partial}`;
 }
 

@@ -29,7 +29,7 @@ export function readingPanel(context: Context): HTMLElement {
     },
   );
   context.watch(
-    (state) => [shownExplained(state), state.link, state.spec, state.shown.method],
+    (state) => [shownExplained(state), state.spec, state.shown.method],
     (state) => {
       setText(cost, costText(state));
       const sentences = notesOf(state);
@@ -60,7 +60,6 @@ function costText(state: State): string {
         result.seconds > 0 ? formatSeconds(result.seconds) : "",
       ]
     : [];
-  if (state.link === "packed") parts.push("no kernel: showing what was computed");
   return parts.filter(Boolean).join(" · ");
 }
 

@@ -74,13 +74,13 @@ function regionRows(regions: readonly Region[]): HTMLElement[] {
   return regions.map(({ gain }, i) => {
     const bar = h("span", { class: "slw-gain" });
     bar.style.setProperty("--slw-share", String(Math.max(gain, 0) / most));
-    const number = h("span", { class: "slw-number" }, formatNumber(gain));
+    const unseen = (text: string): HTMLElement => h("span", { class: "slw-hidden" }, text);
     return h(
       "div",
-      { class: "slw-region", role: "option", tabindex: -1, "aria-label": `Region ${i + 1}, gain ${formatNumber(gain)}` },
-      h("span", { class: "slw-number" }, String(i + 1)),
-      h("span", { class: "slw-gain-room" }, bar),
-      number,
+      { class: "slw-region", role: "option", tabindex: -1 },
+      h("span", { class: "slw-number" }, unseen("region "), String(i + 1)),
+      h("span", {}, bar),
+      h("span", { class: "slw-number" }, unseen("gain "), formatNumber(gain)),
     );
   });
 }
