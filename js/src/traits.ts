@@ -33,9 +33,10 @@ export function connectTraits(model: Model, store: Store<State, Event>, signal: 
   }
   listen(model, "change:spec", signal, () => store.send({ kind: "spec", spec: model.get("spec") }));
   store.subscribe(({ saved }, before) => {
-    if (saved === before.saved) return;
-    const news = SETTINGS.filter((name) => !Object.is(saved[name], model.get(name)));
-    if (news.length === 0) return; // it came from Python
+    // Of what changed only what the model does not know: the rest came from Python. And only what changed: where Python sets
+    // several traits, the model has them all before the store has heard of the second.
+    const news = SETTINGS.filter((name) => saved[name] !== before.saved[name] && saved[name] !== model.get(name));
+    if (news.length === 0) return;
     for (const name of news) model.set(name, saved[name]);
     model.save_changes();
   }, signal);
