@@ -118,6 +118,7 @@ export function readingAt(state: State, [x, y]: readonly [number, number]): Read
 }
 
 export function labelOf(state: State, index: number): string {
+  if (index < 0) return "the top class";
   return (
     state.classes.find((row) => row.index === index)?.label ?? shownExplained(state)?.result.label ?? `class ${index}`
   );

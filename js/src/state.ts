@@ -25,6 +25,7 @@ export interface Spec {
 /** The traits a person can change, each a word of the protocol. */
 export interface Settings {
   readonly method: string;
+  /** Index of a class; negative for the one the model finds most likely, until it has said which. */
   readonly target: number;
   readonly mode: Mode;
   readonly sign: Sign | "auto";
@@ -149,7 +150,7 @@ export function update(state: State, event: Event): State {
     case "spec":
       return { ...state, spec: event.spec };
     case "told":
-      return { ...state, shown: changed(state.shown, event.settings), saved: changed(state.saved, event.settings) };
+      return told(state, event.settings);
     case "set": {
       const shown = changed(state.shown, inStep(state, event.settings));
       return shown === state.shown ? state : { ...state, shown };
@@ -163,8 +164,11 @@ export function update(state: State, event: Event): State {
     }
     case "linked":
       return linked(state, event.link, event.picture);
-    case "predicted":
-      return { ...state, classes: event.classes };
+    case "predicted": {
+      // a negative target stands for the class the model finds most likely
+      const best = state.shown.target < 0 ? event.classes[0] : undefined;
+      return { ...(best ? told(state, { target: best.index }) : state), classes: event.classes };
+    }
     case "found":
       return { ...state, found: event.classes };
     case "chosen":
@@ -193,6 +197,12 @@ export function update(state: State, event: Event): State {
     case "trouble":
       return { ...state, trouble: event.failure };
   }
+}
+
+function told(state: State, settings: Partial<Settings>): State {
+  const shown = changed(state.shown, settings);
+  const saved = changed(state.saved, settings);
+  return shown === state.shown && saved === state.saved ? state : { ...state, shown, saved };
 }
 
 export function keyOf(method: string, target: number): string {

@@ -59,6 +59,17 @@ describe("greeting", () => {
     expect(one.asked("compute")).toEqual([]);
   });
 
+  test("the top class, where none was named, is that of the prediction", async () => {
+    const one = start({ target: -1 });
+    one.store.send({ kind: "told", settings: { target: -1 } });
+    one.welcome();
+    one.predict();
+    await vi.advanceTimersByTimeAsync(0);
+
+    expect(one.store.state.shown.target).toBe(3);
+    expect(one.asked("compute").map((ask) => (ask as { target?: number }).target)).toEqual([-1, 3]);
+  });
+
   test("an error instead of a prediction is kept to be shown", () => {
     const one = start();
     one.reply("error", { rid: one.asked("hello")[0]!.rid, kind: "TypeError", message: "model wants 3 channels", details: "" });

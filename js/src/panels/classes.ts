@@ -15,12 +15,12 @@ export function classesPanel(context: Context): HTMLElement {
     ({ classes, shown: { target } }) => [classes, target],
     (state) => {
       const { target } = state.shown;
-      // before the prediction there is at least the class that was asked for
-      const known = state.classes.some(({ index }) => index === target);
+      // before the prediction there is at least the class that was asked for, where one was
+      const known = target < 0 || state.classes.some(({ index }) => index === target);
       const bound: ClassRow = { index: target, label: labelOf(state, target), probability: NaN };
-      const rows = known || state.link === "waiting" ? state.classes : [...state.classes, bound];
+      const rows = known ? state.classes : [...state.classes, bound];
       shown = rows.map((row) => ({ index: row.index, chip: chip(context, row) }));
-      const hadFocus = chips.contains(chips.ownerDocument.activeElement) || chips.matches(":focus-within");
+      const hadFocus = chips.matches(":focus-within");
       chips.replaceChildren(...shown.map((one) => one.chip));
       const current = shown.findIndex(({ index }) => index === target);
       for (const [i, one] of shown.entries()) setAttribute(one.chip, "aria-checked", i === current ? "true" : "false");
