@@ -75,7 +75,7 @@ class CalledModel:
         self.ops = NumpyOps(dtype)
         self.lacks: Mapping[type, str] = {}
         self.lock: AbstractContextManager[Any] = nullcontext()
-        self.batch_sizes: dict[Hashable, int] = {}
+        self.batch_sizes: dict[Hashable, Any] = {}
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """(1, N)."""

@@ -99,8 +99,8 @@ class Model(Protocol[A]):
         """Held during one question: one per underlying model, whoever asks."""
 
     @property
-    def batch_sizes(self) -> MutableMapping[Hashable, int]:
-        """What a session has measured to be the best batch size for a kind of question."""
+    def batch_sizes(self) -> MutableMapping[Hashable, Any]:
+        """What sessions have measured of batch sizes, by kind of question and shape of image."""
 
     def scores(self, images: A) -> A:
         """The bound targets' scores, (k, N)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -220,51 +220,55 @@ class Session(Generic[A]):
 class BatchSize:
     """How many images to ask at once: given, or found by timing the real questions.
 
-    Doubles from 4 while an image gets at least `GAIN` cheaper, then settles for the best and remembers it with the
-    model. A constant is not a choice: on a CPU 8 to 16 is often faster and smaller than 32, on a GPU 64 may be best.
+    A constant is not a choice: on a CPU 8 to 16 is often faster and smaller than 32, on a GPU 64 may be best. So the
+    size doubles from 4 while images get cheaper, then stays at the best. What was found is kept with the model, and a
+    size beside the best is tried again until it has had `TRIES` chances: one slow question on a busy machine shall
+    not decide for good.
 
     Args:
         fixed: the size asked for, or None to measure.
-        settled: what earlier sessions found, by `key`.
+        kept: what earlier sessions found, by `key`.
         key: kind of question and shape of an image.
     """
 
     WARM_UP, FIRST, LAST = 2, 4, 256
-    GAIN = 0.04
+    TRIES = 2
 
-    def __init__(self, fixed: int | None, settled: Any, key: Hashable) -> None:
-        self._settled, self._key = settled, key
-        self._measuring = fixed is None and key not in settled
-        self._best: tuple[float, int] | None = None
-        self.now: int = fixed or settled.get(key, self.WARM_UP)
+    def __init__(self, fixed: int | None, kept: MutableMapping[Hashable, Any], key: Hashable) -> None:
+        self._timings: dict[int, list[float]] = {} if fixed is not None else kept.setdefault(key, {})
+        self._fixed, self._most = fixed, self.LAST
+        # the first question pays for allocations and kernel choice: it says nothing
+        self.now = fixed or (self._next() if self._timings else self.WARM_UP)
 
     def measured(self, count: int, seconds: float) -> None:
         """Take note of what `count` images cost."""
-        if not self._measuring or count < self.now:
+        if self._fixed is not None or count < self.now:
             return
-        if count == self.WARM_UP:
-            # the first question pays for allocations and kernel choice: it says nothing
-            self.now = self.FIRST
-            return
-        each = seconds / count
-        better = self._best is None or each < self._best[0] * (1 - self.GAIN)
-        if better:
-            self._best = (each, count)
-        if better and count < self.LAST:
-            self.now = 2 * count
-        elif self._best is not None:
-            self._settle(self._best[1])
+        if count >= self.FIRST:
+            self._timings.setdefault(count, []).append(seconds / count)
+        self.now = self._next()
 
     def shrink(self) -> bool:
         """Halve the size after running out of memory; False if it is 1 already."""
         if self.now == 1:
             return False
-        self._settle(self.now // 2)
+        self.now //= 2
+        self._most = self.now
+        for size in [size for size in self._timings if size > self._most]:
+            del self._timings[size]
+        if self._fixed is not None or self._most < self.FIRST:
+            self._fixed = self.now
         return True
 
-    def _settle(self, size: int) -> None:
-        self.now = self._settled[self._key] = size
-        self._measuring = False
+    def _next(self) -> int:
+        if not self._timings:
+            return self.FIRST
+        # noise only ever adds: the least of a size's timings is the nearest to the truth
+        best = min(self._timings, key=lambda size: min(self._timings[size]))
+        for near in (2 * best, best // 2):
+            if self.FIRST <= near <= self._most and len(self._timings.get(near, ())) < self.TRIES:
+                return near
+        return best
 
 
 def is_out_of_memory(error: BaseException) -> bool:

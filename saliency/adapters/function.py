@@ -29,7 +29,7 @@ class FunctionModel:
         self.function, self.labels = function, labels
         self.ops = NumpyOps()
         self.lock = threading.RLock()
-        self.batch_sizes: dict[Hashable, int] = {}
+        self.batch_sizes: dict[Hashable, Any] = {}
         self.notes: list[str] = []
         only = "a plain function offers only scores"
         self.lacks: dict[type, str] = {Differentiable: only, Layered: only}

@@ -80,7 +80,7 @@ class Shared:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.batch_sizes: dict[Hashable, int] = {}
+        self.batch_sizes: dict[Hashable, Any] = {}
 
 
 _SHARED: weakref.WeakKeyDictionary[nn.Module, Shared] = weakref.WeakKeyDictionary()
