@@ -1,0 +1,163 @@
+"""What the browser would show, drawn without one: for PNG files and for pages that run no widget."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+import saliency
+from saliency_widget.maps import Maps, cut, field_of, kept, region_count
+from saliency_widget.place import Place
+
+SHADE = (17, 18, 22)
+"""What lies over the picture where it is not kept."""
+
+WHITE, WARM = (255, 255, 255), (255, 160, 46)
+OUTLINE_LIMIT = 16_000
+"""Beyond this many edges an outline would hide what it encloses; it fades out on the way there."""
+
+LUMA = (0.2126, 0.7152, 0.0722)
+
+
+class View(NamedTuple):
+    """How a result is looked at: the traits a person can change."""
+
+    mode: str
+    sign: str
+    keep: float
+    threshold: float
+    opacity: float
+    colormap: str
+    region: int
+
+
+class Shown(NamedTuple):
+    """A result as far as drawing it goes."""
+
+    maps: Maps
+    """The way round the picture is shown."""
+    sign: str
+    """What the result suggests."""
+    regions: Sequence[saliency.Region] | None
+
+
+def sign_of(view: View, suggested: str) -> str:
+    """How values become one number."""
+    return suggested if view.sign == "auto" else view.sign
+
+
+def selection(maps: Maps, view: View, suggested: str, regions: Sequence[saliency.Region] | None) -> np.ndarray:
+    """The pixels that the area view keeps, bool (h, w)."""
+    count = None if not regions else region_count(regions, view.region, view.keep)
+    return kept(maps, sign_of(view, suggested), view.keep, count)
+
+
+def draw(picture: np.ndarray, shown: Shown | None, place: Place, view: View, width: int) -> Image.Image:
+    """The picture with the result laid over it, `width` pixels wide."""
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    ground = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+    if shown is None:
+        return ground
+    scale = (width / picture.shape[1], height / picture.shape[0])
+    rectangle = tuple(edge * scale[i % 2] for i, edge in enumerate(place.rectangle))
+    canvas = _Canvas((width, height), rectangle)
+    if view.mode == "heat":
+        return _heat(ground, shown, view, canvas)
+    return _area(ground, shown, view, canvas)
+
+
+def png(image: Image.Image) -> bytes:
+    """An image as a PNG file."""
+    return encoded(image, "PNG", compress_level=4)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """An image as a file of Pillow's format `kind`."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def data_url(data: bytes, mime: str) -> str:
+    """Bytes as an address that needs no network."""
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+def shrunk(picture: np.ndarray, longest: int) -> np.ndarray:
+    """A picture with sides of at most `longest`."""
+    height, width = picture.shape[:2]
+    if max(height, width) <= longest:
+        return picture
+    factor = longest / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+class _Canvas:
+    """Brings maps to where they lie on the screen."""
+
+    def __init__(self, size: tuple[int, int], rectangle: tuple[float, ...]) -> None:
+        self._size, self._rectangle = size, rectangle
+
+    def lay(self, image: Image.Image, smooth: bool, outside: tuple[int, ...] | int) -> Image.Image:
+        x, y, width, height = self._rectangle
+        across, down = image.width / width, image.height / height
+        return image.transform(
+            self._size,
+            Image.Transform.AFFINE,
+            (across, 0, -x * across, 0, down, -y * down),
+            Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST,
+            fillcolor=outside,
+        )
+
+    def lay_mask(self, mask: np.ndarray) -> np.ndarray:
+        return np.asarray(self.lay(Image.fromarray(mask.astype(np.uint8) * 255), False, 0)) > 0
+
+
+def _heat(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
+    sign = sign_of(view, shown.sign)
+    field = field_of(shown.maps, sign)
+    table = _colours("RdBu_r" if sign == "signed" else view.colormap, 255 if sign == "signed" else 256)
+    scaled = (field.values.astype(np.float64) - field.low) / (field.high - field.low)
+    colours = table[np.clip(scaled * (len(table) - 1) + 0.5, 0, len(table) - 1).astype(int)]
+    colours[field.strength < np.float32(cut(field.table, view.threshold)), 3] = 0
+    layer = np.asarray(canvas.lay(Image.fromarray(colours), True, (0, 0, 0, 0)), np.float64)
+    grey = np.asarray(ground, np.float64) @ np.array(LUMA)
+    return _blended(np.repeat(grey[..., None], 3, -1), layer[..., :3], layer[..., 3] / 255 * view.opacity)
+
+
+def _area(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
+    inside = selection(shown.maps, view, shown.sign, shown.regions)
+    light = canvas.lay_mask(inside)
+    picture = np.asarray(_blended(np.asarray(ground, np.float64), np.array(SHADE), ~light * view.opacity), np.float64)
+    picture = _outlined(picture, light, inside, WHITE)
+    if shown.maps.step is not None and shown.regions:
+        last = shown.maps.step == region_count(shown.regions, view.region, view.keep) - 1
+        picture = _outlined(picture, canvas.lay_mask(last), last, WARM)
+    return Image.fromarray(np.rint(picture).astype(np.uint8))
+
+
+def _outlined(picture: np.ndarray, light: np.ndarray, cells: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
+    """A line round the inner border of what is lit."""
+    edges = sum(int(np.count_nonzero(np.diff(cells, axis=axis))) for axis in (0, 1))
+    alpha = float(np.clip(2 * (1 - edges / OUTLINE_LIMIT), 0, 1))
+    lit = Image.fromarray(light.astype(np.uint8) * 255)
+    line = light & (np.asarray(lit.filter(ImageFilter.MinFilter(3))) == 0)
+    return np.asarray(_blended(picture, np.array(colour), line * alpha), np.float64)
+
+
+def _blended(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> Image.Image:
+    mixed = below + (above - below) * alpha[..., None]
+    return Image.fromarray(np.rint(mixed).astype(np.uint8))
+
+
+def _colours(name: str, length: int) -> np.ndarray:
+    """A table of `length` colours, uint8 (length, 4)."""
+    import matplotlib as mpl
+
+    return np.asarray(mpl.colormaps[name](np.linspace(0, 1, length), bytes=True))

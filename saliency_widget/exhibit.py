@@ -1,0 +1,86 @@
+"""One picture and what is laid over it: for the browser, as a still, and packed for when no kernel answers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from saliency_widget import drawing
+from saliency_widget.explainer import Found
+from saliency_widget.place import Place
+from saliency_widget.wire import Message, maps_in, pack
+
+PICTURE_SIDE, SMALL_SIDE = 1024, 384
+"""The longest side of the picture in the browser; and of stills and stored pictures, which notebooks are saved with."""
+
+LEAST_WIDTH = 448
+"""Of a PNG file, unless its width is given."""
+
+SNAPSHOT_BYTES = 60_000
+"""Up to this size a compact packet holds other results beside the first."""
+
+
+class Exhibit:
+    """A picture as it is shown.
+
+    Args:
+        picture: uint8 (H, W, 3), with sides of at most :data:`PICTURE_SIDE`.
+        place: where maps lie on it.
+    """
+
+    def __init__(self, picture: np.ndarray, place: Place) -> None:
+        self._picture, self._place = picture, place
+        # encoded here, as whoever answers the browser has no time for it
+        self._png = drawing.png(Image.fromarray(picture))
+
+    def welcome(self, rid: str = "") -> Message:
+        """The picture in full."""
+        return self._message(self._png, "image/png", rid)
+
+    def draw(self, found: Found | None, view: drawing.View, width: int | None = None) -> Image.Image:
+        """The picture, with a result laid over it; `width` pixels wide."""
+        shown = None
+        if found is not None:
+            explanation = found.explanation
+            regions = None if explanation.regions is None else explanation.regions.table
+            shown = drawing.Shown(maps_in(found.message), explanation.sign, regions)
+        wide = max(self._picture.shape[1], LEAST_WIDTH) if width is None else width
+        return drawing.draw(self._picture, shown, self._place, view, wide)
+
+    def still(self, found: Found | None, view: drawing.View, caption: str) -> tuple[bytes, str]:
+        """A small drawing as a PNG file, and as HTML with its caption."""
+        height, width = self._picture.shape[:2]
+        image = self.draw(found, view, max(1, round(SMALL_SIDE * width / max(height, width))))
+        told = html.escape(caption)
+        source = drawing.data_url(drawing.encoded(image, "JPEG", quality=80), "image/jpeg")
+        page = f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
+        # a table of 256 colours makes it a third of the size
+        return drawing.png(image.quantize(256)), page
+
+    def packet(self, prediction: Message, found: Sequence[Found]) -> bytes:
+        """Everything, in full."""
+        return pack([self.welcome(), prediction, *(each.message for each in found)])
+
+    def compact_packet(self, prediction: Message, found: Sequence[Found]) -> bytes:
+        """The first result at one byte a pixel, and others while there is room."""
+        packet = b""
+        for count in range(1, len(found) + 1):
+            messages = [self._thumbnail, prediction, *(each.message for each in found[:count])]
+            larger = pack(messages, compact=True)
+            if packet and len(larger) > SNAPSHOT_BYTES:
+                break
+            packet = larger
+        return packet
+
+    @cached_property
+    def _thumbnail(self) -> Message:
+        small = Image.fromarray(drawing.shrunk(self._picture, SMALL_SIDE))
+        return self._message(drawing.encoded(small, "JPEG", quality=75), "image/jpeg")
+
+    def _message(self, data: bytes, mime: str, rid: str = "") -> Message:
+        size = list(self._picture.shape[:2])
+        return Message({"op": "welcome", "rid": rid, "format": mime, "size": size}, {"picture": data})

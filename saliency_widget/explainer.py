@@ -1,0 +1,398 @@
+"""What one widget has its model asked, and the answers it remembers. Knows nothing of traits or notebooks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import saliency
+from saliency_widget.choices import Choice
+from saliency_widget.commands import TOP
+from saliency_widget.jobs import Job, worker_for
+from saliency_widget.place import Place
+from saliency_widget.wire import Message, message, result_message
+
+logger = logging.getLogger(__name__.partition(".")[0])
+
+Key = tuple[str, int]
+"""Id of the method, index of the class."""
+
+NOW, SHOWN, LATER, LAST = range(4)
+"""How urgent a job is: answers that take one question, what is on the screen, the rest, tidying up."""
+
+BETWEEN_PROGRESS = 0.1
+BETWEEN_PARTIALS = 0.125
+"""Seconds at least."""
+
+PARTIALS_SHARE = 0.25
+"""How much of the time may go into showing what is not finished."""
+
+FOUND_AT_MOST = 50
+TOP_CLASSES = 5
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is explained, and how."""
+
+    model: Any
+    picture: saliency.Picture
+    choices: Mapping[str, Choice]
+    place: Place
+    labels: Sequence[str] | None
+    batch_size: int | str
+    activation: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """An answer."""
+
+    explanation: saliency.Explanation
+    message: Message
+    """A `result`, ready to be sent."""
+    version: Hashable
+    """Of the weights that gave it."""
+
+
+class Post(Protocol):
+    """Sends a message to the browser, see :meth:`saliency_widget.outbox.Outbox.post`."""
+
+    def __call__(self, message: Message, *, answering: bool = False) -> None: ...
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told, from the model's thread or the caller's."""
+
+    post: Post
+    shown: Callable[[], Key]
+    """What is on the screen."""
+    predicted: Callable[[Sequence[saliency.Prediction]], None]
+    """The model has said what it sees."""
+    found: Callable[[], None]
+    """There is a result, or another one for what had one."""
+
+
+class Task:
+    """One explanation that was asked for.
+
+    Args:
+        key: of what; the target may be resolved later.
+        rid: the browser's name for it; empty where Python asked.
+    """
+
+    job: Job
+
+    def __init__(self, key: Key, rid: str) -> None:
+        self.key, self.rid = key, rid
+        self.explanation: saliency.Explanation | None = None
+        self.error: Exception | None = None
+        self.ended = threading.Event()
+
+
+class Explainer:
+    """Asks one model about one picture, on the model's own thread.
+
+    Args:
+        subject: what is explained.
+        listener: is told.
+    """
+
+    def __init__(self, subject: Subject, listener: Listener) -> None:
+        self.found: dict[Key, Found] = {}
+        self.predictions: list[saliency.Prediction] = []
+        self._subject: Subject | None = subject
+        self._listener = listener
+        self._worker = worker_for(subject.model)
+        self._worker.join(self)
+        self._predicted: Hashable = None
+        self._lock = threading.RLock()
+        self._idle = threading.Condition(self._lock)
+        self._tasks: dict[Key, Task] = {}
+        self._open: set[Job] = set()
+
+    def greet(self, rid: str) -> None:
+        """Send the prediction, and every result there is: the shown one first."""
+
+        def run() -> None:
+            model = self._adapted()
+            if not self._predict(model):
+                self._listener.post(self.prediction_message())
+            for found in self.in_order():
+                if found.version == model.version:
+                    self._listener.post(found.message)
+
+        self._submit(self._job(lambda: self._answering(rid, run), NOW))
+
+    def search(self, rid: str, query: str) -> None:
+        """Send the classes whose label or index contains `query`."""
+
+        def run(answering: bool = False) -> None:
+            wanted = query.strip().casefold()
+            rows = [row for row in self.predictions if wanted in row.label.casefold() or wanted in str(row.index)]
+            rows_told = [_class_row(row) for row in rows[:FOUND_AT_MOST]]
+            self._listener.post(message("classes", rid, classes=rows_told), answering=answering)
+
+        def predict_and_run() -> None:
+            self._predict(self._adapted())
+            run()
+
+        if self.predictions:
+            run(answering=True)
+        else:
+            self._submit(self._job(lambda: self._answering(rid, predict_and_run), NOW))
+
+    def compute(self, key: Key, rid: str = "") -> Task:
+        """Have an explanation made, unless it is on its way: then it is the newer request that is answered."""
+        self._asked()
+        with self._lock:
+            key = self._resolved(key)
+            running = self._tasks.get(key)
+            if running is not None and not running.job.cancelled.is_set():
+                older, running.rid = running.rid, rid
+                task = running
+            else:
+                older, task = "", Task(key, rid)
+                task.job = self._job(lambda: self._explain(task), lambda: self._urgency(task))
+                self._tasks[key] = task
+                self._submit(task.job)
+        if older:
+            self._listener.post(message("cancelled", older), answering=True)
+        return task
+
+    def cancel(self, rid: str | None = None) -> bool:
+        """Cancel the request `rid`, or all; False where there is none."""
+        with self._lock:
+            tasks = [task for task in self._tasks.values() if rid is None or task.rid == rid]
+        for task in tasks:
+            task.job.cancelled.set()
+            if self._worker.withdraw(task.job):
+                self._end(task, saliency.Cancelled("The explanation was cancelled before it began."))
+                self._close_job(task.job)
+        return bool(tasks)
+
+    def later(self, run: Callable[[], None]) -> None:
+        """Have something done on the model's thread when there is nothing else to do."""
+        self._submit(self._job(run, LAST))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
+        if self._worker.is_current:
+            raise RuntimeError("wait() was called on the model's own thread, which would wait for itself.")
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._open, timeout)
+
+    def close(self) -> None:
+        """Cancel everything, and let go of the model."""
+        self.cancel()
+        with self._lock:
+            jobs = list(self._open)
+        for job in jobs:
+            job.cancelled.set()
+            if self._worker.withdraw(job):
+                self._close_job(job)
+        self._subject = None
+        self._worker.leave(self)
+
+    def in_order(self) -> list[Found]:
+        """The results there are, the shown one first."""
+        with self._lock:
+            found = dict(self.found)
+        shown = self._listener.shown()
+        return sorted(found.values(), key=lambda each: each is not found.get(shown))
+
+    def prediction_message(self) -> Message:
+        """The best classes, and the shown one if it is not among them."""
+        rows = self.predictions[:TOP_CLASSES]
+        target = self._listener.shown()[1]
+        rows += [row for row in self.predictions[TOP_CLASSES:] if row.index == target]
+        return message("prediction", classes=[_class_row(row) for row in rows])
+
+    # on the model's thread
+
+    def _explain(self, task: Task) -> None:
+        try:
+            found = self._answer(task)
+        except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
+            self._end(task, error)
+        else:
+            self._end(task, found)
+        finally:
+            task.ended.set()
+
+    def _answer(self, task: Task) -> Found:
+        model = self._adapted()
+        version = model.version
+        self._predict(model)
+        self._rename(task)
+        known = self.found.get(task.key)
+        if known is not None and known.version == version:
+            return known
+        subject = self._asked()
+        method_id, target = task.key
+        choice = subject.choices[method_id]
+        reports = _Reports(self._listener, task, choice, subject.place)
+
+        def interrupted() -> bool:
+            self._worker.give_way()
+            return task.job.cancelled.is_set()
+
+        explanation = saliency.explain(
+            model,
+            subject.picture,
+            choice.method,
+            target,
+            batch_size=subject.batch_size,
+            progress=reports.progress,
+            partial=reports.partial,
+            cancelled=interrupted,
+        )
+        return Found(explanation, result_message(explanation, method_id, choice.method, subject.place), version)
+
+    def _end(self, task: Task, outcome: Found | Exception) -> None:
+        """Tell how a task ended. From here on it takes no newer request."""
+        with self._lock:
+            if self._tasks.get(task.key) is task:
+                del self._tasks[task.key]
+            rid = task.rid
+            if isinstance(outcome, Found):
+                self.found[task.key] = outcome
+                task.explanation = outcome.explanation
+            else:
+                task.error = outcome
+        if isinstance(outcome, Found):
+            self._listener.post(outcome.message.but(rid=rid))
+            self._listener.found()
+        elif isinstance(outcome, saliency.Cancelled):
+            self._listener.post(message("cancelled", rid))
+        else:
+            self._listener.post(_error_message(rid, outcome))
+            if not rid:
+                logger.warning("%s failed: %s", task.key[0], outcome)
+        task.ended.set()
+
+    def _predict(self, model: saliency.Adapted[Any]) -> bool:
+        """Ask what the model sees, unless these very weights were asked; whether that was news."""
+        version = model.version
+        if self.predictions and version == self._predicted:
+            return False
+        subject = self._asked()
+        predictions = saliency.predict(model, subject.picture, top=sys.maxsize, activation=subject.activation)
+        with self._lock:
+            self.predictions, self._predicted = predictions, version
+            for task in list(self._tasks.values()):
+                self._rename(task)
+        self._listener.predicted(predictions)
+        self._listener.post(self.prediction_message())
+        return True
+
+    def _answering(self, rid: str, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
+            self._listener.post(_error_message(rid, error))
+
+    def _adapted(self) -> saliency.Adapted[Any]:
+        """The model as it is now; adapting is cheap, and sees layers and tensors that were replaced."""
+        subject = self._asked()
+        return saliency.adapt(subject.model, labels=subject.labels)
+
+    # on any thread
+
+    def _asked(self) -> Subject:
+        if (subject := self._subject) is None:
+            raise saliency.Cancelled("The widget was closed.")
+        return subject
+
+    def _job(self, run: Callable[[], None], urgency: int | Callable[[], int]) -> Job:
+        def run_and_close() -> None:
+            try:
+                run()
+            finally:
+                self._close_job(job)
+
+        job = Job(run_and_close, urgency if callable(urgency) else lambda: urgency)
+        return job
+
+    def _submit(self, job: Job) -> None:
+        with self._lock:
+            self._open.add(job)
+        self._worker.submit(job)
+
+    def _close_job(self, job: Job) -> None:
+        with self._idle:
+            self._open.discard(job)
+            self._idle.notify_all()
+
+    def _urgency(self, task: Task) -> int:
+        return SHOWN if task.key == self._resolved(self._listener.shown()) else LATER
+
+    def _resolved(self, key: Key) -> Key:
+        """The same with the top class by its index, where it is known."""
+        method, target = key
+        return (method, self.predictions[0].index) if target == TOP and self.predictions else key
+
+    def _rename(self, task: Task) -> None:
+        """Put a task where its class is found by its index."""
+        with self._lock:
+            key = self._resolved(task.key)
+            if key != task.key:
+                if self._tasks.get(task.key) is task:
+                    del self._tasks[task.key]
+                    self._tasks.setdefault(key, task)
+                task.key = key
+
+
+class _Reports:
+    """What is told of a task on its way, no more often than can be looked at."""
+
+    def __init__(self, listener: Listener, task: Task, choice: Choice, place: Place) -> None:
+        self._listener, self._task, self._choice, self._place = listener, task, choice, place
+        self._began: tuple[float, int] | None = None
+        self._next_progress = self._next_partial = 0.0
+        self._share = 0.0
+
+    def progress(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        self._share = min(done / max(total, 1), 1.0)
+        if now < self._next_progress:
+            return
+        self._next_progress = now + BETWEEN_PROGRESS
+        # counted from the first answer on, as the very first question pays for warming up
+        since, at = self._began = self._began or (now, done)
+        left = (now - since) / (done - at) * (total - done) if done > at else None
+        self._post(message("progress", done=done, total=total, seconds_left=left))
+
+    def partial(self, explanation: saliency.Explanation) -> None:
+        began = time.monotonic()
+        if began < self._next_partial:
+            return
+        whole = result_message(explanation, self._choice.id, self._choice.method, self._place)
+        self._post(whole.but(op="partial", share=self._share))
+        ended = time.monotonic()
+        self._next_partial = ended + max(BETWEEN_PARTIALS, (ended - began) / PARTIALS_SHARE)
+
+    def _post(self, told: Message) -> None:
+        self._listener.post(told.but(rid=self._task.rid))
+
+
+def _class_row(prediction: saliency.Prediction) -> dict[str, Any]:
+    return {"index": prediction.index, "label": prediction.label, "probability": prediction.probability}
+
+
+def _error_message(rid: str, error: Exception) -> Message:
+    details = "".join(traceback.format_exception(error))
+    return message("error", rid, kind=type(error).__name__, message=str(error), details=details)
+
+
+def first_available(choices: Iterable[Choice]) -> str:
+    """Id of the first method the model can answer, or simply the first."""
+    listed = list(choices)
+    return next((each.id for each in listed if not each.lacks), listed[0].id)

@@ -1,0 +1,120 @@
+"""The numbers behind a picture, and what of them is kept or coloured: in step with js/src/pixels.ts and select.ts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+import saliency
+
+NO_REGION = 65535
+"""The step of a pixel that lies in no region."""
+
+QUANTILES = np.arange(1001) / 10
+"""The percentiles of a table."""
+
+
+class Maps(NamedTuple):
+    """What the browser is given of one result, each (h, w) or (1001,)."""
+
+    values: np.ndarray
+    """float32: the mask summed over channels."""
+    values_table: np.ndarray
+    """Its percentiles 0, 0.1, … 100."""
+    magnitude: np.ndarray | None
+    """float32: the sum of absolute values; None where that is `values` itself."""
+    magnitude_table: np.ndarray | None
+    step: np.ndarray | None
+    """uint16: the rank of the pixel's region."""
+
+    @property
+    def strength(self) -> np.ndarray:
+        """The magnitude, whether or not it is a map of its own."""
+        return self.values if self.magnitude is None else self.magnitude
+
+    @property
+    def strength_table(self) -> np.ndarray:
+        """The magnitude's percentiles."""
+        return self.values_table if self.magnitude_table is None else self.magnitude_table
+
+
+class Field(NamedTuple):
+    """One way to look at maps: what is coloured, what is compared with a percentile, and the ends of the colours."""
+
+    values: np.ndarray
+    strength: np.ndarray
+    table: np.ndarray
+    low: float
+    high: float
+
+
+def maps_of(explanation: saliency.Explanation) -> Maps:
+    """An explanation's maps, the way round the model saw the picture."""
+    mask = explanation.mask
+    values = mask.sum(2) if mask.ndim == 3 else mask
+    magnitude = np.abs(mask).sum(2) if mask.ndim == 3 else np.abs(mask)
+    return tabled(values, magnitude, None if explanation.regions is None else explanation.regions.ranks)
+
+
+def tabled(values: np.ndarray, magnitude: np.ndarray, step: np.ndarray | None) -> Maps:
+    """Maps with their tables."""
+    values, magnitude = (np.ascontiguousarray(each, "<f4") for each in (values, magnitude))
+    step = None if step is None else np.ascontiguousarray(step, "<u2")
+    if np.array_equal(values, magnitude):
+        return Maps(values, table_of(values), None, None, step)
+    return Maps(values, table_of(values), magnitude, table_of(magnitude), step)
+
+
+def table_of(values: np.ndarray) -> np.ndarray:
+    """The percentiles 0, 0.1, … 100 as float32."""
+    return np.percentile(values, QUANTILES).astype("<f4")
+
+
+def field_of(maps: Maps, sign: str) -> Field:
+    """What a heat map shows, and between which ends its colours lie."""
+    if sign == "signed":
+        reach = _top(maps.strength_table) or 1.0
+        return Field(maps.values, maps.strength, maps.strength_table, -reach, reach)
+    absolute = sign == "absolute"
+    values = maps.strength if absolute else maps.values
+    table = maps.strength_table if absolute else maps.values_table
+    low, top = max(0.0, float(table[0])), _top(table)
+    return Field(values, values, table, low, top if top > low else low + 1)
+
+
+def cut(table: np.ndarray, percentile: float) -> float:
+    """The value a pixel must reach."""
+    return float(table[int(np.clip(percentile, 0, 100) * 10 + 0.5)])
+
+
+def region_count(regions: Sequence[saliency.Region], region: int, keep: float) -> int:
+    """How many regions are kept: `region` of them, or as many as come nearest to the share `keep` (0–100)."""
+    if region > 0:
+        return min(region, len(regions))
+    if keep <= 0 or not regions:
+        return 0
+    return int(np.argmin([abs(each.cumulative - keep / 100) for each in regions])) + 1
+
+
+def kept(maps: Maps, sign: str, keep: float, count: int | None) -> np.ndarray:
+    """The pixels that the area view keeps, bool (h, w).
+
+    Args:
+        maps: the result's.
+        sign: as shown, not "auto".
+        keep: share of the pixels, 0–100.
+        count: how many regions, where the result has some.
+    """
+    if maps.step is not None and count is not None:
+        return maps.step < count
+    # of signed values the top ones are kept, not the strongest
+    field = field_of(maps, "positive" if sign == "signed" else sign)
+    return field.strength >= np.float32(cut(field.table, 100 - keep))
+
+
+def _top(table: np.ndarray) -> float:
+    """The 99th percentile; the maximum where that leaves no room, as in a map that is nearly all zero."""
+    top = float(table[990])
+    return top if top > max(0.0, float(table[0])) else float(table[1000])

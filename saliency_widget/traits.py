@@ -1,0 +1,63 @@
+"""The traits a person can change, and what they may be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import traitlets
+
+COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
+MODES = ("heat", "area")
+SIGNS = ("auto", "absolute", "positive", "signed")
+
+
+class Number(traitlets.TraitType[float, float]):
+    """A finite number from `low` to `high`."""
+
+    def __init__(self, default: float, low: float, high: float) -> None:
+        self.low, self.high = low, high
+        super().__init__(default)
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> float:
+        number = math.nan if isinstance(value, bool | str) else _float(value)
+        if not self.low <= number <= self.high:
+            raise traitlets.TraitError(f"{self.name} must be a number from {self.low} to {self.high}, got {value!r}.")
+        return number
+
+
+class Whole(traitlets.TraitType[int, int]):
+    """A whole number of at least `low`."""
+
+    def __init__(self, default: int, low: int) -> None:
+        self.low = low
+        super().__init__(default)
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> int:
+        number = math.nan if isinstance(value, bool | str) else _float(value)
+        if not (number >= self.low and number == math.floor(number) < 2**31):
+            raise traitlets.TraitError(f"{self.name} must be a whole number of at least {self.low}, got {value!r}.")
+        return int(number)
+
+
+class OneOf(traitlets.TraitType[str, str]):
+    """One of some names."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        super().__init__(names[0])
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.names:
+            raise traitlets.TraitError(f"{self.name} must be one of {', '.join(self.names)}, got {value!r}.")
+        return value
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
