@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -98,7 +99,7 @@ def main() -> None:
     array = np.random.default_rng(0).uniform(size=(given.size, given.size, 3)).astype(np.float32)
     image = torch.from_numpy(np.moveaxis(array, -1, 0).copy())
     sizes = (1, 2, 4, 8, 16, 32)
-    each = {n: min(timed(lambda n=n: bare(net, image, 1, given.steps, n)) for _ in range(2)) for n in sizes}
+    each = {n: min(timed(partial(bare, net, image, 1, given.steps, n)) for _ in range(2)) for n in sizes}
     best = min(each, key=lambda n: each[n])
 
     def ours() -> np.ndarray:
@@ -106,9 +107,7 @@ def main() -> None:
         return np.asarray(found.mask)
 
     first = timed(ours)
-    pairs = [
-        (timed(ours), timed(lambda: bare(net, image, 1, given.steps, best))) for _ in range(given.rounds)
-    ]
+    pairs = [(timed(ours), timed(lambda: bare(net, image, 1, given.steps, best))) for _ in range(given.rounds)]
     expected = np.moveaxis(bare(net, image, 1, given.steps, best).numpy(), 0, -1)
     difference = np.abs(ours() - expected).max() / np.abs(expected).max()
     print(f"IG with {given.steps} steps at {given.size}², {torch.get_num_threads()} threads\n")

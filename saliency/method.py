@@ -126,7 +126,7 @@ class Method:
         for number in np.ravel(np.asarray(value, dtype=object)):
             if isinstance(number, bool) or not isinstance(number, int | float | np.number):
                 raise BadField(f"{who} must be a number, got {number!r}.")
-            if isinstance(each.default, int) and number % 1 > 0:
+            if isinstance(each.default, int) and float(number) % 1 > 0:
                 raise BadField(f"{who} must be a whole number, got {number!r}.")
             if (low is not None and not number >= low) or (high is not None and not number <= high):
                 bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 CLASSES = 4
 LABELS = ("ape", "bee", "cat", "dog")
@@ -26,7 +26,7 @@ class SmallNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.norm(self.stem(x)))
-        x = F.max_pool2d(x, 2)
+        x = functional.max_pool2d(x, 2)
         y = self.block(x)
         y += x
         y = self.relu(y)

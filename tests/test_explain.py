@@ -22,10 +22,12 @@ QUICK: dict[str, saliency.Method] = {
 
 @pytest.fixture(scope="module")
 def net() -> torch.nn.Module:
+    """The network that is explained."""
     return small_net()
 
 
 def explain(net: Any, *args: Any, **options: Any) -> Any:
+    """Explain the picture, without a bar."""
     return saliency.explain(net, IMAGE, *args, **{"progress": False, **options})
 
 
@@ -41,9 +43,11 @@ def test_a_mask_has_the_size_of_what_was_fed(net: torch.nn.Module, name: str) ->
 
     assert exp.mask.shape[:2] == IMAGE.shape[:2]
     assert exp.mask.dtype == np.float32
-    assert np.isfinite(exp.mask).all() and np.ptp(exp.mask) > 0
+    assert np.isfinite(exp.mask).all()
+    assert np.ptp(exp.mask) > 0
     assert exp.images == QUICK[name].cost((1, *IMAGE.shape))
-    assert exp.calls >= 1 and exp.seconds > 0
+    assert exp.calls >= 1
+    assert exp.seconds > 0
     assert (exp.method, exp.caption) == (name, repr(QUICK[name]))
 
 
@@ -220,7 +224,8 @@ def test_progress_is_one_bar(net: torch.nn.Module, capsys: pytest.CaptureFixture
     shown = capsys.readouterr().err
     explain(net, "xrai", steps=4)
 
-    assert "XRAI" in shown and "/8" in shown
+    assert "XRAI" in shown
+    assert "/8" in shown
     assert capsys.readouterr().err == ""
 
 

@@ -13,8 +13,15 @@ MASK = np.random.default_rng(0).normal(size=(12, 10, 3)).astype(np.float32)
 
 
 def made(mask: np.ndarray = MASK, **told: Any) -> Explanation:
+    """An explanation around a mask."""
     return Explanation(
-        mask=mask, method="gradient", caption="GradientSaliency()", target=2, label="cat", picture=picture(12, 10), **told
+        mask=mask,
+        method="gradient",
+        caption="GradientSaliency()",
+        target=2,
+        label="cat",
+        picture=picture(12, 10),
+        **told,
     )
 
 
@@ -76,7 +83,8 @@ def test_saving_and_loading_loses_nothing(tmp_path: Path) -> None:
     for name, value in vars(exp).items():
         if name != "regions":
             np.testing.assert_array_equal(getattr(again, name), value, err_msg=name)
-    assert exp.regions is not None and again.regions is not None
+    assert exp.regions is not None
+    assert again.regions is not None
     np.testing.assert_array_equal(again.regions.ranks, exp.regions.ranks)
     assert again.regions.table == exp.regions.table
 

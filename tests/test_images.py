@@ -178,6 +178,7 @@ def test_fills_are_what_their_names_say() -> None:
 
 
 def shown_at(got: Picture, row: float, column: float) -> tuple[float, float]:
+    """Where in the picture a pixel lies that the model is fed."""
     r, c = got.placement @ (row, column, 1)
     return float(r), float(c)
 

@@ -87,7 +87,8 @@ def test_every_method_can_describe_itself(cls: type[Method]) -> None:
     """Each has an id, a title, a paper, a docstring with its source, and a sentence for every field."""
     method = cls()
 
-    assert cls.id and cls.title
+    assert cls.id
+    assert cls.title
     assert cls.paper in (cls.__doc__ or "")
     assert [each["name"] for each in described(method)] == [each.name for each in fields(method)]
     assert all(each["help"] for each in described(method))

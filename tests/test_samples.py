@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,7 +26,7 @@ def test_cutting_does_not_matter(kind: str, data: st.DataObject) -> None:
     samples = KINDS[kind]
     cuts = data.draw(st.lists(st.integers(1, len(samples) - 1), unique=True).map(sorted))
     edges = [0, *cuts, len(samples)]
-    parts = [samples[slice(a, b)] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [samples[slice(a, b)] for a, b in itertools.pairwise(edges)]
 
     np.testing.assert_array_equal(np.concatenate(parts), samples[slice(0, len(samples))])
 

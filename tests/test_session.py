@@ -39,6 +39,7 @@ IMAGES = np.random.default_rng(0).uniform(size=(2, 4, 3, 2))
 
 
 def last(method: saliency.Method, model: Any, **options: Any) -> np.ndarray:
+    """The method's answer."""
     *_, mask = Session(model, **options).run(method, IMAGES)
     return np.asarray(mask)
 
@@ -230,7 +231,7 @@ def test_samples_are_asked_in_order() -> None:
 
 
 class TestBaselines:
-    """Session.baselines"""
+    """What a baseline may be."""
 
     def test_names_numbers_and_arrays(self) -> None:
         """Each way to say a baseline gives arrays that broadcast against the images."""

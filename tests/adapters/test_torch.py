@@ -12,7 +12,7 @@ import pytest
 import torch
 from skimage.transform import resize
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 import saliency
 from saliency.adapters.torch import TorchModel
@@ -22,6 +22,7 @@ IMAGE = picture()
 
 
 def explain(net: Any, method: Any = "gradient", target: Any = 1, **options: Any) -> Any:
+    """Explain class 1 of the picture, without a bar."""
     return saliency.explain(net, IMAGE, method, target, **{"progress": False, **options})
 
 
@@ -43,7 +44,10 @@ def everything(net: nn.Module) -> dict[str, Any]:
     return {
         "state": {name: (t.clone(), t.data_ptr(), t.device) for name, t in net.state_dict().items()},
         "modes": [part.training for part in net.modules()],
-        "hooks": [len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks) for part in net.modules()],
+        "hooks": [
+            len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks)
+            for part in net.modules()
+        ],
         "grads": [(p.requires_grad, None if p.grad is None else p.grad.clone()) for p in net.parameters()],
         "attributes": [sorted(vars(part)) for part in net.modules()],
         "random": torch.get_rng_state(),
@@ -52,6 +56,7 @@ def everything(net: nn.Module) -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
+    """Whether two states are equal, tensor by tensor."""
     if isinstance(one, Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):
@@ -172,7 +177,7 @@ def test_a_training_cell_beside_is_not_disturbed() -> None:
     assert errors == []
     assert modes == {True}
     assert len(made) >= 6
-    assert net.norm.num_batches_tracked > 0
+    assert int(net.norm.num_batches_tracked or 0) > 0
 
 
 def test_the_copy_follows_the_weights() -> None:
@@ -233,7 +238,7 @@ class TestLayers:
         score = net(images)[0, 1]
         handle.remove()
         (gradient,) = torch.autograd.grad(score, kept[-1])
-        cam = F.relu((gradient.mean((2, 3), keepdim=True) * kept[-1]).sum(1))[0].detach().numpy()
+        cam = functional.relu((gradient.mean((2, 3), keepdim=True) * kept[-1]).sum(1))[0].detach().numpy()
 
         assert exp.layer == layer
         np.testing.assert_allclose(exp.mask, resize(cam, IMAGE.shape[:2]), atol=1e-6)
@@ -261,7 +266,7 @@ class TestLayers:
 
             def forward(self, x: Tensor) -> Tensor:
                 for conv in self.body:
-                    x = F.relu(conv(x))
+                    x = functional.relu(conv(x))
                 return self.head(x.flatten(2).mean(2))
 
         net = Functional()
@@ -311,7 +316,7 @@ class Pair(NamedTuple):
         lambda s: [None, s],
         lambda s: {"logits": s, "features": s[:, :1]},
         lambda s: {"anything": s},
-        lambda s: Output(s),
+        Output,
         lambda s: Pair(s, s * 0),
         lambda s: s[:, :, None, None],
     ],
@@ -356,7 +361,9 @@ class TestSoftmax:
     """Heads that end in a softmax."""
 
     @pytest.mark.parametrize(
-        "after", [nn.Softmax(-1), lambda s: s.softmax(1), lambda s: F.softmax(s, dim=1)], ids=["module", "method", "function"]
+        "after",
+        [nn.Softmax(-1), lambda s: s.softmax(1), lambda s: functional.softmax(s, dim=1)],
+        ids=["module", "method", "function"],
     )
     def test_the_logit_is_explained_where_it_can_be_reached(self, after: Callable[[Tensor], Tensor]) -> None:
         """A softmax at the end is looked through, and the notes say so."""
@@ -426,6 +433,7 @@ def test_a_missing_gradient_at_a_layer_says_why() -> None:
 
 @contextmanager
 def nothing() -> Iterator[None]:
+    """No surroundings at all."""
     yield
 
 
@@ -514,7 +522,7 @@ def test_wrong_channels_are_told_with_the_model_s_own_words() -> None:
 def test_wrong_size_is_told_with_the_model_s_own_words() -> None:
     """A fixed-size head names the size that it was fed."""
     net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(8, 3))
-    with pytest.raises(saliency.BadImage, match="24×20 pixels.*cannot be multiplied"):
+    with pytest.raises(saliency.BadImage, match=r"24×20 pixels.*cannot be multiplied"):
         explain(net)
 
 
@@ -542,7 +550,8 @@ def test_one_lock_serves_all_adaptations_of_a_model() -> None:
     net = small_net()
     one, two, other = saliency.adapt(net), saliency.adapt(net), saliency.adapt(small_net())
 
-    assert one.lock is two.lock and one.batch_sizes is two.batch_sizes
+    assert one.lock is two.lock
+    assert one.batch_sizes is two.batch_sizes
     assert other.lock is not one.lock
 
 
