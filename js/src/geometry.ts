@@ -10,12 +10,14 @@ export interface Box {
 export type Place = readonly [x: number, y: number, width: number, height: number];
 export type Size = readonly [height: number, width: number];
 
-/** Where the model's view lies on a canvas that shows the whole picture. */
+/** Where the model's view lies on a canvas that shows the whole picture, in whole pixels: parts would leave a seam around it. */
 export function placeOnCanvas(place: Place, size: Size, canvasWidth: number, canvasHeight: number): Box {
   const [x, y, width, height] = place;
   const sx = canvasWidth / size[1];
   const sy = canvasHeight / size[0];
-  return { x: x * sx, y: y * sy, width: width * sx, height: height * sy };
+  const left = Math.round(x * sx);
+  const top = Math.round(y * sy);
+  return { x: left, y: top, width: Math.round((x + width) * sx) - left, height: Math.round((y + height) * sy) - top };
 }
 
 /** The parts of a canvas the model did not see: above, below, left and right of its view; empty ones left out. */

@@ -24,7 +24,7 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
   const frame = h("div", { class: "slw-frame", tabindex: -1 });
   const root = h("div", { class: "slw-root", role: "group", "aria-label": store.state.spec.title || "Saliency", "data-state": "waiting" }, frame);
   frame.append(
-    h("header", { class: "slw-head" }, classesPanel(context), linkNote(context)),
+    h("div", { class: "slw-head" }, classesPanel(context), linkNote(context)),
     methodsPanel(context),
     h("div", { class: "slw-main" }, modesPanel(context), picturePanel(context, root)),
     h("div", { class: "slw-side" }, percentilePanel(context), coloursPanel(context), regionsPanel(context)),

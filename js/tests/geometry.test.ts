@@ -8,6 +8,13 @@ test("the model's view scales with the canvas", () => {
   expect(placeOnCanvas(CROP, SIZE, 900, 600)).toEqual({ x: 150, y: 0, width: 600, height: 600 });
 });
 
+test("the model's view begins and ends on whole pixels of the screen", () => {
+  const box = placeOnCanvas([75.3, -2, 301, 300], SIZE, 526, 351);
+
+  expect(Object.values(box).every(Number.isInteger)).toBe(true);
+  expect(Math.abs(box.x - (75.3 * 526) / 450)).toBeLessThanOrEqual(0.5);
+});
+
 describe("outside of the model's view", () => {
   test("there are two strips beside a crop from the middle", () => {
     expect(outside({ x: 150, y: 0, width: 600, height: 600 }, 900, 600)).toEqual([

@@ -92,10 +92,8 @@ describe("traits", () => {
   test("a held arrow key is one message, when it is let go", async () => {
     const { fake, root } = await shown({ mode: "heat" });
     const range = slider(root, "Percentile");
-    for (let i = 0; i < 5; i++) {
-      press(range, "ArrowRight");
-      await frame();
-    }
+    for (let i = 0; i < 5; i++) press(range, "ArrowRight"); // faster than frames
+    await frame();
     expect(fake.saved).toEqual([]);
 
     press(range, "ArrowRight", "keyup");

@@ -1,6 +1,6 @@
 /** How it is explained: one row a method, each telling its own story. */
 
-import { formatSeconds } from "../format.ts";
+import { formatCalls, formatSeconds } from "../format.ts";
 import { shareOf, statusOf, type Status } from "../select.ts";
 import { keyOf, type Job, type MethodSpec, type State } from "../state.ts";
 import { h, on, reveal, roving, setAttribute, setText, type Context } from "./dom.ts";
@@ -38,7 +38,7 @@ export function methodsPanel(context: Context): HTMLElement {
       revealed = method;
     },
   );
-  return h("nav", { class: "slw-methods", "aria-label": "Methods" }, list);
+  return h("div", { class: "slw-methods" }, list);
 }
 
 function methodRow({ store, commands, signal }: Context, method: MethodSpec): Row {
@@ -98,7 +98,7 @@ function statusText(method: MethodSpec, status: Status, job: Job | undefined): s
     case "unreachable":
       return "needs a running kernel";
     case "idle":
-      return method.cost > 0 ? `~${method.cost} model calls` : "not computed";
+      return method.cost > 0 ? `~${formatCalls(method.cost)}` : "not computed";
   }
 }
 

@@ -37,7 +37,7 @@ export function readingPanel(context: Context): HTMLElement {
       notes.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence)));
     },
   );
-  return h("footer", { class: "slw-foot" }, reading, cost, decided);
+  return h("div", { class: "slw-foot" }, reading, cost, decided);
 }
 
 function figuresAt(state: State, pixel: readonly [number, number]): Partial<Record<Figure, string>> {

@@ -56,7 +56,7 @@ export function regionsPanel(context: Context): HTMLElement {
       const now = regionCount(state);
       setText(count, `${now} / ${rows.length}`);
       for (const [i, row] of rows.entries()) {
-        row.dataset["shown"] = i < now - 1 ? "before" : i === now - 1 ? "current" : "after";
+        setAttribute(row, "data-shown", i < now - 1 ? "before" : i === now - 1 ? "current" : "after");
         setAttribute(row, "aria-selected", i === now - 1 ? "true" : "false");
       }
       back.disabled = now <= 1;

@@ -36,7 +36,9 @@ export function slider({ store, signal }: Context, { label, min, max, fine, step
     const value = keyed(event, element.valueAsNumber, min, max, event.shiftKey ? fine : step);
     if (value === null) return;
     event.preventDefault();
-    input(Math.min(Math.max(Math.round(value / fine) * fine, min), max));
+    // at once, not in the next frame: the next key may come before it
+    element.value = String(value);
+    input(element.valueAsNumber);
   });
   return { element, show };
 }
