@@ -80,6 +80,15 @@ class Method:
         """
         raise NotImplementedError
 
+    def beginnings(self, images: Any, session: Session[Any]) -> list[Any]:
+        """Where the paths of a complete method begin; the mask sums to f(image) minus the mean of f there.
+
+        Returns:
+            arrays that broadcast against `images` (B, H, W, C).
+        """
+        baseline: Baseline = getattr(self, "baseline", "black")
+        return session.baselines(baseline, images)
+
     def cost(self, shape: tuple[int, ...]) -> int:
         """How many images the model will be asked about, for a batch of shape (B, H, W, C)."""
         return shape[0]

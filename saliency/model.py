@@ -55,6 +55,10 @@ class Ops(Protocol[A]):
 
     def reshape(self, array: A, shape: tuple[int, ...]) -> A: ...
 
+    def transpose(self, array: A, axes: tuple[int, ...]) -> A: ...
+
+    def flip(self, array: A, axis: int) -> A: ...
+
     def take(self, array: A, indices: np.ndarray) -> A:
         """Entries `indices` of the last axis."""
 

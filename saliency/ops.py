@@ -53,6 +53,12 @@ class NumpyOps:
     def reshape(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return array.reshape(shape)
 
+    def transpose(self, array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+        return array.transpose(axes)
+
+    def flip(self, array: np.ndarray, axis: int) -> np.ndarray:
+        return np.flip(array, axis)
+
     def take(self, array: np.ndarray, indices: np.ndarray) -> np.ndarray:
         return array[..., indices]
 

@@ -39,7 +39,7 @@ def spans(rows: slice, each: int) -> Iterator[tuple[int, slice]]:
         row += stop - first
 
 
-class _PerImage(Generic[A]):
+class PerImage(Generic[A]):
     """Samples made image by image."""
 
     def __init__(self, ops: Ops[A], images: Any, each: int) -> None:
@@ -59,7 +59,7 @@ class _PerImage(Generic[A]):
         raise NotImplementedError
 
 
-class Originals(_PerImage[A]):
+class Originals(PerImage[A]):
     """The images themselves."""
 
     def __init__(self, ops: Ops[A], images: Any) -> None:
@@ -69,7 +69,7 @@ class Originals(_PerImage[A]):
         return self.images[rows]
 
 
-class StraightPath(_PerImage[A]):
+class StraightPath(PerImage[A]):
     """baseline + alpha * (image - baseline), for each alpha.
 
     Args:
@@ -88,7 +88,7 @@ class StraightPath(_PerImage[A]):
         return own(self.baselines, image) + column(self.ops, self.alphas[which], step) * step
 
 
-class Noisy(_PerImage[A]):
+class Noisy(PerImage[A]):
     """image + stdev * standard normal noise.
 
     Copy i has the same noise in every image of the batch, whoever is beside it.
@@ -113,7 +113,7 @@ class Noisy(_PerImage[A]):
         return self.images[image : image + 1] + float(self.stdevs[image]) * noise
 
 
-class Patches(_PerImage[A]):
+class Patches(PerImage[A]):
     """The image with one window covered, for each window.
 
     Args:

@@ -117,12 +117,15 @@ class Session(Generic[A]):
                 self._require_finite(layer.gradients, "layer's gradients")
             yield rows, layers
 
-    def summed_gradients(self, samples: Samples[A], weights: np.ndarray) -> Iterator[Sum[A]]:
+    def summed_gradients(
+        self, samples: Samples[A], weights: np.ndarray, factors: Callable[[int, slice], A] | None = None
+    ) -> Iterator[Sum[A]]:
         """Running sums of weighted gradients over the copies of each image.
 
         Args:
             samples: `each` copies of B images.
             weights: (each,) of each copy's gradient.
+            factors: (image, which of its copies) -> (n, H, W, C), by which their gradients are multiplied first.
 
         Yields:
             :class:`Sum` after each question when partial results are wanted, else once: of all images.
@@ -134,6 +137,8 @@ class Session(Generic[A]):
             for image, which in spans(rows, samples.each):
                 first = image * samples.each + which.start - rows.start
                 here = gradients[:, first : first + which.stop - which.start]
+                if factors is not None:
+                    here = here * factors(image, which)
                 part: Any = self.ops.sum(here * column(self.ops, weights[which], here[0])[None], 1)
                 if which.start == 0:
                     sums.append(part)

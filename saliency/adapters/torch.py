@@ -65,6 +65,12 @@ class TorchOps:
     def reshape(self, array: Tensor, shape: tuple[int, ...]) -> Tensor:
         return array.reshape(shape)
 
+    def transpose(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
+        return array.permute(axes)
+
+    def flip(self, array: Tensor, axis: int) -> Tensor:
+        return array.flip(axis)
+
     def take(self, array: Tensor, indices: np.ndarray) -> Tensor:
         return array[..., torch.from_numpy(indices).to(array.device)]
 
