@@ -8,8 +8,10 @@ from saliency import core
 from saliency.adapters import adapt
 from saliency.core import (
     XRAI,
+    BlurIG,
     GradCam,
     GradientSaliency,
+    GuidedIG,
     IntegratedGradients,
     Occlusion,
     SmoothGrad,
@@ -44,10 +46,12 @@ __all__ = [
     "BadOutput",
     "BadShape",
     "BadTarget",
+    "BlurIG",
     "Cancelled",
     "Explanation",
     "GradCam",
     "GradientSaliency",
+    "GuidedIG",
     "IntegratedGradients",
     "Method",
     "MethodInfo",

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.adapters import adapt
-from saliency.core import XRAI, GradCam, GradientSaliency, IntegratedGradients, Occlusion, SmoothGrad
+from saliency.core import (
+    XRAI,
+    BlurIG,
+    GradCam,
+    GradientSaliency,
+    GuidedIG,
+    IntegratedGradients,
+    Occlusion,
+    SmoothGrad,
+)
 from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
 from saliency.images import Picture, read
@@ -20,7 +29,8 @@ from saliency.session import Progress, Session
 from saliency.targets import index_of, label_of, probabilities
 
 METHODS: dict[str, type[Method]] = {
-    each.id: each for each in (GradientSaliency, SmoothGrad, IntegratedGradients, XRAI, GradCam, Occlusion)
+    each.id: each
+    for each in (GradientSaliency, SmoothGrad, IntegratedGradients, BlurIG, GuidedIG, XRAI, GradCam, Occlusion)
 }
 """Every method that has a name, by its id."""
 
@@ -220,8 +230,7 @@ class _Builder:
         """Ask the scores of the image, and of the baselines where the mask should sum to the difference."""
         self.scores = self._mean_scores([images])
         if self.method.complete:
-            baseline = getattr(self.method, "baseline")  # noqa: B009  # a complete method has one; mypy cannot know
-            self.baseline_scores = self._mean_scores(self.session.baselines(baseline, images))
+            self.baseline_scores = self._mean_scores(self.method.beginnings(images, self.session))
 
     def _mean_scores(self, several: list[Any]) -> np.ndarray:
         ops, model = self.session.ops, self.session.model

@@ -13,6 +13,8 @@ QUICK: dict[str, saliency.Method] = {
     "gradient": saliency.GradientSaliency(),
     "smooth_grad": saliency.SmoothGrad(samples=6),
     "integrated_gradients": saliency.IntegratedGradients(steps=10),
+    "blur_ig": saliency.BlurIG(max_sigma=4, steps=8),
+    "guided_ig": saliency.GuidedIG(steps=8),
     "xrai": saliency.XRAI(steps=6),
     "grad_cam": saliency.GradCam(),
     "occlusion": saliency.Occlusion(size=6, stride=4),
@@ -81,10 +83,11 @@ def test_many_targets_are_each_its_own(net: torch.nn.Module, name: str) -> None:
     assert [each.label for each in together] == ["cat", "ape"]
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one.mask, other.mask, rtol=1e-3, atol=1e-5 * np.abs(other.mask).max())
-        assert one.images == other.images
+        # on a Guided IG each target walks a path of its own
+        assert one.images == other.images or name == "guided_ig"
 
 
-@pytest.mark.parametrize("name", ["smooth_grad", "integrated_gradients", "xrai", "occlusion"])
+@pytest.mark.parametrize("name", ["smooth_grad", "integrated_gradients", "blur_ig", "guided_ig", "xrai", "occlusion"])
 def test_partial_results_come_and_end_at_the_answer(net: torch.nn.Module, name: str) -> None:
     """On a run of 100 images at least five partial explanations come, and the last is nearer than the first."""
     more = {"smooth_grad": {"samples": 100}, "occlusion": {"stride": 1}}

@@ -3,10 +3,15 @@
 Under PAIR-code/saliency's names they take its place: ``import saliency.core as saliency``.
 """
 
+from importlib import import_module
+from typing import Any
+
 from saliency.core import (
     base,
+    blur_ig,
     grad_cam,
     gradients,
+    guided_ig,
     integrated_gradients,
     occlusion,
     visualization,
@@ -20,8 +25,17 @@ from saliency.core.base import (
     SHAPE_ERROR_MESSAGE,
     CoreSaliency,
 )
+from saliency.core.blur_ig import BlurIG, gaussian_blur
 from saliency.core.grad_cam import GradCam
 from saliency.core.gradients import GradientSaliency
+from saliency.core.guided_ig import (
+    EPSILON,
+    GuidedIG,
+    guided_ig_impl,
+    l1_distance,
+    translate_alpha_to_x,
+    translate_x_to_alpha,
+)
 from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.core.occlusion import Occlusion
 from saliency.core.smooth_grad import SmoothGrad
@@ -31,13 +45,16 @@ from saliency.core.xrai import XRAI, XRAIOutput, XRAIParameters
 __all__ = [
     "CONVOLUTION_LAYER_VALUES",
     "CONVOLUTION_OUTPUT_GRADIENTS",
+    "EPSILON",
     "INPUT_OUTPUT_GRADIENTS",
     "OUTPUT_LAYER_VALUES",
     "SHAPE_ERROR_MESSAGE",
     "XRAI",
+    "BlurIG",
     "CoreSaliency",
     "GradCam",
     "GradientSaliency",
+    "GuidedIG",
     "IntegratedGradients",
     "Occlusion",
     "SmoothGrad",
@@ -46,10 +63,37 @@ __all__ = [
     "XRAIOutput",
     "XRAIParameters",
     "base",
+    "blur_ig",
+    "gaussian_blur",
     "grad_cam",
     "gradients",
+    "guided_ig",
+    "guided_ig_impl",
     "integrated_gradients",
+    "l1_distance",
     "occlusion",
+    "translate_alpha_to_x",
+    "translate_x_to_alpha",
     "visualization",
     "xrai",
 ]
+
+# What PAIR's package shows of the modules it uses, for whoever took it from there: module, or module:function.
+_SHOWN = {
+    "dilation": "skimage.morphology:dilation",
+    "disk": "skimage.morphology:disk",
+    "logging": "logging",
+    "math": "math",
+    "ndimage": "scipy.ndimage",
+    "np": "numpy",
+    "resize": "skimage.transform:resize",
+    "segmentation": "skimage.segmentation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SHOWN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, function = _SHOWN[name].partition(":")
+    found = import_module(module)
+    return getattr(found, function) if function else found

@@ -78,7 +78,7 @@ class CoreSaliency(Method):
         total = np.zeros(x_value.shape, np.float32)
         for _ in range(nsamples):
             noise = np.random.normal(0, stdev, x_value.shape)
-            noisy = (x_value + noise).astype(_floating(x_value))
+            noisy = (x_value + noise).astype(floating(x_value))
             mask = self.GetMask(noisy, call_model_function, call_model_args, **kwargs)
             total += np.asarray(mask * mask if magnitude else mask, np.float32)
         return np.asarray(total / nsamples)
@@ -105,16 +105,15 @@ class CoreSaliency(Method):
         """
         self._refuse_fields()
         image = np.asarray(x_value)
-        model = CalledModel(
-            call_model_function,
-            call_model_args,
-            self.expected_keys,
-            _floating(image),
-            self.format_and_check_call_model_output,
-        )
+        model = self._model(call_model_function, call_model_args, floating(image))
         session: Session[np.ndarray] = Session(model, batch_size=batch_size, literal=True)
         *_, mask = getattr(self.but(**changes), ask)(image[None], session)
         return np.asarray(mask[0, 0])
+
+    def _model(self, call_model_function: CallModelFunction, call_model_args: Any, dtype: Any) -> CalledModel:
+        """The function as a model that is handed arrays of one floating type."""
+        check = self.format_and_check_call_model_output
+        return CalledModel(call_model_function, call_model_args, self.expected_keys, dtype, check)
 
     def _refuse_fields(self) -> None:
         if changed := self.changed():
@@ -125,6 +124,6 @@ class CoreSaliency(Method):
             )
 
 
-def _floating(image: np.ndarray) -> Any:
+def floating(image: np.ndarray) -> Any:
     """The image's own floating type; float32 for integers, which have no noise, paths or gradients."""
     return image.dtype if np.issubdtype(image.dtype, np.floating) else np.float32

@@ -135,7 +135,7 @@ class Occlusion(CoreSaliency):
         mask = self._called(image, call_model_function, call_model_args, size=size, stride=1, value=value, reduce="sum")
         return np.array(np.broadcast_to(mask.reshape(mask.shape + (1,) * (image.ndim - 2)), image.shape))
 
-    def getY(self, x_value: Any, call_model_function: CallModelFunction, call_model_args: Any = None) -> Any:
+    def getY(self, x_value: Any, call_model_function: CallModelFunction, call_model_args: Any) -> Any:
         """The score of one image, as PAIR's own helper asks it."""
         image = np.asarray(x_value)[None]
         output = call_model_function(image, call_model_args=call_model_args, expected_keys=self.expected_keys)

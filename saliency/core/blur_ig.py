@@ -1,0 +1,222 @@
+"""Gradients along the path on which the image is blurred away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from saliency.called import CallModelFunction
+from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
+from saliency.method import parameter
+from saliency.model import Differentiable, Ops
+from saliency.samples import PerImage
+from saliency.session import Session
+
+A = TypeVar("A")
+
+TRUNCATE = 4.0
+"""Where a Gaussian is cut off, in standard deviations: SciPy's default, and so PAIR's."""
+
+
+@dataclass(eq=False, repr=False)
+class BlurIG(CoreSaliency):
+    """Gradients along the path of ever weaker blur, times the change that each step makes (arXiv:2004.03383, eq. 6).
+
+    No baseline is needed: the path begins at the image blurred with `max_sigma`, with zeros beyond its border. Sums to
+    f(image) - f(most blurred image) as the steps grow. `steps` forward and backward passes.
+    """
+
+    id = "blur_ig"
+    title = "Blur IG"
+    paper = "arXiv:2004.03383"
+    needs = Differentiable
+    complete = True
+    expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]
+
+    max_sigma: float = parameter(50, "standard deviation of the strongest blur, in pixels", low=0, high=10_000)
+    steps: int = parameter(100, "nodes of the path", low=1, high=10_000)
+    grad_step: float = parameter(0.01, "step in sigma by which the blur is differentiated", low=1e-6, high=10)
+    sqrt: bool = parameter(False, "steps even in the variance of the blur, not in its standard deviation")
+
+    def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        sigmas = self.sigmas()
+        order = session.order(self.steps)
+        path = BlurPath(session.ops, images, sigmas[:-1][order], self.grad_step)
+        widths = np.diff(sigmas)[order]
+        for total, seen in session.summed_gradients(path, widths, path.speeds):
+            # the blur grows along sigma, the path is walked back; partial sums stand for the whole way
+            yield total * (-widths.sum() / session.ops.maximum(seen, np.finfo(np.float32).tiny))
+
+    def sigmas(self) -> np.ndarray:
+        """The ends of all steps, (steps + 1,) from 0 to `max_sigma`; each step is asked at its weaker blur."""
+        evenly = np.arange(self.steps + 1) * (self.max_sigma / self.steps)
+        return np.sqrt(evenly) if self.sqrt else evenly
+
+    def beginnings(self, images: Any, session: Session[Any]) -> list[Any]:
+        strongest = BlurPath(session.ops, images, self.sigmas()[-1:], self.grad_step)
+        return [strongest[slice(0, len(strongest))]]
+
+    def cost(self, shape: tuple[int, ...]) -> int:
+        return shape[0] * self.steps
+
+    def GetMask(
+        self,
+        x_value: Any,
+        call_model_function: CallModelFunction,
+        call_model_args: Any = None,
+        max_sigma: float = 50,
+        steps: int = 100,
+        grad_step: float = 0.01,
+        sqrt: bool = False,
+        batch_size: int = 1,
+    ) -> np.ndarray:
+        """PAIR's Blur IG.
+
+        Args:
+            x_value: (H, W, C) or (H, W).
+            call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
+            call_model_args: handed through.
+            max_sigma: where the path ends; itself never asked.
+            steps: nodes of the path.
+            grad_step: by which the blur is differentiated.
+            sqrt: even steps in sigma squared.
+            batch_size: nodes a call.
+
+        Returns:
+            shape of `x_value`.
+        """
+        image = np.asarray(x_value)
+        mask = self._called(
+            image,
+            call_model_function,
+            call_model_args,
+            batch_size,
+            max_sigma=max_sigma,
+            steps=steps,
+            grad_step=grad_step,
+            sqrt=sqrt,
+        )
+        return mask.astype(floating(image), copy=False)
+
+
+class BlurPath(PerImage[A]):
+    """Each image blurred with each sigma, with zeros beyond the border.
+
+    A blur is K X Kᵀ, with K the Toeplitz matrix of the Gaussian: two matrix products in the model's own arrays. K is
+    symmetric, so it keeps even pictures even and odd ones odd. The image is therefore folded at its middle, along both
+    axes, into even and odd parts; those are multiplied by matrices of half the size, which is half the work.
+
+    The blur's derivative is the difference quotient that PAIR takes, (blur(s + step) - blur(s)) / step. It is formed of
+    the matrices' own quotient D, taken on the host in float64: K X D + D X (K + step D). Dividing the difference of two
+    blurred pictures by 0.01 would lose two digits, which float32 has not to give.
+
+    Args:
+        images: (B, H, W, C), or (B, H, W).
+        sigmas: (n,), in pixels.
+        step: of the difference quotient.
+    """
+
+    def __init__(self, ops: Ops[A], images: Any, sigmas: np.ndarray, step: float) -> None:
+        super().__init__(ops, images, each=len(sigmas))
+        self.sigmas, self.step = sigmas, step
+        height, width, *channels = self.shape
+        planes = ops.reshape(images, (self.count, height, width, int(np.prod(channels))))
+        folded = _folded(ops, _folded(ops, planes, 1), 3)
+        # (B, 2 of the columns, 2 of the rows, h, C, w): both products find their axis where they need it
+        self._parts: Any = ops.transpose(folded, (0, 3, 1, 2, 5, 4))
+        self._speeds: dict[tuple[int, int, int], A] = {}
+
+    def __getitem__(self, rows: slice) -> A:
+        self._speeds.clear()
+        return super().__getitem__(rows)
+
+    def copies(self, image: int, which: slice) -> A:
+        points, speeds = self._blurred(image, self.sigmas[which])
+        self._speeds[image, which.start, which.stop] = speeds
+        return points
+
+    def speeds(self, image: int, which: slice) -> A:
+        """How fast the copies that were built last change with sigma, (n, H, W, C)."""
+        return self._speeds[image, which.start, which.stop]
+
+    def _blurred(self, image: int, sigmas: np.ndarray) -> tuple[Any, Any]:
+        """One image at each sigma, and its derivatives, (n, H, W, C) both."""
+        ops, n, x = self.ops, len(sigmas), self._parts[image]
+        columns, rows, h, channels, w = (int(size) for size in x.shape)
+        (k_down, d_down), (k_across, d_across) = (self._matrices(sigmas, 2 * half) for half in (h, w))
+        x = ops.reshape(x, (1, columns, rows * h * channels, w))
+        beside = (n, columns, rows, h, channels * w)
+        blurred: Any = ops.reshape(ops.matmul(x, k_across), beside)
+        changed: Any = ops.reshape(ops.matmul(x, d_across), beside)
+        point: Any = ops.matmul(k_down[:, None], blurred)
+        speed: Any = ops.matmul(k_down[:, None], changed)
+        speed = speed + ops.matmul(d_down[:, None], blurred + self.step * changed)
+        shape = (n, columns, rows, h, channels, w)
+        return self._unfolded(ops.reshape(point, shape)), self._unfolded(ops.reshape(speed, shape))
+
+    def _matrices(self, sigmas: np.ndarray, length: int) -> tuple[Any, Any]:
+        """K and D for each sigma along an axis, folded: (n, 2, length / 2, length / 2) both."""
+        now, then = (np.stack([profile(s, length) for s in each]) for each in (sigmas, sigmas + self.step))
+        return _halves(self.ops, now), _halves(self.ops, (then - now) / self.step)
+
+    def _unfolded(self, parts: Any) -> Any:
+        """(n, 2, 2, h, C, w) as pictures (n, H, W, C)."""
+        ops, (height, width) = self.ops, self.shape[:2]
+        even, odd = parts[:, :, 0], parts[:, :, 1]
+        rows: Any = ops.concat([even + odd, ops.flip(even - odd, 2)], 2)
+        even, odd = rows[:, 0], rows[:, 1]
+        whole: Any = ops.concat([even + odd, ops.flip(even - odd, 3)], 3)
+        pictures: Any = ops.transpose(whole, (0, 1, 3, 2))
+        return ops.reshape(pictures[:, :height, :width], (len(parts), *self.shape))
+
+
+def profile(sigma: float, length: int) -> np.ndarray:
+    """One row of the blur's matrix, (2 * length,): the weight at distance d in places d and -d."""
+    radius = int(TRUNCATE * sigma + 0.5)
+    weights = np.zeros(2 * length)
+    if radius == 0:
+        weights[0] = 1
+        return weights
+    gaussian = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
+    gaussian /= 2 * gaussian.sum() - gaussian[0]
+    near = gaussian[:length]
+    weights[: len(near)] = near
+    weights[2 * length - len(near) + 1 :] = near[:0:-1]
+    return weights
+
+
+def _halves(ops: Ops[A], profiles: np.ndarray) -> Any:
+    """Profiles (n, 2 L) as what their symmetric Toeplitz matrices do to even and to odd vectors, (n, 2, L/2, L/2)."""
+    n, period = profiles.shape
+    length, half = period // 2, period // 4
+    repeated: Any = ops.reshape(ops.repeat(ops.asarray(profiles), half), (n, half * period))
+    # read in lines that are one place shorter, each line begins one place further back: the matrix's upper half
+    matrix: Any = ops.reshape(repeated[:, : half * (period - 1)], (n, half, period - 1))
+    near: Any = matrix[:, :, :half]
+    far: Any = ops.flip(matrix[:, :, half:length], 2)
+    return ops.concat([(near + far)[:, None], (near - far)[:, None]], 1)
+
+
+def _folded(ops: Ops[A], array: Any, axis: int) -> Any:
+    """The even and the odd part of an axis, first half each, as a new axis before it: (..., 2, L/2, ...)."""
+    before = (slice(None),) * axis
+    length = int(array.shape[axis])
+    if length % 2:
+        # what lies beyond the border is zero, so one more line of it changes nothing
+        array = ops.concat([array, 0 * array[(*before, slice(0, 1))]], axis)
+    first = (*before, None, slice(0, (length + 1) // 2))
+    flipped: Any = ops.flip(array, axis)
+    near, far = array[first], flipped[first]
+    return ops.concat([(near + far) / 2, (near - far) / 2], axis)
+
+
+def gaussian_blur(image: Any, sigma: float) -> Any:
+    """PAIR's blur of an image (H, W, C): `sigma` pixels along rows and columns, zeros beyond the border."""
+    if sigma == 0:
+        return image
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(image, sigma=[sigma, sigma, 0], mode="constant")

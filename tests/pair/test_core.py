@@ -1,0 +1,79 @@
+"""`saliency.core` gives PAIR's numbers, and asks the model what PAIR asks it."""
+
+from __future__ import annotations
+
+import builtins
+import re
+
+import numpy as np
+import pytest
+
+from saliency import core
+from tests.pair import pieces, reference
+from tests.pair.model import Model
+
+FLOAT32_SUMS = ("IntegratedGradients", "GradCam", "XRAI")
+"""PAIR adds these up in float32, whatever the image."""
+
+FUNCTIONS = ("VisualizeImageGrayscale", "gaussian_blur", "l1_distance", "translate_")
+"""PAIR's plain functions, but for VisualizeImageDiverging: see test_differences.py."""
+
+CASES = [case for case in reference.cases() if hasattr(core, case.method)]
+
+
+def tolerance(case: reference.Case) -> float:
+    """How far a mask may be off, as a share of its largest value (README.md: "How exactly to compare")."""
+    if case.method == "BlurIG" and case.image.dtype == np.float32:
+        return 1e-4  # float32 rounding, divided by grad_step
+    if case.entry == "GetSmoothedMask" or case.method in FLOAT32_SUMS:
+        return 1e-6
+    return 1e-6 if case.image.dtype == np.float32 else 1e-10
+
+
+def assert_near(expected: reference.Array, actual: reference.Array, share: float) -> None:
+    """Equal up to a share of the largest value, in the same shape and dtype."""
+    assert (expected.shape, expected.dtype) == (actual.shape, actual.dtype)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=share * np.nanmax(np.abs(expected), initial=0))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_masks_are_pairs(case: reference.Case) -> None:
+    """Shape, dtype and values of every stored mask; XRAI's ranks and lists of regions bit for bit."""
+    found = case.run(core, Model())
+
+    assert found.keys() == reference.expected(case).keys()
+    for name, expected in reference.expected(case).items():
+        if name.endswith("/segments") or "base_attribution" in case.options:
+            np.testing.assert_array_equal(found[name], expected)
+            assert found[name].dtype == expected.dtype
+        else:
+            assert_near(expected, found[name], tolerance(case))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_questions_are_pairs(case: reference.Case) -> None:
+    """The model is asked in the same batches with the same keys, always in the image's own dtype."""
+    case.run(core, model := Model())
+
+    expected = [(run.times, run.call.shape, run.call.keys) for run in reference.calls(case)]
+    assert expected == [(run.times, run.call.shape, run.call.keys) for run in model.runs()]
+    assert {call.dtype for call in model.calls} <= {str(case.image.dtype)}
+
+
+@pytest.mark.parametrize("name", [name for name in reference.names() if name.startswith(FUNCTIONS)])
+def test_functions_are_pairs(name: str) -> None:
+    """The plain functions give PAIR's values, shapes and dtypes."""
+    mask = reference.array("GradientSaliency/default/float64")
+    actual = np.asarray(pieces.functions(core, mask)[name])
+
+    assert_near(reference.array(name), actual, 1e-7 if actual.dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("name", [name for name in reference.table("refusals") if not name.startswith("pic_")])
+def test_refusals_are_pairs(name: str) -> None:
+    """What PAIR refuses is refused with an error of the same kind, and the same words where PAIR has any."""
+    expected = reference.table("refusals")[name]
+    words = re.escape(expected["message"]) + "$" if expected["message"] else None
+
+    with pytest.raises(getattr(builtins, expected["type"]), match=words):
+        pieces.refusals(core, None, Model())[name]()
