@@ -1,0 +1,490 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import saliency
+from saliency_widget import SaliencyWidget
+from tests.nets import LABELS, picture, small_net
+from tests.widget.conftest import Make
+from tests.widget.front_end import PATIENCE, Browser, Gate
+
+OCCLUSION = saliency.Occlusion(size=6, stride=6)
+"""Asks about 20 windows of the small picture, and the picture itself."""
+
+
+def test_a_whole_session(make: Make) -> None:
+    """hello, the picture, the prediction; then a method with its progress and its result."""
+    widget = make(target=1)
+    browser = Browser(widget)
+
+    hello = browser.ask("hello")
+    asked = browser.ask("compute", method="integrated_gradients", target=1)
+    result = browser.wait("result", rid=asked)
+
+    assert [m.op for m in browser.messages][:2] == ["accepted", "welcome"]
+    welcome = browser.wait("welcome", rid=hello)
+    assert welcome.fields["format"] == "image/png"
+    assert welcome.buffers["picture"].startswith(b"\x89PNG")
+    assert len(browser.of("accepted")) == 2
+    rows = browser.wait("prediction").fields["classes"]
+    assert [row["probability"] for row in rows] == sorted((row["probability"] for row in rows), reverse=True)
+    assert {row["label"] for row in rows} == set(LABELS)
+    assert browser.of("progress", asked)
+    explanation = widget.explanations["integrated_gradients", 1]
+    told = result.fields["result"]
+    assert told["shape"] == [24, 20]
+    assert told["label"] == "bee"
+    assert told["gap"] == pytest.approx(explanation.gap)
+    assert told["calls"] == explanation.calls
+    np.testing.assert_allclose(result.array("values"), explanation.mask.sum(2), atol=1e-6)
+    np.testing.assert_allclose(result.array("magnitude"), np.abs(explanation.mask).sum(2), atol=1e-6)
+    assert told["range"] == pytest.approx([result.array("values").min(), result.array("values").max()])
+
+
+def test_regions_come_with_their_ranks(make: Make) -> None:
+    """XRAI's result has a row per region, and for each pixel the place of its region in these rows."""
+    widget = make(target=1)
+    browser = Browser(widget)
+
+    result = browser.wait("result", rid=browser.ask("compute", method="xrai", target=1))
+
+    regions, step = result.fields["result"]["regions"], result.array("step")
+    assert result.fields["result"]["quality"] == f"{len(regions)} regions"
+    assert [row["gain"] for row in regions] == sorted((row["gain"] for row in regions), reverse=True)
+    assert regions[-1]["cumulative"] == pytest.approx(1)
+    for rank, row in enumerate(regions):
+        top, left, bottom, right = row["bbox"]
+        rows, columns = np.nonzero(step == rank)
+        assert (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1) == (top, left, bottom, right)
+        assert row["area"] == pytest.approx((step == rank).mean())
+
+
+def test_messages_are_numbered_in_the_order_they_are_sent(make: Make) -> None:
+    """Every message but `accepted` has a number of its own, one more than the last."""
+    widget = make()
+    browser = Browser(widget)
+    browser.ask("hello")
+    browser.ask("compute", method="smooth_grad", target=0)
+    browser.ask("compute", method="xrai", target=-1)
+    widget.wait(PATIENCE)
+
+    numbers = [content["seq"] for content, _ in browser.raw if content["op"] != "accepted"]
+
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_large_buffers_come_in_parts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No part holds more than the limit, and put together they are the mask."""
+    monkeypatch.setattr("saliency_widget.wire.PART", 1000)
+    monkeypatch.setattr("saliency_widget.outbox.parts", limited(1000))
+    widget = make(target=1)
+    browser = Browser(widget)
+
+    result = browser.wait("result", rid=browser.ask("compute", method="gradient", target=1))
+
+    sizes = [sum(map(len, buffers)) for _, buffers in browser.raw]
+    assert max(sizes) == 1000
+    assert result.fields["part"][1] > 5
+    np.testing.assert_allclose(result.array("values"), widget.explanations["gradient", 1].mask.sum(2), atol=1e-6)
+
+
+def limited(limit: int) -> Any:
+    """`parts` with a limit."""
+    from saliency_widget.wire import parts
+
+    return lambda message: parts(message, limit)
+
+
+def test_a_late_browser_gets_what_there_is(make: Make) -> None:
+    """Hello is answered with every result, the shown one first, whoever computed them."""
+    widget = make(target=1, method="gradient")
+    for method in ("integrated_gradients", "grad_cam", "gradient"):
+        widget.compute(method, wait=True)
+    browser = Browser(widget)
+
+    browser.ask("hello")
+    widget.wait(PATIENCE)
+
+    assert [m.op for m in browser.messages[:3]] == ["accepted", "welcome", "prediction"]
+    shown = [m.fields["result"]["method"] for m in browser.of("result")]
+    assert shown[0] == "gradient"
+    assert set(shown) == {"gradient", "integrated_gradients", "grad_cam"}
+
+
+def test_answers_of_old_weights_are_not_shown_again(make: Make) -> None:
+    """A browser that comes after a training step gets no result from before it."""
+    import torch
+
+    net = small_net()
+    widget = make(net, labels=LABELS, target=1)
+    widget.compute("gradient", wait=True)
+    with torch.no_grad():
+        net.head.weight.mul_(2)
+    browser = Browser(widget)
+
+    browser.ask("hello")
+    widget.wait(PATIENCE)
+
+    assert browser.of("result") == []
+    assert len(browser.of("prediction")) == 1
+
+
+def test_partial_results_come_on_the_way(make: Make) -> None:
+    """A long run shows ever more of itself: the masks in between, with the share that is done."""
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
+    browser = Browser(widget)
+    asked = browser.ask("compute", method="occlusion", target=0)
+    gate.let(8)
+    first = browser.wait("partial", rid=asked)
+    gate.free()
+    result = browser.wait("result", rid=asked)
+
+    assert 0 < first.fields["share"] < 1
+    assert first.array("values").shape == (24, 20)
+    assert len(first.array("values_table")) == 1001
+    assert first.fields["result"]["score"] is None
+    assert browser.messages.index(first) < browser.messages.index(result)
+    shares = [m.fields["share"] for m in browser.of("partial", asked)]
+    assert shares == sorted(shares)
+
+
+def test_progress_is_not_told_too_often(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most ten times a second, at most eight partial results a second, whatever the pace of the model."""
+    clock = iter(np.arange(100000) / 1000)
+    monkeypatch.setattr("saliency_widget.explainer.time.monotonic", lambda: float(next(clock)))
+    widget = make(target=1)
+    browser = Browser(widget)
+
+    browser.wait("result", rid=browser.ask("compute", method="smooth_grad", target=1))
+
+    elapsed = next(clock)
+    assert len(browser.of("progress")) <= elapsed * 10 + 1
+    assert len(browser.of("partial")) <= elapsed * 8 + 1
+
+
+def test_a_running_computation_is_cancelled(make: Make) -> None:
+    """It ends at its next question, is answered `cancelled`, and can be asked for again."""
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
+    browser = Browser(widget)
+    asked = browser.ask("compute", method="occlusion", target=0)
+    gate.let(3)
+    gate.await_question(4)
+    calls = gate.calls
+
+    browser.ask("cancel", rid=asked)
+    gate.free()
+    browser.wait("cancelled", rid=asked)
+
+    assert gate.calls == calls
+    assert widget.wait(PATIENCE)
+    assert browser.of("result") == []
+    browser.wait("result", rid=browser.ask("compute", method="occlusion", target=0))
+
+
+def test_a_waiting_computation_is_cancelled_at_once(make: Make) -> None:
+    """What has not begun is answered `cancelled` though the model is busy."""
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0)
+    browser = Browser(widget)
+    browser.ask("compute", method="occlusion", target=0)
+    gate.await_question()
+    waiting = browser.ask("compute", method="occlusion", target=1)
+
+    browser.ask("cancel", rid=waiting)
+
+    browser.wait("cancelled", rid=waiting)
+    gate.free()
+    assert widget.wait(PATIENCE)
+    assert set(widget.explanations) == {("occlusion", 0)}
+
+
+def test_the_newer_request_is_answered(make: Make) -> None:
+    """Who asks for what is on its way takes it over: the older is cancelled, the model asked once."""
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0)
+    browser = Browser(widget)
+    older = browser.ask("compute", method="occlusion", target=0)
+    gate.await_question()
+    newer = browser.ask("compute", method="occlusion", target=0)
+    browser.wait("cancelled", rid=older)
+    gate.free()
+
+    browser.wait("result", rid=newer)
+
+    assert widget.wait(PATIENCE)
+    assert len(browser.of("result")) == 1
+
+
+def test_what_is_on_the_screen_goes_first(make: Make) -> None:
+    """Of what waits the shown method is next, and it is let pass between two questions of another."""
+    gate = Gate()
+    slow, quick = saliency.Occlusion(size=6, stride=6), saliency.Occlusion(size=24, stride=24)
+    widget = make(gate, methods=[slow, quick], target=0, batch_size=1)
+    browser = Browser(widget)
+    first = browser.ask("compute", method="occlusion", target=0)
+    gate.let(4)
+    gate.await_question(5)
+
+    other = browser.ask("compute", method="occlusion", target=1)
+    browser.write(method="occlusion-2")
+    shown = browser.ask("compute", method="occlusion-2", target=0)
+    gate.free()
+    for rid in (first, other, shown):
+        browser.wait("result", rid=rid)
+
+    assert [m.rid for m in browser.of("result")] == [shown, first, other]
+
+
+def test_a_prediction_does_not_wait_for_a_long_run(make: Make) -> None:
+    """Hello during a computation is answered between two of its questions."""
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
+    widget.compute()
+    gate.let(4)
+    gate.await_question(5)
+    browser = Browser(widget)
+
+    browser.ask("hello")
+    gate.let(2)
+    browser.wait("prediction")
+
+    assert widget.explanations == {}
+    gate.free()
+    assert widget.wait(PATIENCE)
+
+
+def test_handlers_leave_the_model_to_its_thread(make: Make) -> None:
+    """While the model is stuck every request is accepted at once, and no handler's thread has asked it."""
+    import threading
+
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0)
+    browser = Browser(widget)
+
+    rids = [browser.ask("hello"), browser.ask("poll"), browser.ask("classes", query="")]
+    rids += [browser.ask("compute", method="occlusion", target=target) for target in (-1, 0, 1, 2)]
+    gate.await_question()
+
+    assert [m.rid for m in browser.of("accepted")] == rids
+    assert threading.current_thread() not in gate.threads
+    gate.free()
+    assert widget.wait(PATIENCE)
+    assert len(gate.threads) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "labels"),
+    [("", list(LABELS)), ("A", ["ape", "cat"]), (" do", ["dog"]), ("1", ["bee"]), ("wolf", [])],
+)
+def test_classes_are_found_by_label_or_index(make: Make, query: str, labels: list[str]) -> None:
+    """Whatever the case, best first, with their probabilities."""
+    widget = make()
+    browser = Browser(widget)
+
+    found = browser.wait("classes", rid=browser.ask("classes", query=query))
+    again = browser.wait("classes", rid=browser.ask("classes", query=query))
+
+    rows = found.fields["classes"]
+    assert sorted(row["label"] for row in rows) == labels
+    assert [row["probability"] for row in rows] == sorted((row["probability"] for row in rows), reverse=True)
+    assert again.fields["classes"] == rows
+
+
+def test_at_most_fifty_classes_are_found(make: Make) -> None:
+    """A short query among many classes gives the best fifty; the prediction has five, and the shown one."""
+    weights = np.random.default_rng(0).normal(size=(3, 80))
+    widget = make(lambda images: images.mean((1, 2)) @ weights, methods=[OCCLUSION])
+    widget.target = 79
+    browser = Browser(widget)
+    browser.ask("hello")
+    rows = browser.wait("prediction").fields["classes"]
+    assert len(rows) in (5, 6)
+    assert 79 in [row["index"] for row in rows]
+
+    assert len(browser.wait("classes", rid=browser.ask("classes", query="")).fields["classes"]) == 50
+
+
+def test_polling_brings_what_was_sent_meanwhile(make: Make) -> None:
+    """A poll is answered within its handler, with what was sent since the last one: progress only once."""
+    widget = make(target=1)
+    browser = Browser(widget)
+    browser.ask("hello")
+    asked = browser.ask("compute", method="smooth_grad", target=1)
+    widget.wait(PATIENCE)
+    pushed = {m.fields["seq"]: m for m in browser.messages if "seq" in m.fields}
+    before = len(browser.messages)
+
+    browser.ask("poll")
+
+    polled = browser.messages[before + 1 :]
+    assert [m.op for m in polled] == ["prediction", "result"]
+    assert all(pushed[m.fields["seq"]].buffers == m.buffers for m in polled)
+    assert polled[1].rid == asked
+    before = len(browser.messages)
+    browser.ask("poll")
+    assert [m.op for m in browser.messages[before:]] == ["accepted"]
+
+
+def test_what_waits_for_a_poll_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody polls, old messages are let go, and the last one is kept whatever its size."""
+    monkeypatch.setattr("saliency_widget.outbox.KEPT_BYTES", 10)
+    widget = make(target=1)
+    for method in ("gradient", "grad_cam"):
+        widget.compute(method, wait=True)
+    browser = Browser(widget)
+
+    browser.ask("poll")
+
+    assert [m.fields["result"]["method"] for m in browser.of("result")] == ["grad_cam"]
+
+
+def test_errors_are_replies(make: Make) -> None:
+    """What a model raises comes as text, tags and all, with its traceback; the next request is answered."""
+
+    def broken(images: np.ndarray) -> np.ndarray:
+        raise ZeroDivisionError("<script>alert('é')</script>")
+
+    widget = make(broken, methods=[OCCLUSION], target=0)
+    browser = Browser(widget)
+
+    asked = browser.ask("compute", method="occlusion", target=0)
+    error = browser.wait("error", rid=asked)
+
+    assert error.fields["kind"] == "ZeroDivisionError"
+    assert error.fields["message"] == "<script>alert('é')</script>"
+    assert "in broken" in error.fields["details"]
+    hello = browser.ask("hello")
+    assert browser.wait("error", rid=hello).fields["kind"] == "ZeroDivisionError"
+    assert browser.wait("error", rid=browser.ask("classes", query="")).fields["kind"] == "ZeroDivisionError"
+    assert widget.wait(PATIENCE)
+
+
+def test_a_class_there_is_not_is_an_error(make: Make) -> None:
+    """A target beyond the last class, and a method the model cannot answer, are told in the engine's words."""
+    widget = make(lambda images: images.mean((1, 2)), methods=[OCCLUSION, "gradient"])
+    browser = Browser(widget)
+
+    beyond = browser.wait("error", rid=browser.ask("compute", method="occlusion", target=7))
+    cannot = browser.wait("error", rid=browser.ask("compute", method="gradient", target=0))
+
+    assert "3 classes" in beyond.fields["message"]
+    assert cannot.fields["message"] == widget.spec["methods"][1]["lacks"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "an object"),
+        ([1], "an object"),
+        ({}, "rid"),
+        ({"op": "hello"}, "rid"),
+        ({"op": "hello", "rid": 7}, "rid"),
+        ({"op": "hello", "rid": "x" * 1000}, "rid"),
+        ({"op": "explode", "rid": "r"}, "an op"),
+        ({"op": ["hello"], "rid": "r"}, "an op"),
+        ({"op": "compute", "rid": "r"}, "method"),
+        ({"op": "compute", "rid": "r", "method": "nonesuch", "target": 0}, "method"),
+        ({"op": "compute", "rid": "r", "method": "gradient", "target": "0"}, "class"),
+        ({"op": "compute", "rid": "r", "method": "gradient", "target": True}, "class"),
+        ({"op": "compute", "rid": "r", "method": "gradient", "target": -2}, "class"),
+        ({"op": "compute", "rid": "r", "method": "gradient", "target": 1e300}, "class"),
+        ({"op": "classes", "rid": "r", "query": None}, "query"),
+        ({"op": "classes", "rid": "r", "query": "q" * 10000}, "query"),
+    ],
+    ids=repr,
+)
+def test_nonsense_is_ignored_with_a_reason(
+    make: Make, caplog: pytest.LogCaptureFixture, content: Any, reason: str
+) -> None:
+    """A message that is no request changes nothing, is not accepted, and the log says why."""
+    widget = make()
+    browser = Browser(widget)
+
+    browser.send(content)
+
+    assert browser.messages == []
+    assert reason in caplog.text
+
+
+def test_buffers_and_stale_requests_are_ignored(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """No request has buffers; cancelling what is not there does nothing."""
+    widget = make()
+    browser = Browser(widget)
+
+    browser.send({"op": "hello", "rid": "r"}, [bytes(1 << 20)])
+    assert "no buffers" in caplog.text
+    assert browser.messages == []
+    with caplog.at_level(logging.INFO):
+        browser.ask("cancel", rid="long gone")
+    assert "not waiting or running" in caplog.text
+    assert [m.op for m in browser.messages] == ["accepted"]
+
+
+def test_a_host_that_cannot_send_ends_nothing(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """When the connection breaks, the computation goes on and the reason is logged."""
+    widget = make(target=1)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ConnectionError("gone")
+
+    widget.comm.send = broken
+    widget._handle_custom_msg({"op": "compute", "rid": "r", "method": "gradient", "target": 1}, [])
+
+    assert widget.wait(PATIENCE)
+    assert "Could not send" in caplog.text
+    assert ("gradient", 1) in widget.explanations
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+OPS = st.sampled_from(["hello", "compute", "cancel", "classes", "poll", "result", ""])
+REQUESTS = st.fixed_dictionaries(
+    {"op": OPS | JSON},
+    optional={"rid": st.text(max_size=5) | JSON, "method": JSON | st.just("gradient"), "target": JSON, "query": JSON},
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=REQUESTS | JSON,
+    buffers=st.lists(st.binary(max_size=4), max_size=2),
+    traits=st.dictionaries(
+        st.sampled_from(["method", "target", "keep", "opacity", "mode", "region", "spec", "_esm", "_snapshot", "x"]),
+        JSON,
+    ),
+)
+def test_no_message_raises_or_changes_what_it_must_not(
+    fuzzed: SaliencyWidget, content: Any, buffers: list[bytes], traits: dict[str, Any]
+) -> None:
+    """Whatever a page sends, the handlers return, and every trait keeps a value it may have."""
+    spec, esm = fuzzed.spec, fuzzed._esm
+
+    fuzzed._handle_custom_msg(content, buffers)
+    fuzzed.set_state(traits)
+
+    assert fuzzed.spec is spec
+    assert fuzzed._esm is esm
+    assert fuzzed.method in ("gradient", "grad_cam")
+    assert -1 <= fuzzed.target < 2**31
+    assert 0 <= fuzzed.keep <= 100
+    assert 0 <= fuzzed.opacity <= 1
+    assert fuzzed.mode in ("area", "heat")
+    assert fuzzed.region >= 0
+
+
+@pytest.fixture
+def fuzzed(make: Make, caplog: pytest.LogCaptureFixture) -> SaliencyWidget:
+    """One widget for all examples."""
+    caplog.set_level(logging.CRITICAL, "saliency_widget")
+    return make(img=picture(8, 8), methods=["gradient", "grad_cam"])

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import gc
+import threading
+
+import pytest
+
+from saliency_widget.jobs import Job, Worker, worker_for
+from tests.widget.front_end import PATIENCE
+
+
+class User:
+    """Whoever brings jobs."""
+
+
+@pytest.fixture
+def user() -> User:
+    """The first of them."""
+    return User()
+
+
+@pytest.fixture
+def worker(user: User) -> Worker:
+    """A worker with one user."""
+    worker = Worker()
+    worker.join(user)
+    return worker
+
+
+def job(run: object, urgency: int = 1) -> Job:
+    """A job that always is so urgent."""
+    assert callable(run)
+    return Job(run, lambda: urgency)
+
+
+class Pause:
+    """Something to do that takes until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.thread = threading.current_thread()
+
+    def __call__(self) -> None:
+        self.thread = threading.current_thread()
+        self.begun.set()
+        assert self.go.wait(PATIENCE)
+
+
+def thread_of(worker: Worker) -> threading.Thread:
+    """The thread that a worker's jobs are done in."""
+    pause = Pause()
+    worker.submit(job(pause))
+    assert pause.begun.wait(PATIENCE)
+    pause.go.set()
+    return pause.thread
+
+
+def test_the_most_urgent_goes_first(worker: Worker) -> None:
+    """Jobs that wait are done by urgency, and in the order they came where that is the same."""
+    order: list[str] = []
+    pause, done = Pause(), threading.Event()
+    worker.submit(job(pause))
+    assert pause.begun.wait(PATIENCE)
+    for name, urgency in {"late": 2, "first": 0, "middle": 1, "middle too": 1}.items():
+        worker.submit(job(lambda name=name: order.append(name), urgency))
+    worker.submit(job(done.set, 3))
+    pause.go.set()
+
+    assert done.wait(PATIENCE)
+    assert order == ["first", "middle", "middle too", "late"]
+
+
+def test_a_running_job_gives_way(worker: Worker) -> None:
+    """Between two questions only what is more urgent than the running job is done, and then the job goes on."""
+    order: list[str] = []
+    done = threading.Event()
+
+    def long() -> None:
+        for name, urgency in {"same": 2, "urgent": 0}.items():
+            worker.submit(job(lambda name=name: order.append(name), urgency))
+        worker.give_way()
+        order.append("long")
+
+    worker.submit(job(long, 2))
+    worker.submit(job(done.set, 3))
+
+    assert done.wait(PATIENCE)
+    assert order == ["urgent", "long", "same"]
+
+
+def test_a_job_that_fails_ends_nothing_else(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a job raises, SystemExit included, is logged, and the same thread goes on."""
+    thread = thread_of(worker)
+
+    def leave() -> None:
+        raise SystemExit
+
+    worker.submit(job(leave))
+
+    assert thread_of(worker) is thread
+    assert "should have told" in caplog.text
+
+
+def test_the_thread_ends_with_its_last_user(worker: Worker, user: User) -> None:
+    """A thread lasts while somebody may bring a job, ends at once after the last one left, and starts again."""
+    thread = thread_of(worker)
+    other = User()
+    worker.join(other)
+    worker.leave(other)
+    assert thread_of(worker) is thread
+
+    worker.leave(user)
+
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert thread_of(worker) is not thread
+
+
+def test_an_idle_thread_ends_for_a_user_that_was_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to say goodbye: the thread ends when nothing has come for a while."""
+    monkeypatch.setattr("saliency_widget.jobs.LINGER", 0.01)
+    worker = Worker()
+    worker.join(User())
+    gc.collect()
+
+    thread = thread_of(worker)
+
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_the_end_of_the_interpreter_is_not_held_up(worker: Worker) -> None:
+    """Stopping cancels the running job and drops the others; the thread is a daemon."""
+    pause = Pause()
+    running = job(pause)
+    # what a computation does between two questions
+    pause.go = running.cancelled
+    worker.submit(running)
+    assert pause.begun.wait(PATIENCE)
+    worker.submit(job(pytest.fail))
+
+    worker.stop()
+
+    assert running.cancelled.is_set()
+    assert pause.thread.daemon
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "saliency-widget")
+
+
+def test_one_worker_a_model() -> None:
+    """The same model has the same worker as long as somebody holds it, another model another."""
+    model, other = User(), User()
+    worker = worker_for(model)
+
+    assert worker_for(model) is worker
+    assert worker_for(other) is not worker
+
+
+def test_a_job_that_waits_can_be_taken_back(worker: Worker) -> None:
+    """What has not begun is withdrawn; what has begun is not."""
+    pause = Pause()
+    running, waiting = job(pause), job(pytest.fail)
+    worker.submit(running)
+    assert pause.begun.wait(PATIENCE)
+    worker.submit(waiting)
+
+    assert worker.withdraw(waiting)
+    assert not worker.withdraw(running)
+    assert not worker.withdraw(waiting)
+    pause.go.set()
+    thread_of(worker)

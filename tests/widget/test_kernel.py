@@ -1,0 +1,167 @@
+"""A real kernel, and no browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
+
+from tests.widget.front_end import PATIENCE
+
+SETUP = """
+import threading, time
+import numpy as np, saliency
+from saliency_widget import SaliencyWidget
+
+go = threading.Event()
+
+def model(images):
+    go.wait(60)
+    time.sleep(0.03)
+    return images.mean((1, 2))
+
+def until(condition):
+    began = time.monotonic()
+    while not condition() and time.monotonic() - began < 60:
+        time.sleep(0.005)
+    print(bool(condition()))
+
+img = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+w = SaliencyWidget(model, img, [saliency.Occlusion(size=8, stride=4)], target=0, batch_size=4)
+print(w.model_id)
+w
+"""
+
+
+class Kernel:
+    """A kernel's client that keeps everything it hears."""
+
+    def __init__(self, client: BlockingKernelClient) -> None:
+        self.client = client
+        self.heard: list[dict[str, Any]] = []
+
+    def start(self, code: str) -> str:
+        """Start a cell; its id."""
+        return str(self.client.execute(code))
+
+    def ask(self, comm: str, subshell: str | None = None, **content: Any) -> None:
+        """Send a request to a widget, as a page does."""
+        data = {"method": "custom", "content": content}
+        message = self.client.session.msg("comm_msg", {"comm_id": comm, "data": data})
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
+        self.client.shell_channel.send(message)
+
+    def until_idle(self, cell: str) -> list[dict[str, Any]]:
+        """What is heard until a cell has ended."""
+        return self.until(
+            lambda m: (
+                m["parent_header"].get("msg_id") == cell
+                and m["header"]["msg_type"] == "status"
+                and m["content"]["execution_state"] == "idle"
+            )
+        )
+
+    def until(self, wanted: Any) -> list[dict[str, Any]]:
+        """What is heard until a message is the wanted one."""
+        heard: list[dict[str, Any]] = []
+        while not heard or not wanted(heard[-1]):
+            heard.append(self.client.get_iopub_msg(timeout=PATIENCE))
+        self.heard += heard
+        return heard
+
+
+def ops(heard: list[dict[str, Any]]) -> list[str]:
+    """The widget messages among what was heard."""
+    data = [m["content"]["data"] for m in heard if m["header"]["msg_type"] == "comm_msg"]
+    return [each["content"]["op"] for each in data if each["method"] == "custom"]
+
+
+def is_op(op: str) -> Any:
+    """Whether a message is such a widget message."""
+    return lambda m: op in ops([m])
+
+
+def printed(heard: list[dict[str, Any]]) -> str:
+    """What a cell printed; an error is shown."""
+    errors = [m["content"]["traceback"] for m in heard if m["header"]["msg_type"] == "error"]
+    assert not errors, "\n".join(errors[0])
+    return "".join(m["content"]["text"] for m in heard if m["header"]["msg_type"] == "stream").strip()
+
+
+@pytest.fixture
+def kernel(checkout: Path, tmp_path: Path) -> Iterator[Kernel]:
+    """This Python's own kernel, whatever the user registered."""
+    manager = KernelManager(
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), transport="ipc", ip=str(tmp_path / "kernel")
+    )
+    manager.start_kernel(
+        env={**os.environ, "PYTHONPATH": str(checkout), "IPYTHONDIR": str(tmp_path)}, cwd=str(tmp_path)
+    )
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=PATIENCE)
+        yield Kernel(client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+
+
+def test_answers_arrive_while_a_cell_is_busy(kernel: Kernel) -> None:
+    """Asked before a long cell, progress and result come during it; the output has a picture beside the widget."""
+    shown = kernel.until_idle(kernel.start(SETUP))
+    comm = printed(shown)
+    (output,) = (m["content"]["data"] for m in shown if m["header"]["msg_type"] == "execute_result")
+    assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/html"} <= set(output)
+    kernel.ask(comm, op="hello", rid="1")
+    kernel.ask(comm, op="compute", rid="2", method="occlusion", target=0)
+    kernel.until(is_op("accepted"))
+    kernel.until(is_op("accepted"))
+
+    busy = kernel.until_idle(kernel.start("go.set(); until(lambda: w.explanations)"))
+
+    assert printed(busy) == "True"
+    heard = ops(kernel.heard)
+    assert heard[:2] == ["accepted", "welcome"]
+    assert {"prediction", "progress", "partial", "result"} <= set(heard)
+    assert "result" in ops(busy)
+
+
+def test_requests_are_heard_while_a_cell_is_busy(kernel: Kernel) -> None:
+    """On a kernel with subshells a page can ask during a long cell, and gets its answer during it."""
+    features = kernel.client.kernel_info(reply=True, timeout=PATIENCE)["content"].get("supported_features", [])
+    if "kernel subshells" not in features:
+        pytest.skip("this ipykernel has no subshells")
+    comm = printed(kernel.until_idle(kernel.start(SETUP)))
+    kernel.client.control_channel.send(kernel.client.session.msg("create_subshell_request"))
+    subshell = kernel.client.control_channel.get_msg(timeout=PATIENCE)["content"]["subshell_id"]
+    # ipykernel >= 7.4 sends a page's messages to the shell that last spoke: the answer to hello makes it the subshell
+    kernel.ask(comm, subshell, op="hello", rid="0")
+    kernel.until(is_op("welcome"))
+    busy = kernel.start("go.set(); until(lambda: w.explanations)")
+    kernel.until(lambda m: m["header"]["msg_type"] == "execute_input")
+
+    kernel.ask(comm, subshell, op="compute", rid="1", method="occlusion", target=0)
+
+    heard = kernel.until_idle(busy)
+    assert printed(heard) == "True"
+    assert ops(heard)[0] == "accepted"
+    assert "result" in ops(heard)
+
+
+def test_a_script_in_a_kernel_can_wait(kernel: Kernel) -> None:
+    """compute(wait=True) in a cell gives the explanation, while messages go on; the kernel ends without being held."""
+    printed(kernel.until_idle(kernel.start(SETUP)))
+
+    heard = kernel.until_idle(kernel.start("go.set(); print(w.compute(wait=True).mask.shape, w.wait(60))"))
+
+    assert printed(heard) == "(32, 32) True"
+    assert "result" in ops(heard)

@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import saliency
+from saliency_widget import drawing
+from tests.nets import LABELS, picture, small_net
+from tests.widget.conftest import Make
+from tests.widget.front_end import PATIENCE, Browser, unpack
+
+NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml", "http://www.w3.org/1999/xlink"}
+"""Names that look like addresses."""
+
+
+class Page(HTMLParser):
+    """The text of a page's elements by their id or tag, and all attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: dict[str, str] = {}
+        self.attributes: list[tuple[str, str, str]] = []
+        self._open = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._open = dict(attrs).get("id") or tag
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+    def handle_data(self, data: str) -> None:
+        self.texts[self._open] = self.texts.get(self._open, "") + data
+
+
+def code_in(page: Page) -> str:
+    """The front end in a page."""
+    found = re.search(r'import\("data:text/javascript;base64,([A-Za-z0-9+/=]+)"\)', page.texts["script"])
+    assert found is not None
+    return base64.b64decode(found[1]).decode()
+
+
+def test_the_page_holds_every_result_in_full(make: Make) -> None:
+    """Its packet is the picture, the prediction and each explanation, shown first, to the last bit."""
+    widget = make(target=1, method="gradient", keep=12)
+    for method in ("xrai", "gradient", "integrated_gradients"):
+        widget.compute(method, wait=True)
+
+    page = Page(widget.to_html())
+
+    traits = json.loads(page.texts["traits"])
+    assert traits["spec"] == widget.spec
+    assert (traits["method"], traits["target"], traits["keep"]) == ("gradient", 1, 12)
+    messages = unpack(base64.b64decode(page.texts["packet"]))
+    assert [m.op for m in messages] == ["welcome", "prediction", "result", "result", "result"]
+    assert messages[0].buffers["picture"].startswith(b"\x89PNG")
+    assert messages[2].fields["result"]["method"] == "gradient"
+    for message in messages[2:]:
+        explanation = widget.explanations[message.fields["result"]["method"], 1]
+        mask = explanation.mask
+        np.testing.assert_array_equal(message.array("values"), mask.sum(2) if mask.ndim == 3 else mask)
+        if explanation.regions is not None:
+            np.testing.assert_array_equal(message.array("step"), explanation.regions.ranks)
+
+
+def test_the_page_needs_nobody(make: Make, checkout: Path) -> None:
+    """It names no address in a network, loads nothing, forbids the browser to, and knows no path of this machine."""
+    widget = make(target=1)
+    widget.compute("gradient", wait=True)
+
+    text = widget.to_html()
+
+    page = Page(text)
+    for source in (text, code_in(page)):
+        assert set(re.findall(r"""https?://[^\s"'`)<>\\]+""", source)) <= NAMESPACES
+        assert str(checkout) not in source
+        assert str(Path.home()) + "/" not in source
+    assert not [found for found in page.attributes if found[1] in {"src", "href"} and not found[2].startswith("data:")]
+    policy = next(value for _, name, value in page.attributes if name == "content" and "default-src" in value)
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+
+
+def test_text_stays_text(make: Make) -> None:
+    """Labels, titles and class names full of markup end no element and start none."""
+    evil = "</script><script>alert(1)</script><!--"
+    widget = make(small_net(), labels=[evil, "b", "c", "d"], target=0)
+    widget.compute("gradient", wait=True)
+
+    page = Page(widget.to_html(title=f"{evil}&amp;"))
+
+    assert page.texts["title"] == f"{evil}&amp;"
+    assert sum(tag == "script" for tag, *_ in {a[:1] for a in page.attributes}) == 1
+    (prediction,) = (m for m in unpack(base64.b64decode(page.texts["packet"])) if m.op == "prediction")
+    assert evil in [row["label"] for row in prediction.fields["classes"]]
+    assert evil not in widget.to_html()
+    assert evil not in str(widget._repr_mimebundle_())
+
+
+def test_the_page_is_written_where_it_is_asked_for(make: Make, tmp_path: Path) -> None:
+    """With a path the page is written, in UTF-8, and the path given back; without results it is a page too."""
+    widget = make()
+
+    written = widget.to_html(tmp_path / "page.html", title="Größe")
+
+    assert written == tmp_path / "page.html"
+    page = Page(written.read_text(encoding="utf-8"))
+    assert page.texts["title"] == "Größe"
+    assert [m.op for m in unpack(base64.b64decode(page.texts["packet"]))] == ["welcome", "prediction"]
+
+
+def test_a_dead_notebook_keeps_what_was_shown(make: Make) -> None:
+    """`_snapshot` replays to the same picture: the prediction, and the shown result to a step of one byte."""
+    widget = make(target=1, method="integrated_gradients")
+    assert widget._snapshot == b""
+    browser = Browser(widget)
+    explanation = widget.compute(wait=True)
+    widget.wait(PATIENCE)
+
+    messages = unpack(widget._snapshot)
+
+    assert widget._snapshot.startswith(b"SLWZ")
+    assert [m.op for m in messages] == ["welcome", "prediction", "result"]
+    assert messages[0].fields["format"] == "image/jpeg"
+    values = explanation.mask.sum(2)
+    np.testing.assert_allclose(messages[2].array("values"), values, atol=0.51 * np.ptp(values) / 254)
+    pushed = [update for update in browser.updates if ["_snapshot"] in update["buffer_paths"]]
+    assert len(pushed) == 1
+
+
+def test_the_snapshot_follows_what_is_shown(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several results the shown one is first; others are there while there is room."""
+    widget = make(target=1, method="gradient")
+    for method in ("gradient", "integrated_gradients"):
+        widget.compute(method, wait=True)
+    widget.wait(PATIENCE)
+    assert [m.fields["result"]["method"] for m in unpack(widget._snapshot)[2:]] == ["gradient", "integrated_gradients"]
+
+    monkeypatch.setattr("saliency_widget.exhibit.SNAPSHOT_BYTES", 10)
+    widget.method = "integrated_gradients"
+    widget.wait(PATIENCE)
+
+    assert [m.fields["result"]["method"] for m in unpack(widget._snapshot)[2:]] == ["integrated_gradients"]
+
+
+def test_a_widget_that_cannot_be_shown_leaves_a_picture(make: Make) -> None:
+    """Beside the widget an output has a PNG, HTML that needs nothing, and a line of text; nothing is computed."""
+    widget = make()
+    before = widget._repr_mimebundle_()
+    assert before is not None
+    assert widget.explanations == {}
+    widget.compute("gradient", wait=True)
+    widget.method = "gradient"
+
+    bundle = widget._repr_mimebundle_()
+
+    assert bundle is not None
+    data, _ = bundle
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/html", "text/plain"}
+    assert data["text/plain"] == repr(widget)
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size == (320, 384)
+    assert data["image/png"] != before[0]["image/png"]
+    page = Page(data["text/html"])
+    label = widget.predictions[0].label
+    assert page.texts["figcaption"] == f"Gradient for {label}: 1 call"
+    assert ("img", "alt", page.texts["figcaption"]) in page.attributes
+
+
+def image_of(png: bytes) -> np.ndarray:
+    """The pixels of a PNG file."""
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
+
+
+def test_without_a_result_the_picture_is_drawn(make: Make) -> None:
+    """Nothing is computed for a PNG: where there is no result it is the picture."""
+    img = picture()
+
+    drawn = image_of(make(img=img).snapshot_png(width=20))
+
+    np.testing.assert_array_equal(drawn, img)
+
+
+@pytest.mark.parametrize("sign", ["absolute", "positive", "signed"])
+def test_a_heat_map_is_drawn_as_the_browser_draws_it(make: Make, sign: str) -> None:
+    """Colours of matplotlib over the greyed picture; below the threshold the grey shows."""
+    from matplotlib import colormaps
+
+    img = picture()
+    widget = make(img=img, target=1, method="integrated_gradients", mode="heat", sign=sign, opacity=0.6, threshold=50)
+    mask = widget.compute(wait=True).mask
+    values, strength = mask.sum(2), np.abs(mask).sum(2)
+    top = np.percentile(values if sign == "positive" else strength, 99)
+    if sign == "signed":
+        colours = colormaps["RdBu_r"](0.5 + 0.5 * np.clip(values / top, -1, 1))
+    else:
+        shown = values if sign == "positive" else strength
+        low = max(0.0, float(shown.min()))
+        colours = colormaps["inferno"](np.clip((shown - low) / (top - low), 0, 1))
+    compared = values if sign == "positive" else strength
+    grey = np.repeat((img @ [0.2126, 0.7152, 0.0722])[..., None], 3, -1)
+    wanted = np.where((compared >= np.percentile(compared, 50))[..., None], 0.4 * grey + 153 * colours[..., :3], grey)
+
+    drawn = image_of(widget.snapshot_png(width=20))
+
+    np.testing.assert_allclose(drawn, wanted, atol=5)  # one step of the table
+
+
+def test_the_kept_area_keeps_its_colours(make: Make) -> None:
+    """Inside, but for the outline, the picture is as it was; outside it is shaded by the opacity."""
+    img = picture(48, 40)
+    widget = make(img=img, target=1, method="grad_cam", mode="area", keep=30, opacity=0.5)
+    widget.compute(wait=True)
+    kept = widget.selection
+
+    drawn = image_of(widget.snapshot_png(width=40))
+
+    np.testing.assert_allclose(drawn[~kept], img[~kept] * 0.5 + 0.5 * np.array(drawing.SHADE), atol=1)
+    same = (drawn == img).all(-1)
+    white = (drawn == 255).all(-1)
+    assert (same | white)[kept].all()
+    assert same[kept].any()
+    assert white[kept].any()
+
+
+def test_a_crop_is_drawn_where_it_lies(make: Make) -> None:
+    """What the model did not see is shaded, or grey beside a heat map."""
+    img = picture(48, 40)
+    widget = make(
+        img=img, preprocess=lambda x: x[12:36, 10:30] / np.float32(255), target=1, method="gradient", keep=100
+    )
+    widget.compute(wait=True)
+    outside = np.ones((48, 40), bool)
+    outside[12:36, 10:30] = False
+
+    area = image_of(widget.snapshot_png(width=40))
+    widget.mode = "heat"
+    heat = image_of(widget.snapshot_png(width=40))
+
+    np.testing.assert_allclose(area[outside], img[outside] * 0.3 + 0.7 * np.array(drawing.SHADE), atol=1)
+    grey = np.repeat((img @ [0.2126, 0.7152, 0.0722])[..., None], 3, -1)
+    np.testing.assert_allclose(heat[outside], grey[outside], atol=1)
+    assert (np.ptp(heat[~outside], axis=-1) > 10).mean() > 0.5
+
+
+def test_pictures_have_the_width_that_is_asked_for(make: Make) -> None:
+    """By default at least 448 pixels; the height follows the picture."""
+    widget = make(img=picture(30, 20), methods=[saliency.XRAI(steps=2)], target=1)
+    widget.compute(wait=True)
+
+    assert image_of(widget.snapshot_png()).shape == (672, 448, 3)
+    assert image_of(widget.snapshot_png(width=100)).shape == (150, 100, 3)
+
+
+def test_labels_reach_the_page(make: Make) -> None:
+    """The summary names the class by its label."""
+    widget = make(target="cat", method="gradient")
+    widget.compute(wait=True)
+    bundle: Any = widget._repr_mimebundle_()
+
+    assert "for cat" in bundle[0]["text/html"]
+    assert "cat" in LABELS

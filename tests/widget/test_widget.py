@@ -1,0 +1,418 @@
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+import traitlets
+
+import saliency
+from saliency_widget import SaliencyWidget, __version__
+from saliency_widget.jobs import worker_for
+from tests.nets import LABELS, black_box, picture, small_net
+from tests.widget.conftest import Make
+from tests.widget.front_end import PATIENCE, Browser, Gate
+
+OCCLUSION = saliency.Occlusion(size=12, stride=12)
+
+
+def test_the_constructor_asks_the_model_nothing(make: Make) -> None:
+    """It returns at once: a model that would block is not even called."""
+    gate = Gate()
+
+    widget = make(gate, methods=[OCCLUSION])
+
+    assert gate.calls == 0
+    assert widget.explanations == {}
+    assert widget.predictions == []
+    assert widget.explanation is None
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"img": np.zeros(3)}, saliency.BadImage),
+        ({"img": picture(), "preprocess": lambda x: "nothing"}, saliency.BadImage),
+        ({"model": 3}, saliency.Unsupported),
+        ({"methods": ["nonesuch"]}, saliency.UnknownName),
+        ({"methods": []}, saliency.BadField),
+        ({"methods": ["gradient"], "layer": "block"}, saliency.BadField),
+        ({"layer": "nonesuch"}, saliency.UnknownName),
+        ({"target": "wolf", "labels": LABELS}, saliency.UnknownName),
+        ({"target": "cat"}, saliency.BadTarget),
+        ({"target": -3}, saliency.BadTarget),
+        ({"target": len}, saliency.BadTarget),
+        ({"keep": 130}, traitlets.TraitError),
+        ({"method": "nonesuch"}, traitlets.TraitError),
+        ({"nonesuch": 1}, TypeError),
+        ({"_snapshot": b""}, TypeError),
+    ],
+    ids=str,
+)
+def test_bad_input_raises_at_once(given: dict[str, Any], error: type[Exception]) -> None:
+    """What can be told without asking the model is told by the constructor."""
+    with pytest.raises(error):
+        SaliencyWidget(**{"model": small_net(), "img": picture(), **given})
+
+
+def test_what_the_browser_is_told_of_the_methods(make: Make) -> None:
+    """Each method with its name, cost and paper; one that the model cannot answer in the engine's own words."""
+    widget = make(black_box(small_net()))
+    told = {each["id"]: each for each in widget.spec["methods"]}
+
+    assert list(told) == ["xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion"]
+    assert told["occlusion"]["lacks"] == ""
+    assert told["occlusion"]["cost"] == saliency.Occlusion().cost((1, 24, 20, 3))
+    assert told["xrai"]["name"] == "XRAI"
+    assert told["xrai"]["paper"] == saliency.XRAI.paper
+    assert widget.method == "occlusion"
+    with pytest.raises(saliency.Unsupported) as refused:
+        saliency.explain(black_box(small_net()), picture(), "grad_cam")
+    assert told["grad_cam"]["lacks"] == str(refused.value)
+
+
+def test_two_values_of_one_class_have_two_names(make: Make) -> None:
+    """Their ids are numbered, their names say in what they differ, and the same value twice is one."""
+    short, long = saliency.IntegratedGradients(steps=3), saliency.IntegratedGradients(steps=9, baseline="white")
+
+    widget = make(methods=[short, long, "gradient", saliency.GradientSaliency, saliency.IntegratedGradients(steps=3)])
+
+    assert [(each["id"], each["name"]) for each in widget.spec["methods"]] == [
+        ("integrated_gradients", "Integrated Gradients (steps=3)"),
+        ("integrated_gradients-2", "Integrated Gradients (steps=9, baseline='white')"),
+        ("gradient", "Gradient"),
+    ]
+    assert "steps=9" in widget.compute("integrated_gradients-2", wait=True).caption
+
+
+def test_layer_and_baseline_reach_the_methods_that_have_them(make: Make) -> None:
+    """`layer` is Grad-CAM's, `baseline` that of every path; the others are as they were."""
+    widget = make(layer="stem", baseline="white")
+
+    assert widget.compute("grad_cam", 0, wait=True).layer == "stem"
+    assert "white" in widget.compute("integrated_gradients", 0, wait=True).caption
+    assert widget.compute("gradient", 0, wait=True).caption == "GradientSaliency()"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("keep", [0, 12.5, 100], [-1, 100.1, float("nan"), "30", None, True]),
+        ("threshold", [0, 99.9], [101, [], {}]),
+        ("opacity", [0, 0.5, 1], [-0.1, 1.1, float("inf")]),
+        ("mode", ["heat", "area"], ["", "both", 1, None]),
+        ("sign", ["auto", "signed"], ["negative", 0]),
+        ("colormap", ["viridis", "gray"], ["jet", None]),
+        ("region", [0, 7], [-1, 1.5, "2", 2**40]),
+        ("method", ["gradient", "xrai"], ["nonesuch", None, 1]),
+        ("target", [-1, 0, 3], [-2, 0.5, "cat", None]),
+    ],
+)
+def test_traits_say_what_they_may_be(
+    make: Make, caplog: pytest.LogCaptureFixture, name: str, good: list[Any], bad: list[Any]
+) -> None:
+    """A bad value raises in Python; from the browser it is logged and the browser is told the good one."""
+    widget = make()
+    browser = Browser(widget)
+    for value in good:
+        setattr(widget, name, value)
+        assert getattr(widget, name) == value
+    kept = getattr(widget, name)
+    for value in bad:
+        with pytest.raises(traitlets.TraitError, match=name):
+            setattr(widget, name, value)
+        caplog.clear()
+        browser.updates.clear()
+        browser.write(**{name: value})
+        assert "Ignored what the browser set" in caplog.text
+        assert browser.updates[-1]["state"] == {name: kept}
+        assert getattr(widget, name) == kept
+
+
+def test_the_browser_writes_what_is_its_own(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """Good values are taken though bad ones come with them; what only Python writes stays."""
+    widget = make()
+    spec = widget.spec
+
+    Browser(widget).write(keep=12, opacity=3, spec={}, _esm="", _snapshot=b"no", nonesuch=1)
+
+    assert widget.keep == 12
+    assert widget.opacity == 0.7
+    assert widget.spec is spec
+    assert widget._snapshot == b""
+    assert len(str(widget._esm)) > 1000
+
+
+def test_a_class_there_is_not_is_refused_once_they_are_known(make: Make) -> None:
+    """After the prediction a target has an upper bound."""
+    widget = make()
+    widget.compute("gradient", wait=True)
+
+    with pytest.raises(traitlets.TraitError, match="0 to 3"):
+        widget.target = 4
+
+
+def test_the_top_class_gets_its_index(make: Make) -> None:
+    """Without a target it is -1 until the model was asked, and then the class it finds most likely."""
+    net = small_net()
+    best = saliency.predict(net, picture(), labels=LABELS)[0]
+    widget = make(net, labels=LABELS)
+    assert widget.target == -1
+
+    explanation = widget.compute("gradient", wait=True)
+
+    assert widget.target == explanation.target == best.index
+    assert widget.predictions[0].index == best.index
+    assert len(widget.predictions) == len(LABELS)
+
+
+def test_explanations_are_the_engines(make: Make) -> None:
+    """What the widget computes is what saliency.explain gives; labels work as targets."""
+    net = small_net()
+    widget = make(net, labels=LABELS, target="cat")
+    assert widget.target == 2
+
+    for method in ("gradient", "integrated_gradients", "xrai", "grad_cam", "occlusion"):
+        mine = widget.compute(method, "dog", wait=True)
+        theirs = saliency.explain(net, picture(), method, "dog", labels=LABELS, progress=False)
+        np.testing.assert_allclose(mine.mask, theirs.mask, rtol=1e-3, atol=1e-6)
+        assert mine.label == "dog"
+    assert set(widget.explanations) >= {("xrai", 3), ("gradient", 3)}
+
+
+def test_a_script_waits_without_a_kernel(make: Make) -> None:
+    """Several are asked for, and wait() returns when all are there; there is a limit to its patience."""
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0)
+    widget.compute()
+    widget.compute(target=1)
+    assert not widget.wait(timeout=0.01)
+
+    gate.free()
+
+    assert widget.wait(timeout=PATIENCE)
+    assert set(widget.explanations) == {("occlusion", 0), ("occlusion", 1)}
+    assert widget.explanation is widget.explanations["occlusion", 0]
+
+
+def test_errors_reach_whoever_waits(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """compute(wait=True) raises what went wrong in the engine's words; without wait it is logged."""
+    widget = make(methods=["gradient"])
+
+    with pytest.raises(saliency.BadTarget, match="4 classes"):
+        widget.compute(target=9, wait=True)
+    with pytest.raises(saliency.UnknownName, match="gradient"):
+        widget.compute("nonesuch")
+    with caplog.at_level(logging.WARNING):
+        widget.compute(target=9)
+        widget.wait(PATIENCE)
+    assert "4 classes" in caplog.text
+
+
+def test_an_interrupt_cancels(make: Make) -> None:
+    """Whoever interrupts compute(wait=True) has the computation cancelled."""
+
+    def interrupting(images: np.ndarray) -> np.ndarray:
+        if not seen.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert seen.wait(PATIENCE)
+        return np.asarray(images.mean((1, 2)))
+
+    seen = threading.Event()
+    widget = make(interrupting, methods=[OCCLUSION], target=0)
+
+    with pytest.raises(KeyboardInterrupt):
+        widget.compute(wait=True)
+    seen.set()
+
+    assert widget.wait(PATIENCE)
+    assert widget.explanations == {}
+
+
+def test_switching_back_is_free(make: Make) -> None:
+    """The same method, class and weights are never computed twice."""
+    gate = Gate()
+    gate.free()
+    widget = make(gate, methods=[OCCLUSION], target=0)
+    first = widget.compute(wait=True)
+    calls = gate.calls
+
+    assert widget.compute(wait=True) is first
+    assert gate.calls == calls
+
+
+def test_new_weights_are_new_answers(make: Make) -> None:
+    """After a training step a method is computed again, and the prediction with it."""
+    import torch
+
+    net = small_net()
+    widget = make(net, labels=LABELS)
+    first = widget.compute("gradient", 1, wait=True)
+    probabilities = [row.probability for row in widget.predictions]
+
+    with torch.no_grad():
+        net.head.weight.mul_(3)
+
+    second = widget.compute("gradient", 1, wait=True)
+    np.testing.assert_allclose(second.mask, 3 * first.mask, rtol=1e-4)
+    assert widget.explanations["gradient", 1] is second
+    assert [row.probability for row in widget.predictions] != probabilities
+
+
+def test_a_new_layer_in_the_model_is_seen(make: Make) -> None:
+    """A model that was changed in place, not only trained, is explained as it is now."""
+    from torch import nn
+
+    net = small_net()
+    widget = make(net, labels=LABELS)
+    widget.compute("gradient", 1, wait=True)
+
+    net.head = nn.Linear(6, 7)
+
+    widget.compute("gradient", 5, wait=True)
+    assert len(widget.predictions) == 7
+
+
+def test_two_widgets_share_a_models_thread(make: Make) -> None:
+    """One thread asks a model, however many look at it."""
+    gate = Gate()
+    gate.free()
+    one, two = (make(gate, methods=[OCCLUSION], target=0) for _ in range(2))
+
+    one.compute()
+    two.compute(target=1)
+
+    assert one.wait(PATIENCE)
+    assert two.wait(PATIENCE)
+    assert len(gate.threads) == 1
+    assert threading.main_thread() not in gate.threads
+
+
+def test_closing_frees_model_and_thread(make: Make) -> None:
+    """After close() nothing holds the model, its thread ends, and explanations can still be read."""
+    net = small_net()
+    widget = make(net, labels=LABELS)
+    widget.compute("gradient", wait=True)
+    (thread,) = (each for each in threading.enumerate() if each is worker_for(net)._thread)
+    reference = weakref.ref(net)
+
+    widget.close()
+    del net
+    thread.join(PATIENCE)
+    gc.collect()
+
+    assert not thread.is_alive()
+    assert reference() is None
+    assert len(widget.explanations) == 1
+    with pytest.raises(saliency.Cancelled, match="closed"):
+        widget.compute("gradient")
+    widget.close()
+
+
+def test_closing_stops_what_runs(make: Make) -> None:
+    """A computation on its way ends at its next question, and what waits never begins."""
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
+    widget.compute()
+    widget.compute(target=1)
+    gate.await_question()
+
+    widget.close()
+    gate.free()
+
+    assert widget.wait(PATIENCE)
+    assert widget.explanations == {}
+
+
+def test_cancelling_everything(make: Make) -> None:
+    """cancel() ends what runs and drops what waits; afterwards the widget works on."""
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
+    widget.compute()
+    widget.compute(target=1)
+    gate.await_question()
+
+    widget.cancel()
+    gate.free()
+
+    assert widget.wait(PATIENCE)
+    assert widget.explanations == {}
+    assert widget.compute(wait=True).target == 0
+
+
+def test_nobody_waits_for_themselves(make: Make) -> None:
+    """wait() on the model's own thread, as in an observer, raises instead of waiting for ever."""
+    widget = make()
+    said: list[str] = []
+
+    def observer(_change: object) -> None:
+        try:
+            widget.wait()
+        except RuntimeError as error:
+            said.append(str(error))
+
+    widget.observe(observer, "target")
+    widget.compute("gradient", wait=True)
+
+    assert len(said) == 1
+    assert "wait for itself" in said[0]
+
+
+@pytest.mark.parametrize("sign", ["auto", "absolute", "positive", "signed"])
+def test_the_selection_is_what_the_area_view_keeps(make: Make, sign: str) -> None:
+    """By `keep`: the pixels at or above NumPy's percentile of what the sign shows."""
+    widget = make(target=1, method="integrated_gradients", sign=sign, keep=12.5)
+    with pytest.raises(ValueError, match="compute"):
+        _ = widget.selection
+    mask = widget.compute(wait=True).mask
+    values = np.abs(mask).sum(2) if sign in ("auto", "absolute") else mask.sum(2)
+
+    np.testing.assert_array_equal(widget.selection, values >= np.float32(np.percentile(values, 87.5)))
+
+
+def test_regions_are_selected_whole(make: Make) -> None:
+    """Of XRAI so many regions, or those that come nearest to `keep`."""
+    widget = make(target=1, method="xrai", region=2)
+    regions = widget.compute(wait=True).regions
+    assert regions is not None
+
+    np.testing.assert_array_equal(widget.selection, regions.ranks < 2)
+    widget.region, widget.keep = 0, 50
+    nearest = min(range(len(regions.table)), key=lambda i: abs(regions.table[i].cumulative - 0.5))
+    np.testing.assert_array_equal(widget.selection, regions.ranks <= nearest)
+    widget.keep = 0
+    assert not widget.selection.any()
+
+
+def test_it_says_what_it_is(make: Make) -> None:
+    """Its repr is one short line."""
+    widget = make(methods=["gradient"])
+    assert repr(widget) == "<SaliencyWidget of SmallNet: gradient for the top class, 0 computed>"
+
+    widget.compute(wait=True)
+
+    assert repr(widget) == f"<SaliencyWidget of SmallNet: gradient for {widget.predictions[0].label!r}, 1 computed>"
+    assert __version__ == saliency.__version__
+
+
+def test_a_picture_that_was_read_already_is_taken(make: Make) -> None:
+    """`img` may be what saliency.read gave, and `model` what saliency.adapt gave."""
+    model, img = saliency.adapt(small_net(), labels=LABELS), saliency.read(picture())
+
+    widget = make(model, img)
+
+    assert widget.compute("gradient", "bee", wait=True).label == "bee"
+
+
+def test_a_large_picture_is_shown_smaller(make: Make) -> None:
+    """Of more than 1024 pixels a side the browser gets 1024; the mask keeps the model's resolution."""
+    widget = make(img=picture(30, 1500), preprocess=lambda x: x[:, :60] / np.float32(255), methods=["gradient"])
+
+    assert widget.spec["size"] == [20, 1024]
+    assert widget.spec["place"] == pytest.approx([0, 0, 60 * 1024 / 1500, 20], abs=0.1)
+    assert widget.compute(wait=True).mask.shape == (30, 60, 3)
