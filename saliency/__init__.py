@@ -15,6 +15,8 @@ from saliency.core import (
     IntegratedGradients,
     Occlusion,
     SmoothGrad,
+    SmoothGradSquared,
+    VarGrad,
 )
 from saliency.errors import (
     BadField,
@@ -65,8 +67,10 @@ __all__ = [
     "Regions",
     "SaliencyError",
     "SmoothGrad",
+    "SmoothGradSquared",
     "UnknownName",
     "Unsupported",
+    "VarGrad",
     "adapt",
     "core",
     "described",

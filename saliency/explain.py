@@ -19,6 +19,8 @@ from saliency.core import (
     IntegratedGradients,
     Occlusion,
     SmoothGrad,
+    SmoothGradSquared,
+    VarGrad,
 )
 from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
@@ -30,7 +32,18 @@ from saliency.targets import index_of, label_of, probabilities
 
 METHODS: dict[str, type[Method]] = {
     each.id: each
-    for each in (GradientSaliency, SmoothGrad, IntegratedGradients, BlurIG, GuidedIG, XRAI, GradCam, Occlusion)
+    for each in (
+        GradientSaliency,
+        SmoothGrad,
+        SmoothGradSquared,
+        VarGrad,
+        IntegratedGradients,
+        BlurIG,
+        GuidedIG,
+        XRAI,
+        GradCam,
+        Occlusion,
+    )
 }
 """Every method that has a name, by its id."""
 

@@ -12,6 +12,8 @@ IMAGE = picture()
 QUICK: dict[str, saliency.Method] = {
     "gradient": saliency.GradientSaliency(),
     "smooth_grad": saliency.SmoothGrad(samples=6),
+    "smooth_grad_squared": saliency.SmoothGradSquared(samples=6),
+    "var_grad": saliency.VarGrad(samples=6),
     "integrated_gradients": saliency.IntegratedGradients(steps=10),
     "blur_ig": saliency.BlurIG(max_sigma=4, steps=8),
     "guided_ig": saliency.GuidedIG(steps=8),
@@ -87,10 +89,12 @@ def test_many_targets_are_each_its_own(net: torch.nn.Module, name: str) -> None:
         assert one.images == other.images or name == "guided_ig"
 
 
-@pytest.mark.parametrize("name", ["smooth_grad", "integrated_gradients", "blur_ig", "guided_ig", "xrai", "occlusion"])
+@pytest.mark.parametrize(
+    "name", ["smooth_grad", "var_grad", "integrated_gradients", "blur_ig", "guided_ig", "xrai", "occlusion"]
+)
 def test_partial_results_come_and_end_at_the_answer(net: torch.nn.Module, name: str) -> None:
     """On a run of 100 images at least five partial explanations come, and the last is nearer than the first."""
-    more = {"smooth_grad": {"samples": 100}, "occlusion": {"stride": 1}}
+    more = {"smooth_grad": {"samples": 100}, "var_grad": {"samples": 100}, "occlusion": {"stride": 1}}
     method = QUICK[name].but(**more.get(name, {"steps": 100}))
     shown: list[saliency.Explanation] = []
     exp = explain(net, method, partial=shown.append)

@@ -14,6 +14,7 @@ from saliency.core import (
     guided_ig,
     integrated_gradients,
     occlusion,
+    smooth_grad,
     visualization,
     xrai,
 )
@@ -38,7 +39,7 @@ from saliency.core.guided_ig import (
 )
 from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.core.occlusion import Occlusion
-from saliency.core.smooth_grad import SmoothGrad
+from saliency.core.smooth_grad import SmoothGrad, SmoothGradSquared, VarGrad
 from saliency.core.visualization import VisualizeImageDiverging, VisualizeImageGrayscale
 from saliency.core.xrai import XRAI, XRAIOutput, XRAIParameters
 
@@ -58,6 +59,8 @@ __all__ = [
     "IntegratedGradients",
     "Occlusion",
     "SmoothGrad",
+    "SmoothGradSquared",
+    "VarGrad",
     "VisualizeImageDiverging",
     "VisualizeImageGrayscale",
     "XRAIOutput",
@@ -72,6 +75,7 @@ __all__ = [
     "integrated_gradients",
     "l1_distance",
     "occlusion",
+    "smooth_grad",
     "translate_alpha_to_x",
     "translate_x_to_alpha",
     "visualization",

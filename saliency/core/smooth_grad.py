@@ -1,22 +1,26 @@
-"""The mean of a method's masks on noisy copies of the image."""
+"""What a method's masks on noisy copies of the image have in common: their mean, their mean square, their variance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from saliency.core.gradients import GradientSaliency
 from saliency.method import Method, parameter
-from saliency.samples import Noisy
+from saliency.samples import Noisy, spans
 from saliency.session import Session
+
+TOGETHER = 32
+"""How many noisy copies are handed to the inner method at once: a thousand masks need not lie in memory together."""
 
 
 @dataclass(eq=False, repr=False)
 class SmoothGrad(Method):
-    """Mean of a method's masks over noisy copies of the image (arXiv:1706.03825).
+    """Mean of a method's masks over noisy copies of the image (arXiv:1706.03825, section 3).
 
-    Costs `samples` times the method it smooths.
+    Costs `samples` times the method it smooths. The noise of copy i comes from the seed and i alone, so this, the mean
+    square and the variance are statistics of the same masks.
     """
 
     id = "smooth_grad"
@@ -41,18 +45,92 @@ class SmoothGrad(Method):
         host = session.ops.tohost(images).reshape(len(images), -1)
         stdevs = self.spread * (host.max(1) - host.min(1))
         noisy = Noisy(session.ops, images, stdevs, self.samples, self.seed)
-        for masks in self.method(noisy[slice(0, len(noisy))], session):
-            yield means(masks, self.samples, session)
+        settled: list[Moments] = []
+        for first in range(0, len(noisy), TOGETHER):
+            rows = slice(first, min(first + TOGETHER, len(noisy)))
+            for masks in self.method(noisy[rows], session):
+                reached = slice(first, first + int(masks.shape[1]))
+                moments = _merged(settled, masks, reached, self.samples, session)
+                if session.streaming or reached.stop == len(noisy):
+                    yield session.ops.concat([self.statistic(each) for each in moments], 1)
+            settled = moments
+        # the inner method's regions belong to noisy copies, not to the image
+        session.details.pop("regions", None)
+
+    def statistic(self, moments: Moments) -> Any:
+        """What is shown of the masks of one image's copies."""
+        return moments.mean
 
     def cost(self, shape: tuple[int, ...]) -> int:
         return self.method.cost((shape[0] * self.samples, *shape[1:]))
 
 
-def means(masks: Any, each: int, session: Session[Any]) -> Any:
-    """Means over the copies of each image, as far as they have come: (k, B * each or less, ...) -> (k, b, ...)."""
-    reached = int(masks.shape[1])
-    parts = [
-        session.ops.sum(masks[:, start : start + each], 1)[:, None] / min(each, reached - start)
-        for start in range(0, reached, each)
-    ]
-    return session.ops.concat(parts, 1) if len(parts) > 1 else parts[0]
+@dataclass(eq=False, repr=False)
+class SmoothGradSquared(SmoothGrad):
+    """Mean square of a method's masks over noisy copies of the image (arXiv:1806.10758, section 4.2).
+
+    Costs `samples` times the method it smooths; never negative.
+    """
+
+    id = "smooth_grad_squared"
+    title = "SmoothGrad²"
+    paper = "arXiv:1806.10758"
+    sign = "positive"
+
+    def statistic(self, moments: Moments) -> Any:
+        return moments.variance + moments.mean * moments.mean
+
+
+@dataclass(eq=False, repr=False)
+class VarGrad(SmoothGrad):
+    """Variance of a method's masks over noisy copies of the image (arXiv:1810.03307, section 3.1).
+
+    Costs `samples` times the method it smooths; never negative, and blind to what all copies share.
+    """
+
+    id = "var_grad"
+    title = "VarGrad"
+    paper = "arXiv:1810.03307"
+    sign = "positive"
+
+    def statistic(self, moments: Moments) -> Any:
+        return moments.variance
+
+
+class Moments(NamedTuple):
+    """How many masks of one image were seen, their mean and their variance, (k, 1, H, W, C) each."""
+
+    seen: int
+    mean: Any
+    variance: Any
+
+    @staticmethod
+    def of(masks: Any, session: Session[Any]) -> Moments:
+        """The moments of masks (k, n, H, W, C)."""
+        count = int(masks.shape[1])
+        mean: Any = session.ops.sum(masks, 1)[:, None] / count
+        away = masks - mean
+        variance: Any = session.ops.sum(away * away, 1)[:, None] / count
+        return Moments(count, mean, variance)
+
+    def __or__(self, other: Moments) -> Moments:
+        """Of both together, without the difference of large squares that float32 would not survive."""
+        count = self.seen + other.seen
+        share = other.seen / count
+        apart = other.mean - self.mean
+        mean = self.mean + share * apart
+        variance = (1 - share) * self.variance + share * other.variance + share * (1 - share) * apart * apart
+        return Moments(count, mean, variance)
+
+
+def _merged(settled: list[Moments], masks: Any, rows: slice, each: int, session: Session[Any]) -> list[Moments]:
+    """What is known of each image when copies `rows` of all have masks too, (k, n, H, W, C)."""
+    found = list(settled)
+    for image, which in spans(rows, each):
+        first = image * each + which.start - rows.start
+        here = Moments.of(masks[:, first : first + which.stop - which.start], session)
+        if image < len(found):
+            found[image] = found[image] | here
+        else:
+            found.append(here)
+    return found
