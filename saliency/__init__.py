@@ -71,6 +71,7 @@ __all__ = [
     "UnknownName",
     "Unsupported",
     "VarGrad",
+    "__version__",
     "adapt",
     "core",
     "described",
