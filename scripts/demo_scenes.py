@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import skimage
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from scripts.demo_objects import OBJECTS, Box, Cut
 
 LABELS = tuple(OBJECTS)
 # Longest side, in pixels, that a cut is kept at: above the largest size it is ever pasted with.
 _SPRITE = 240
+# Sizes that pieces are pasted with, in pixels: the root of the area, and the most the longest side may be.
+_SIDE = (54.0, 78.0)
+_LONGEST = 120.0
 _PHOTOS = Path(skimage.__file__).parent / "data"
 
 
@@ -114,9 +117,12 @@ class Studio:
 
     Args:
         backgrounds: (photo, box) pairs to crop backgrounds and distractors from.
+        wild: Also mix the crops with each other, turn some into negatives and change gamma and light strongly, which
+            makes many grounds of few photographs, night-dark and glaring ones among them.
     """
 
-    def __init__(self, backgrounds: tuple[tuple[str, Box], ...]) -> None:
+    def __init__(self, backgrounds: tuple[tuple[str, Box], ...], wild: bool = False) -> None:
+        self.wild = wild
         self.sprites = {label: tuple(_cut_out(cut) for cut in cuts) for label, cuts in OBJECTS.items()}
         self.backgrounds = [_load(photo).crop(box) for photo, box in backgrounds]
 
@@ -134,41 +140,61 @@ class Studio:
         finish = (rng.uniform(0.8, 1.25), rng.uniform(0, 6), blur, int(rng.integers(2**31)))
         return Scene(background, tuple(layers), finish, grey)
 
-    def piece(self, rng: np.random.Generator, label: str | None, longest: int) -> Image.Image:
-        """An object, or a distractor in the outline of some object, lit, mirrored and scaled; RGBA."""
-        name = label or str(rng.choice(LABELS))
-        sprite = self.sprites[name][rng.integers(len(self.sprites[name]))]
-        if label is None:
-            filling = self._crop(rng, max(sprite.size)).crop((0, 0, *sprite.size))
-            filling.putalpha(sprite.getchannel("A"))
-            sprite = filling
-        if rng.random() < 0.5:
-            sprite = ImageOps.mirror(sprite)
-        factor = longest / max(sprite.size)
-        width, height = (max(8, round(side * factor)) for side in sprite.size)
-        return _relight(sprite.resize((width, height), Image.Resampling.BICUBIC), rng, 0.15)
+    def sprite(self, rng: np.random.Generator, label: str | None) -> Image.Image:
+        """An object, or a distractor in the outline of some object, as large as it is kept; RGBA."""
+        cuts = self.sprites[label or str(rng.choice(LABELS))]
+        cut = cuts[rng.integers(len(cuts))]
+        if label is not None:
+            return cut
+        filling = self._crop(rng, max(cut.size)).crop((0, 0, *cut.size))
+        filling.putalpha(cut.getchannel("A"))
+        return filling
 
     def _layer(
         self, rng: np.random.Generator, size: int, label: str | None, taken: list[tuple[float, float, float]]
     ) -> Layer | None:
         """Find a free place for one piece, shrinking it when the picture is crowded; None when there is none."""
-        longest = rng.uniform(56, 112)
+        sprite = self.sprite(rng, label)
+        if rng.random() < 0.5:
+            sprite = ImageOps.mirror(sprite)
+        # Sizes are drawn by area: a slender shuttle shows as many pixels as a round coin.
+        filled = np.asarray(sprite.getchannel("A")).mean() / 255 * sprite.width * sprite.height / max(sprite.size) ** 2
+        longest = min(_LONGEST, rng.uniform(*_SIDE) / filled**0.5)
         for _ in range(40):
             reach = 0.45 * longest
             x, y = rng.uniform(0.9 * reach, size - 0.9 * reach, 2)
             if all((x - a) ** 2 + (y - b) ** 2 > (reach + r) ** 2 for a, b, r in taken):
                 taken.append((x, y, reach))
-                return place(self.piece(rng, label, round(longest)), label, x, y, rng.uniform(-40, 40))
-            longest = max(50.0, 0.97 * longest)
+                factor = longest / max(sprite.size)
+                width, height = (max(8, round(side * factor)) for side in sprite.size)
+                piece = _relight(sprite.resize((width, height), Image.Resampling.BICUBIC), rng, 0.15)
+                return place(piece, label, x, y, rng.uniform(-30, 30))
+            longest = max(60.0, 0.98 * longest)
         return None
 
     def _crop(self, rng: np.random.Generator, size: int) -> Image.Image:
-        """A square crop of a random background photograph, turned and mirrored at random, at ``size`` pixels."""
+        """A square crop of a random background photograph, mirrored at random, (size, size) RGB."""
         photo = self.backgrounds[rng.integers(len(self.backgrounds))]
         side = round(min(photo.size) * rng.uniform(0.4, 1.0))
         left, top = (int(rng.integers(whole - side + 1)) for whole in photo.size)
         square = photo.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
-        return ImageOps.mirror(square) if rng.random() < 0.5 else square
+        if rng.random() < 0.5:
+            square = ImageOps.mirror(square)
+        return self._estrange(rng, square) if self.wild else square
+
+    def _estrange(self, rng: np.random.Generator, square: Image.Image) -> Image.Image:
+        """Make another ground out of a crop."""
+        if rng.random() < 0.3:
+            square = ImageOps.invert(square)
+        if rng.random() < 0.3:
+            mix = (ImageChops.lighter, ImageChops.darker, ImageChops.difference)[rng.integers(3)]
+            square = mix(square, self._crop(rng, square.width))
+        gamma = np.exp(rng.uniform(-0.5, 1.4))
+        light = rng.uniform(0.1, 1.0) * rng.uniform(0.4, 1.0, 3)
+        if rng.random() < 0.5:
+            light[:] = 1
+        curve = 255 * (np.arange(256) / 255) ** gamma
+        return square.point([round(value) for share in light for value in share * curve])
 
 
 def place(piece: Image.Image, label: str | None, x: float, y: float, angle: float) -> Layer:
