@@ -4,7 +4,7 @@
 PAIR-code/saliency's package of that name. No framework is imported until a model of it is met.
 """
 
-from saliency import core
+from saliency import core, demo, tf1, upstream
 from saliency.adapters import adapt
 from saliency.core import (
     XRAI,
@@ -74,10 +74,14 @@ __all__ = [
     "__version__",
     "adapt",
     "core",
+    "demo",
     "described",
     "explain",
     "lacking",
     "methods",
     "predict",
     "read",
+    "tf1",
 ]
+
+upstream.warn()

@@ -18,7 +18,7 @@ from saliency.called import (
     CallModelFunction,
     check_output,
 )
-from saliency.errors import BadField
+from saliency.errors import BadField, BadShape
 from saliency.method import Method
 from saliency.session import Session
 
@@ -74,13 +74,20 @@ class CoreSaliency(Method):
             float32, shape of `x_value`.
         """
         # the global generator, one draw a sample: notebooks that seed np.random repeat
-        stdev = stdev_spread * (np.max(x_value) - np.min(x_value))
-        total = np.zeros(x_value.shape, np.float32)
+        image = np.asarray(x_value)
+        stdev = stdev_spread * (np.max(image) - np.min(image))
+        total = np.zeros(image.shape, np.float32)
         for _ in range(nsamples):
-            noise = np.random.normal(0, stdev, x_value.shape)
-            noisy = (x_value + noise).astype(floating(x_value))
-            mask = self.GetMask(noisy, call_model_function, call_model_args, **kwargs)
-            total += np.asarray(mask * mask if magnitude else mask, np.float32)
+            noise = np.random.normal(0, stdev, image.shape)
+            noisy = (image + noise).astype(floating(image))
+            mask = np.asarray(self.GetMask(noisy, call_model_function, call_model_args, **kwargs))
+            try:
+                total += np.asarray(mask * mask if magnitude else mask, np.float32)
+            except ValueError as error:
+                raise BadShape(
+                    f"GetSmoothedMask adds up masks of the image's shape {image.shape}, but this method's are "
+                    f"{mask.shape}. saliency.SmoothGrad smooths masks of any shape."
+                ) from error
         return np.asarray(total / nsamples)
 
     def format_and_check_call_model_output(
@@ -96,16 +103,19 @@ class CoreSaliency(Method):
         call_model_args: Any,
         batch_size: int = 1,
         ask: str = "__call__",
+        dtype: Any = None,
         **changes: Any,
     ) -> np.ndarray:
         """The mask through PAIR's door: this method with `changes`, asked one target, one image.
 
         Args:
             ask: the generator of masks that is run.
+            dtype: what the model is handed; the image's own floating type by default.
         """
         self._refuse_fields()
         image = np.asarray(x_value)
-        model = self._model(call_model_function, call_model_args, floating(image))
+        image = image.astype(floating(image) if dtype is None else dtype, copy=False)
+        model = self._model(call_model_function, call_model_args, image.dtype)
         session: Session[np.ndarray] = Session(model, batch_size=batch_size, literal=True)
         *_, mask = getattr(self.but(**changes), ask)(image[None], session)
         return np.asarray(mask[0, 0])

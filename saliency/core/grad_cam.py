@@ -82,7 +82,8 @@ class GradCam(CoreSaliency):
             float32; (H, W, 3), (H, W), (h, w, 3) or (h, w).
         """
         image = np.asarray(x_value)
-        cam = np.asarray(self._called(image, call_model_function, call_model_args, ask="cams"), np.float32)
+        cam = self._called(image, call_model_function, call_model_args, ask="cams", dtype=image.dtype)
+        cam = cam.astype(np.float32)
         if should_resize:
             from skimage.transform import resize
 

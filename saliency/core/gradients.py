@@ -42,4 +42,5 @@ class GradientSaliency(CoreSaliency):
         Returns:
             shape of `x_value`, in the type of the gradients.
         """
-        return self._called(x_value, call_model_function, call_model_args)
+        image = np.asarray(x_value)
+        return self._called(image, call_model_function, call_model_args, dtype=image.dtype)

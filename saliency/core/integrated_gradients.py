@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saliency.called import CallModelFunction
-from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency
+from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
 from saliency.method import Baseline, parameter
 from saliency.model import Differentiable
 from saliency.samples import StraightPath
@@ -77,7 +77,7 @@ class IntegratedGradients(CoreSaliency):
         baseline = np.zeros_like(image) if x_baseline is None else np.asarray(x_baseline)
         assert baseline.shape == image.shape, f"x_baseline must have the shape {image.shape}, got {baseline.shape}"
         mask = self._called(image, call_model_function, call_model_args, batch_size, steps=x_steps, baseline=baseline)
-        return mask.astype(np.result_type(mask, baseline)) if np.issubdtype(baseline.dtype, np.floating) else mask
+        return mask.astype(np.result_type(floating(image), floating(baseline)), copy=False)
 
 
 def nodes(steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from saliency.called import CallModelFunction
-from saliency.core.base import OUTPUT_LAYER_VALUES, CoreSaliency
+from saliency.core.base import OUTPUT_LAYER_VALUES, CoreSaliency, floating
 from saliency.errors import BadField
 from saliency.method import Baseline, parameter
 from saliency.model import Model
@@ -132,8 +132,10 @@ class Occlusion(CoreSaliency):
             shape of `x_value`, the same in all channels.
         """
         image = np.asarray(x_value)
-        mask = self._called(image, call_model_function, call_model_args, size=size, stride=1, value=value, reduce="sum")
-        return np.array(np.broadcast_to(mask.reshape(mask.shape + (1,) * (image.ndim - 2)), image.shape))
+        fields: Mapping[str, Any] = {"size": size, "stride": 1, "value": value, "reduce": "sum"}
+        mask = self._called(image, call_model_function, call_model_args, dtype=image.dtype, **fields)
+        mask = mask.reshape(mask.shape + (1,) * (image.ndim - 2)).astype(floating(image))
+        return np.array(np.broadcast_to(mask, image.shape))
 
     def getY(self, x_value: Any, call_model_function: CallModelFunction, call_model_args: Any) -> Any:
         """The score of one image, as PAIR's own helper asks it."""

@@ -1,0 +1,217 @@
+"""PAIR's door: what a call_model_function may do, and what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+import saliency
+from saliency import core, upstream
+from tests.pair.cases import crop, scaled
+from tests.pair.model import Model
+
+IMAGE = scaled(crop(), "float32")
+KEY = "INPUT_OUTPUT_GRADIENTS"
+
+
+def answering(value: Any) -> Any:
+    """A call_model_function that gives this under every key."""
+    return lambda x, call_model_args=None, expected_keys=(): dict.fromkeys(expected_keys, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "is None: the score has no gradient"),
+        (3.0, "one entry per image of the batch, got the single number"),
+        ([[1.0], [1.0, 2.0]], "must be an array, got list that is none"),
+        (np.full((1, 24, 28, 3), "x"), "must hold real numbers, got ndarray of dtype <U1"),
+        (np.full((1, 24, 28, 3), 1j), "must hold real numbers"),
+        (torch.zeros(1, 24, 28, 3, dtype=torch.bfloat16), "must be an array, got Tensor that is none"),
+        (IMAGE, r"expected \(1, 24, 28, 3\), actual \(24, 28, 3\)"),
+        (np.moveaxis(IMAGE, 2, 0)[None], r"actual \(1, 3, 24, 28\)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_an_answer_that_is_no_gradient_is_told(value: Any, told: str) -> None:
+    """Whatever is not one number per value of the batch raises an error that names the key and what came."""
+    with pytest.raises(saliency.BadOutput, match=told) as error:
+        core.GradientSaliency().GetMask(IMAGE, answering(value))
+
+    assert KEY in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.ndarray.tolist,
+        list,
+        torch.from_numpy,
+        lambda array: torch.from_numpy(array).requires_grad_(),
+    ],
+    ids=["lists", "list of arrays", "tensor", "tensor on a graph"],
+)
+def test_lists_and_tensors_are_arrays(convert: Any) -> None:
+    """Lists of numbers and tensors of any framework are taken, and stand as arrays in the caller's own dict."""
+    expected = Model()(IMAGE[None], {}, [KEY])[KEY]
+    said: dict[str, Any] = {}
+
+    def function(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = ()) -> dict[str, Any]:
+        said[KEY] = convert(expected)
+        return said
+
+    np.testing.assert_array_equal(core.GradientSaliency().GetMask(IMAGE, function), expected[0])
+    assert isinstance(said[KEY], np.ndarray)
+
+
+def test_a_tensorflow_tensor_is_an_array() -> None:
+    """Whatever turns into an array by __array__, as TensorFlow's tensors do, is taken."""
+
+    class Tensor:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            return np.ones((1, *IMAGE.shape))
+
+    assert (core.GradientSaliency().GetMask(IMAGE, answering(Tensor())) == 1).all()
+
+
+def test_a_missing_key_is_told() -> None:
+    """The error is PAIR's KeyError, with a note of what came instead."""
+    with pytest.raises(KeyError, match=KEY) as error:
+        core.IntegratedGradients().GetMask(IMAGE, lambda x, **_: {"logits": x})
+
+    assert error.value.__notes__ == [f"call_model_function must return {KEY}; it returned ['logits']."]
+
+
+@pytest.mark.parametrize("answer", [None, [np.ones(3)], np.ones(3)], ids=["None", "list", "array"])
+def test_an_answer_that_is_no_dict_is_told(answer: Any) -> None:
+    """The error names the keys that were expected."""
+    with pytest.raises(saliency.BadOutput, match=r"must return a dict with the expected keys \['INPUT_OUTPUT_GRAD"):
+        core.GradientSaliency().GetMask(IMAGE, lambda x, **_: answer)
+
+
+def test_scores_of_all_classes_are_told() -> None:
+    """Occlusion wants the target's score, not a row of them."""
+    with pytest.raises(saliency.BadOutput, match=r"one score per image, \(1,\), got shape \(1, 10\)"):
+        core.Occlusion().GetMask(IMAGE, answering(np.zeros((1, 10))))
+
+
+def test_a_column_of_scores_is_taken() -> None:
+    """(N, 1) is one score per image."""
+    mask = core.Occlusion().GetMask(IMAGE, lambda x, **_: {"OUTPUT_LAYER_VALUES": x.sum((1, 2, 3))[:, None]}, size=20)
+    flat = core.Occlusion().GetMask(IMAGE, lambda x, **_: {"OUTPUT_LAYER_VALUES": x.sum((1, 2, 3))}, size=20)
+
+    np.testing.assert_array_equal(mask, flat)
+
+
+@pytest.mark.parametrize("method", [core.GradientSaliency(), core.Occlusion(), core.BlurIG()], ids=repr)
+def test_a_function_that_writes_into_its_input_spoils_nothing(method: Any) -> None:
+    """It is told so once, and the caller's image stays as it was."""
+    image, model = IMAGE[:16, :16].copy(), Model()
+
+    def careless(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = ()) -> dict[str, Any]:
+        answer = model(x, call_model_args, expected_keys)
+        x -= 1
+        return answer
+
+    with pytest.warns(UserWarning, match="writes into its x_value_batch") as told:
+        mask = method.GetMask(image, careless)
+
+    assert len(told) == 1
+    np.testing.assert_array_equal(image, IMAGE[:16, :16])
+    np.testing.assert_array_equal(mask, method.GetMask(image, Model()))
+
+
+def test_arguments_are_handed_through() -> None:
+    """The model gets the batch by position, the rest by keyword, and call_model_args as the very same object."""
+    args, seen = {"target": 1}, []
+
+    def function(*positional: Any, **named: Any) -> dict[str, Any]:
+        seen.append((len(positional), sorted(named), named["call_model_args"] is args, named["expected_keys"]))
+        return Model()(positional[0], **named)
+
+    core.IntegratedGradients().GetMask(IMAGE, function, args, x_steps=2)
+
+    assert seen == [(1, ["call_model_args", "expected_keys"], True, [KEY])] * 2
+    assert seen[0][3] is core.IntegratedGradients.expected_keys
+
+
+@pytest.mark.parametrize(
+    "method",
+    [core.GradientSaliency(), core.IntegratedGradients(), core.BlurIG(), core.GuidedIG(), core.XRAI()],
+    ids=repr,
+)
+def test_an_interrupt_leaves_nothing_changed(method: Any) -> None:
+    """After Ctrl-C in the fourth question, or the only one, image, method and the next mask are what they were."""
+    image, model, asked = IMAGE.copy(), Model(), iter(range(99))
+    last = 0 if isinstance(method, core.GradientSaliency) else 3
+    before = vars(method).copy()
+
+    def interrupted(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = ()) -> dict[str, Any]:
+        if next(asked) == last:
+            raise KeyboardInterrupt
+        return model(x, call_model_args, expected_keys)
+
+    with pytest.raises(KeyboardInterrupt):
+        method.GetMask(image, interrupted)
+
+    np.testing.assert_array_equal(image, IMAGE)
+    assert vars(method) == before
+
+
+def test_smoothing_calls_getmask_itself() -> None:
+    """GetSmoothedMask asks the instance's own GetMask once a sample, with three positional arguments."""
+    calls: list[tuple[int, dict[str, Any]]] = []
+
+    class Mine(core.CoreSaliency):
+        def GetMask(self, *args: Any, **kwargs: Any) -> np.ndarray:  # noqa: N802  # PAIR's name
+            calls.append((len(args), kwargs))
+            return np.asarray(args[0])
+
+    mask = Mine().GetSmoothedMask(IMAGE, Model(), nsamples=7, stdev_spread=0, magnitude=False, depth=2)
+
+    assert calls == [(3, {"depth": 2})] * 7
+    np.testing.assert_allclose(mask, IMAGE, rtol=1e-6)
+
+
+def test_smoothing_masks_of_another_shape_is_told() -> None:
+    """XRAI's masks (H, W) do not add up to the image's shape, and the error says what does."""
+    parameters = core.XRAIParameters(steps=2)
+    with pytest.raises(ValueError, match=r"\(24, 28, 3\), but this method's are \(24, 28\)\. saliency\.SmoothGrad"):
+        core.XRAI().GetSmoothedMask(IMAGE, Model(), nsamples=1, extra_parameters=parameters)
+
+
+@pytest.fixture
+def replaced() -> Iterator[Any]:
+    """The class that XRAI makes its Integrated Gradients of, replaced as people do."""
+    with mock.patch.object(core.xrai, "IntegratedGradients") as cls:
+        cls.return_value.GetMask.side_effect = lambda x, *_, **__: np.ones_like(x)
+        yield cls.return_value.GetMask
+
+
+def test_xrai_asks_the_integrated_gradients_it_is_given(replaced: Any) -> None:
+    """Code that replaces saliency.core.xrai.IntegratedGradients is asked once a baseline, with PAIR's arguments."""
+    core.XRAI().GetMask(IMAGE, model := Model(), {"target": 0}, batch_size=5)
+
+    assert [call.args[1:] for call in replaced.call_args_list] == [(model,), (model,)]
+    for call, edge in zip(replaced.call_args_list, (IMAGE.min(), IMAGE.max()), strict=True):
+        assert call.kwargs.keys() == {"call_model_args", "x_baseline", "x_steps", "batch_size"}
+        assert (call.kwargs["x_baseline"] == edge).all()
+        assert (call.kwargs["x_steps"], call.kwargs["batch_size"]) == (100, 5)
+
+
+def test_fields_belong_to_the_other_door() -> None:
+    """An instance made with fields refuses GetMask, which takes them as arguments."""
+    with pytest.raises(saliency.BadField, match="this BlurIG was made with steps"):
+        core.BlurIG(steps=3).GetMask(IMAGE, Model())
+
+
+def test_pair_s_own_distribution_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PAIR's own distribution is installed too, the two commands that mend it are told."""
+    monkeypatch.setattr(upstream, "version", lambda name: "0.2.1")
+    with pytest.warns(UserWarning, match="pip uninstall --yes saliency\n.*--force-reinstall --no-deps saliency-widget"):
+        upstream.warn()
