@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import saliency
@@ -65,6 +65,11 @@ def choose(
         )
         for i, method in enumerate(distinct)
     ]
+
+
+def first_available(choices: Sequence[Choice]) -> str:
+    """Id of the first method the model can answer, or simply the first."""
+    return next((each.id for each in choices if not each.lacks), choices[0].id)
 
 
 def _method(named: Named) -> saliency.Method:

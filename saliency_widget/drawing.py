@@ -15,11 +15,11 @@ from saliency_widget.maps import Maps, cut, field_of, kept, region_count
 from saliency_widget.place import Place
 
 SHADE = (17, 18, 22)
-"""What lies over the picture where it is not kept."""
+"""What lies over the picture where it is not kept, and where the model saw nothing."""
 
 WHITE, WARM = (255, 255, 255), (255, 160, 46)
-OUTLINE_LIMIT = 16_000
-"""Beyond this many edges an outline would hide what it encloses; it fades out on the way there."""
+LONGEST_OUTLINE = 40
+"""An outline that would go so many times across the map hides what it encloses: it fades out on the way there."""
 
 LUMA = (0.2126, 0.7152, 0.0722)
 
@@ -126,7 +126,7 @@ def _heat(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Ima
     scaled = (field.values.astype(np.float64) - field.low) / (field.high - field.low)
     colours = table[np.clip(scaled * (len(table) - 1) + 0.5, 0, len(table) - 1).astype(int)]
     colours[field.strength < np.float32(cut(field.table, view.threshold)), 3] = 0
-    layer = np.asarray(canvas.lay(Image.fromarray(colours), True, (0, 0, 0, 0)), np.float64)
+    layer = np.asarray(canvas.lay(Image.fromarray(colours), True, (*SHADE, 255)), np.float64)
     grey = np.asarray(ground, np.float64) @ np.array(LUMA)
     return _blended(np.repeat(grey[..., None], 3, -1), layer[..., :3], layer[..., 3] / 255 * view.opacity)
 
@@ -145,7 +145,7 @@ def _area(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Ima
 def _outlined(picture: np.ndarray, light: np.ndarray, cells: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
     """A line round the inner border of what is lit."""
     edges = sum(int(np.count_nonzero(np.diff(cells, axis=axis))) for axis in (0, 1))
-    alpha = float(np.clip(2 * (1 - edges / OUTLINE_LIMIT), 0, 1))
+    alpha = float(np.clip(2 * (1 - edges / (LONGEST_OUTLINE * sum(cells.shape) / 2)), 0, 1))
     lit = Image.fromarray(light.astype(np.uint8) * 255)
     line = light & (np.asarray(lit.filter(ImageFilter.MinFilter(3))) == 0)
     return np.asarray(_blended(picture, np.array(colour), line * alpha), np.float64)

@@ -5,33 +5,22 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
-import traceback
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import saliency
 from saliency_widget.choices import Choice
 from saliency_widget.commands import TOP
 from saliency_widget.jobs import Job, worker_for
 from saliency_widget.place import Place
+from saliency_widget.tasks import Key, Listener, Reports, Task, class_row, error_message
 from saliency_widget.wire import Message, message, result_message
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
-Key = tuple[str, int]
-"""Id of the method, index of the class."""
-
 NOW, SHOWN, LATER, LAST = range(4)
 """How urgent a job is: answers that take one question, what is on the screen, the rest, tidying up."""
-
-BETWEEN_PROGRESS = 0.1
-BETWEEN_PARTIALS = 0.125
-"""Seconds at least."""
-
-PARTIALS_SHARE = 0.25
-"""How much of the time may go into showing what is not finished."""
 
 FOUND_AT_MOST = 50
 TOP_CLASSES = 5
@@ -59,42 +48,6 @@ class Found:
     """A `result`, ready to be sent."""
     version: Hashable
     """Of the weights that gave it."""
-
-
-class Post(Protocol):
-    """Sends a message to the browser, see :meth:`saliency_widget.outbox.Outbox.post`."""
-
-    def __call__(self, message: Message, *, answering: bool = False) -> None: ...
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who is told, from the model's thread or the caller's."""
-
-    post: Post
-    shown: Callable[[], Key]
-    """What is on the screen."""
-    predicted: Callable[[Sequence[saliency.Prediction]], None]
-    """The model has said what it sees."""
-    found: Callable[[], None]
-    """There is a result, or another one for what had one."""
-
-
-class Task:
-    """One explanation that was asked for.
-
-    Args:
-        key: of what; the target may be resolved later.
-        rid: the browser's name for it; empty where Python asked.
-    """
-
-    job: Job
-
-    def __init__(self, key: Key, rid: str) -> None:
-        self.key, self.rid = key, rid
-        self.explanation: saliency.Explanation | None = None
-        self.error: Exception | None = None
-        self.ended = threading.Event()
 
 
 class Explainer:
@@ -137,7 +90,7 @@ class Explainer:
         def run(answering: bool = False) -> None:
             wanted = query.strip().casefold()
             rows = [row for row in self.predictions if wanted in row.label.casefold() or wanted in str(row.index)]
-            rows_told = [_class_row(row) for row in rows[:FOUND_AT_MOST]]
+            rows_told = [class_row(row) for row in rows[:FOUND_AT_MOST]]
             self._listener.post(message("classes", rid, classes=rows_told), answering=answering)
 
         def predict_and_run() -> None:
@@ -150,14 +103,15 @@ class Explainer:
             self._submit(self._job(lambda: self._answering(rid, predict_and_run), NOW))
 
     def compute(self, key: Key, rid: str = "") -> Task:
-        """Have an explanation made, unless it is on its way: then it is the newer request that is answered."""
+        """Have an explanation made, unless it is on its way: then the newer request of the browser is answered."""
         self._asked()
         with self._lock:
             key = self._resolved(key)
             running = self._tasks.get(key)
             if running is not None and not running.job.cancelled.is_set():
-                older, running.rid = running.rid, rid
                 task = running
+                # Python knows its task by itself
+                older, task.rid = (task.rid, rid) if rid else ("", task.rid)
             else:
                 older, task = "", Task(key, rid)
                 task.job = self._job(lambda: self._explain(task), lambda: self._urgency(task))
@@ -182,10 +136,21 @@ class Explainer:
         """Have something done on the model's thread when there is nothing else to do."""
         self._submit(self._job(run, LAST))
 
+    def result(self, task: Task) -> saliency.Explanation:
+        """Wait for a task, and give what came of it; an interrupt cancels it."""
+        self._refuse_own_thread()
+        try:
+            task.ended.wait()
+        except KeyboardInterrupt:
+            task.job.cancelled.set()
+            raise
+        if task.explanation is None:
+            raise task.error or saliency.Cancelled("The explanation was cut short.")
+        return task.explanation
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
-        if self._worker.is_current:
-            raise RuntimeError("wait() was called on the model's own thread, which would wait for itself.")
+        self._refuse_own_thread()
         with self._idle:
             return self._idle.wait_for(lambda: not self._open, timeout)
 
@@ -213,7 +178,7 @@ class Explainer:
         rows = self.predictions[:TOP_CLASSES]
         target = self._listener.shown()[1]
         rows += [row for row in self.predictions[TOP_CLASSES:] if row.index == target]
-        return message("prediction", classes=[_class_row(row) for row in rows])
+        return message("prediction", classes=[class_row(row) for row in rows])
 
     # on the model's thread
 
@@ -238,10 +203,11 @@ class Explainer:
         subject = self._asked()
         method_id, target = task.key
         choice = subject.choices[method_id]
-        reports = _Reports(self._listener, task, choice, subject.place)
+        reports = Reports(self._listener, task, choice, subject.place)
 
         def interrupted() -> bool:
-            self._worker.give_way()
+            if not task.job.cancelled.is_set():
+                self._worker.give_way()
             return task.job.cancelled.is_set()
 
         explanation = saliency.explain(
@@ -273,7 +239,7 @@ class Explainer:
         elif isinstance(outcome, saliency.Cancelled):
             self._listener.post(message("cancelled", rid))
         else:
-            self._listener.post(_error_message(rid, outcome))
+            self._listener.post(error_message(rid, outcome))
             if not rid:
                 logger.warning("%s failed: %s", task.key[0], outcome)
         task.ended.set()
@@ -297,7 +263,7 @@ class Explainer:
         try:
             run()
         except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
-            self._listener.post(_error_message(rid, error))
+            self._listener.post(error_message(rid, error))
 
     def _adapted(self) -> saliency.Adapted[Any]:
         """The model as it is now; adapting is cheap, and sees layers and tensors that were replaced."""
@@ -305,6 +271,10 @@ class Explainer:
         return saliency.adapt(subject.model, labels=subject.labels)
 
     # on any thread
+
+    def _refuse_own_thread(self) -> None:
+        if self._worker.is_current:
+            raise RuntimeError("Waiting on the model's own thread, as in an observer, would be to wait for itself.")
 
     def _asked(self) -> Subject:
         if (subject := self._subject) is None:
@@ -348,51 +318,3 @@ class Explainer:
                     del self._tasks[task.key]
                     self._tasks.setdefault(key, task)
                 task.key = key
-
-
-class _Reports:
-    """What is told of a task on its way, no more often than can be looked at."""
-
-    def __init__(self, listener: Listener, task: Task, choice: Choice, place: Place) -> None:
-        self._listener, self._task, self._choice, self._place = listener, task, choice, place
-        self._began: tuple[float, int] | None = None
-        self._next_progress = self._next_partial = 0.0
-        self._share = 0.0
-
-    def progress(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        self._share = min(done / max(total, 1), 1.0)
-        if now < self._next_progress:
-            return
-        self._next_progress = now + BETWEEN_PROGRESS
-        # counted from the first answer on, as the very first question pays for warming up
-        since, at = self._began = self._began or (now, done)
-        left = (now - since) / (done - at) * (total - done) if done > at else None
-        self._post(message("progress", done=done, total=total, seconds_left=left))
-
-    def partial(self, explanation: saliency.Explanation) -> None:
-        began = time.monotonic()
-        if began < self._next_partial:
-            return
-        whole = result_message(explanation, self._choice.id, self._choice.method, self._place)
-        self._post(whole.but(op="partial", share=self._share))
-        ended = time.monotonic()
-        self._next_partial = ended + max(BETWEEN_PARTIALS, (ended - began) / PARTIALS_SHARE)
-
-    def _post(self, told: Message) -> None:
-        self._listener.post(told.but(rid=self._task.rid))
-
-
-def _class_row(prediction: saliency.Prediction) -> dict[str, Any]:
-    return {"index": prediction.index, "label": prediction.label, "probability": prediction.probability}
-
-
-def _error_message(rid: str, error: Exception) -> Message:
-    details = "".join(traceback.format_exception(error))
-    return message("error", rid, kind=type(error).__name__, message=str(error), details=details)
-
-
-def first_available(choices: Iterable[Choice]) -> str:
-    """Id of the first method the model can answer, or simply the first."""
-    listed = list(choices)
-    return next((each.id for each in listed if not each.lacks), listed[0].id)

@@ -16,13 +16,14 @@ import traitlets
 
 import saliency
 from saliency_widget import drawing, export
-from saliency_widget.choices import Named, choose
+from saliency_widget.choices import Named, choose, first_available
 from saliency_widget.commands import TOP, Refused, Request, index_of, parse
 from saliency_widget.exhibit import PICTURE_SIDE, Exhibit
-from saliency_widget.explainer import Explainer, Found, Key, Listener, Subject, first_available
+from saliency_widget.explainer import Explainer, Found, Subject
 from saliency_widget.maps import maps_of
 from saliency_widget.outbox import Outbox
 from saliency_widget.place import find_place
+from saliency_widget.tasks import Key, Listener
 from saliency_widget.traits import COLORMAPS, MODES, SIGNS, Number, OneOf, Whole
 
 logger = logging.getLogger(__name__.partition(".")[0])
@@ -35,7 +36,8 @@ PATIENCE = 1.0
 """Seconds that the model's thread waits for whoever is changing traits: an observer may be waiting for it."""
 
 
-def _built(name: str) -> Path:
+def built(name: str) -> Path:
+    """The path of a file of the front end."""
     path = STATIC / name
     if not path.is_file():
         raise FileNotFoundError(
@@ -67,8 +69,8 @@ class SaliencyWidget(anywidget.AnyWidget):
         SaliencyError: the image cannot be read, the model is none, a method, field or label is unknown.
     """
 
-    _esm = _built("widget.js")
-    _css = _built("widget.css")
+    _esm = built("widget.js")
+    _css = built("widget.css")
 
     spec = traitlets.Dict().tag(sync=True)
     method = traitlets.Unicode().tag(sync=True)
@@ -128,6 +130,7 @@ class SaliencyWidget(anywidget.AnyWidget):
         }
         by_id = {each.id: each for each in choices}
         self._name = name
+        # ipywidgets' traits do not take writers from two threads
         self._changing = threading.RLock()
         self._outbox = Outbox(self.send)
         initial_traits = {
@@ -170,16 +173,7 @@ class SaliencyWidget(anywidget.AnyWidget):
         if method_id not in self._ids:
             raise saliency.UnknownName(f"This widget offers no method {method_id!r}, but: {', '.join(self._ids)}.")
         task = explainer.compute((method_id, self.target if target is None else index_of(target, self._labels)))
-        if not wait:
-            return None
-        try:
-            task.ended.wait()
-        except KeyboardInterrupt:
-            task.job.cancelled.set()
-            raise
-        if task.error is not None:
-            raise task.error
-        return task.explanation
+        return explainer.result(task) if wait else None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything that was asked is answered; False if `timeout` seconds were not enough."""

@@ -158,7 +158,7 @@ def test_partial_results_come_on_the_way(make: Make) -> None:
 def test_progress_is_not_told_too_often(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most ten times a second, at most eight partial results a second, whatever the pace of the model."""
     clock = iter(np.arange(100000) / 1000)
-    monkeypatch.setattr("saliency_widget.explainer.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("saliency_widget.tasks.time.monotonic", lambda: float(next(clock)))
     widget = make(target=1)
     browser = Browser(widget)
 
@@ -221,6 +221,23 @@ def test_the_newer_request_is_answered(make: Make) -> None:
 
     assert widget.wait(PATIENCE)
     assert len(browser.of("result")) == 1
+
+
+def test_python_takes_nothing_over_from_the_browser(make: Make) -> None:
+    """compute() for what the browser waits for waits with it: the browser's request is answered."""
+    gate = Gate()
+    widget = make(gate, methods=[OCCLUSION], target=0)
+    browser = Browser(widget)
+    asked = browser.ask("compute", method="occlusion", target=0)
+    gate.await_question()
+
+    widget.compute()
+    gate.free()
+
+    browser.wait("result", rid=asked)
+    assert widget.wait(PATIENCE)
+    assert len(browser.of("result")) == 1
+    assert browser.of("cancelled") == []
 
 
 def test_what_is_on_the_screen_goes_first(make: Make) -> None:

@@ -3,8 +3,13 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
+import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +19,7 @@ import traitlets
 import saliency
 from saliency_widget import SaliencyWidget, __version__
 from saliency_widget.jobs import worker_for
+from saliency_widget.widget import built
 from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate
@@ -351,16 +357,17 @@ def test_nobody_waits_for_themselves(make: Make) -> None:
     said: list[str] = []
 
     def observer(_change: object) -> None:
-        try:
-            widget.wait()
-        except RuntimeError as error:
-            said.append(str(error))
+        for wait in (widget.wait, lambda: widget.compute("gradient", 0, wait=True)):
+            try:
+                wait()
+            except RuntimeError as error:
+                said.append(str(error))
 
     widget.observe(observer, "target")
     widget.compute("gradient", wait=True)
 
-    assert len(said) == 1
-    assert "wait for itself" in said[0]
+    assert len(said) == 2
+    assert all("wait for itself" in each for each in said)
 
 
 @pytest.mark.parametrize("sign", ["auto", "absolute", "positive", "signed"])
@@ -416,3 +423,33 @@ def test_a_large_picture_is_shown_smaller(make: Make) -> None:
     assert widget.spec["size"] == [20, 1024]
     assert widget.spec["place"] == pytest.approx([0, 0, 60 * 1024 / 1500, 20], abs=0.1)
     assert widget.compute(wait=True).mask.shape == (30, 60, 3)
+
+
+def test_a_process_ends_while_its_model_computes(checkout: Path) -> None:
+    """Leaving a script cancels what runs and is not held up by it."""
+    script = """
+        import time, numpy as np, saliency
+        from saliency_widget import SaliencyWidget
+        def model(images):
+            time.sleep(0.01)
+            return images.mean((1, 2))
+        picture = np.zeros((200, 200, 3), np.uint8)
+        widget = SaliencyWidget(model, picture, [saliency.Occlusion(stride=1)], batch_size=1)
+        widget.compute()
+    """
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=checkout, check=False, capture_output=True, text=True
+    )
+
+    # the whole run would take minutes
+    assert time.monotonic() - began < 30
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_missing_front_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout in which npm was not run says so, and how to."""
+    monkeypatch.setattr("saliency_widget.widget.STATIC", tmp_path)
+
+    with pytest.raises(FileNotFoundError, match="npm run build"):
+        built("widget.js")
