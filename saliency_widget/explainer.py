@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,9 @@ logger = logging.getLogger(__name__.partition(".")[0])
 
 NOW, SHOWN, LATER, LAST = range(4)
 """How urgent a job is: answers that take one question, what is on the screen, the rest, tidying up."""
+
+HEARTBEAT = 0.2
+"""Seconds between two looks of whoever waits: else an interrupt just before a wait begins would go unseen."""
 
 FOUND_AT_MOST = 50
 TOP_CLASSES = 5
@@ -140,7 +145,8 @@ class Explainer:
         """Wait for a task, and give what came of it; an interrupt cancels it."""
         self._refuse_own_thread()
         try:
-            task.ended.wait()
+            while not task.ended.wait(HEARTBEAT):
+                pass
         except KeyboardInterrupt:
             task.job.cancelled.set()
             raise
@@ -151,8 +157,13 @@ class Explainer:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
         self._refuse_own_thread()
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         with self._idle:
-            return self._idle.wait_for(lambda: not self._open, timeout)
+            while self._open:
+                if (left := deadline - time.monotonic()) <= 0:
+                    return False
+                self._idle.wait(min(left, HEARTBEAT))
+        return True
 
     def close(self) -> None:
         """Cancel everything, and let go of the model."""
