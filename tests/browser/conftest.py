@@ -1,0 +1,60 @@
+"""One browser for all; a server for those who need one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.jupyter import Jupyter
+
+HERE = Path(__file__).parent
+
+QUIET = (
+    "--no-sandbox",  # the tests may run as root
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder drive a browser."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, the system's own."""
+    names = ("chromium", "google-chrome", "chromium-browser")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    assert path, "Chromium is missing: `make test` installs it, or says how; or set CHROMIUM to its path."
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """One page for the tests of a module: starting a notebook takes longer than using it."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 1000}, color_scheme="light", reduced_motion="reduce"
+    )
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    """A running JupyterLab."""
+    with Jupyter("lab", tmp_path_factory.mktemp("lab")) as server:
+        yield server

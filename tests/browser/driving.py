@@ -1,0 +1,179 @@
+"""Drive a notebook, and the widget in it, as a person would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Error, Locator, Page, expect
+
+from tests.browser.jupyter import Jupyter
+
+PATIENCE = 60_000
+"""Milliseconds anything may take on a busy machine."""
+
+READY = """() => {
+  const app = window.jupyterapp;  // a sync predicate: an async one answers a promise, which is true at once
+  const panel = app?.shell?.currentWidget;
+  return Boolean(app?.commands?.hasCommand('notebook:run-all-cells') && panel?.context?.isReady
+    && panel.sessionContext?.session?.kernel?.status === 'idle');
+}"""
+
+EXECUTE = """async ([code, patience]) => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const said = [];
+  const future = kernel.requestExecute({code, store_history: false, stop_on_error: false});
+  future.onIOPub = ({header, content}) => {
+    if (header.msg_type === 'stream') said.push(content.text);
+    if (header.msg_type === 'execute_result') said.push(content.data['text/plain']);
+    if (header.msg_type === 'error') said.push(`${content.ename}: ${content.evalue}`);
+  };
+  const late = new Promise((_, fail) => setTimeout(() => fail(new Error('the kernel did not answer')), patience));
+  const reply = await Promise.race([future.done, late]);
+  return [reply.content.status, said.join('')];
+}"""
+
+COUNT_MESSAGES = """() => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  window.sent = 0;
+  kernel.anyMessage.connect((_, {msg, direction}) => { if (direction === 'send') window.sent += 1; });
+}"""
+
+PIXELS = """canvas => {
+  const {width, height} = canvas;
+  return [height, width, Array.from(canvas.getContext('2d').getImageData(0, 0, width, height).data)];
+}"""
+
+PAINTINGS = """root => new Promise((resolve, fail) => {
+  const canvas = root.querySelector('canvas.slw-picture');
+  const seen = new Set();
+  const end = Date.now() + 60000;
+  const look = () => {
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let sum = 0;
+    for (let i = 0; i < data.length; i += 7) sum = (sum * 31 + data[i]) % 1000000007;
+    seen.add(sum);
+    if (root.dataset.state === 'ready') resolve(seen.size);
+    else if (Date.now() > end) fail(new Error(`still ${root.dataset.state} after ${seen.size} pictures`));
+    else setTimeout(look, 40);
+  };
+  look();
+})"""
+
+
+class Notebook:
+    """One notebook in one page, its kernel running.
+
+    Args:
+        page: the browser's.
+        server: that serves it.
+        cells: what stands in it; all are run.
+        name: of the file.
+    """
+
+    def __init__(self, page: Page, server: Jupyter, cells: list[str], name: str = "test.ipynb") -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("pageerror", self._fail)
+        page.on("console", lambda told: self._complain(told.type, told.text, told.location.get("url", "")))
+        server.write(name, cells)
+        page.goto(server.address(name))
+        page.wait_for_function(READY, timeout=PATIENCE)
+        page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def _fail(self, error: Error) -> None:
+        # the widget's own code is loaded from a blob; Notebook 7 has page errors of its own
+        if "blob:" in (error.stack or ""):
+            self.complaints.append(f"page error: {error.stack}")
+
+    def _complain(self, kind: str, text: str, url: str) -> None:
+        # the host's own troubles (a missing icon, say) are not ours
+        if kind in ("error", "warning") and ("saliency" in text.lower() or "slw" in text or url.startswith("blob:")):
+            self.complaints.append(f"{kind}: {text} ({url})")
+
+    def run(self, code: str) -> str:
+        """Execute code in the kernel, beside the cells; what it printed and its last value."""
+        status, said = self.page.evaluate(EXECUTE, [code, PATIENCE])
+        assert status == "ok", said
+        return str(said)
+
+    def until(self, expression: str, value: object) -> None:
+        """Wait until an expression has a value in the kernel."""
+        loop = f"for _ in range(300):\n if {expression} == {value!r}: break\n time.sleep(0.1)"
+        code = f"import time\n{loop}\nprint({expression})"
+        assert self.run(code).strip() == str(value)
+
+    def widget(self, number: int = 0) -> Widget:
+        """The widget on the screen."""
+        return Widget(self.page.locator(".slw-root").nth(number))
+
+    def count_messages(self) -> None:
+        """Count what the page sends to the kernel from now on."""
+        self.page.evaluate(COUNT_MESSAGES)
+
+    @property
+    def sent(self) -> int:
+        """Messages to the kernel since :meth:`count_messages`."""
+        return int(self.page.evaluate("() => window.sent"))
+
+    def close(self) -> None:
+        """End the kernel, so that nothing is left for the next."""
+        self.page.evaluate("async () => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+
+
+class Widget:
+    """What a person sees of the widget."""
+
+    def __init__(self, root: Locator) -> None:
+        self.root = root
+        self.page = root.page
+        self.canvas = root.locator("canvas.slw-picture")
+
+    def wait(self, **data: str) -> None:
+        """Until its root says so: state="ready", method="xrai" and so on."""
+        for name, value in data.items():
+            expect(self.root).to_have_attribute(f"data-{name}", value, timeout=PATIENCE)
+
+    @property
+    def painted(self) -> int:
+        """How often it was painted."""
+        return int(self.root.get_attribute("data-painted") or 0)
+
+    @property
+    def region(self) -> int:
+        """How many regions are shown."""
+        return int(self.root.get_attribute("data-region") or 0)
+
+    def repainted(self, since: int) -> None:
+        """Until it was painted again."""
+        self.page.wait_for_function(
+            "([root, since]) => Number(root.dataset.painted) > since",
+            arg=[self.root.element_handle(), since],
+            timeout=PATIENCE,
+        )
+
+    def paintings_until_ready(self) -> int:
+        """How many different pictures are seen while it is busy, and the one after."""
+        return int(self.page.evaluate(PAINTINGS, self.root.element_handle()))
+
+    def pixels(self) -> np.ndarray:
+        """The picture's canvas, uint8 (H, W, 4)."""
+        height, width, data = self.canvas.evaluate(PIXELS)
+        return np.array(data, np.uint8).reshape(height, width, 4)
+
+    def slider(self, name: str) -> Locator:
+        """A slider by its label."""
+        return self.root.get_by_role("slider", name=name)
+
+    def method(self, name: str) -> Locator:
+        """A row of the methods."""
+        return self.root.locator(".slw-methods li").filter(has=self.page.locator(f'[data-name="{name}"]'))
+
+    def choose_class(self, label: str) -> None:
+        """Click a class."""
+        self.root.locator(".slw-chip", has_text=label).click()
+
+
+def difference(one: Any, other: Any) -> float:
+    """Mean absolute difference of two pictures, 0–255."""
+    return float(np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).mean())

@@ -1,0 +1,42 @@
+"""Pictures of the widget, kept and compared."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+KEPT = Path(__file__).with_name("pictures")
+
+MEAN, LOUD, SHARE = 2.0, 40, 0.02
+"""A picture is the kept one if it differs by at most `MEAN` of 255 on average, and by more than `LOUD` on at most a
+`SHARE` of its pixels: another version of a font or of the browser may move an edge, a panel may not move."""
+
+
+def assert_same_picture(name: str, png: bytes) -> None:
+    """Compare a screenshot with the kept picture of that name; what is new is left beside it as ``name.new.png``."""
+    kept, new = KEPT / f"{name}.png", KEPT / f"{name}.new.png"
+    now = _read(io.BytesIO(png))
+    why = "there is none yet"
+    if kept.exists():
+        was = _read(kept)
+        why = f"it is {was.shape[1]}×{was.shape[0]}, the new one {now.shape[1]}×{now.shape[0]}"
+        if was.shape == now.shape:
+            apart = np.abs(was - now)
+            mean, share = apart.mean(), (apart.max(-1) > LOUD).mean()
+            if mean <= MEAN and share <= SHARE:
+                new.unlink(missing_ok=True)
+                return
+            why = f"it differs by {mean:.1f} on average, and loudly on {share:.1%} of the pixels"
+    KEPT.mkdir(exist_ok=True)
+    new.write_bytes(png)
+    raise AssertionError(
+        f"The picture {name!r} is not the kept one: {why}. Look at {new.name}; if it is right, rename it."
+    )
+
+
+def _read(source: io.BytesIO | Path) -> np.ndarray:
+    with Image.open(source) as image:
+        return np.asarray(image.convert("RGB"), np.int16)

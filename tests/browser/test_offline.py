@@ -1,0 +1,124 @@
+"""The page of `to_html()`: the same widget from a file, with no kernel and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+
+import saliency
+from saliency_widget import SaliencyWidget
+from tests.browser.driving import PATIENCE, Widget, difference
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with three methods computed for two classes, and one method not computed."""
+    demo = saliency.demo
+    methods: list[Any] = [
+        saliency.XRAI(steps=6),
+        saliency.GradCam(),
+        saliency.IntegratedGradients(steps=8),
+        "occlusion",
+    ]
+    made = SaliencyWidget(demo.model(), demo.image(), methods, labels=demo.labels)
+    first, second = (each.index for each in saliency.predict(demo.model(), demo.image(), top=2))
+    for target in (second, first):
+        for method in ("xrai", "grad_cam", "integrated_gradients"):
+            made.compute(method, target, wait=True)
+    written = made.to_html(tmp_path_factory.mktemp("offline") / "page.html")
+    made.close()
+    return written
+
+
+@pytest.fixture(scope="module")
+def offline(browser: Browser, path: Path) -> Iterator[tuple[Page, list[str]]]:
+    """The page opened from its file, with all it asked of a network or complained about."""
+    context = browser.new_context(
+        viewport={"width": 1100, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
+    page = context.new_page()
+    trouble: list[str] = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+
+    def on_console(told: ConsoleMessage) -> None:
+        # Chromium's advice about reading canvases is meant for this test, which does
+        if told.type in ("error", "warning") and "willReadFrequently" not in told.text:
+            trouble.append(told.text)
+
+    def on_request(asked: Request) -> None:
+        if not asked.url.startswith(("file:", "blob:", "data:")):
+            trouble.append(asked.url)
+
+    page.on("console", on_console)
+    page.on("request", on_request)
+    page.goto(path.as_uri())
+    yield page, trouble
+    context.close()
+
+
+@pytest.fixture
+def widget(offline: tuple[Page, list[str]]) -> Iterator[Widget]:
+    """The widget on the page; nothing is asked of a network, and nobody complains."""
+    page, trouble = offline
+    shown = Widget(page.locator(".slw-root"))
+    shown.wait(state="ready")
+    yield shown
+    assert trouble == []
+
+
+def test_it_is_there_and_says_that_no_kernel_is(widget: Widget) -> None:
+    """The picture and the map are shown, and quietly that no kernel is attached."""
+    expect(widget.root).to_contain_text("no kernel", timeout=PATIENCE)
+
+    assert widget.pixels()[..., :3].std() > 10
+
+
+def test_another_method_and_class_are_shown_from_the_file(widget: Widget) -> None:
+    """What was computed can be chosen: another method and another class change the picture."""
+    first = widget.pixels()
+    painted = widget.painted
+    widget.method("Grad-CAM").locator("button").first.click()
+    widget.wait(method="grad_cam")
+    widget.repainted(painted)
+    second = widget.pixels()
+    painted = widget.painted
+    widget.root.locator(".slw-chip").nth(1).click()
+    widget.repainted(painted)
+
+    assert difference(first, second) > 1
+    assert difference(second, widget.pixels()) > 1
+
+
+def test_the_slider_and_the_keys_work(widget: Widget) -> None:
+    """The percentile moves by keys, and XRAI's regions step."""
+    widget.method("XRAI").locator("button").first.click()
+    widget.wait(method="xrai")
+    before = widget.region
+    widget.canvas.click()
+    widget.page.keyboard.press("ArrowRight")
+    widget.wait(region=str(before + 1))
+    painted = widget.painted
+    widget.slider("Percentile").focus()
+    widget.page.keyboard.press("Home")
+    widget.repainted(painted)
+
+    assert widget.region > before + 1
+
+
+def test_what_was_not_computed_says_why(widget: Widget) -> None:
+    """A method that has no result says that it needs a kernel."""
+    expect(widget.method("Occlusion")).to_contain_text("needs a running kernel")
+
+
+def test_the_file_names_no_place_but_itself(path: Path) -> None:
+    """No address of a network and no path of this machine stands in the file."""
+    text = path.read_text(encoding="utf-8")
+
+    assert "http://" not in text.replace("http://www.w3.org/", "")
+    assert "https://" not in text
+    assert str(Path.cwd()) not in text
+    assert str(Path.home()) + "/" not in text
