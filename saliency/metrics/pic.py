@@ -1,0 +1,228 @@
+"""Performance Information Curves: how soon does a model know the image again, when the most salient pixels come first?
+
+The image is blurred but for the pixels that a mask says matter most; as more of them are shown, both the information in
+the picture and the model's score rise. The area under the curve of score against information is the mask's quality
+(arXiv:1906.02825, section 4.1.2). With the score a softmax it is the SIC, with 0 or 1 for the right class the AIC.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from saliency.errors import BadField, BadImage, BadShape
+
+__all__ = [
+    "AggregateMetricResult",
+    "ComputePicMetricError",
+    "PicMetricResult",
+    "aggregate_individual_pic_results",
+    "compute_pic_metric",
+    "create_blurred_image",
+    "estimate_image_entropy",
+    "generate_random_mask",
+]
+
+
+class ComputePicMetricError(Exception):
+    """The curve of this image says nothing: leave the image out."""
+
+
+class PicMetricResult(NamedTuple):
+    """The curve of one image."""
+
+    curve_x: np.ndarray
+    """Share of the image's information, (num_data_points + 1,) from 0 to 1."""
+    curve_y: np.ndarray
+    """Share of the image's score there, in [0, 1]."""
+    blurred_images: list[np.ndarray]
+    """What the model was shown, the completely blurred image first, the image itself last."""
+    predictions: list[float]
+    """Its scores of those."""
+    thresholds: list[float]
+    """Which share of the pixels each of them shows."""
+    auc: float
+    """The area under the curve."""
+
+
+class AggregateMetricResult(NamedTuple):
+    """The curve of many images."""
+
+    curve_x: np.ndarray
+    curve_y: np.ndarray
+    auc: float
+
+
+def compute_pic_metric(
+    img: np.ndarray,
+    saliency_map: np.ndarray,
+    random_mask: np.ndarray,
+    pred_func: Callable[[np.ndarray], Sequence[float]],
+    saliency_thresholds: Sequence[float],
+    min_pred_value: float = 0.8,
+    keep_monotonous: bool = True,
+    num_data_points: int = 1000,
+) -> PicMetricResult:
+    """The Performance Information Curve of one image and one mask.
+
+    Args:
+        img: uint8 (H, W, C) or (H, W).
+        saliency_map: (H, W), larger where more salient.
+        random_mask: bool (H, W), pixels that are shown from the beginning: see :func:`generate_random_mask`.
+        pred_func: from images (1, H, W, C) to the score of each; asked once a threshold, and twice more.
+        saliency_thresholds: which shares of the pixels to show, each in (0, 1).
+        min_pred_value: the least score that the image itself must have.
+        keep_monotonous: let the curve never fall.
+        num_data_points: of the curve.
+
+    Raises:
+        ValueError: the image is not uint8, or the shapes do not fit.
+        ComputePicMetricError: the model is not sure of the image, or blur takes away neither information nor score.
+    """
+    if img.dtype != np.uint8:
+        raise BadImage(
+            f"The `img` array that holds the input image should be of type uint8. The actual type is {img.dtype}."
+        )
+    for name, array in (("saliency_map", saliency_map), ("random_mask", random_mask)):
+        if np.shape(array) != img.shape[:2]:
+            raise BadShape(f"{name} must have the image's shape {img.shape[:2]}, got {np.shape(array)}.")
+
+    def predict(image: np.ndarray) -> float:
+        return pred_func(image[np.newaxis])[0]
+
+    blurred = create_blurred_image(img, random_mask)
+    most, least = estimate_image_entropy(img), estimate_image_entropy(blurred)
+    best = predict(img)
+    if best < min_pred_value:
+        raise ComputePicMetricError(
+            "The model prediction score on the original image is lower than `min_pred_value`. Skip this image or "
+            "decrease the value of `min_pred_value` argument. "
+            f"min_pred_value = {min_pred_value}, the image prediction = {best}."
+        )
+    worst = predict(blurred)
+    _refuse_blur(least, most, worst, best)
+
+    shares: list[Any] = []
+    scores: list[Any] = []
+    shown, predictions = [blurred], [worst]
+    highest: Any = 0.0
+    for threshold in saliency_thresholds:
+        salient = saliency_map >= np.quantile(saliency_map, 1 - threshold)
+        shown.append(create_blurred_image(img, salient | random_mask))
+        predictions.append(predict(shown[-1]))
+        shares.append(np.clip((estimate_image_entropy(shown[-1]) - least) / (most - least), 0, 1))
+        score = np.clip((predictions[-1] - worst) / (best - worst), 0, 1)
+        highest = max(highest, score) if keep_monotonous else score
+        scores.append(highest)
+    curve_x, curve_y = _curve(shares, scores, num_data_points)
+    return PicMetricResult(
+        curve_x,
+        curve_y,
+        [*shown, img],
+        [*predictions, best],
+        [0.0, *saliency_thresholds, 1.0],
+        _area(curve_x, curve_y),
+    )
+
+
+def aggregate_individual_pic_results(
+    compute_pic_metrics_results: list[PicMetricResult], method: str = "median"
+) -> AggregateMetricResult:
+    """The curve of many images.
+
+    Args:
+        compute_pic_metrics_results: theirs, all with the same number of data points.
+        method: "median" or "mean" of the curves.
+
+    Raises:
+        ValueError: there are none, they have different data points, or there is no such method.
+    """
+    results = compute_pic_metrics_results
+    if not results:
+        raise BadField("The list of results should have at least one element.")
+    curve_x = results[0].curve_x
+    if not all(np.array_equal(each.curve_x, curve_x) for each in results):
+        raise BadShape("Individual results have different x-axis data points.")
+    reduce: dict[str, Callable[..., Any]] = {"median": np.median, "mean": np.mean}
+    if method not in reduce:
+        raise BadField(f"Unknown method {method}.")
+    curve_y = reduce[method]([each.curve_y for each in results], axis=0)
+    return AggregateMetricResult(curve_x, curve_y, _area(curve_x, curve_y))
+
+
+def create_blurred_image(full_img: np.ndarray, pixel_mask: np.ndarray, method: str = "linear") -> np.ndarray:
+    """The image rebuilt from some of its pixels by interpolation.
+
+    Args:
+        full_img: (H, W, C) or (H, W).
+        pixel_mask: (H, W), true where the pixel is known. The four corners are known always.
+        method: "linear", "nearest" or "cubic".
+
+    Returns:
+        shape and dtype of `full_img`.
+    """
+    from scipy.interpolate import griddata
+
+    known = np.array(pixel_mask, dtype=bool)
+    known[[0, 0, -1, -1], [0, -1, 0, -1]] = True
+    if known.all():
+        return full_img
+    channels = full_img.reshape(*known.shape, -1)
+    rebuilt = channels.copy()
+    # all channels over one triangulation, which is where the time goes
+    found = griddata(np.argwhere(known), channels[known], np.argwhere(~known), method=method)
+    found = np.where(np.isnan(found), channels.mean((0, 1)), found)
+    # nine digits first: between pixels halves are common, and SciPy's last bit must not decide where they go
+    rebuilt[~known] = np.round(np.round(found, 9)) if np.issubdtype(full_img.dtype, np.integer) else found
+    return rebuilt.reshape(full_img.shape)
+
+
+def generate_random_mask(image_height: int, image_width: int, fraction: float = 0.01) -> np.ndarray:
+    """A bool mask (H, W), true at a random share of its pixels. Draws from the global ``numpy.random``."""
+    size = image_height * image_width
+    mask = np.zeros(size, bool)
+    mask[np.random.choice(size, int(size * fraction), replace=False)] = True  # noqa: NPY002  # as PAIR
+    return mask.reshape(image_height, image_width)
+
+
+def estimate_image_entropy(image: np.ndarray) -> float:
+    """How much information an image holds: the bytes of its lossless WebP file. Depends on libwebp's version.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W).
+    """
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="webp", lossless=True, quality=100)
+    return file.getbuffer().nbytes
+
+
+def _refuse_blur(least: float, most: float, worst: float, best: float) -> None:
+    advice = "Catch the error and exclude this image from {}evaluation."
+    if least >= most:
+        raise ComputePicMetricError(
+            "The entropy in the completely blurred image is not lower than the entropy in the original image. "
+            f"{advice.format('')} Blurred entropy: {least}, original entropy {most}"
+        )
+    if worst >= best:
+        raise ComputePicMetricError(
+            "The model prediction score on the completely blurred image is not lower than the score on the original "
+            f"image. {advice.format('the ')} Blurred score: {worst}, original score {best}"
+        )
+
+
+def _curve(shares: list[Any], scores: list[Any], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The points joined by lines from (0, 0) to (1, 1), at `count` + 1 even places."""
+    # of equal shares the earlier point stays the earlier: the ends were appended last
+    order = np.argsort([*shares, 0.0, 1.0], kind="stable")
+    at, height = np.array([*shares, 0.0, 1.0])[order], np.array([*scores, 0.0, 1.0])[order]
+    curve_x = np.linspace(0, 1, count, endpoint=False)
+    return np.append(curve_x, 1.0), np.append(np.interp(curve_x, at, height), 1.0)
+
+
+def _area(curve_x: np.ndarray, curve_y: np.ndarray) -> float:
+    """By trapezoids, which NumPy 2.4 knows under no name that NumPy 1.26 knows."""
+    return (np.diff(curve_x) * (curve_y[1:] + curve_y[:-1]) / 2.0).sum()
