@@ -1,6 +1,6 @@
 """Runs the quickstart notebook and keeps what it shows: a page that works offline, and a picture.
 
-The notebook leaves `model`, `img` and `widget` behind; hidden cells after its last one save them.
+The notebook leaves `model`, `img`, `labels` and `widget` behind; hidden cells after its last one save what they show.
 """
 
 from __future__ import annotations
@@ -20,15 +20,29 @@ PAGE = ROOT / "build" / "demo" / "quickstart.html"
 PICTURE = PAGE.with_suffix(".png")
 
 KEEP = f"""
+import io
+import numpy as np
 from pathlib import Path
+from PIL import Image
+
+seen = saliency.predict(model, img, top=5, labels=labels)
+for each in seen[:3]:
+    for method in widget.spec["methods"]:
+        if not method["lacks"]:
+            widget.compute(method["id"], each.index)
 widget.wait()
 widget.to_html({str(PAGE)!r})
-Path({str(PICTURE)!r}).write_bytes(widget.snapshot_png())
+shots = []
+for each in seen[:3]:
+    widget.target = each.index
+    with Image.open(io.BytesIO(widget.snapshot_png())) as shot:
+        shots.append(np.asarray(shot.convert("RGB")))
+Image.fromarray(np.concatenate(shots, 1)).save({str(PICTURE)!r})
 """
+"""The page has every method for the three classes the model sees most; the picture shows one map for each of them."""
 
 REPORT = """
-import saliency
-for each in saliency.predict(model, img, top=5):
+for each in seen:
     print(f"{each.probability:6.1%}  {each.label}")
 """
 
