@@ -8,9 +8,7 @@ looked at again only when newly covered pixels touch it. scikit-image and SciPy 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from saliency.errors import BadField, BadImage, BadOutput, BadShape
+from saliency.shrink import in_threads, shrunk
 
 Mask = NDArray[np.bool_]
 Box = tuple[slice, ...]
@@ -104,7 +103,7 @@ def felzenszwalb_segments(image: ArrayLike, *, check: Check = _go_on) -> list[Ma
     from skimage.segmentation import felzenszwalb
 
     normalised = (picture - darkest) / (brightest - darkest) * 2.0 - 1.0
-    small = _resized(normalised, (SIDE, SIDE), order=3, anti_aliasing=True)
+    small = _small(normalised)
     check()
     rows, columns = _nearest(height)[:, None], _nearest(width)
 
@@ -113,7 +112,8 @@ def felzenszwalb_segments(image: ArrayLike, *, check: Check = _go_on) -> list[Ma
         return np.asarray(found, np.int32)[rows, columns]
 
     masks: list[Mask] = []
-    for map_ in _in_threads(labels, SCALES):
+    # half of Felzenszwalb's time is sorting, which lets the other thread work
+    for map_ in in_threads(labels, SCALES):
         for mask in _dilated_segments(map_):
             check()
             masks.append(mask)
@@ -132,6 +132,14 @@ def _picture(image: ArrayLike) -> NDArray[Any]:
     return picture
 
 
+def _small(normalised: NDArray[Any]) -> NDArray[Any]:
+    """The picture at the size that is segmented, as skimage resizes it."""
+    large = min(normalised.shape[:2]) > SIDE and normalised.ndim == 3
+    if large and normalised.dtype in (np.float32, np.float64):
+        return shrunk(normalised, SIDE, SIDE)
+    return _resized(normalised, (SIDE, SIDE), order=3, anti_aliasing=True)
+
+
 def _nearest(length: int) -> NDArray[np.intp]:
     """Which of `SIDE` places skimage's nearest-neighbour resize takes for each of `length`: one map for all labels."""
     ramp = np.arange(SIDE, dtype=np.float64)[:, None]
@@ -143,18 +151,6 @@ def _resized(array: NDArray[Any], shape: tuple[int, int], *, order: int, anti_al
 
     resize: Callable[..., NDArray[Any]] = transform.resize
     return resize(array, shape, order=order, mode="constant", preserve_range=True, anti_aliasing=anti_aliasing)
-
-
-def _in_threads(function: Callable[[int], NDArray[np.int32]], values: Sequence[int]) -> Iterator[NDArray[np.int32]]:
-    """`map`, on two threads where there are threads: half of Felzenszwalb's time is sorting, which releases the GIL."""
-    if sys.platform == "emscripten":
-        yield from map(function, values)
-        return
-    pool = ThreadPoolExecutor(2, "saliency-segments")
-    try:
-        yield from pool.map(function, values)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _dilated_segments(labels: NDArray[np.int32]) -> Iterator[Mask]:

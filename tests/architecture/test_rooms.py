@@ -33,6 +33,7 @@ ROOMS = {
     "saliency.images": Room(1, sees=1),
     "saliency.display": Room(1, sees=1),
     "saliency.regions": Room(1, sees=1),
+    "saliency.shrink": Room(1, sees=1),
     "saliency.session": Room(2, sees=2),
     "saliency.called": Room(2, sees=2),
     "saliency.explanation": Room(2, sees=2),
