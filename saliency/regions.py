@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from saliency.errors import BadField, BadImage, BadOutput, BadShape
-from saliency.shrink import in_threads, shrunk
+from saliency.shrink import shrunk
+from saliency.threads import in_threads
 
 Mask = NDArray[np.bool_]
 Box = tuple[slice, ...]
 Check = Callable[[], None]
-Partial = Callable[[float, Callable[[], NDArray[np.float64]]], None]
 
 # The numbers of PAIR's default segmentation. Felzenszwalb's scales depend on the size and the value range of what it is
 # fed, which is why every picture is brought to one size and one range first.
@@ -196,7 +196,6 @@ def grow_regions(
     area_threshold: float = 1.0,
     min_pixel_diff: int = 50,
     check: Check = _go_on,
-    partial: Partial | None = None,
 ) -> Grown:
     """Cover the picture segment by segment, always by the one whose uncovered pixels hold the most attribution each.
 
@@ -210,7 +209,6 @@ def grow_regions(
         area_threshold: "full" stops once more than this share of the pixels is covered; 1 covers all it can.
         min_pixel_diff: a segment with fewer uncovered pixels is passed over for good. Below 1 means 1.
         check: called in all loops; what it raises ends the work.
-        partial: called after each region with the share covered in [0, 1] and a function that draws the mask so far.
 
     Raises:
         BadField: an unknown algorithm.
@@ -219,7 +217,7 @@ def grow_regions(
     """
     if algorithm not in ("full", "fast"):
         raise BadField(f"Unknown algorithm type: {algorithm}. Expected 'full' or 'fast'.")
-    canvas = _Canvas(_rankable(attribution), check, partial)
+    canvas = _Canvas(_rankable(attribution), check)
     pieces = [_Piece.of(segment, canvas) for segment in segments]
     if algorithm == "full":
         _grow_full(canvas, pieces, max(1, min_pixel_diff), area_threshold)
@@ -242,10 +240,9 @@ def _rankable(attribution: ArrayLike) -> NDArray[Any]:
 class _Canvas:
     """What both ways of growing share: the attribution, the pixels still free, and the regions laid down so far."""
 
-    def __init__(self, attribution: NDArray[Any], check: Check, partial: Partial | None) -> None:
+    def __init__(self, attribution: NDArray[Any], check: Check) -> None:
         self.attribution = attribution
         self.check = check
-        self.partial = partial
         self.free = np.ones(attribution.shape, bool)
         self.covered = 0
         self.mask = np.zeros(attribution.shape, np.float64)
@@ -272,8 +269,6 @@ class _Canvas:
         self.free[box] &= ~crop
         self.covered += count
         self.trace.append((region, gain))
-        if self.partial is not None:
-            self.partial(self.covered / self.free.size, self.draw)
 
     def draw(self) -> NDArray[np.float64]:
         """The mask so far; free pixels show their own mean, so every such mask has the attribution's sum."""

@@ -8,16 +8,12 @@ compute the same sums in the same order.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-T = TypeVar("T")
-U = TypeVar("U")
+from saliency.threads import in_threads
 
 PADDED = 12
 """Zeros that SciPy lays around what it interpolates with "grid-constant" borders."""
@@ -62,18 +58,6 @@ def shrunk(picture: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     grid = np.meshgrid(*places, np.arange(float(channels)) + BESIDE[0], indexing="ij")
     found = ndimage.map_coordinates(lines, grid, order=3, prefilter=False, mode="grid-constant", output=picture.dtype)
     return np.clip(found, picture.min(), picture.max())
-
-
-def in_threads(function: Callable[[T], U], values: Iterable[T]) -> Iterator[U]:
-    """`map`, on two threads where there are threads."""
-    if sys.platform == "emscripten":
-        yield from map(function, values)
-        return
-    pool = ThreadPoolExecutor(2, "saliency-segments")
-    try:
-        yield from pool.map(function, values)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _filtered(coefficients: NDArray[Any], axis: int) -> NDArray[Any]:

@@ -287,23 +287,6 @@ class TestGrowing:
             with pytest.raises(Stop):
                 grow(algorithm, stop_after(last))
 
-    def test_partial_masks_keep_the_sum(self, algorithm: Any) -> None:
-        """Each mask on the way has the attribution's sum and more of the final values; the last is the answer."""
-        attribution = base_attribution((64, 80))
-        shares: list[float] = []
-        masks: list[Array] = []
-
-        def partial(share: float, draw: Callable[[], Array]) -> None:
-            shares.append(share)
-            masks.append(draw())
-
-        grown = grow_regions(attribution, own_segments(), algorithm=algorithm, partial=partial)
-
-        assert shares == sorted(shares)
-        assert len(shares) == len(grown.regions) - 1
-        np.testing.assert_allclose([mask.sum() for mask in masks], attribution.sum())
-        np.testing.assert_array_equal(grown.mask, masks[-1])
-
     def test_segment_of_another_shape(self, algorithm: Any) -> None:
         """A label map handed over as segments is refused with the way out."""
         with pytest.raises(errors.BadShape, match=r"labels == label for label in np\.unique"):

@@ -170,13 +170,13 @@ class Walk:
         alphas = np.maximum(self.alphas, nearest)
         free = np.flatnonzero((alphas < furthest) & (self.lengths > 0))
         while True:
-            ahead = float(self.lengths @ (1 - alphas)) - target
+            ahead = float(np.sum(self.lengths * (1 - alphas))) - target
             if ahead <= EPSILON * max(1.0, target) or not free.size:
                 return alphas
             chosen = magnitudes[free] <= self._threshold(magnitudes[free])
             moving = free[chosen]
             rooms = furthest - alphas[moving]
-            room = float(self.lengths[moving] @ rooms)
+            room = float(np.sum(self.lengths[moving] * rooms))
             if ahead <= room:
                 alphas[moving] += rooms * (ahead / room)
                 return alphas

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from saliency.errors import BadField, BadImage, BadShape
+from saliency.threads import in_threads
 
 __all__ = [
     "AggregateMetricResult",
@@ -95,7 +96,7 @@ def compute_pic_metric(
         return pred_func(image[np.newaxis])[0]
 
     blurred = create_blurred_image(img, random_mask)
-    most, least = estimate_image_entropy(img), estimate_image_entropy(blurred)
+    most, least = in_threads(estimate_image_entropy, (img, blurred))
     best = predict(img)
     if best < min_pred_value:
         raise ComputePicMetricError(
@@ -110,11 +111,16 @@ def compute_pic_metric(
     scores: list[Any] = []
     shown, predictions = [blurred], [worst]
     highest: Any = 0.0
-    for threshold in saliency_thresholds:
+
+    def reveal(threshold: float) -> tuple[np.ndarray, float]:
         salient = saliency_map >= np.quantile(saliency_map, 1 - threshold)
-        shown.append(create_blurred_image(img, salient | random_mask))
-        predictions.append(predict(shown[-1]))
-        shares.append(np.clip((estimate_image_entropy(shown[-1]) - least) / (most - least), 0, 1))
+        image = create_blurred_image(img, salient | random_mask)
+        return image, estimate_image_entropy(image)
+
+    for image, entropy in in_threads(reveal, saliency_thresholds):
+        shown.append(image)
+        predictions.append(predict(image))
+        shares.append(np.clip((entropy - least) / (most - least), 0, 1))
         score = np.clip((predictions[-1] - worst) / (best - worst), 0, 1)
         highest = max(highest, score) if keep_monotonous else score
         scores.append(highest)
@@ -165,20 +171,72 @@ def create_blurred_image(full_img: np.ndarray, pixel_mask: np.ndarray, method: s
     Returns:
         shape and dtype of `full_img`.
     """
-    from scipy.interpolate import griddata
-
     known = np.array(pixel_mask, dtype=bool)
     known[[0, 0, -1, -1], [0, -1, 0, -1]] = True
     if known.all():
         return full_img
     channels = full_img.reshape(*known.shape, -1)
-    rebuilt = channels.copy()
-    # all channels over one triangulation, which is where the time goes
-    found = griddata(np.argwhere(known), channels[known], np.argwhere(~known), method=method)
+    found = _interpolated(channels, known) if method == "linear" else _by_scipy(channels, known, method)
+    # what no triangle covers, as in a picture of one row, has the mean
     found = np.where(np.isnan(found), channels.mean((0, 1)), found)
-    # nine digits first: between pixels halves are common, and SciPy's last bit must not decide where they go
-    rebuilt[~known] = np.round(np.round(found, 9)) if np.issubdtype(full_img.dtype, np.integer) else found
-    return rebuilt.reshape(full_img.shape)
+    rebuilt = np.round(found) if np.issubdtype(full_img.dtype, np.integer) else found
+    return np.where(known[..., None], channels, rebuilt).astype(full_img.dtype).reshape(full_img.shape)
+
+
+def _by_scipy(channels: np.ndarray, known: np.ndarray, method: str) -> np.ndarray:
+    from scipy.interpolate import griddata
+
+    found = np.full(channels.shape, np.nan)
+    found[~known] = griddata(np.argwhere(known), channels[known], np.argwhere(~known), method=method)
+    return found
+
+
+def _interpolated(channels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Linear interpolation over the Delaunay triangles of the known pixels, (H, W, C) float64; NaN outside of them.
+
+    The pixels of each triangle are found row by row, in whole numbers. So the sums over an integer image are exact, and
+    a half is a half, whatever SciPy's last bit. All channels share the triangles.
+    """
+    from scipy.spatial import Delaunay, QhullError
+
+    found = np.full(channels.shape, np.nan)
+    try:
+        corners = Delaunay(np.argwhere(known)).simplices
+    except QhullError:
+        return found  # all on one line
+    places = np.argwhere(known)[corners]
+    # along * column + down * row + offset is twice the area of pixel and side: 0 on the side opposite to the corner
+    begin, end = np.roll(places, -1, 1), np.roll(places, 1, 1)
+    along, down = end[..., 0] - begin[..., 0], begin[..., 1] - end[..., 1]
+    offset = -along * begin[..., 1] - down * begin[..., 0]
+    area = (along * places[..., 1] + down * places[..., 0] + offset)[:, 0]
+    sides = np.stack([along, down, offset])[:, area != 0] * np.sign(area[area != 0])[:, None]
+    along, down, offset = sides
+    places, corners, area = places[area != 0], corners[area != 0], np.abs(area[area != 0])
+
+    top = places[..., 0].min(1)
+    triangle, step = _spread(places[..., 0].max(1) - top + 1)
+    row = top[triangle] + step
+    level, slope = down[triangle] * row[:, None] + offset[triangle], along[triangle]
+    # within the triangle all three are positive; each side bounds the columns from the left or from the right
+    edge = level // np.where(slope == 0, 1, np.abs(slope))
+    left = np.where(slope > 0, -edge, 0).max(1)
+    right = np.where(slope < 0, edge, known.shape[1] - 1).min(1)
+    line, step = _spread(np.maximum(right - left + 1, 0))
+    column = left[line] + step
+
+    weights = level[line] + slope[line] * column[:, None]
+    values = channels[known].astype(np.int64 if np.issubdtype(channels.dtype, np.integer) else np.float64)
+    sums = (weights[..., None] * values[corners[triangle[line]]]).sum(1)
+    found[row[line], column] = sums / area[triangle[line], None]
+    return found
+
+
+def _spread(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each index as often as its count says, and which time it is: [2, 1] -> [0, 0, 1] and [0, 1, 0]."""
+    ends = np.cumsum(counts)
+    which = np.repeat(np.arange(len(counts)), counts)
+    return which, np.arange(len(which)) - (ends - counts)[which]
 
 
 def generate_random_mask(image_height: int, image_width: int, fraction: float = 0.01) -> np.ndarray:
