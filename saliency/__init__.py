@@ -31,12 +31,13 @@ from saliency.errors import (
     UnknownName,
     Unsupported,
 )
-from saliency.explain import MethodInfo, MethodTable, Prediction, explain, methods, predict
+from saliency.explain import Prediction, explain, methods, predict
 from saliency.explanation import Explanation
 from saliency.images import Picture, read
 from saliency.method import Method, described
 from saliency.model import Adapted, lacking
 from saliency.regions import Region, Regions
+from saliency.tables import MethodInfo, MethodTable
 
 __version__ = "0.1.0"
 

@@ -28,6 +28,7 @@ from saliency.images import Picture, read
 from saliency.method import Baseline, Method
 from saliency.model import CAPABILITY, Adapted, Differentiable, Target, lacking
 from saliency.session import Progress, Session
+from saliency.tables import MethodInfo, MethodTable
 from saliency.targets import index_of, label_of, probabilities
 
 METHODS: dict[str, type[Method]] = {
@@ -47,6 +48,9 @@ METHODS: dict[str, type[Method]] = {
 }
 """Every method that has a name, by its id."""
 
+EMPTY = "the mask is zero everywhere", "the mask is zero everywhere: what was found speaks only against the target"
+"""Said of a mask without content; the second where only what speaks for the target is shown."""
+
 SHOWINGS = 20
 """How many partial results a run shows at most."""
 
@@ -60,33 +64,6 @@ class Prediction:
     probability: float
     score: float
     """What the model said, before any activation of ours."""
-
-
-class MethodInfo(NamedTuple):
-    """One line of :func:`methods`."""
-
-    id: str
-    cls: type[Method]
-    title: str
-    needs: str
-    """What it asks of a model."""
-    cost: int
-    """Images asked with default fields, for an image of 224×224."""
-    paper: str
-
-
-class MethodTable(tuple[MethodInfo, ...]):
-    """The methods there are; prints as a table."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        rows = [("id", "class", "needs", "images asked", "paper")]
-        rows += [(each.id, each.cls.__name__, each.needs, str(each.cost), each.paper) for each in self]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-        )
 
 
 def methods() -> MethodTable:
@@ -187,11 +164,13 @@ def explain(
 
     several = isinstance(target, list | tuple)
     targets = _targets(list(target) if several else [target], adapted, picture, notes)
-    layers = _layers(chosen, adapted, images, notes)
+    bound = adapted.at([each.ask for each in targets])
+    layers = _layers(chosen, bound, images, notes)
+    bound = bound.at([each.ask for each in targets], layers)
     total = chosen.cost(tuple(picture.fed.shape))
     with ProgressBar(progress, total, chosen) as tell:
         session = Session(
-            adapted.at([each.ask for each in targets], layers),
+            bound,
             batch_size=batch_size,
             progress=tell,
             cancelled=cancelled,
@@ -199,7 +178,7 @@ def explain(
             streaming=partial is not None,
             named_baseline=lambda name, _: picture.without(name),
         )
-        build = _Builder(chosen, targets, layers, picture, adapted, session, notes, started)
+        build = _Builder(chosen, targets, layers, picture, bound, session, notes, started)
         shown = 0
         for mask in session.run(chosen, images):
             share = session.images / max(total, 1)
@@ -263,6 +242,7 @@ class _Builder:
         for i, target in enumerate(self.targets):
             mine = None if self.baseline_scores is None else float(self.baseline_scores[i])
             score = float(self.scores[i])
+            empty = () if host[i].any() else (EMPTY[self.method.sign == "positive"],)
             gap = None if mine is None else float(host[i].sum(dtype=np.float64)) - (score - mine)
             found.append(
                 Explanation(
@@ -276,7 +256,7 @@ class _Builder:
                     baseline_score=mine,
                     gap=gap,
                     regions=None if regions is None else regions[i][0],
-                    notes=notes,
+                    notes=(*notes, *empty),
                     sign=self.method.sign,
                     calls=self.session.calls,
                     images=self.session.images,

@@ -13,8 +13,8 @@ def adapt(model: Any, *, labels: Sequence[str] | None = None) -> Adapted[Any]:
     """Any model as one the package can ask.
 
     Args:
-        model: a ``torch.nn.Module``, or a function from NumPy images (N, H, W, C) to scores (N, classes). A model that
-            was adapted already is given back.
+        model: a ``torch.nn.Module``, one of Hugging Face's transformers, or a function from NumPy images (N, H, W, C)
+            to scores (N, classes). A model that was adapted already is given back.
         labels: names of the classes, in their order.
 
     Raises:
@@ -23,6 +23,10 @@ def adapt(model: Any, *, labels: Sequence[str] | None = None) -> Adapted[Any]:
     frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     if "saliency" in frameworks and hasattr(model, "at"):
         return _relabelled(model, labels)
+    if "transformers" in frameworks and hasattr(model, "named_modules"):
+        from saliency.adapters.huggingface import HuggingFaceModel
+
+        return HuggingFaceModel(model, labels)
     if "torch" in frameworks and hasattr(model, "named_modules"):
         from saliency.adapters.torch import TorchModel
 

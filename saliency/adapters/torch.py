@@ -12,13 +12,15 @@ import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saliency.adapters.torch_trace import Captured, LastSoftmax, automatic_layer, why_no_gradient
+from saliency.adapters.tokens import Grid
+from saliency.adapters.torch_layers import Captured, automatic_layer, on_grid, survey
+from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
 from saliency.errors import BadImage, BadOutput, BadTarget, NoGradient, unknown
 from saliency.model import Answer, Axis, Layer, Target
 from saliency.targets import ClassScore, are_probabilities
@@ -128,7 +130,7 @@ class TorchModel:
         """Changes whenever a weight is written to or replaced."""
         return hash(tuple((t.data_ptr(), t._version) for t in _tensors(self.module)))
 
-    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> TorchModel:
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
         """See :meth:`saliency.model.Adapted.at`."""
         names = {name for name, _ in self.module.named_modules()}
         for layer in layers:
@@ -137,6 +139,7 @@ class TorchModel:
         bound = copy.copy(self)
         bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
         bound._layers = tuple(layers)
+        bound.notes = list(self.notes)
         return bound
 
     def outputs(self, images: Tensor) -> Tensor:
@@ -168,21 +171,51 @@ class TorchModel:
 
     def layers(self, images: Tensor) -> list[Layer[Tensor]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
-        with self._ready(grad=True) as module, Captured(module, self._layers) as captured:
-            scores = self._scores(module, _leaf(images))
+        leaf = _leaf(images)
+        with self._ready(grad=True) as module:
+            with Captured(module, self._layers, leaf) as captured:
+                scores = self._scores(module, leaf)
             seen = [captured.output(name) for name in self._layers]
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, _leaf(images))))
+            grids = [captured.grid(each) for each in seen]
             gradients = list(_each_gradient(scores, seen, self._layers))
+        for i, (name, grid) in enumerate(zip(self._layers, grids, strict=True)):
+            self._say(name, grid, [each[i] for each in gradients])
         return [
-            Layer(_last(seen[i].detach()), torch.stack([_last(each[i]) for each in gradients]))
-            for i in range(len(seen))
+            Layer(on_grid(seen[i].detach(), grid), torch.stack([on_grid(each[i], grid) for each in gradients]))
+            for i, grid in enumerate(grids)
         ]
+
+    def _say(self, name: str, grid: Grid | None, gradients: Sequence[Tensor]) -> None:
+        """Note how a layer was read, where that is not plain."""
+        if grid is None or grid.layout == "first":
+            return
+        notes = [f"{name} read as a grid of {grid.said()}"]
+        if not any(bool(on_grid(each, grid).any()) for each in gradients):
+            notes.append(f"the score does not depend on the patches at {name}: name an earlier layer")
+        self.notes += [note for note in notes if note not in self.notes]
 
     def automatic_layer(self, images: Tensor) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
         with self._ready(grad=True) as module:
-            return automatic_layer(module, lambda: _class_scores(self._forward(module, _leaf(images[:1]))))
+            return automatic_layer(module, _leaf(images[:1]), self._asking(module)).name
+
+    def layer_table(self, images: Tensor) -> list[tuple[str, tuple[int, ...], str]]:
+        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
+        with self._ready(grad=True) as module:
+            places, depends = survey(module, _leaf(images[:1]), self._asking(module))
+        return [
+            (each.name, tuple(each.output.shape), each.grid.said())
+            for each, on_the_way in zip(places, depends, strict=True)
+            if on_the_way
+        ]
+
+    def _asking(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
+        """What is asked while layers are looked for: the bound targets, or every class."""
+        if self._targets:
+            return lambda leaf: self._scores(module, leaf)
+        return lambda leaf: _class_scores(self._forward(module, leaf))
 
     def _scores(self, module: nn.Module, images: Tensor) -> Tensor:
         with LastSoftmax(active=self._ends_in_softmax) as spy:
@@ -201,11 +234,14 @@ class TorchModel:
         # cloned, so that a model that writes into its input cannot write into ours
         fed = (images.permute(0, 3, 1, 2) if images.ndim == 4 else images).to(self._dtype, copy=True)
         try:
-            return module(fed)
+            return self._call(module, fed)
         except Exception as error:
             if (told := _told_by_the_model(error, fed)) is None:
                 raise
             raise told from error
+
+    def _call(self, module: nn.Module, fed: Tensor) -> Any:
+        return module(fed)
 
     @contextmanager
     def _ready(self, grad: bool) -> Iterator[nn.Module]:
@@ -263,11 +299,6 @@ def _switched(module: nn.Module) -> Iterator[None]:
 def _leaf(images: Tensor) -> Tensor:
     images = images.clone() if images.is_inference() else images.detach()
     return images.requires_grad_()
-
-
-def _last(array: Tensor) -> Tensor:
-    """(N, K, h, w) as (N, h, w, K)."""
-    return array.permute(0, 2, 3, 1) if array.ndim == 4 else array
 
 
 def _each_gradient(

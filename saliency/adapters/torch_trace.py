@@ -8,17 +8,12 @@ call inside that module: "layer4.1:add:0".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-
-from saliency.errors import UnknownName
-
-NOT_A_MAP = frozenset({"matmul", "bmm", "baddbmm", "softmax", "scaled_dot_product_attention", "einsum", "__matmul__"})
-"""Functions whose 4-D results are attention maps, not feature maps."""
 
 
 class Watch(TorchFunctionMode):
@@ -75,83 +70,6 @@ class Watch(TorchFunctionMode):
             return self.leave(path, result)
 
         return hook
-
-
-class Captured(Watch):
-    """Keeps the results of the named layers (the last one where a layer is called more than once)."""
-
-    def __init__(self, module: nn.Module, names: Sequence[str]) -> None:
-        super().__init__(module)
-        self._names = frozenset(names)
-        self._kept: dict[str, Tensor] = {}
-
-    def output(self, name: str) -> Tensor:
-        """What the layer said, with its place in the graph."""
-        if name not in self._kept:
-            raise UnknownName(f"The layer {name!r} was not called, or gave no tensor, while the model saw the image.")
-        return self._kept[name]
-
-    def see(self, name: str, result: Tensor, args: Any) -> Tensor:
-        return self._keep(name, result) if name in self._names else result
-
-    def leave(self, path: str, result: Any) -> Any:
-        if path not in self._names:
-            return None
-        if isinstance(result, tuple) and result and isinstance(result[0], Tensor):
-            return (self._keep(path, result[0]), *result[1:])
-        return self._keep(path, result) if isinstance(result, Tensor) else None
-
-    def _keep(self, name: str, result: Tensor) -> Tensor:
-        self._kept[name] = result
-        # what goes on is a copy, lest a later in-place operator change what was kept
-        return result.clone()
-
-
-class _Maps(Watch):
-    """Notes every feature map, (N, K, h, w) with a grid."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__(module)
-        self.maps: list[tuple[str, Tensor]] = []
-
-    def see(self, name: str, result: Tensor, args: Any) -> Tensor:
-        if _is_map(result) and name.split(":")[1] not in NOT_A_MAP:
-            self.maps.append((name, result))
-        return result
-
-    def leave(self, path: str, result: Any) -> None:
-        # a module's name is easier to say than an operator's
-        if self.maps and result is self.maps[-1][1] and path:
-            self.maps[-1] = (path, result)
-
-
-def automatic_layer(module: nn.Module, ask: Callable[[], Tensor]) -> str:
-    """Name of the last operator output with a spatial grid that the scores depend on.
-
-    Args:
-        module: being asked.
-        ask: runs the module and gives its (N, classes) scores.
-
-    Raises:
-        UnknownName: there is none.
-    """
-    with _Maps(module) as watch:
-        scores = ask()
-    maps = [(name, each) for name, each in watch.maps if each.requires_grad and each is not scores]
-    used: Sequence[Tensor | None] = ()
-    if maps and scores.requires_grad:
-        used = torch.autograd.grad(scores.sum(), [each for _, each in maps], allow_unused=True)
-    for (name, _), gradient in zip(reversed(maps), reversed(used), strict=False):
-        if gradient is not None:
-            return name
-    raise UnknownName(
-        "No layer with a spatial grid was found in the model (an output of shape (N, K, h, w) with h, w > 1, "
-        "on the way to the scores). Name one with layer=…"
-    )
-
-
-def _is_map(result: Tensor) -> bool:
-    return result.ndim == 4 and result.is_floating_point() and min(result.shape[2:]) > 1
 
 
 class LastSoftmax(TorchFunctionMode):

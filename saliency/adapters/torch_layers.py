@@ -1,0 +1,226 @@
+"""Layers of a torch model with a spatial grid: which there are, which is the last, and how to read one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from saliency.adapters.tokens import Grid, map_grid, token_grids
+from saliency.adapters.torch_trace import Watch
+from saliency.errors import UnknownName
+
+ATTENTION = frozenset({"matmul", "bmm", "baddbmm", "softmax", "scaled_dot_product_attention", "einsum", "__matmul__"})
+"""Functions whose 4-D results are attention maps or heads, not feature maps."""
+
+CONVOLUTIONAL = ("conv", "_pool", "batch_norm", "group_norm", "instance_norm", "interpolate", "pixel_")
+"""Parts of the names of functions that know no layout but (N, K, h, w)."""
+
+STREAM = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__", "layer_norm", "rms_norm"})
+"""Functions that make a transformer's main stream of tokens; the others' rows of tokens lie beside it."""
+
+
+class Place(NamedTuple):
+    """An operator's or module's result with a grid."""
+
+    name: str
+    output: Tensor
+    grid: Grid
+
+
+class Survey(Watch):
+    """Notes every result that may have a grid, and what tells how to read it.
+
+    Args:
+        module: its forward pass is watched while the mode is on.
+        leaf: the images, (N, H, W, C).
+    """
+
+    def __init__(self, module: nn.Module, leaf: Tensor) -> None:
+        super().__init__(module)
+        self._leaf = leaf
+        self._image = (int(leaf.shape[1]), int(leaf.shape[2])) if leaf.ndim == 4 else (1, 1)
+        self._seen: list[tuple[str, Tensor]] = []
+        self._first: set[tuple[int, ...]] = set()
+        self._last: set[tuple[int, ...]] = set()
+        self._attention: set[tuple[int, ...]] = set()
+        # the first row of so many tokens: before attention has mixed them, where it can be had
+        self._rows: dict[int, Tensor] = {}
+        self._grids: dict[int, Grid | None] = {}
+
+    def see(self, name: str, result: Tensor, args: Any) -> Tensor:
+        if result.ndim not in (3, 4) or len(result) != len(self._leaf) or not result.is_floating_point():
+            return result
+        function, shape = name.split(":")[1], tuple(result.shape[1:])
+        if result.ndim == 4:
+            if function in ATTENTION:
+                # heads are turned about on their way in and out, in every order
+                self._attention.add(tuple(sorted(shape)))
+            elif any(part in function for part in CONVOLUTIONAL):
+                self._first.add(shape)
+            elif function == "layer_norm":
+                self._last.add(shape)
+            self._seen.append((name, result))
+        elif function in STREAM:
+            if result.requires_grad:
+                self._rows.setdefault(shape[0], result)
+            self._seen.append((name, result))
+        return result
+
+    def leave(self, path: str, result: Any) -> Any:
+        # a module's name is easier to say than an operator's
+        if self._seen and result is self._seen[-1][1] and path:
+            self._seen[-1] = (path, result)
+        return None
+
+    def grid(self, output: Tensor) -> Grid | None:
+        """How a result lies over the image, now that the model has been watched to its end."""
+        if output.ndim == 4:
+            return self._map(tuple(output.shape[1:]))
+        return self._tokens(int(output.shape[1])) if output.ndim == 3 else None
+
+    def places(self) -> list[Place]:
+        """Every result with a grid that depends on the image, in order."""
+        return [
+            Place(name, each, grid) for name, each in self._seen if each.requires_grad and (grid := self.grid(each))
+        ]
+
+    def _map(self, shape: tuple[int, ...]) -> Grid | None:
+        first, last = shape in self._first, shape in self._last
+        if tuple(sorted(shape)) in self._attention and not first and not last:
+            return None
+        channels, height, width = shape
+        return map_grid((channels, height, width), self._image, first=first, last=last and not first)
+
+    def _tokens(self, tokens: int) -> Grid | None:
+        if tokens not in self._grids:
+            self._grids[tokens] = self._found(tokens)
+        return self._grids[tokens]
+
+    def _found(self, tokens: int) -> Grid | None:
+        shapes = {tuple(each.shape[1:]) for _, each in self._seen if each.ndim == 4}
+        grids = [grid for shape in shapes if (grid := self._map(shape))]
+        maps = {(grid.height, grid.width) for grid in grids}
+        candidates = token_grids(tokens, self._image, maps)
+        for grid in candidates:
+            if not grid.before and (grid.height, grid.width) in maps:
+                return grid
+            for turned in (grid, grid._replace(before=0, after=grid.before)):
+                if self._lies_so(turned):
+                    return turned
+        return candidates[0] if candidates and tokens not in self._rows else None
+
+    def _lies_so(self, grid: Grid) -> bool:
+        """Whether the tokens at three corners depend on the image there."""
+        tokens = grid.height * grid.width + grid.before + grid.after
+        row = self._rows.get(tokens)
+        if row is None or not row.requires_grad:
+            return False
+        height, width = self._image
+        down, across = (torch.arange(n, device=row.device) + 0.5 for n in (height, width))
+        # not the plain sum, which a layer norm makes constant
+        probe = torch.cos(torch.arange(row.shape[-1], device=row.device)).to(row.dtype)
+        for i, j in ((0, 0), (0, grid.width - 1), (grid.height - 1, 0)):
+            asked = (row[0, grid.before + i * grid.width + j] * probe).sum()
+            (gradient,) = torch.autograd.grad(asked, self._leaf, retain_graph=True, allow_unused=True)
+            if gradient is None:
+                return False
+            mass = gradient[0].abs().sum(-1).float()
+            total = mass.sum()
+            if not total > 0:
+                return False
+            at = (mass.sum(1) @ down / total * grid.height / height, mass.sum(0) @ across / total * grid.width / width)
+            if abs(float(at[0]) - i - 0.5) > 1 or abs(float(at[1]) - j - 0.5) > 1:
+                return False
+        return True
+
+
+class Captured(Survey):
+    """Keeps the results of the named layers (the last one where a layer is called more than once).
+
+    Args:
+        module: its forward pass is watched while the mode is on.
+        names: of the layers.
+        leaf: the images, (N, H, W, C).
+    """
+
+    def __init__(self, module: nn.Module, names: Sequence[str], leaf: Tensor) -> None:
+        super().__init__(module, leaf)
+        self._names = frozenset(names)
+        self._kept: dict[str, Tensor] = {}
+
+    def output(self, name: str) -> Tensor:
+        """What the layer said, with its place in the graph."""
+        if name not in self._kept:
+            raise UnknownName(f"The layer {name!r} was not called, or gave no tensor, while the model saw the image.")
+        return self._kept[name]
+
+    def see(self, name: str, result: Tensor, args: Any) -> Tensor:
+        super().see(name, result, args)
+        return self._keep(name, result) if name in self._names else result
+
+    def leave(self, path: str, result: Any) -> Any:
+        super().leave(path, result)
+        if path not in self._names:
+            return None
+        if isinstance(result, tuple) and result and isinstance(result[0], Tensor):
+            return (self._keep(path, result[0]), *result[1:])
+        if isinstance(result, Mapping) and isinstance(result.get("last_hidden_state"), Tensor):
+            # as encoders of transformers answer
+            result["last_hidden_state"] = self._keep(path, result["last_hidden_state"])  # type: ignore[index]
+            return result
+        return self._keep(path, result) if isinstance(result, Tensor) else None
+
+    def _keep(self, name: str, result: Tensor) -> Tensor:
+        self._kept[name] = result
+        # what goes on is a copy, lest a later in-place operator change what was kept
+        return result.clone()
+
+
+def on_grid(array: Tensor, grid: Grid | None) -> Tensor:
+    """A layer's (N, …) as (N, h, w, K); as it is where it has no grid."""
+    if grid is None or grid.layout == "last":
+        return array
+    if grid.layout == "first":
+        return array.permute(0, 2, 3, 1)
+    patches = array[:, grid.before : array.shape[1] - grid.after]
+    return patches.reshape(len(array), grid.height, grid.width, array.shape[-1])
+
+
+def survey(module: nn.Module, leaf: Tensor, ask: Callable[[Tensor], Tensor]) -> tuple[list[Place], list[bool]]:
+    """Every layer with a grid, and whether the scores depend on it there.
+
+    Args:
+        module: being asked.
+        leaf: the images, requiring gradients.
+        ask: runs the module on it and gives its scores.
+    """
+    with Survey(module, leaf) as watch:
+        scores = ask(leaf)
+    places = [place for place in watch.places() if place.output is not scores]
+    used: Sequence[Tensor | None] = [None] * len(places)
+    if places and scores.requires_grad:
+        used = torch.autograd.grad(scores.sum(), [each.output for each in places], allow_unused=True)
+    return places, [
+        # behind the last attention a class token's score does not depend on the patches any more
+        gradient is not None and (place.grid.layout != "tokens" or bool(on_grid(gradient, place.grid).any()))
+        for place, gradient in zip(places, used, strict=True)
+    ]
+
+
+def automatic_layer(module: nn.Module, leaf: Tensor, ask: Callable[[Tensor], Tensor]) -> Place:
+    """The last result with a spatial grid that the scores depend on.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    for place, depends in reversed(list(zip(*survey(module, leaf, ask), strict=True))):
+        if depends:
+            return place
+    raise UnknownName(
+        "No layer with a spatial grid was found in the model (an output of shape (N, K, h, w) or (N, h, w, K) with "
+        "h, w > 1, or tokens (N, T, K) that are patches of the image, on the way to the scores). "
+        "Name one with layer=…; saliency.layers(model, image) lists what there is."
+    )
