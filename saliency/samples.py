@@ -127,16 +127,17 @@ class Patches(PerImage[A]):
         self.windows, self.covers = np.asarray(windows), covers
 
     def copies(self, image: int, which: slice) -> Any:
-        height, width = self.shape[:2]
+        ops, (height, width), deep = self.ops, self.shape[:2], int(np.prod(self.shape[2:]))
         top, bottom, left, right = (column.reshape(-1, 1) for column in self.windows[which].T)
         rows, columns = np.arange(height), np.arange(width)
-        # two small outer factors cross to the device, not a mask per window
-        inside = [(rows >= top) & (rows < bottom), (columns >= left) & (columns < right)]
-        extra = (1,) * (len(self.shape) - 2)
-        down: Any = self.ops.asarray(inside[0].reshape(-1, height, 1, *extra))
-        across = self.ops.asarray(inside[1].reshape(-1, 1, width, *extra))
-        covered = down * across
-        return self.ops.where(covered > 0.5, own(self.covers, image), self.images[image : image + 1])
+        # two small outer factors cross to the device, not a mask per window; channels lie beside their column, for
+        # broadcasting over an axis of three is slow
+        down: Any = ops.asarray(((rows >= top) & (rows < bottom))[:, :, None])
+        across: Any = ops.asarray(np.repeat((columns >= left) & (columns < right), deep, axis=1)[:, None])
+        cover: Any = ops.reshape(own(self.covers, image), (1, height, width * deep))
+        beneath: Any = ops.reshape(self.images[image : image + 1], (1, height, width * deep))
+        patched: Any = ops.where(down * across > 0.5, cover, beneath)
+        return ops.reshape(patched, (len(top), *self.shape))
 
 
 def own(arrays: Any, image: int) -> Any:
