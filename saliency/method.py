@@ -165,7 +165,11 @@ def _same(value: Any, other: Any) -> bool:
 
 
 def _brief(value: Any) -> str:
-    return f"array{value.shape}" if isinstance(value, np.ndarray) else repr(value)
+    if isinstance(value, np.ndarray):
+        return f"array{value.shape}"
+    if isinstance(value, list | tuple) and any(isinstance(each, np.ndarray) for each in value):
+        return f"[{', '.join(map(_brief, value[:3]))}{', …' if len(value) > 3 else ''}]"
+    return getattr(value, "__name__", None) or repr(value)
 
 
 def _digest(value: Any, update: Callable[[bytes], None]) -> None:

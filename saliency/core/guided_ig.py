@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -129,7 +130,8 @@ class Walk:
         self.steps, self.done, self.max_dist = steps, 0, max_dist
         self.lengths = np.abs(self.way).ravel()
         self.whole = float(self.lengths.sum())
-        self.alphas, self.gathered = np.zeros(self.way.size), np.zeros(self.way.size)
+        # a value without a way has arrived
+        self.alphas, self.gathered = (self.lengths == 0).astype(np.float64), np.zeros(self.way.size)
         self.rank = int(np.floor(fraction * (self.way.size - 1)))
 
     def point(self) -> np.ndarray:
@@ -168,27 +170,45 @@ class Walk:
         nearest, furthest = max(line - self.max_dist, 0.0), min(line + self.max_dist, 1.0)
         target = self.whole * (1 - line)
         alphas = np.maximum(self.alphas, nearest)
-        free = np.flatnonzero((alphas < furthest) & (self.lengths > 0))
-        while True:
-            ahead = float(np.sum(self.lengths * (1 - alphas))) - target
-            if ahead <= EPSILON * max(1.0, target) or not free.size:
-                return alphas
-            chosen = magnitudes[free] <= self._threshold(magnitudes[free])
-            moving = free[chosen]
+        ahead = float(np.einsum("i,i", self.lengths, 1 - alphas)) - target
+        # those that may move no more count as infinite, and so come last
+        magnitudes[alphas >= furthest] = np.inf
+        while ahead > EPSILON * max(1.0, target):
+            moving = self._smallest(magnitudes)
+            if not moving.size:
+                break
             rooms = furthest - alphas[moving]
-            room = float(np.sum(self.lengths[moving] * rooms))
+            room = float(np.einsum("i,i", self.lengths[moving], rooms))
             if ahead <= room:
                 alphas[moving] += rooms * (ahead / room)
-                return alphas
+                break
             # not enough: all of them go as far as they may, and others follow; at least one, so this comes to an end
             alphas[moving] = furthest
-            free = free[~chosen]
+            magnitudes[moving] = np.inf
+            ahead -= room
+        return alphas
 
-    def _threshold(self, magnitudes: np.ndarray) -> float:
-        """The quantile of all values' magnitudes, of which those that move no more count as infinite."""
-        if self.rank >= len(magnitudes):
-            return np.inf
-        return float(np.partition(magnitudes, self.rank)[self.rank])
+    def _smallest(self, magnitudes: np.ndarray) -> np.ndarray:
+        """Where the magnitudes are finite and at most their quantile over all values."""
+        threshold = smallest(magnitudes, self.rank)
+        return np.flatnonzero(magnitudes <= threshold if np.isfinite(threshold) else np.isfinite(magnitudes))
+
+
+def smallest(values: np.ndarray, rank: int) -> Any:
+    """The value (n,) that has `rank` smaller ones before it: ``np.partition(values, rank)[rank]``.
+
+    A sorted sample tells between which two values to look, so that few need sorting. Where it tells wrong, all do.
+    """
+    step = len(values) // 4096 | 1
+    if step > 8:
+        sample = np.sort(values[::step])
+        at, margin = rank // step, 2 * math.isqrt(len(sample))
+        low, high = sample[max(0, at - margin)], sample[min(len(sample) - 1, at + margin)]
+        before = rank - np.count_nonzero(values < low)
+        between = values[(values >= low) & (values <= high)]
+        if 0 <= before < len(between):
+            return np.partition(between, before)[before]
+    return np.partition(values, rank)[rank]
 
 
 def _masks(walks: list[Walk], baselines: int, targets: int) -> np.ndarray:

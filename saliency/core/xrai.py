@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,11 @@ from saliency.core.base import CoreSaliency
 from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.errors import BadField, BadShape
 from saliency.method import Baseline, Method, parameter
-from saliency.regions import Grown, Regions, felzenszwalb_segments, grow_regions, region_table
+from saliency.regions import Grown, Regions, felzenszwalb_segments, grow_regions, masks_of, region_table
 from saliency.session import Session
+
+Segmenter = Callable[[np.ndarray], Any]
+"""From a picture (H, W, C) to a label map (H, W) or masks, as the functions of skimage.segmentation are."""
 
 SHOWINGS = 8
 """How many partial results a run of XRAI shows at most: each grows all regions anew."""
@@ -25,7 +28,8 @@ class XRAI(CoreSaliency):
     """Regions of the image, grown from segments by the attribution they hold (arXiv:1906.02825, algorithm 1).
 
     Each pixel has the mean attribution of its region. The attribution is Integrated Gradients from black and from
-    white, averaged, unless another is given. The segments are Felzenszwalb's at six scales. 2 * `steps`
+    white, averaged, unless another method is given. The segments are Felzenszwalb's at six scales, unless there are
+    others, as in ``segments=lambda picture: skimage.segmentation.slic(picture)``. 2 * `steps`
     forward and backward passes by default, and a fifth of a second of segmentation.
     """
 
@@ -37,7 +41,9 @@ class XRAI(CoreSaliency):
     steps: int = parameter(100, "nodes of each path of Integrated Gradients", low=1, high=10_000)
     baseline: Baseline = parameter(("black", "white"), "where the paths begin; several are averaged")
     base_attribution: Method | None = parameter(None, "a method in place of Integrated Gradients")
-    segments: Sequence[Any] | None = parameter(None, "bool masks (H, W) in place of Felzenszwalb's; may overlap")
+    segments: Sequence[Any] | np.ndarray | Segmenter | None = parameter(
+        None, "in place of Felzenszwalb's: bool masks (H, W), a label map (H, W), or a function picture -> one of these"
+    )
     algorithm: str = parameter(
         "full", "'fast' ranks whole segments once, 'full' after every choice", choices=("full", "fast")
     )
@@ -70,8 +76,7 @@ class XRAI(CoreSaliency):
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         pictures = session.ops.tohost(images)
-        given = self.segments
-        segments = [felzenszwalb_segments(each, check=session.check) if given is None else given for each in pictures]
+        segments = [self._segments(each, session) for each in pictures]
         shown = 0
         attribution: Any = None
         for attribution in self.base(images, session):
@@ -83,6 +88,13 @@ class XRAI(CoreSaliency):
         grown = self._grow(session.ops.tohost(attribution), segments, session, self.algorithm)
         session.details["regions"] = [[_regions(each) for each in row] for row in grown]
         yield session.ops.asarray(_stacked([[each.mask for each in row] for row in grown]))
+
+    def _segments(self, picture: np.ndarray, session: Session[Any]) -> Sequence[Any]:
+        """The segments of one picture (H, W, C), as the model is fed it."""
+        if self.segments is None:
+            return felzenszwalb_segments(picture, check=session.check)
+        given = self.segments(picture) if callable(self.segments) else self.segments
+        return masks_of(given)
 
     def _grow(
         self, attributions: np.ndarray, segments: list[Sequence[Any]], session: Session[Any], algorithm: str

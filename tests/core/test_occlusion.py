@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saliency
+from tests.nets import black_box, picture, small_net
+
+IMAGE = picture(22, 19).astype(np.float32) / 255
+FUNCTION = black_box(small_net())
+
+
+def oracle(size: tuple[int, int], stride: tuple[int, int], value: Any, reduce: str) -> np.ndarray:
+    """The drop of each window, laid on each of its pixels, one window after the other."""
+    total, count = np.zeros((22, 19)), np.zeros((22, 19))
+    whole = FUNCTION(IMAGE[None])[0, 1]
+    rows, columns = (
+        range(0, length - s + 1, t) if reduce == "sum" else range(0, length - s + t, t)
+        for length, s, t in zip((22, 19), size, stride, strict=True)
+    )
+    for row in rows:
+        for column in columns:
+            window = np.s_[row : row + size[0], column : column + size[1]]
+            shown = IMAGE.copy()
+            shown[window] = value
+            total[window] += whole - FUNCTION(shown[None])[0, 1]
+            count[window] += 1
+    return total if reduce == "sum" else total / count
+
+
+@pytest.mark.parametrize("reduce", ["mean", "sum"])
+@pytest.mark.parametrize(
+    ("size", "stride", "value"),
+    [((6, 6), (4, 4), 0.0), ((5, 8), (3, 7), 0.5), ((22, 3), (1, 2), (0.1, 0.9, 0.4)), ((1, 1), (1, 1), 1.0)],
+    ids=str,
+)
+def test_occlusion_is_its_formula(size: Any, stride: Any, value: Any, reduce: str) -> None:
+    """Any window, stride and colour give each pixel the mean, or the sum, of the drops of the windows over it."""
+    method = saliency.Occlusion(size=size, stride=stride, value=value, reduce=reduce)
+    found = saliency.explain(FUNCTION, IMAGE, method, 1, progress=False)
+
+    np.testing.assert_allclose(found.mask, oracle(size, stride, value, reduce), atol=2e-5)
+    assert found.images == method.cost((1, 22, 19, 3))
+
+
+def test_a_cover_may_be_a_picture() -> None:
+    """Covered by a blurred picture, windows show what is beneath them, blurred."""
+    cover = IMAGE[::-1].copy()
+    found = saliency.explain(FUNCTION, IMAGE, "occlusion", 1, size=7, stride=5, value=cover, progress=False).mask
+    top = IMAGE.copy()
+    top[:7, :7] = cover[:7, :7]
+    drop = FUNCTION(IMAGE[None])[0, 1] - FUNCTION(top[None])[0, 1]
+
+    # only the first window covers the first pixel
+    assert found[0, 0] == pytest.approx(drop, abs=1e-5)
