@@ -24,7 +24,7 @@ from saliency.core import (
 )
 from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
-from saliency.images import Picture, read
+from saliency.images import Picture, fitted, read
 from saliency.method import Baseline, Method
 from saliency.model import CAPABILITY, Adapted, Differentiable, Target, lacking
 from saliency.session import Progress, Session
@@ -84,6 +84,7 @@ def predict(
     *,
     preprocess: Callable[..., Any] | None = None,
     activation: str = "auto",
+    framework: str | None = None,
 ) -> list[Prediction]:
     """What the model sees in the image: its top classes, best first.
 
@@ -95,8 +96,9 @@ def predict(
         preprocess: from the image to what the model is fed.
         activation: "softmax", "sigmoid" (multi-label), "none", or "auto": softmax unless the model gives
             probabilities already.
+        framework: see :func:`explain`.
     """
-    adapted = adapt(model, labels=labels)
+    adapted = _adapted(model, image, labels, preprocess, framework)
     picture = _picture(image, preprocess, adapted)
     scores = _outputs(adapted, picture)
     shares = probabilities(scores, activation)
@@ -119,12 +121,13 @@ def explain(
     seed: int | None = None,
     cancelled: Callable[[], bool] | None = None,
     partial: Callable[[Any], None] | None = None,
+    framework: str | None = None,
     **fields_of_the_method: Any,
 ) -> Any:
     """Why the model decided: one mask over the image.
 
     Args:
-        model: a ``torch.nn.Module``, a function from NumPy images to scores, or what :func:`saliency.adapt` gave.
+        model: see :func:`saliency.adapt`, or what it gave.
         image: PIL image, path, uint8 or float array (H, W), (H, W, C) or (C, H, W), tensor; with or without a batch
             axis of one. uint8 and PIL images are scaled to 0–1, floats fed as they are, unless `preprocess` is given.
         method: an id of :func:`methods`, a method as a value, or "auto": XRAI where the model gives gradients,
@@ -141,6 +144,8 @@ def explain(
         seed: for methods that draw.
         cancelled: asked between questions; when true, :class:`saliency.Cancelled` is raised.
         partial: given explanations on the way, at most 20 a run, each a fair estimate.
+        framework: whose arrays a plain function takes ("numpy", "torch", "tensorflow", "jax"); found out by asking it
+            once.
         **fields_of_the_method: see the method's class.
 
     Returns:
@@ -150,7 +155,7 @@ def explain(
         SaliencyError: everything that can be told about wrong input, see :mod:`saliency.errors`.
     """
     started = time.perf_counter()
-    adapted = adapt(model, labels=labels)
+    adapted = _adapted(model, image, labels, preprocess, framework)
     notes: list[str] = []
     chosen = _method(method, adapted, notes)
     given = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
@@ -268,11 +273,27 @@ class _Builder:
         return found
 
 
+def _adapted(
+    model: Any,
+    image: Any,
+    labels: Sequence[str] | None,
+    preprocess: Callable[..., Any] | None,
+    framework: str | None,
+) -> Adapted[Any]:
+    """The model, which may be a function that is asked the image to know whose arrays it takes."""
+
+    def fed() -> np.ndarray:
+        return (image if isinstance(image, Picture) else read(image, preprocess)).fed
+
+    return adapt(model, labels=labels, framework=framework, image=fed)
+
+
 def _picture(image: Any, preprocess: Callable[..., Any] | None, adapted: Adapted[Any]) -> Picture:
     """The picture as read, or read already."""
-    if isinstance(image, Picture):
-        return image
-    return read(image, preprocess, channels_first=adapted.channels_first)
+    read_already = isinstance(image, Picture)
+    picture = image if read_already else read(image, preprocess, channels_first=adapted.channels_first)
+    wants = getattr(adapted, "wants", None)
+    return picture if wants is None else fitted(picture, wants)
 
 
 def _outputs(adapted: Adapted[Any], picture: Picture) -> np.ndarray:

@@ -160,6 +160,36 @@ def read(image: Any, preprocess: Callable[..., Any] | None = None, *, channels_f
     return Picture(values, low, high, enter, preprocess is not None, notes)
 
 
+def fitted(picture: Picture, wants: Callable[[tuple[int, int, int]], tuple[int, int, int]]) -> Picture:
+    """The picture as a model takes it: resized, or its grey repeated, where the model takes nothing else.
+
+    Args:
+        picture: as read.
+        wants: from the (H, W, C) that the model would be fed to the (H, W, C) that it takes.
+    """
+    height, width, channels = (int(size) for size in picture.fed.shape[1:])
+    to = wants((height, width, channels))
+    if to == (height, width, channels) or (to[2] != channels and channels != 1):
+        return picture
+    notes = list(picture.notes)
+    if to[2] != channels:
+        notes.append(f"grey repeated to the model's {to[2]} channels")
+    resized = to[:2] != (height, width)
+    if resized:
+        notes.append(f"resized from {height}×{width} to {to[0]}×{to[1]}, the size that the model takes")
+
+    def enter(values: np.ndarray) -> np.ndarray:
+        fed = picture.enter(values)
+        if resized:
+            from skimage.transform import resize
+
+            # smoothed first when shrinking, as an image processor does
+            fed = resize(fed[0], to[:2], order=1, anti_aliasing=True)[None]
+        return np.asarray(np.broadcast_to(fed, (1, *to)), np.float32)
+
+    return Picture(picture.values, picture.low, picture.high, enter, picture.resampled or resized, notes)
+
+
 def channels_last(array: np.ndarray, first: bool, what: str = "image") -> np.ndarray:
     """(H, W), (H, W, C) or (C, H, W), with or without a batch axis of one, as (H, W, C).
 
@@ -256,7 +286,7 @@ def _range(values: np.ndarray, notes: list[str]) -> tuple[float, float]:
     if lowest >= 0 and highest <= 1:
         return 0.0, 1.0
     if lowest >= 0 and highest <= 255:
-        notes.append("float image shown as 0–255")
+        notes.append("float image shown as 0–255, and not scaled: preprocess=lambda x: x / 255 would feed it as 0–1")
         return 0.0, 255.0
     notes.append("float image looks normalised: black and white are its own lowest and highest values")
     return lowest, highest

@@ -258,7 +258,10 @@ def test_methods_lists_what_there_is() -> None:
 
 
 def test_a_black_box_is_refused_what_it_cannot_answer(net: torch.nn.Module) -> None:
-    """A plain function is explained by methods that need scores; others refuse before the function is called."""
+    """A plain function is explained by methods that need scores; others refuse at once.
+
+    The function is asked one image at most, to know whose arrays it takes.
+    """
     asked: list[int] = []
 
     def function(images: np.ndarray) -> np.ndarray:
@@ -270,7 +273,7 @@ def test_a_black_box_is_refused_what_it_cannot_answer(net: torch.nn.Module) -> N
             continue
         with pytest.raises(saliency.Unsupported, match=r"only scores.*explained by occlusion"):
             explain(function, method)
-    assert asked == []
+    assert set(asked) <= {1}
     np.testing.assert_allclose(
         explain(function, QUICK["occlusion"], 1).mask, explain(net, QUICK["occlusion"], 1).mask, atol=1e-5
     )

@@ -245,3 +245,44 @@ def test_placement_that_cannot_be_found_is_said() -> None:
 def test_channels_last(shape: tuple[int, ...], first: bool, expected: tuple[int, ...]) -> None:
     """The channels' axis is found by its count, and by the maker's habit where both readings are possible."""
     assert channels_last(np.zeros(shape), first).shape == expected
+
+
+class Fixed(torch.nn.Module):
+    """Takes 16×12 alone, in three channels, and says what it was made for, as timm's transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch_embed = torch.nn.Conv2d(3, 4, 4, 4)
+        self.patch_embed.img_size = (16, 12)  # type: ignore[assignment]
+        self.head = torch.nn.Linear(4 * 4 * 3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.patch_embed(x).relu().flatten(1))
+
+
+def test_a_picture_is_resized_for_a_model_of_one_size() -> None:
+    """The mask has the model's size and lies on the picture where it belongs; a picture that fits is left alone."""
+    torch.manual_seed(0)
+    model = Fixed().eval()
+    image = picture(48, 60)
+    exp = saliency.explain(model, image, "gradient", progress=False)
+
+    assert exp.mask.shape == (16, 12, 3)
+    assert exp.on_picture().shape == (48, 60, 3)
+    np.testing.assert_allclose(exp.placement, [[3, 0, 1], [0, 5, 2]], atol=0.15)
+    assert "resized from 48×60 to 16×12, the size that the model takes" in exp.notes
+    assert not any("resized" in note for note in saliency.explain(model, picture(16, 12), "gradient").notes)
+
+
+def test_grey_is_repeated_and_resized_at_once() -> None:
+    """A grey picture of another size becomes what the model takes; predictions see the same."""
+    model = Fixed().eval()
+    exp = saliency.explain(model, picture(48, 60)[..., 0], "gradient", progress=False)
+
+    assert exp.mask.shape == (16, 12, 3)
+    assert saliency.predict(model, picture(48, 60)[..., 0])[0].index == exp.target
+
+
+def test_floats_up_to_255_say_how_to_scale_them() -> None:
+    """They are fed as they are, as all floats; the note has the way out."""
+    assert any("preprocess=lambda x: x / 255" in note for note in read(RGB.astype(np.float32)).notes)

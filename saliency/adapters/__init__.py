@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from saliency.errors import Unsupported
 from saliency.model import Adapted
 
 
-def adapt(model: Any, *, labels: Sequence[str] | None = None) -> Adapted[Any]:
+def adapt(
+    model: Any,
+    *,
+    labels: Sequence[str] | None = None,
+    framework: str | None = None,
+    image: Callable[[], np.ndarray] | None = None,
+) -> Adapted[Any]:
     """Any model as one the package can ask.
 
     Args:
-        model: a ``torch.nn.Module``, one of Hugging Face's transformers, or a function from NumPy images (N, H, W, C)
-            to scores (N, classes). A model that was adapted already is given back.
+        model: a ``torch.nn.Module``, one of Hugging Face's transformers, an ONNX Runtime session, an object with
+            ``predict_proba``, or a function from images to scores (N, classes): of torch's tensors (N, C, H, W), or of
+            another framework's arrays (N, H, W, C). A model that was adapted already is given back.
         labels: names of the classes, in their order.
+        framework: whose arrays a function takes: "numpy", "torch", "tensorflow" or "jax". Found out by asking it once,
+            where there is an image; else NumPy's.
+        image: gives the image, (1, H, W, C), that a function may be asked.
 
     Raises:
         Unsupported: the model is none of these.
@@ -31,13 +43,27 @@ def adapt(model: Any, *, labels: Sequence[str] | None = None) -> Adapted[Any]:
         from saliency.adapters.torch import TorchModel
 
         return TorchModel(model, labels)
-    if callable(model) and not isinstance(model, type):
-        from saliency.adapters.function import FunctionModel
+    if "onnxruntime" in frameworks and hasattr(model, "get_inputs"):
+        from saliency.adapters.onnx import OnnxModel
 
-        return FunctionModel(model, labels)
-    raise Unsupported(
-        f"Expected a model (a torch.nn.Module, or a function from images (N, H, W, C) to scores (N, classes)), "
-        f"got {type(model).__module__}.{type(model).__qualname__}."
+        return OnnxModel(model, labels)
+    if isinstance(model, type):
+        raise _no_model(model)
+    if hasattr(model, "predict_proba"):
+        from saliency.adapters.function import ProbabilityModel
+
+        return ProbabilityModel(model, labels)
+    if callable(model):
+        from saliency.adapters.function import function_model
+
+        return function_model(model, labels, framework, image)
+    raise _no_model(model)
+
+
+def _no_model(model: Any) -> Unsupported:
+    return Unsupported(
+        f"Expected a model (a torch.nn.Module, an ONNX Runtime session, an object with predict_proba, or a function "
+        f"from images (N, H, W, C) to scores (N, classes)), got {type(model).__module__}.{type(model).__qualname__}."
     )
 
 

@@ -1,18 +1,27 @@
-"""A plain function on NumPy arrays: a black box that gives scores and nothing else."""
+"""Plain functions: a black box on NumPy arrays, and finding out whose arrays a function takes."""
 
 from __future__ import annotations
 
 import copy
+import importlib
+import importlib.util
+import sys
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from saliency.errors import BadOutput, BadTarget, UnknownName
-from saliency.model import Differentiable, Layered, Target
+from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName, unknown
+from saliency.model import Adapted, Differentiable, Layered, Target
 from saliency.ops import NumpyOps
 from saliency.targets import ClassScore
+
+FRAMEWORKS = ("numpy", "torch", "tensorflow", "jax")
+"""Whose arrays a function may take."""
+
+ADAPTERS = {"torch": "TorchFunction", "tensorflow": "TensorFlowModel", "jax": "JaxModel"}
+"""In the adapter of that name: the class that is made of a function and the names of its classes."""
 
 
 class FunctionModel:
@@ -31,16 +40,19 @@ class FunctionModel:
         self.lock = threading.RLock()
         self.batch_sizes: dict[Hashable, Any] = {}
         self.notes: list[str] = []
-        only = "a plain function offers only scores"
-        self.lacks: dict[type, str] = {Differentiable: only, Layered: only}
+        self.lacks: dict[type, str] = {}
+        self._offers_only_scores("a plain function offers only scores")
         self._targets: tuple[Target, ...] = ()
+
+    def _offers_only_scores(self, why: str) -> None:
+        self.lacks = {Differentiable: why, Layered: why}
 
     @property
     def version(self) -> Hashable:
         """A function's weights, if it has any, are its own affair."""
         return id(self.function)
 
-    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> FunctionModel:
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
         """See :meth:`saliency.model.Adapted.at`."""
         bound = copy.copy(self)
         bound._targets = tuple(target if callable(target) else ClassScore(target) for target in targets)
@@ -48,8 +60,7 @@ class FunctionModel:
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """What the function says, (N, classes)."""
-        # copied, so that a function that writes into its input cannot write into ours
-        said = np.asarray(self.function(images.copy()))
+        said = self._said(images)
         if said.ndim == 1:
             said = said[:, None]
         if said.ndim != 2 or len(said) != len(images):
@@ -58,13 +69,151 @@ class FunctionModel:
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """(k, N)."""
-        said = self.outputs(images)
-        rows = [np.asarray(target(said)) for target in self._targets]
-        for row in rows:
+        said = self._said(images)
+        rows = []
+        for target in self._targets:
+            row = np.asarray(target(said[:, None] if said.ndim == 1 else said))
             if row.shape != (len(images),):
                 raise BadTarget(f"The target must give one number per image, ({len(images)},), got shape {row.shape}.")
+            rows.append(row)
         return np.stack(rows)
 
     def automatic_layer(self, images: np.ndarray) -> str:
         """A function has none."""
         raise UnknownName("A plain function has no layers.")
+
+    def _said(self, images: np.ndarray) -> np.ndarray:
+        """Whatever the function answers, as an array."""
+        # copied, so that a function that writes into its input cannot write into ours
+        return _on_host(self.function(images.copy()))
+
+
+class ProbabilityModel(FunctionModel):
+    """What answers to ``predict_proba``, as scikit-learn's classifiers do: on rows of features, or on images.
+
+    Args:
+        model: fitted already.
+        labels: names of the classes; its own ``classes_`` by default.
+    """
+
+    def __init__(self, model: Any, labels: Sequence[str] | None = None) -> None:
+        super().__init__(model.predict_proba, labels)
+        self._features = getattr(model, "n_features_in_", None)
+        self._offers_only_scores(f"predict_proba of {type(model).__name__} offers only scores")
+        if labels is None and getattr(model, "classes_", None) is not None:
+            self.labels = [str(name) for name in model.classes_]
+        if self._features is not None:
+            self.notes.append("images fed as rows of features, (N, H × W × C)")
+
+    def _said(self, images: np.ndarray) -> np.ndarray:
+        if self._features is None:
+            return super()._said(images)
+        if images[0].size != self._features:
+            shape = " × ".join(map(str, images.shape[1:]))
+            raise BadImage(
+                f"The model was fitted on {self._features} features, but the image has {shape} = {images[0].size}. "
+                "Pass preprocess=… that makes of a picture what it was fitted on."
+            )
+        return super()._said(images.reshape(len(images), -1))
+
+
+def function_model(
+    function: Callable[..., Any],
+    labels: Sequence[str] | None = None,
+    framework: str | None = None,
+    image: Callable[[], np.ndarray] | None = None,
+) -> Adapted[Any]:
+    """A function of any framework as a model.
+
+    Args:
+        function: from images to scores (N, classes): torch's take (N, C, H, W), all others (N, H, W, C).
+        labels: names of the classes.
+        framework: "numpy", "torch", "tensorflow" or "jax"; found out by asking once, where there is an image.
+        image: gives (1, H, W, C) to ask with.
+    """
+    if framework is not None and framework not in FRAMEWORKS:
+        raise unknown("framework", framework, FRAMEWORKS)
+    if framework is None:
+        framework = "numpy" if image is None else framework_of(function, image)
+    if framework == "numpy":
+        return FunctionModel(function, labels)
+    module = f"saliency.adapters.{framework}"
+    if importlib.util.find_spec(module) is None:
+        model = FunctionModel(function, labels)
+        model._offers_only_scores(f"functions of {framework} offer only scores in this version")
+        return model
+    adapted: Adapted[Any] = getattr(importlib.import_module(module), ADAPTERS[framework])(function, labels)
+    return adapted
+
+
+def framework_of(function: Callable[..., Any], image: Callable[[], np.ndarray]) -> str:
+    """Whose arrays a function takes: it is asked with NumPy's, then with those of each framework already imported.
+
+    Which it answers with says which it is of; "numpy" where no question was answered.
+    """
+    imported = [name for name in FRAMEWORKS[1:] if name in sys.modules]
+    if not imported:
+        return "numpy"
+    asked = np.asarray(image(), np.float32)
+    for name in ["numpy", *imported]:
+        try:
+            said = function(_as_arrays_of(name, asked))
+        except Exception:  # noqa: BLE001  # whatever a function says to arrays that it does not take
+            continue
+        of = _framework_of_answer(said)
+        # a function that makes tensors of NumPy's arrays takes no tensors itself
+        if of == "torch" and name == "numpy" and not _answers(function, _as_arrays_of("torch", asked)):
+            return "numpy"
+        return of if of in imported else "numpy"
+    return "numpy"
+
+
+def held(function: Callable[..., Any]) -> list[Any]:
+    """What a function keeps: its object, what is in its closure, and the globals that it names."""
+    found = [getattr(function, "__self__", None)]
+    function = getattr(function, "__func__", function)
+    found += [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _filled(cell)]
+    if (code := getattr(function, "__code__", None)) is not None:
+        found += [function.__globals__[name] for name in code.co_names if name in function.__globals__]
+    return [each for each in found if each is not None]
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _answers(function: Callable[..., Any], images: Any) -> bool:
+    try:
+        function(images)
+    except Exception:  # noqa: BLE001  # as above
+        return False
+    return True
+
+
+def _as_arrays_of(framework: str, images: np.ndarray) -> Any:
+    """One question in a framework's own arrays; the framework is imported already."""
+    if framework == "torch":
+        return sys.modules["torch"].from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+    if framework == "tensorflow":
+        return sys.modules["tensorflow"].convert_to_tensor(images)
+    if framework == "jax":
+        return sys.modules["jax"].numpy.asarray(images)
+    return images.copy()
+
+
+def _framework_of_answer(said: Any) -> str:
+    """By the type of an answer, or of what lies in it."""
+    if isinstance(said, dict) and said:
+        said = next(iter(said.values()))
+    elif isinstance(said, tuple | list) and said:
+        said = said[0]
+    roots = [base.__module__.partition(".")[0] for base in type(said).__mro__]
+    found = next((root for root in roots if root in ("torch", "tensorflow", "jax", "jaxlib")), "numpy")
+    return "jax" if found == "jaxlib" else found
+
+
+def _on_host(said: Any) -> np.ndarray:
+    return np.asarray(said.detach().cpu() if hasattr(said, "detach") else said)

@@ -12,75 +12,19 @@ import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, Self
+from typing import Any, Self, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saliency.adapters.function import held
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_layers import Captured, automatic_layer, on_grid, survey
+from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
 from saliency.errors import BadImage, BadOutput, BadTarget, NoGradient, unknown
-from saliency.model import Answer, Axis, Layer, Target
+from saliency.model import Answer, Layer, Layered, Target
 from saliency.targets import ClassScore, are_probabilities
-
-
-class TorchOps:
-    """Array functions of torch, on one device."""
-
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
-
-    def asarray(self, host: Any) -> Tensor:
-        host = np.asarray(host)
-        # a picture read by Pillow is read-only, which torch would warn about
-        return torch.from_numpy(np.require(host, requirements=("C", "W"))).to(self.device, self.dtype)
-
-    def tohost(self, array: Tensor) -> np.ndarray:
-        return array.detach().to("cpu", copy=True).numpy()
-
-    def wait(self, array: Tensor) -> None:
-        if array.is_cuda:
-            torch.cuda.synchronize(array.device)
-        elif array.device.type == "mps":
-            torch.mps.synchronize()
-
-    def sum(self, array: Tensor, axis: Axis = None) -> Tensor:
-        return array.sum() if axis is None else array.sum(axis)
-
-    def abs(self, array: Tensor) -> Tensor:
-        return array.abs()
-
-    def maximum(self, array: Tensor, other: Tensor | float) -> Tensor:
-        return torch.maximum(array, other) if isinstance(other, Tensor) else array.clamp(min=other)
-
-    def where(self, condition: Tensor, array: Tensor, other: Tensor | float) -> Tensor:
-        return torch.where(condition, array, other)
-
-    def concat(self, arrays: Sequence[Tensor], axis: int = 0) -> Tensor:
-        return torch.cat(list(arrays), axis)
-
-    def repeat(self, array: Tensor, times: int) -> Tensor:
-        return array.repeat_interleave(times, 0)
-
-    def reshape(self, array: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return array.reshape(shape)
-
-    def transpose(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
-        return array.permute(axes)
-
-    def flip(self, array: Tensor, axis: int) -> Tensor:
-        return array.flip(axis)
-
-    def take(self, array: Tensor, indices: np.ndarray) -> Tensor:
-        return array[..., torch.from_numpy(indices).to(array.device)]
-
-    def matmul(self, array: Tensor, other: Tensor) -> Tensor:
-        return array @ other
-
-    def finite(self, array: Tensor) -> bool:
-        return bool(torch.isfinite(array).all())
 
 
 class Shared:
@@ -89,6 +33,7 @@ class Shared:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.batch_sizes: dict[Hashable, Any] = {}
+        self.wanted: dict[tuple[int, int, int], tuple[int, int, int]] = {}
 
 
 _SHARED: weakref.WeakKeyDictionary[nn.Module, Shared] = weakref.WeakKeyDictionary()
@@ -141,6 +86,32 @@ class TorchModel:
         bound._layers = tuple(layers)
         bound.notes = list(self.notes)
         return bound
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the model was made for, where it says so (as timm's transformers do)."""
+        embed = next((part for name, part in self.module.named_modules() if name.endswith("patch_embed")), None)
+        size = getattr(embed, "img_size", None)
+        return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) and len(size) == 2 else None
+
+    def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The (H, W, C) that it must be fed for a picture that comes as `shape`: the first that it takes."""
+        conv = next((part for part in self.module.modules() if isinstance(part, nn.Conv2d)), None)
+        channels = conv.in_channels if conv is not None and shape[2] == 1 else shape[2]
+        sizes = dict.fromkeys((shape[:2], self.size or shape[:2]))
+        ways = list(dict.fromkeys((*size, count) for count in (shape[2], channels) for size in sizes))
+        if len(ways) > 1 and shape not in self._shared.wanted:
+            self._shared.wanted[shape] = next(filter(self._takes, ways), shape)
+        return self._shared.wanted.get(shape, shape)
+
+    def _takes(self, shape: tuple[int, int, int]) -> bool:
+        """Whether the model answers to a picture of that shape."""
+        try:
+            with self._ready(grad=False) as module:
+                self._forward(module, torch.zeros((1, *shape), device=self._device))
+        except Exception:  # noqa: BLE001  # whatever a model may say to a shape that it does not take
+            return False
+        return True
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the model says, (N, classes)."""
@@ -252,6 +223,47 @@ class TorchModel:
                 return
             with self.lock, _switched(self.module):
                 yield self.module
+
+
+class _Function(nn.Module):
+    """A function in a module's clothes."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Function:
+        # what a function holds is its own: a bound method's model, say, is not to be copied
+        return _Function(self.function)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
+class TorchFunction(TorchModel):
+    """A function from images (N, C, H, W) to scores, with targets bound.
+
+    Args:
+        function: of torch.
+        labels: names of the classes.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Any], labels: Sequence[str] | None = None) -> None:
+        super().__init__(_Function(function), labels)
+        self.lacks = {Layered: "a plain function shows no layers: pass the module itself"}
+        self._held = [each for each in held(function) if isinstance(each, nn.Module)]
+        first = next((t for module in self._held for t in _tensors(module) if t.is_floating_point()), None)
+        if first is not None:
+            self._device, self._dtype = first.device, first.dtype
+            self.ops = TorchOps(self._device, torch.float64 if self._dtype == torch.float64 else torch.float32)
+        if any(module.training for module in self._held):
+            self.notes.append("the function's model is in training mode, and is asked as it is: call eval() on it")
+
+    @property
+    def version(self) -> Hashable:
+        """Changes whenever a weight of the function's modules does."""
+        weights = tuple((t.data_ptr(), t._version) for module in self._held for t in _tensors(module))
+        return hash((id(cast(_Function, self.module).function), weights))
 
 
 def _inner(module: nn.Module) -> nn.Module:

@@ -514,9 +514,18 @@ def test_gradients_that_are_not_finite_are_told() -> None:
 
 
 def test_wrong_channels_are_told_with_the_model_s_own_words() -> None:
-    """A grey picture for a colour model: what was fed, what to do, what the model says."""
-    with pytest.raises(saliency.BadImage, match=r"\(1, 1, 24, 20\).*1 channels at 24×20.*preprocess=.*expected input"):
-        saliency.explain(small_net(), IMAGE[..., 0], "gradient")
+    """A picture of four channels for a colour model: what was fed, what to do, what the model says."""
+    with pytest.raises(saliency.BadImage, match=r"\(1, 4, 24, 20\).*4 channels at 24×20.*preprocess=.*expected input"):
+        saliency.explain(small_net(), np.dstack([IMAGE, IMAGE[..., 0]]), "gradient")
+
+
+def test_a_grey_picture_is_repeated_for_a_colour_model() -> None:
+    """(H, W) is fed to a model of three channels as three equal ones, and the notes say so."""
+    grey = np.repeat(IMAGE[..., :1], 3, -1)
+    exp = saliency.explain(small_net(), IMAGE[..., 0], "gradient", 1, progress=False)
+
+    np.testing.assert_allclose(exp.mask, saliency.explain(small_net(), grey, "gradient", 1, progress=False).mask)
+    assert "grey repeated to the model's 3 channels" in exp.notes
 
 
 def test_wrong_size_is_told_with_the_model_s_own_words() -> None:
