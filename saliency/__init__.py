@@ -4,7 +4,7 @@
 PAIR-code/saliency's package of that name. No framework is imported until a model of it is met.
 """
 
-from saliency import core, demo, tf1, upstream
+from saliency import core, demo, targets, tf1, upstream
 from saliency.adapters import adapt
 from saliency.core import (
     XRAI,
@@ -31,13 +31,13 @@ from saliency.errors import (
     UnknownName,
     Unsupported,
 )
-from saliency.explain import Prediction, explain, methods, predict
+from saliency.explain import Prediction, explain, layers, methods, predict
 from saliency.explanation import Explanation
 from saliency.images import Picture, read
 from saliency.method import Method, described
 from saliency.model import Adapted, lacking
 from saliency.regions import Region, Regions
-from saliency.tables import MethodInfo, MethodTable
+from saliency.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
 
 __version__ = "0.1.0"
 
@@ -56,6 +56,8 @@ __all__ = [
     "GradientSaliency",
     "GuidedIG",
     "IntegratedGradients",
+    "LayerInfo",
+    "LayerTable",
     "Method",
     "MethodInfo",
     "MethodTable",
@@ -79,9 +81,11 @@ __all__ = [
     "described",
     "explain",
     "lacking",
+    "layers",
     "methods",
     "predict",
     "read",
+    "targets",
     "tf1",
 ]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from saliency.adapters import adapt
+from saliency.asked import Asked, asked_of, outputs_of
 from saliency.core import (
     XRAI,
     BlurIG,
@@ -26,10 +27,10 @@ from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
 from saliency.images import Picture, fitted, read
 from saliency.method import Baseline, Method
-from saliency.model import CAPABILITY, Adapted, Differentiable, Target, lacking
+from saliency.model import CAPABILITY, Adapted, Differentiable, Layered, lacking
 from saliency.session import Progress, Session
-from saliency.tables import MethodInfo, MethodTable
-from saliency.targets import index_of, label_of, probabilities
+from saliency.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
+from saliency.targets import label_of, names_of, probabilities
 
 METHODS: dict[str, type[Method]] = {
     each.id: each
@@ -100,10 +101,30 @@ def predict(
     """
     adapted = _adapted(model, image, labels, preprocess, framework)
     picture = _picture(image, preprocess, adapted)
-    scores = _outputs(adapted, picture)
+    scores = outputs_of(adapted, picture)
     shares = probabilities(scores, activation)
     best = np.argsort(-scores, kind="stable")[:top]
-    return [Prediction(int(i), label_of(int(i), adapted.labels), float(shares[i]), float(scores[i])) for i in best]
+    names = names_of(adapted.labels, len(scores))
+    return [Prediction(int(i), label_of(int(i), names), float(shares[i]), float(scores[i])) for i in best]
+
+
+def layers(model: Any, image: Any = None, *, preprocess: Callable[..., Any] | None = None) -> LayerTable:
+    """The layers of a model with a spatial grid, in the order they are called: what ``layer=`` may name.
+
+    Args:
+        model: see :func:`saliency.adapt`.
+        image: to ask the model with; without one, grey of the size the model says it was made for, or 224×224.
+        preprocess: from the image to what the model is fed.
+    """
+    adapted = adapt(model)
+    if (why := lacking(adapted, Layered)) is not None:
+        raise Unsupported(f"The layers cannot be listed: {why}.")
+    if (table := getattr(adapted, "layer_table", None)) is None:
+        raise Unsupported(f"{type(adapted).__name__} cannot list its layers; layer=… takes its framework's names.")
+    height, width = getattr(adapted, "size", None) or (224, 224)
+    picture = _picture(np.full((height, width), 0.5) if image is None else image, preprocess, adapted)
+    with adapted.lock:
+        return LayerTable(LayerInfo(*row) for row in table(adapted.ops.asarray(picture.fed)))
 
 
 def explain(
@@ -168,7 +189,7 @@ def explain(
     images = adapted.ops.asarray(picture.fed)
 
     several = isinstance(target, list | tuple)
-    targets = _targets(list(target) if several else [target], adapted, picture, notes)
+    targets = asked_of(list(target) if several else [target], adapted, picture, notes)
     bound = adapted.at([each.ask for each in targets])
     layers = _layers(chosen, bound, images, notes)
     bound = bound.at([each.ask for each in targets], layers)
@@ -196,21 +217,13 @@ def explain(
     return found if several else found[0]
 
 
-class _Asked(NamedTuple):
-    """A target as it was meant: what is asked of the model, and what it is called."""
-
-    ask: int | Target
-    name: int | str
-    label: str
-
-
 class _Builder:
     """Makes explanations of a run's masks."""
 
     def __init__(
         self,
         method: Method,
-        targets: list[_Asked],
+        targets: list[Asked],
         layers: Sequence[str],
         picture: Picture,
         adapted: Adapted[Any],
@@ -296,18 +309,6 @@ def _picture(image: Any, preprocess: Callable[..., Any] | None, adapted: Adapted
     return picture if wants is None else fitted(picture, wants)
 
 
-def _outputs(adapted: Adapted[Any], picture: Picture) -> np.ndarray:
-    """What the model says of the picture, (classes,)."""
-    with adapted.lock:
-        said = adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(picture.fed)))[0].astype(np.float64)
-    if not np.isfinite(said).all():
-        raise BadOutput(
-            f"The model's output holds {np.count_nonzero(~np.isfinite(said))} NaN or infinite values of {said.size} "
-            "for this image, so there is nothing to explain. Check its weights and the preprocessing."
-        )
-    return np.asarray(said)
-
-
 def _method(method: str | Method | type[Method], adapted: Adapted[Any], notes: list[str]) -> Method:
     if isinstance(method, Method):
         return method
@@ -343,24 +344,6 @@ def _unsupported(method: Method, adapted: Adapted[Any], why: str) -> Unsupported
         f"{type(method).__name__} needs {CAPABILITY[method.needs]}: {why}. "
         f"This model can be explained by {', '.join(can)}."
     )
-
-
-def _targets(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, notes: list[str]) -> list[_Asked]:
-    scores: np.ndarray | None = None
-    found = []
-    for target in wanted:
-        if callable(target):
-            name = getattr(target, "__name__", type(target).__name__)
-            found.append(_Asked(target, name, name))
-            continue
-        scores = _outputs(adapted, picture) if scores is None else scores
-        if target is None:
-            index = int(scores.argmax())
-            notes.append("target: the top class")
-        else:
-            index = index_of(target, adapted.labels, len(scores))
-        found.append(_Asked(index, index, label_of(index, adapted.labels)))
-    return found
 
 
 def _layers(method: Method, adapted: Adapted[Any], images: Any, notes: list[str]) -> list[str]:

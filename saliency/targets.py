@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +15,203 @@ from saliency.errors import BadTarget, unknown
 
 
 @dataclass(frozen=True)
-class ClassScore:
-    """The score of one class."""
+class OfScores:
+    """A target that is handed scores (N, classes), whatever the model returns."""
 
-    index: int
+    index: Any
 
     def __call__(self, outputs: Any) -> Any:
         """(N, classes) -> (N,)."""
         return outputs[:, self.index]
+
+    def resolved(self, labels: Sequence[str] | None, scores: np.ndarray) -> OfScores:
+        """The same with indices for labels.
+
+        Args:
+            labels: names of the classes.
+            scores: the image's own, (classes,).
+        """
+        return replace(self, index=index_of(self.index, labels, len(scores)))
+
+    def named(self, labels: Sequence[str] | None) -> str:
+        """What it is called, once resolved."""
+        return label_of(self.index, labels)
+
+
+class ClassScore(OfScores):
+    """The score of one class."""
+
+
+@dataclass(frozen=True)
+class _Minus(OfScores):
+    """Class 0 of a head with a single logit."""
+
+    def __call__(self, outputs: Any) -> Any:
+        return -outputs[:, self.index]
+
+
+@dataclass(frozen=True)
+class _Margin(OfScores):
+    """One class against another."""
+
+    against: Any = 0
+
+    def __call__(self, outputs: Any) -> Any:
+        return outputs[:, self.index] - outputs[:, self.against]
+
+    def resolved(self, labels: Sequence[str] | None, scores: np.ndarray) -> OfScores:
+        index, against = (index_of(each, labels, len(scores)) for each in (self.index, self.against))
+        return _Margin(index, against)
+
+    def named(self, labels: Sequence[str] | None) -> str:
+        return f"{label_of(self.index, labels)} against {label_of(self.against, labels)}"
+
+
+@dataclass(frozen=True)
+class _Contrast(OfScores):
+    """One class against those nearest to it."""
+
+    count: int = 3
+    weights: tuple[tuple[int, float], ...] = ()
+
+    def __call__(self, outputs: Any) -> Any:
+        difference = outputs[:, self.index]
+        for other, weight in self.weights:
+            difference = difference - outputs[:, other] * weight
+        return difference
+
+    def resolved(self, labels: Sequence[str] | None, scores: np.ndarray) -> OfScores:
+        index = index_of(self.index, labels, len(scores))
+        others = [int(i) for i in np.argsort(-scores, kind="stable") if i != index][: self.count]
+        if not others:
+            raise BadTarget("A contrast needs a second class: this model has one output.")
+        shares = probabilities(scores[None])[0][others]
+        # all of them may be far below the winner, and underflow
+        shares = shares / shares.sum() if shares.sum() > 0 else np.full(len(others), 1 / len(others))
+        return _Contrast(index, self.count, tuple(zip(others, map(float, shares), strict=True)))
+
+    def named(self, labels: Sequence[str] | None) -> str:
+        others = ", ".join(label_of(other, labels) for other, _ in self.weights)
+        return f"{label_of(self.index, labels)} against {others}"
+
+
+def margin(a: int | str, b: int | str) -> OfScores:
+    """By how much the model prefers class `a` to class `b`: the difference of their scores."""
+    return _Margin(a, b)
+
+
+def contrast(target: int | str, k: int = 3) -> OfScores:
+    """A class against the `k` nearest others, each weighed by its probability on the image explained.
+
+    Σ_d p_d (z_target - z_d) / Σ_d p_d: what the image has of this class and not of its rivals.
+    """
+    return _Contrast(target, k)
+
+
+def output(index: int = 0) -> OfScores:
+    """One output as it is: a regression's value, or a single logit without a second class."""
+    return _Output(index)
+
+
+class _Output(OfScores):
+    """One output, whatever it means."""
+
+    def named(self, labels: Sequence[str] | None) -> str:
+        return f"output {self.index}"
+
+
+def single_logit(index: int) -> OfScores:
+    """Class 0 or 1 of a head with one output: the output with its sign turned, or itself."""
+    return ClassScore(0) if index else _Minus(0)
+
+
+def mean_logit(mask: Any, index: int) -> Callable[[Any], Any]:
+    """For segmentation: the mean of one class's logits over a region.
+
+    Args:
+        mask: (H, W), true (or a weight) where it counts; resized to the size of the model's output.
+        index: of the class.
+
+    Returns:
+        a target for outputs (N, classes, h, w) of torch, or (N, h, w, classes) of any other framework.
+    """
+    weights = np.asarray(mask, np.float32)
+    if weights.ndim != 2 or not weights.any():
+        raise BadTarget(f"mean_logit needs a mask (H, W) that is true somewhere, got shape {weights.shape}.")
+
+    def mean_of_the_region(outputs: Any) -> Any:
+        logits = _part(outputs, ("logits", "out", "output"), 4)
+        plane = logits[:, index] if _of_torch(logits) else logits[..., index]
+        height, width = (int(n) for n in plane.shape[1:])
+        rows, columns = (np.arange(n) * size // n for n, size in zip((height, width), weights.shape, strict=True))
+        there = weights[np.ix_(rows, columns)]
+        if not there.any():
+            raise BadTarget(f"Nothing is left of the mask at the model's own resolution, {height}×{width}.")
+        return _sum(plane * _like(there / there.sum(), plane), (1, 2))
+
+    return mean_of_the_region
+
+
+def similarity(embedding: Any) -> Callable[[Any], Any]:
+    """For models that give embeddings, CLIP's towers say: the cosine between the image's and this one, (D,)."""
+    host = embedding.detach().cpu().float() if _of_torch(embedding) else embedding
+    wanted = np.asarray(host, np.float32).reshape(-1)
+    length = float(np.linalg.norm(wanted))
+    if not length > 0:
+        raise BadTarget("The embedding to compare with is zero or not finite.")
+
+    def cosine(outputs: Any) -> Any:
+        found = _part(outputs, ("image_embeds", "pooler_output", "embedding", "logits"), 2)
+        if int(found.shape[-1]) != len(wanted):
+            raise BadTarget(f"The model's embedding has {int(found.shape[-1])} numbers, yours {len(wanted)}.")
+        return _sum(found * _like(wanted / length, found), (1,)) / _sum(found * found, (1,)) ** 0.5
+
+    return cosine
+
+
+def _part(outputs: Any, names: Sequence[str], rank: int) -> Any:
+    """The array of that rank in whatever a model returned."""
+    if hasattr(outputs, "keys"):
+        parts = [outputs[name] for name in names if name in outputs] or list(outputs.values())
+    elif isinstance(outputs, tuple | list):
+        parts = list(outputs)
+    else:
+        parts = [getattr(outputs, name) for name in names if hasattr(outputs, name)] or [outputs]
+    for part in parts:
+        if len(getattr(part, "shape", ())) == rank:
+            return part
+    raise BadTarget(
+        f"The model returned no array of {rank} axes: a {type(outputs).__name__}. Write a target of your own."
+    )
+
+
+def _of_torch(array: Any) -> bool:
+    return type(array).__module__.partition(".")[0] == "torch"
+
+
+def _like(host: np.ndarray, array: Any) -> Any:
+    """A host array that may be multiplied with `array`."""
+    return array.new_tensor(host) if hasattr(array, "new_tensor") else host
+
+
+def _sum(array: Any, axes: tuple[int, ...]) -> Any:
+    """TensorFlow's tensors have no sum of their own."""
+    return array.sum(axes) if hasattr(array, "sum") else sys.modules["tensorflow"].reduce_sum(array, axes)
+
+
+IMAGENET = 1000
+"""How many classes a model has that is taken for one of ImageNet's."""
+
+
+@lru_cache(1)
+def imagenet_names() -> tuple[str, ...]:
+    """The names of ImageNet's 1,000 classes, in their order; no two are the same."""
+    return tuple((Path(__file__).parent / "data" / "imagenet.txt").read_text(encoding="utf-8").splitlines())
+
+
+def names_of(labels: Sequence[str] | None, classes: int) -> Sequence[str] | None:
+    """The labels; ImageNet's where there are none and the model has 1,000 classes."""
+    return imagenet_names() if labels is None and classes == IMAGENET else labels
 
 
 def index_of(target: Any, labels: Sequence[str] | None, classes: int) -> int:

@@ -1,8 +1,14 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 import saliency
+from saliency import targets
 from saliency.targets import ClassScore, are_probabilities, index_of, label_of, probabilities
+from tests.nets import picture, small_net
 
 LABELS = ["ape", "bee", "cat"]
 
@@ -77,3 +83,137 @@ def test_an_unknown_activation_is_told() -> None:
     """The known ones are listed."""
     with pytest.raises(saliency.UnknownName, match="softmax"):
         probabilities(np.zeros((1, 3)), "sofmax")
+
+
+class Scores:
+    """A function that gives every image the same scores, and a little of its brightness."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self.scores = np.array(scores, np.float32)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self.scores * images.mean((1, 2, 3))[:, None]
+
+
+WHITE = np.ones((8, 8, 3), np.float32)
+
+
+def explained(scores: list[float], target: Any, labels: Sequence[str] | None = None) -> Any:
+    """Occlusion of a white picture."""
+    return saliency.explain(
+        Scores(scores), WHITE, saliency.Occlusion(size=8), target, labels=labels, progress=False, framework="numpy"
+    )
+
+
+def test_a_margin_is_a_difference_of_scores() -> None:
+    """By index or by label; what it is called names both."""
+    exp = explained([3, 5, 1], targets.margin("bee", "cat"), LABELS)
+
+    assert exp.score == pytest.approx(4)
+    assert exp.label == "bee against cat"
+    assert explained([3, 5, 1], targets.margin(0, -1)).score == pytest.approx(2)
+    with pytest.raises(saliency.BadTarget, match="3 classes"):
+        explained([3, 5, 1], targets.margin(0, 7))
+
+
+def test_a_contrast_weighs_the_nearest_classes_by_their_probability() -> None:
+    """Against the best two others of four, as the formula says."""
+    z = np.array([3.0, 5, 1, 2])
+    p = np.exp(z)
+    exp = explained([3, 5, 1, 2], targets.contrast(1, k=2))
+
+    assert exp.score == pytest.approx((p[0] * (z[1] - z[0]) + p[3] * (z[1] - z[3])) / (p[0] + p[3]), rel=1e-5)
+    assert exp.label == "1 against 0, 3"
+    with pytest.raises(saliency.BadTarget, match="second class"):
+        explained([3], targets.contrast(0))
+
+
+def test_both_classes_of_a_single_logit_mean_something() -> None:
+    """Class 1 is the logit, class 0 the logit with its sign turned, and the notes say so."""
+    one, zero, top = (explained([3], target, ["no", "yes"]) for target in ("yes", 0, None))
+
+    assert (one.score, zero.score, top.score) == pytest.approx((3, -3, 3))
+    assert (one.label, zero.label, top.label) == ("yes", "no", "yes")
+    assert explained([-3], None, ["no", "yes"]).label == "no"
+    assert "class 0 is that output with its sign turned" in zero.notes[-1]
+    with pytest.raises(saliency.BadTarget, match="2 classes"):
+        explained([3], 2)
+
+
+def test_a_regression_is_explained_as_it_is() -> None:
+    """One output without labels is that output; targets.output says so on purpose."""
+    assert explained([-3], None).score == pytest.approx(-3)
+    assert "the model has one output: explained as it is" in explained([-3], None).notes
+    assert explained([-3, 2], targets.output(1)).label == "output 1"
+    assert explained([-3], targets.output()).score == pytest.approx(-3)
+
+
+def test_targets_of_scores_work_in_torch_through_a_softmax() -> None:
+    """A margin is of the logits, where these can be reached, and has a gradient."""
+    net = torch.nn.Sequential(small_net(), torch.nn.Softmax(-1)).eval()
+    exp = saliency.explain(net, picture(), "gradient", targets.margin(1, 2), progress=False)
+    one, two = saliency.explain(small_net(), picture(), "gradient", [1, 2], progress=False)
+
+    np.testing.assert_allclose(exp.mask, one.mask - two.mask, atol=1e-6)
+
+
+class Segmenting(torch.nn.Module):
+    """A map of logits at half the size, in a mapping, as torchvision's are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 4, 2, 2)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": self.conv(x)}
+
+
+def test_segmentation_is_explained_over_a_region() -> None:
+    """The mean logit over a mask depends on the masked pixels alone."""
+    mask = np.zeros((24, 20), bool)
+    mask[:8, 4:10] = True
+    exp = saliency.explain(Segmenting().eval(), picture(), "gradient", targets.mean_logit(mask, 2), progress=False)
+
+    assert exp.target == "mean_of_the_region"
+    np.testing.assert_array_equal(np.abs(exp.mask).sum(-1) > 0, mask)
+    maps = np.random.default_rng(0).normal(size=(2, 12, 10, 4))
+    np.testing.assert_allclose(targets.mean_logit(mask, 2)(maps), maps[:, :4, 2:5, 2].mean((1, 2)), rtol=1e-6)
+    with pytest.raises(saliency.BadTarget, match="true somewhere"):
+        targets.mean_logit(np.zeros((4, 4)), 0)
+    with pytest.raises(saliency.BadTarget, match="no array of 4 axes"):
+        targets.mean_logit(mask, 0)(np.zeros((1, 4)))
+
+
+def test_similarity_is_the_cosine_to_an_embedding() -> None:
+    """Of the embedding in whatever a model returns; the lengths must agree."""
+    found, wanted = np.array([[1.0, 0], [3, 3]]), [0.0, 2]
+
+    np.testing.assert_allclose(targets.similarity(wanted)({"image_embeds": found}), [0, np.sqrt(0.5)])
+    exp = saliency.explain(small_net(), picture(), "gradient", targets.similarity(torch.ones(4)), progress=False)
+    assert -1 <= exp.score <= 1
+    with pytest.raises(saliency.BadTarget, match="2 numbers, yours 3"):
+        targets.similarity([1, 2, 3])(found)
+    with pytest.raises(saliency.BadTarget, match="zero"):
+        targets.similarity([0, 0])
+
+
+def test_imagenet_s_names_are_all_there_and_all_different() -> None:
+    """1,000 of them in the usual order."""
+    names = targets.imagenet_names()
+
+    assert len(names) == len(set(names)) == 1000
+    known = {0: "tench", 207: "golden retriever", 281: "tabby", 388: "giant panda", 817: "sports car", 954: "banana"}
+    assert {index: names[index] for index in known} == known
+    assert names[-1] == "toilet tissue"
+
+
+def test_a_model_of_1000_classes_without_names_gets_imagenet_s() -> None:
+    """They are shown, and work as targets; the notes say so. Labels of the user's own come first."""
+    scores = np.zeros(1000)
+    scores[281] = 1
+    exp = explained(list(scores), "tabby")
+
+    assert (exp.target, exp.label) == (281, "tabby")
+    assert any("ImageNet's" in note for note in exp.notes)
+    assert saliency.predict(Scores(list(scores)), WHITE, top=1)[0].label == "tabby"
+    assert explained(list(scores), None, [f"class {i}" for i in range(1000)]).label == "class 281"

@@ -37,7 +37,7 @@ class Grid(NamedTuple):
         """The grid in words, for a note."""
         if self.layout != "tokens":
             return f"{self.height}×{self.width}" + (", channels last" if self.layout == "last" else "")
-        extra = [f"{n} {where}" for n, where in ((self.before, "before"), (self.after, "after")) if n]
+        extra = [f"{n} {where}" for n, where in ((self.before, "before"), (self.after, "behind")) if n]
         return f"{self.height}×{self.width} patches" + (f", {' and '.join(extra)} left out" if extra else "")
 
 

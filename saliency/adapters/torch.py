@@ -24,7 +24,7 @@ from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
 from saliency.errors import BadImage, BadOutput, BadTarget, NoGradient, unknown
 from saliency.model import Answer, Layer, Layered, Target
-from saliency.targets import ClassScore, are_probabilities
+from saliency.targets import ClassScore, OfScores, are_probabilities
 
 
 class Shared:
@@ -193,7 +193,7 @@ class TorchModel:
             raw = self._forward(module, images)
             rows: list[Tensor] = []
             for target in self._targets:
-                if isinstance(target, ClassScore):
+                if isinstance(target, OfScores):
                     said = _class_scores(raw)
                     row = target(spy.logits(said) if self._ends_in_softmax else said)
                 else:
