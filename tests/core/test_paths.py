@@ -26,7 +26,7 @@ def net() -> Any:
 
 def gradient(net: Any, image: np.ndarray, target: int = 1) -> np.ndarray:
     """The gradient at one image (H, W, C)."""
-    adapted = saliency.adapt(net).at([target])
+    adapted: Any = saliency.adapt(net).at([target])
     found: np.ndarray = adapted.ops.tohost(adapted.gradients(adapted.ops.asarray(image[None])).gradients)[0, 0]
     return found
 
