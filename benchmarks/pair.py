@@ -123,7 +123,7 @@ def explained_occlusion(_: Any, image: Array, model: Light) -> Array:
         return answer[:, None]
 
     method = saliency.Occlusion(size=15, stride=1, reduce="sum")
-    mask = saliency.explain(scores, image, method, 0, progress=False).mask
+    mask = saliency.explain(scores, image, method, None, progress=False).mask
     return np.repeat(mask[..., None], 3, 2)
 
 
