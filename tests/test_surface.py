@@ -1,0 +1,50 @@
+"""The public surface is a promise: what it is stands in surface.json, and changes there are changes for users.
+
+After a change that is meant: ``python tests/test_surface.py`` writes the file anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import saliency
+import saliency_widget
+
+KEPT = Path(__file__).with_name("surface.json")
+
+
+def told(value: Any) -> str:
+    """A callable's signature without annotations, which may be spelt in many ways; else what kind of thing it is."""
+    if not callable(value):
+        return type(value).__name__
+    try:
+        signature = inspect.signature(value)
+    except ValueError:
+        return "class"
+    bare = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+
+
+def surface() -> dict[str, str]:
+    """Every public name with its signature, methods of public classes included."""
+    found = {}
+    for package in (saliency, saliency_widget):
+        for name in package.__all__:
+            value = getattr(package, name)
+            found[f"{package.__name__}.{name}"] = told(value)
+            if inspect.isclass(value) and not issubclass(value, Exception | tuple):
+                own = {n: m for n, m in vars(value).items() if not n.startswith("_") and callable(m)}
+                found |= {f"{package.__name__}.{name}.{n}": told(m) for n, m in own.items()}
+    return dict(sorted(found.items()))
+
+
+def test_the_public_surface_is_what_it_was() -> None:
+    """No public name, parameter or default comes, goes or changes unnoticed."""
+    assert surface() == json.loads(KEPT.read_text())
+
+
+if __name__ == "__main__":
+    KEPT.write_text(json.dumps(surface(), indent=1) + "\n")

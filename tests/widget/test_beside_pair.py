@@ -1,0 +1,20 @@
+"""PAIR's own package over ours, as seen from the widget."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_a_saliency_that_is_not_ours_is_told_with_the_way_out(tmp_path: Path) -> None:
+    """Where another package lies under the name `saliency`, importing the widget names the two commands that mend it."""
+    (tmp_path / "saliency").mkdir()
+    (tmp_path / "saliency" / "__init__.py").write_text("core = None\n")
+    checkout = Path(__file__).resolve().parents[2]
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(checkout)!r}]; import saliency_widget"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert "pip uninstall --yes saliency" in done.stderr
+    assert "--force-reinstall --no-deps saliency-widget" in done.stderr
