@@ -21,9 +21,11 @@ def adapt(
     """Any model as one the package can ask.
 
     Args:
-        model: a ``torch.nn.Module``, one of Hugging Face's transformers, an ONNX Runtime session, an object with
-            ``predict_proba``, or a function from images to scores (N, classes): of torch's tensors (N, C, H, W), or of
-            another framework's arrays (N, H, W, C). A model that was adapted already is given back.
+        model: a ``torch.nn.Module``, one of Hugging Face's transformers, a Keras model, a ``tf.Module`` or SavedModel,
+            a model of Flax (nnx, linen bound to its variables, or ``(module, variables)``) or Equinox, ``(f, params)``
+            with f(params, images) of JAX, an ONNX Runtime session, an object with ``predict_proba``, or a function from
+            images to scores (N, classes): of torch's tensors (N, C, H, W), or of another framework's arrays
+            (N, H, W, C). A model that was adapted already is given back.
         labels: names of the classes, in their order.
         framework: whose arrays a function takes: "numpy", "torch", "tensorflow" or "jax". Found out by asking it once,
             where there is an image; else NumPy's.
@@ -35,6 +37,11 @@ def adapt(
     frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     if "saliency" in frameworks and hasattr(model, "at"):
         return _relabelled(model, labels)
+    if "keras" in frameworks and hasattr(model, "stateless_call"):
+        # before torch: on that backend a Keras model is a torch.nn.Module too
+        from saliency.adapters.keras import keras_model
+
+        return keras_model(model, labels)
     if "transformers" in frameworks and hasattr(model, "named_modules"):
         from saliency.adapters.huggingface import HuggingFaceModel
 
@@ -43,6 +50,12 @@ def adapt(
         from saliency.adapters.torch import TorchModel
 
         return TorchModel(model, labels)
+    if "tensorflow" in frameworks and not isinstance(model, type):
+        from saliency.adapters.tensorflow import TensorFlowModel
+
+        return TensorFlowModel(model, labels)
+    if (made := _of_jax(model, frameworks, labels)) is not None:
+        return made
     if "onnxruntime" in frameworks and hasattr(model, "get_inputs"):
         from saliency.adapters.onnx import OnnxModel
 
@@ -60,9 +73,34 @@ def adapt(
     raise _no_model(model)
 
 
+def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> Adapted[Any] | None:
+    """Models of Flax and Equinox, and (model, what it needs beside the image); None for all others."""
+    held: Any = None
+    if type(model) in (tuple, list) and len(model) == 2 and callable(model[0]) and not isinstance(model[0], type):
+        model, held = model
+        frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+    modules = {base.__module__ for base in type(model).__mro__}
+    if "flax" in frameworks or hasattr(model, "apply_fn"):
+        from saliency.adapters import jax_modules
+
+        if any(module.startswith("flax.nnx") for module in modules):
+            return jax_modules.nnx_model(model, labels)
+        return jax_modules.linen_model(model, held, labels)
+    if "equinox" in frameworks:
+        from saliency.adapters.jax_modules import equinox_model
+
+        return equinox_model(model, held, labels)
+    if held is not None:
+        from saliency.adapters.jax import JaxModel
+
+        return JaxModel(model, labels, params=held)
+    return None
+
+
 def _no_model(model: Any) -> Unsupported:
     return Unsupported(
-        f"Expected a model (a torch.nn.Module, an ONNX Runtime session, an object with predict_proba, or a function "
+        f"Expected a model (a torch.nn.Module, a Keras, Flax or Equinox model, a tf.Module, "
+        f"an ONNX Runtime session, an object with predict_proba, or a function "
         f"from images (N, H, W, C) to scores (N, classes)), got {type(model).__module__}.{type(model).__qualname__}."
     )
 

@@ -43,9 +43,10 @@ class GradCam(CoreSaliency):
         height, width = (int(n) for n in images.shape[1:3])
         done: list[Any] = []
         for cams in self.cams(images, session):
-            down, across = (session.ops.asarray(stretch(*sizes)) for sizes in _pairs(cams, height, width))
-            done.append(session.ops.matmul(session.ops.matmul(down, cams), across.T))
-            yield session.ops.concat(done, 1)
+            ops = session.ops
+            down, across = (ops.asarray(stretch(*sizes)) for sizes in _pairs(cams, height, width))
+            done.append(ops.matmul(ops.matmul(down, cams), ops.transpose(across, (1, 0))))
+            yield ops.concat(done, 1)
 
     def cams(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         """The maps at the layer's own size, (k, n, h, w), a batch at a time."""

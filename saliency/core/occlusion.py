@@ -77,11 +77,11 @@ class Occlusion(CoreSaliency):
             drops = ops.concat([drops, ops.asarray(np.zeros((k, missing)))], 1)
         grid = (int(rows.shape[0]), int(columns.shape[0]))
         on_grid = ops.reshape(ops.take(ops.reshape(drops, (k, images, each)), place), (k, images, *grid))
-        total = ops.matmul(ops.matmul(rows.T, on_grid), columns)
+        total = ops.matmul(ops.matmul(ops.transpose(rows, (1, 0)), on_grid), columns)
         if self.reduce == "sum" and not missing:
             return total
         covered = ops.asarray(visited.reshape(images, each)[:, place].reshape(1, images, *grid))
-        count = ops.matmul(ops.matmul(rows.T, covered), columns)
+        count = ops.matmul(ops.matmul(ops.transpose(rows, (1, 0)), covered), columns)
         mean = total / ops.maximum(count, 1.0)
         if self.reduce == "mean":
             return mean

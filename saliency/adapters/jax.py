@@ -1,0 +1,401 @@
+"""JAX: any pure function from images to scores, and what is made of one (jax_modules.py, keras.py).
+
+Each kind of question is compiled once per shape, with the weights and the classes handed in, so that neither a step of
+training nor another target compiles anything anew; a batch is padded to a size that is compiled already, or to the
+next power of two.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from saliency.adapters.answers import (
+    class_scores,
+    indices,
+    one_number_each,
+    shared_by,
+    static,
+    told_by_the_model,
+)
+from saliency.adapters.jax_trace import Program
+from saliency.errors import NoGradient, Unsupported
+from saliency.model import Answer, Axis, Layer, Target
+from saliency.targets import ClassScore, are_probabilities
+
+SPARE = 8
+"""By how many times a batch may be padded at most, lest a new size be compiled."""
+
+
+class JaxOps:
+    """Array functions of JAX."""
+
+    def __init__(self, dtype: Any = np.float32) -> None:
+        self.dtype = np.dtype(dtype)
+
+    def asarray(self, host: Any) -> Any:
+        return jnp.asarray(np.asarray(host, self.dtype))
+
+    def tohost(self, array: Any) -> np.ndarray:
+        return np.array(array)
+
+    def wait(self, array: Any) -> None:
+        array.block_until_ready()
+
+    def sum(self, array: Any, axis: Axis = None) -> Any:
+        return jnp.sum(array, axis=axis)
+
+    def abs(self, array: Any) -> Any:
+        return jnp.abs(array)
+
+    def maximum(self, array: Any, other: Any) -> Any:
+        return jnp.maximum(array, other)
+
+    def where(self, condition: Any, array: Any, other: Any) -> Any:
+        return jnp.where(condition, array, other)
+
+    def concat(self, arrays: Sequence[Any], axis: int = 0) -> Any:
+        return jnp.concatenate(list(arrays), axis)
+
+    def repeat(self, array: Any, times: int) -> Any:
+        return jnp.repeat(array, times, axis=0)
+
+    def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
+        return jnp.reshape(array, shape)
+
+    def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
+        return jnp.transpose(array, axes)
+
+    def flip(self, array: Any, axis: int) -> Any:
+        return jnp.flip(array, axis)
+
+    def take(self, array: Any, indices: np.ndarray) -> Any:
+        return array[..., indices]
+
+    def matmul(self, array: Any, other: Any) -> Any:
+        return jnp.matmul(array, other)
+
+    def finite(self, array: Any) -> bool:
+        return bool(jnp.isfinite(array).all())
+
+
+class Source(Protocol):
+    """How a JAX model is called. Compiled questions hold it, so it must hold neither the model nor its weights."""
+
+    channels_first: bool
+    notes: Sequence[str]
+    signature: Hashable
+    """What the answers depend on beside weights and images."""
+
+    def call(self, weights: Any, images: Any) -> Any:
+        """What the model says of (N, H, W, C)."""
+
+
+class PureFunction(Source):
+    """``f(x)``, or ``f(params, x)``.
+
+    Args:
+        function: held weakly.
+        bare: whether it takes no parameters.
+    """
+
+    channels_first = False
+    notes: Sequence[str] = ()
+
+    def __init__(self, function: Callable[..., Any], bare: bool) -> None:
+        self._function, self.signature = _weakly(function), bare
+
+    def call(self, weights: Any, images: Any) -> Any:
+        """See :class:`Source`."""
+        function = self._function()
+        return function(images) if self.signature else function(weights, images)
+
+
+class JaxModel:
+    """A function of JAX arrays with targets and layers bound. Build it with :func:`saliency.adapt`.
+
+    Args:
+        function: from images (N, H, W, C) to scores (N, classes); a jitted one too. With `params`: from these and
+            images.
+        labels: names of the classes.
+        params: the tree of arrays that is handed to `function` first.
+        source: how it is called, where it is more than a function.
+        weights: gives the tree of arrays that it is made of now, where it is more than a function.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        labels: Sequence[str] | None = None,
+        *,
+        params: Any = None,
+        source: Source | None = None,
+        weights: Callable[[], Any] | None = None,
+    ) -> None:
+        self.model, self.labels = function, labels
+        self.source: Source = source or PureFunction(function, bare=params is None)
+        self.weights = weights or (lambda: params)
+        self._shared = shared_by(function)
+        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
+        self.lacks: Mapping[type, str] = {}
+        self.notes: list[str] = list(self.source.notes)
+        floats = [each.dtype for each in jax.tree.leaves(self.weights()) if _is_floating(each)]
+        self.ops = JaxOps(np.float64 if floats and floats[0] == np.float64 else np.float32)
+        self._targets: tuple[Target, ...] = ()
+        self._layers: tuple[str, ...] = ()
+        self._ends_in_softmax = False
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the model's own images are (C, H, W)."""
+        return self.source.channels_first
+
+    @property
+    def version(self) -> Hashable:
+        """Changes whenever a weight is replaced: JAX's arrays are never written to."""
+        return self._shared.version(jax.tree.leaves(self.weights()))
+
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> JaxModel:
+        """See :meth:`saliency.model.Adapted.at`."""
+        bound = copy.copy(self)
+        bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
+        bound._layers = tuple(layers)
+        bound.notes = list(self.notes)
+        return bound
+
+    def outputs(self, images: Any) -> Any:
+        """What the model says, (N, classes)."""
+        said = self._ask("outputs", images)
+        if not self._ends_in_softmax and are_probabilities(np.asarray(said)):
+            program = self._program(images[:1])
+            self._ends_in_softmax = program.softmaxed(program.outputs[0]) is not None
+            which = "logit" if self._ends_in_softmax else "probability (its logits cannot be reached)"
+            self.notes.append(f"the model ends in a softmax: explained the {which}")
+        return said
+
+    def scores(self, images: Any) -> Any:
+        """(k, N)."""
+        return self._ask("scores", images)
+
+    def gradients(self, images: Any) -> Answer[Any]:
+        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        return Answer(*self._ask("gradients", images))
+
+    def layers(self, images: Any) -> list[Layer[Any]]:
+        """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
+        said = self._ask("layers", images)
+        if self.channels_first:
+            said = [(jnp.moveaxis(a, 1, -1), jnp.moveaxis(g, 2, -1)) if a.ndim == 4 else (a, g) for a, g in said]
+        return [Layer(*each) for each in said]
+
+    def automatic_layer(self, images: Any) -> str:
+        """See :meth:`saliency.model.Adapted.automatic_layer`."""
+        program = self._program(images[:1])
+        return program.automatic(_size(images), self.channels_first, program.outputs[0])
+
+    def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
+        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
+        program, first = self._program(images[:1]), self.channels_first
+        found = program.grids(_size(images), first, program.outputs[0])
+        return [(name, shape, "×".join(map(str, shape[2:] if first else shape[1:3]))) for name, shape in found]
+
+    def _program(self, images: Any) -> Program:
+        """The way from the image to the class scores, or to what is bound where the outputs hold no scores."""
+        question = Question(self)
+        callables = self._targets and not any(isinstance(each, ClassScore) for each in self._targets)
+        with self.lock:
+            return Program(question.targets if callables else question.class_scores, self.weights(), images)
+
+    def _ask(self, kind: str, images: Any) -> Any:
+        """Answer one kind of question, from the program compiled for it."""
+        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax)
+        key = (kind, self.source.signature, self.ops.dtype, bound)
+        compiled = self._shared.compiled(key, lambda: Compiled(kind, Question(self)))
+        with self.lock:
+            return compiled(self.weights(), images, np.asarray(indices(self._targets), np.int32))
+
+
+class Question:
+    """What of an adapter goes into a compiled program: never the model itself."""
+
+    def __init__(self, model: JaxModel) -> None:
+        self.source, self.bound, self.names = model.source, model._targets, model._layers
+        self.through_softmax, self.dtype = model._ends_in_softmax, model.ops.dtype
+
+    def raw(self, weights: Any, images: Any) -> Any:
+        """What the model says, its complaints retold."""
+        try:
+            return self.source.call(weights, images)
+        except jax.errors.TracerArrayConversionError as error:
+            raise Unsupported(
+                "JAX cannot trace this function: it turns its input into a NumPy array on the way. Write it with "
+                f"jax.numpy throughout. JAX says: {str(error).splitlines()[0]}"
+            ) from error
+        except Exception as error:
+            if (told := told_by_the_model(error, images.shape)) is None:
+                raise
+            raise told from error
+
+    def class_scores(self, weights: Any, images: Any) -> Any:
+        """(N, classes)."""
+        return class_scores(self.raw(weights, images), _is_array, jnp.reshape)
+
+    def parts(self, weights: Any, images: Any) -> tuple[Any, list[Any]]:
+        """What targets are made of: the class scores, if any target wants them, and a row of each callable."""
+        raw, rows, said = self.raw(weights, images), [], None
+        for target in self.bound:
+            if isinstance(target, ClassScore):
+                said = class_scores(raw, _is_array, jnp.reshape) if said is None else said
+            else:
+                rows.append(one_number_each(target(raw), target, _is_array, images.shape[0]))
+        return said, rows
+
+    def joined(self, said: Any, rows: Sequence[Any], classes: Any = None) -> Any:
+        """(k, N) of :meth:`parts`."""
+        called = iter(rows)
+        found = [
+            said[:, 0 if classes is None else classes[i]] if isinstance(target, ClassScore) else next(called)
+            for i, target in enumerate(self.bound)
+        ]
+        stacked = jnp.stack(found)
+        # whole numbers stay what they are: they have no gradient, and that shall be found out
+        return stacked.astype(self.dtype) if _is_floating(stacked) else stacked
+
+    def targets(self, weights: Any, images: Any) -> Any:
+        """(k, N), of the outputs as they are."""
+        return self.joined(*self.parts(weights, images))
+
+    def scores(self, weights: Any, images: Any, classes: Any) -> Any:
+        """(k, N), of the logits where they were found."""
+        if not self.through_softmax:
+            return self.joined(*self.parts(weights, images), classes)
+        program = Program(self.parts, weights, images)
+        return self.of_program(program, classes, *program.run(weights, images))
+
+    def of_program(self, program: Program, classes: Any, parts: Any, values: Mapping[int, Any]) -> Any:
+        """(k, N) of what the traced :meth:`parts` gave."""
+        said, rows = parts
+        if self.through_softmax and said is not None:
+            logits = program.softmaxed(program.outputs[0])
+            said = said if logits is None else values[logits]
+        return self.joined(said, rows, classes)
+
+
+class Compiled:
+    """One kind of question, compiled per size of batch."""
+
+    def __init__(self, kind: str, question: Question) -> None:
+        self._run, self._kind = jax.jit(_QUESTIONS[kind](question)), kind
+        self._sizes: dict[tuple[int, ...], set[int]] = {}
+
+    def __call__(self, weights: Any, images: Any, classes: np.ndarray) -> Any:
+        count, *shape = images.shape
+        sizes = self._sizes.setdefault((len(classes), *shape), set())
+        fitting = [size for size in sizes if count <= size <= SPARE * count]
+        size = min(fitting, default=1 << (count - 1).bit_length())
+        if size > count:
+            # more of the last image: zeros might not be numbers the model can take
+            images = jnp.concatenate([images, jnp.repeat(images[-1:], size - count, 0)])
+        try:
+            said = self._run(weights, images, classes)
+        except Exception as error:
+            sizes.discard(size)
+            if "do not support JVP" in str(error):
+                raise NoGradient(
+                    "The score cannot be differentiated by the image: the model works outside JAX on the way "
+                    f"(a callback). JAX says: {str(error).splitlines()[0]}"
+                ) from error
+            raise
+        sizes.add(size)
+        if size == count:
+            return said
+        match self._kind:
+            case "outputs":
+                return said[:count]
+            case "layers":
+                return [(activations[:count], gradients[:, :count]) for activations, gradients in said]
+        return jax.tree.map(lambda array: array[:, :count], said)
+
+
+def _outputs(question: Question) -> Callable[..., Any]:
+    def ask(weights: Any, images: Any, _: Any) -> Any:
+        return question.class_scores(weights, images).astype(question.dtype)
+
+    return ask
+
+
+def _scores(question: Question) -> Callable[..., Any]:
+    def ask(weights: Any, images: Any, classes: Any) -> Any:
+        return question.scores(weights, images, classes).astype(question.dtype)
+
+    return ask
+
+
+def _gradients(question: Question) -> Callable[..., Any]:
+    def ask(weights: Any, images: Any, classes: Any) -> Any:
+        def score(images: Any) -> Any:
+            return question.scores(weights, images, classes)
+
+        program = Program(score, images)
+        if (why := program.cut(program.outputs[0])) is not None:
+            raise NoGradient(why)
+        scores, back = jax.vjp(score, images)
+        return scores, _each(back, scores)
+
+    return ask
+
+
+def _layers(question: Question) -> Callable[..., Any]:
+    def ask(weights: Any, images: Any, classes: Any) -> Any:
+        program = Program(question.parts, weights, images)
+        slots = [program.layer(name) for name in question.names]
+        wanted = program.before(set(program.outputs))
+        for name, slot in zip(question.names, slots, strict=True):
+            if slot not in wanted:
+                raise NoGradient(f"The score does not depend on {name!r}: there is no gradient.")
+
+        def score(changes: list[Any]) -> Any:
+            parts, values = program.run(weights, images, changes=dict(zip(slots, changes, strict=True)))
+            return question.of_program(program, classes, parts, values), [values[slot] for slot in slots]
+
+        # the gradient there is that of the score by something added there
+        nothing = [jnp.zeros(each.shape, each.dtype) for each in map(program.aval, slots)]
+        scores, back, seen = jax.vjp(score, nothing, has_aux=True)
+        return list(zip(seen, _each(back, scores), strict=True))
+
+    return ask
+
+
+_QUESTIONS = {"outputs": _outputs, "scores": _scores, "gradients": _gradients, "layers": _layers}
+
+
+def _each(back: Callable[..., Any], scores: Any) -> Any:
+    """Per target, the gradients of its scores, from the one forward pass."""
+    rows = jnp.eye(len(scores), dtype=scores.dtype)[:, :, None] * jnp.ones_like(scores)
+    return jax.vmap(lambda row: back(row)[0])(rows)
+
+
+def _weakly(function: Any) -> Callable[[], Any]:
+    """A reference that does not keep it alive, where there can be one."""
+    try:
+        return weakref.ref(function)
+    except TypeError:
+        return lambda: function
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, jax.Array)
+
+
+def _is_floating(value: Any) -> bool:
+    return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def _size(images: Any) -> tuple[int, int]:
+    return (int(images.shape[1]), int(images.shape[2])) if images.ndim == 4 else (1, 1)

@@ -1,0 +1,232 @@
+"""Looking into a JAX function: its traced program as straight-line code, in which layers can be read and changed.
+
+A layer is named by its module ("block.conv", where modules have names), or, where no module stands for it, by module,
+operator and number of that operator's call inside that module: ":relu:1".
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from saliency.adapters.answers import NO_GRID, NOT_A_LAYER, on_grid
+from saliency.errors import UnknownName, unknown
+
+MARK = "@"
+"""Begins the name of a scope that stands for a module."""
+
+INLINED = frozenset({"jit", "pjit", "closed_call", "core_call"})
+"""Primitives that only call another program."""
+
+
+class Step(NamedTuple):
+    """One operator's call."""
+
+    name: str
+    modules: tuple[str, ...]
+    """That it happens inside of, outermost first."""
+    equation: Any
+    takes: list[int]
+    gives: list[int]
+
+
+class Program:
+    """What a function does, one operator after the other, calls of jitted functions opened up.
+
+    Args:
+        function: of arrays and trees of arrays; its last argument is the images.
+        arguments: to trace it with; only their shapes matter.
+    """
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        self.tree = jax.tree.structure(shapes)
+        self.steps: list[Step] = []
+        self._constants: dict[int, Any] = {}
+        self._slots = 0
+        self._counts: Counter[str] = Counter()
+        self.inputs = [self._slot() for _ in closed.jaxpr.invars]
+        constants = [self._slot(value) for value in closed.consts]
+        self.outputs = self._flatten(closed.jaxpr, constants, self.inputs, "")
+        self.images = self.inputs[-1]
+
+    def _slot(self, *value: Any) -> int:
+        self._slots += 1
+        if value:
+            self._constants[self._slots] = value[0]
+        return self._slots
+
+    def _flatten(self, jaxpr: Any, constants: list[int], inputs: list[int], scope: str) -> list[int]:
+        slots: dict[Any, int] = dict(zip(jaxpr.constvars, constants, strict=True))
+        slots.update(zip(jaxpr.invars, inputs, strict=True))
+
+        def at(atom: Any) -> int:
+            return self._slot(atom.val) if isinstance(atom, core.Literal) else slots[atom]
+
+        for equation in jaxpr.eqns:
+            takes, here = [at(atom) for atom in equation.invars], f"{scope}/{equation.source_info.name_stack}"
+            inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+            if equation.primitive.name in INLINED and inner is not None:
+                consts = [self._slot(value) for value in getattr(inner, "consts", ())]
+                gives = self._flatten(getattr(inner, "jaxpr", inner), consts, takes, here)
+            else:
+                gives = [self._slot() for _ in equation.outvars]
+                modules = tuple(dict.fromkeys(re.findall(rf"{MARK}([^/()]+)", here)))
+                path, operator = modules[-1] if modules else "", _operator(equation)
+                count = self._counts[f"{path}:{operator}"]
+                self._counts[f"{path}:{operator}"] += 1
+                self.steps.append(Step(f"{path}:{operator}:{count}", modules, equation, takes, gives))
+            slots.update(zip(equation.outvars, gives, strict=True))
+        return [at(atom) for atom in jaxpr.outvars]
+
+    def run(self, *arguments: Any, changes: Mapping[int, Any] | None = None) -> tuple[Any, dict[int, Any]]:
+        """The function's answer, and every value by its slot.
+
+        Args:
+            *arguments: as it was traced with.
+            changes: by slot, what is added to a value before it is used.
+        """
+        values = {**self._constants, **dict(zip(self.inputs, jax.tree.leaves(arguments), strict=True))}
+        for step in self.steps:
+            said = _bound(step.equation, [values[slot] for slot in step.takes])
+            several = said if step.equation.primitive.multiple_results else [said]
+            for slot, value in zip(step.gives, several, strict=True):
+                values[slot] = value + changes[slot] if changes and slot in changes else value
+        return jax.tree.unflatten(self.tree, [values[slot] for slot in self.outputs]), values
+
+    def softmaxed(self, slot: int) -> int | None:
+        """What went into the softmax whose result the slot holds; None if it holds no such thing."""
+        made = {given: step for step in self.steps for given in step.gives}
+
+        def by(slot: int, *kinds: str) -> Step | None:
+            step = made.get(slot)
+            while step is not None and step.equation.primitive.name in ("convert_element_type", "copy"):
+                step = made.get(step.takes[0])
+            return step if step is not None and step.equation.primitive.name in kinds else None
+
+        last = made.get(slot)
+        if last is not None and "softmax" in last.name and len(last.takes) == 1:
+            return last.takes[0]
+        if (ratio := by(slot, "div")) is None or (power := by(ratio.takes[0], "exp")) is None:
+            return None
+        total = by(ratio.takes[1], "broadcast_in_dim", "reshape", "reduce_sum")
+        if total is not None and total.equation.primitive.name != "reduce_sum":
+            total = by(total.takes[0], "reduce_sum")
+        difference = by(power.takes[0], "sub")
+        if total is None or difference is None or by(total.takes[0], "exp") is not power:
+            return None
+        return difference.takes[0]
+
+    def cut(self, score: int) -> str | None:
+        """Why the score has no gradient by the images, in a sentence; None if it has one."""
+        alive, breaks, wanted = {self.images}, [], self.before({score})
+        for step in self.steps:
+            if alive.isdisjoint(step.takes):
+                continue
+            stops = step.equation.primitive.name == "stop_gradient"
+            for slot, variable in zip(step.gives, step.equation.outvars, strict=True):
+                if jnp.issubdtype(variable.aval.dtype, jnp.inexact) and not stops:
+                    alive.add(slot)
+                elif slot in wanted:
+                    breaks.append((step, variable.aval.dtype))
+        if score in alive:
+            return None
+        sentence = "The score cannot be differentiated by the image"
+        if not breaks:
+            return f"{sentence}: it does not depend on it."
+        step, dtype = breaks[-1]
+        where = f"at {step.name.split(':')[1]}" + (f" in {step.modules[-1]!r}" if step.modules else "")
+        if step.equation.primitive.name == "stop_gradient":
+            return f"{sentence}: {where} it is cut off. Remove it, or use a method that needs only scores."
+        return (
+            f"{sentence}: {where} it becomes {dtype}, whole numbers that have no gradient. Explain what comes before."
+        )
+
+    def before(self, slots: set[int]) -> set[int]:
+        """These slots, and all that they depend on."""
+        found = set(slots)
+        for step in reversed(self.steps):
+            if not found.isdisjoint(step.gives):
+                found.update(step.takes)
+        return found
+
+    def after(self, slot: int) -> set[int]:
+        """This slot, and all that depends on it."""
+        found = {slot}
+        for step in self.steps:
+            if not found.isdisjoint(step.takes):
+                found.update(step.gives)
+        return found
+
+    def aval(self, slot: int) -> Any:
+        """Shape and dtype of what an operator gave."""
+        return next(
+            variable.aval
+            for step in self.steps
+            for given, variable in zip(step.gives, step.equation.outvars, strict=True)
+            if given == slot
+        )
+
+    def layer(self, name: str) -> int:
+        """The slot of a layer's (last) output.
+
+        Raises:
+            UnknownName: there is no such layer.
+        """
+        for step in reversed(self.steps):
+            if step.name == name or name in step.modules:
+                return step.gives[0]
+        modules = {module for step in self.steps for module in step.modules}
+        raise unknown("layer", name, sorted(modules) or [step.name for step in self.steps])
+
+    def automatic(self, image: tuple[int, int], first: bool, score: int) -> str:
+        """Name of the last output with a grid over the image, on the way to the score.
+
+        Args:
+            image: height and width.
+            first: whether channels come first in the function's own layout.
+            score: slot.
+        """
+        for name, _ in reversed(list(self.grids(image, first, score))):
+            return name
+        raise UnknownName(NO_GRID)
+
+    def grids(self, image: tuple[int, int], first: bool, score: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """(name, shape) of every output with a grid, in order."""
+        wanted = self.before({score}) & self.after(self.images)
+        for i, step in enumerate(self.steps):
+            aval: Any = step.equation.outvars[0].aval
+            shape: tuple[int, ...] = tuple(aval.shape)
+            moved = [shape[i] for i in (0, 2, 3, 1)] if first and len(shape) == 4 else shape
+            if step.gives[0] not in wanted or not on_grid(moved, image) or step.gives[0] == score:
+                continue
+            if step.equation.primitive.name in NOT_A_LAYER or step.equation.primitive.name == "dot_general":
+                continue
+            following = self.steps[i + 1].modules if i + 1 < len(self.steps) else ()
+            # a module's name is easier to say than an operator's, where its call ends here
+            ends = [module for module in step.modules if module not in following]
+            named = ends[0] if ends and self.layer(ends[0]) == step.gives[0] else step.name
+            yield named, shape
+
+
+def _bound(equation: Any, values: list[Any]) -> Any:
+    """The operator, called again."""
+    found = equation.primitive.get_bind_params(equation.params)
+    # functions inside an operator came first in a pair of their own, before they were among its parameters
+    functions, params = found if isinstance(found, tuple) else ((), found)
+    return equation.primitive.bind(*functions, *values, **params)
+
+
+def _operator(equation: Any) -> str:
+    """What an operator is called: jax.nn.relu and its like are small programs with a name of their own."""
+    inner = equation.params.get("call_jaxpr")
+    equations: Any = getattr(getattr(inner, "jaxpr", inner), "eqns", ())
+    if len(equations) == 1 and "name" in equations[0].params:
+        return str(equations[0].params["name"])
+    return str(equation.params.get("name") or equation.primitive.name).replace(":", "")

@@ -1,0 +1,107 @@
+"""Keras 3: the adapter of the backend that it runs on, and the names of its layers.
+
+A model is called with ``training=False``, on TensorFlow within a traced graph and on JAX as a function of its weights,
+so that neither its weights nor its statistics change. While it is traced, each layer's call is noted by its name.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from saliency.errors import Unsupported
+from saliency.model import Adapted
+
+_WATCHING = threading.RLock()
+
+
+def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]:
+    """A ``keras.Model`` (functional, subclassed, Sequential, nested) on whatever backend Keras runs."""
+    match keras.backend.backend():
+        case "tensorflow":
+            from saliency.adapters.tensorflow import Place, Source, TensorFlowModel
+
+            class OnTensorFlow(Source):
+                def call(self, images: Any) -> Any:
+                    model = self.model()
+                    seen: list[tuple[str, Any]] = []
+                    with watched(model, lambda name, call: _kept(seen, name, call())):
+                        said = model(images, training=False)
+                    return said, [Place(name, output) for name, output in seen if hasattr(output, "op")]
+
+            return TensorFlowModel(model, labels, source=OnTensorFlow(model))
+        case "jax":
+            return _on_jax(model, labels)
+        case "torch":
+            from saliency.adapters.keras_torch import KerasOnTorch
+
+            return KerasOnTorch(model, labels)
+    raise Unsupported(f"Keras runs on {keras.backend.backend()!r}, of which no gradients can be had.")
+
+
+def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
+    import jax
+
+    from saliency.adapters.jax import JaxModel
+    from saliency.adapters.jax_trace import MARK
+
+    held = weakref.ref(model)
+
+    class OnJax:
+        channels_first = False
+        notes: Sequence[str] = ()
+        signature: Hashable = None
+
+        def call(self, weights: Any, images: Any) -> Any:
+            def scoped(name: str, call: Callable[[], Any]) -> Any:
+                with jax.named_scope(MARK + name.replace("/", ".")):
+                    return call()
+
+            inner: Any = held()
+            with watched(inner, scoped):
+                return inner.stateless_call(*weights, images, training=False)[0]
+
+    def weights() -> Any:
+        groups = model.trainable_variables, model.non_trainable_variables
+        return tuple([each.value for each in group] for group in groups)
+
+    return JaxModel(model, labels, source=OnJax(), weights=weights)
+
+
+def _kept(seen: list[tuple[str, Any]], name: str, output: Any) -> Any:
+    seen.append((name, output[0] if isinstance(output, tuple | list) and output else output))
+    return output
+
+
+@contextmanager
+def watched(model: Any, around: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
+    """While a model is called, each call of a layer inside goes through `around` (its name, the call).
+
+    The name is that of the layer within the layers it is called in: "inner/conv". Other threads notice nothing.
+
+    Args:
+        model: whose call is watched.
+        around: gives the layer's output.
+    """
+    original, mine, path = keras.Layer.__call__, threading.get_ident(), []
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != mine or layer is model:
+            return original(layer, *args, **kwargs)
+        path.append(layer.name)
+        try:
+            return around("/".join(path), lambda: original(layer, *args, **kwargs))
+        finally:
+            path.pop()
+
+    with _WATCHING:
+        keras.Layer.__call__ = call
+        try:
+            yield
+        finally:
+            keras.Layer.__call__ = original

@@ -1,0 +1,185 @@
+"""Keras 3 on torch: channels last, asked where it stands, for Keras cannot copy a model around the same weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saliency.adapters.answers import (
+    NO_GRID,
+    class_scores,
+    not_called,
+    on_grid,
+    one_number_each,
+    shared_by,
+    told_by_the_model,
+)
+from saliency.adapters.keras import watched
+from saliency.adapters.torch_ops import TorchOps
+from saliency.adapters.torch_trace import LastSoftmax
+from saliency.errors import NoGradient, UnknownName, unknown
+from saliency.model import Answer, Layer, Target
+from saliency.targets import ClassScore, are_probabilities
+
+
+class KerasOnTorch:
+    """A Keras model on the torch backend, with targets and layers bound. Build it with :func:`saliency.adapt`.
+
+    Args:
+        model: called with ``training=False``.
+        labels: names of the classes.
+    """
+
+    channels_first = False
+
+    def __init__(self, model: Any, labels: Sequence[str] | None = None) -> None:
+        self.model, self.labels = model, labels
+        self._shared = shared_by(model)
+        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
+        self.lacks: Mapping[type, str] = {}
+        self.notes: list[str] = []
+        first = next((t for t in self._tensors() if t.is_floating_point()), torch.zeros(1))
+        self.ops = TorchOps(first.device, torch.float64 if first.dtype == torch.float64 else torch.float32)
+        self._targets: tuple[Target, ...] = ()
+        self._layers: tuple[str, ...] = ()
+        self._ends_in_softmax = False
+
+    def _tensors(self) -> list[Tensor]:
+        return [variable.value for variable in self.model.variables]
+
+    @property
+    def version(self) -> Hashable:
+        """Changes whenever a weight is written to or replaced."""
+        return hash(tuple((t.data_ptr(), t._version) for t in self._tensors()))
+
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> KerasOnTorch:
+        """See :meth:`saliency.model.Adapted.at`."""
+        bound = copy.copy(self)
+        bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
+        bound._layers = tuple(layers)
+        bound.notes = list(self.notes)
+        return bound
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """What the model says, (N, classes)."""
+        with _ready(grad=False):
+            with LastSoftmax() as spy:
+                said = class_scores(self._call(images), torch.is_tensor, torch.reshape)
+            if not self._ends_in_softmax and are_probabilities(self.ops.tohost(said)):
+                self._ends_in_softmax = spy.logits(said) is not None
+                which = "logit" if self._ends_in_softmax else "probability (its logits cannot be reached)"
+                self.notes.append(f"the model ends in a softmax: explained the {which}")
+        return said.to(self.ops.dtype)
+
+    def scores(self, images: Tensor) -> Tensor:
+        """(k, N)."""
+        with _ready(grad=False):
+            return self._scores(images)
+
+    def gradients(self, images: Tensor) -> Answer[Tensor]:
+        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        with _ready(grad=True):
+            leaf = images.detach().clone().requires_grad_()
+            scores = self._scores(leaf)
+            return Answer(scores.detach(), self._by(scores, [leaf], ["image"])[0])
+
+    def layers(self, images: Tensor) -> list[Layer[Tensor]]:
+        """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
+        with _ready(grad=True):
+            seen: dict[str, Tensor] = {}
+            scores = self._watched(images, seen)
+            found = [seen[self._known(name, seen)] for name in self._layers]
+            gradients = self._by(scores, found, self._layers)
+            return [Layer(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
+
+    def automatic_layer(self, images: Tensor) -> str:
+        """See :meth:`saliency.model.Adapted.automatic_layer`."""
+        for name, _, _ in reversed(self.layer_table(images)):
+            return name
+        raise UnknownName(NO_GRID)
+
+    def layer_table(self, images: Tensor) -> list[tuple[str, tuple[int, ...], str]]:
+        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
+        size = (int(images.shape[1]), int(images.shape[2])) if images.ndim == 4 else (1, 1)
+        with self.lock, _ready(grad=True):
+            seen: dict[str, Tensor] = {}
+            scores = self._watched(images[:1], seen)
+            places = [(name, each) for name, each in seen.items() if on_grid(each.shape, size) and each.requires_grad]
+            if not places or not scores.requires_grad:
+                return []
+            used: Sequence[Tensor | None]
+            used = torch.autograd.grad(scores.sum(), [each for _, each in places], allow_unused=True)
+        return [
+            (name, tuple(each.shape), f"{each.shape[1]}×{each.shape[2]}")
+            for (name, each), gradient in zip(places, used, strict=True)
+            if gradient is not None
+        ]
+
+    def _watched(self, images: Tensor, seen: dict[str, Tensor]) -> Tensor:
+        """The scores; what each layer said last goes into `seen`."""
+
+        def around(name: str, call: Any) -> Any:
+            said = call()
+            if isinstance(said, Tensor):
+                seen.pop(name, None)
+                seen[name] = said
+            return said
+
+        leaf = images.detach().clone().requires_grad_()
+        with watched(self.model, around):
+            return self._scores(leaf)
+
+    def _known(self, name: str, seen: dict[str, Tensor]) -> str:
+        for each in reversed(seen):
+            if name in (each, each.rpartition("/")[2]):
+                return each
+        if any(name == layer.name for layer in self.model.layers):
+            raise not_called(name)
+        raise unknown("layer", name, seen)
+
+    def _scores(self, images: Tensor) -> Tensor:
+        with LastSoftmax(active=self._ends_in_softmax) as spy:
+            raw = self._call(images)
+            rows = []
+            for target in self._targets or (ClassScore(0),):
+                if isinstance(target, ClassScore):
+                    said = class_scores(raw, torch.is_tensor, torch.reshape)
+                    logits = spy.logits(said) if self._ends_in_softmax else None
+                    row = target(said if logits is None else logits)
+                else:
+                    row = target(raw)
+                rows.append(one_number_each(row, target, torch.is_tensor, len(images)))
+        return torch.stack(rows).to(self.ops.dtype)
+
+    def _call(self, images: Tensor) -> Any:
+        try:
+            return self.model(images.clone(), training=False)
+        except Exception as error:
+            if (told := told_by_the_model(error, images.shape)) is None:
+                raise
+            raise told from error
+
+    def _by(self, scores: Tensor, inputs: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
+        """(k, N, …) gradients of the scores by each input."""
+        found: list[list[Tensor]] = [[] for _ in inputs]
+        for i, row in enumerate(scores):
+            gradients: Sequence[Tensor | None] = [None] * len(inputs)
+            if row.requires_grad:
+                more = i + 1 < len(scores)
+                gradients = torch.autograd.grad(row.sum(), inputs, retain_graph=more, allow_unused=True)
+            for several, gradient, name in zip(found, gradients, names, strict=True):
+                if gradient is None:
+                    raise NoGradient(f"The score does not depend on {name!r} in a way that has a gradient.")
+                several.append(gradient)
+        return [torch.stack(several) for several in found]
+
+
+@contextmanager
+def _ready(grad: bool) -> Iterator[None]:
+    with torch.inference_mode(False), torch.set_grad_enabled(grad):
+        yield

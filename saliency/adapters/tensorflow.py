@@ -1,0 +1,402 @@
+"""TensorFlow 2: any function of tensors, a ``tf.Module``, a SavedModel; and Keras on TensorFlow (keras.py).
+
+A model is traced into a graph once per kind of question, for batches of any size: there every operator can be seen,
+so that gradients, layers and the logits before a softmax can be had of all of them. The classes are handed in.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from saliency.adapters.answers import (
+    NO_GRID,
+    NOT_A_LAYER,
+    class_scores,
+    indices,
+    not_called,
+    on_grid,
+    one_number_each,
+    shared_by,
+    static,
+    told_by_the_model,
+)
+from saliency.errors import NoGradient, UnknownName, Unsupported, unknown
+from saliency.model import Answer, Axis, Layer, Target
+from saliency.targets import ClassScore, are_probabilities
+
+
+class TensorFlowOps:
+    """Array functions of TensorFlow."""
+
+    def __init__(self, dtype: Any = np.float32) -> None:
+        self.dtype = np.dtype(dtype)
+
+    def asarray(self, host: Any) -> Any:
+        return tf.constant(np.asarray(host, self.dtype))
+
+    def tohost(self, array: Any) -> np.ndarray:
+        return np.array(array)
+
+    def wait(self, array: Any) -> None:
+        if "GPU" in array.device:
+            tf.test.experimental.sync_devices()
+
+    def sum(self, array: Any, axis: Axis = None) -> Any:
+        return tf.reduce_sum(array, axis)
+
+    def abs(self, array: Any) -> Any:
+        return tf.abs(array)
+
+    def maximum(self, array: Any, other: Any) -> Any:
+        return tf.maximum(array, other)
+
+    def where(self, condition: Any, array: Any, other: Any) -> Any:
+        return tf.where(condition, array, other)
+
+    def concat(self, arrays: Sequence[Any], axis: int = 0) -> Any:
+        return tf.concat(list(arrays), axis)
+
+    def repeat(self, array: Any, times: int) -> Any:
+        return tf.repeat(array, times, axis=0)
+
+    def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
+        return tf.reshape(array, shape)
+
+    def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
+        return tf.transpose(array, axes)
+
+    def flip(self, array: Any, axis: int) -> Any:
+        return tf.reverse(array, [axis])
+
+    def take(self, array: Any, indices: np.ndarray) -> Any:
+        return tf.gather(array, indices, axis=-1)
+
+    def matmul(self, array: Any, other: Any) -> Any:
+        batch = np.broadcast_shapes(tuple(array.shape[:-2]), tuple(other.shape[:-2]))
+        # not left to TensorFlow: where the ranks differ, its oneDNN kernel (2.21) writes beyond its memory
+        array, other = (tf.broadcast_to(each, (*batch, *each.shape[-2:])) for each in (array, other))
+        return tf.matmul(array, other)
+
+    def finite(self, array: Any) -> bool:
+        return bool(tf.reduce_all(tf.math.is_finite(array)))
+
+
+class Place(NamedTuple):
+    """An operator's or a layer's result."""
+
+    name: str
+    output: Any
+
+
+class Source:
+    """How a model is called while it is traced. Compiled questions hold it, so it holds the model weakly.
+
+    Args:
+        model: a function of a tensor (N, H, W, C), or a SavedModel.
+    """
+
+    def __init__(self, model: Any) -> None:
+        try:
+            self.model: Callable[[], Any] = weakref.ref(model)
+        except TypeError:
+            self.model = lambda: model
+
+    def call(self, images: Any) -> tuple[Any, list[Place]]:
+        """What the model says, and what its layers said, in order, where they have names."""
+        model = self.model()
+        if callable(model):
+            # what lies in a tf.function is one operator to the graph around it, unless that is left out
+            function = model if hasattr(model, "python_function") else getattr(model, "__call__", None)  # noqa: B004
+            try:
+                return getattr(function, "python_function", model)(images), []
+            except TypeError:  # it needs AutoGraph
+                return model(images), []
+        signatures = dict(model.signatures)
+        signature = signatures.get("serving_default") or next(iter(signatures.values()))
+        (name, wanted), *_ = signature.structured_input_signature[1].items()
+        return signature(**{name: tf.cast(images, wanted.dtype)}), []
+
+
+class TensorFlowModel:
+    """A function of TensorFlow's tensors with targets and layers bound. Build it with :func:`saliency.adapt`.
+
+    Args:
+        model: from images (N, H, W, C) to scores (N, classes); a ``tf.function``, a ``tf.Module`` that can be called,
+            or what ``tf.saved_model.load`` gave.
+        labels: names of the classes.
+        source: how it is called, where it is more than a function.
+    """
+
+    channels_first = False
+
+    def __init__(self, model: Any, labels: Sequence[str] | None = None, *, source: Source | None = None) -> None:
+        if not callable(model) and not getattr(model, "signatures", None):
+            raise Unsupported(
+                f"This {type(model).__name__} of TensorFlow can neither be called nor has it signatures: pass the "
+                "function that gives the scores."
+            )
+        self.model, self.labels = model, labels
+        self.source = source or Source(model)
+        self._shared = shared_by(model)
+        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
+        self.lacks: Mapping[type, str] = {}
+        self.notes: list[str] = []
+        floats = [each.dtype for each in self._variables() if tf.as_dtype(each.dtype).is_floating]
+        self.ops = TensorFlowOps(np.float64 if floats and tf.as_dtype(floats[0]) == tf.float64 else np.float32)
+        self._targets: tuple[Target, ...] = ()
+        self._layers: tuple[str, ...] = ()
+        self._ends_in_softmax = False
+
+    def _variables(self) -> Sequence[Any]:
+        return list(getattr(self.model, "variables", None) or ())
+
+    @property
+    def version(self) -> Hashable:
+        """Changes whenever the weights do; they can be written to in place, so this reads them."""
+        sums = [(float(tf.reduce_sum(each)), float(tf.reduce_sum(tf.abs(each)))) for each in self._floats()]
+        return hash(tuple(sums))
+
+    def _floats(self) -> list[Any]:
+        values = [tf.convert_to_tensor(each) for each in self._variables() if "seed" not in str(each.name)]
+        return [each for each in values if each.dtype.is_floating]
+
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> TensorFlowModel:
+        """See :meth:`saliency.model.Adapted.at`."""
+        bound = copy.copy(self)
+        bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
+        bound._layers = tuple(layers)
+        bound.notes = list(self.notes)
+        return bound
+
+    def outputs(self, images: Any) -> Any:
+        """What the model says, (N, classes)."""
+        said, through = self._ask("outputs", images)
+        if not self._ends_in_softmax and are_probabilities(np.array(said)):
+            self._ends_in_softmax = bool(through)
+            which = "logit" if self._ends_in_softmax else "probability (its logits cannot be reached)"
+            self.notes.append(f"the model ends in a softmax: explained the {which}")
+        return said
+
+    def scores(self, images: Any) -> Any:
+        """(k, N)."""
+        return self._ask("scores", images)
+
+    def gradients(self, images: Any) -> Answer[Any]:
+        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        return Answer(*self._ask("gradients", images))
+
+    def layers(self, images: Any) -> list[Layer[Any]]:
+        """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
+        return [Layer(*each) for each in self._ask("layers", images)]
+
+    def automatic_layer(self, images: Any) -> str:
+        """See :meth:`saliency.model.Adapted.automatic_layer`."""
+        for name, _, _ in reversed(self.layer_table(images)):
+            return name
+        nested = " Operators inside a SavedModel cannot be seen." if hasattr(self.model, "signatures") else ""
+        raise UnknownName(NO_GRID + nested)
+
+    def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
+        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
+        question = Question(self)
+        found: list[tuple[str, tuple[int, ...], str]] = []
+        size = (int(images.shape[1]), int(images.shape[2])) if len(images.shape) == 4 else (1, 1)
+
+        def look(images: Any) -> Any:
+            traced = question.traced(images)
+            said = traced.joined() if question.bound else traced.class_scores()
+            found[:] = [
+                (place.name, (1, *map(int, place.output.shape[1:])), f"{place.output.shape[1]}×{place.output.shape[2]}")
+                for place in traced.grids(said, size)
+            ]
+            return tf.constant(0)
+
+        with self.lock:
+            _graph(look, images, False)
+        return found
+
+    def _ask(self, kind: str, images: Any) -> Any:
+        """Answer one kind of question, from the graph traced for it."""
+        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax)
+        key = (kind, tuple(images.shape[1:]), images.dtype, bound)
+        with self.lock:
+            ask = self._shared.compiled(key, lambda: _graph(getattr(Question(self), kind), images))
+            return ask(images, tf.constant(indices(self._targets), tf.int32))
+
+
+class Question:
+    """What of an adapter goes into a graph: never the model itself. Its methods are traced."""
+
+    def __init__(self, model: TensorFlowModel) -> None:
+        self.source, self.bound, self.names = model.source, model._targets, model._layers
+        self.through_softmax, self.dtype = model._ends_in_softmax, model.ops.dtype
+
+    def traced(self, images: Any, classes: Any = None) -> Traced:
+        """The model, called once."""
+        try:
+            raw, places = self.source.call(images)
+        except Exception as error:
+            if (told := told_by_the_model(error, images.shape)) is None:
+                raise
+            raise told from error
+        return Traced(self, images, raw, places, classes)
+
+    def outputs(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images)
+        said = traced.class_scores()
+        return tf.cast(said, self.dtype), tf.constant(traced.logits(said) is not None)
+
+    def scores(self, images: Any, classes: Any) -> Any:
+        return tf.cast(self.traced(images, classes).joined(), self.dtype)
+
+    def gradients(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images, classes)
+        scores = traced.joined()
+        return scores, traced.by(scores, [images], ["image"])[0]
+
+    def layers(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images, classes)
+        seen = [traced.layer(name) for name in self.names]
+        return list(zip(seen, traced.by(traced.joined(), seen, self.names), strict=True))
+
+
+class Traced:
+    """A model's call in a graph, and what can be read there."""
+
+    def __init__(self, question: Question, images: Any, raw: Any, places: list[Place], classes: Any) -> None:
+        self.question, self.images, self.raw, self.classes = question, images, raw, classes
+        self.places = places
+
+    def class_scores(self) -> Any:
+        """(N, classes)."""
+        return class_scores(self.raw, tf.is_tensor, tf.reshape)
+
+    def logits(self, said: Any) -> Any:
+        """What went into the softmax that `said` came out of; None if it did not."""
+        operator = said.op
+        while operator.type in ("Identity", "Cast"):
+            operator = operator.inputs[0].op
+        return operator.inputs[0] if operator.type == "Softmax" else None
+
+    def joined(self) -> Any:
+        """(k, N)."""
+        rows, said = [], None
+        for i, target in enumerate(self.question.bound):
+            if isinstance(target, ClassScore):
+                if said is None:
+                    said = self.class_scores()
+                    logits = self.logits(said) if self.question.through_softmax else None
+                    said = said if logits is None else logits
+                rows.append(tf.gather(said, 0 if self.classes is None else self.classes[i], axis=1))
+            else:
+                rows.append(one_number_each(target(self.raw), target, tf.is_tensor, None))
+        floating = rows[0].dtype.is_floating
+        return tf.cast(tf.stack(rows), self.question.dtype) if floating else tf.stack(rows)
+
+    def by(self, scores: Any, inputs: list[Any], names: Sequence[str]) -> list[Any]:
+        """(k, N, …) gradients of the scores by each input, from the one forward pass."""
+        found: list[list[Any]] = [[] for _ in inputs]
+        for i in range(len(self.question.bound)):
+            for several, gradient, name in zip(found, tf.gradients(scores[i], inputs), names, strict=True):
+                if gradient is None:
+                    raise NoGradient(
+                        why_no_gradient(scores, self.images)
+                        if name == "image"
+                        else f"The score does not depend on {name!r}: there is no gradient."
+                    )
+                several.append(tf.convert_to_tensor(gradient))
+        return [tf.stack(several) for several in found]
+
+    def layer(self, name: str) -> Any:
+        """The (last) output of a layer."""
+        for place in reversed(self._all()):
+            if name in (place.name, place.name.rpartition("/")[2]):
+                return place.output
+        known = [place.name for place in self.places] or [place.name for place in self._all()]
+        raise not_called(name) if self._has(name) else unknown("layer", name, known)
+
+    def _has(self, name: str) -> bool:
+        return any(name == getattr(each, "name", None) for each in getattr(self.question.source.model(), "layers", ()))
+
+    def _all(self) -> list[Place]:
+        """Every operator's result in order; a layer's in its own name."""
+        named = {place.output.name: place.name for place in self.places if tf.is_tensor(place.output)}
+        operators = self.images.graph.get_operations()
+        return [
+            Place(named.get(output.name, operator.name), output)
+            for operator in operators
+            for output in operator.outputs
+        ]
+
+    def grids(self, scores: Any, size: tuple[int, int]) -> Iterator[Place]:
+        """Every result with a grid that lies on the way from the image to the scores."""
+        wanted, after = _before(scores.op), {self.images.op.name}
+        layers = {place.output.name for place in self.places if tf.is_tensor(place.output)}
+        everything = self._all()
+        for place in everything:
+            operator = place.output.op
+            if not any(each.op.name in after for each in operator.inputs):
+                continue
+            after.add(operator.name)
+            if operator.name not in wanted or place.output.shape.rank != 4 or not place.output.dtype.is_floating:
+                continue
+            moves = operator.type.lower() in NOT_A_LAYER or operator.type in ("BatchMatMulV2", "Einsum", "Identity")
+            if (place.output.name in layers or not moves) and on_grid(place.output.shape, size):
+                yield place
+
+
+def why_no_gradient(scores: Any, images: Any) -> str:
+    """A sentence saying where, in the graph, the way from the image to the score is cut."""
+    cut = "The score cannot be differentiated by the image"
+    after, breaks, wanted = {images.op.name}, [], _before(scores.op)
+    for operator in images.graph.get_operations():
+        if operator.name not in wanted or not any(each.op.name in after for each in operator.inputs):
+            continue
+        after.add(operator.name)
+        came = any(each.dtype.is_floating and each.op.name in after for each in operator.inputs)
+        whole = bool(operator.outputs) and not any(each.dtype.is_floating for each in operator.outputs)
+        stops = operator.type in ("StopGradient", "PreventGradient", "PyFunc", "EagerPyFunc")
+        if came and (whole or stops) and operator.type not in ("Shape", "Size", "Rank"):
+            breaks.append((operator, whole))
+    if scores.op.name not in after or not breaks:
+        return f"{cut}: it does not depend on it, or the model works outside TensorFlow (NumPy)."
+    operator, whole = breaks[-1]
+    if whole:
+        kind = operator.outputs[0].dtype.name
+        return (
+            f"{cut}: at {operator.type} it becomes {kind}, whole numbers that have no gradient. "
+            "Explain what comes before."
+        )
+    return f"{cut}: at {operator.type} it is cut off. Remove it, or use a method that needs only scores."
+
+
+def _before(operator: Any) -> set[str]:
+    """Names of the operators that this one depends on, and its own."""
+    found, waiting = {operator.name}, [operator]
+    while waiting:
+        for each in waiting.pop().inputs:
+            if each.op.name not in found:
+                found.add(each.op.name)
+                waiting.append(each.op)
+    return found
+
+
+def _graph(function: Callable[..., Any], images: Any, with_classes: bool = True) -> Any:
+    """`function` traced for batches of any size; for this very size where it cannot be for any."""
+    classes = [tf.TensorSpec([None], tf.int32)] if with_classes else []
+    shape = (None, *images.shape[1:])
+    try:
+        wanted = tf.TensorSpec(shape, images.dtype)
+        return tf.function(function, autograph=False).get_concrete_function(wanted, *classes)
+    except (TypeError, ValueError) as error:
+        if type(error).__module__.startswith("saliency"):
+            raise
+    fixed = tf.function(function, autograph=False)
+    fixed.get_concrete_function(tf.TensorSpec(images.shape, images.dtype), *classes)
+    return fixed

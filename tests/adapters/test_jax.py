@@ -1,0 +1,218 @@
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saliency
+from tests.adapters import same_net
+from tests.nets import LABELS, black_box, picture, small_net
+
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+pytest.importorskip("flax")
+pytest.importorskip("equinox")
+jax.config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
+
+IMAGE = picture()
+FEW: dict[str, dict[str, Any]] = {
+    "smooth_grad": {"samples": 3},
+    "smooth_grad_squared": {"samples": 3},
+    "var_grad": {"samples": 3},
+    "integrated_gradients": {"steps": 4},
+    "blur_ig": {"steps": 4},
+    "guided_ig": {"steps": 4},
+    "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
+    "occlusion": {"size": 8, "stride": 5},
+}
+
+
+def explain(net: Any, method: Any = "gradient", target: Any = 1, **options: Any) -> Any:
+    """Explain class 1 of the picture, without a bar, in batches of four so that little is compiled."""
+    return saliency.explain(net, IMAGE, method, target, **{"progress": False, "batch_size": 4, **options})
+
+
+MODELS = {
+    "f(params, x)": lambda w: (same_net.pure_jax, jax.tree.map(jnp.asarray, w)),
+    "linen": same_net.linen,
+    "linen, bound": lambda w: same_net.linen(w)[0].bind(same_net.linen(w)[1]),
+    "nnx": same_net.nnx,
+    "equinox": same_net.equinox,
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request: pytest.FixtureRequest) -> Any:
+    """The little CNN, in each of JAX's ways."""
+    return MODELS[request.param](same_net.weights())
+
+
+@pytest.mark.parametrize("method", [row.id for row in saliency.methods()])
+def test_every_method_agrees_with_torch(model: Any, method: str) -> None:
+    """Two targets at once, by every method: the masks of the same net in torch."""
+    options = FEW.get(method, {})
+    found = explain(model, method, [1, 2], **options)
+    expected = explain(small_net(), method, [1, 2], **options)
+
+    for exp, same in zip(found, expected, strict=True):
+        np.testing.assert_allclose(exp.mask, same.mask, atol=1e-4 * np.abs(same.mask).max())
+        assert exp.score == pytest.approx(same.score, rel=1e-4)
+
+
+def test_occlusion_agrees_with_the_black_box(model: Any) -> None:
+    """The scores are those of the plain function on NumPy."""
+    exp = explain(model, "occlusion", size=8, stride=5)
+
+    np.testing.assert_allclose(exp.mask, explain(black_box(small_net()), "occlusion", size=8, stride=5).mask, atol=1e-4)
+
+
+def test_the_automatic_layer_is_the_last_grid_after_its_activation(model: Any) -> None:
+    """It is the second ReLU, half the image's size, though no module stands for it."""
+    exp = explain(model, "grad_cam")
+    adapted: Any = saliency.adapt(model)
+    (layer,) = adapted.at([1], [exp.layer]).layers(adapted.ops.asarray(IMAGE[None] / 255))
+
+    assert exp.layer == ":relu:1"
+    assert layer.activations.shape == (1, 12, 10, 6)
+    assert layer.gradients.shape == (1, 1, 12, 10, 6)
+    assert (layer.activations >= 0).all()
+
+
+@pytest.mark.parametrize("layer", ["stem", "norm", "block"])
+@pytest.mark.parametrize("kind", ["linen", "nnx", "equinox"])
+def test_a_layer_is_named_by_its_module(kind: str, layer: str) -> None:
+    """Grad-CAM at a named module is that of the same net in torch."""
+    exp = explain(MODELS[kind](same_net.weights()), "grad_cam", layer=layer)
+
+    np.testing.assert_allclose(exp.mask, explain(small_net(), "grad_cam", layer=layer).mask, atol=1e-5)
+
+
+def test_an_unknown_layer_names_the_near_ones() -> None:
+    """The error lists what there is."""
+    with pytest.raises(saliency.UnknownName, match=r"no layer 'stam'. Did you mean 'stem'"):
+        explain(same_net.linen(same_net.weights()), "grad_cam", layer="stam")
+
+
+def leaves(net: Any) -> list[Any]:
+    """All numbers of an nnx module, keys of random streams too."""
+    from flax import nnx
+
+    keys = jax.dtypes.prng_key
+    found = jax.tree.leaves(nnx.state(net))
+    return [np.array(jax.random.key_data(each) if jnp.issubdtype(each.dtype, keys) else each) for each in found]
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    """Of an nnx module in training mode: weights, statistics, random state and mode; its classes get nothing."""
+    net = same_net.nnx(same_net.weights())
+    before = leaves(net)
+    calls = type(net.stem).__call__, type(net).__call__, sorted(vars(net))
+    explain(net, "grad_cam")
+    with pytest.raises(saliency.BadTarget):
+        explain(net, target=lambda out: out)
+
+    assert all(map(np.array_equal, before, leaves(net)))
+    assert (type(net.stem).__call__, type(net).__call__, sorted(vars(net))) == calls
+    assert not net.norm.use_running_average
+    assert not net.drop.deterministic
+
+
+def test_new_weights_are_asked_and_change_the_version() -> None:
+    """A step of training between two explanations is seen, though nothing is compiled anew."""
+    net = same_net.nnx(same_net.weights())
+    version, before = saliency.adapt(net).version, explain(net).mask
+    assert saliency.adapt(net).version == version
+    net.head.kernel.set_value(net.head.kernel.get_value() * 2)
+
+    assert saliency.adapt(net).version != version
+    np.testing.assert_allclose(explain(net).mask, 2 * before, rtol=1e-5)
+
+
+def test_nothing_is_compiled_twice() -> None:
+    """Three explanations of other targets trace the function no more often than the first: batches are padded."""
+    traced = []
+
+    def function(x: Any) -> Any:
+        traced.append(x.shape)
+        return x.mean((1, 2))
+
+    explain(function, "integrated_gradients", 0, framework="jax", steps=6)
+    first = len(traced)
+    for target in (1, 2):
+        explain(function, "integrated_gradients", target, framework="jax", steps=6)
+
+    assert len(traced) == first
+    assert {shape[0] for shape in traced} == {1, 4}
+
+
+def test_an_explained_model_can_be_collected() -> None:
+    """Nothing that was compiled holds the model."""
+    net = same_net.equinox(same_net.weights())
+    explain(net)
+    seen = weakref.ref(net)
+    del net
+    gc.collect()
+
+    assert seen() is None
+
+
+def test_a_softmax_is_looked_through() -> None:
+    """The logit is explained, and the notes say so; a softmax by hand as jax.nn has it is one."""
+    for head in (jax.nn.softmax, lambda s: jnp.exp(s - s.max()) / jnp.exp(s - s.max()).sum(-1, keepdims=True)):
+        params = jax.tree.map(jnp.asarray, same_net.weights())
+        exp = explain((lambda p, x, head=head: head(same_net.pure_jax(p, x)), params))
+        if head is jax.nn.softmax:
+            np.testing.assert_allclose(exp.mask, explain(small_net()).mask, atol=1e-5)
+            assert "the model ends in a softmax: explained the logit" in exp.notes
+        else:
+            assert any("softmax: explained the" in note for note in exp.notes)
+
+
+@pytest.mark.parametrize("wrap", [lambda s: (s, 0), lambda s: {"logits": s, "other": s}], ids=["tuple", "dict"])
+def test_the_scores_are_found_in_what_a_model_returns(wrap: Any) -> None:
+    """Tuples and mappings give the mask of the bare scores."""
+    params = jax.tree.map(jnp.asarray, same_net.weights())
+    exp = explain((lambda p, x: wrap(same_net.pure_jax(p, x)), params))
+
+    np.testing.assert_allclose(exp.mask, explain(small_net()).mask, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "told"),
+    [
+        (lambda x: jax.lax.stop_gradient(x).mean((1, 2)), saliency.NoGradient, "at stop_gradient it is cut off"),
+        (lambda x: jnp.round(x * 9).astype(int).sum((1, 2)), saliency.NoGradient, "becomes int32, whole numbers"),
+        (lambda x: jnp.ones((len(x), 3)), saliency.NoGradient, "does not depend on it"),
+        (lambda x: jnp.asarray(np.asarray(x)).mean((1, 2)), saliency.Unsupported, "JAX cannot trace this function"),
+        (lambda x: jnp.log(x.mean((1, 2)) * 0), saliency.BadOutput, "NaN or infinite"),
+        (lambda x: x @ jnp.ones((5, 3)), saliency.BadImage, r"fed \(1, 24, 20, 3\) \(N, H, W, C\), that is 3 channels"),
+        (lambda x: {"a": x, "b": x}, saliency.BadOutput, r"mapping with 'a': an array of shape .*target=lambda"),
+    ],
+    ids=["stopped", "whole numbers", "constant", "NumPy inside", "infinite", "channels", "no scores"],
+)
+def test_bad_models_are_told(function: Any, error: type[Exception], told: str) -> None:
+    """Each cause has its sentence."""
+    with pytest.raises(error, match=told):
+        explain(function, framework="jax")
+
+
+def test_a_layer_needs_a_grid() -> None:
+    """A model without one is told to name a layer."""
+    with pytest.raises(saliency.UnknownName, match="No layer with a spatial grid"):
+        explain(lambda x: x.reshape(len(x), -1) @ jnp.ones((IMAGE.size, 3)), "grad_cam", framework="jax")
+
+
+def test_a_linen_module_needs_its_variables() -> None:
+    """The error says how they are handed over."""
+    with pytest.raises(saliency.Unsupported, match=r"pass \(Net\(…\), variables\)"):
+        explain(same_net.linen(same_net.weights())[0])
+
+
+def test_labels_and_callables() -> None:
+    """A label is a target, and so is a function of the model's own output."""
+    net = same_net.linen(same_net.weights())
+    exp = explain(net, target="bee", labels=LABELS)
+
+    assert exp.target == 1
+    np.testing.assert_allclose(explain(net, target=lambda out: out[:, 1]).mask, exp.mask, atol=1e-6)
