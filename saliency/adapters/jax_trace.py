@@ -21,6 +21,9 @@ from saliency.errors import UnknownName, unknown
 MARK = "@"
 """Begins the name of a scope that stands for a module."""
 
+SLASH = "|"
+"""Stands for "/" in such a name, for JAX puts its own between scopes."""
+
 INLINED = frozenset({"jit", "pjit", "closed_call", "core_call"})
 """Primitives that only call another program."""
 
@@ -77,7 +80,8 @@ class Program:
                 gives = self._flatten(getattr(inner, "jaxpr", inner), consts, takes, here)
             else:
                 gives = [self._slot() for _ in equation.outvars]
-                modules = tuple(dict.fromkeys(re.findall(rf"{MARK}([^/()]+)", here)))
+                marks = (mark.replace(SLASH, "/") for mark in re.findall(rf"{MARK}([^/()]+)", here))
+                modules = tuple(dict.fromkeys(marks))
                 path, operator = modules[-1] if modules else "", _operator(equation)
                 count = self._counts[f"{path}:{operator}"]
                 self._counts[f"{path}:{operator}"] += 1
@@ -180,7 +184,7 @@ class Program:
             UnknownName: there is no such layer.
         """
         for step in reversed(self.steps):
-            if step.name == name or name in step.modules:
+            if step.name == name or any(name in (each, each.rpartition("/")[2]) for each in step.modules):
                 return step.gives[0]
         modules = {module for step in self.steps for module in step.modules}
         raise unknown("layer", name, sorted(modules) or [step.name for step in self.steps])

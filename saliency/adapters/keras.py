@@ -48,7 +48,7 @@ def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
     import jax
 
     from saliency.adapters.jax import JaxModel
-    from saliency.adapters.jax_trace import MARK
+    from saliency.adapters.jax_trace import MARK, SLASH
 
     held = weakref.ref(model)
 
@@ -59,7 +59,7 @@ def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
 
         def call(self, weights: Any, images: Any) -> Any:
             def scoped(name: str, call: Callable[[], Any]) -> Any:
-                with jax.named_scope(MARK + name.replace("/", ".")):
+                with jax.named_scope(MARK + name.replace("/", SLASH)):
                     return call()
 
             inner: Any = held()

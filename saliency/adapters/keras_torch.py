@@ -110,10 +110,9 @@ class KerasOnTorch:
             seen: dict[str, Tensor] = {}
             scores = self._watched(images[:1], seen)
             places = [(name, each) for name, each in seen.items() if on_grid(each.shape, size) and each.requires_grad]
-            if not places or not scores.requires_grad:
-                return []
-            used: Sequence[Tensor | None]
-            used = torch.autograd.grad(scores.sum(), [each for _, each in places], allow_unused=True)
+            used: Sequence[Tensor | None] = [None] * len(places)
+            if places and scores.requires_grad:
+                used = torch.autograd.grad(scores.sum(), [each for _, each in places], allow_unused=True)
         return [
             (name, tuple(each.shape), f"{each.shape[1]}×{each.shape[2]}")
             for (name, each), gradient in zip(places, used, strict=True)

@@ -199,8 +199,7 @@ class TensorFlowModel:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
         for name, _, _ in reversed(self.layer_table(images)):
             return name
-        nested = " Operators inside a SavedModel cannot be seen." if hasattr(self.model, "signatures") else ""
-        raise UnknownName(NO_GRID + nested)
+        raise UnknownName(f"{NO_GRID} Operators inside a SavedModel, or a tf.function within another, cannot be seen.")
 
     def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""

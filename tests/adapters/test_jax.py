@@ -36,7 +36,6 @@ def explain(net: Any, method: Any = "gradient", target: Any = 1, **options: Any)
 MODELS = {
     "f(params, x)": lambda w: (same_net.pure_jax, jax.tree.map(jnp.asarray, w)),
     "linen": same_net.linen,
-    "linen, bound": lambda w: same_net.linen(w)[0].bind(same_net.linen(w)[1]),
     "nnx": same_net.nnx,
     "equinox": same_net.equinox,
 }
@@ -207,6 +206,13 @@ def test_a_linen_module_needs_its_variables() -> None:
     """The error says how they are handed over."""
     with pytest.raises(saliency.Unsupported, match=r"pass \(Net\(…\), variables\)"):
         explain(same_net.linen(same_net.weights())[0])
+
+
+def test_a_bound_linen_module_is_a_model() -> None:
+    """It has its variables with it."""
+    module, variables = same_net.linen(same_net.weights())
+
+    np.testing.assert_allclose(explain(module.bind(variables)).mask, explain(small_net()).mask, atol=1e-5)
 
 
 def test_labels_and_callables() -> None:

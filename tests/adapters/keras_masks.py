@@ -1,0 +1,73 @@
+"""Run as a script, on one of Keras' backends: explains the little CNN by every method and writes the masks to a file.
+
+The backend is fixed per process, so the test starts one for each.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+FEW: dict[str, dict[str, Any]] = {
+    "smooth_grad": {"samples": 3},
+    "smooth_grad_squared": {"samples": 3},
+    "var_grad": {"samples": 3},
+    "integrated_gradients": {"steps": 4},
+    "blur_ig": {"steps": 4},
+    "guided_ig": {"steps": 4},
+    "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
+    "occlusion": {"size": 8, "stride": 5},
+}
+
+
+def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
+    """By method, the masks of two classes."""
+    import saliency
+    from tests.nets import picture
+
+    found = {}
+    for method in methods:
+        options = {"progress": False, "batch_size": 4, **FEW.get(method, {})}
+        found[method] = np.stack([exp.mask for exp in saliency.explain(net, picture(), method, [1, 2], **options)])
+    return found
+
+
+def main(path: str) -> None:
+    """Write "kind method" -> masks, and what else the test looks at."""
+    if os.environ["KERAS_BACKEND"] == "jax":
+        import jax
+
+        config: Any = jax.config
+        config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
+    import saliency
+    from tests.adapters import same_net
+    from tests.nets import picture
+
+    found: dict[str, Any] = {}
+    every = [row.id for row in saliency.methods()]
+    for kind in ("functional", "subclassed", "sequential", "nested", "softmax"):
+        net = same_net.keras(same_net.weights(), "functional" if kind == "softmax" else kind, kind == "softmax")
+        before = [np.array(each) for each in net.get_weights()]
+        attributes = [sorted(vars(layer)) for layer in net.layers]
+        for method, mask in masks(net, every if kind == "functional" else ["gradient", "grad_cam"]).items():
+            found[f"{kind} {method}"] = mask
+        exp = saliency.explain(net, picture(), "grad_cam", 1, progress=False)
+        found[f"layer {kind}"], found[f"notes {kind}"] = str(exp.layer), np.array(exp.notes)
+        same = all(map(np.array_equal, before, net.get_weights()))
+        found[f"left {kind}"] = same and attributes == [sorted(vars(layer)) for layer in net.layers]
+        inner = "inner/block" if kind in ("sequential", "nested") else "block"
+        found[f"{kind} named"] = saliency.explain(net, picture(), "grad_cam", 1, layer=inner, progress=False).mask
+    for wrong, layer in (("stam", "stam"), ("channels", None)):
+        try:
+            image = picture(channels=1) if wrong == "channels" else picture()
+            saliency.explain(net, image, "grad_cam", 1, layer=layer, progress=False)
+        except saliency.SaliencyError as error:
+            found[f"error {wrong}"] = f"{type(error).__name__}: {error}"
+    np.savez(path, **found)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,99 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saliency
+from tests.adapters.keras_masks import masks
+from tests.nets import picture, small_net
+
+pytest.importorskip("keras")
+pytest.importorskip("tensorflow")
+pytest.importorskip("jax")
+
+KINDS = ("functional", "subclassed", "sequential", "nested", "softmax")
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, np.ndarray]:
+    """The masks of the same net in torch."""
+    return masks(small_net(), [row.id for row in saliency.methods()])
+
+
+@pytest.fixture(scope="module", params=["tensorflow", "jax", "torch"])
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Any:
+    """What a process on one backend found."""
+    path = tmp_path_factory.mktemp("keras") / f"{request.param}.npz"
+    env = {**os.environ, "KERAS_BACKEND": request.param, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(checkout)}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.adapters.keras_masks", str(path)],
+        env=env,
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return np.load(path)
+
+
+@pytest.mark.parametrize("method", [row.id for row in saliency.methods()])
+def test_every_method_agrees_with_torch(found: Any, expected: dict[str, np.ndarray], method: str) -> None:
+    """Two targets at once, by every method: the masks of the same net in torch."""
+    same = expected[method]
+
+    np.testing.assert_allclose(found[f"functional {method}"], same, atol=1e-4 * np.abs(same).max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_model_works(found: Any, expected: dict[str, np.ndarray], kind: str) -> None:
+    """Each agrees with torch, is left as it was, and has its automatic layer at the last ReLU, by a layer's name."""
+    for method in ("gradient", "grad_cam"):
+        same = expected[method]
+        np.testing.assert_allclose(found[f"{kind} {method}"], same, atol=1e-4 * np.abs(same).max())
+    assert found[f"left {kind}"]
+    assert str(found[f"layer {kind}"]) in ("relu", "inner", "inner/relu")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_layer_is_read_by_its_name(found: Any, kind: str) -> None:
+    """Grad-CAM at the second convolution, inside another model too, is that of torch."""
+    same = saliency.explain(small_net(), picture(), "grad_cam", 1, layer="block", progress=False).mask
+
+    np.testing.assert_allclose(found[f"{kind} named"], same, atol=1e-5)
+
+
+def test_the_notes_say_what_was_explained(found: Any) -> None:
+    """The logit, where there is a softmax at the end."""
+    assert "the model ends in a softmax: explained the logit" in found["notes softmax"]
+    assert not any("softmax" in note for note in found["notes functional"])
+
+
+def test_errors_are_told(found: Any) -> None:
+    """An unknown layer with its nearest, wrong channels with the shapes."""
+    assert "Did you mean 'stem'" in str(found["error stam"])
+    assert "BadImage" in str(found["error channels"]) or "3 channels" in str(found["error channels"])
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "ResNet50"])
+def test_applications_need_no_arguments(name: str) -> None:
+    """With random weights and a small picture: finite masks that are not empty, and the model's own top class."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    net = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3), classes=10)
+    image = picture(64, 64)
+    top = int(np.argmax(net(image[None] / np.float32(255), training=False)))
+
+    for method in ("gradient", saliency.IntegratedGradients(steps=3), "grad_cam"):
+        exp = saliency.explain(net, image, method, progress=False)
+        assert exp.target == top
+        assert exp.mask.shape[:2] == (64, 64)
+        assert np.isfinite(exp.mask).all()
+        assert exp.mask.any() or method == "grad_cam"
+        assert any("explained the logit" in note for note in exp.notes)

@@ -1,0 +1,127 @@
+import gc
+import os
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saliency
+from tests.adapters import same_net
+from tests.nets import picture, small_net
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+tf = pytest.importorskip("tensorflow")
+
+IMAGE = picture()
+FEW: dict[str, dict[str, Any]] = {
+    "smooth_grad": {"samples": 3},
+    "smooth_grad_squared": {"samples": 3},
+    "var_grad": {"samples": 3},
+    "integrated_gradients": {"steps": 4},
+    "blur_ig": {"steps": 4},
+    "guided_ig": {"steps": 4},
+    "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
+    "occlusion": {"size": 8, "stride": 5},
+}
+
+
+def explain(net: Any, method: Any = "gradient", target: Any = 1, **options: Any) -> Any:
+    """Explain class 1 of the picture, without a bar."""
+    return saliency.explain(net, IMAGE, method, target, **{"progress": False, "batch_size": 4, **options})
+
+
+@pytest.fixture(scope="module", params=["module", "softmax", "function"])
+def model(request: pytest.FixtureRequest) -> Any:
+    """The little CNN as a tf.Module, with a softmax at its end, and as a tf.function."""
+    net = same_net.tf_module(same_net.weights(), request.param == "softmax")
+    inner: Any = type(net).__call__
+    return tf.function(inner.python_function.__get__(net)) if request.param == "function" else net
+
+
+@pytest.mark.parametrize("method", [row.id for row in saliency.methods()])
+def test_every_method_agrees_with_torch(model: Any, method: str) -> None:
+    """Two targets at once, by every method: the masks of the same net in torch, at the logit where there is softmax."""
+    options = FEW.get(method, {})
+    found = explain(model, method, [1, 2], **options)
+    expected = explain(small_net(), method, [1, 2], **options)
+
+    for exp, same in zip(found, expected, strict=True):
+        np.testing.assert_allclose(exp.mask, same.mask, atol=1e-4 * np.abs(same.mask).max())
+        assert exp.score == pytest.approx(same.score, rel=1e-4)
+
+
+def test_operators_are_layers(model: Any) -> None:
+    """The last with a grid is the second ReLU, by the name that its operator has in the graph."""
+    assert explain(model, "grad_cam").layer == "Relu_1"
+    assert [row.name for row in saliency.layers(model, IMAGE)][-1] == "Relu_1"
+
+
+def test_a_softmax_is_looked_through() -> None:
+    """The notes say that the logit was explained."""
+    exp = explain(same_net.tf_module(same_net.weights(), softmax=True))
+
+    assert "the model ends in a softmax: explained the logit" in exp.notes
+
+
+def test_a_saved_model_gives_gradients(tmp_path: Path) -> None:
+    """By its call and by its signature; its operators cannot be seen, and the error says so."""
+    net = same_net.tf_module(same_net.weights())
+    tf.saved_model.save(net, str(tmp_path), signatures=net.__call__)
+    loaded = tf.saved_model.load(str(tmp_path))
+
+    for model in (loaded, loaded.signatures["serving_default"]):
+        np.testing.assert_allclose(explain(model).mask, explain(small_net()).mask, atol=1e-5)
+    with pytest.raises(saliency.UnknownName, match="inside a SavedModel"):
+        explain(loaded, "grad_cam")
+
+
+def test_the_model_is_left_as_it_was_and_can_be_collected() -> None:
+    """Nothing is written to it, and nothing that was traced holds it."""
+    net = same_net.tf_module(same_net.weights())
+    before = {name: each.numpy() for name, each in net.w.items()}
+    explain(net, "grad_cam")
+
+    assert sorted(vars(net)) == sorted(vars(same_net.tf_module(same_net.weights())))
+    assert all(np.array_equal(each.numpy(), before[name]) for name, each in net.w.items())
+    seen = weakref.ref(net)
+    del net
+    gc.collect()
+    assert seen() is None
+
+
+def test_new_weights_are_asked_and_change_the_version() -> None:
+    """A step of training between two explanations is seen, though nothing is traced anew."""
+    net = same_net.tf_module(same_net.weights())
+    version, before = saliency.adapt(net).version, explain(net).mask
+    net.w["head.weight"].assign(net.w["head.weight"] * 2)
+
+    assert saliency.adapt(net).version != version
+    np.testing.assert_allclose(explain(net).mask, 2 * before, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "told"),
+    [
+        (lambda x: tf.reduce_mean(tf.stop_gradient(x), (1, 2)), saliency.NoGradient, "at StopGradient it is cut off"),
+        (lambda x: tf.one_hot(tf.argmax(tf.reduce_mean(x, (1, 2)), 1), 3), saliency.NoGradient, "becomes int64, whole"),
+        (lambda x: tf.ones((1, 3)), saliency.NoGradient, "does not depend on it"),
+        (lambda x: tf.math.log(tf.reduce_mean(x, (1, 2)) * 0), saliency.BadOutput, "NaN or infinite"),
+        (lambda x: tf.matmul(x, tf.ones((5, 3))), saliency.BadImage, r"\(N, H, W, C\), that is 3 channels"),
+        (lambda x: {"a": x, "b": x}, saliency.BadOutput, r"mapping with 'a': an array of shape .*target=lambda"),
+    ],
+    ids=["stopped", "whole numbers", "constant", "infinite", "channels", "no scores"],
+)
+def test_bad_models_are_told(function: Any, error: type[Exception], told: str) -> None:
+    """Each cause has its sentence."""
+    with pytest.raises(error, match=told):
+        explain(function, framework="tensorflow")
+
+
+def test_products_of_unlike_ranks_are_right() -> None:
+    """TensorFlow's own kernel writes beyond its memory where one factor has more axes than the other."""
+    ops = saliency.adapt(tf.function(lambda x: x)).ops
+    maps, across = np.random.default_rng(0).normal(size=(2, 2, 1, 12, 10))[0], np.eye(10, 20)
+
+    np.testing.assert_allclose(ops.matmul(ops.asarray(maps), ops.asarray(across)), maps @ across, rtol=1e-5)
