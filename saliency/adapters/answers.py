@@ -5,6 +5,7 @@ No framework is needed for that: an array is whatever the caller says it is.
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from collections import OrderedDict
@@ -143,7 +144,7 @@ def one_number_each(row: Any, target: Callable[..., Any], is_array: Callable[[An
 
 def told_by_the_model(error: Exception, shape: Sequence[Any]) -> Exception | None:
     """The model's own complaint about what it was fed, retold with the image's shape; None if it is about another."""
-    told = str(error)
+    told = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras writes in bold
     if isinstance(error, BadImage | BadOutput | BadTarget) or len(shape) != 4:
         return None
     complains = isinstance(error, TypeError | ValueError | RuntimeError) or "InvalidArgument" in type(error).__name__

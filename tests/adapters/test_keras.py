@@ -78,6 +78,7 @@ def test_errors_are_told(found: Any) -> None:
     """An unknown layer with its nearest, wrong channels with the shapes."""
     assert "Did you mean 'stem'" in str(found["error stam"])
     assert "BadImage" in str(found["error channels"]) or "3 channels" in str(found["error channels"])
+    assert "\x1b" not in str(found["error channels"])
 
 
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "ResNet50"])
