@@ -20,6 +20,11 @@ Baseline = str | float | np.ndarray | Sequence[Any]
 or a sequence of these: averaged."""
 
 
+def baseline_count(baseline: Baseline) -> int:
+    """How many baselines are meant: a sequence is several, everything else is one."""
+    return len(baseline) if isinstance(baseline, list | tuple) else 1
+
+
 def parameter(
     default: Any,
     meaning: str,

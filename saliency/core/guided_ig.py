@@ -12,7 +12,7 @@ import numpy as np
 from saliency.called import CallModelFunction
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
 from saliency.errors import BadOutput, BadShape
-from saliency.method import Baseline, parameter
+from saliency.method import Baseline, baseline_count, parameter
 from saliency.model import Differentiable
 from saliency.samples import Originals
 from saliency.session import Session
@@ -71,8 +71,7 @@ class GuidedIG(CoreSaliency):
 
     def cost(self, shape: tuple[int, ...]) -> int:
         """Of one target."""
-        several = len(self.baseline) if isinstance(self.baseline, list | tuple) else 1
-        return shape[0] * self.steps * several
+        return shape[0] * self.steps * baseline_count(self.baseline)
 
     def GetMask(
         self,

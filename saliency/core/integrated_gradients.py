@@ -10,7 +10,7 @@ import numpy as np
 
 from saliency.called import CallModelFunction
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
-from saliency.method import Baseline, parameter
+from saliency.method import Baseline, baseline_count, parameter
 from saliency.model import Differentiable
 from saliency.samples import StraightPath
 from saliency.session import Session
@@ -48,8 +48,7 @@ class IntegratedGradients(CoreSaliency):
             done = done + mask
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        several = len(self.baseline) if isinstance(self.baseline, list | tuple) else 1
-        return shape[0] * self.steps * several
+        return shape[0] * self.steps * baseline_count(self.baseline)
 
     def GetMask(
         self,
