@@ -67,7 +67,7 @@ class IntegratedGradients(CoreSaliency):
             call_model_args: handed through.
             x_baseline: where the path begins, shape of `x_value`; zeros by default.
             x_steps: nodes of the path, both ends among them.
-            batch_size: nodes a call.
+            batch_size: nodes a call; 0 for all in one.
 
         Returns:
             shape of `x_value`.
@@ -75,7 +75,8 @@ class IntegratedGradients(CoreSaliency):
         image = np.asarray(x_value)
         baseline = np.zeros_like(image) if x_baseline is None else np.asarray(x_baseline)
         assert baseline.shape == image.shape, f"x_baseline must have the shape {image.shape}, got {baseline.shape}"
-        mask = self._called(image, call_model_function, call_model_args, batch_size, steps=x_steps, baseline=baseline)
+        many = batch_size or max(x_steps, 1)
+        mask = self._called(image, call_model_function, call_model_args, many, steps=x_steps, baseline=baseline)
         return mask.astype(np.result_type(floating(image), floating(baseline)), copy=False)
 
 

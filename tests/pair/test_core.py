@@ -60,6 +60,16 @@ def test_questions_are_pairs(case: reference.Case) -> None:
     assert {call.dtype for call in model.calls} <= {str(case.image.dtype)}
 
 
+def test_a_batch_of_zero_is_one_question() -> None:
+    """batch_size=0 asks Integrated Gradients' nodes all at once, as PAIR does."""
+    image = CASES[0].image
+    mask = core.IntegratedGradients().GetMask(image, model := Model(), {"target": 0}, x_steps=7, batch_size=0)
+
+    assert [call.shape[0] for call in model.calls] == [7]
+    one_by_one = core.IntegratedGradients().GetMask(image, Model(), {"target": 0}, x_steps=7)
+    np.testing.assert_allclose(mask, one_by_one, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("name", [name for name in reference.names() if name.startswith(FUNCTIONS)])
 def test_functions_are_pairs(name: str) -> None:
     """The plain functions give PAIR's values, shapes and dtypes."""
