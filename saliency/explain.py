@@ -73,7 +73,7 @@ def methods() -> MethodTable:
     for name, cls in METHODS.items():
         method = cls()
         needs, cost = CAPABILITY[method.needs], method.cost((1, 224, 224, 3))
-        found.append(MethodInfo(name, cls, cls.title, needs, cost, cls.paper))
+        found.append(MethodInfo(name, cls, cls.title, needs, cost, cls.paper, cls.family, cls.advice))
     return MethodTable(found)
 
 

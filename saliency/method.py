@@ -20,6 +20,10 @@ Baseline = str | float | np.ndarray | Sequence[Any]
 or a sequence of these: averaged."""
 
 
+FAMILIES = ("gradients", "paths", "noise", "backward rules", "layers", "attention", "perturbation", "regions")
+"""What methods work with, in the order they are listed."""
+
+
 def baseline_count(baseline: Baseline) -> int:
     """How many baselines are meant: a sequence is several, everything else is one."""
     return len(baseline) if isinstance(baseline, list | tuple) else 1
@@ -68,6 +72,12 @@ class Method:
     """Whether the mask sums to f(image) - f(baseline), so that the gap can be told."""
     sign: ClassVar[str] = "absolute"
     """How its values are best shown: "absolute", "positive" or "signed"."""
+    family: ClassVar[str] = ""
+    """What it works with, one of :data:`FAMILIES`."""
+    formula: ClassVar[str] = ""
+    """The mask M of image x and score f, in LaTeX."""
+    advice: ClassVar[str] = ""
+    """When to use it, and when not."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -27,6 +27,10 @@ class MethodInfo(NamedTuple):
     cost: int
     """Images asked with default fields, for an image of 224×224."""
     paper: str
+    family: str
+    """One of :data:`saliency.method.FAMILIES`."""
+    advice: str
+    """When to use it, and when not."""
 
 
 class MethodTable(tuple[MethodInfo, ...]):

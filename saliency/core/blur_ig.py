@@ -32,6 +32,12 @@ class BlurIG(CoreSaliency):
     id = "blur_ig"
     title = "Blur IG"
     paper = "arXiv:2004.03383"
+    family = "paths"
+    formula = r"M = \int_\infty^0 \nabla f(L_\sigma)\, \frac{\partial L_\sigma}{\partial \sigma}\, d\sigma"
+    advice = (
+        "No baseline to choose, and no new colours on the path: good for texture and fine detail. Slower, and "
+        "dark borders bleed in."
+    )
     needs = Differentiable
     complete = True
     expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]

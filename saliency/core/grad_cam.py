@@ -28,6 +28,12 @@ class GradCam(CoreSaliency):
     id = "grad_cam"
     title = "Grad-CAM"
     paper = "arXiv:1610.02391"
+    family = "layers"
+    formula = r"M = \max\Bigl(0, \sum_k \Bigl(\frac1{hw} \sum_{ij} \frac{\partial f}{\partial A^k_{ij}}\Bigr) A^k\Bigr)"
+    advice = (
+        "Where the evidence lies, in one pass: robust, and easy to read. Only as fine as the layer; parts of the "
+        "object that other channels see may be missing."
+    )
     needs = Layered
     sign = "positive"
     expected_keys: ClassVar[list[str]] = [CONVOLUTION_LAYER_VALUES, CONVOLUTION_OUTPUT_GRADIENTS]

@@ -24,6 +24,12 @@ class GradientSaliency(CoreSaliency):
     id = "gradient"
     title = "Gradient"
     paper = "arXiv:1312.6034"
+    family = "gradients"
+    formula = r"M = \partial f / \partial x"
+    advice = (
+        "The first look: one backward pass, and faithful to what an infinitesimal change does. Noisy, and blind "
+        "where the score is saturated."
+    )
     needs = Differentiable
     expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]
 

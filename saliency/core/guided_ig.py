@@ -33,6 +33,14 @@ class GuidedIG(CoreSaliency):
     id = "guided_ig"
     title = "Guided IG"
     paper = "arXiv:2106.09788"
+    family = "paths"
+    formula = (
+        r"M = \int_0^1 \nabla f(\gamma)\, \gamma'\, d\alpha,\quad \gamma \text{ where } |\nabla f| \text{ is small}"
+    )
+    advice = (
+        "Less noise than Integrated Gradients on deep networks. Its steps follow one another, so batches do not "
+        "help, and the path depends on the model."
+    )
     needs = Differentiable
     complete = True
     expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]

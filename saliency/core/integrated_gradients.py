@@ -26,6 +26,12 @@ class IntegratedGradients(CoreSaliency):
     id = "integrated_gradients"
     title = "Integrated Gradients"
     paper = "arXiv:1703.01365"
+    family = "paths"
+    formula = r"M = (x - x') \int_0^1 \nabla f\bigl(x' + \alpha (x - x')\bigr)\, d\alpha"
+    advice = (
+        "The standard where the parts must add up to the whole. What looks like the baseline gets nothing: "
+        "explain black things with a white, blurred or averaged baseline."
+    )
     needs = Differentiable
     complete = True
     expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]

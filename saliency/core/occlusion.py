@@ -28,6 +28,12 @@ class Occlusion(CoreSaliency):
     id = "occlusion"
     title = "Occlusion"
     paper = "arXiv:1311.2901"
+    family = "perturbation"
+    formula = r"M_p = \operatorname{mean}_{w \ni p} \bigl(f(x) - f(x_{\setminus w})\bigr)"
+    advice = (
+        "Any model at all, and the question is plain: what if this were covered? Blind to evidence that exists "
+        "twice, and bound to the size of its window."
+    )
     needs = Model
     sign = "positive"
     expected_keys: ClassVar[list[str]] = [OUTPUT_LAYER_VALUES]

@@ -26,6 +26,9 @@ class SmoothGrad(Method):
     id = "smooth_grad"
     title = "SmoothGrad"
     paper = "arXiv:1706.03825"
+    family = "noise"
+    formula = r"M = \frac1n \sum_{i=1}^n m(x + \varepsilon_i),\quad \varepsilon_i \sim N(0, \sigma^2)"
+    advice = "Calms any noisy method, gradients above all. Too much spread explains pictures that the model never sees."
 
     method: Method = parameter(GradientSaliency, "what is smoothed")
     samples: int = parameter(25, "noisy copies", low=1, high=10_000)
@@ -75,6 +78,9 @@ class SmoothGradSquared(SmoothGrad):
     id = "smooth_grad_squared"
     title = "SmoothGrad²"
     paper = "arXiv:1806.10758"
+    family = "noise"
+    formula = r"M = \frac1n \sum_{i=1}^n m(x + \varepsilon_i)^2"
+    advice = "Sharper than SmoothGrad, and among the best in tests that retrain the model (ROAR). The sign is lost."
     sign = "positive"
 
     def statistic(self, moments: Moments) -> Any:
@@ -91,6 +97,11 @@ class VarGrad(SmoothGrad):
     id = "var_grad"
     title = "VarGrad"
     paper = "arXiv:1810.03307"
+    family = "noise"
+    formula = r"M = \frac1n \sum_{i=1}^n \bigl(m(x + \varepsilon_i) - \overline m\bigr)^2"
+    advice = (
+        "Shows where the explanation is unsteady: edges of what the model looks at. It says nothing of sign or size."
+    )
     sign = "positive"
 
     def statistic(self, moments: Moments) -> Any:

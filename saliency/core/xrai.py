@@ -36,6 +36,12 @@ class XRAI(CoreSaliency):
     id = "xrai"
     title = "XRAI"
     paper = "arXiv:1906.02825"
+    family = "regions"
+    formula = r"S \leftarrow S \cup \operatorname*{arg\,max}_s\, \operatorname{mean}_{p \in s \setminus S} A_p"
+    advice = (
+        "The easiest to read: whole regions, ranked, to be stepped through. Takes seconds, and cannot be finer "
+        "than its segments."
+    )
     sign = "positive"
 
     steps: int = parameter(100, "nodes of each path of Integrated Gradients", low=1, high=10_000)

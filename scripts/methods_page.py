@@ -1,0 +1,134 @@
+"""Writes docs/methods.md from the methods themselves, and docs/images/methods/ from what they show on the demo picture.
+
+    python scripts/methods_page.py             the page and the pictures (minutes)
+    python scripts/methods_page.py xrai rise   the page, and the pictures of these methods
+
+The words are those of the classes: docstring, formula, advice, fields. tests/test_methods_page.py fails when the page
+says anything else.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from inspect import cleandoc
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import saliency
+from saliency.method import FAMILIES, Method, default_of
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "methods.md"
+PICTURES = ROOT / "docs" / "images" / "methods"
+
+TARGET = "cat"
+"""What is explained: one of the three objects in the demo picture."""
+
+HEAD = f"""# The methods
+
+Every method of `saliency.explain(model, image, method="…")`, and of the widget. f is the score of the target, x the
+image, M the mask; A the activations of a layer. "Images asked" is what the model is asked about with default fields,
+for one image of 224×224: forward and backward where a method needs gradients or layers, else forward alone. The
+pictures are of the demo network (`saliency.demo`) and its class “{TARGET}”.
+
+This page is written by `scripts/methods_page.py` from the classes themselves.
+"""
+
+FAMILY = {
+    "gradients": "What an infinitesimal change of the image does",
+    "paths": "Gradients gathered on the way from a baseline to the image",
+    "noise": "Statistics of any method over noisy copies",
+    "backward rules": "A backward pass that follows rules of its own",
+    "layers": "Class activation maps: what a layer saw, weighed",
+    "attention": "Where a transformer looks",
+    "perturbation": "What the scores say when parts of the image are replaced",
+    "regions": "Regions, ranked",
+}
+"""Each family's heading."""
+
+
+def text() -> str:
+    """The whole page."""
+    table = saliency.methods()
+    rows = ["| method | id | needs | images asked | paper |", "|---|---|---|---:|---|"]
+    parts = []
+    for family in FAMILIES:
+        mine = [each for each in table if each.family == family]
+        if mine:
+            parts.append(f"## {FAMILY[family]}\n")
+        for each in mine:
+            rows.append(
+                f"| [{each.title}](#{each.id}) | `{each.id}` | {each.needs} | {each.cost} | {linked(each.paper)} |"
+            )
+            parts.append(entry(each))
+    return "\n".join([HEAD, *rows, "", *parts])
+
+
+def entry(info: saliency.MethodInfo) -> str:
+    """One method."""
+    picture = PICTURES / f"{info.id}.jpg"
+    described = cleandoc(info.cls.__doc__ or "").replace("``", "`")
+    lines = [f'### <a id="{info.id}"></a>{info.title}: `{info.id}`', ""]
+    if picture.exists():
+        lines += [f'<img src="images/methods/{picture.name}" width="224" alt="{info.title} of the demo picture">', ""]
+    else:
+        lines += ["*The demo network gives no picture of it: it needs " + f"{info.needs}.*", ""]
+    lines += [described, "", f"$${info.cls.formula}$$", "", f"**When:** {info.advice}", ""]
+    lines += [f"`saliency.{info.cls.__name__}`: " + "; ".join(field(info.cls)) + ".", ""]
+    return "\n".join(lines)
+
+
+def field(cls: type[Method]) -> list[str]:
+    """Each field, its default and its meaning."""
+    found = []
+    for each in fields(cls):
+        default = default_of(each)
+        shown = default.id if isinstance(default, Method) else repr(default)
+        found.append(f"`{each.name}={shown}` {each.metadata.get('help', '')}".rstrip())
+    return found or ["no fields"]
+
+
+def linked(paper: str) -> str:
+    """A paper, as a link where it is on arXiv."""
+    return f"[{paper}](https://arxiv.org/abs/{paper[6:]})" if paper.startswith("arXiv:") else paper
+
+
+def paint(ids: list[str]) -> None:
+    """Make the pictures anew, of all methods or of some."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    model, image = saliency.demo.model(), saliency.demo.image()
+    for each in saliency.methods():
+        if ids and each.id not in ids:
+            continue
+        try:
+            found = saliency.explain(model, image, each.id, TARGET, labels=saliency.demo.labels, progress=False)
+        except saliency.Unsupported as why:
+            print(f"{each.id}: {why}")
+            continue
+        Image.fromarray(painted(found)).save(PICTURES / f"{each.id}.jpg", quality=85)
+        print(f"{each.id}: {found.images} images, {found.seconds:.1f} s")
+
+
+def painted(found: saliency.Explanation) -> np.ndarray:
+    """The heat map over the greyed picture, (H, W, 3) uint8."""
+    from matplotlib import colormaps
+
+    signed = found.sign == "signed"
+    values = (found.diverging() + 1) / 2 if signed else found.heatmap()
+    colours = colormaps["RdBu_r" if signed else "inferno"](values)[..., :3]
+    grey = found.picture.mean(2, keepdims=True) / 255
+    return np.asarray(np.clip(0.3 * grey + 0.7 * colours, 0, 1) * 255, np.uint8)
+
+
+def main() -> None:
+    """Pictures first: an entry shows what is there."""
+    paint(sys.argv[1:])
+    PAGE.write_text(text())
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
