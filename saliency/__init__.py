@@ -31,11 +31,13 @@ from saliency.errors import (
     UnknownName,
     Unsupported,
 )
-from saliency.explain import Prediction, explain, layers, methods, predict
+from saliency.explain import explain, layers, methods
 from saliency.explanation import Explanation
 from saliency.images import Picture, read
 from saliency.method import Method, described
+from saliency.metrics.perturbation import PerturbationCurves
 from saliency.model import Adapted, lacking
+from saliency.predictions import Prediction, WhatIf, perturbation_curves, predict, what_if
 from saliency.regions import Region, Regions
 from saliency.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
 
@@ -64,6 +66,7 @@ __all__ = [
     "MissingPackage",
     "NoGradient",
     "Occlusion",
+    "PerturbationCurves",
     "Picture",
     "Prediction",
     "Region",
@@ -74,6 +77,7 @@ __all__ = [
     "UnknownName",
     "Unsupported",
     "VarGrad",
+    "WhatIf",
     "__version__",
     "adapt",
     "core",
@@ -83,10 +87,12 @@ __all__ = [
     "lacking",
     "layers",
     "methods",
+    "perturbation_curves",
     "predict",
     "read",
     "targets",
     "tf1",
+    "what_if",
 ]
 
 upstream.warn()

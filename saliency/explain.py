@@ -1,16 +1,16 @@
-"""The one place that sees both methods and models: explain, predict, methods."""
+"""The one place that sees both methods and models: explain, methods, layers."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from saliency.adapters import adapt
-from saliency.asked import Asked, asked_of, outputs_of
+from saliency.asked import Asked, asked_of
 from saliency.core import (
     XRAI,
     BlurIG,
@@ -25,12 +25,12 @@ from saliency.core import (
 )
 from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
-from saliency.images import Picture, fitted, read
+from saliency.images import Picture
 from saliency.method import Baseline, Method
 from saliency.model import CAPABILITY, Adapted, Differentiable, Layered, lacking
+from saliency.predictions import adapted_for, picture_for
 from saliency.session import Progress, Session
 from saliency.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
-from saliency.targets import label_of, names_of, probabilities
 
 METHODS: dict[str, type[Method]] = {
     each.id: each
@@ -56,17 +56,6 @@ SHOWINGS = 20
 """How many partial results a run shows at most."""
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """One class, and what the model gives it."""
-
-    index: int
-    label: str
-    probability: float
-    score: float
-    """What the model said, before any activation of ours."""
-
-
 def methods() -> MethodTable:
     """The methods there are: id, class, what they need of a model, what they cost, where they come from."""
     found = []
@@ -75,37 +64,6 @@ def methods() -> MethodTable:
         needs, cost = CAPABILITY[method.needs], method.cost((1, 224, 224, 3))
         found.append(MethodInfo(name, cls, cls.title, needs, cost, cls.paper, cls.family, cls.advice))
     return MethodTable(found)
-
-
-def predict(
-    model: Any,
-    image: Any,
-    top: int = 5,
-    labels: Sequence[str] | None = None,
-    *,
-    preprocess: Callable[..., Any] | None = None,
-    activation: str = "auto",
-    framework: str | None = None,
-) -> list[Prediction]:
-    """What the model sees in the image: its top classes, best first.
-
-    Args:
-        model: see :func:`saliency.adapt`.
-        image: see :func:`explain`.
-        top: how many classes.
-        labels: names of the classes.
-        preprocess: from the image to what the model is fed.
-        activation: "softmax", "sigmoid" (multi-label), "none", or "auto": softmax unless the model gives
-            probabilities already.
-        framework: see :func:`explain`.
-    """
-    adapted = _adapted(model, image, labels, preprocess, framework)
-    picture = _picture(image, preprocess, adapted)
-    scores = outputs_of(adapted, picture)
-    shares = probabilities(scores, activation)
-    best = np.argsort(-scores, kind="stable")[:top]
-    names = names_of(adapted.labels, len(scores))
-    return [Prediction(int(i), label_of(int(i), names), float(shares[i]), float(scores[i])) for i in best]
 
 
 def layers(model: Any, image: Any = None, *, preprocess: Callable[..., Any] | None = None) -> LayerTable:
@@ -122,7 +80,7 @@ def layers(model: Any, image: Any = None, *, preprocess: Callable[..., Any] | No
     if (table := getattr(adapted, "layer_table", None)) is None:
         raise Unsupported(f"{type(adapted).__name__} cannot list its layers; layer=… takes its framework's names.")
     height, width = getattr(adapted, "size", None) or (224, 224)
-    picture = _picture(np.full((height, width), 0.5) if image is None else image, preprocess, adapted)
+    picture = picture_for(np.full((height, width), 0.5) if image is None else image, preprocess, adapted)
     with adapted.lock:
         return LayerTable(LayerInfo(*row) for row in table(adapted.ops.asarray(picture.fed)))
 
@@ -158,8 +116,8 @@ def explain(
         labels: names of the classes.
         preprocess: from the image, in the kind it came, to what the model is fed.
         layer: name of the layer, for methods that read one; automatic by default.
-        baseline: for methods that have one: "black", "white", "mean", "blur", "noise" (in picture space), a number or
-            an array (in model space), or a list of these, averaged.
+        baseline: for methods that have one: "black", "white", "grey", "mean", "blur", "noise" (in picture space),
+            a number or an array (in model space), or a list of these, averaged.
         batch_size: images a question; "auto" measures.
         progress: True for a bar, False for none, or a callable told (images asked, images in all).
         seed: for methods that draw.
@@ -176,7 +134,7 @@ def explain(
         SaliencyError: everything that can be told about wrong input, see :mod:`saliency.errors`.
     """
     started = time.perf_counter()
-    adapted = _adapted(model, image, labels, preprocess, framework)
+    adapted = adapted_for(model, image, labels, preprocess, framework)
     notes: list[str] = []
     chosen = _method(method, adapted, notes)
     given = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
@@ -185,7 +143,7 @@ def explain(
             chosen = _set(chosen, name, value)
     if (why := lacking(adapted, chosen.needs)) is not None:
         raise _unsupported(chosen, adapted, why)
-    picture = _picture(image, preprocess, adapted)
+    picture = picture_for(image, preprocess, adapted)
     images = adapted.ops.asarray(picture.fed)
 
     several = isinstance(target, list | tuple)
@@ -284,29 +242,6 @@ class _Builder:
                 )
             )
         return found
-
-
-def _adapted(
-    model: Any,
-    image: Any,
-    labels: Sequence[str] | None,
-    preprocess: Callable[..., Any] | None,
-    framework: str | None,
-) -> Adapted[Any]:
-    """The model, which may be a function that is asked the image to know whose arrays it takes."""
-
-    def fed() -> np.ndarray:
-        return (image if isinstance(image, Picture) else read(image, preprocess)).fed
-
-    return adapt(model, labels=labels, framework=framework, image=fed)
-
-
-def _picture(image: Any, preprocess: Callable[..., Any] | None, adapted: Adapted[Any]) -> Picture:
-    """The picture as read, or read already."""
-    read_already = isinstance(image, Picture)
-    picture = image if read_already else read(image, preprocess, channels_first=adapted.channels_first)
-    wants = getattr(adapted, "wants", None)
-    return picture if wants is None else fitted(picture, wants)
 
 
 def _method(method: str | Method | type[Method], adapted: Adapted[Any], notes: list[str]) -> Method:

@@ -85,8 +85,12 @@ class Explanation:
         """
         if not 0 <= percent <= 100:
             raise BadField(f"percent must be 0 to 100, got {percent!r}.")
-        values = display.magnitude(self.mask) if self.sign == "absolute" else display.summed(self.mask)
+        values = self.salience()
         return np.asarray(values >= np.percentile(values, 100 - percent))
+
+    def salience(self) -> np.ndarray:
+        """The mask as (H, W), larger where more salient: its magnitude, or the values where `sign` keeps the sign."""
+        return display.magnitude(self.mask) if self.sign == "absolute" else display.summed(self.mask)
 
     def on_picture(self) -> np.ndarray:
         """The mask on the picture's own pixels, (H, W, C) or (H, W).

@@ -12,7 +12,7 @@ import numpy as np
 
 from saliency.errors import BadImage, unknown
 
-FILLS = ("black", "white", "mean", "blur", "noise")
+FILLS = ("black", "white", "grey", "mean", "blur", "noise")
 """Baselines that have a name."""
 
 CHANNELS = (1, 3, 4)
@@ -23,8 +23,8 @@ def fill(name: str, images: np.ndarray, low: float = 0.0, high: float = 1.0) -> 
     """Pictures with their content taken away, in the way that `name` says.
 
     Args:
-        name: "black" and "white" are the range's ends, "mean" each channel's mean, "blur" a Gaussian blur of a
-            sixteenth of the longer side, "noise" uniform noise over the range (always the same).
+        name: "black" and "white" are the range's ends, "grey" its middle, "mean" each channel's mean, "blur" a
+            Gaussian blur of a sixteenth of the longer side, "noise" uniform noise over the range (always the same).
         images: (B, H, W, C) or (B, H, W).
         low: the value of black.
         high: the value of white.
@@ -36,6 +36,8 @@ def fill(name: str, images: np.ndarray, low: float = 0.0, high: float = 1.0) -> 
     match name:
         case "black" | "white":
             return np.full_like(pictures, low if name == "black" else high)
+        case "grey":
+            return np.full_like(pictures, (low + high) / 2)
         case "mean":
             return np.broadcast_to(pictures.mean((1, 2), keepdims=True), pictures.shape).copy()
         case "blur":
@@ -67,6 +69,8 @@ class Picture:
     resampled: bool
     """Whether `enter` may move pixels (a preprocess of the user's)."""
     notes: list[str] = field(default_factory=list)
+    _known: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What was made of it before: whoever asks about one picture again and again asks for the same things."""
 
     @cached_property
     def fed(self) -> np.ndarray:
@@ -84,7 +88,9 @@ class Picture:
 
     def without(self, name: str) -> np.ndarray:
         """The baseline `name` of picture space, as the model would be fed it, (1, h, w, C)."""
-        return self.enter(fill(name, self.values[None], self.low, self.high)[0])
+        if name not in self._known:
+            self._known[name] = self.enter(fill(name, self.values[None], self.low, self.high)[0])
+        return np.asarray(self._known[name])
 
     @cached_property
     def placement(self) -> np.ndarray:
@@ -171,6 +177,14 @@ def fitted(picture: Picture, wants: Callable[[tuple[int, int, int]], tuple[int, 
     to = wants((height, width, channels))
     if to == (height, width, channels) or (to[2] != channels and channels != 1):
         return picture
+    if to not in picture._known:
+        picture._known[to] = _refitted(picture, to)
+    known: Picture = picture._known[to]
+    return known
+
+
+def _refitted(picture: Picture, to: tuple[int, int, int]) -> Picture:
+    height, width, channels = (int(size) for size in picture.fed.shape[1:])
     notes = list(picture.notes)
     if to[2] != channels:
         notes.append(f"grey repeated to the model's {to[2]} channels")

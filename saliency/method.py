@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from saliency.session import Session
 
 Baseline = str | float | np.ndarray | Sequence[Any]
-"""A name ("black", "white", "mean", "blur", "noise": in picture space), a number or an array (in model space),
+"""A name ("black", "white", "grey", "mean", "blur", "noise": in picture space), a number or an array (in model space),
 or a sequence of these: averaged."""
 
 

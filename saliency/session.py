@@ -117,6 +117,13 @@ class Session(Generic[A]):
                 self._require_finite(layer.gradients, "layer's gradients")
             yield rows, layers
 
+    def outputs(self, samples: Samples[A]) -> Iterator[tuple[slice, np.ndarray]]:
+        """(rows, what the model says, on the host: (n, classes) float64) until every sample has been asked once."""
+        model: Any = self.model
+        for rows, said in self._stream("outputs", model.outputs, samples):
+            self._require_finite(said, "outputs")
+            yield rows, self.ops.tohost(said).astype(np.float64)
+
     def summed_gradients(
         self, samples: Samples[A], weights: np.ndarray, factors: Callable[[int, slice], A] | None = None
     ) -> Iterator[Sum[A]]:

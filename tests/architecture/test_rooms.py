@@ -47,6 +47,7 @@ ROOMS = {
     "saliency.tf1": Room(4, sees=3),
     "saliency.deepexplain": Room(4, sees=3),
     "saliency.demo": Room(4, sees=3),
+    "saliency.predictions": Room(4, sees=3),
     "saliency.explain": Room(5, sees=4),
     "saliency_widget": Room(7, sees=6),
 }

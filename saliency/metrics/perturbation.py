@@ -1,0 +1,114 @@
+"""Insertion and deletion: how soon does a score rise when the most salient pixels come first, or fall when they go?
+
+Pixels are put onto a picture without content, or taken from the picture, in the order of their salience. A mask that
+finds what the model uses makes the score rise at once, and fall at once (arXiv:1806.07421, section 4.3).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from saliency.errors import BadField
+from saliency.model import Ops
+from saliency.samples import PerImage
+from saliency.session import Session
+from saliency.targets import probabilities
+
+__all__ = ["Kept", "PerturbationCurves", "curves", "order_of", "share_of"]
+
+A = TypeVar("A")
+
+
+class PerturbationCurves(NamedTuple):
+    """What the model gives the target while the picture comes, and while it goes."""
+
+    shares: np.ndarray
+    """(points + 1,) from 0 to 1: which share of the pixels is put on, or taken away."""
+    insertion: np.ndarray
+    """(points + 1,): the target's probability with only the most salient share of the picture."""
+    deletion: np.ndarray
+    """(points + 1,): its probability without the most salient share."""
+    insertion_auc: float
+    """The area under `insertion`: the higher, the better."""
+    deletion_auc: float
+    """The area under `deletion`: the lower, the better."""
+
+
+class Kept(PerImage[A]):
+    """An image of which only some pixels are kept, for each of several choices of pixels.
+
+    Args:
+        ops: of the model.
+        image: (1, H, W, C).
+        filled: (1, H, W, C), what stands where a pixel is not kept.
+        keep: (n, H, W) bool, or what gives that for a slice of choices.
+        each: how many choices there are.
+    """
+
+    def __init__(self, ops: Ops[A], image: Any, filled: Any, keep: Any, each: int) -> None:
+        super().__init__(ops, image, each)
+        self.filled, self.keep = filled, keep
+
+    def copies(self, image: int, which: slice) -> Any:
+        keep = self.keep(which) if callable(self.keep) else self.keep[which]
+        shown: Any = self.ops.asarray(keep[..., None])
+        return self.ops.where(shown > 0.5, self.images, self.filled)
+
+
+def order_of(values: np.ndarray) -> np.ndarray:
+    """When each pixel's turn comes, (H, W) int: 0 for the most salient; of equal ones the upper left comes first."""
+    places = np.empty(values.size, np.int64)
+    places[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size)
+    return places.reshape(values.shape)
+
+
+def curves(
+    session: Session[A], image: Any, filled: Any, order: np.ndarray, target: int, points: int, activation: str
+) -> PerturbationCurves:
+    """Both curves; 2 * `points` images are asked.
+
+    Args:
+        session: asks the model.
+        image: (1, H, W, C), in the model's own arrays.
+        filled: (1, H, W, C), the same without its content.
+        order: (H, W), see :func:`order_of`.
+        target: index of the class.
+        points: into how many equal shares the pixels are cut.
+        activation: from outputs to probabilities, see :func:`saliency.predict`.
+
+    Raises:
+        BadField: fewer than one point, or more than there are pixels.
+    """
+    if not 1 <= points <= order.size:
+        raise BadField(f"points must be 1 to {order.size}, the number of pixels, got {points!r}.")
+    counts = np.rint(np.linspace(0, order.size, points + 1)).astype(np.int64)
+
+    def keep(which: slice) -> np.ndarray:
+        # the ends serve both: nothing is put on where everything is taken away
+        index = np.arange(which.start, which.stop)
+        comes = index <= points
+        count = counts[np.where(comes, index, index - points)][:, None, None]
+        return np.where(comes[:, None, None], order < count, order >= count)
+
+    samples = Kept(session.ops, image, filled, keep, 2 * points)
+    said = np.concatenate([outputs for _, outputs in session.outputs(samples)])
+    share = share_of(said, target, activation)
+    insertion = share[: points + 1]
+    deletion = np.concatenate([share[[points]], share[points + 1 :], share[[0]]])
+    shares = counts / order.size
+    return PerturbationCurves(shares, insertion, deletion, _area(shares, insertion), _area(shares, deletion))
+
+
+def share_of(outputs: np.ndarray, target: int, activation: str) -> np.ndarray:
+    """The target's probability, (N,), of outputs (N, classes); a single output is taken for the logit of class 1."""
+    if outputs.shape[1] == 1:
+        of_one = 0.5 * (1 + np.tanh(0.5 * outputs[:, 0]))
+        return np.asarray(of_one if target == 1 else 1 - of_one)
+    return probabilities(outputs, activation)[:, target]
+
+
+def _area(shares: np.ndarray, heights: np.ndarray) -> float:
+    """By trapezoids."""
+    return float((np.diff(shares) * (heights[1:] + heights[:-1]) / 2).sum())

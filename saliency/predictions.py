@@ -1,0 +1,221 @@
+"""What a model says: of a picture, and of what is left of it when a part is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saliency.adapters import adapt
+from saliency.asked import outputs_of
+from saliency.errors import BadField, BadShape, unknown
+from saliency.explanation import Explanation
+from saliency.images import FILLS, Picture, fitted, read
+from saliency.metrics.perturbation import Kept, PerturbationCurves, curves, order_of
+from saliency.model import Adapted
+from saliency.session import Progress, Session
+from saliency.targets import index_of, label_of, names_of, probabilities
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class, and what the model gives it."""
+
+    index: int
+    label: str
+    probability: float
+    score: float
+    """What the model said, before any activation of ours."""
+
+
+class WhatIf(NamedTuple):
+    """What the model says of the two halves of a picture, each beside what was filled in for the other."""
+
+    only: list[Prediction]
+    """Of the selected pixels alone: its top classes, best first."""
+    without: list[Prediction]
+    """Of the picture without them."""
+
+
+def predict(
+    model: Any,
+    image: Any,
+    top: int = 5,
+    labels: Sequence[str] | None = None,
+    *,
+    preprocess: Callable[..., Any] | None = None,
+    activation: str = "auto",
+    framework: str | None = None,
+) -> list[Prediction]:
+    """What the model sees in the image: its top classes, best first.
+
+    Args:
+        model: see :func:`saliency.adapt`.
+        image: see :func:`saliency.explain`.
+        top: how many classes.
+        labels: names of the classes.
+        preprocess: from the image to what the model is fed.
+        activation: "softmax", "sigmoid" (multi-label), "none", or "auto": softmax unless the model gives
+            probabilities already.
+        framework: see :func:`saliency.explain`.
+    """
+    adapted = adapted_for(model, image, labels, preprocess, framework)
+    picture = picture_for(image, preprocess, adapted)
+    return _ranked(outputs_of(adapted, picture), adapted.labels, activation, top)
+
+
+def what_if(
+    model: Any,
+    image: Any,
+    selection: np.ndarray,
+    fill: str = "blur",
+    top: int = 5,
+    *,
+    labels: Sequence[str] | None = None,
+    preprocess: Callable[..., Any] | None = None,
+    activation: str = "auto",
+    framework: str | None = None,
+) -> WhatIf:
+    """What the model would see in the selected pixels alone, and in the picture without them: one question of two.
+
+    Args:
+        model: see :func:`saliency.adapt`.
+        image: see :func:`saliency.explain`.
+        selection: bool (h, w), at the resolution the model is fed: that of a mask, as from :meth:`Explanation.top`.
+        fill: what is put where pixels are taken away: "blur", "mean", "grey", "black", "white" or "noise".
+        top: how many classes.
+        labels: names of the classes.
+        preprocess: from the image to what the model is fed.
+        activation: see :func:`predict`.
+        framework: see :func:`saliency.explain`.
+
+    Raises:
+        BadShape: the selection has not the shape of what the model is fed.
+        BadOutput: the model's answer is NaN or infinite.
+    """
+    adapted = adapted_for(model, image, labels, preprocess, framework)
+    picture = picture_for(image, preprocess, adapted)
+    shown, filled = _shown_and_filled(adapted, picture, fill)
+    keep = _of_shape(np.asarray(selection, bool), picture, "selection")
+    session = Session(adapted, batch_size=2)
+    halves = Kept(adapted.ops, shown, filled, np.stack([keep, ~keep]), 2)
+    said = np.concatenate([outputs for _, outputs in session.outputs(halves)])
+    return WhatIf(*(_ranked(each, adapted.labels, activation, top) for each in said))
+
+
+def perturbation_curves(
+    model: Any,
+    image: Any,
+    mask: Explanation | np.ndarray,
+    target: int | str | None = None,
+    fill: str = "blur",
+    points: int = 32,
+    *,
+    labels: Sequence[str] | None = None,
+    preprocess: Callable[..., Any] | None = None,
+    activation: str = "auto",
+    framework: str | None = None,
+    batch_size: int | str = "auto",
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> PerturbationCurves:
+    """Insertion and deletion: what the target's probability does as the most salient pixels come, and as they go.
+
+    2 * `points` images are asked. The paper (arXiv:1806.07421, section 4.3) inserts onto a blurred picture and deletes
+    to grey; which of the two a mask is best at depends much on the fill.
+
+    Args:
+        model: see :func:`saliency.adapt`.
+        image: see :func:`saliency.explain`.
+        mask: an explanation of this image: its regions in their order, or its pixels as its `sign` shows them; or an
+            array (h, w) or (h, w, C) at the resolution the model is fed, larger where more salient.
+        target: index or label of a class; by default the explanation's, or else the top class.
+        fill: see :func:`what_if`.
+        points: into how many equal shares the pixels are cut.
+        labels: names of the classes.
+        preprocess: from the image to what the model is fed.
+        activation: see :func:`predict`.
+        framework: see :func:`saliency.explain`.
+        batch_size: images a question; "auto" measures.
+        progress: told (images asked, images in all).
+        cancelled: asked between questions; when true, :class:`saliency.Cancelled` is raised.
+
+    Raises:
+        BadShape: the mask has not the shape of what the model is fed.
+        BadTarget: there is no such class.
+    """
+    adapted = adapted_for(model, image, labels, preprocess, framework)
+    picture = picture_for(image, preprocess, adapted)
+    order = order_of(_of_shape(_salience(mask), picture, "mask"))
+    session = Session(
+        adapted, batch_size=batch_size, progress=progress, cancelled=cancelled, total=2 * points, streaming=True
+    )
+    if target is None and isinstance(mask, Explanation) and isinstance(mask.target, int):
+        target = mask.target
+    outputs = outputs_of(adapted, picture)
+    names = names_of(adapted.labels, len(outputs))
+    classes = max(2, len(outputs))
+    index = (int(outputs.argmax()) if classes == len(outputs) else 1) if target is None else None
+    index = index_of(target, names, classes) if index is None else index
+    shown, filled = _shown_and_filled(adapted, picture, fill)
+    return curves(session, shown, filled, order, index, points, activation)
+
+
+def adapted_for(
+    model: Any,
+    image: Any,
+    labels: Sequence[str] | None,
+    preprocess: Callable[..., Any] | None,
+    framework: str | None,
+) -> Adapted[Any]:
+    """The model, which may be a function that is asked the image to know whose arrays it takes."""
+
+    def fed() -> np.ndarray:
+        return (image if isinstance(image, Picture) else read(image, preprocess)).fed
+
+    return adapt(model, labels=labels, framework=framework, image=fed)
+
+
+def picture_for(image: Any, preprocess: Callable[..., Any] | None, adapted: Adapted[Any]) -> Picture:
+    """The picture as read, or read already."""
+    read_already = isinstance(image, Picture)
+    picture = image if read_already else read(image, preprocess, channels_first=adapted.channels_first)
+    wants = getattr(adapted, "wants", None)
+    return picture if wants is None else fitted(picture, wants)
+
+
+def _ranked(outputs: np.ndarray, labels: Sequence[str] | None, activation: str, top: int) -> list[Prediction]:
+    """The best classes of outputs (classes,)."""
+    shares = probabilities(outputs, activation)
+    names = names_of(labels, len(outputs))
+    best = np.argsort(-outputs, kind="stable")[:top]
+    return [Prediction(int(i), label_of(int(i), names), float(shares[i]), float(outputs[i])) for i in best]
+
+
+def _shown_and_filled(adapted: Adapted[Any], picture: Picture, fill: str) -> tuple[Any, Any]:
+    """What the model is fed, and the same without its content, in the model's own arrays."""
+    if fill not in FILLS:
+        raise unknown("fill", fill, FILLS)
+    return adapted.ops.asarray(picture.fed), adapted.ops.asarray(picture.without(fill))
+
+
+def _salience(mask: Explanation | np.ndarray) -> np.ndarray:
+    """(h, w), larger where more salient."""
+    if not isinstance(mask, Explanation):
+        values = np.asarray(mask, np.float64)
+        if not np.isfinite(values).all():
+            raise BadField("The mask holds NaN or infinite values, so its pixels have no order.")
+        return values.sum(2) if values.ndim == 3 else values
+    if mask.regions is not None:
+        return -mask.regions.ranks.astype(np.int64)
+    return mask.salience()
+
+
+def _of_shape(array: np.ndarray, picture: Picture, what: str) -> np.ndarray:
+    if array.shape != picture.fed.shape[1:3]:
+        raise BadShape(
+            f"The {what} must have the shape that the model is fed, {picture.fed.shape[1:3]}, got {array.shape}."
+        )
+    return array
