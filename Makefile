@@ -16,6 +16,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 
+# Older kernels that the widget is tested on too, beside the installed one.
+KERNELS := 6.29.5 7.3.0
+
 VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := saliency_widget/static/widget.js
@@ -36,7 +39,7 @@ lab: $(VENV)/.demo $(BUNDLE)  ## play with it: opens the same notebook in Jupyte
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/python -m jupyter lab examples/quickstart.ipynb \
 		$(if $(filter 0,$(shell id -u)),--allow-root)
 
-test: chromium check  ## everything: types and lint, then vitest, then pytest with a real JupyterLab and Chromium
+test: chromium check $(VENV)/.kernels  ## everything: types and lint, then vitest, then pytest with a real JupyterLab and Chromium
 	npm test
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -56,6 +59,12 @@ lock:  ## write constraints.txt anew from pyproject.toml
 clean:  ## remove what was built and cached; .venv and node_modules stay
 	rm -rf build dist saliency_widget/static/widget.js saliency_widget/static/widget.css
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.kernels: Makefile | $(VENV)/.test
+	@for version in $(KERNELS); do \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+			--target "$(VENV)/kernels/$$version" "ipykernel==$$version"; done
+	@touch $@
 
 chromium:
 	@scripts/chromium.sh >/dev/null

@@ -1,8 +1,9 @@
-"""A real kernel, and no browser."""
+"""Real kernels, and no browser: the installed ipykernel, and older ones that notebooks still run on."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,12 @@ class Kernel:
             message["header"]["subshell_id"] = subshell
         self.client.shell_channel.send(message)
 
+    @property
+    def features(self) -> list[str]:
+        """What the kernel says it can do."""
+        told: list[str] = self.client.kernel_info(reply=True, timeout=PATIENCE)["content"].get("supported_features", [])
+        return told
+
     def until_idle(self, cell: str) -> list[dict[str, Any]]:
         """What is heard until a cell has ended."""
         return self.until(
@@ -95,14 +102,26 @@ def printed(heard: list[dict[str, Any]]) -> str:
     return "".join(m["content"]["text"] for m in heard if m["header"]["msg_type"] == "stream").strip()
 
 
-@pytest.fixture
-def kernel(checkout: Path, tmp_path: Path) -> Iterator[Kernel]:
-    """This Python's own kernel, whatever the user registered."""
+OLDER = Path(sys.prefix) / "kernels"
+"""Where `make test` puts older ipykernels, each in a folder of its own."""
+
+WITH_SUBSHELLS = ("installed", "7.3.0")
+WITHOUT_SUBSHELLS = ("6.29.5",)
+
+
+@pytest.fixture(params=[*WITH_SUBSHELLS, *WITHOUT_SUBSHELLS])
+def kernel(request: pytest.FixtureRequest, checkout: Path, tmp_path: Path) -> Iterator[Kernel]:
+    """This Python's own kernel, whatever the user registered, with an ipykernel of some version."""
+    paths = [str(checkout)]
+    if request.param != "installed":
+        older = OLDER / request.param
+        assert older.is_dir(), f"ipykernel {request.param} is not in {OLDER}: `make test` puts it there"
+        paths.insert(0, str(older))
     manager = KernelManager(
         kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), transport="ipc", ip=str(tmp_path / "kernel")
     )
     manager.start_kernel(
-        env={**os.environ, "PYTHONPATH": str(checkout), "IPYTHONDIR": str(tmp_path)}, cwd=str(tmp_path)
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "IPYTHONDIR": str(tmp_path)}, cwd=str(tmp_path)
     )
     client = manager.client()
     client.start_channels()
@@ -113,6 +132,14 @@ def kernel(checkout: Path, tmp_path: Path) -> Iterator[Kernel]:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
+
+
+def test_the_kernel_is_the_one_meant(kernel: Kernel, request: pytest.FixtureRequest) -> None:
+    """The matrix has three different ipykernels: what a test asks for is what runs."""
+    version = printed(kernel.until_idle(kernel.start("import ipykernel; print(ipykernel.__version__)")))
+
+    wanted = request.node.callspec.params["kernel"]
+    assert version == wanted if wanted != "installed" else version not in {*WITH_SUBSHELLS, *WITHOUT_SUBSHELLS}
 
 
 def test_answers_arrive_while_a_cell_is_busy(kernel: Kernel) -> None:
@@ -135,11 +162,10 @@ def test_answers_arrive_while_a_cell_is_busy(kernel: Kernel) -> None:
     assert "result" in ops(busy)
 
 
+@pytest.mark.parametrize("kernel", WITH_SUBSHELLS, indirect=True)
 def test_requests_are_heard_while_a_cell_is_busy(kernel: Kernel) -> None:
     """On a kernel with subshells a page can ask during a long cell, and gets its answer during it."""
-    features = kernel.client.kernel_info(reply=True, timeout=PATIENCE)["content"].get("supported_features", [])
-    if "kernel subshells" not in features:
-        pytest.skip("this ipykernel has no subshells")
+    assert "kernel subshells" in kernel.features
     comm = printed(kernel.until_idle(kernel.start(SETUP)))
     kernel.client.control_channel.send(kernel.client.session.msg("create_subshell_request"))
     subshell = kernel.client.control_channel.get_msg(timeout=PATIENCE)["content"]["subshell_id"]
@@ -155,6 +181,22 @@ def test_requests_are_heard_while_a_cell_is_busy(kernel: Kernel) -> None:
     assert printed(heard) == "True"
     assert ops(heard)[0] == "accepted"
     assert "result" in ops(heard)
+
+
+@pytest.mark.parametrize("kernel", WITHOUT_SUBSHELLS, indirect=True)
+def test_requests_wait_for_the_cell_without_subshells(kernel: Kernel) -> None:
+    """On a kernel without subshells what a page asks during a cell is answered after it; nothing is lost."""
+    assert "kernel subshells" not in kernel.features
+    comm = printed(kernel.until_idle(kernel.start(SETUP)))
+    busy = kernel.start("go.set(); time.sleep(0.5)")
+    kernel.until(lambda m: m["header"]["msg_type"] == "execute_input")
+
+    kernel.ask(comm, op="hello", rid="0")
+    kernel.ask(comm, op="compute", rid="1", method="occlusion", target=0)
+
+    assert ops(kernel.until_idle(busy)) == []
+    heard = ops(kernel.until(is_op("result")))
+    assert [op for op in heard if op == "accepted"] == ["accepted", "accepted"]
 
 
 def test_a_script_in_a_kernel_can_wait(kernel: Kernel) -> None:
