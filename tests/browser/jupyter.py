@@ -77,14 +77,8 @@ class Jupyter:
         return f"{self.url}/{path}token={self.token}"
 
     def write(self, name: str, cells: list[str]) -> None:
-        """Put a notebook there. As JSON: importing nbformat takes longer than a test."""
-        made: list[dict[str, Any]] = [
-            {"id": f"c{i}", "cell_type": "code", "source": cell, "metadata": {}, "outputs": [], "execution_count": None}
-            for i, cell in enumerate(cells)
-        ]
-        spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}, "cells": made}
-        (self.root / name).write_text(json.dumps(notebook))
+        """Put a notebook there."""
+        (self.root / name).write_text(json.dumps(notebook(cells)))
 
     def stop(self) -> None:
         """End the server and its kernels."""
@@ -101,3 +95,13 @@ class Jupyter:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+
+def notebook(cells: list[str]) -> dict[str, Any]:
+    """A notebook as JSON: importing nbformat takes longer than a test."""
+    made: list[dict[str, Any]] = [
+        {"id": f"c{i}", "cell_type": "code", "source": cell, "metadata": {}, "outputs": [], "execution_count": None}
+        for i, cell in enumerate(cells)
+    ]
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}, "cells": made}

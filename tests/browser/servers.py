@@ -1,0 +1,104 @@
+"""Other servers of notebooks on loopback: Voila, and marimo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from tests.browser.jupyter import START, notebook
+
+CHECKOUT = str(Path(__file__).resolve().parents[2])
+
+
+class Server:
+    """A process that serves one page.
+
+    Args:
+        command: arguments of Python.
+        home: for its log and everything it would write to the user's home.
+        url: where the page will be.
+    """
+
+    def __init__(self, command: list[str], home: Path, url: str) -> None:
+        self.url, self.log = url, home / "server.log"
+        environment = {**os.environ, "PYTHONPATH": CHECKOUT, "OMP_NUM_THREADS": "1", "HOME": str(home)}
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+            environment[name] = str(home / name.lower())
+        self._output = self.log.open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=environment,
+            cwd=home,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+        self._wait()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + START
+        while time.monotonic() < end and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(re.sub(r"(//[^/]*/).*", r"\1", self.url), timeout=5):
+                    return
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                time.sleep(0.05)
+        self.stop()
+        raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+
+    def stop(self) -> None:
+        """End the server and what it started."""
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+
+def voila(home: Path, cells: list[str]) -> Server:
+    """Voila, serving a notebook of these cells."""
+    (home / "test.ipynb").write_text(json.dumps(notebook(cells)))
+    port, token = free_port(), secrets.token_hex(16)
+    command = ["voila", "test.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1", f"--token={token}"]
+    return Server(command, home, f"http://127.0.0.1:{port}/?token={token}")
+
+
+def marimo(home: Path, cells: list[str]) -> Server:
+    """marimo, running an app of these cells; each ends in what it shows."""
+    bodies = []
+    for cell in cells:
+        *body, last = cell.strip().splitlines()
+        lines = "".join(f"    {line}\n" for line in [*body, last])
+        bodies.append(f"@app.cell\ndef _():\n{lines}    return\n")
+    (home / "app.py").write_text("import marimo\n\napp = marimo.App()\n\n\n" + "\n\n".join(bodies))
+    port, token = free_port(), secrets.token_hex(16)
+    command = ["marimo", "run", "app.py", "--headless", "--host=127.0.0.1", f"--port={port}"]
+    command += ["--token", f"--token-password={token}"]
+    return Server(command, home, f"http://127.0.0.1:{port}/?access_token={token}")
+
+
+def free_port() -> int:
+    """A port that nobody has: these servers cannot tell which one the system gave them."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
