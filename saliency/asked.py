@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.errors import BadOutput
+from saliency.errors import BadOutput, Unsupported
 from saliency.images import Picture
-from saliency.model import Adapted, Target
-from saliency.targets import OfScores, index_of, label_of, names_of, single_logit
+from saliency.model import CAPABILITY, Adapted, Layered, Target, lacking
+from saliency.targets import OfScores, Unit, index_of, label_of, names_of, single_logit
 
 
 class Asked(NamedTuple):
@@ -45,6 +45,11 @@ def asked_of(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, not
     scores: np.ndarray | None = None
     found = []
     for target in wanted:
+        if isinstance(target, Unit):
+            if (why := lacking(adapted, Layered)) is not None:
+                raise Unsupported(f"A unit as a target needs {CAPABILITY[Layered]}: {why}.")
+            found.append(Asked(target, target.named(), target.named()))
+            continue
         if callable(target) and not isinstance(target, OfScores):
             name = getattr(target, "__name__", type(target).__name__)
             found.append(Asked(target, name, name))

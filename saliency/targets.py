@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.errors import BadTarget, unknown
+from saliency.errors import BadTarget, Unsupported, unknown
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,61 @@ class _Output(OfScores):
 def single_logit(index: int) -> OfScores:
     """Class 0 or 1 of a head with one output: the output with its sign turned, or itself."""
     return ClassScore(0) if index else _Minus(0)
+
+
+def unit(layer: str, channel: int, position: Sequence[int] | None = None) -> Unit:
+    """What one channel of a layer says: its mean over the map, or its value at one place of it.
+
+    Args:
+        layer: its name; :func:`saliency.layers` lists those with a grid.
+        channel: index of the channel, or of the unit of a dense layer.
+        position: (row, column) on the layer's grid; for a row of tokens without one, (token,).
+    """
+    place = None if position is None else tuple(int(at) for at in position)
+    return Unit(str(layer), operator.index(channel), place)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A target inside the model. An adapter that has layers hands it what the layer said; see :func:`unit`."""
+
+    layer: str
+    channel: int
+    position: tuple[int, ...] | None = None
+
+    def __call__(self, outputs: Any) -> Any:
+        raise Unsupported(f"{self.named()} cannot be told from the model's outputs: its layers have to be asked.")
+
+    def read(self, activations: Any) -> Any:
+        """(N, ..., K) of the layer, channels last -> (N,).
+
+        Raises:
+            BadTarget: there is no such channel or place.
+        """
+        *places, channels = tuple(activations.shape)[1:] or (0,)
+        if not -channels <= self.channel < channels:
+            raise BadTarget(f"{self.layer!r} has {channels} channels, counted from 0, got channel {self.channel}.")
+        chosen = activations[..., self.channel]
+        if self.position is None:
+            return _sum(chosen, tuple(range(1, 1 + len(places)))) / math.prod(places) if places else chosen
+        if len(self.position) != len(places) or any(
+            not -size <= at < size for at, size in zip(self.position, places, strict=True)
+        ):
+            grid = "×".join(map(str, places)) or "no"
+            raise BadTarget(f"{self.layer!r} has {grid} places, got position {self.position}.")
+        for at in self.position:
+            chosen = chosen[:, at]
+        return chosen
+
+    def named(self) -> str:
+        """What it is called."""
+        place = "" if self.position is None else f" at {', '.join(map(str, self.position))}"
+        return f"{self.layer} channel {self.channel}{place}"
+
+
+def units(targets: Iterable[Any]) -> list[str]:
+    """Names of the layers that targets read."""
+    return list(dict.fromkeys(each.layer for each in targets if isinstance(each, Unit)))
 
 
 def mean_logit(mask: Any, index: int) -> Callable[[Any], Any]:

@@ -279,7 +279,7 @@ class Explainer:
     def _adapted(self) -> saliency.Adapted[Any]:
         """The model as it is now; adapting is cheap, and sees layers and tensors that were replaced."""
         subject = self._asked()
-        return saliency.adapt(subject.model, labels=subject.labels)
+        return saliency.adapt(subject.model, labels=subject.labels, image=lambda: subject.picture.fed)
 
     # on any thread
 

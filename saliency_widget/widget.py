@@ -104,12 +104,12 @@ class SaliencyWidget(anywidget.AnyWidget):
         for name in initial_traits:
             if name.startswith("_") or name == "spec" or not self.has_trait(name):
                 raise TypeError(f"SaliencyWidget has no {name!r}; there is: {', '.join(SETTINGS)}, layout.")
-        adapted = saliency.adapt(model, labels=labels)
-        picture = (
-            img
-            if isinstance(img, saliency.Picture)
-            else saliency.read(img, preprocess, channels_first=adapted.channels_first)
+        read_already = isinstance(img, saliency.Picture)
+        # a function that uses a framework is asked once whose arrays it takes; no other model is asked here
+        adapted = saliency.adapt(
+            model, labels=labels, image=lambda: (img if read_already else saliency.read(img, preprocess)).fed
         )
+        picture = img if read_already else saliency.read(img, preprocess, channels_first=adapted.channels_first)
         if layer is not None:
             # refuses a name the model does not have
             adapted.at([0], [layer])

@@ -197,6 +197,71 @@ def test_similarity_is_the_cosine_to_an_embedding() -> None:
         targets.similarity([0, 0])
 
 
+@pytest.mark.parametrize("position", [None, (3, 4), (-1, 0)])
+def test_a_unit_is_a_channel_of_a_layer(position: tuple[int, int] | None) -> None:
+    """The mean of the channel's map, or one place of it: score and gradient are those of a plain hook."""
+    net, kept = small_net(), []
+    handle = net.block.register_forward_hook(lambda m, a, out: kept.append(out.clone()))
+    image = torch.tensor(picture() / 255, dtype=torch.float32, requires_grad=True)
+    net(image.permute(2, 0, 1)[None])
+    handle.remove()
+    plane = kept[0][0, 2]
+    value = plane.mean() if position is None else plane[position]
+    (expected,) = torch.autograd.grad(value, image)
+    exp = saliency.explain(net, picture(), "gradient", targets.unit("block", 2, position), progress=False)
+
+    np.testing.assert_allclose(exp.mask, expected.numpy(), atol=1e-7)
+    assert exp.score == pytest.approx(value.item(), abs=1e-6)
+    assert exp.label == "block channel 2" + ("" if position is None else f" at {position[0]}, {position[1]}")
+
+
+def test_units_stand_beside_classes_and_layers() -> None:
+    """They share a run with class scores, are occluded too, and Grad-CAM reads an earlier layer for them."""
+    net, both = small_net(), [targets.unit("block", 2), 1]
+    found = saliency.explain(net, picture(), "grad_cam", both, layer="norm", progress=False)
+    alone = [saliency.explain(net, picture(), "grad_cam", one, layer="norm", progress=False) for one in both]
+
+    for exp, expected in zip(found, alone, strict=True):
+        np.testing.assert_allclose(exp.mask, expected.mask, atol=1e-7)
+        assert exp.mask.any()
+    head = saliency.explain(net, picture(), "occlusion", targets.unit("head", 1), size=8, stride=8, progress=False)
+    same = saliency.explain(net, picture(), "occlusion", 1, size=8, stride=8, progress=False)
+    np.testing.assert_allclose(head.mask, same.mask, atol=1e-6)
+
+
+def test_the_automatic_layer_of_a_unit_is_its_own() -> None:
+    """Grad-CAM there is the channel's own map, where it speaks for it."""
+    net = small_net()
+    exp = saliency.explain(net, picture(), "grad_cam", targets.unit("block", 2), progress=False)
+
+    assert exp.layer == "block"
+    assert exp.notes[-1] == "layer: block, the last with a spatial grid" or "zero everywhere" in exp.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("unit", "error", "told"),
+    [
+        (targets.unit("blok", 0), saliency.UnknownName, "Did you mean 'block'"),
+        (targets.unit("block", 9), saliency.BadTarget, "6 channels, counted from 0, got channel 9"),
+        (targets.unit("block", 0, (12, 0)), saliency.BadTarget, r"12×10 places, got position \(12, 0\)"),
+        (targets.unit("head", 0, (1,)), saliency.BadTarget, r"no places, got position \(1,\)"),
+    ],
+    ids=["layer", "channel", "place", "vector"],
+)
+def test_a_unit_that_does_not_exist_is_told(unit: targets.Unit, error: type[Exception], told: str) -> None:
+    """What there is stands in the sentence."""
+    with pytest.raises(error, match=told):
+        saliency.explain(small_net(), picture(), "gradient", unit, progress=False)
+
+
+def test_a_unit_needs_layers() -> None:
+    """A model that shows none refuses with its own sentence; so does a target that is handed outputs."""
+    with pytest.raises(saliency.Unsupported, match=r"unit as a target needs .*: a plain function offers only scores"):
+        explained([3, 5], targets.unit("block", 0))
+    with pytest.raises(saliency.Unsupported, match="block channel 0 cannot be told from the model's outputs"):
+        saliency.adapt(Scores([3, 5])).at([targets.unit("block", 0)]).scores(WHITE[None])
+
+
 def test_imagenet_s_names_are_all_there_and_all_different() -> None:
     """1,000 of them in the usual order."""
     names = targets.imagenet_names()

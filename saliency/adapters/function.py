@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import sys
 import threading
+import types
+import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Self
 
@@ -149,12 +151,63 @@ def function_model(
 def framework_of(function: Callable[..., Any], image: Callable[[], np.ndarray]) -> str:
     """Whose arrays a function takes: it is asked with NumPy's, then with those of each framework already imported.
 
-    Which it answers with says which it is of; "numpy" where no question was answered.
+    Which it answers with says which it is of; "numpy" where no question was answered. One that has nothing of a
+    framework about it is not asked, and none is asked again.
     """
     imported = [name for name in FRAMEWORKS[1:] if name in sys.modules]
-    if not imported:
+    if not imported or not touches_a_framework(function):
         return "numpy"
-    asked = np.asarray(image(), np.float32)
+    try:
+        known = _FOUND.setdefault(function, {})
+    except TypeError:  # neither hashed nor referred to weakly
+        known = {}
+    found = known.get(tuple(imported)) or _asked(function, np.asarray(image(), np.float32), imported)
+    if found is not None:
+        known[tuple(imported)] = found
+    return found or "numpy"
+
+
+_FOUND: weakref.WeakKeyDictionary[Callable[..., Any], dict[tuple[str, ...], str]] = weakref.WeakKeyDictionary()
+"""By function, and the frameworks imported when it was asked: whose arrays it takes."""
+
+
+def touches_a_framework(value: Any, depth: int = 5, seen: set[int] | None = None) -> bool:
+    """Whether a function keeps or names anything of a framework, within so many steps.
+
+    Args:
+        value: a function, or anything that it keeps.
+        depth: steps from one thing to what that keeps.
+        seen: what was looked at already, by id.
+    """
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return False
+    seen.add(id(value))
+    module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+    roots = [each.__module__ for each in type(value).__mro__] + [str(module)]
+    if any(root.partition(".")[0] in ROOTS for root in roots):
+        return True
+    if isinstance(value, type | types.ModuleType) or depth == 0:
+        return False
+    code = getattr(getattr(value, "__func__", value), "__code__", None)
+    if code is not None and not ROOTS.isdisjoint(code.co_names):  # imported inside
+        return True
+    inside = [*held(value), *held(type(value).__call__ if code is None and callable(value) else None)]
+    inside += list(getattr(value, "__dict__", {}).values())
+    inside += [getattr(value, name, None) for name in ("func", "__wrapped__")]
+    if isinstance(value, list | tuple | dict) and len(value) <= MOST_PARTS:
+        inside += list(value.values() if isinstance(value, dict) else value)
+    return any(touches_a_framework(each, depth - 1, seen) for each in inside if each is not None)
+
+
+ROOTS = frozenset({"torch", "tensorflow", "jax", "jaxlib", "keras", "flax", "equinox", "transformers", "timm"})
+"""Modules of frameworks, and of what is made of them."""
+
+MOST_PARTS = 1000
+"""Longer lists are data."""
+
+
+def _asked(function: Callable[..., Any], asked: np.ndarray, imported: Sequence[str]) -> str | None:
     for name in ["numpy", *imported]:
         try:
             said = function(_as_arrays_of(name, asked))
@@ -165,10 +218,10 @@ def framework_of(function: Callable[..., Any], image: Callable[[], np.ndarray]) 
         if of == "torch" and name == "numpy" and not _answers(function, _as_arrays_of("torch", asked)):
             return "numpy"
         return of if of in imported else "numpy"
-    return "numpy"
+    return None
 
 
-def held(function: Callable[..., Any]) -> list[Any]:
+def held(function: Any) -> list[Any]:
     """What a function keeps: its object, what is in its closure, and the globals that it names."""
     found = [getattr(function, "__self__", None)]
     function = getattr(function, "__func__", function)

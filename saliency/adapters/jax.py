@@ -27,7 +27,7 @@ from saliency.adapters.answers import (
 from saliency.adapters.jax_trace import Program
 from saliency.errors import NoGradient, Unsupported
 from saliency.model import Answer, Axis, Layer, Target
-from saliency.targets import ClassScore, are_probabilities
+from saliency.targets import ClassScore, Unit, are_probabilities, units
 
 SPARE = 8
 """By how many times a batch may be padded at most, lest a new size be compiled."""
@@ -197,12 +197,12 @@ class JaxModel:
     def automatic_layer(self, images: Any) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
         program = self._program(images[:1])
-        return program.automatic(_size(images), self.channels_first, program.outputs[0])
+        return program.automatic(_size(images), self.channels_first, Question(self).scored(program))
 
     def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
         program, first = self._program(images[:1]), self.channels_first
-        found = program.grids(_size(images), first, program.outputs[0])
+        found = program.grids(_size(images), first, Question(self).scored(program))
         return [(name, shape, "×".join(map(str, shape[2:] if first else shape[1:3]))) for name, shape in found]
 
     def _program(self, images: Any) -> Program:
@@ -210,7 +210,7 @@ class JaxModel:
         question = Question(self)
         callables = self._targets and not any(isinstance(each, ClassScore) for each in self._targets)
         with self.lock:
-            return Program(question.targets if callables else question.class_scores, self.weights(), images)
+            return Program(question.parts if callables else question.class_scores, self.weights(), images)
 
     def _ask(self, kind: str, images: Any) -> Any:
         """Answer one kind of question, from the program compiled for it."""
@@ -252,28 +252,30 @@ class Question:
         for target in self.bound:
             if isinstance(target, ClassScore):
                 said = class_scores(raw, _is_array, jnp.reshape) if said is None else said
-            else:
+            elif not isinstance(target, Unit):
                 rows.append(one_number_each(target(raw), target, _is_array, images.shape[0]))
         return said, rows
 
-    def joined(self, said: Any, rows: Sequence[Any], classes: Any = None) -> Any:
-        """(k, N) of :meth:`parts`."""
-        called = iter(rows)
+    def joined(self, said: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
+        """(k, N) of :meth:`parts`, and of the rows of units."""
+        called, read = iter(rows), iter(inner)
         found = [
-            said[:, 0 if classes is None else classes[i]] if isinstance(target, ClassScore) else next(called)
+            said[:, classes[i]]
+            if isinstance(target, ClassScore)
+            else next(read if isinstance(target, Unit) else called)
             for i, target in enumerate(self.bound)
         ]
         stacked = jnp.stack(found)
         # whole numbers stay what they are: they have no gradient, and that shall be found out
         return stacked.astype(self.dtype) if _is_floating(stacked) else stacked
 
-    def targets(self, weights: Any, images: Any) -> Any:
-        """(k, N), of the outputs as they are."""
-        return self.joined(*self.parts(weights, images))
+    def scored(self, program: Program) -> set[int]:
+        """The slots of :meth:`parts` that the scores are made of."""
+        return {*program.outputs, *map(program.layer, units(self.bound))}
 
     def scores(self, weights: Any, images: Any, classes: Any) -> Any:
         """(k, N), of the logits where they were found."""
-        if not self.through_softmax:
+        if not self.through_softmax and not units(self.bound):
             return self.joined(*self.parts(weights, images), classes)
         program = Program(self.parts, weights, images)
         return self.of_program(program, classes, *program.run(weights, images))
@@ -284,7 +286,15 @@ class Question:
         if self.through_softmax and said is not None:
             logits = program.softmaxed(program.outputs[0])
             said = said if logits is None else values[logits]
-        return self.joined(said, rows, classes)
+        inner = [self.read(each, program, values) for each in self.bound if isinstance(each, Unit)]
+        return self.joined(said, rows, classes, inner)
+
+    def read(self, target: Unit, program: Program, values: Mapping[int, Any]) -> Any:
+        """(N,) of what a unit said."""
+        activations = values[program.layer(target.layer)]
+        if self.source.channels_first and activations.ndim == 4:
+            activations = jnp.moveaxis(activations, 1, -1)
+        return target.read(activations)
 
 
 class Compiled:
@@ -355,7 +365,7 @@ def _layers(question: Question) -> Callable[..., Any]:
     def ask(weights: Any, images: Any, classes: Any) -> Any:
         program = Program(question.parts, weights, images)
         slots = [program.layer(name) for name in question.names]
-        wanted = program.before(set(program.outputs))
+        wanted = program.before(question.scored(program))
         for name, slot in zip(question.names, slots, strict=True):
             if slot not in wanted:
                 raise NoGradient(f"The score does not depend on {name!r}: there is no gradient.")

@@ -189,26 +189,26 @@ class Program:
         modules = {module for step in self.steps for module in step.modules}
         raise unknown("layer", name, sorted(modules) or [step.name for step in self.steps])
 
-    def automatic(self, image: tuple[int, int], first: bool, score: int) -> str:
-        """Name of the last output with a grid over the image, on the way to the score.
+    def automatic(self, image: tuple[int, int], first: bool, scores: set[int]) -> str:
+        """Name of the last output with a grid over the image, on the way to the scores.
 
         Args:
             image: height and width.
             first: whether channels come first in the function's own layout.
-            score: slot.
+            scores: slots that they are made of.
         """
-        for name, _ in reversed(list(self.grids(image, first, score))):
+        for name, _ in reversed(list(self.grids(image, first, scores))):
             return name
         raise UnknownName(NO_GRID)
 
-    def grids(self, image: tuple[int, int], first: bool, score: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def grids(self, image: tuple[int, int], first: bool, scores: set[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
         """(name, shape) of every output with a grid, in order."""
-        wanted = self.before({score}) & self.after(self.images)
+        wanted = self.before(scores) & self.after(self.images)
         for i, step in enumerate(self.steps):
             aval: Any = step.equation.outvars[0].aval
             shape: tuple[int, ...] = tuple(aval.shape)
             moved = [shape[i] for i in (0, 2, 3, 1)] if first and len(shape) == 4 else shape
-            if step.gives[0] not in wanted or not on_grid(moved, image) or step.gives[0] == score:
+            if step.gives[0] not in wanted or not on_grid(moved, image) or step.gives[0] in self.outputs:
                 continue
             if step.equation.primitive.name in NOT_A_LAYER or step.equation.primitive.name == "dot_general":
                 continue

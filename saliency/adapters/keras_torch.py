@@ -21,10 +21,10 @@ from saliency.adapters.answers import (
 )
 from saliency.adapters.keras import watched
 from saliency.adapters.torch_ops import TorchOps
-from saliency.adapters.torch_trace import LastSoftmax
+from saliency.adapters.torch_trace import Break, LastSoftmax
 from saliency.errors import NoGradient, UnknownName, unknown
 from saliency.model import Answer, Layer, Target
-from saliency.targets import ClassScore, are_probabilities
+from saliency.targets import ClassScore, Unit, are_probabilities, units
 
 
 class KerasOnTorch:
@@ -86,13 +86,17 @@ class KerasOnTorch:
         with _ready(grad=True):
             leaf = images.detach().clone().requires_grad_()
             scores = self._scores(leaf)
+            if not scores.requires_grad:
+                raise NoGradient(self._why(leaf))
             return Answer(scores.detach(), self._by(scores, [leaf], ["image"])[0])
 
     def layers(self, images: Tensor) -> list[Layer[Tensor]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
         with _ready(grad=True):
-            seen: dict[str, Tensor] = {}
-            scores = self._watched(images, seen)
+            leaf, seen = images.detach().clone().requires_grad_(), dict[str, Tensor]()
+            scores = self._scores(leaf, seen)
+            if not scores.requires_grad:
+                raise NoGradient(self._why(leaf))
             found = [seen[self._known(name, seen)] for name in self._layers]
             gradients = self._by(scores, found, self._layers)
             return [Layer(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
@@ -107,8 +111,8 @@ class KerasOnTorch:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
         size = (int(images.shape[1]), int(images.shape[2])) if images.ndim == 4 else (1, 1)
         with self.lock, _ready(grad=True):
-            seen: dict[str, Tensor] = {}
-            scores = self._watched(images[:1], seen)
+            leaf, seen = images[:1].detach().clone().requires_grad_(), dict[str, Tensor]()
+            scores = self._scores(leaf, seen)
             places = [(name, each) for name, each in seen.items() if on_grid(each.shape, size) and each.requires_grad]
             used: Sequence[Tensor | None] = [None] * len(places)
             if places and scores.requires_grad:
@@ -119,19 +123,17 @@ class KerasOnTorch:
             if gradient is not None
         ]
 
-    def _watched(self, images: Tensor, seen: dict[str, Tensor]) -> Tensor:
-        """The scores; what each layer said last goes into `seen`."""
+    def _why(self, leaf: Tensor) -> str:
+        """Why the scores have no gradient."""
+        watch = Break(torch.nn.Module())
 
         def around(name: str, call: Any) -> Any:
-            said = call()
-            if isinstance(said, Tensor):
-                seen.pop(name, None)
-                seen[name] = said
-            return said
+            with watch.inside(name):
+                return call()
 
-        leaf = images.detach().clone().requires_grad_()
-        with watched(self.model, around):
-            return self._scores(leaf)
+        with watched(self.model, around), watch, watch.inside(""):
+            self._call(leaf)
+        return watch.why()
 
     def _known(self, name: str, seen: dict[str, Tensor]) -> str:
         for each in reversed(seen):
@@ -141,12 +143,16 @@ class KerasOnTorch:
             raise not_called(name)
         raise unknown("layer", name, seen)
 
-    def _scores(self, images: Tensor) -> Tensor:
+    def _scores(self, images: Tensor, seen: dict[str, Tensor] | None = None) -> Tensor:
+        """(k, N); what each layer said last goes into `seen`."""
+        seen = {} if seen is None and units(self._targets) else seen
         with LastSoftmax(active=self._ends_in_softmax) as spy:
-            raw = self._call(images)
+            raw = self._call(images) if seen is None else self._watched(images, seen)
             rows = []
             for target in self._targets or (ClassScore(0),):
-                if isinstance(target, ClassScore):
+                if isinstance(target, Unit) and seen is not None:
+                    row = target.read(seen[self._known(target.layer, seen)])
+                elif isinstance(target, ClassScore):
                     said = class_scores(raw, torch.is_tensor, torch.reshape)
                     logits = spy.logits(said) if self._ends_in_softmax else None
                     row = target(said if logits is None else logits)
@@ -154,6 +160,17 @@ class KerasOnTorch:
                     row = target(raw)
                 rows.append(one_number_each(row, target, torch.is_tensor, len(images)))
         return torch.stack(rows).to(self.ops.dtype)
+
+    def _watched(self, images: Tensor, seen: dict[str, Tensor]) -> Any:
+        def around(name: str, call: Any) -> Any:
+            said = call()
+            if isinstance(said, Tensor):
+                seen.pop(name, None)
+                seen[name] = said
+            return said
+
+        with watched(self.model, around):
+            return self._call(images)
 
     def _call(self, images: Tensor) -> Any:
         try:

@@ -28,7 +28,7 @@ from saliency.adapters.answers import (
 )
 from saliency.errors import NoGradient, UnknownName, Unsupported, unknown
 from saliency.model import Answer, Axis, Layer, Target
-from saliency.targets import ClassScore, are_probabilities
+from saliency.targets import ClassScore, Unit, are_probabilities
 
 
 class TensorFlowOps:
@@ -293,6 +293,8 @@ class Traced:
                     logits = self.logits(said) if self.question.through_softmax else None
                     said = said if logits is None else logits
                 rows.append(tf.gather(said, 0 if self.classes is None else self.classes[i], axis=1))
+            elif isinstance(target, Unit):
+                rows.append(target.read(self.layer(target.layer)))
             else:
                 rows.append(one_number_each(target(self.raw), target, tf.is_tensor, None))
         floating = rows[0].dtype.is_floating

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from saliency.adapters.function import held
 from saliency.adapters.tokens import Grid
-from saliency.adapters.torch_layers import Captured, automatic_layer, on_grid, survey
+from saliency.adapters.torch_layers import Captured, Place, last_used, on_grid, surveyed
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
 from saliency.errors import BadImage, BadOutput, BadTarget, NoGradient, unknown
 from saliency.model import Answer, Layer, Layered, Target
-from saliency.targets import ClassScore, OfScores, are_probabilities
+from saliency.targets import ClassScore, OfScores, Unit, are_probabilities, units
 
 
 class Shared:
@@ -78,7 +78,7 @@ class TorchModel:
     def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
         """See :meth:`saliency.model.Adapted.at`."""
         names = {name for name, _ in self.module.named_modules()}
-        for layer in layers:
+        for layer in (*layers, *units(targets)):
             if layer.partition(":")[0] not in names:
                 raise unknown("layer", layer, sorted(names - {""}))
         bound = copy.copy(self)
@@ -128,8 +128,9 @@ class TorchModel:
 
     def scores(self, images: Tensor) -> Tensor:
         """(k, N)."""
-        with self._ready(grad=False) as module:
-            return self._scores(module, images)
+        # how tokens lie over the image is found out by gradients
+        with self._ready(grad=bool(units(self._targets))) as module:
+            return self._scores(module, _leaf(images) if units(self._targets) else images).detach()
 
     def gradients(self, images: Tensor) -> Answer[Tensor]:
         """(k, N) and (k, N, H, W, C), from one forward pass."""
@@ -144,8 +145,8 @@ class TorchModel:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
         leaf = _leaf(images)
         with self._ready(grad=True) as module:
-            with Captured(module, self._layers, leaf) as captured:
-                scores = self._scores(module, leaf)
+            with Captured(module, (*self._layers, *units(self._targets)), leaf) as captured:
+                scores = self._scores(module, leaf, captured)
             seen = [captured.output(name) for name in self._layers]
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, _leaf(images))))
@@ -169,31 +170,39 @@ class TorchModel:
 
     def automatic_layer(self, images: Tensor) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
-        with self._ready(grad=True) as module:
-            return automatic_layer(module, _leaf(images[:1]), self._asking(module)).name
+        return last_used(*self._survey(images)).name
 
     def layer_table(self, images: Tensor) -> list[tuple[str, tuple[int, ...], str]]:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
-        with self._ready(grad=True) as module:
-            places, depends = survey(module, _leaf(images[:1]), self._asking(module))
         return [
             (each.name, tuple(each.output.shape), each.grid.said())
-            for each, on_the_way in zip(places, depends, strict=True)
+            for each, on_the_way in zip(*self._survey(images), strict=True)
             if on_the_way
         ]
 
-    def _asking(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """What is asked while layers are looked for: the bound targets, or every class."""
-        if self._targets:
-            return lambda leaf: self._scores(module, leaf)
-        return lambda leaf: _class_scores(self._forward(module, leaf))
+    def _survey(self, images: Tensor) -> tuple[list[Place], list[bool]]:
+        """Every layer with a grid, and whether the bound targets, or any class, depend on it."""
+        leaf = _leaf(images[:1])
+        with self._ready(grad=True) as module:
+            with Captured(module, units(self._targets), leaf) as watch:
+                scores = self._scores(module, leaf, watch) if self._targets else self._classes(module, leaf)
+            return surveyed(watch, scores)
 
-    def _scores(self, module: nn.Module, images: Tensor) -> Tensor:
+    def _classes(self, module: nn.Module, images: Tensor) -> Tensor:
+        return _class_scores(self._forward(module, images))
+
+    def _scores(self, module: nn.Module, images: Tensor, watch: Captured | None = None) -> Tensor:
+        if watch is None and (layers := units(self._targets)):
+            with Captured(module, layers, images) as captured:
+                return self._scores(module, images, captured)
         with LastSoftmax(active=self._ends_in_softmax) as spy:
             raw = self._forward(module, images)
             rows: list[Tensor] = []
             for target in self._targets:
-                if isinstance(target, OfScores):
+                if isinstance(target, Unit) and watch is not None:
+                    said = watch.output(target.layer)
+                    row = target.read(on_grid(said, watch.grid(said)))
+                elif isinstance(target, OfScores):
                     said = _class_scores(raw)
                     row = target(spy.logits(said) if self._ends_in_softmax else said)
                 else:

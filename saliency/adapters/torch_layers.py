@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -189,16 +189,13 @@ def on_grid(array: Tensor, grid: Grid | None) -> Tensor:
     return patches.reshape(len(array), grid.height, grid.width, array.shape[-1])
 
 
-def survey(module: nn.Module, leaf: Tensor, ask: Callable[[Tensor], Tensor]) -> tuple[list[Place], list[bool]]:
+def surveyed(watch: Survey, scores: Tensor) -> tuple[list[Place], list[bool]]:
     """Every layer with a grid, and whether the scores depend on it there.
 
     Args:
-        module: being asked.
-        leaf: the images, requiring gradients.
-        ask: runs the module on it and gives its scores.
+        watch: has seen the model at work.
+        scores: what came of it.
     """
-    with Survey(module, leaf) as watch:
-        scores = ask(leaf)
     places = [place for place in watch.places() if place.output is not scores]
     used: Sequence[Tensor | None] = [None] * len(places)
     if places and scores.requires_grad:
@@ -210,13 +207,13 @@ def survey(module: nn.Module, leaf: Tensor, ask: Callable[[Tensor], Tensor]) -> 
     ]
 
 
-def automatic_layer(module: nn.Module, leaf: Tensor, ask: Callable[[Tensor], Tensor]) -> Place:
+def last_used(places: Sequence[Place], used: Sequence[bool]) -> Place:
     """The last result with a spatial grid that the scores depend on.
 
     Raises:
         UnknownName: there is none.
     """
-    for place, depends in reversed(list(zip(*survey(module, leaf, ask), strict=True))):
+    for place, depends in reversed(list(zip(places, used, strict=True))):
         if depends:
             return place
     raise UnknownName(

@@ -8,7 +8,8 @@ call inside that module: "layer4.1:add:0".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -58,6 +59,15 @@ class Watch(TorchFunctionMode):
     def leave(self, path: str, result: Any) -> Any:
         """A module's result; what is returned, if anything, goes on in its place."""
 
+    @contextmanager
+    def inside(self, path: str) -> Iterator[None]:
+        """Within, operators are those of the module at `path`, for modules that call no hooks (Keras')."""
+        self._inside.append((path, Counter()))
+        try:
+            yield
+        finally:
+            self._inside.pop()
+
     def _on_enter(self, path: str) -> Callable[..., None]:
         def hook(*_: Any) -> None:
             self._inside.append((path, Counter()))
@@ -102,7 +112,7 @@ class LastSoftmax(TorchFunctionMode):
         return self._last[1] if self._last is not None and self._last[0] is outputs else None
 
 
-class _Break(Watch):
+class Break(Watch):
     """Notes the last operator at which something differentiable became something that is not."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -117,21 +127,28 @@ class _Break(Watch):
             self.found = (name, result, torch.is_grad_enabled())
         return result
 
+    def why(self) -> str:
+        """A sentence saying where, after the model was asked, the way from the image to the score is cut."""
+        cut = "The score cannot be differentiated by the image"
+        if self.found is None:
+            return f"{cut}: it does not depend on it, or the model works outside torch (NumPy, .item(), .data)."
+        name, result, enabled = self.found
+        path, function, _ = name.split(":")
+        where = f"at {function}() in {path!r}" if path else f"at {function}() in the model's own forward"
+        if not enabled:
+            return f"{cut}: {where} gradients are switched off (torch.no_grad or inference_mode). Remove it there."
+        if not result.is_floating_point():
+            return (
+                f"{cut}: {where} it becomes {result.dtype}, whole numbers that have no gradient. "
+                "Explain what comes before."
+            )
+        return (
+            f"{cut}: {where} it is cut off from the graph (detach). Remove it, or use a method that needs only scores."
+        )
+
 
 def why_no_gradient(module: nn.Module, ask: Callable[[], Tensor]) -> str:
     """A sentence saying where, in the model, the way from the image to the score is cut."""
-    with _Break(module) as watch:
+    with Break(module) as watch:
         ask()
-    cut = "The score cannot be differentiated by the image"
-    if watch.found is None:
-        return f"{cut}: it does not depend on it, or the model works outside torch (NumPy, .item(), .data)."
-    name, result, enabled = watch.found
-    path, function, _ = name.split(":")
-    where = f"at {function}() in {path!r}" if path else f"at {function}() in the model's own forward"
-    if not enabled:
-        return f"{cut}: {where} the model switches gradients off (torch.no_grad or inference_mode). Remove it there."
-    if not result.is_floating_point():
-        return (
-            f"{cut}: {where} it becomes {result.dtype}, whole numbers that have no gradient. Explain what comes before."
-        )
-    return f"{cut}: {where} it is cut off from the graph (detach). Remove it, or use a method that needs only scores."
+    return watch.why()

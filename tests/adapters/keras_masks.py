@@ -59,6 +59,8 @@ def main(path: str) -> None:
         same = all(map(np.array_equal, before, net.get_weights()))
         found[f"left {kind}"] = same and attributes == [sorted(vars(layer)) for layer in net.layers]
         inner = "inner/block" if kind in ("sequential", "nested") else "block"
+        unit = saliency.targets.unit(inner, 2, (3, 4))
+        found[f"{kind} unit"] = saliency.explain(net, picture(), "gradient", unit, progress=False).mask
         found[f"{kind} named"] = saliency.explain(net, picture(), "grad_cam", 1, layer=inner, progress=False).mask
     for wrong, layer in (("stam", "stam"), ("channels", None)):
         try:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 import saliency
-from saliency.adapters.function import FunctionModel, framework_of
+from saliency.adapters.function import FunctionModel, framework_of, touches_a_framework
 from saliency.adapters.torch import TorchFunction
 from tests.nets import black_box, picture, small_net
 
@@ -79,6 +80,70 @@ def failing(_: Any) -> Any:
 def test_a_function_s_answer_says_whose_arrays_it_takes(function: Callable[..., Any], framework: str) -> None:
     """It is asked with NumPy's, then with torch's; one that makes tensors of arrays itself takes arrays."""
     assert framework_of(function, fed) == framework
+
+
+class Keeping:
+    """Its model lies two steps away."""
+
+    def __init__(self) -> None:
+        self.parts = {"net": [NET]}
+
+    def __call__(self, images: Any) -> Any:
+        return self.parts["net"][0](images)
+
+
+def importing(images: Any) -> Any:
+    """Brings its framework along."""
+    import torch
+
+    return torch.as_tensor(images)
+
+
+def calling(images: Tensor) -> Tensor:
+    """Goes through another function."""
+    return of_torch(images)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        of_torch,
+        calling,
+        importing,
+        Keeping(),
+        Keeping().__call__,
+        functools.partial(calling),
+        lambda x: torch.relu(x) + 1,
+    ],
+    ids=["global", "through another", "imported inside", "object", "bound method", "partial", "module's name"],
+)
+def test_what_a_function_keeps_and_names_tells_that_it_uses_a_framework(function: Callable[..., Any]) -> None:
+    """Wherever it has it from; a function of NumPy's uses none."""
+    assert touches_a_framework(function)
+    assert not touches_a_framework(Pixels().predict_proba)
+
+
+def test_a_function_is_asked_once_or_not_at_all() -> None:
+    """One that uses a framework once for all explanations; one that uses none never; one that failed, again."""
+    seen: list[type] = []
+
+    def noting(images: Any) -> Any:
+        seen.append(type(images))
+        return NET(images)
+
+    def plain(images: Any) -> Any:
+        seen.append(type(images))
+        return images.mean((1, 2))
+
+    for _ in range(2):
+        assert framework_of(noting, fed) == "torch"
+    assert seen.count(Tensor) == 1
+    seen.clear()
+    assert framework_of(plain, fed) == "numpy"
+    assert seen == []
+    assert framework_of(noting, lambda: np.zeros((1, 5))) == "torch"
+    assert framework_of(calling, lambda: np.zeros((1, 8, 8, 5))) == "numpy"
+    assert framework_of(calling, fed) == "torch"
 
 
 @pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "occlusion"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import saliency
+from saliency import targets
 from tests.adapters import same_net
 from tests.nets import LABELS, black_box, picture, small_net
 
@@ -85,6 +86,20 @@ def test_a_layer_is_named_by_its_module(kind: str, layer: str) -> None:
     exp = explain(MODELS[kind](same_net.weights()), "grad_cam", layer=layer)
 
     np.testing.assert_allclose(exp.mask, explain(small_net(), "grad_cam", layer=layer).mask, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad_cam"])
+@pytest.mark.parametrize("kind", ["linen", "equinox"])
+def test_units_are_targets(kind: str, method: str) -> None:
+    """A channel's mean and one place of it, beside a class, agree with torch; the unit's own layer is automatic."""
+    units = [targets.unit("block", 2), targets.unit("block", 2, (3, 4)), 1]
+    options: dict[str, Any] = {"layer": "norm"} if method == "grad_cam" else {}
+    net = MODELS[kind](same_net.weights())
+
+    for exp, same in zip(*(explain(each, method, units, **options) for each in (net, small_net())), strict=True):
+        np.testing.assert_allclose(exp.mask, same.mask, atol=1e-5 * np.abs(same.mask).max())
+        assert exp.score == pytest.approx(same.score, abs=1e-6)
+    assert explain(net, "grad_cam", units[0]).layer == "block"
 
 
 def test_an_unknown_layer_names_the_near_ones() -> None:

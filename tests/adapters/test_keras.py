@@ -68,6 +68,15 @@ def test_a_layer_is_read_by_its_name(found: Any, kind: str) -> None:
     np.testing.assert_allclose(found[f"{kind} named"], same, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_unit_is_a_target(found: Any, kind: str) -> None:
+    """One place of a channel of the second convolution, inside another model too, is that of torch."""
+    unit = saliency.targets.unit("block", 2, (3, 4))
+    same = saliency.explain(small_net(), picture(), "gradient", unit, progress=False).mask
+
+    np.testing.assert_allclose(found[f"{kind} unit"], same, atol=1e-6)
+
+
 def test_the_notes_say_what_was_explained(found: Any) -> None:
     """The logit, where there is a softmax at the end."""
     assert "the model ends in a softmax: explained the logit" in found["notes softmax"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import saliency
+from saliency import targets
 from tests.adapters import same_net
 from tests.nets import picture, small_net
 
@@ -56,6 +57,20 @@ def test_operators_are_layers(model: Any) -> None:
     """The last with a grid is the second ReLU, by the name that its operator has in the graph."""
     assert explain(model, "grad_cam").layer == "Relu_1"
     assert [row.name for row in saliency.layers(model, IMAGE)][-1] == "Relu_1"
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad_cam"])
+def test_units_are_targets(model: Any, method: str) -> None:
+    """A channel's mean and one place of it, beside a class, agree with torch, at operators."""
+    same: list[Any] = [targets.unit("block", 2), targets.unit("block", 2, (3, 4)), 1]
+    units = [targets.unit("add_1", 2), targets.unit("add_1", 2, (3, 4)), 1]
+    layers = ("batchnorm/add_1", "norm") if method == "grad_cam" else (None, None)
+    found = explain(model, method, units, layer=layers[0])
+    expected = explain(small_net(), method, same, layer=layers[1])
+
+    for exp, like in zip(found, expected, strict=True):
+        assert exp.score == pytest.approx(like.score, abs=1e-6)
+        np.testing.assert_allclose(exp.mask, like.mask, atol=1e-5 * np.abs(like.mask).max())
 
 
 def test_a_softmax_is_looked_through() -> None:

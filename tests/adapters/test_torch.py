@@ -412,7 +412,7 @@ class Cut(nn.Module):
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ("no_grad", "switches gradients off"),
+        ("no_grad", "gradients are switched off"),
         ("detach", r"at detach\(\).*cut off from the graph"),
         ("numpy", "cut off|does not depend"),
         ("integer", "whole numbers that have no gradient"),
@@ -427,7 +427,7 @@ def test_a_missing_gradient_says_why(how: str, told: str) -> None:
 
 def test_a_missing_gradient_at_a_layer_says_why() -> None:
     """A model that switches gradients off has none at its layers either."""
-    with pytest.raises(saliency.NoGradient, match="switches gradients off"):
+    with pytest.raises(saliency.NoGradient, match="gradients are switched off"):
         explain(Cut("no_grad"), "grad_cam", layer="net.block")
 
 

@@ -82,6 +82,18 @@ def test_what_the_browser_is_told_of_the_methods(make: Make) -> None:
     assert told["grad_cam"]["lacks"] == str(refused.value)
 
 
+def test_a_bare_function_of_torch_is_a_model(make: Make) -> None:
+    """It is asked with the widget's own picture whose arrays it takes, and gives gradients."""
+    net = small_net()
+    widget = make(lambda x: net(x) * 1)
+    told = {each["id"]: each["lacks"] for each in widget.spec["methods"]}
+
+    assert told["gradient"] == ""
+    assert "shows no layers" in told["grad_cam"]
+    exp = widget.compute("gradient", 1, wait=True)
+    np.testing.assert_allclose(exp.mask, saliency.explain(net, picture(), "gradient", 1).mask, atol=1e-6)
+
+
 def test_two_values_of_one_class_have_two_names(make: Make) -> None:
     """Their ids are numbered, their names say in what they differ, and the same value twice is one."""
     short, long = saliency.IntegratedGradients(steps=3), saliency.IntegratedGradients(steps=9, baseline="white")
