@@ -36,15 +36,18 @@ PATIENCE = 1.0
 """Seconds that the model's thread waits for whoever is changing traits: an observer may be waiting for it."""
 
 
-def built(name: str) -> Path:
-    """The path of a file of the front end."""
+def built(name: str) -> str:
+    """A file of the front end.
+
+    As text: of a path anywidget watches the contents, and holds every widget that shows them for ever.
+    """
     path = STATIC / name
     if not path.is_file():
         raise FileNotFoundError(
             f"The front end is not built: saliency_widget/static/{name} is missing. In a checkout run "
             "`npm ci && npm run build` (Node.js 20 or newer); released wheels carry it."
         )
-    return path
+    return path.read_text(encoding="utf-8")
 
 
 class SaliencyWidget(anywidget.AnyWidget):
@@ -245,8 +248,8 @@ class SaliencyWidget(anywidget.AnyWidget):
         explainer = self._working()
         text = export.page(
             self.spec["title"] if title is None else title,
-            code=(STATIC / "widget.js").read_text(encoding="utf-8"),
-            css=(STATIC / "widget.css").read_text(encoding="utf-8"),
+            code=self._esm,
+            css=self._css,
             traits={name: getattr(self, name) for name in ("spec", *SETTINGS)},
             packet=self._exhibit.packet(explainer.prediction_message(), explainer.in_order()),
             fallback=self._still()[1],

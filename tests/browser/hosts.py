@@ -74,9 +74,13 @@ SHIM = """async ({code, traits, quirks}) => {
   document.addEventListener('keydown', ({key}) => window.keys.push(key));
   const {default: widget} = await import(URL.createObjectURL(new Blob([code], {type: 'text/javascript'})));
   const parts = typeof widget === 'function' ? await widget() : widget;
-  const {signal} = new AbortController();
-  await parts.initialize?.({model, signal});
-  await parts.render({model, signal, el: document.getElementById('cell')});
+  await parts.initialize?.({model, signal: new AbortController().signal});
+  window.show = async (el) => {
+    const life = new AbortController();
+    await parts.render({model, el, signal: life.signal});
+    return () => life.abort();
+  };
+  await window.show(document.getElementById('cell'));
 }"""
 
 
