@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import saliency
+from saliency_widget.picked import checked
+from saliency_widget.traits import FILLS, SIGNS
 
 TOP = -1
 """The target while nobody knows which class the model finds most likely."""
 
 RID_LENGTH = 128
 QUERY_LENGTH = 200
+FIELDS_AT_MOST = 100
 LARGEST_TARGET = 2**31 - 1
 
 
@@ -29,6 +33,12 @@ class Request(NamedTuple):
     method: str = ""
     target: int = TOP
     query: str = ""
+    view: Mapping[str, Any] = MappingProxyType({})
+    """Of a `what_if`: the selection's `sign`, `keep`, `region` and `picked`."""
+    fill: str = ""
+    """Of a `what_if` or `curve`."""
+    fields: Mapping[str, Any] = MappingProxyType({})
+    """Of a `describe` or `configure`."""
 
 
 def parse(content: Any, buffers: Sequence[Any] | None, methods: Container[str]) -> Request:
@@ -53,13 +63,59 @@ def parse(content: Any, buffers: Sequence[Any] | None, methods: Container[str]) 
         case "classes":
             return Request(op, rid, query=_text(content, "query", QUERY_LENGTH, least=0))
         case "compute":
-            method, target = content.get("method"), content.get("target")
-            if not isinstance(method, str) or method not in methods:
-                raise Refused(f"expected the id of a method, got {_brief(method)}")
-            if isinstance(target, bool) or not isinstance(target, int) or not TOP <= target <= LARGEST_TARGET:
-                raise Refused(f"expected the index of a class, got {_brief(target)}")
-            return Request(op, rid, method, target)
+            return Request(op, rid, *_cell(content, methods))
+        case "what_if":
+            return Request(op, rid, *_cell(content, methods), view=_view(content), fill=_one_of(content, "fill", FILLS))
+        case "curve":
+            return Request(op, rid, *_cell(content, methods), fill=_one_of(content, "fill", FILLS))
+        case "describe" | "configure":
+            return Request(op, rid, _method(content, methods), fields=_fields(content))
     raise Refused(f"expected an op of the protocol, got {_brief(op)}")
+
+
+def _method(content: dict[Any, Any], methods: Container[str]) -> str:
+    method = content.get("method")
+    if not isinstance(method, str) or method not in methods:
+        raise Refused(f"expected the id of a method, got {_brief(method)}")
+    return method
+
+
+def _cell(content: dict[Any, Any], methods: Container[str]) -> tuple[str, int]:
+    method, target = _method(content, methods), content.get("target")
+    if isinstance(target, bool) or not isinstance(target, int) or not TOP <= target <= LARGEST_TARGET:
+        raise Refused(f"expected the index of a class, got {_brief(target)}")
+    return method, target
+
+
+def _view(content: dict[Any, Any]) -> dict[str, Any]:
+    keep, region = content.get("keep"), content.get("region")
+    if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 100:
+        raise Refused(f"expected keep to be a number from 0 to 100, got {_brief(keep)}")
+    if type(region) is not int or not 0 <= region <= LARGEST_TARGET:
+        raise Refused(f"expected region to be a whole number, got {_brief(region)}")
+    try:
+        picked = checked(content.get("picked"))
+    except ValueError as reason:
+        raise Refused(f"picked: {reason}") from None
+    return {"sign": _one_of(content, "sign", SIGNS), "keep": float(keep), "region": region, "picked": picked}
+
+
+def _one_of(content: dict[Any, Any], name: str, names: Sequence[str]) -> str:
+    value = content.get(name)
+    if not isinstance(value, str) or value not in names:
+        raise Refused(f"expected {name} to be one of {', '.join(names)}, got {_brief(value)}")
+    return value
+
+
+def _fields(content: dict[Any, Any]) -> dict[str, Any]:
+    fields = content.get("fields")
+    if (
+        not isinstance(fields, dict)
+        or len(fields) > FIELDS_AT_MOST
+        or not all(isinstance(each, str) for each in fields)
+    ):
+        raise Refused(f"expected fields to be an object of at most {FIELDS_AT_MOST} fields, got {_brief(fields)}")
+    return fields
 
 
 def _text(content: dict[Any, Any], name: str, most: int, least: int = 1) -> str:

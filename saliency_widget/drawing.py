@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 import saliency
-from saliency_widget.maps import Maps, cut, field_of, kept, region_count
+from saliency_widget.maps import Maps, cut, field_of, kept, maps_of, region_count
+from saliency_widget.picked import Picked, mask_of
 from saliency_widget.place import Place
 
 SHADE = (17, 18, 22)
@@ -34,6 +36,7 @@ class View(NamedTuple):
     opacity: float
     colormap: str
     region: int
+    picked: Picked = MappingProxyType({})
 
 
 class Shown(NamedTuple):
@@ -53,8 +56,27 @@ def sign_of(view: View, suggested: str) -> str:
 
 def selection(maps: Maps, view: View, suggested: str, regions: Sequence[saliency.Region] | None) -> np.ndarray:
     """The pixels that the area view keeps, bool (h, w)."""
+    if (mask := mask_of(view.picked, maps.step, maps.values.shape)) is not None:
+        return mask
     count = None if not regions else region_count(regions, view.region, view.keep)
     return kept(maps, sign_of(view, suggested), view.keep, count)
+
+
+def selection_of(explanation: saliency.Explanation, view: View, place: Place) -> np.ndarray:
+    """The pixels that are selected, the way round the model saw the picture: bool (h, w)."""
+    regions = None if explanation.regions is None else explanation.regions.table
+    maps = maps_of(explanation)
+    if "runs" in view.picked:
+        shape = maps.values.shape
+        upright = place.upright(shape)
+        mask = mask_of(view.picked, None, shape if upright is None else upright.shape)
+        if mask is not None:
+            if upright is None:
+                return mask
+            turned = np.zeros(shape, bool)
+            turned.flat[upright[mask & (upright >= 0)]] = True
+            return turned
+    return selection(maps, view, explanation.sign, regions)
 
 
 def draw(picture: np.ndarray, shown: Shown | None, place: Place, view: View, width: int) -> Image.Image:
@@ -137,6 +159,8 @@ def _area(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Ima
     picture = np.asarray(_blended(np.asarray(ground, np.float64), np.array(SHADE), ~light * view.opacity), np.float64)
     picture = _outlined(picture, light, inside, WHITE)
     if shown.maps.step is not None and shown.regions:
+        if view.picked:
+            return Image.fromarray(np.rint(picture).astype(np.uint8))
         last = shown.maps.step == region_count(shown.regions, view.region, view.keep) - 1
         picture = _outlined(picture, canvas.lay_mask(last), last, WARM)
     return Image.fromarray(np.rint(picture).astype(np.uint8))

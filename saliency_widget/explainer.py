@@ -14,10 +14,13 @@ from typing import Any
 import saliency
 from saliency_widget.choices import Choice
 from saliency_widget.commands import TOP
+from saliency_widget.drawing import View
 from saliency_widget.jobs import Job, worker_for
+from saliency_widget.pace import Pace
 from saliency_widget.place import Place
+from saliency_widget.questions import Answers, Asker, at_intervals
 from saliency_widget.tasks import Key, Listener, Reports, Task, class_row, error_message
-from saliency_widget.wire import Message, message, result_message
+from saliency_widget.wire import Message, message, result_message, size
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
@@ -26,6 +29,9 @@ NOW, SHOWN, LATER, LAST = range(4)
 
 HEARTBEAT = 0.2
 """Seconds between two looks of whoever waits: else an interrupt just before a wait begins would go unseen."""
+
+REMEMBERED_BYTES = 256 << 20
+"""Of maps that were computed with fields that are not chosen now."""
 
 FOUND_AT_MOST = 50
 TOP_CLASSES = 5
@@ -53,6 +59,8 @@ class Found:
     """A `result`, ready to be sent."""
     version: Hashable
     """Of the weights that gave it."""
+    method: str
+    """The :meth:`saliency.Method.key` of the method that gave it."""
 
 
 class Explainer:
@@ -66,6 +74,11 @@ class Explainer:
     def __init__(self, subject: Subject, listener: Listener) -> None:
         self.found: dict[Key, Found] = {}
         self.predictions: list[saliency.Prediction] = []
+        self.choices = dict(subject.choices)
+        self.pace = Pace()
+        self._answers = Answers()
+        self._curves: dict[str, Job] = {}
+        self._earlier: dict[tuple[str, Key], Found] = {}
         self._subject: Subject | None = subject
         self._listener = listener
         self._worker = worker_for(subject.model)
@@ -130,12 +143,77 @@ class Explainer:
         """Cancel the request `rid`, or all; False where there is none."""
         with self._lock:
             tasks = [task for task in self._tasks.values() if rid is None or task.rid == rid]
+            curves = [each for each in list(self._curves) if rid in (None, each)]
         for task in tasks:
-            task.job.cancelled.set()
-            if self._worker.withdraw(task.job):
-                self._end(task, saliency.Cancelled("The explanation was cancelled before it began."))
-                self._close_job(task.job)
-        return bool(tasks)
+            self._cancel(task)
+        for each in curves:
+            if (job := self._curves.get(each)) is not None and self._withdraw(job):
+                del self._curves[each]
+                self._listener.post(message("cancelled", each))
+        return bool(tasks or curves)
+
+    def _cancel(self, task: Task) -> None:
+        if self._withdraw(task.job):
+            self._end(task, saliency.Cancelled("The explanation was cancelled before it began."))
+
+    def configure(self, method_id: str, method: saliency.Method) -> None:
+        """Offer a method with other fields; what these have given before is there again at once."""
+        with self._lock:
+            self.choices[method_id] = self.choices[method_id]._replace(method=method)
+            for key in [key for key in self.found if key[0] == method_id]:
+                del self.found[key]
+            for (method_key, key), found in self._earlier.items():
+                if method_key == method.key() and key[0] == method_id:
+                    self.found[key] = found
+            outdated = [task for task in self._tasks.values() if task.key[0] == method_id]
+        for task in outdated:
+            self._cancel(task)
+
+    def what_if(self, rid: str, key: Key, view: View, fill: str) -> None:
+        """Send what the model says to the selection of a view; between two questions of whatever is running."""
+
+        def run() -> None:
+            self._listener.post(self._asker().what_if(self._explained(key), view, fill).but(rid=rid))
+
+        self._submit(self._job(lambda: self._answering(rid, run), NOW))
+
+    def curve(self, rid: str, key: Key, fill: str) -> None:
+        """Send insertion and deletion of a result, when nobody waits for an explanation."""
+
+        def run() -> None:
+            try:
+                told = self._asker().curve(
+                    self._explained(key), fill, at_intervals(self._listener.post, rid), lambda: self._interrupted(job)
+                )
+                self._listener.post(told.but(rid=rid))
+            except saliency.Cancelled:
+                self._listener.post(message("cancelled", rid))
+            finally:
+                self._curves.pop(rid, None)
+
+        job = self._curves[rid] = self._job(lambda: self._answering(rid, run), LATER)
+        self._submit(job)
+
+    def _asker(self) -> Asker:
+        """Whom to ask, about what: for the model's thread."""
+        subject = self._asked()
+        return Asker(
+            self._adapted(), subject.picture, subject.place, subject.activation, subject.batch_size, self._answers
+        )
+
+    def _interrupted(self, job: Job) -> bool:
+        """Between two questions of a job: what is more urgent is done now. Whether the job is to end."""
+        if not job.cancelled.is_set():
+            self._worker.give_way()
+        return job.cancelled.is_set()
+
+    def _withdraw(self, job: Job) -> bool:
+        """Cancel a job; whether it had not begun, and never will."""
+        job.cancelled.set()
+        if not self._worker.withdraw(job):
+            return False
+        self._close_job(job)
+        return True
 
     def later(self, run: Callable[[], None]) -> None:
         """Have something done on the model's thread when there is nothing else to do."""
@@ -171,9 +249,7 @@ class Explainer:
         with self._lock:
             jobs = list(self._open)
         for job in jobs:
-            job.cancelled.set()
-            if self._worker.withdraw(job):
-                self._close_job(job)
+            self._withdraw(job)
         self._subject = None
         self._worker.leave(self)
 
@@ -208,18 +284,13 @@ class Explainer:
         version = model.version
         self._predict(model)
         self._rename(task)
-        known = self.found.get(task.key)
-        if known is not None and known.version == version:
-            return known
         subject = self._asked()
         method_id, target = task.key
-        choice = subject.choices[method_id]
+        choice = self.choices[method_id]
+        known = self._earlier.get((choice.method.key(), task.key))
+        if known is not None and known.version == version:
+            return known
         reports = Reports(self._listener, task, choice, subject.place)
-
-        def interrupted() -> bool:
-            if not task.job.cancelled.is_set():
-                self._worker.give_way()
-            return task.job.cancelled.is_set()
 
         explanation = saliency.explain(
             model,
@@ -229,9 +300,11 @@ class Explainer:
             batch_size=subject.batch_size,
             progress=reports.progress,
             partial=reports.partial,
-            cancelled=interrupted,
+            cancelled=lambda: self._interrupted(task.job),
         )
-        return Found(explanation, result_message(explanation, method_id, choice.method, subject.place), version)
+        self.pace.learn(choice.method, explanation.images, explanation.seconds)
+        told = result_message(explanation, method_id, choice.method, subject.place)
+        return Found(explanation, told, version, choice.method.key())
 
     def _end(self, task: Task, outcome: Found | Exception) -> None:
         """Tell how a task ended. From here on it takes no newer request."""
@@ -240,8 +313,12 @@ class Explainer:
                 del self._tasks[task.key]
             rid = task.rid
             if isinstance(outcome, Found):
-                self.found[task.key] = outcome
+                self._remember(task.key, outcome)
                 task.explanation = outcome.explanation
+                if outcome.method != self.choices[task.key[0]].method.key():
+                    outcome = saliency.Cancelled("The method's fields were changed meanwhile.")
+                else:
+                    self.found[task.key] = outcome
             else:
                 task.error = outcome
         if isinstance(outcome, Found):
@@ -255,13 +332,21 @@ class Explainer:
                 logger.warning("%s failed: %s", task.key[0], outcome)
         task.ended.set()
 
+    def _remember(self, key: Key, found: Found) -> None:
+        """Keep what was found for the day its fields are chosen again; the oldest goes first."""
+        self._earlier[found.method, key] = found
+        while sum(size(each.message) for each in self._earlier.values()) > REMEMBERED_BYTES and len(self._earlier) > 1:
+            del self._earlier[next(iter(self._earlier))]
+
     def _predict(self, model: saliency.Adapted[Any]) -> bool:
         """Ask what the model sees, unless these very weights were asked; whether that was news."""
         version = model.version
         if self.predictions and version == self._predicted:
             return False
         subject = self._asked()
+        began = time.perf_counter()
         predictions = saliency.predict(model, subject.picture, top=sys.maxsize, activation=subject.activation)
+        self.pace.predicted(time.perf_counter() - began)
         with self._lock:
             self.predictions, self._predicted = predictions, version
             for task in list(self._tasks.values()):
@@ -280,6 +365,16 @@ class Explainer:
         """The model as it is now; adapting is cheap, and sees layers and tensors that were replaced."""
         subject = self._asked()
         return saliency.adapt(subject.model, labels=subject.labels, image=lambda: subject.picture.fed)
+
+    def _explained(self, key: Key) -> saliency.Explanation:
+        """The result there is.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if (found := self.found.get(self._resolved(key))) is None:
+            raise ValueError(f"{key[0]!r} is not computed for this class.")
+        return found.explanation
 
     # on any thread
 

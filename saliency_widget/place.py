@@ -19,6 +19,12 @@ class Place:
     turn: Callable[[np.ndarray, float], np.ndarray] | None
     """Brings a map upright, given what to put where the model saw nothing; None where maps are upright already."""
 
+    def upright(self, shape: Size) -> np.ndarray | None:
+        """For each pixel of an upright map which one of a map (h, w) it is, −1 for none; None where that is itself."""
+        if self.turn is None:
+            return None
+        return self.turn(np.arange(shape[0] * shape[1]).reshape(shape), -1)
+
 
 def find_place(placement: np.ndarray, fed: Size, picture: Size, shown: Size) -> Place:
     """Find where the model's view lies.

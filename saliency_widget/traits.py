@@ -10,6 +10,7 @@ import traitlets
 COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
 MODES = ("heat", "area")
 SIGNS = ("auto", "absolute", "positive", "signed")
+FILLS = ("blur", "mean", "grey", "noise", "black", "white")
 
 
 class Number(traitlets.TraitType[float, float]):

@@ -20,16 +20,31 @@ from saliency_widget.choices import Named, choose, first_available
 from saliency_widget.commands import TOP, Refused, Request, index_of, parse
 from saliency_widget.exhibit import PICTURE_SIDE, Exhibit
 from saliency_widget.explainer import Explainer, Found, Subject
-from saliency_widget.maps import maps_of
 from saliency_widget.outbox import Outbox
+from saliency_widget.parameters import Controls
+from saliency_widget.picked import PickedTrait, of_mask
 from saliency_widget.place import find_place
-from saliency_widget.tasks import Key, Listener
-from saliency_widget.traits import COLORMAPS, MODES, SIGNS, Number, OneOf, Whole
+from saliency_widget.tasks import Key, Listener, error_message
+from saliency_widget.traits import COLORMAPS, FILLS, MODES, SIGNS, Number, OneOf, Whole
+from saliency_widget.wire import message
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
 STATIC = Path(__file__).with_name("static")
-SETTINGS = ("method", "target", "mode", "sign", "keep", "threshold", "opacity", "colormap", "region")
+SETTINGS = (
+    "method",
+    "target",
+    "mode",
+    "sign",
+    "keep",
+    "threshold",
+    "opacity",
+    "colormap",
+    "region",
+    "picked",
+    "fill",
+    "live",
+)
 """The traits that the browser may write."""
 
 PATIENCE = 1.0
@@ -85,6 +100,10 @@ class SaliencyWidget(anywidget.AnyWidget):
     opacity = Number(0.7, 0, 1)
     colormap = OneOf(*COLORMAPS)
     region = Whole(0, low=0)
+    picked = PickedTrait()
+    fill = OneOf(*FILLS)
+    live = traitlets.Bool(False).tag(sync=True)
+    parameters = traitlets.Dict().tag(sync=True)
     _snapshot = traitlets.Bytes().tag(sync=True, echo_update=False)
 
     _explainer: Explainer | None = None
@@ -132,6 +151,8 @@ class SaliencyWidget(anywidget.AnyWidget):
             "notes": list(dict.fromkeys([*picture.notes, *adapted.notes])),
         }
         by_id = {each.id: each for each in choices}
+        self._controls = Controls({each.id: each.method for each in choices}, picture.fed.shape)
+        self._place = place
         self._name = name
         # ipywidgets' traits do not take writers from two threads
         self._changing = threading.RLock()
@@ -144,6 +165,7 @@ class SaliencyWidget(anywidget.AnyWidget):
         super().__init__(spec=spec, **initial_traits)
         subject = Subject(model, picture, by_id, place, labels, batch_size, activation)
         self._explainer = Explainer(subject, Listener(self._outbox.post, self._shown, self._predicted, self._store))
+        self._apply_parameters()
         self.on_msg(self._on_message)
 
     # what Python asks
@@ -211,15 +233,32 @@ class SaliencyWidget(anywidget.AnyWidget):
 
     @property
     def selection(self) -> np.ndarray:
-        """The pixels that are kept now, by `region` or `keep`, at the mask's resolution: bool (H, W).
+        """The pixels that are selected now, by `picked`, `region` or `keep`, at the mask's resolution: bool (H, W).
 
         Raises:
             ValueError: what is shown is not computed.
         """
         if (shown := self.explanation) is None:
             raise ValueError(f"{self.method!r} is not computed for this class: compute(wait=True) does it.")
-        regions = None if shown.regions is None else shown.regions.table
-        return drawing.selection(maps_of(shown), self._view(), shown.sign, regions)
+        return drawing.selection_of(shown, self._view(), self._place)
+
+    def select(self, mask: np.ndarray | None = None, *, regions: Iterable[int] | None = None) -> None:
+        """Select pixels, or regions; or, with neither, what `keep` or `region` says.
+
+        Args:
+            mask: bool (H, W), at the mask's resolution, the way round the picture is shown.
+            regions: ranks, 0 for the first.
+
+        Raises:
+            TypeError: both are given.
+            TraitError: they are no mask, or no ranks.
+        """
+        if mask is not None and regions is not None:
+            raise TypeError("select() takes a mask or regions, not both.")
+        if mask is not None:
+            self.picked = of_mask(np.asarray(mask, bool))
+        else:
+            self.picked = {} if regions is None else {"regions": [int(each) for each in regions]}
 
     def snapshot_png(self, width: int | None = None) -> bytes:
         """What is shown, as a PNG file; the picture alone where nothing is computed.
@@ -299,15 +338,37 @@ class SaliencyWidget(anywidget.AnyWidget):
                     logger.info("Ignored a cancel: %r is not waiting or running.", request.rid)
             case "classes":
                 explainer.search(request.rid, request.query)
+            case "what_if":
+                view = self._view()._replace(**request.view)
+                explainer.what_if(request.rid, (request.method, request.target), view, request.fill)
+            case "curve":
+                explainer.curve(request.rid, (request.method, request.target), request.fill)
+            case "describe":
+                told = self._controls.described(request.rid, request.method, request.fields, explainer.pace)
+                self._outbox.post(told, answering=True)
+            case "configure":
+                self._configure(request)
             case "poll":
                 self._outbox.resend()
+
+    def _configure(self, request: Request) -> None:
+        """Offer a method with other fields, if it can have them."""
+        try:
+            with self._changing:
+                self.parameters = {**self.parameters, request.method: dict(request.fields)}
+        except saliency.SaliencyError as reason:
+            self._outbox.post(error_message(request.rid, reason), answering=True)
+        else:
+            fields = self.parameters.get(request.method, {})
+            told = message("configured", request.rid, method=request.method, fields=fields)
+            self._outbox.post(told, answering=True)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take over what the browser sets, one by one: what cannot be is ignored, and the browser told what is."""
         good, refused = {}, []
         for name, value in sync_data.items():
             try:
-                if name == "spec" or name.startswith("_"):
+                if name in ("spec", "parameters") or name.startswith("_"):
                     raise traitlets.TraitError(f"{name} is not the browser's to set.")
                 if name in SETTINGS:
                     self.traits()[name]._validate(self, value)
@@ -336,6 +397,33 @@ class SaliencyWidget(anywidget.AnyWidget):
                 f"target must be the index of a class, 0 to {classes - 1}, got {proposal.value}."
             )
         return int(proposal.value)
+
+    @traitlets.validate("parameters")
+    def _check_parameters(self, proposal: Any) -> dict[str, dict[str, Any]]:
+        """Only what differs from the methods as they were offered.
+
+        Raises:
+            SaliencyError: no such method or field, or a value it cannot have.
+        """
+        for method_id in proposal.value:
+            if method_id not in self._ids:
+                raise saliency.UnknownName(f"parameters: there is no method {method_id!r} in this widget.")
+        found = {each: self._controls.different(each, fields) for each, fields in proposal.value.items()}
+        return {method_id: fields for method_id, fields in found.items() if fields}
+
+    @traitlets.observe("parameters")
+    def _apply_parameters(self, _change: object = None) -> None:
+        """Offer the methods as they are set; what was computed so before is there again."""
+        if (explainer := self._explainer) is None:
+            return
+        spec = dict(self.spec, methods=[dict(each) for each in self.spec["methods"]])
+        for each in spec["methods"]:
+            method = self._controls.method(each["id"], self.parameters.get(each["id"], {}))
+            if method.key() != explainer.choices[each["id"]].method.key():
+                explainer.configure(each["id"], method)
+                each["cost"] = self._controls.cost(each["id"], self.parameters.get(each["id"], {}))
+        if spec != self.spec:
+            self.spec = spec
 
     @traitlets.observe("method", "target")
     def _follow(self, _change: object) -> None:

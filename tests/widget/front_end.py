@@ -135,6 +135,12 @@ class Gate:
         """Answer so many questions more."""
         self._permits.release(questions)
 
+    def take_back(self) -> None:
+        """Answer nothing more of what was let, and forget what was asked."""
+        for left in (self._permits, self._arrived):
+            while left.acquire(blocking=False):
+                pass
+
     def free(self) -> None:
         """Answer everything from now on."""
         self._free.set()

@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 
 import saliency
 from saliency_widget import SaliencyWidget
+from saliency_widget.picked import checked
+from saliency_widget.traits import FILLS
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate
 
 OCCLUSION = saliency.Occlusion(size=6, stride=6)
 """Asks about 20 windows of the small picture, and the picture itself."""
+
+
+WHAT_IF = {
+    "op": "what_if", "rid": "r", "method": "gradient", "target": 0,
+    "sign": "auto", "keep": 30, "region": 0, "picked": {}, "fill": "blur",
+}  # fmt: skip
 
 
 def test_a_whole_session(make: Make) -> None:
@@ -414,6 +422,21 @@ def test_a_class_there_is_not_is_an_error(make: Make) -> None:
         ({"op": "compute", "rid": "r", "method": "gradient", "target": -2}, "class"),
         ({"op": "compute", "rid": "r", "method": "gradient", "target": 1e300}, "class"),
         ({"op": "classes", "rid": "r", "query": None}, "query"),
+        (WHAT_IF | {"method": 3}, "method"),
+        (WHAT_IF | {"target": None}, "class"),
+        (WHAT_IF | {"keep": "30"}, "keep"),
+        (WHAT_IF | {"keep": float("nan")}, "keep"),
+        (WHAT_IF | {"region": -1}, "region"),
+        (WHAT_IF | {"sign": "loud"}, "sign"),
+        (WHAT_IF | {"fill": "hole"}, "fill"),
+        (WHAT_IF | {"picked": None}, "picked"),
+        (WHAT_IF | {"picked": {"regions": ["1"]}}, "regions"),
+        (WHAT_IF | {"picked": {"shape": [2, 2], "runs": [1, 2]}}, "cover"),
+        (WHAT_IF | {"picked": {"shape": [1 << 20, 1 << 20], "runs": [1]}}, "shape"),
+        (WHAT_IF | {"op": "curve", "fill": ["blur"]}, "fill"),
+        ({"op": "describe", "rid": "r", "method": "gradient", "fields": None}, "fields"),
+        ({"op": "configure", "rid": "r", "method": "gradient", "fields": [1]}, "fields"),
+        ({"op": "configure", "rid": "r", "method": "nonesuch", "fields": {}}, "method"),
         ({"op": "classes", "rid": "r", "query": "q" * 10000}, "query"),
     ],
     ids=repr,
@@ -465,10 +488,21 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-OPS = st.sampled_from(["hello", "compute", "cancel", "classes", "poll", "result", ""])
+OPS = st.sampled_from(
+    ["hello", "compute", "cancel", "classes", "poll", "result", "what_if", "curve", "describe", "configure", ""]
+)
+TRAITS = (
+    *("method", "target", "keep", "opacity", "mode", "region", "spec", "_esm", "_snapshot", "x"),
+    *("picked", "fill", "live", "parameters"),
+)
+PICKED = JSON | st.fixed_dictionaries(
+    {}, optional={name: st.lists(st.integers(-1, 100), max_size=4) for name in ("regions", "shape", "runs")}
+)
 REQUESTS = st.fixed_dictionaries(
     {"op": OPS | JSON},
-    optional={"rid": st.text(max_size=5) | JSON, "method": JSON | st.just("gradient"), "target": JSON, "query": JSON},
+    optional={"rid": st.text(max_size=5) | JSON, "method": JSON | st.just("gradient"), "target": JSON, "query": JSON}
+    | {"sign": st.just("auto") | JSON, "keep": st.floats(-1, 101) | JSON, "region": st.just(0) | JSON}
+    | {"picked": PICKED, "fill": st.just("blur") | JSON, "fields": JSON},
 )
 
 
@@ -477,8 +511,8 @@ REQUESTS = st.fixed_dictionaries(
     content=REQUESTS | JSON,
     buffers=st.lists(st.binary(max_size=4), max_size=2),
     traits=st.dictionaries(
-        st.sampled_from(["method", "target", "keep", "opacity", "mode", "region", "spec", "_esm", "_snapshot", "x"]),
-        JSON,
+        st.sampled_from(TRAITS),
+        JSON | PICKED,
     ),
 )
 def test_no_message_raises_or_changes_what_it_must_not(
@@ -498,6 +532,10 @@ def test_no_message_raises_or_changes_what_it_must_not(
     assert 0 <= fuzzed.opacity <= 1
     assert fuzzed.mode in ("area", "heat")
     assert fuzzed.region >= 0
+    assert fuzzed.picked == checked(fuzzed.picked)
+    assert fuzzed.fill in FILLS
+    assert isinstance(fuzzed.live, bool)
+    assert fuzzed.parameters == {}
 
 
 @pytest.fixture

@@ -1,0 +1,183 @@
+"""The fields of methods as controls: told, proposed, set, and gone back to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saliency
+from saliency_widget.parameters import changed, described, presets
+from tests.nets import LABELS, picture, small_net
+from tests.widget.conftest import Make
+from tests.widget.front_end import PATIENCE, Browser, Gate
+
+SHAPE = (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize("info", saliency.methods(), ids=lambda info: info.id)
+def test_every_method_tells_its_controls(info: saliency.MethodInfo) -> None:
+    """Each field has a kind, a help and JSON values; setting every field to what it is changes nothing."""
+    method = info.cls()
+
+    fields = json.loads(json.dumps(described(method, method), allow_nan=False))
+
+    for each in fields:
+        assert each["kind"] in {"whole", "number", "flag", "choice", "names", "text", "fixed"}
+        assert each["value"] == each["default"]
+        assert each["help"]
+    same = {each["name"]: each["value"] for each in fields if each["kind"] != "fixed"}
+    assert changed(method, same).key() == method.key()
+
+
+@pytest.mark.parametrize("info", saliency.methods(), ids=lambda info: info.id)
+def test_presets_are_cheaper_and_dearer(info: saliency.MethodInfo) -> None:
+    """What is called quick costs at most half, what is called thorough at least twice as much."""
+    method = info.cls()
+    found = {each["name"]: each for each in presets(method, SHAPE)}
+
+    for each in found.values():
+        assert changed(method, each["fields"]).cost(SHAPE) == each["cost"]
+    if "quick" in found:
+        assert 0 < found["quick"]["cost"] <= method.cost(SHAPE) / 2
+    if "thorough" in found:
+        assert found["thorough"]["cost"] >= 2 * method.cost(SHAPE)
+
+
+def test_methods_inside_methods_have_dotted_names() -> None:
+    """The fields of the method that SmoothGrad smooths come after its own, and are set through it."""
+    method = saliency.SmoothGrad(saliency.IntegratedGradients())
+
+    names = [each["name"] for each in described(method, method)]
+    dearer = changed(method, {"method.steps": 7, "samples": 3})
+
+    assert names == ["samples", "spread", "seed", "method.steps", "method.baseline"]
+    assert dearer.key() == saliency.SmoothGrad(saliency.IntegratedGradients(steps=7), samples=3).key()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "method"),
+    [
+        ("steps", 12.0, saliency.IntegratedGradients(steps=12)),
+        ("baseline", ["white"], saliency.IntegratedGradients(baseline="white")),
+        ("baseline", ["black", "white"], saliency.IntegratedGradients(baseline=("black", "white"))),
+    ],
+)
+def test_json_becomes_what_the_field_wants(name: str, value: Any, method: saliency.Method) -> None:
+    """Whole numbers that JavaScript calls floats, one baseline or several."""
+    assert changed(saliency.IntegratedGradients(), {name: value}).key() == method.key()
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "reason"),
+    [
+        (saliency.IntegratedGradients(), {"steps": 0}, "1 to 10000"),
+        (saliency.IntegratedGradients(), {"steps": True}, "cannot be True"),
+        (saliency.IntegratedGradients(), {"steps": "many"}, "cannot be 'many'"),
+        (saliency.IntegratedGradients(), {"steps": None}, "cannot be None"),
+        (saliency.IntegratedGradients(), {"steps": 1.5}, r"cannot be 1\.5"),
+        (saliency.IntegratedGradients(), {"baseline": ["beige"]}, "baseline cannot be"),
+        (saliency.IntegratedGradients(), {"baseline": []}, "baseline cannot be"),
+        (saliency.IntegratedGradients(), {"__class__": 1}, "no field '__class__'"),
+        (saliency.IntegratedGradients(baseline=np.zeros(3)), {"baseline": "black"}, "baseline cannot be"),
+        (saliency.XRAI(), {"algorithm": "slow"}, "slow"),
+        (saliency.XRAI(), {"segments": "all"}, "segments cannot be 'all'"),
+    ],
+    ids=str,
+)
+def test_what_a_field_cannot_be_is_told(method: saliency.Method, fields: dict[str, Any], reason: str) -> None:
+    """In the engine's words where it has some; never a crash, whatever JSON holds."""
+    with pytest.raises(saliency.SaliencyError, match=reason):
+        changed(method, fields)
+
+
+def test_a_proposal_is_priced_and_changes_nothing(make: Make) -> None:
+    """`describe` tells what fields would cost, in images and by this model's pace in seconds."""
+    widget = make(target=1)
+    browser = Browser(widget)
+    before = browser.wait("described", rid=browser.ask("describe", method="smooth_grad", fields={})).fields
+    assert before["seconds"] is None
+    run = widget.compute("smooth_grad", wait=True)
+
+    told = browser.wait("described", rid=browser.ask("describe", method="smooth_grad", fields={"samples": 75})).fields
+    wrong = browser.wait("described", rid=browser.ask("describe", method="smooth_grad", fields={"samples": -1})).fields
+
+    assert told["cost"] == 75
+    assert told["seconds"] == pytest.approx(75 * run.seconds / run.images)
+    assert {each["name"]: each["value"] for each in told["fields"]}["samples"] == 75
+    assert "1 to 10000" in wrong["problem"]
+    assert {each["name"]: each["value"] for each in wrong["fields"]}["samples"] == 25
+    assert widget.parameters == {}
+
+
+def test_a_change_is_computed_and_the_way_back_is_free(make: Make) -> None:
+    """`configure` sets the fields in Python too, and what was computed with others is there at once."""
+    widget = make(target=1, method="integrated_gradients")
+    first = widget.compute(wait=True)
+    browser = Browser(widget)
+
+    done = browser.wait("configured", rid=browser.ask("configure", method="integrated_gradients", fields={"steps": 5}))
+    assert done.fields["fields"] == {"steps": 5}
+    assert widget.parameters == {"integrated_gradients": {"steps": 5}}
+    assert widget.explanations == {}
+    second = browser.wait("result", rid=browser.ask("compute", method="integrated_gradients", target=1))
+
+    alone = saliency.explain(small_net(), picture(), saliency.IntegratedGradients(steps=5), target=1, progress=False)
+    np.testing.assert_allclose(second.array("values"), alone.mask.sum(2), atol=1e-6)
+    assert second.fields["result"]["caption"] == "IntegratedGradients(steps=5)"
+    browser.wait(
+        "configured",
+        rid=browser.ask("configure", method="integrated_gradients", fields={}),
+        after=len(browser.messages) - 1,
+    )
+    assert widget.parameters == {}
+    assert widget.explanations["integrated_gradients", 1] is first
+    assert widget.compute(wait=True) is first
+
+
+def test_fields_are_set_from_python(make: Make) -> None:
+    """By the trait: only what differs is kept, the cost in `spec` follows, and nonsense is refused."""
+    widget = make(target=1, parameters={"smooth_grad": {"samples": 4, "spread": 0.15}})
+
+    assert widget.parameters == {"smooth_grad": {"samples": 4}}
+    assert {each["id"]: each["cost"] for each in widget.spec["methods"]}["smooth_grad"] == 4
+    assert widget.compute("smooth_grad", wait=True).images == 4
+    with pytest.raises(saliency.BadField):
+        widget.parameters = {"smooth_grad": {"samples": 0}}
+    with pytest.raises(saliency.UnknownName, match="no method 'smooth'"):
+        widget.parameters = {"smooth": {}}
+    assert widget.parameters == {"smooth_grad": {"samples": 4}}
+    widget.parameters = {}
+    assert widget.compute("smooth_grad", wait=True).images == 25
+
+
+def test_what_runs_with_old_fields_ends(make: Make) -> None:
+    """A method whose fields are changed while it runs is cancelled; nothing of the old fields is shown as the new."""
+    gate = Gate()
+    widget = make(gate, methods=[saliency.Occlusion(size=4, stride=4)], target=0, batch_size=1, labels=LABELS[:3])
+    browser = Browser(widget)
+    old = browser.ask("compute", method="occlusion", target=0)
+    gate.let(2)
+    gate.await_question(3)
+
+    browser.wait("configured", rid=browser.ask("configure", method="occlusion", fields={"size": 12, "stride": 12}))
+    new = browser.ask("compute", method="occlusion", target=0)
+    gate.free()
+
+    assert browser.wait("cancelled", rid=old)
+    assert browser.wait("result", rid=new).fields["result"]["caption"] == "Occlusion(size=12, stride=12)"
+    assert widget.wait(PATIENCE)
+    assert [m.rid for m in browser.of("result")] == [new]
+
+
+def test_a_browser_cannot_write_parameters_past_the_checks(make: Make) -> None:
+    """They are set by `configure` alone; a page that writes the trait is told what it is."""
+    widget = make()
+    browser = Browser(widget)
+
+    browser.write(parameters={"xrai": {"steps": 3}})
+
+    assert widget.parameters == {}
+    assert browser.updates[-1]["state"]["parameters"] == {}

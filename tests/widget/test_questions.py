@@ -1,0 +1,239 @@
+"""What a person asks while looking: what the model says to a selection, and to ever more of the picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import traitlets
+
+import saliency
+from saliency_widget import SaliencyWidget
+from saliency_widget.picked import mask_of, of_mask
+from tests.nets import LABELS, black_box, picture, small_net
+from tests.widget.conftest import Make
+from tests.widget.front_end import PATIENCE, Browser, Gate
+
+VIEW = {"sign": "auto", "keep": 30, "region": 0, "picked": {}, "fill": "blur"}
+GRID = saliency.Occlusion(size=4, stride=4)
+"""Asks about 30 windows of the small picture, and the picture itself."""
+
+
+def asked(browser: Browser, method: str, target: int = 1, **view: Any) -> dict[str, Any]:
+    """The answer to a `what_if`."""
+    rid = browser.ask("what_if", method=method, target=target, **{**VIEW, **view})
+    return browser.wait("what_if", rid=rid).fields
+
+
+def test_the_model_is_asked_about_the_selection(make: Make) -> None:
+    """`what_if` tells what the engine's function of that name says of the pixels that the area view keeps."""
+    net = small_net()
+    widget = make(net, labels=LABELS, target=1, methods=["gradient"])
+    shown = widget.compute("gradient", wait=True)
+    browser = Browser(widget)
+
+    told = asked(browser, "gradient", keep=20, fill="mean")
+
+    expected = saliency.what_if(net, picture(), shown.top(20), "mean", labels=LABELS)
+    for name, rows in (("only", expected.only), ("without", expected.without)):
+        assert [row["label"] for row in told[name]] == [row.label for row in rows]
+        np.testing.assert_allclose(
+            [row["probability"] for row in told[name]], [row.probability for row in rows], atol=1e-6
+        )
+    assert told["area"] == pytest.approx(shown.top(20).mean())
+
+
+def test_regions_and_masks_of_one_s_own(make: Make) -> None:
+    """Regions picked one by one, and a brushed mask, are asked about as they are, and are `selection` in Python."""
+    net = small_net()
+    widget = make(net, labels=LABELS, target=1, methods=[saliency.XRAI(steps=4)])
+    regions = widget.compute(wait=True).regions
+    assert regions is not None
+    own = np.zeros(regions.ranks.shape, bool)
+    own[3:9, 5:17] = True
+    browser = Browser(widget)
+
+    for picked, mask in (({"regions": [0, 2]}, np.isin(regions.ranks, [0, 2])), (of_mask(own), own)):
+        told = asked(browser, "xrai", picked=picked)
+        expected = saliency.what_if(net, picture(), mask, labels=LABELS)
+        assert told["area"] == pytest.approx(mask.mean())
+        assert told["only"][0]["probability"] == pytest.approx(expected.only[0].probability, abs=1e-6)
+        widget.picked = picked
+        np.testing.assert_array_equal(widget.selection, mask)
+
+
+def test_a_selection_lies_where_it_is_seen(make: Make) -> None:
+    """Where the model is fed the picture turned, a mask brushed on the upright one is asked about as it lies."""
+
+    def turned(image: np.ndarray) -> np.ndarray:
+        return np.asarray(np.rot90(image).astype(np.float32) / 255)
+
+    widget = make(lambda images: images.mean((1, 2)), preprocess=turned, methods=[GRID], target=0)
+    mask = widget.compute(wait=True).mask
+    shown = np.zeros(picture().shape[:2], bool)
+    shown[2:7, 1:16] = True
+
+    widget.select(shown)
+
+    assert widget.selection.shape == mask.shape
+    np.testing.assert_array_equal(widget.selection, np.rot90(shown))
+
+
+def test_an_answer_is_not_asked_twice(make: Make) -> None:
+    """The same pixels by whatever name: no question; other weights or another fill: one more."""
+    calls: list[int] = []
+    function = black_box(small_net())
+
+    def counted(images: np.ndarray) -> Any:
+        calls.append(len(images))
+        return function(images)
+
+    widget = make(counted, methods=[GRID], target=1)
+    shown = widget.compute(wait=True)
+    browser = Browser(widget)
+    first = asked(browser, "occlusion", keep=40)
+    before = len(calls)
+
+    again = asked(browser, "occlusion", keep=40)
+    brushed = asked(browser, "occlusion", picked=of_mask(shown.top(40)))
+    assert len(calls) == before
+    assert first["only"] == again["only"] == brushed["only"]
+    asked(browser, "occlusion", keep=40, fill="white")
+
+    assert len(calls) == before + 1
+    assert calls[-1] == 2
+
+
+def test_an_answer_comes_while_a_long_method_runs(make: Make) -> None:
+    """A what-if is asked between two questions of a running explanation: it waits for one question, not for the end."""
+    gate = Gate()
+    gate.let(10_000)
+    widget = make(gate, methods=[GRID, saliency.Occlusion(size=2, stride=2)], target=0, batch_size=1)
+    widget.compute("occlusion", wait=True)
+    gate.take_back()
+    browser = Browser(widget)
+    long = browser.ask("compute", method="occlusion-2", target=0)
+    gate.await_question()
+
+    rid = browser.ask("what_if", method="occlusion", target=0, **VIEW)
+    # the question that is running, and the what-if's own
+    gate.let(2)
+    browser.wait("what_if", rid=rid)
+
+    assert browser.of("result", long) == []
+    gate.free()
+    browser.wait("result", rid=long)
+
+
+def test_curves_are_the_engine_s(make: Make) -> None:
+    """Insertion and deletion of what is shown, with their areas; asked once."""
+    net = small_net()
+    widget = make(net, labels=LABELS, target=1, methods=["gradient"])
+    shown = widget.compute(wait=True)
+    browser = Browser(widget)
+
+    told = browser.wait("curve", rid=browser.ask("curve", method="gradient", target=1, fill="mean")).fields
+    again = browser.wait("curve", rid=browser.ask("curve", method="gradient", target=1, fill="mean")).fields
+
+    expected = saliency.perturbation_curves(net, picture(), shown, fill="mean", points=24)
+    np.testing.assert_allclose(told["insertion"], expected.insertion, atol=1e-6)
+    np.testing.assert_allclose(told["deletion"], expected.deletion, atol=1e-6)
+    np.testing.assert_allclose(told["shares"], expected.shares)
+    assert told["insertion_auc"] == pytest.approx(expected.insertion_auc, abs=1e-6)
+    assert {name: value for name, value in again.items() if name not in ("seq", "rid")} == {
+        name: value for name, value in told.items() if name not in ("seq", "rid")
+    }
+
+
+def test_a_curve_can_be_cancelled(make: Make) -> None:
+    """While it waits, and while it is asked; the model's thread is free for the next."""
+    gate = Gate()
+    gate.let(10_000)
+    widget = make(gate, methods=[GRID], target=0, batch_size=1)
+    widget.compute(wait=True)
+    gate.take_back()
+    browser = Browser(widget)
+    running = browser.ask("curve", method="occlusion", target=0, fill="blur")
+    gate.await_question()
+    waiting = browser.ask("curve", method="occlusion", target=0, fill="mean")
+
+    browser.ask("cancel", rid=waiting)
+    assert browser.wait("cancelled", rid=waiting)
+    browser.ask("cancel", rid=running)
+    gate.free()
+
+    assert browser.wait("cancelled", rid=running)
+    assert widget.wait(PATIENCE)
+
+
+def test_what_cannot_be_answered_is_an_error(make: Make) -> None:
+    """What is not computed, and a model that answers NaN to a part; the next question is answered."""
+
+    def fragile(images: np.ndarray) -> np.ndarray:
+        return np.where(images[:, :1, :1, 0].reshape(-1, 1) > 0.9, np.nan, images.mean((1, 2)))
+
+    widget = make(fragile, methods=[GRID], target=0)
+    browser = Browser(widget)
+
+    early = browser.ask("what_if", method="occlusion", target=0, **VIEW)
+    assert "not computed" in browser.wait("error", rid=early).fields["message"]
+    widget.compute(wait=True)
+    broken = browser.ask("what_if", method="occlusion", target=0, **{**VIEW, "fill": "white"})
+    assert browser.wait("error", rid=broken).fields["kind"] == "BadOutput"
+    broken = browser.ask("curve", method="occlusion", target=0, fill="white")
+    assert browser.wait("error", rid=broken).fields["kind"] == "BadOutput"
+    assert asked(browser, "occlusion", 0)["only"]
+
+
+def test_closing_ends_all_questions(make: Make) -> None:
+    """What waits is withdrawn, what runs ends after the question it is at."""
+    gate = Gate()
+    gate.let(10_000)
+    widget = make(gate, methods=[GRID], target=0, batch_size=1)
+    widget.compute(wait=True)
+    gate.take_back()
+    browser = Browser(widget)
+    browser.ask("curve", method="occlusion", target=0, fill="blur")
+    gate.await_question()
+    browser.ask("what_if", method="occlusion", target=0, **VIEW)
+
+    widget.close()
+    gate.let(1)
+
+    assert widget.wait(PATIENCE)
+    assert gate.calls < 45
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_run_lengths_are_the_mask(seed: int) -> None:
+    """A mask goes through its run lengths unchanged, and through JSON's lists."""
+    mask = np.random.default_rng(seed).random((5, 7)) < [0.5, 0, 1, 0.1][seed]
+
+    picked = of_mask(mask)
+
+    assert sum(picked["runs"]) == mask.size
+    found = mask_of(picked, None, mask.shape)
+    assert found is not None
+    np.testing.assert_array_equal(found, mask)
+    assert mask_of(picked, None, (7, 5)) is None
+    assert mask_of({}, None, mask.shape) is None
+    assert mask_of({"regions": [1]}, None, mask.shape) is None
+
+
+def test_select_says_what_it_wants(make: Make) -> None:
+    """A mask or ranks, not both; anything else is no selection."""
+    widget: SaliencyWidget = make(methods=["gradient"], target=1)
+    widget.compute(wait=True)
+    top = widget.selection
+
+    widget.select(~top)
+    assert (widget.selection == ~top).all()
+    widget.select()
+    assert (widget.selection == top).all()
+    with pytest.raises(TypeError, match="not both"):
+        widget.select(top, regions=[0])
+    with pytest.raises(traitlets.TraitError, match="regions"):
+        widget.select(regions=[-1])
+    with pytest.raises(traitlets.TraitError, match="shape"):
+        widget.select(np.zeros((2, 2, 2)))
