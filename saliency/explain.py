@@ -15,13 +15,18 @@ from saliency.core import (
     XRAI,
     BlurIG,
     GradCam,
+    GradCamPlusPlus,
     GradientSaliency,
     GuidedIG,
+    HiResCam,
     IntegratedGradients,
+    LayerCam,
     Occlusion,
+    RefineCam,
     SmoothGrad,
     SmoothGradSquared,
     VarGrad,
+    XGradCam,
 )
 from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
@@ -44,6 +49,11 @@ METHODS: dict[str, type[Method]] = {
         GuidedIG,
         XRAI,
         GradCam,
+        GradCamPlusPlus,
+        HiResCam,
+        LayerCam,
+        XGradCam,
+        RefineCam,
         Occlusion,
     )
 }
@@ -93,7 +103,7 @@ def explain(
     *,
     labels: Sequence[str] | None = None,
     preprocess: Callable[..., Any] | None = None,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     baseline: Baseline | None = None,
     batch_size: int | str = "auto",
     progress: bool | Progress = True,
@@ -115,7 +125,7 @@ def explain(
             image (N,), or a list of these: one explanation each, from shared forward passes.
         labels: names of the classes.
         preprocess: from the image, in the kind it came, to what the model is fed.
-        layer: name of the layer, for methods that read one; automatic by default.
+        layer: name of the layer, for methods that read one, names for those that read several; automatic by default.
         baseline: for methods that have one: "black", "white", "grey", "mean", "blur", "noise" (in picture space),
             a number or an array (in model space), or a list of these, averaged.
         batch_size: images a question; "auto" measures.
@@ -227,7 +237,7 @@ class _Builder:
                     caption=repr(self.method),
                     target=target.name,
                     label=target.label,
-                    layer=self.layers[0] if self.layers else None,
+                    layer=", ".join(self.layers) or None,
                     score=score,
                     baseline_score=mine,
                     gap=gap,
@@ -282,15 +292,36 @@ def _unsupported(method: Method, adapted: Adapted[Any], why: str) -> Unsupported
 
 
 def _layers(method: Method, adapted: Adapted[Any], images: Any, notes: list[str]) -> list[str]:
-    found = []
+    """The names that the method's layers stand for."""
+    found: list[str] = []
     for layer in method.layers:
-        if layer is not None:
+        if isinstance(layer, str):
             found.append(layer)
             continue
         with adapted.lock:
-            found.append(adapted.automatic_layer(images))
-        notes.append(f"layer: {found[-1]}, the last with a spatial grid")
+            name = adapted.automatic_layer(images) if layer is None else _stage(adapted, images, layer)
+        # a model with fewer grid sizes than are asked for has fewer layers read
+        if name is not None and name not in found:
+            found.append(name)
+            which = "the last with a spatial grid" if layer in (None, -1) else "the last at its grid size"
+            notes.append(f"layer: {name}, {which}")
     return found
+
+
+def _stage(adapted: Adapted[Any], images: Any, stage: int) -> str | None:
+    """The last layer at the last (-1), the last but one (-2), … grid size; None where there are fewer."""
+    table = getattr(adapted, "layer_table", None)
+    if table is None:
+        return adapted.automatic_layer(images) if stage == -1 else None
+    stages: dict[str, str] = {}
+    named: set[str] = set()
+    for row in map(LayerInfo._make, reversed(table(images))):
+        # of a layer that is called more than once, its name stands for the last call
+        if row.name not in named:
+            stages.setdefault(row.grid, row.name)
+        named.add(row.name)
+    found = list(stages.values())
+    return found[-1 - stage] if -stage <= len(found) else None
 
 
 class ProgressBar:

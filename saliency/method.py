@@ -70,7 +70,7 @@ class Method:
     """The capability it asks of the model."""
     complete: ClassVar[bool] = False
     """Whether the mask sums to f(image) - f(baseline), so that the gap can be told."""
-    sign: ClassVar[str] = "absolute"
+    sign: ClassVar[Any] = "absolute"
     """How its values are best shown: "absolute", "positive" or "signed"."""
     family: ClassVar[str] = ""
     """What it works with, one of :data:`FAMILIES`."""
@@ -109,8 +109,11 @@ class Method:
         return shape[0]
 
     @property
-    def layers(self) -> tuple[str | None, ...]:
-        """Names of the layers it wants bound; None stands for the automatic one."""
+    def layers(self) -> tuple[str | int | None, ...]:
+        """Names of the layers it wants bound.
+
+        None stands for the automatic one, -1, -2, … for the last layer at the last, the last but one, … grid size.
+        """
         return ()
 
     def but(self, **changes: Any) -> Self:

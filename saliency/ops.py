@@ -35,6 +35,9 @@ class NumpyOps:
     def sum(self, array: np.ndarray, axis: Axis = None) -> np.ndarray:
         return np.asarray(np.sum(array, axis=axis))
 
+    def max(self, array: np.ndarray, axis: Axis = None) -> np.ndarray:
+        return np.asarray(np.max(array, axis=axis))
+
     def abs(self, array: np.ndarray) -> np.ndarray:
         return np.abs(array)
 

@@ -19,6 +19,11 @@ QUICK: dict[str, saliency.Method] = {
     "guided_ig": saliency.GuidedIG(steps=8),
     "xrai": saliency.XRAI(steps=6),
     "grad_cam": saliency.GradCam(),
+    "grad_cam_plus_plus": saliency.GradCamPlusPlus(),
+    "hires_cam": saliency.HiResCam(),
+    "layer_cam": saliency.LayerCam(),
+    "xgrad_cam": saliency.XGradCam(),
+    "refine_cam": saliency.RefineCam(),
     "occlusion": saliency.Occlusion(size=6, stride=4),
 }
 """Each method with few steps."""

@@ -51,6 +51,9 @@ class JaxOps:
     def sum(self, array: Any, axis: Axis = None) -> Any:
         return jnp.sum(array, axis=axis)
 
+    def max(self, array: Any, axis: Axis = None) -> Any:
+        return jnp.max(array, axis=axis)
+
     def abs(self, array: Any) -> Any:
         return jnp.abs(array)
 

@@ -50,6 +50,9 @@ class TensorFlowOps:
     def sum(self, array: Any, axis: Axis = None) -> Any:
         return tf.reduce_sum(array, axis)
 
+    def max(self, array: Any, axis: Axis = None) -> Any:
+        return tf.reduce_max(array, axis)
+
     def abs(self, array: Any) -> Any:
         return tf.abs(array)
 

@@ -35,6 +35,9 @@ class TorchOps:
     def sum(self, array: Tensor, axis: Axis = None) -> Tensor:
         return array.sum() if axis is None else array.sum(axis)
 
+    def max(self, array: Tensor, axis: Axis = None) -> Tensor:
+        return array.max() if axis is None else array.amax(axis)
+
     def abs(self, array: Tensor) -> Tensor:
         return array.abs()
 

@@ -28,6 +28,7 @@ from saliency.core.base import (
 )
 from saliency.core.blur_ig import BlurIG, gaussian_blur
 from saliency.core.grad_cam import GradCam
+from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
 from saliency.core.gradients import GradientSaliency
 from saliency.core.guided_ig import (
     EPSILON,
@@ -37,10 +38,14 @@ from saliency.core.guided_ig import (
     translate_alpha_to_x,
     translate_x_to_alpha,
 )
+from saliency.core.hires_cam import HiResCam
 from saliency.core.integrated_gradients import IntegratedGradients
+from saliency.core.layer_cam import LayerCam
 from saliency.core.occlusion import Occlusion
+from saliency.core.refine_cam import RefineCam
 from saliency.core.smooth_grad import SmoothGrad, SmoothGradSquared, VarGrad
 from saliency.core.visualization import VisualizeImageDiverging, VisualizeImageGrayscale
+from saliency.core.xgrad_cam import XGradCam
 from saliency.core.xrai import XRAI, XRAIOutput, XRAIParameters
 
 __all__ = [
@@ -54,15 +59,20 @@ __all__ = [
     "BlurIG",
     "CoreSaliency",
     "GradCam",
+    "GradCamPlusPlus",
     "GradientSaliency",
     "GuidedIG",
+    "HiResCam",
     "IntegratedGradients",
+    "LayerCam",
     "Occlusion",
+    "RefineCam",
     "SmoothGrad",
     "SmoothGradSquared",
     "VarGrad",
     "VisualizeImageDiverging",
     "VisualizeImageGrayscale",
+    "XGradCam",
     "XRAIOutput",
     "XRAIParameters",
     "base",

@@ -41,7 +41,7 @@ class SmoothGrad(Method):
         return needs
 
     @property
-    def layers(self) -> tuple[str | None, ...]:
+    def layers(self) -> tuple[str | int | None, ...]:
         return self.method.layers
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:

@@ -74,7 +74,7 @@ class XRAI(CoreSaliency):
         return needs
 
     @property
-    def layers(self) -> tuple[str | None, ...]:
+    def layers(self) -> tuple[str | int | None, ...]:
         return self.base.layers
 
     def cost(self, shape: tuple[int, ...]) -> int:

@@ -20,6 +20,7 @@ FEW: dict[str, dict[str, Any]] = {
     "guided_ig": {"steps": 4},
     "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
     "occlusion": {"size": 8, "stride": 5},
+    "refine_cam": {"layer": ["norm", "block"]},
 }
 
 

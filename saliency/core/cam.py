@@ -1,0 +1,102 @@
+"""What all class activation maps have in common: a layer's activations become one map, and the map becomes a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from saliency.errors import BadField, BadOutput
+from saliency.method import Method, parameter
+from saliency.model import Layer, Layered, Ops
+from saliency.session import Session, originals
+
+
+@dataclass(eq=False, repr=False)
+class Cam(Method):
+    """A map at the size of a layer's grid, in the layer's own scale (nothing is normalised), resized to the image.
+
+    A method says in :meth:`combined` what becomes of activations and gradients. One forward pass for all targets, and
+    one backward pass a target.
+    """
+
+    needs = Layered
+
+    layer: str | None = parameter(None, "name of the layer; the last one with a spatial grid by default")
+    relu: bool = parameter(True, "cut off what speaks against the target")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.layer, list | tuple):
+            raise BadField(
+                f"{type(self).__name__} reads one layer, got {list(self.layer)!r}. "
+                f"RefineCam({type(self).__name__}(), layer=[…]) multiplies the maps of several."
+            )
+
+    @property
+    def sign(self) -> str:  # depends on what is cut off
+        return "positive" if self.relu else "signed"
+
+    @property
+    def layers(self) -> tuple[str | int | None, ...]:
+        return (self.layer,)
+
+    def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        done: list[Any] = []
+        for cams in self.cams(images, session):
+            done.append(resized(cams, images, session.ops))
+            yield session.ops.concat(done, 1)
+
+    def cams(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        """The maps at the layer's own size, (k, n, h, w), a batch at a time."""
+        for _, (layer, *_) in session.layers(originals(session, images)):
+            yield self.cam(layer, session.ops)
+
+    def cam(self, layer: Layer[Any], ops: Ops[Any]) -> Any:
+        """One layer's maps, (k, n, h, w), rectified if that is wanted."""
+        require_grid(layer.activations, self.title, self.layer)
+        cam = self.combined(layer, ops)
+        return ops.maximum(cam, 0.0) if self.relu else cam
+
+    def combined(self, layer: Layer[Any], ops: Ops[Any]) -> Any:
+        """The maps, (k, n, h, w), with their signs."""
+        raise NotImplementedError
+
+
+def require_grid(activations: Any, title: str, layer: str | None) -> None:
+    """Raise :class:`~saliency.errors.BadOutput` unless the activations have a spatial grid."""
+    if len(activations.shape) != 4:
+        name = repr(layer) if layer else "the automatic layer"
+        shape = tuple(int(n) for n in activations.shape)
+        raise BadOutput(f"{title} needs a layer with a spatial grid, (N, h, w, K), got {shape} from {name}.")
+
+
+def weighted(weights: Any, activations: Any, ops: Ops[Any]) -> Any:
+    """The sum over channels of (n, h, w, K) activations, each weighed by (k, n, K): (k, n, h, w)."""
+    n, h, w, channels = (int(size) for size in activations.shape)
+    flat = ops.reshape(activations, (1, n, h * w, channels))
+    return ops.reshape(ops.matmul(flat, ops.reshape(weights, (-1, n, channels, 1))), (-1, n, h, w))
+
+
+def resized(cams: Any, images: Any, ops: Ops[Any]) -> Any:
+    """Maps (..., h, w) at the size of images (B, H, W, C): (..., H, W)."""
+    pairs = zip(cams.shape[-2:], images.shape[1:3], strict=True)
+    down, across = (ops.asarray(stretch(int(size), int(to))) for size, to in pairs)
+    return ops.matmul(ops.matmul(down, cams), ops.transpose(across, (1, 0)))
+
+
+@lru_cache(64)
+def stretch(size: int, to: int) -> np.ndarray:
+    """The matrix (to, size) that resizes one axis: linear between pixel centres, smoothed first when shrinking.
+
+    Resizing is linear in the picture, so what scikit-image does to the unit vectors says it all; as a matrix it runs
+    on whatever device the map lies.
+    """
+    from skimage.transform import resize
+
+    matrix = np.asarray(resize(np.eye(size), (to, size), order=1))
+    matrix.flags.writeable = False
+    return matrix

@@ -1,0 +1,30 @@
+"""HiResCAM with negative gradients left out: fine enough for a network's early layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from saliency.core.cam import Cam
+from saliency.model import Layer, Ops
+
+
+@dataclass(eq=False, repr=False)
+class LayerCam(Cam):
+    """sum over channels of relu(gradient) * activation, by place (doi:10.1109/TIP.2021.3089943).
+
+    One forward and backward pass.
+    """
+
+    id = "layer_cam"
+    title = "LayerCAM"
+    paper = "doi:10.1109/TIP.2021.3089943"
+    family = "layers"
+    formula = r"M = \max\Bigl(0, \sum_k \max\bigl(0, \tfrac{\partial f}{\partial A^k}\bigr) \odot A^k\Bigr)"
+    advice = (
+        "Early layers, whose grids are fine: name one with layer=…, or fuse several with RefineCAM. At the last layer "
+        "it says little more than Grad-CAM++."
+    )
+
+    def combined(self, layer: Layer[Any], ops: Ops[Any]) -> Any:
+        return ops.sum(ops.maximum(layer.gradients, 0.0) * layer.activations[None], -1)
