@@ -128,6 +128,22 @@ class Layered(Model[A], Protocol[A]):
         """One :class:`Layer` per bound layer, in the order they were bound."""
 
 
+@runtime_checkable
+class Rewirable(Model[A], Protocol[A]):
+    """A model whose backward pass can be made to follow rules, operator by operator."""
+
+    def rewired(self, rules: Hashable) -> Differentiable[A]:
+        """The same model, whose gradients follow the rules; each of its questions makes and undoes its own change.
+
+        Args:
+            rules: a :class:`saliency.rules.Composite`. Where it asks for references, images are
+                (N, 1 + references, H, W, C), and the answer is of the first of each.
+        """
+
+    def operators(self, images: A) -> frozenset[str]:
+        """The kinds of operators (see :mod:`saliency.rules`) that the model sends images (1, H, W, C) through."""
+
+
 class Adapted(Model[A], Protocol[A]):
     """A framework's model as the package sees it, before and after targets are bound."""
 
@@ -165,6 +181,7 @@ CAPABILITY: Mapping[type, str] = {
     Model: "scores",
     Differentiable: "gradients by the image",
     Layered: "a layer's activations and gradients",
+    Rewirable: "a backward pass that follows rules",
 }
 """What a capability is called in a sentence."""
 

@@ -11,7 +11,8 @@ import numpy as np
 from saliency.errors import BadField, BadOutput, BadShape, Cancelled, Unsupported
 from saliency.images import fill
 from saliency.method import Baseline, Method
-from saliency.model import CAPABILITY, Answer, Differentiable, Layer, Layered, Model, lacking
+from saliency.model import CAPABILITY, Answer, Differentiable, Layer, Layered, Model, Rewirable, lacking
+from saliency.rules import Composite
 from saliency.samples import Originals, Samples, column, evenly, spans
 
 A = TypeVar("A")
@@ -95,12 +96,21 @@ class Session(Generic[A]):
             self._require_finite(scores, "scores")
             yield rows, scores
 
-    def gradients(self, samples: Samples[A]) -> Iterator[tuple[slice, Answer[A]]]:
-        """(rows, scores (k, n) and gradients (k, n, H, W, C)) until every sample has been asked once."""
-        model = self.model
+    def gradients(self, samples: Samples[A], rules: Composite | None = None) -> Iterator[tuple[slice, Answer[A]]]:
+        """(rows, scores (k, n) and gradients (k, n, H, W, C)) until every sample has been asked once.
+
+        Args:
+            samples: to ask about; where rules compare with references, each an image and its references.
+            rules: what the gradients follow on the way back.
+        """
+        model: Model[A] = self.model
         if not isinstance(model, Differentiable):
             raise Unsupported(f"{type(model).__name__} gives no gradients.")
-        for rows, answer in self._stream("gradients", model.gradients, samples):
+        if rules is not None:
+            if not isinstance(model, Rewirable):
+                raise Unsupported(f"{type(model).__name__} follows no rules on the way back.")
+            model = model.rewired(rules)
+        for rows, answer in self._stream(f"gradients {rules or ''}", model.gradients, samples):
             if answer.scores is not None:
                 self._require_finite(answer.scores, "scores")
             self._require_finite(answer.gradients, "gradients")

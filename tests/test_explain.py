@@ -18,6 +18,8 @@ QUICK: dict[str, saliency.Method] = {
     "blur_ig": saliency.BlurIG(max_sigma=4, steps=8),
     "guided_ig": saliency.GuidedIG(steps=8),
     "xrai": saliency.XRAI(steps=6),
+    "guided_backprop": saliency.GuidedBackprop(),
+    "deconvolution": saliency.Deconvolution(),
     "grad_cam": saliency.GradCam(),
     "grad_cam_plus_plus": saliency.GradCamPlusPlus(),
     "hires_cam": saliency.HiResCam(),

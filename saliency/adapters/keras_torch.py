@@ -21,9 +21,11 @@ from saliency.adapters.answers import (
 )
 from saliency.adapters.keras import watched
 from saliency.adapters.torch_ops import TorchOps
+from saliency.adapters.torch_rules import ask_by_rules, kinds_of
 from saliency.adapters.torch_trace import Break, LastSoftmax
 from saliency.errors import NoGradient, UnknownName, unknown
 from saliency.model import Answer, Layer, Target
+from saliency.rules import Composite
 from saliency.targets import ClassScore, Unit, are_probabilities, units
 
 
@@ -47,6 +49,7 @@ class KerasOnTorch:
         self.ops = TorchOps(first.device, torch.float64 if first.dtype == torch.float64 else torch.float32)
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
+        self._rules: Composite | None = None
         self._ends_in_softmax = False
 
     def _tensors(self) -> list[Tensor]:
@@ -84,11 +87,26 @@ class KerasOnTorch:
     def gradients(self, images: Tensor) -> Answer[Tensor]:
         """(k, N) and (k, N, H, W, C), from one forward pass."""
         with _ready(grad=True):
-            leaf = images.detach().clone().requires_grad_()
-            scores = self._scores(leaf)
+
+            def ask(images: Tensor) -> tuple[Tensor, Tensor]:
+                leaf = images.detach().clone().requires_grad_()
+                return leaf, self._scores(leaf)
+
+            leaf, scores = ask(images) if self._rules is None else ask_by_rules(self._rules, ask, images, self.notes)
             if not scores.requires_grad:
                 raise NoGradient(self._why(leaf))
             return Answer(scores.detach(), self._by(scores, [leaf], ["image"])[0])
+
+    def rewired(self, rules: Composite) -> KerasOnTorch:
+        """See :meth:`saliency.model.Rewirable.rewired`."""
+        view = copy.copy(self)
+        view._rules = rules
+        return view
+
+    def operators(self, images: Tensor) -> frozenset[str]:
+        """See :meth:`saliency.model.Rewirable.operators`."""
+        with _ready(grad=True):
+            return kinds_of(self._scores, images.detach().clone().requires_grad_())
 
     def layers(self, images: Tensor) -> list[Layer[Tensor]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""

@@ -27,7 +27,7 @@ from saliency.adapters.answers import (
     told_by_the_model,
 )
 from saliency.errors import NoGradient, UnknownName, Unsupported, unknown
-from saliency.model import Answer, Axis, Layer, Target
+from saliency.model import Answer, Axis, Layer, Rewirable, Target
 from saliency.targets import ClassScore, Unit, are_probabilities
 
 
@@ -148,7 +148,7 @@ class TensorFlowModel:
         self.source = source or Source(model)
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {}
+        self.lacks: Mapping[type, str] = {Rewirable: "models of TensorFlow follow no rules on the way back yet"}
         self.notes: list[str] = []
         floats = [each.dtype for each in self._variables() if tf.as_dtype(each.dtype).is_floating]
         self.ops = TensorFlowOps(np.float64 if floats and tf.as_dtype(floats[0]) == tf.float64 else np.float32)

@@ -21,9 +21,11 @@ from saliency.adapters.function import held
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_layers import Captured, Place, last_used, on_grid, surveyed
 from saliency.adapters.torch_ops import TorchOps
+from saliency.adapters.torch_rules import SCRIPTED, ask_by_rules, kinds_of, scripted
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
 from saliency.errors import BadImage, BadOutput, BadTarget, NoGradient, unknown
-from saliency.model import Answer, Layer, Layered, Target
+from saliency.model import Answer, Layer, Layered, Rewirable, Target
+from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit, are_probabilities, units
 
 
@@ -54,7 +56,7 @@ class TorchModel:
         self.labels = labels
         self._shared = _SHARED.setdefault(self.module, Shared())
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {}
+        self.lacks: Mapping[type, str] = {Rewirable: SCRIPTED} if scripted(self.module) else {}
         self.notes: list[str] = []
         self._working = _aliased(self.module)
         if self._working is None:
@@ -68,6 +70,7 @@ class TorchModel:
         self.ops = TorchOps(self._device, wide)
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
+        self._rules: Composite | None = None
         self._ends_in_softmax = False
 
     @property
@@ -135,11 +138,26 @@ class TorchModel:
     def gradients(self, images: Tensor) -> Answer[Tensor]:
         """(k, N) and (k, N, H, W, C), from one forward pass."""
         with self._ready(grad=True) as module:
-            leaf = _leaf(images)
-            scores = self._scores(module, leaf)
+
+            def ask(images: Tensor) -> tuple[Tensor, Tensor]:
+                leaf = _leaf(images)
+                return leaf, self._scores(module, leaf)
+
+            leaf, scores = ask(images) if self._rules is None else ask_by_rules(self._rules, ask, images, self.notes)
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf)))
             return Answer(scores.detach(), torch.stack([grads[0] for grads in _each_gradient(scores, [leaf])]))
+
+    def rewired(self, rules: Composite) -> Self:
+        """See :meth:`saliency.model.Rewirable.rewired`."""
+        view = copy.copy(self)
+        view._rules = rules
+        return view
+
+    def operators(self, images: Tensor) -> frozenset[str]:
+        """See :meth:`saliency.model.Rewirable.operators`."""
+        with self._ready(grad=True) as module:
+            return kinds_of(lambda leaf: self._scores(module, leaf), _leaf(images))
 
     def layers(self, images: Tensor) -> list[Layer[Tensor]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
@@ -259,8 +277,10 @@ class TorchFunction(TorchModel):
 
     def __init__(self, function: Callable[[Tensor], Any], labels: Sequence[str] | None = None) -> None:
         super().__init__(_Function(function), labels)
-        self.lacks = {Layered: "a plain function shows no layers: pass the module itself"}
         self._held = [each for each in held(function) if isinstance(each, nn.Module)]
+        self.lacks = {Layered: "a plain function shows no layers: pass the module itself"}
+        if any(map(scripted, self._held)):
+            self.lacks = {**self.lacks, Rewirable: SCRIPTED}
         first = next((t for module in self._held for t in _tensors(module) if t.is_floating_point()), None)
         if first is not None:
             self._device, self._dtype = first.device, first.dtype

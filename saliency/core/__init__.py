@@ -9,8 +9,10 @@ from typing import Any
 from saliency.core import (
     base,
     blur_ig,
+    deconvolution,
     grad_cam,
     gradients,
+    guided_backprop,
     guided_ig,
     integrated_gradients,
     occlusion,
@@ -27,9 +29,11 @@ from saliency.core.base import (
     CoreSaliency,
 )
 from saliency.core.blur_ig import BlurIG, gaussian_blur
+from saliency.core.deconvolution import Deconvolution
 from saliency.core.grad_cam import GradCam
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
 from saliency.core.gradients import GradientSaliency
+from saliency.core.guided_backprop import GuidedBackprop
 from saliency.core.guided_ig import (
     EPSILON,
     GuidedIG,
@@ -58,9 +62,11 @@ __all__ = [
     "XRAI",
     "BlurIG",
     "CoreSaliency",
+    "Deconvolution",
     "GradCam",
     "GradCamPlusPlus",
     "GradientSaliency",
+    "GuidedBackprop",
     "GuidedIG",
     "HiResCam",
     "IntegratedGradients",
@@ -77,9 +83,11 @@ __all__ = [
     "XRAIParameters",
     "base",
     "blur_ig",
+    "deconvolution",
     "gaussian_blur",
     "grad_cam",
     "gradients",
+    "guided_backprop",
     "guided_ig",
     "guided_ig_impl",
     "integrated_gradients",

@@ -25,12 +25,16 @@ FEW: dict[str, dict[str, Any]] = {
 
 
 def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
-    """By method, the masks of two classes."""
+    """By method, the masks of two classes; or the sentence why there are none."""
     import saliency
     from tests.nets import picture
 
     found = {}
+    adapted, needs = saliency.adapt(net), {row.id: row.cls.needs for row in saliency.methods()}
     for method in methods:
+        if (why := saliency.lacking(adapted, needs[method])) is not None:
+            found[f"refused {method}"] = np.array(why)
+            continue
         options = {"progress": False, "batch_size": 4, **FEW.get(method, {})}
         found[method] = np.stack([exp.mask for exp in saliency.explain(net, picture(), method, [1, 2], **options)])
     return found

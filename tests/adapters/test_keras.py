@@ -44,7 +44,10 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("method", [row.id for row in saliency.methods()])
 def test_every_method_agrees_with_torch(found: Any, expected: dict[str, np.ndarray], method: str) -> None:
-    """Two targets at once, by every method: the masks of the same net in torch."""
+    """Two targets at once, by every method: the masks of the same net in torch, or a sentence why there are none."""
+    if (refused := f"functional refused {method}") in found:
+        assert "follow no rules on the way back" in str(found[refused])
+        return
     same = expected[method]
 
     np.testing.assert_allclose(found[f"functional {method}"], same, atol=1e-4 * np.abs(same).max())

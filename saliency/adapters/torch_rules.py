@@ -1,0 +1,259 @@
+"""A torch model's backward pass made to follow rules, operator by operator, for the length of one question.
+
+Functions are intercepted as they are called (``TorchFunctionMode``), so nothing of the model is changed: module,
+functional, in-place and reused operators are all the same, and there is nothing to undo.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from saliency.adapters.torch_opened import ALWAYS, OPENED, inside
+from saliency.adapters.torch_operators import (
+    PLAIN,
+    Arguments,
+    Call,
+    apart,
+    call_of,
+    depends,
+    signature_of,
+    spelt,
+)
+from saliency.errors import Unsupported
+from saliency.rules import LINEAR, Composite, Rule
+
+T = TypeVar("T")
+
+OUT_OF_SIGHT = "a custom autograd.Function or scripted function"
+"""What stands for operators that no mode sees."""
+
+SCRIPTED = "a part of it is scripted (torch.jit), and its operators cannot be seen: pass the module that was scripted"
+"""Why some modules follow no rules."""
+
+UNTOUCHED = frozenset({"__get__", "requires_grad", "backward", "register_hook", "retain_grad", "size", "dim"})
+"""Functions that make nothing of a tensor's values."""
+
+
+class Follow(torch.autograd.Function):
+    """An operator that goes forward as it is and backward by its rule."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, rule: Rule, output: list[Tensor], *_: Tensor) -> Tensor:
+        """The output, which was computed already."""
+        ctx.call, ctx.rule = call, rule
+        return output.pop()
+
+    @staticmethod
+    def backward(ctx: Any, *relevance: Tensor) -> Any:
+        """What the rule makes of what came back."""
+        back = ctx.rule(ctx.call, ctx.call.x, relevance[0])
+        return None, None, None, *(back if isinstance(back, tuple) else (back,))
+
+
+class Made:
+    """How a tensor came to be: behind an operator with weights or not, and perhaps as the very output of a call."""
+
+    def __init__(self, behind: bool, call: Call | None = None) -> None:
+        self.behind, self.call = behind, call
+        self._versions = [] if call is None else [each._version for each in call.tensors]
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the call's inputs are still what they were."""
+        return self.call is not None and self._versions == [each._version for each in self.call.tensors]
+
+
+class Rewire(TorchFunctionMode):
+    """While on, operators that depend on the image follow the rules of a composite.
+
+    Args:
+        rules: which operator follows which.
+        references: the calls that were recorded while the model saw each of the references.
+        recording: whether calls are recorded for the images to come, instead of followed.
+    """
+
+    def __init__(self, rules: Composite, references: Sequence[list[Call]] = (), recording: bool = False) -> None:
+        super().__init__()
+        self.kinds: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+        self.recorded: list[Call] = []
+        self._rules, self._references, self._recording = rules, references, recording
+        self._made: Any = WeakIdKeyDictionary()
+        # which calls keep a memory, so that it can be copied for them before anyone writes over it
+        self._lent: dict[int, list[Call]] = {}
+        self._followed = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, in_place = spelt(func)
+        kwargs = kwargs or {}
+        arguments = _arguments(args, kwargs)
+        silent = apart(name, func) if in_place else func
+        if (signature := signature_of(func)) is not None:
+            bound = signature.bind(*args, **kwargs)
+            in_place = bool(bound.arguments.get("inplace"))
+            bound.arguments["inplace"] = False
+            silent, arguments = func, _arguments(bound.args, bound.kwargs)
+        target: Any = arguments.get(0, arguments.get("input", arguments.get("self")))
+        writes = kwargs.get("out") if "out" in kwargs else target if in_place or name == "__setitem__" else None
+        result = self._answer(name, silent, arguments)
+        if isinstance(writes, Tensor):
+            self._before_writing(writes)
+        if result is NotImplemented:
+            result = func(*args, **kwargs)
+        elif in_place:
+            result = target.copy_(result)
+        self._remember(arguments, result, anew=in_place)
+        return result
+
+    def _answer(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
+        """The function's result, followed or opened up; NotImplemented where it is to be called as it is."""
+        dependent = [each for each in _tensors(arguments.values()) if depends(each)]
+        if not dependent or name in UNTOUCHED or arguments.get("out") is not None:
+            return NotImplemented
+        if any(each not in self._made for each in dependent):
+            self.unknown[OUT_OF_SIGHT] += 1
+        call = call_of(name, function, arguments)
+        opened = ALWAYS.get(name) if call is None else OPENED.get(name) if self._rules.opens else None
+        if call is not None:
+            call.first = not any(map(self._behind, call.tensors))
+            if (result := self._follow(call)) is not NotImplemented:
+                return result
+        elif opened is None and name not in PLAIN:
+            opened = inside(function)
+        if opened is not None:
+            places = sorted(place for place in arguments if isinstance(place, int))
+            with self:
+                return opened(
+                    *(arguments[place] for place in places),
+                    **{place: value for place, value in arguments.items() if isinstance(place, str)},
+                )
+        if call is not None:
+            self.kinds[call.kind] += 1
+        elif name not in PLAIN:
+            self.unknown[name] += 1
+        return NotImplemented
+
+    def _follow(self, call: Call) -> Any:
+        """The operator's result, with its rule on the way back; NotImplemented if it has none."""
+        if call.kind == "batch_norm" and self._rules.folds:
+            call = self._folded(call) or call
+        if (rule := self._rules.rule(call)) is None:
+            return NotImplemented
+        self.kinds[call.kind] += 1
+        for each in call.kept:
+            self._lent.setdefault(each.untyped_storage().data_ptr(), []).append(call)
+        if self._recording:
+            self.recorded.append(call)
+            return call.run(*call.tensors)
+        call.references = tuple(self._reference(each, call) for each in self._references)
+        self._followed += 1
+        with torch.no_grad():
+            said = call.run(*call.kept)
+        whole = isinstance(said, Tensor)
+        result = Follow.apply(call, rule, [said if whole else said[0]], *call.tensors)  # type: ignore[no-untyped-call]
+        behind = call.kind in LINEAR or any(map(self._behind, call.tensors))
+        self._made[result] = Made(behind, call)
+        if whole:
+            return result
+        return type(said)((result, *said[1:]))
+
+    def _reference(self, recorded: list[Call], call: Call) -> Any:
+        """What the operator's input was when the model saw a reference."""
+        there = recorded[self._followed] if self._followed < len(recorded) else None
+        shapes = [each.shape for each in call.kept]
+        if there is None or there.kind != call.kind or [each.shape for each in there.kept] != shapes:
+            raise Unsupported(
+                "The model works otherwise on the baseline than on the image (its operators depend on the values), "
+                "so the two cannot be compared operator by operator. Use a method that asks only for gradients."
+            )
+        return there.x
+
+    def _folded(self, norm: Call) -> Call | None:
+        """A batch norm and the operator with weights before it as one; None if there is no such before it."""
+        made = self._made.get(norm.tensors[0])
+        return made.call.followed_by(norm) if made is not None and made.fresh else None
+
+    def _behind(self, tensor: Tensor) -> bool:
+        made = self._made.get(tensor)
+        return made is not None and made.behind
+
+    def _remember(self, arguments: Arguments, result: Any, anew: bool) -> None:
+        """Pass on whether an operator with weights lies behind."""
+        outputs = [each for each in _tensors([result]) if each.requires_grad and (anew or each not in self._made)]
+        if outputs:
+            behind = any(map(self._behind, _tensors(arguments.values())))
+            for each in outputs:
+                self._made[each] = Made(behind)
+
+    def _before_writing(self, target: Tensor) -> None:
+        """Copy what rules will need of a memory that is about to be written over."""
+        place = target.untyped_storage().data_ptr()
+        for call in self._lent.pop(place, ()):
+            call.kept = tuple(
+                each.clone() if each.untyped_storage().data_ptr() == place else each for each in call.kept
+            )
+
+
+def ask_by_rules(rules: Composite, ask: Callable[[Tensor], T], images: Tensor, notes: list[str]) -> T:
+    """What `ask` answers of the images while the rules hold; the references are shown to the model before.
+
+    Args:
+        rules: which operator follows which.
+        ask: asks the model; what it answers has a graph.
+        images: (N, H, W, C), or (N, 1 + references, H, W, C).
+        notes: what could not follow is told here.
+    """
+    recorded = []
+    for i in range(rules.references):
+        with Rewire(rules, recording=True) as watch:
+            ask(images[:, 1 + i])
+        recorded.append(watch.recorded)
+    with Rewire(rules, recorded) as watch:
+        answer = ask(images[:, 0] if rules.references else images)
+    if rules.required and not any(watch.kinds[kind] for kind in rules.required):
+        raise Unsupported(
+            f"The rules found nothing to hold on to: they are for operators of the kind {' or '.join(rules.required)}, "
+            f"and the model sends the image through {_listed(watch)}."
+        )
+    if rules.exhaustive and watch.unknown:
+        note = f"no rule is known for {', '.join(sorted(watch.unknown))}: the plain gradient went through"
+        if note not in notes:
+            notes.append(note)
+    return answer
+
+
+def kinds_of(ask: Callable[[Tensor], object], images: Tensor) -> frozenset[str]:
+    """The kinds of operators that the model sends images through."""
+    with Rewire(Composite(())) as watch:
+        ask(images)
+    return frozenset(watch.kinds)
+
+
+def scripted(module: nn.Module) -> bool:
+    """Whether the module, or a part of it, is a ``torch.jit.ScriptModule``."""
+    return any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+
+
+def _arguments(args: Any, kwargs: Any) -> Arguments:
+    return {**dict(enumerate(args)), **kwargs}
+
+
+def _listed(watch: Rewire) -> str:
+    known = sorted(watch.kinds) + sorted(watch.unknown)
+    return f"{', '.join(known)} only" if known else "none that can be seen"
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    """The tensors among values, and in their lists and tuples."""
+    for each in values:
+        if isinstance(each, Tensor):
+            yield each
+        elif isinstance(each, list | tuple) and not isinstance(each, torch.Size):
+            yield from _tensors(each)

@@ -1,0 +1,35 @@
+"""The gradient, with rectifiers that act on what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from saliency.core.guided_backprop import followed
+from saliency.method import Method
+from saliency.model import Rewirable
+from saliency.rules import DECONVOLUTION
+from saliency.session import Session
+
+
+@dataclass(eq=False, repr=False)
+class Deconvolution(Method):
+    """The gradient, with every rectifier applied to what comes back instead of forward (arXiv:1311.2901, section 2.1).
+
+    One forward and backward pass an image.
+    """
+
+    id = "deconvolution"
+    title = "Deconvolution"
+    paper = "arXiv:1311.2901"
+    needs = Rewirable
+    family = "backward rules"
+    formula = r"M = \partial^{d} f / \partial x,\quad \partial^{d}\!: R \mapsto \max(R, 0) \text{ at } \mathrm{ReLU}(z)"
+    advice = (
+        "What an image would look like that excites the score, after Zeiler and Fergus. Of historical interest: it "
+        "depends little on the class, and without max-pooling hardly on the image."
+    )
+
+    def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        yield from followed(images, session, DECONVOLUTION)

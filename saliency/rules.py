@@ -1,0 +1,121 @@
+"""How relevance passes back through one operator: rules that read as their papers do, on every framework.
+
+A rule is a function ``(layer, x, relevance) -> relevance``: of an operator at work (:class:`Operator`), its input and
+what came back to its output, it makes what goes on to its input. What travels is a gradient (guided backpropagation,
+deconvolution), a multiplier (DeepLIFT) or relevance itself (LRP): the rules decide. An operator without a rule hands
+on its plain gradient. A :class:`Composite` says which operator follows which rule.
+
+Operators are known by their kind, whatever a framework calls them:
+
+================  ====================================================================================================
+dense             a product with weights, alone or with a bias
+convolution       with weights, alone or with a bias; transposed too
+rectifier         ReLU and its kin: ReLU6, leaky, ELU, GELU, SiLU, hard swish, softplus, clamp at 0
+activation        other non-linearities of one value: sigmoid, tanh, hard tanh
+elementwise       mathematics of one value: exp, log, sqrt, powers, 1/x
+max_pool          a maximum over windows or axes
+average           sums with fixed weights: mean, sum, average pool, resize
+batch_norm        with running statistics: a scale and a shift of each channel
+normalization     by statistics of the example itself: layer, group, instance norm
+softmax           over `axis`
+add               a sum or difference of two arrays that both depend on the image
+multiply          a product, element by element, of two such arrays
+divide            a quotient of two such arrays
+matmul            a product of matrices that both depend on the image: attention
+scale             a product with a constant
+================  ====================================================================================================
+
+Of add, multiply, divide and matmul `x`, and what the rule makes of it, are tuples of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from saliency.model import Ops
+
+LINEAR = ("dense", "convolution")
+"""Kinds that have weights."""
+
+Change = Callable[[Any], Any]
+"""What is made of weights."""
+
+
+class Operator(Protocol):
+    """One operator of the model at work on a batch, as a rule may see it."""
+
+    @property
+    def kind(self) -> str:
+        """See :mod:`saliency.rules`."""
+
+    @property
+    def first(self) -> bool:
+        """Whether no operator with weights lies between it and the image."""
+
+    @property
+    def axis(self) -> int:
+        """The axis of a softmax."""
+
+    @property
+    def references(self) -> tuple[Any, ...]:
+        """Its inputs when the model saw each of the references, each shaped like `x`."""
+
+    @property
+    def ops(self) -> Ops[Any]:
+        """The array functions of its framework."""
+
+    def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
+        """The output for `x`, and its pullback: from what came back to the output, to what goes on to `x`.
+
+        Args:
+            x: instead of its own input.
+            weights: what to make of its weights first.
+            bias: what to make of its bias; as of the weights by default.
+        """
+
+
+Rule = Callable[[Operator, Any, Any], Any]
+"""(layer, x, relevance of the output) -> relevance of x."""
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Which operator follows which rule. Equal composites are equal questions, so that they can be compiled once."""
+
+    rules: tuple[tuple[str, Rule], ...]
+    """(kind, rule) pairs."""
+    first: Rule | None = None
+    """For the operators with weights that are nearest to the image."""
+    references: int = 0
+    """How many references each image comes with: images are (N, 1 + references, H, W, C), each image before its own."""
+    required: tuple[str, ...] = ()
+    """Kinds of which the model must have one, or the rules mean nothing to it."""
+    folds: bool = False
+    """Whether a batch norm is one operator with the weights before it."""
+    opens: bool = False
+    """Whether what has no rule is opened up into simpler operators, where it is made of such."""
+    exhaustive: bool = False
+    """Whether an operator that is not known is told in a note."""
+
+    def rule(self, operator: Operator) -> Rule | None:
+        """The rule an operator follows; None for its plain gradient."""
+        if self.first is not None and operator.first and operator.kind in LINEAR:
+            return self.first
+        return next((rule for kind, rule in self.rules if kind == operator.kind), None)
+
+
+def guided(layer: Operator, x: Any, relevance: Any) -> Any:
+    """What is negative on the way back stops too (arXiv:1412.6806, section 3.4)."""
+    _, pullback = layer(x)
+    return pullback(layer.ops.maximum(relevance, 0.0))
+
+
+def deconvolution(layer: Operator, x: Any, relevance: Any) -> Any:  # noqa: ARG001  # what went forward does not matter
+    """The rectifier is applied to what comes back, wherever the image was negative (arXiv:1311.2901, section 2.1)."""
+    return layer.ops.maximum(relevance, 0.0)
+
+
+GUIDED = Composite((("rectifier", guided),), required=("rectifier",))
+DECONVOLUTION = Composite((("rectifier", deconvolution),), required=("rectifier",))
