@@ -30,7 +30,7 @@ def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
     from tests.nets import picture
 
     found = {}
-    adapted, needs = saliency.adapt(net), {row.id: row.cls.needs for row in saliency.methods()}
+    adapted, needs = saliency.adapt(net), {row.id: row.cls().needs for row in saliency.methods()}
     for method in methods:
         if (why := saliency.lacking(adapted, needs[method])) is not None:
             found[f"refused {method}"] = np.array(why)
