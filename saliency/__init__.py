@@ -4,7 +4,7 @@
 PAIR-code/saliency's package of that name. No framework is imported until a model of it is met.
 """
 
-from saliency import core, demo, targets, tf1, upstream
+from saliency import core, deepexplain, demo, targets, tf1, upstream
 from saliency.adapters import adapt
 from saliency.core import (
     XRAI,
@@ -95,6 +95,7 @@ __all__ = [
     "__version__",
     "adapt",
     "core",
+    "deepexplain",
     "demo",
     "described",
     "explain",

@@ -20,7 +20,7 @@ def loaded_by(statement: str, cwd: Path) -> set[str]:
     return set(result.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("package", ["saliency", "saliency.core", "saliency_widget"])
+@pytest.mark.parametrize("package", ["saliency", "saliency.core", "saliency.deepexplain", "saliency_widget"])
 def test_an_import_brings_in_no_framework(package: str, checkout: Path) -> None:
     """Importing the engine, PAIR's face or the widget loads no framework, whatever is installed."""
     assert loaded_by(f"import {package}", checkout) & FRAMEWORKS == set()

@@ -1,0 +1,159 @@
+"""``with DeepExplain(session=…) as de``: where explanations of a graph are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from typing import Any, Self
+
+from saliency.deepexplain.errors import DeepExplainError
+from saliency.deepexplain.explainer import Explainer
+from saliency.deepexplain.methods import METHODS
+from saliency.deepexplain.questions import Asking, Question
+from saliency.errors import unknown
+
+
+class DeepExplain:
+    """Explanations of a graph and its session.
+
+    Within the context the graph is the default one. It may be built there, as DeepExplain asks for, or have been built
+    before: activations obey a method's rule in a copy of what lies between X and T, made in the same graph, and
+    nowhere else. What is asked again is not built again.
+
+    Args:
+        graph: a ``tf.Graph``; the session's by default.
+        session: a ``tf.compat.v1.Session``; the default one by default.
+
+    Raises:
+        DeepExplainError: there is no session.
+    """
+
+    def __init__(self, graph: Any = None, session: Any = None) -> None:
+        import tensorflow as tf
+
+        session = tf.compat.v1.get_default_session() if session is None else session
+        if session is None:
+            raise DeepExplainError(
+                "DeepExplain: could not retrieve a session. Use DeepExplain(session=your_session), "
+                "a tf.compat.v1.Session; models of TensorFlow 2 are explained by saliency.explain."
+            )
+        self.session = session
+        self.graph = session.graph if graph is None else graph
+        self._entered = contextlib.ExitStack()
+        self._on = False
+        self._questions: dict[Any, Question] = {}
+
+    def __enter__(self) -> Self:
+        if self._on:
+            raise DeepExplainError("This DeepExplain context is entered already.")
+        self._entered.enter_context(self.graph.as_default())
+        self._on = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._on = False
+        self._entered.close()
+
+    def explain(
+        self,
+        method: str,
+        T: Any,
+        X: Any,
+        xs: Any,
+        ys: Any = None,
+        batch_size: int | None = None,
+        feed_dict: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Attributions: :meth:`get_explainer`, and :meth:`~saliency.deepexplain.Explainer.run` of it.
+
+        Args:
+            method: see :meth:`get_explainer`.
+            T: see :meth:`get_explainer`.
+            X: see :meth:`get_explainer`.
+            xs: see :meth:`~saliency.deepexplain.Explainer.run`.
+            ys: see :meth:`~saliency.deepexplain.Explainer.run`.
+            batch_size: see :meth:`~saliency.deepexplain.Explainer.run`.
+            feed_dict: see :meth:`~saliency.deepexplain.Explainer.run`.
+            **kwargs: the method's parameters.
+        """
+        return self.get_explainer(method, T, X, **kwargs).run(xs, ys, batch_size, feed_dict)
+
+    def get_explainer(self, method: str, T: Any, X: Any, **kwargs: Any) -> Explainer:
+        """A method bound to tensors.
+
+        Args:
+            method: one of :data:`~saliency.deepexplain.METHODS`.
+            T: what is explained; its first axis the examples.
+            X: by what, a tensor or, for methods of gradients, a list of them: placeholders, or any other tensors that
+                T depends on.
+            **kwargs: the method's parameters.
+
+        Raises:
+            DeepExplainError: no context is entered, there is no such method, or T or X are no tensors of the graph.
+            NoGradient: T cannot be differentiated by X.
+            Unsupported: a rule was asked for within a loop.
+        """
+        if not self._on:
+            raise DeepExplainError(
+                "Explain can be called only within a DeepExplain context: with DeepExplain(session=session) as de: …"
+            )
+        if method not in METHODS:
+            error = unknown("method", method, METHODS)
+            raise DeepExplainError(f"Method must be in {list(METHODS)}. {error}")
+        listed = isinstance(X, list | tuple)
+        inputs = list(X) if listed else [X]
+        self._require_tensors(T, inputs)
+        made = METHODS[method](**kwargs)
+        if len(inputs) > 1 and not made.several:
+            raise DeepExplainError(
+                f"Multiple inputs not yet supported for perturbation methods: {method} takes one X, got {len(inputs)}."
+            )
+        question = self._question(METHODS[method].asks, T, inputs)
+        if where := question.untouched:
+            warnings.warn(
+                f"DeepExplain detected that {method} changes gradients, but the original gradient was used instead at "
+                f"{', '.join(where[:3])}{', …' if len(where) > 3 else ''}: no rule reaches what lies within a function "
+                "(tf.function, a SavedModel of TensorFlow 2), has a gradient made by hand (SiLU), or is no activation "
+                "by itself (GELU). Results are not reliable there.",
+                stacklevel=2,
+            )
+        return Explainer(made, question, self.session, T, inputs, listed=listed, feed=self._inference())
+
+    def _question(self, asks: Asking, T: Any, inputs: list[Any]) -> Question:
+        """The tensors of a question, built once: methods that differ by numbers ask the same."""
+        key = (asks, T.name, *(x.name for x in inputs))
+        if key not in self._questions:
+            self._questions[key] = asks(self.graph, T, inputs)
+        return self._questions[key]
+
+    def _inference(self) -> dict[Any, Any]:
+        """Keras 2 asks in a placeholder whether it is being trained."""
+        try:
+            phase = self.graph.get_tensor_by_name("keras_learning_phase:0")
+        except KeyError:
+            return {}
+        return {phase: False}
+
+    def _require_tensors(self, T: Any, inputs: list[Any]) -> None:
+        if not self._has(T):
+            raise DeepExplainError(f"T must be a Tensorflow Tensor object, of the context's graph; got {_told(T)}.")
+        if not inputs or not all(map(self._has, inputs)):
+            raise DeepExplainError(
+                "X must be a Tensorflow Tensor object or a list of them, of the context's graph; got "
+                f"{' and '.join(map(_told, inputs)) or 'an empty list'}."
+            )
+
+    def _has(self, value: Any) -> bool:
+        import tensorflow as tf
+
+        return isinstance(value, tf.Tensor) and getattr(value, "graph", None) is self.graph
+
+
+def _told(value: Any) -> str:
+    kind = type(value).__name__
+    if kind == "KerasTensor":
+        return "a KerasTensor: call the Keras model on a tf.compat.v1.placeholder, and take what that gives"
+    if kind == "EagerTensor":
+        return "an eager tensor: build the model within tf.Graph().as_default()"
+    return f"{kind} {getattr(value, 'name', '')}".rstrip()

@@ -1,0 +1,127 @@
+"""A method bound to tensors, to be run on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from saliency.deepexplain.errors import DeepExplainError
+from saliency.deepexplain.methods import Attribution
+from saliency.deepexplain.questions import Question
+from saliency.deepexplain.rows import Packing, RowModel, split
+from saliency.errors import BadShape
+from saliency.session import Session
+
+
+class Explainer:
+    """A method bound to tensors. Its operations are in the graph already: running it adds none.
+
+    Args:
+        method: what is computed.
+        question: what is asked for it.
+        session: who is asked.
+        target: T.
+        inputs: X, one or several.
+        listed: whether X came as a list, so that the answer is one.
+        feed: what is always fed.
+    """
+
+    def __init__(
+        self,
+        method: Attribution,
+        question: Question,
+        session: Any,
+        target: Any,
+        inputs: Sequence[Any],
+        *,
+        listed: bool,
+        feed: Mapping[Any, Any],
+    ) -> None:
+        self.method = method
+        self._question, self._session, self._feed = question, session, feed
+        self._target, self._inputs, self._listed = target, inputs, listed
+        self._batch_sizes: dict[Hashable, Any] = {}
+
+    def __repr__(self) -> str:
+        names = ", ".join(x.name for x in self._inputs)
+        return f"<{self.method!r} of {self._target.name} by {names}>"
+
+    def run(
+        self, xs: Any, ys: Any = None, batch_size: int | None = None, feed_dict: Mapping[Any, Any] | None = None
+    ) -> Any:
+        """The attributions of some examples.
+
+        Args:
+            xs: what X is fed, (N, ...); a list of such arrays if X is a list.
+            ys: weights of T, of T's shape with N examples: T * ys is explained, summed. One-hot rows choose each
+                example's output. None is ones: the sum of all that T says of an example.
+            batch_size: examples, or perturbed copies of them, in one run of the session. None or 0: as many as are
+                found to be fast, fewer where memory runs out. It changes nothing but time.
+            feed_dict: what else the graph needs fed, the same in each run.
+
+        Returns:
+            of xs' shape; a list of such arrays if X is a list. (``shapley_sampling``: (N, sampled axes).)
+
+        Raises:
+            DeepExplainError: xs, ys and batch_size do not fit each other or the tensors.
+        """
+        arrays = self._checked(xs)
+        weights = None if ys is None else np.asarray(ys)
+        count = len(arrays[0])
+        if weights is not None and (weights.ndim == 0 or len(weights) != count):
+            raise DeepExplainError(
+                "When provided, the number of elements in ys must equal the number of elements in xs: ys must have "
+                f"the same batch size, {count}, got shape {weights.shape}."
+            )
+        if weights is not None and not self._target.shape.is_compatible_with((None, *weights.shape[1:])):
+            raise BadShape(f"ys must have T's shape {self._target.shape}, got {weights.shape}.")
+        packing = Packing([each.shape[1:] for each in arrays], None if weights is None else weights.shape[1:])
+        feed = {**self._feed, **(feed_dict or {}), **self.method.feed(self._question, packing)}
+        fixed = self._fixed(batch_size)
+        dtype = np.result_type(np.float32, *(x.dtype.as_numpy_dtype for x in self._inputs))
+        model = RowModel(self._session, self._question, packing, dtype, feed, fixed, self._batch_sizes)
+        shapes = self.method.shapes(packing)
+        if not count:
+            return self._told([np.zeros((0, *shape)) for shape in shapes])
+        session: Session[np.ndarray] = Session(model, batch_size=fixed or batch_size or "auto", literal=True)
+        rows = packing.packed(arrays if weights is None else [*arrays, weights], dtype)
+        *_, masks = session.run(self.method, rows)
+        return self._told(split(masks[0], shapes))
+
+    def _told(self, masks: Sequence[np.ndarray]) -> Any:
+        """The attributions in their inputs' own floating types, as the caller handed in what they are of."""
+        found = [
+            mask.astype(x.dtype.as_numpy_dtype if x.dtype.is_floating else np.float32)
+            for mask, x in zip(masks, self._inputs, strict=True)
+        ]
+        return found if self._listed else found[0]
+
+    def _checked(self, xs: Any) -> list[np.ndarray]:
+        if self._listed and len(xs) != len(self._inputs):
+            raise DeepExplainError(
+                "List of input tensors and input data have different lengths "
+                f"({len(self._inputs)} and {len(xs)}): xs must hold one array for each of X."
+            )
+        arrays = [np.asarray(each) for each in (xs if self._listed else [xs])]
+        for x, array in zip(self._inputs, arrays, strict=True):
+            if array.ndim == 0 or not x.shape[1:].is_compatible_with(array.shape[1:]):
+                raise BadShape(
+                    f"xs must have the shape of X, {x.shape}, with any number of examples; got {array.shape}."
+                )
+        if len({len(array) for array in arrays}) > 1:
+            raise DeepExplainError(f"All of xs must have as many examples, got {[len(array) for array in arrays]}.")
+        return arrays
+
+    def _fixed(self, batch_size: int | None) -> int | None:
+        """How many examples the tensors take, where only one number will do."""
+        for tensor in (self._target, *self._inputs):
+            if tensor.shape.rank and (length := tensor.shape[0]) is not None:
+                if batch_size is not None and batch_size > 0 and batch_size != length:
+                    raise DeepExplainError(
+                        f"When using batch evaluation, the first dimension of {tensor.name} must be compatible with "
+                        f"the batch size {batch_size}; found {length} instead."
+                    )
+                return int(length)
+        return None

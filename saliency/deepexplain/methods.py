@@ -1,0 +1,347 @@
+"""DeepExplain's eight methods, over rows (see :mod:`saliency.deepexplain.rows`)."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from saliency.deepexplain import questions
+from saliency.deepexplain.errors import BadParameter, DeepExplainError
+from saliency.deepexplain.questions import Asking, Question
+from saliency.deepexplain.rows import Packing, RowModel
+from saliency.method import Method, parameter
+from saliency.model import Differentiable
+from saliency.samples import PerImage, StraightPath
+from saliency.session import Session, originals
+
+
+@dataclass(eq=False, repr=False)
+class Attribution(Method):
+    """A method over rows: called with rows (N, D), it yields attributions (1, n, columns)."""
+
+    asks: ClassVar[Asking] = staticmethod(questions.scores)
+    """The question it asks."""
+    several: ClassVar[bool] = False
+    """Whether it takes several inputs."""
+
+    def feed(self, question: Question, packing: Packing) -> dict[Any, Any]:
+        """What the question is fed beside the rows."""
+        return {}
+
+    def shapes(self, packing: Packing) -> Sequence[tuple[int, ...]]:
+        """Of the attributions of each input, without the examples' axis."""
+        return packing.shapes
+
+
+@dataclass(eq=False, repr=False)
+class GradientMethod(Attribution):
+    """A method that is made of gradients; of a gradient of which kind, its question says."""
+
+    needs = Differentiable
+    asks: ClassVar[Asking] = staticmethod(questions.gradients)
+    several: ClassVar[bool] = True
+
+
+@dataclass(eq=False, repr=False)
+class DummyZero(GradientMethod):
+    """The gradient that passes no activation: zero, wherever one lies between. For tests."""
+
+    id = "zero"
+    asks: ClassVar[Asking] = staticmethod(questions.zeroed)
+
+    def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
+        yield _gradient(rows, session)[1]
+
+
+@dataclass(eq=False, repr=False)
+class Saliency(GradientMethod):
+    """The size of the gradient (arXiv:1312.6034)."""
+
+    id = "saliency"
+
+    def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
+        yield np.abs(_gradient(rows, session)[1])
+
+
+@dataclass(eq=False, repr=False)
+class GradientTimesInput(GradientMethod):
+    """The gradient times the input (arXiv:1605.01713)."""
+
+    id = "grad*input"
+
+    def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
+        yield _gradient(rows, session)[1] * rows
+
+
+@dataclass(eq=False, repr=False)
+class EpsilonLRP(GradientTimesInput):
+    """Relevance by the epsilon rule, at activations (arXiv:1711.06104, table 1; doi:10.1371/journal.pone.0130140)."""
+
+    id = "elrp"
+    asks: ClassVar[Asking] = staticmethod(questions.epsilon_lrp)
+
+    epsilon: float = parameter(1e-4, "is added to what enters an activation, away from zero", low=0)
+
+    def __post_init__(self) -> None:
+        if not self.epsilon > 0:
+            raise BadParameter(f"LRP epsilon must be greater than zero, got {self.epsilon!r}.")
+        super().__post_init__()
+
+    def feed(self, question: Question, packing: Packing) -> dict[Any, Any]:
+        return {question.parameters[0]: self.epsilon}
+
+
+@dataclass(eq=False, repr=False)
+class IntegratedGradients(GradientMethod):
+    """Mean gradient along the line from the baseline, its end included, times the way (arXiv:1703.01365)."""
+
+    id = "intgrad"
+
+    steps: int = parameter(100, "nodes of the path", low=1)
+    baseline: Any = parameter(None, "where the path begins, of one example's shape, one for each input; zeros")
+
+    def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
+        start = _baseline_rows(self.baseline, rows, session)
+        path = StraightPath(session.ops, start, rows, np.linspace(1 / self.steps, 1, self.steps))
+        for total, seen in session.summed_gradients(path, np.full(self.steps, 1 / self.steps)):
+            yield total / seen * path.difference[: total.shape[1]]
+
+
+@dataclass(eq=False, repr=False)
+class DeepLIFTRescale(GradientMethod):
+    """DeepLIFT by its Rescale rule (arXiv:1704.02685, section 3.5.1), as a changed gradient (arXiv:1711.06104)."""
+
+    id = "deeplift"
+    asks: ClassVar[Asking] = staticmethod(questions.rescaled)
+
+    baseline: Any = parameter(None, "what the input is compared with, of one example's shape, one an input; zeros")
+
+    def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
+        scores, gradient = _gradient(rows, session)
+        mask = gradient * (rows - _baseline_rows(self.baseline, rows, session))
+        if scores is not None:
+            _tell_gap(mask.sum(-1), scores, np.abs(mask).sum(-1), _asked(session).question.curved)
+        yield mask
+
+    def feed(self, question: Question, packing: Packing) -> dict[Any, Any]:
+        return dict(zip(question.parameters, _baselines(self.baseline, packing), strict=True))
+
+
+@dataclass(eq=False, repr=False)
+class Occlusion(Attribution):
+    """How much the output falls when a window is zero, as a mean over windows and per value of a window.
+
+    (arXiv:1311.2901, section 4.2.) One question a window, and one for the example.
+    """
+
+    id = "occlusion"
+
+    window_shape: Sequence[int] | None = parameter(None, "extent along each axis of an example; one value by default")
+    step: int = parameter(1, "how far the window moves, along all axes", low=1)
+
+    def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
+        packing = _asked(session).packing
+        (shape,) = packing.shapes
+        windows = self.windows(shape)
+
+        def keep(which: slice) -> np.ndarray:
+            kept = np.ones((which.stop - which.start, *shape), bool)
+            for i, window in enumerate(windows[max(which.start - 1, 0) : which.stop - 1], which.start == 0):
+                kept[i][window] = False
+            return kept.reshape(len(kept), -1)
+
+        scores = _kept_scores(rows, session, 1 + len(windows), keep)
+        total = np.zeros((len(rows), *shape))
+        covered = np.zeros(shape)
+        for i, window in enumerate(windows):
+            drop = scores[:, 0] - scores[:, i + 1]
+            total[:, *window] += drop.reshape(-1, *(1,) * len(shape))
+            covered[window] += total[0][window].size
+        with np.errstate(invalid="ignore"):
+            mask = total / covered
+        if not covered.all():
+            warnings.warn(
+                f"Occlusion left nan: windows of {self.window_shape} that move by {self.step} cover only "
+                f"{np.count_nonzero(covered)} of {covered.size} values. Take a smaller step, or a window that fits.",
+                stacklevel=2,
+            )
+        yield mask.reshape(1, len(rows), -1)
+
+    def windows(self, shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+        """All windows that lie wholly within an example."""
+        window = (1,) * len(shape) if self.window_shape is None else tuple(self.window_shape)
+        if len(window) != len(shape) or any(
+            not 1 <= side <= length for side, length in zip(window, shape, strict=True)
+        ):
+            raise BadParameter(
+                f"window_shape must give an extent for each axis of an example {shape}, of at most its length; "
+                f"got {self.window_shape}."
+            )
+        starts = (range(0, length - side + 1, self.step) for side, length in zip(window, shape, strict=True))
+        return [
+            tuple(slice(first, first + side) for first, side in zip(corner, window, strict=True))
+            for corner in itertools.product(*starts)
+        ]
+
+
+@dataclass(eq=False, repr=False)
+class ShapleySampling(Attribution):
+    """Mean loss as one feature after the other becomes zero, in random orders (doi:10.1016/j.cor.2008.04.004).
+
+    Of n features `samples` * (n - 1) + 2 questions; the orders are drawn from the global ``np.random``, and are the
+    same for all examples.
+    """
+
+    id = "shapley_sampling"
+
+    samples: int = parameter(5, "random orders", low=1)
+    sampling_dims: Sequence[int] | None = parameter(
+        None, "axes along which features are told apart, the examples' axis being 0; all others by default"
+    )
+
+    def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
+        packing = _asked(session).packing
+        features = self.features(packing.shapes[0])
+        count = int(features.max()) + 1
+        # as DeepExplain draws, so that a seed repeats
+        orders = np.array([np.random.permutation(count) for _ in range(self.samples)])  # noqa: NPY002
+        turns = np.argsort(orders)
+        inner = max(count - 1, 1)
+
+        def keep(which: slice) -> np.ndarray:
+            # all are there; none is; then, of each order, the first 1 … n - 1 are gone
+            order, gone = np.divmod(np.arange(which.start, which.stop) - 2, inner)
+            kept = turns[order.clip(0)] > gone[:, None]
+            at = np.arange(which.start, which.stop)
+            kept[at == 0], kept[at == 1] = True, False
+            return kept[:, features]
+
+        scores = _kept_scores(rows, session, 2 + self.samples * (count - 1), keep)
+        chain = np.empty((len(rows), self.samples, count + 1))
+        chain[:, :, 0], chain[:, :, -1] = scores[:, :1], scores[:, 1:2]
+        chain[:, :, 1:-1] = scores[:, 2:].reshape(len(rows), self.samples, count - 1)
+        losses = chain[:, :, :-1] - chain[:, :, 1:]
+        yield np.take_along_axis(losses, turns[None], 2).mean(1)[None]
+
+    def features(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Which feature each value of an example belongs to, flat."""
+        dims = self._dims(shape)
+        at = np.indices(shape)
+        return np.ravel_multi_index([at[dim] for dim in dims], [shape[dim] for dim in dims]).ravel()
+
+    def shapes(self, packing: Packing) -> Sequence[tuple[int, ...]]:
+        (shape,) = packing.shapes
+        return [tuple(shape[dim] for dim in self._dims(shape))]
+
+    def _dims(self, shape: tuple[int, ...]) -> list[int]:
+        """The sampled axes of an example."""
+        if self.sampling_dims is None:
+            return list(range(len(shape)))
+        dims = list(self.sampling_dims)
+        if 0 in dims:
+            raise DeepExplainError("Cannot sample batch dimension: remove 0 from sampling_dims")
+        if not dims or len(set(dims)) < len(dims) or not all(1 <= dim <= len(shape) for dim in dims):
+            raise DeepExplainError(f"sampling_dims must be different numbers from 1 to {len(shape)}, got {dims}.")
+        return [dim - 1 for dim in dims]
+
+
+METHODS: Mapping[str, type[Attribution]] = {
+    method.id: method
+    for method in (
+        DummyZero,
+        Saliency,
+        GradientTimesInput,
+        IntegratedGradients,
+        EpsilonLRP,
+        DeepLIFTRescale,
+        Occlusion,
+        ShapleySampling,
+    )
+}
+"""DeepExplain's names."""
+
+
+class Kept(PerImage[np.ndarray]):
+    """Rows in which only some values are left, the others being zero.
+
+    Args:
+        each: copies of each row.
+        keep: (which copies) -> (n, width), true where a value stays.
+    """
+
+    def __init__(self, ops: Any, rows: np.ndarray, each: int, keep: Callable[[slice], np.ndarray]) -> None:
+        super().__init__(ops, rows, each)
+        self.keep = keep
+
+    def copies(self, image: int, which: slice) -> np.ndarray:
+        kept = self.keep(which)
+        rows = np.repeat(self.images[image : image + 1], len(kept), 0)
+        rows[:, : kept.shape[1]][~kept] = 0  # the weights, beyond, stay
+        return rows
+
+
+def _asked(session: Session[Any]) -> RowModel:
+    assert isinstance(session.model, RowModel)
+    return session.model
+
+
+def _kept_scores(rows: np.ndarray, session: Session[Any], each: int, keep: Callable[[slice], np.ndarray]) -> np.ndarray:
+    """(N, each): what is said of each row in each of its copies."""
+    found = [scores[0] for _, scores in session.scores(Kept(session.ops, rows, each, keep))]
+    return np.concatenate(found).reshape(len(rows), each).astype(np.float64)
+
+
+def _gradient(rows: np.ndarray, session: Session[Any]) -> tuple[np.ndarray | None, np.ndarray]:
+    """Scores (1, N), where there are any, and gradients (1, N, D)."""
+    answers = [answer for _, answer in session.gradients(originals(session, rows))]
+    scores = None if answers[0].scores is None else np.concatenate([each.scores for each in answers], 1)
+    return scores, np.concatenate([each.gradients for each in answers], 1)
+
+
+def _baselines(baseline: Any, packing: Packing) -> list[np.ndarray]:
+    """One for each input, of its shape.
+
+    Raises:
+        DeepExplainError: they are not.
+    """
+    if baseline is None:
+        return [np.zeros(shape) for shape in packing.shapes]
+    given = list(baseline) if len(packing.shapes) > 1 else [baseline]
+    if len(given) != len(packing.shapes):
+        raise DeepExplainError(
+            f"There must be one baseline for each of {len(packing.shapes)} inputs, got {len(given)}."
+        )
+    arrays = [np.asarray(each) for each in given]
+    for array, shape in zip(arrays, packing.shapes, strict=True):
+        if array.shape != shape:
+            raise DeepExplainError(
+                f"The baseline must have the shape of one example, {shape}, without a batch axis; got {array.shape}."
+            )
+    return arrays
+
+
+def _baseline_rows(baseline: Any, rows: np.ndarray, session: Session[Any]) -> np.ndarray:
+    """(N, D): the baselines, and the weights of each row as they are."""
+    packing = _asked(session).packing
+    start = rows.copy()
+    start[:, : packing.width] = packing.packed([each[None] for each in _baselines(baseline, packing)], rows.dtype)
+    return start
+
+
+def _tell_gap(sums: np.ndarray, rises: np.ndarray, sizes: np.ndarray, curved: Sequence[str]) -> None:
+    """Warn where attributions do not add up to what they explain, for the ordinary gradient does not know how."""
+    gaps = np.abs(sums - rises)
+    if not (bad := gaps > 0.01 * np.abs(rises) + 1e-4 * sizes).any():
+        return
+    why = f" at {', '.join(curved[:3])}{', …' if len(curved) > 3 else ''}" if curved else ""
+    worst = float((gaps[bad] / np.maximum(np.abs(rises[bad]), 1e-12)).max())
+    warnings.warn(
+        f"deeplift's attributions miss f(x) - f(baseline) by up to {worst:.1%}: DeepExplain's rule is for activations, "
+        f"and elsewhere{why} the ordinary gradient is used.",
+        stacklevel=2,
+    )

@@ -1,0 +1,191 @@
+"""What the session is asked: scores, gradients, and gradients by rules of each method's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from saliency.deepexplain.copies import Rule, again, between, copied, curved, obeying, untouched
+from saliency.errors import BadOutput, NoGradient
+
+
+class Question(NamedTuple):
+    """Tensors to feed and to fetch."""
+
+    inputs: Sequence[Any]
+    """X, one or several."""
+    weights: Any
+    """By which T is multiplied; of T's shape, ones unless fed."""
+    scores: Any
+    """(N,): what T says of each example, weighted and summed; None where it is not wanted, or cannot be told apart."""
+    gradients: Sequence[Any] = ()
+    """By each input, (N, ...); none where only scores are wanted."""
+    parameters: Sequence[Any] = ()
+    """Placeholders of the rule, to be fed."""
+    untouched: Sequence[str] = ()
+    """Activations, by type and name, that the rule does not reach."""
+    curved: Sequence[str] = ()
+    """What else is not linear, by type and name."""
+
+
+Asking = Callable[[Any, Any, Sequence[Any]], Question]
+"""(graph, T, X) -> Question. What it needs is put into the graph."""
+
+
+def scores(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
+    """What T says.
+
+    Raises:
+        BadOutput: it has no axis for examples.
+    """
+    if target.shape.rank == 0:
+        raise BadOutput(
+            f"T ({target.name}) is a single number for all examples. Methods that ask for scores need one entry of T "
+            "per example, (N, …): the examples must be its first axis."
+        )
+    with _building(graph, "scores"):
+        weights = _weights(target)
+        return Question(inputs, weights, _per_example(target, weights))
+
+
+def gradients(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
+    """The gradient as TensorFlow has it."""
+    with _building(graph, "gradients"):
+        weights = _weights(target)
+        return Question(inputs, weights, None, _gradients(target, inputs, weights))
+
+
+def zeroed(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
+    """The gradient that passes no activation."""
+    import tensorflow as tf
+
+    with _building(graph, "zero"):
+        return _ruled(graph, target, inputs, lambda op, above: tf.zeros_like(above))
+
+
+def epsilon_lrp(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
+    """The gradient, at each activation times out / (in + epsilon * sign(in)), where sign(0) = 1.
+
+    Feed epsilon.
+    """
+    import tensorflow as tf
+
+    with _building(graph, "elrp"):
+        epsilon = tf.compat.v1.placeholder(tf.float64, (), "epsilon")
+
+        def rule(op: Any, above: Any) -> Any:
+            entered = op.inputs[0]
+            small = tf.cast(epsilon, entered.dtype)
+            return above * op.outputs[0] / (entered + tf.where(entered >= 0, small, -small))
+
+        return _ruled(graph, target, inputs, rule)._replace(parameters=[epsilon])
+
+
+def rescaled(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
+    """The gradient, at each activation the quotient of how far out and in are from what they are at the baseline.
+
+    Where the two ins are next to equal, it is the activation's own gradient half way between them. The scores are
+    differences from those at the baseline. Feed one baseline for each input, without the examples' axis.
+    """
+    import tensorflow as tf
+
+    with _building(graph, "deeplift"):
+        baselines = [tf.compat.v1.placeholder(x.dtype, x.shape[1:], "baseline") for x in inputs]
+        # as many as there are examples: the two copies fit together whatever is done with the first axis
+        repeated = [
+            tf.broadcast_to(tf.expand_dims(one, 0), tf.shape(x)) for one, x in zip(baselines, inputs, strict=True)
+        ]
+        ops, names = between(target, inputs), [x.name for x in inputs]
+        there = copied(graph, target, ops, dict(zip(names, repeated, strict=True)))
+        here = copied(graph, target, ops, dict(zip(names, inputs, strict=True)), obedient=True)
+        partners = {op.name: other for op, other in zip(here.activations, there.activations, strict=True)}
+
+        def rule(op: Any, above: Any) -> Any:
+            other = partners[op.name]
+            way = op.inputs[0] - other.inputs[0]
+            far = tf.abs(way) > 1e-5
+            slope = (op.outputs[0] - other.outputs[0]) / tf.where(far, way, tf.ones_like(way))
+            half_way = 0.5 * (op.inputs[0] + other.inputs[0])
+            (own,) = tf.compat.v1.gradients(again(op, half_way), half_way, grad_ys=above)
+            return tf.where(far, above * slope, own)
+
+        weights = _weights(here.target)
+        return Question(
+            inputs,
+            weights,
+            _per_example(here.target - there.target, weights),
+            _gradients(here.target, inputs, weights, rule),
+            baselines,
+            untouched(ops),
+            curved(ops),
+        )
+
+
+def _ruled(graph: Any, target: Any, inputs: Sequence[Any], rule: Rule) -> Question:
+    ops = between(target, inputs)
+    copy = copied(graph, target, ops, {x.name: x for x in inputs}, obedient=True)
+    weights = _weights(copy.target)
+    return Question(
+        inputs,
+        weights,
+        None,
+        _gradients(copy.target, inputs, weights, rule),
+        untouched=untouched(ops),
+        curved=curved(ops),
+    )
+
+
+@contextlib.contextmanager
+def _building(graph: Any, what: str) -> Iterator[None]:
+    """Within, new operations have names of ours, and wait for nothing that the caller is within."""
+    import tensorflow as tf
+
+    with graph.as_default(), tf.control_dependencies(None), tf.name_scope(f"deepexplain/{what}/"):
+        yield
+
+
+def _weights(target: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.compat.v1.placeholder_with_default(tf.ones_like(target), target.shape, "weights")
+
+
+def _per_example(target: Any, weights: Any) -> Any:
+    import tensorflow as tf
+
+    if target.shape.rank == 0:
+        return None
+    weighted = target * weights
+    return tf.reduce_sum(tf.reshape(weighted, tf.stack([tf.shape(weighted)[0], -1])), 1)
+
+
+def _gradients(target: Any, inputs: Sequence[Any], weights: Any, rule: Rule | None = None) -> list[Any]:
+    """The gradient, by each input, of the sum of all that T says, weighted.
+
+    Raises:
+        NoGradient: there is none.
+    """
+    import tensorflow as tf
+
+    try:
+        with obeying(rule) if rule is not None else contextlib.nullcontext():
+            found = tf.compat.v1.gradients(target, list(inputs), grad_ys=weights)
+    except LookupError as error:  # an operation on the way has no gradient
+        raise NoGradient(f"T ({target.name}) cannot be differentiated: {error}") from error
+    for x, gradient in zip(inputs, found, strict=True):
+        if gradient is None:
+            raise NoGradient(_no_gradient(target, x))
+    return [tf.convert_to_tensor(gradient) for gradient in found]  # what was gathered from comes as slices
+
+
+def _no_gradient(target: Any, x: Any) -> str:
+    if not x.dtype.is_floating:
+        return (
+            f"X ({x.name}) holds {x.dtype.name}, by which nothing can be differentiated. "
+            "Pass what is looked up with it, the output of an embedding, as X, and its values as xs."
+        )
+    return (
+        f"T ({target.name}) does not depend on X ({x.name}) in a way that can be differentiated: "
+        "it must be computed from that very tensor, without rounding, argmax or integers on the way."
+    )

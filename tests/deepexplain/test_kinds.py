@@ -1,0 +1,147 @@
+"""Graphs of all kinds: what rules reach in them, what they do not, and that this is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saliency
+from saliency.deepexplain import METHODS, DeepExplain
+from tests.deepexplain.graphs import built
+
+tf = pytest.importorskip("tensorflow")
+
+v1 = tf.compat.v1
+RNG = np.random.default_rng(0)
+KERNEL = RNG.normal(size=(3, 3, 2, 4))
+READOUT = RNG.normal(size=(4, 2))
+XS = RNG.normal(size=(3, 6, 6, 2))
+
+
+def convolutions(X: Any) -> Any:
+    """Convolution, average pool, mean over space, dense."""
+    dtype = X.dtype.as_numpy_dtype
+    hidden = tf.nn.relu(tf.nn.conv2d(X, KERNEL.astype(dtype), 1, "SAME") + np.asarray(0.1, dtype))
+    pooled = tf.nn.avg_pool2d(hidden, 2, 2, "SAME")
+    return tf.nn.tanh(tf.reduce_mean(pooled, (1, 2)) @ READOUT.astype(dtype))
+
+
+def test_deep_lift_of_convolutions_is_complete() -> None:
+    """For images too the attributions are the whole difference, from any baseline."""
+    graph = built(convolutions, (None, 6, 6, 2), dtype="float64")
+    baseline = np.random.default_rng(1).normal(size=(6, 6, 2))
+
+    found = graph.explain("deeplift", XS, baseline=baseline)
+
+    assert found.shape == XS.shape
+    rise = graph.run(graph.T, XS) - graph.run(graph.T, baseline[None])
+    np.testing.assert_allclose(found.sum((1, 2, 3)), rise.sum(1), rtol=1e-9)
+
+
+def test_shapley_values_are_efficient() -> None:
+    """They add up to what the whole says more than nothing at all, in any orders."""
+    graph = built(convolutions, (None, 6, 6, 2), dtype="float64")
+
+    found = graph.explain("shapley_sampling", XS, samples=1, sampling_dims=[2, 3])
+
+    assert found.shape == (3, 6, 2)
+    rise = graph.run(graph.T, XS) - graph.run(graph.T, np.zeros_like(XS))
+    np.testing.assert_allclose(found.sum((1, 2)), rise.sum(1), rtol=1e-9)
+
+
+def test_a_gradient_is_the_engine_s() -> None:
+    """`saliency.tf1` and DeepExplain's face find the same gradient of the same output."""
+    graph = built(convolutions, (None, 6, 6, 2), dtype="float64")
+    with graph.session.graph.as_default():
+        y = graph.T[:, 1]
+    by_tf1 = saliency.tf1.GradientSaliency(graph.session.graph, graph.session, y, graph.X).GetMask(XS[0])
+
+    (found,) = graph.explain("grad*input", XS[:1], ys=[[0, 1]])
+
+    np.testing.assert_allclose(found, by_tf1 * XS[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_attributions_have_the_input_s_type(dtype: str) -> None:
+    """Half precision works as far as it goes."""
+    graph = built(convolutions, (None, 6, 6, 2), dtype="float64")
+    rough = built(lambda X: tf.nn.softsign(X) * 2, (None, 4), dtype=dtype)
+    for method in METHODS:
+        found = rough.explain(method, XS[0, 0, :2].reshape(1, 4), **({"steps": 2} if method == "intgrad" else {}))
+
+        assert found.dtype == rough.X.dtype.as_numpy_dtype
+    assert graph.explain("zero", XS).dtype == np.float64
+
+
+def test_deep_lift_tells_what_it_misses() -> None:
+    """At a softmax or a pool of maxima the ordinary gradient does not add up; the warning says where, and by what."""
+
+    def pooled(X: Any) -> Any:
+        return tf.reduce_max(tf.nn.relu(X), 1, keepdims=True)
+
+    def softened(X: Any) -> Any:
+        return tf.nn.softmax(X)[:, :1]
+
+    with pytest.warns(UserWarning, match=r"miss f\(x\) - f\(baseline\) by up to 50.0%: .* at Max Max the ordinary"):
+        # the most is 3 instead of 2, but the gradient knows only of the one that is 3: from 1
+        built(pooled, (None, 2)).explain("deeplift", [[3.0, 0.5]], baseline=[1.5, 2.0])
+    with pytest.warns(UserWarning, match="at Softmax Softmax the ordinary gradient is used"):
+        built(softened, (None, 2)).explain("deeplift", [[3.0, 0.0]])
+
+
+@pytest.mark.parametrize(("activation", "at"), [(tf.nn.silu, "IdentityN"), (tf.nn.gelu, "Erf")], ids=["silu", "gelu"])
+def test_activations_that_no_rule_reaches_are_told(activation: Any, at: str) -> None:
+    """What is composed of others, or brings a gradient of its own, keeps that: DeepExplain's own warning."""
+    graph = built(activation, (None, 2))
+
+    with pytest.warns(UserWarning, match=f"original gradient was used instead at {at}"):
+        graph.explain("elrp", [[1, -2]])
+    assert graph.explain("saliency", [[1, -2]]).shape == (1, 2)
+
+
+def test_loops_are_refused_by_rules_alone() -> None:
+    """An activation that runs many times over has no single in and out; gradients and perturbation do not mind."""
+
+    def looped(X: Any) -> Any:
+        v1.experimental.output_all_intermediates(True)  # or TensorFlow finds no gradient once a session has run
+        try:
+            return tf.while_loop(lambda i, h: i < 3, lambda i, h: (i + 1, tf.nn.relu(2.0 * h)), (0, X))[1]
+        finally:
+            v1.experimental.output_all_intermediates(None)
+
+    graph = built(looped, (None, 2))
+    for method in METHODS:
+        if method in ("zero", "elrp", "deeplift"):
+            with pytest.raises(saliency.Unsupported, match=r"part of a tf.while_loop.*Unroll it"):
+                graph.explain(method, [[1, -2]])
+        else:
+            np.testing.assert_allclose(graph.explain(method, [[1, -2]]), [[8, 0]], rtol=1e-5)
+
+
+def test_a_model_of_keras() -> None:
+    """A Keras 3 model is called on a placeholder, within the graph; a symbolic tensor of Keras is not taken."""
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("Keras computes with another backend here")
+    with tf.Graph().as_default(), v1.Session() as session:
+        model = keras.Sequential(
+            [
+                keras.Input((6, 6, 2)),
+                keras.layers.Conv2D(3, 3, activation="relu", bias_initializer="ones"),
+                keras.layers.Flatten(),
+                keras.layers.Dropout(0.5),
+                keras.layers.Dense(2, activation="tanh"),
+            ]
+        )
+        X = v1.placeholder("float32", (None, 6, 6, 2))
+        T = model(X)
+        session.run(v1.global_variables_initializer())
+        with DeepExplain(session=session) as de:
+            found = de.explain("deeplift", T, X, XS, ys=[[1, 0]] * 3)
+            rise = session.run(T, {X: XS})[:, 0] - session.run(T, {X: XS[:1] * 0})[0, 0]
+            with pytest.raises(RuntimeError, match=r"KerasTensor: call the Keras model on a tf.compat.v1.placeholder"):
+                de.explain("saliency", T, model.inputs[0], XS)
+
+    np.testing.assert_allclose(found.sum((1, 2, 3)), rise, rtol=1e-4, atol=1e-6)
