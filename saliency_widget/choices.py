@@ -23,10 +23,10 @@ class Choice(NamedTuple):
     lacks: str
     """Why this model cannot answer it; empty where it can."""
 
-    def spec(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """What the browser is told, for an image of shape (1, H, W, C)."""
+    def spec(self, shape: tuple[int, ...], lacks: Sequence[str]) -> dict[str, Any]:
+        """What the browser is told, for an image of shape (1, H, W, C) and what each model lacks."""
         cost = self.method.cost(shape)
-        return {"id": self.id, "name": self.name, "cost": cost, "paper": self.method.paper, "lacks": self.lacks}
+        return {"id": self.id, "name": self.name, "cost": cost, "paper": self.method.paper, "lacks": list(lacks)}
 
 
 def choose(

@@ -32,6 +32,8 @@ class Request(NamedTuple):
     rid: str
     method: str = ""
     target: int = TOP
+    model: int = 0
+    image: int = 0
     query: str = ""
     view: Mapping[str, Any] = MappingProxyType({})
     """Of a `what_if`: the selection's `sign`, `keep`, `region` and `picked`."""
@@ -41,13 +43,21 @@ class Request(NamedTuple):
     """Of a `describe` or `configure`."""
 
 
-def parse(content: Any, buffers: Sequence[Any] | None, methods: Container[str]) -> Request:
+def parse(
+    content: Any,
+    buffers: Sequence[Any] | None,
+    methods: Container[str],
+    models: int = 1,
+    images: int = 1,
+) -> Request:
     """The request in a message.
 
     Args:
         content: as it came.
         buffers: as they came; no request has any.
         methods: ids there are.
+        models: how many there are.
+        images: how many there are.
 
     Raises:
         Refused: it is none.
@@ -63,11 +73,17 @@ def parse(content: Any, buffers: Sequence[Any] | None, methods: Container[str]) 
         case "classes":
             return Request(op, rid, query=_text(content, "query", QUERY_LENGTH, least=0))
         case "compute":
-            return Request(op, rid, *_cell(content, methods))
+            return Request(op, rid, *_cell(content, methods, models, images))
         case "what_if":
-            return Request(op, rid, *_cell(content, methods), view=_view(content), fill=_one_of(content, "fill", FILLS))
+            return Request(
+                op,
+                rid,
+                *_cell(content, methods, models, images),
+                view=_view(content),
+                fill=_one_of(content, "fill", FILLS),
+            )
         case "curve":
-            return Request(op, rid, *_cell(content, methods), fill=_one_of(content, "fill", FILLS))
+            return Request(op, rid, *_cell(content, methods, models, images), fill=_one_of(content, "fill", FILLS))
         case "describe" | "configure":
             return Request(op, rid, _method(content, methods), fields=_fields(content))
     raise Refused(f"expected an op of the protocol, got {_brief(op)}")
@@ -80,11 +96,11 @@ def _method(content: dict[Any, Any], methods: Container[str]) -> str:
     return method
 
 
-def _cell(content: dict[Any, Any], methods: Container[str]) -> tuple[str, int]:
+def _cell(content: dict[Any, Any], methods: Container[str], models: int, images: int) -> tuple[str, int, int, int]:
     method, target = _method(content, methods), content.get("target")
     if isinstance(target, bool) or not isinstance(target, int) or not TOP <= target <= LARGEST_TARGET:
         raise Refused(f"expected the index of a class, got {_brief(target)}")
-    return method, target
+    return method, target, _index(content, "model", models), _index(content, "image", images)
 
 
 def _view(content: dict[Any, Any]) -> dict[str, Any]:
@@ -122,6 +138,13 @@ def _text(content: dict[Any, Any], name: str, most: int, least: int = 1) -> str:
     value = content.get(name)
     if not isinstance(value, str) or not least <= len(value) <= most:
         raise Refused(f"expected {name} to be text of {least} to {most} characters, got {_brief(value)}")
+    return value
+
+
+def _index(content: dict[Any, Any], name: str, count: int) -> int:
+    value = content.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
+        raise Refused(f"expected {name} to be an index below {count}, got {_brief(value)}")
     return value
 
 

@@ -35,6 +35,8 @@ class View(NamedTuple):
     threshold: float
     opacity: float
     colormap: str
+    gamma: float
+    smooth: bool
     region: int
     picked: Picked = MappingProxyType({})
 
@@ -47,6 +49,8 @@ class Shown(NamedTuple):
     sign: str
     """What the result suggests."""
     regions: Sequence[saliency.Region] | None
+    place: Sequence[float]
+    """Where the maps lie in the picture: x, y, width, height in its pixels."""
 
 
 def sign_of(view: View, suggested: str) -> str:
@@ -79,14 +83,14 @@ def selection_of(explanation: saliency.Explanation, view: View, place: Place) ->
     return selection(maps, view, explanation.sign, regions)
 
 
-def draw(picture: np.ndarray, shown: Shown | None, place: Place, view: View, width: int) -> Image.Image:
+def draw(picture: np.ndarray, shown: Shown | None, view: View, width: int) -> Image.Image:
     """The picture with the result laid over it, `width` pixels wide."""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     ground = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
     if shown is None:
         return ground
     scale = (width / picture.shape[1], height / picture.shape[0])
-    rectangle = tuple(edge * scale[i % 2] for i, edge in enumerate(place.rectangle))
+    rectangle = tuple(edge * scale[i % 2] for i, edge in enumerate(shown.place))
     canvas = _Canvas((width, height), rectangle)
     if view.mode == "heat":
         return _heat(ground, shown, view, canvas)
@@ -144,11 +148,17 @@ class _Canvas:
 def _heat(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
     sign = sign_of(view, shown.sign)
     field = field_of(shown.maps, sign)
-    table = _colours("RdBu_r" if sign == "signed" else view.colormap, 255 if sign == "signed" else 256)
-    scaled = (field.values.astype(np.float64) - field.low) / (field.high - field.low)
-    colours = table[np.clip(scaled * (len(table) - 1) + 0.5, 0, len(table) - 1).astype(int)]
+    signed = sign == "signed"
+    table = _colours("RdBu_r" if signed else view.colormap, 255 if signed else 256)
+    scaled = np.clip((field.values.astype(np.float64) - field.low) / (field.high - field.low), 0, 1)
+    if signed:
+        # bent from the middle, so that zero stays zero
+        scaled = (1 + np.sign(2 * scaled - 1) * np.abs(2 * scaled - 1) ** view.gamma) / 2
+    else:
+        scaled **= view.gamma
+    colours = table[(scaled * (len(table) - 1) + 0.5).astype(int)]
     colours[field.strength < np.float32(cut(field.table, view.threshold)), 3] = 0
-    layer = np.asarray(canvas.lay(Image.fromarray(colours), True, (*SHADE, 255)), np.float64)
+    layer = np.asarray(canvas.lay(Image.fromarray(colours), view.smooth, (*SHADE, 255)), np.float64)
     grey = np.asarray(ground, np.float64) @ np.array(LUMA)
     return _blended(np.repeat(grey[..., None], 3, -1), layer[..., :3], layer[..., 3] / 255 * view.opacity)
 

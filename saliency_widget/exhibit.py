@@ -11,7 +11,6 @@ from PIL import Image
 
 from saliency_widget import drawing
 from saliency_widget.explainer import Found
-from saliency_widget.place import Place
 from saliency_widget.wire import Message, maps_in, pack
 
 PICTURE_SIDE, SMALL_SIDE = 1024, 384
@@ -29,17 +28,20 @@ class Exhibit:
 
     Args:
         picture: uint8 (H, W, 3), with sides of at most :data:`PICTURE_SIDE`.
-        place: where maps lie on it.
+        index: of the image among those of the widget.
     """
 
-    def __init__(self, picture: np.ndarray, place: Place) -> None:
-        self._picture, self._place = picture, place
-        # encoded here, as whoever answers the browser has no time for it
-        self._png = drawing.png(Image.fromarray(picture))
+    def __init__(self, picture: np.ndarray, index: int = 0) -> None:
+        self._picture, self._index = picture, index
 
     def welcome(self, rid: str = "") -> Message:
         """The picture in full."""
-        return self._message(self._png, "image/png", rid)
+        return self._message(self.png, "image/png", rid)
+
+    @cached_property
+    def png(self) -> bytes:
+        """The picture as a file; to be made before the browser asks, for whoever answers it has no time."""
+        return drawing.png(Image.fromarray(self._picture))
 
     def draw(self, found: Found | None, view: drawing.View, width: int | None = None) -> Image.Image:
         """The picture, with a result laid over it; `width` pixels wide."""
@@ -47,9 +49,10 @@ class Exhibit:
         if found is not None:
             explanation = found.explanation
             regions = None if explanation.regions is None else explanation.regions.table
-            shown = drawing.Shown(maps_in(found.message), explanation.sign, regions)
+            place = found.message.fields["result"]["place"]
+            shown = drawing.Shown(maps_in(found.message), explanation.sign, regions, place)
         wide = max(self._picture.shape[1], LEAST_WIDTH) if width is None else width
-        return drawing.draw(self._picture, shown, self._place, view, wide)
+        return drawing.draw(self._picture, shown, view, wide)
 
     def still(self, found: Found | None, view: drawing.View, caption: str) -> tuple[bytes, str]:
         """A small drawing as a PNG file, and as HTML with its caption."""
@@ -61,26 +64,23 @@ class Exhibit:
         # a table of 256 colours makes it a third of the size
         return drawing.png(image.quantize(256)), page
 
-    def packet(self, prediction: Message, found: Sequence[Found]) -> bytes:
-        """Everything, in full."""
-        return pack([self.welcome(), prediction, *(each.message for each in found)])
-
-    def compact_packet(self, prediction: Message, found: Sequence[Found]) -> bytes:
-        """The first result at one byte a pixel, and others while there is room."""
-        packet = b""
-        for count in range(1, len(found) + 1):
-            messages = [self._thumbnail, prediction, *(each.message for each in found[:count])]
-            larger = pack(messages, compact=True)
-            if packet and len(larger) > SNAPSHOT_BYTES:
-                break
-            packet = larger
-        return packet
-
     @cached_property
-    def _thumbnail(self) -> Message:
+    def thumbnail(self) -> Message:
         small = Image.fromarray(drawing.shrunk(self._picture, SMALL_SIDE))
         return self._message(drawing.encoded(small, "JPEG", quality=75), "image/jpeg")
 
     def _message(self, data: bytes, mime: str, rid: str = "") -> Message:
         size = list(self._picture.shape[:2])
-        return Message({"op": "welcome", "rid": rid, "format": mime, "size": size}, {"picture": data})
+        fields = {"op": "welcome", "rid": rid, "image": self._index, "format": mime, "size": size}
+        return Message(fields, {"picture": data})
+
+
+def compact_packet(begin: Sequence[Message], results: Sequence[Message]) -> bytes:
+    """What comes first, the first result at one byte a pixel, and others while there is room."""
+    packet = b""
+    for count in range(1, len(results) + 1):
+        larger = pack([*begin, *results[:count]], compact=True)
+        if packet and len(larger) > SNAPSHOT_BYTES:
+            break
+        packet = larger
+    return packet

@@ -89,8 +89,17 @@ class Explainer:
         self._tasks: dict[Key, Task] = {}
         self._open: set[Job] = set()
 
-    def greet(self, rid: str) -> None:
-        """Send the prediction, and every result there is: the shown one first."""
+    def greet(self, rid: str, picture: Callable[[], Message] | None = None) -> None:
+        """Send the prediction, and every result there is: the shown one first.
+
+        Args:
+            rid: of the browser's greeting.
+            picture: makes what is sent before, when its time comes.
+        """
+
+        def show() -> None:
+            if picture is not None:
+                self._listener.post(picture())
 
         def run() -> None:
             model = self._adapted()
@@ -100,7 +109,22 @@ class Explainer:
                 if found.version == model.version:
                     self._listener.post(found.message)
 
-        self._submit(self._job(lambda: self._answering(rid, run), NOW))
+        if picture is not None:
+            self._submit(self._job(lambda: self._answering(rid, show), NOW))
+        self._submit(
+            self._job(lambda: self._answering(rid, run), lambda: LATER if self._listener.shown() is None else NOW)
+        )
+
+    def look(self) -> None:
+        """Tell if the weights are no longer those of the results there are."""
+
+        def run() -> None:
+            version = self._adapted().version
+            if any(found.version != version for found in self.found.values()):
+                self._listener.post(message("stale"))
+
+        if self.found:
+            self._submit(self._job(lambda: self._answering("", run), LATER))
 
     def search(self, rid: str, query: str) -> None:
         """Send the classes whose label or index contains `query`."""
@@ -258,12 +282,12 @@ class Explainer:
         with self._lock:
             found = dict(self.found)
         shown = self._listener.shown()
-        return sorted(found.values(), key=lambda each: each is not found.get(shown))
+        return sorted(found.values(), key=lambda each: shown is None or each is not found.get(shown))
 
     def prediction_message(self) -> Message:
         """The best classes, and the shown one if it is not among them."""
         rows = self.predictions[:TOP_CLASSES]
-        target = self._listener.shown()[1]
+        target = self._listener.target()
         rows += [row for row in self.predictions[TOP_CLASSES:] if row.index == target]
         return message("prediction", classes=[class_row(row) for row in rows])
 
@@ -408,7 +432,8 @@ class Explainer:
             self._idle.notify_all()
 
     def _urgency(self, task: Task) -> int:
-        return SHOWN if task.key == self._resolved(self._listener.shown()) else LATER
+        shown = self._listener.shown()
+        return SHOWN if shown is not None and task.key == self._resolved(shown) else LATER
 
     def _resolved(self, key: Key) -> Key:
         """The same with the top class by its index, where it is known."""

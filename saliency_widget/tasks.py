@@ -37,8 +37,10 @@ class Listener:
     """Who is told, from the model's thread or the caller's."""
 
     post: Post
-    shown: Callable[[], Key]
-    """What is on the screen."""
+    shown: Callable[[], Key | None]
+    """What is on the screen; None while another model or image is shown."""
+    target: Callable[[], int]
+    """The class that is shown."""
     predicted: Callable[[Sequence[saliency.Prediction]], None]
     """The model has said what it sees."""
     found: Callable[[], None]

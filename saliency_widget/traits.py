@@ -11,6 +11,12 @@ COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
 MODES = ("heat", "area")
 SIGNS = ("auto", "absolute", "positive", "signed")
 FILLS = ("blur", "mean", "grey", "noise", "black", "white")
+SCALES = ("own", "shared")
+AXES = ("methods", "targets", "models", "images")
+"""What a grid can lay side by side."""
+
+MOST_CELLS = 36
+"""A grid of more would be a wall of stamps."""
 
 
 class Number(traitlets.TraitType[float, float]):
@@ -54,6 +60,44 @@ class OneOf(traitlets.TraitType[str, str]):
     def validate(self, obj: Any, value: Any) -> str:
         if not isinstance(value, str) or value not in self.names:
             raise traitlets.TraitError(f"{self.name} must be one of {', '.join(self.names)}, got {value!r}.")
+        return value
+
+
+class Grid(traitlets.TraitType[dict[str, Any], dict[str, Any]]):
+    """What is laid side by side: lists by the names of :data:`AXES`; empty for one picture."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict) or not set(value) <= set(AXES):
+            raise traitlets.TraitError(f"{self.name} must be a dict with lists for {', '.join(AXES)}, got {value!r}.")
+        axes = {}
+        for name, wanted in value.items():
+            kind = str if name == "methods" else int
+            if not isinstance(wanted, list | tuple) or not all(
+                isinstance(each, kind) and not isinstance(each, bool) for each in wanted
+            ):
+                raise traitlets.TraitError(
+                    f"{self.name}[{name!r}] must be a list of {'ids' if kind is str else 'indices'}, got {wanted!r}."
+                )
+            axes[name] = list(dict.fromkeys(wanted))
+        if (cells := math.prod(max(len(each), 1) for each in axes.values())) > MOST_CELLS:
+            raise traitlets.TraitError(f"{self.name} would have {cells} cells; at most {MOST_CELLS} can be looked at.")
+        return axes
+
+
+class Flag(traitlets.TraitType[bool, bool]):
+    """Yes or no."""
+
+    def __init__(self, default: bool) -> None:
+        super().__init__(default)
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise traitlets.TraitError(f"{self.name} must be True or False, got {value!r}.")
         return value
 
 

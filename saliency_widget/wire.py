@@ -46,10 +46,13 @@ def result_message(explanation: saliency.Explanation, method_id: str, method: sa
     result = {
         "method": method_id,
         "target": explanation.target,
+        "model": 0,
+        "image": 0,
         "label": explanation.label,
         "caption": explanation.caption,
         "quality": quality(explanation, method),
         "shape": [height, width],
+        "place": list(place.rectangle),
         "sign": explanation.sign,
         "range": [float(shown.values_table[0]), float(shown.values_table[-1])],
         "score": _number(explanation.score),
@@ -63,6 +66,14 @@ def result_message(explanation: saliency.Explanation, method_id: str, method: sa
         "regions": regions,
     }
     return Message({"op": "result", "rid": "", "result": result}, _buffers(shown))
+
+
+def located(whole: Message, model: int, image: int) -> Message:
+    """The same, with what it is about: the indices of the model and the image."""
+    where = {"model": model, "image": image}
+    if "result" in whole.fields:
+        return whole.but(result={**whole.fields["result"], **where})
+    return whole.but(**where) if whole.fields["op"] in ("prediction", "stale") else whole
 
 
 def maps_in(result: Message) -> Maps:

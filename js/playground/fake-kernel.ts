@@ -1,5 +1,6 @@
 /** A kernel in the page: answers the protocol of docs/widget-protocol.md with invented maps. */
 
+import type { Cell } from "../src/state.ts";
 import { percentiles, regions, smooth, speckle, type Maps } from "./maps.ts";
 import { deflated, pack, type Stored } from "./pack.ts";
 
@@ -7,6 +8,8 @@ export interface Options {
   readonly photo: ImageData;
   readonly picture: Uint8Array;
   readonly spec: Readonly<Record<string, unknown>>;
+  /** Where maps lie in the picture. */
+  readonly place: readonly number[];
   readonly traits: Readonly<Record<string, unknown>>;
   /** Nothing arrives but answers to polls, as in Colab. */
   readonly onlyPolls: boolean;
@@ -15,15 +18,15 @@ export interface Options {
 }
 
 export const METHODS = [
-  { id: "xrai", name: "XRAI", cost: 200, paper: "arXiv:1906.02825", lacks: "" },
-  { id: "integrated_gradients", name: "Integrated Gradients", cost: 25, paper: "arXiv:1703.01365", lacks: "" },
-  { id: "smooth_grad", name: "SmoothGrad", cost: 25, paper: "arXiv:1706.03825", lacks: "" },
-  { id: "guided_ig", name: "Guided IG", cost: 200, paper: "arXiv:2106.09788", lacks: "" },
-  { id: "grad_cam", name: "Grad-CAM", cost: 1, paper: "arXiv:1610.02391", lacks: "" },
-  { id: "blur_ig", name: "Blur IG", cost: 100, paper: "arXiv:2004.03383", lacks: "" },
-  { id: "occlusion", name: "Occlusion", cost: 740, paper: "arXiv:1311.2901", lacks: "" },
-  { id: "deep_lift", name: "DeepLIFT", cost: 2, paper: "arXiv:1704.02685", lacks: "" },
-  { id: "lrp", name: "LRP", cost: 1, paper: "", lacks: "LRP needs the layers of a model; this one offers only scores and gradients." },
+  { id: "xrai", name: "XRAI", cost: 200, paper: "arXiv:1906.02825", lacks: ["", "", ""] },
+  { id: "integrated_gradients", name: "Integrated Gradients", cost: 25, paper: "arXiv:1703.01365", lacks: ["", "", ""] },
+  { id: "smooth_grad", name: "SmoothGrad", cost: 25, paper: "arXiv:1706.03825", lacks: ["", "", ""] },
+  { id: "guided_ig", name: "Guided IG", cost: 200, paper: "arXiv:2106.09788", lacks: ["", "", ""] },
+  { id: "grad_cam", name: "Grad-CAM", cost: 1, paper: "arXiv:1610.02391", lacks: ["", "", ""] },
+  { id: "blur_ig", name: "Blur IG", cost: 100, paper: "arXiv:2004.03383", lacks: ["", "", ""] },
+  { id: "occlusion", name: "Occlusion", cost: 740, paper: "arXiv:1311.2901", lacks: ["", "", ""] },
+  { id: "deep_lift", name: "DeepLIFT", cost: 2, paper: "arXiv:1704.02685", lacks: ["", "", ""] },
+  { id: "lrp", name: "LRP", cost: 1, paper: "", lacks: Array<string>(3).fill("LRP needs the layers of a model; this one offers only scores and gradients.") },
 ] as const;
 
 const CLASSES = [
@@ -35,6 +38,7 @@ const CLASSES = [
 ] as const;
 const OTHERS = ["lion", "tiger", "cheetah", "snow leopard", "red fox", "kit fox", "mouse, <b>computer mouse</b>", "hamster", "teapot"];
 
+type Ask = Cell & { readonly rid: string };
 type Fields = Readonly<Record<string, unknown>>;
 type Handler = (...args: unknown[]) => void;
 
@@ -68,7 +72,7 @@ export function createFakeKernel(options: Options) {
     }
   };
 
-  const compute = (rid: string, method: string, target: number): void => {
+  const compute = ({ rid, method, target, model, image }: Ask): void => {
     if (method === "deep_lift") {
       later(300, () => push({
         op: "error", rid, kind: "Unsupported", message: "DeepLIFT met an operator it has no rule for: aten::grid_sample in layer 'warp'.",
@@ -83,13 +87,13 @@ export function createFakeKernel(options: Options) {
         return;
       }
       if (i > rounds) {
-        const { message, buffers } = resultOf(options.photo, method, target, 1, 0.15 * rounds);
+        const { message, buffers } = resultOf(options, { method, target, model, image }, 1, 0.15 * rounds);
         push({ ...message, op: "result", rid }, buffers);
         return;
       }
       push({ op: "progress", rid, done: i, total: rounds, seconds_left: (rounds - i) * 0.12 });
       if (i > 0 && i % 10 === 0) {
-        const { message, buffers } = resultOf(options.photo, method, target, i / rounds, 0.1 * i);
+        const { message, buffers } = resultOf(options, { method, target, model, image }, i / rounds, 0.1 * i);
         push({ ...message, op: "partial", rid, share: i / rounds }, buffers);
       }
       later(120, () => round(i + 1));
@@ -98,13 +102,14 @@ export function createFakeKernel(options: Options) {
   };
 
   const answer = (message: Fields): void => {
-    const { op, rid, method, target, query } = message as { op: string; rid: string; method: string; target: number; query: string };
+    const { op, rid, query } = message as { op: string; rid: string; query: string };
     deliver({ op: "accepted", rid }, []);
     if (op === "hello") {
-      push({ op: "welcome", rid, format: "image/jpeg", size: options.spec["size"] }, new Map([["picture", options.picture]]));
-      later(150, () => push({ op: "prediction", classes: CLASSES }));
+      const { models, images } = options.spec as { models: unknown[]; images: unknown[] };
+      for (const image of images.keys()) push({ op: "welcome", rid: image === 0 ? rid : "", image, format: "image/jpeg" }, new Map([["picture", options.picture]]));
+      for (const model of models.keys()) for (const image of images.keys()) later(150, () => push({ op: "prediction", model, image, classes: CLASSES }));
     }
-    if (op === "compute") compute(rid, method, target);
+    if (op === "compute") compute(message as unknown as Ask);
     if (op === "cancel") cancelled.add(rid);
     if (op === "classes") {
       const rows = [...CLASSES, ...OTHERS.map((label, i) => ({ index: 290 + i, label, probability: 0.001 }))];
@@ -149,14 +154,15 @@ export function createFakeKernel(options: Options) {
         buffers: new Map([["picture", options.picture]]),
       };
       const prediction: Stored = { message: { op: "prediction", classes: CLASSES }, buffers: new Map() };
-      const results = ["xrai", "integrated_gradients"].map((method) => resultOf(options.photo, method, 281, 1, 1.9));
+      const results = ["xrai", "integrated_gradients"].map((method) => resultOf(options, { method, target: 281, model: 0, image: 0 }, 1, 1.9));
       traits["_snapshot"] = await deflated(pack([picture, prediction, ...results]));
     },
   };
 }
 
-function resultOf(photo: ImageData, method: string, target: number, share: number, seconds: number): Stored {
-  const maps = mapsOf(photo, method, target === 281 ? 0 : 1, share);
+function resultOf({ photo, place }: Options, cell: Cell, share: number, seconds: number): Stored {
+  const { method, target } = cell;
+  const maps = mapsOf(photo, method, (target === 281 ? 0 : 1) + 0.3 * cell.model + 0.2 * cell.image, share);
   const negative = maps.values.some((value) => value < 0);
   const buffers = new Map([
     ["values", bytes(maps.values)],
@@ -167,7 +173,7 @@ function resultOf(photo: ImageData, method: string, target: number, share: numbe
   if (maps.step) buffers.set("step", new Uint8Array(maps.step.buffer));
   const label = CLASSES.find(({ index }) => index === target)?.label ?? `class ${target}`;
   const result = {
-    method, target, label,
+    ...cell, label, place,
     caption: METHODS.find(({ id }) => id === method)?.name ?? method,
     quality: maps.regions ? `${maps.regions.length} regions` : method === "smooth_grad" ? "25 samples" : method === "grad_cam" ? "stage 4" : "gap 0.4 %",
     shape: [maps.size, maps.size], sign: maps.regions || method === "grad_cam" ? "positive" : "absolute",

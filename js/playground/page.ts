@@ -1,6 +1,6 @@
 /**
  * The widget without a notebook. In the address: `size=1024` (of the maps), `dark`, `whole` (the model saw only a part of the
- * picture), `polls` (no pushes, as in Colab), `dead` (no kernel, a snapshot), `mode=heat`, `views=2`.
+ * picture), `models=2`, `images=3`, `grid={"methods":["xrai","grad_cam"]}`, `polls` (no pushes, as in Colab), `dead` (no kernel, a snapshot), `mode=heat`, `views=2`.
  */
 import photo from "./chelsea.jpg";
 import widget from "../src/widget.ts";
@@ -9,6 +9,8 @@ import { createFakeKernel, METHODS } from "./fake-kernel.ts";
 const wish = new URLSearchParams(location.search);
 if (wish.has("dark")) document.body.classList.add("dark");
 
+const MODELS = ["ResNet-50", "ConvNeXt-T", "ViT-B"];
+const IMAGES = ["chelsea", "chelsea, later", "chelsea, asleep", "chelsea at the vet"];
 /** The right part of the photo is a square face; `whole` keeps all of it. */
 const SQUARE = [92, 0, 300, 300] as const;
 
@@ -16,17 +18,20 @@ async function start(): Promise<void> {
   const bitmap = await createImageBitmap(new Blob([photo.slice()], { type: "image/jpeg" }));
   const whole = wish.has("whole");
   const [x, y, width, height] = SQUARE;
+  const models = Number(wish.get("models") ?? 1);
+  const images = Number(wish.get("images") ?? 1);
   const size = Number(wish.get("size") ?? 224);
   const kernel = createFakeKernel({
     photo: pixelsOf(bitmap, size),
     picture: whole ? photo : await cropped(bitmap),
     spec: {
-      version: 1, title: "Why “tabby cat”?", methods: METHODS,
-      size: whole ? [bitmap.height, bitmap.width] : [height, width],
-      place: whole ? [x, y, width, height] : [0, 0, width, height],
+      version: 2, title: "Why “tabby cat”?", methods: METHODS, models: MODELS.slice(0, models),
+      images: IMAGES.slice(0, images).map((name) => ({ name, size: whole ? [bitmap.height, bitmap.width] : [height, width] })),
       notes: ["The picture was scaled to 0–1, resized to 224 × 224 and normalised.", "The top class was explained, as none was named."],
     },
+    place: whole ? [x, y, width, height] : [0, 0, width, height],
     traits: {
+      model_index: 0, image_index: 0, grid: JSON.parse(wish.get("grid") ?? "{}") as unknown, gamma: 1, smooth: true, contours: false, scale: "own",
       method: wish.get("method") ?? "xrai", target: 281, mode: wish.get("mode") ?? "area", sign: "auto", keep: 30, threshold: 0, opacity: 0.7,
       colormap: "inferno", region: 0,
     },

@@ -23,8 +23,27 @@ export const COLORMAPS: readonly string[] = Object.keys(CONTROL_POINTS);
 
 type Point = readonly [at: number, red: number, green: number, blue: number];
 
-/** The table of a colormap; an unknown name gives inferno's, as a picture is better than none. */
-export function lookupTable(name: string): Uint32Array {
+/** Entries of a bent table: where gamma stretches the scale's low end, 256 would show as steps. */
+const FINE = 1024;
+
+/**
+ * The table of a colormap; an unknown name gives inferno's, as a picture is better than none. With a gamma other than 1 the
+ * colour at a share t of the scale is that of t ** gamma; the diverging one is bent from its middle, and zero stays zero.
+ */
+export function lookupTable(name: string, gamma = 1): Uint32Array {
+  const table = straightTable(name);
+  if (gamma === 1) return table;
+  const diverges = name === "diverging";
+  const length = diverges ? FINE - 1 : FINE;
+  return Uint32Array.from({ length }, (_, i) => {
+    const at = i / (length - 1);
+    const side = 2 * at - 1;
+    const bent = diverges ? (1 + Math.sign(side) * Math.abs(side) ** gamma) / 2 : at ** gamma;
+    return table[Math.round(bent * (table.length - 1))]!;
+  });
+}
+
+function straightTable(name: string): Uint32Array {
   if (name === "diverging") return diverging();
   const text = CONTROL_POINTS[name] ?? CONTROL_POINTS["inferno"] ?? "";
   const points = text.split(" ").map((word): Point => {

@@ -1,8 +1,10 @@
+import type { Cell } from "./state.ts";
+
 /** What a view may ask of the kernel. */
 export interface Commands {
-  /** Have what is shown computed, unless it is there, on its way or impossible; after a failure only `again`. */
-  compute(again?: boolean): void;
-  cancel(key: string): void;
+  /** Have a cell computed, unless it is there, on its way or impossible; after a failure or a change of weights only `again`. */
+  compute(cell: Cell, again?: boolean): void;
+  cancel(cell: Cell): void;
   /** Find classes by their label. */
   search(query: string): void;
 }

@@ -5,8 +5,10 @@ import type { ClassRow, Explained, Failure, Region, Result, Sign } from "./state
 
 export type Reply = { readonly rid: string } & (
   | { readonly op: "accepted" | "cancelled" }
-  | { readonly op: "welcome"; readonly picture: Blob }
-  | { readonly op: "prediction" | "classes"; readonly classes: readonly ClassRow[] }
+  | { readonly op: "welcome"; readonly image: number; readonly picture: Blob }
+  | { readonly op: "prediction"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
+  | { readonly op: "classes"; readonly classes: readonly ClassRow[] }
+  | { readonly op: "stale"; readonly model: number }
   | { readonly op: "progress"; readonly done: number; readonly total: number; readonly secondsLeft: number | null }
   | { readonly op: "partial" | "result"; readonly explained: Explained }
   | { readonly op: "error"; readonly failure: Failure }
@@ -26,11 +28,16 @@ export function parseReply({ raw, buffers }: Message): Reply {
       const bytes = buffers.get("picture");
       if (!bytes) throw new Error("expected a picture in welcome, got none");
       // a copy: a Blob takes no view of shared memory, and the host may reuse its own
-      return { op, rid, picture: new Blob([bytes.slice()], { type: text(raw, "format") }) };
+      return { op, rid, image: number(raw, "image", 0), picture: new Blob([bytes.slice()], { type: text(raw, "format") }) };
     }
-    case "prediction":
+    case "prediction": {
+      const classes = list(raw, "classes").map(classRow);
+      return { op, rid, model: number(raw, "model", 0), image: number(raw, "image", 0), classes };
+    }
     case "classes":
       return { op, rid, classes: list(raw, "classes").map(classRow) };
+    case "stale":
+      return { op, rid, model: number(raw, "model", 0) };
     case "progress": {
       const left = raw["seconds_left"];
       const secondsLeft = typeof left === "number" ? left : null;
@@ -73,6 +80,7 @@ function explained(raw: Raw, buffers: Buffers, share: number): Explained {
     magnitude: magnitudeTable && magnitude,
     magnitudeTable: magnitude && magnitudeTable,
     step: step ? sized(shortsOf(step), cells, "step") : null,
+    stale: false,
   };
 }
 
@@ -85,10 +93,13 @@ function resultOf(raw: Raw): Result {
   return {
     method: text(raw, "method"),
     target: number(raw, "target"),
+    model: number(raw, "model", 0),
+    image: number(raw, "image", 0),
     label: text(raw, "label", ""),
     caption: text(raw, "caption", ""),
     quality: text(raw, "quality", ""),
     shape: [height, width],
+    place: placeOf(raw["place"]),
     sign: signOf(raw["sign"]),
     calls: number(raw, "calls", 0),
     seconds: number(raw, "seconds", 0),
@@ -96,6 +107,12 @@ function resultOf(raw: Raw): Result {
     notes: Array.isArray(raw["notes"]) ? raw["notes"].map(String) : [],
     regions: Array.isArray(raw["regions"]) ? raw["regions"].map(region) : null,
   };
+}
+
+function placeOf(value: unknown): Result["place"] {
+  const [x, y, width, height] = Array.isArray(value) ? (value as unknown[]) : [];
+  if (typeof x === "number" && typeof y === "number" && typeof width === "number" && typeof height === "number") return [x, y, width, height];
+  throw new Error(`expected place [x, y, width, height], got ${JSON.stringify(value)}`);
 }
 
 function signOf(value: unknown): Sign {

@@ -118,3 +118,32 @@ export function bars({ table, low, high }: Field, count: number): number[] {
     return Math.sqrt(Math.min(Math.max((value - floor) / (high - floor), 0), 1));
   });
 }
+
+/** Means over squares of `2 * radius + 1` cells a side, cropped at the edges. */
+export function boxBlur(values: Float32Array, width: number, height: number, radius: number): Float32Array {
+  if (radius < 1) return values;
+  const rows = new Float32Array(values.length);
+  const out = new Float32Array(values.length);
+  for (let y = 0; y < height; y++) slide(values, rows, y * width, 1, width, radius);
+  for (let x = 0; x < width; x++) slide(rows, out, x, width, height, radius);
+  return out;
+}
+
+/** Running means along one line of `count` cells that are `step` apart. */
+function slide(from: Float32Array, to: Float32Array, start: number, step: number, count: number, radius: number): void {
+  let total = 0;
+  let cells = 0;
+  for (let i = -radius; i < count; i++) {
+    const enters = i + radius;
+    const leaves = i - radius - 1;
+    if (enters < count) {
+      total += from[start + enters * step]!;
+      cells++;
+    }
+    if (leaves >= 0) {
+      total -= from[start + leaves * step]!;
+      cells--;
+    }
+    if (i >= 0) to[start + i * step] = total / cells;
+  }
+}

@@ -4,8 +4,8 @@ import type { Commands } from "./commands.ts";
 import { parseReply, type Reply } from "./messages.ts";
 import { bytesOf, createAssembler, unpack, type Message, type Raw } from "./packet.ts";
 import { createPolling } from "./polling.ts";
-import { shownKey, shownStatus } from "./select.ts";
-import type { Event, Link, State } from "./state.ts";
+import { cellsOf, gridKey, statusOf } from "./select.ts";
+import { keyOf, pairOf, shownCell, type Cell, type Event, type Link, type State } from "./state.ts";
 import type { Store } from "./store.ts";
 import { listen, type Model } from "./traits.ts";
 
@@ -19,6 +19,7 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
   const open = new Set<string>();
   const newRid = ridMaker();
   const hello = newRid();
+  const predicted = new Set<string>();
   let searching = "";
 
   const polling = createPolling(() => open.size > 0, () => model.send({ op: "poll", rid: newRid() }), signal);
@@ -28,24 +29,27 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
     polling.opened();
   };
 
-  const compute = (again = false): void => {
-    const { link, shown } = store.state;
-    const status = shownStatus(store.state).kind;
-    if (link !== "live" || (status !== "idle" && !(again && status === "failed"))) return;
-    const { method, target } = shown;
+  const compute = (cell: Cell, again = false): void => {
+    const status = statusOf(store.state, cell).kind;
+    const wanted = status === "idle" || (again && (status === "failed" || status === "stale"));
+    if (store.state.link !== "live" || !wanted) return;
+    // what stands for the top class is asked for when its index is known, but for the first picture: it waits for nothing
+    if (cell.target < 0 && keyOf(cell) !== keyOf(shownCell(store.state))) return;
     const rid = newRid();
-    store.send({ kind: "started", key: shownKey(store.state), rid });
-    ask(rid, "compute", { method, target });
+    store.send({ kind: "started", key: keyOf(cell), rid });
+    ask(rid, "compute", { ...cell });
   };
+  const follow = followCells(store, compute, signal);
 
   const receive = (message: Message): void => {
     const reply = parseReply(message);
-    // hello is answered when the prediction is there: until then it may have to be polled for
-    if (reply.op === "prediction") open.delete(hello);
-    else if (!UNFINISHED.includes(reply.op)) open.delete(reply.rid);
+    // hello is answered when all predictions are there: until then they may have to be polled for
+    if (reply.op === "prediction") predicted.add(pairOf(reply.model, reply.image));
+    if (predicted.size >= store.state.spec.models.length * store.state.spec.images.length) open.delete(hello);
+    if (!UNFINISHED.includes(reply.op)) open.delete(reply.rid);
     if (reply.op === "classes" && reply.rid !== searching) return; // an answer to what was typed before
     for (const event of eventsOf(reply, "live", reply.rid === hello)) store.send(event);
-    if (reply.op === "welcome") compute();
+    if (reply.op === "welcome" && reply.rid === hello) follow.anew();
     polling.heard();
   };
   listen(model, "msg:custom", signal, (raw, buffers) => {
@@ -56,14 +60,13 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
       warn(error);
     }
   });
-  onSelection(store, compute, signal);
   replayIfAlone(model, store, signal);
   ask(hello, "hello");
 
   return {
     compute,
-    cancel(key) {
-      const job = store.state.jobs.get(key);
+    cancel(cell) {
+      const job = store.state.jobs.get(keyOf(cell));
       if (job) model.send({ op: "cancel", rid: job.rid });
     },
     search(query) {
@@ -90,9 +93,11 @@ function eventsOf(reply: Reply, link: Link, toHello: boolean): readonly Event[] 
     case "accepted":
       return [];
     case "welcome":
-      return [{ kind: "linked", link, picture: reply.picture }];
+      return [{ kind: "linked", link, image: reply.image, picture: reply.picture }];
     case "prediction":
-      return [{ kind: "predicted", classes: reply.classes }];
+      return [{ kind: "predicted", model: reply.model, image: reply.image, classes: reply.classes }];
+    case "stale":
+      return [{ kind: "stale", model: reply.model }];
     case "classes":
       return [{ kind: "found", classes: reply.classes }];
     case "progress": {
@@ -117,14 +122,31 @@ function eventsOf(reply: Reply, link: Link, toHello: boolean): readonly Event[] 
   }
 }
 
-/** Another method or class, whoever chose it, is computed; once, when Python sets both. */
-function onSelection(store: Store<State, Event>, compute: () => void, signal: AbortSignal): void {
+/** Has every cell computed that comes onto the screen, whoever brought it there; once, when Python sets several traits. */
+function followCells(store: Store<State, Event>, compute: (cell: Cell) => void, signal: AbortSignal): { readonly anew: () => void } {
+  let asked = new Set<string>();
+  let queued = false;
+  const look = (): void => {
+    queued = false;
+    if (signal.aborted) return;
+    const shown = keyOf(shownCell(store.state));
+    const cells = [...cellsOf(store.state)].sort((a, b) => Number(keyOf(b) === shown) - Number(keyOf(a) === shown));
+    const news = cells.filter((cell) => !asked.has(keyOf(cell)));
+    asked = new Set(cells.map(keyOf));
+    for (const cell of news) compute(cell);
+  };
   store.subscribe((state, before) => {
-    if (shownKey(state) === shownKey(before)) return;
-    queueMicrotask(() => {
-      if (!signal.aborted) compute();
-    });
+    if (queued || (state.shown === before.shown && state.predictions === before.predictions)) return;
+    if (gridKey(state) === gridKey(before)) return;
+    queued = true;
+    queueMicrotask(look);
   }, signal);
+  return {
+    anew() {
+      asked = new Set();
+      look();
+    },
+  };
 }
 
 /** Where no kernel answers, show what the snapshot holds. */

@@ -3,22 +3,43 @@
 export type Mode = "heat" | "area";
 export type Sign = "absolute" | "positive" | "signed";
 
+/** What one picture on the screen answers: which method, for which class, of which model, on which image. */
+export interface Cell {
+  readonly method: string;
+  readonly target: number;
+  readonly model: number;
+  readonly image: number;
+}
+
+/** What is laid side by side: every combination of what is named here. An axis that is missing or empty has only what is shown. */
+export interface Grid {
+  readonly methods?: readonly string[];
+  readonly targets?: readonly number[];
+  readonly models?: readonly number[];
+  readonly images?: readonly number[];
+}
+
 export interface MethodSpec {
   readonly id: string;
   readonly name: string;
   /** Model evaluations; 0 = not known. */
   readonly cost: number;
   readonly paper: string;
-  /** Why this model cannot, in one sentence; empty where it can. */
-  readonly lacks: string;
+  /** For each model why it cannot, in one sentence; empty where it can. */
+  readonly lacks: readonly string[];
+}
+
+export interface ImageSpec {
+  readonly name: string;
+  readonly size: readonly [height: number, width: number];
 }
 
 export interface Spec {
   readonly title: string;
   readonly methods: readonly MethodSpec[];
-  readonly size: readonly [height: number, width: number];
-  /** Where the model's view lies in the picture, in picture pixels; may stick out. */
-  readonly place: readonly [x: number, y: number, width: number, height: number];
+  /** The names of the models; one at least. */
+  readonly models: readonly string[];
+  readonly images: readonly ImageSpec[];
   readonly notes: readonly string[];
 }
 
@@ -27,12 +48,24 @@ export interface Settings {
   readonly method: string;
   /** Index of a class; negative for the one the model finds most likely, until it has said which. */
   readonly target: number;
+  readonly model_index: number;
+  readonly image_index: number;
+  /** Empty: one picture. */
+  readonly grid: Grid;
   readonly mode: Mode;
   readonly sign: Sign | "auto";
   readonly keep: number;
   readonly threshold: number;
   readonly opacity: number;
   readonly colormap: string;
+  /** A colour is chosen by the value's share of the scale to this power. */
+  readonly gamma: number;
+  /** Whether colours run into each other between the cells of a map. */
+  readonly smooth: boolean;
+  /** Whether lines of equal value are drawn over the colours. */
+  readonly contours: boolean;
+  /** Whether all cells of a grid have one colour scale. */
+  readonly scale: "own" | "shared";
   readonly region: number;
 }
 
@@ -48,13 +81,13 @@ export interface Region {
   readonly cumulative: number;
 }
 
-export interface Result {
-  readonly method: string;
-  readonly target: number;
+export interface Result extends Cell {
   readonly label: string;
   readonly caption: string;
   readonly quality: string;
   readonly shape: readonly [height: number, width: number];
+  /** Where the map lies in the picture, in picture pixels; may stick out. */
+  readonly place: readonly [x: number, y: number, width: number, height: number];
   readonly sign: Sign;
   readonly calls: number;
   readonly seconds: number;
@@ -74,6 +107,8 @@ export interface Explained {
   readonly magnitudeTable: Float32Array | null;
   /** Rank of the region that holds the pixel, 65535 = none. */
   readonly step: Uint16Array | null;
+  /** The model's weights have changed since. */
+  readonly stale: boolean;
 }
 
 export interface Job {
@@ -100,10 +135,12 @@ export interface State {
   /** What Reset goes back to. */
   readonly initial: Settings;
   readonly link: Link;
-  readonly picture: Blob | null;
-  readonly classes: readonly ClassRow[];
+  /** By the index of the image. */
+  readonly pictures: ReadonlyMap<number, Blob>;
+  /** The best classes and those that were looked up, by `pairOf`. */
+  readonly predictions: ReadonlyMap<string, readonly ClassRow[]>;
   readonly found: readonly ClassRow[];
-  /** By `keyOf(method, target)`, as are the two after it. */
+  /** By `keyOf`, as are the two after it. */
   readonly jobs: ReadonlyMap<string, Job>;
   readonly explained: ReadonlyMap<string, Explained>;
   readonly failures: ReadonlyMap<string, Failure>;
@@ -117,8 +154,8 @@ export type Event =
   | { readonly kind: "set"; readonly settings: Partial<Settings> }
   | { readonly kind: "commit" }
   | { readonly kind: "reset" }
-  | { readonly kind: "linked"; readonly link: Link; readonly picture: Blob }
-  | { readonly kind: "predicted"; readonly classes: readonly ClassRow[] }
+  | { readonly kind: "linked"; readonly link: Link; readonly image: number; readonly picture: Blob }
+  | { readonly kind: "predicted"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
   | { readonly kind: "found"; readonly classes: readonly ClassRow[] }
   | { readonly kind: "chosen"; readonly row: ClassRow }
   | { readonly kind: "started"; readonly key: string; readonly rid: string }
@@ -126,7 +163,11 @@ export type Event =
   | { readonly kind: "explained"; readonly explained: Explained }
   | { readonly kind: "ended"; readonly rid: string }
   | { readonly kind: "failed"; readonly rid: string; readonly failure: Failure }
+  | { readonly kind: "stale"; readonly model: number }
   | { readonly kind: "trouble"; readonly failure: Failure };
+
+/** The target that stands for the class the model finds most likely. */
+export const TOP = -1;
 
 export function initialState(spec: Spec, settings: Settings): State {
   return {
@@ -135,8 +176,8 @@ export function initialState(spec: Spec, settings: Settings): State {
     saved: settings,
     initial: settings,
     link: "waiting",
-    picture: null,
-    classes: [],
+    pictures: new Map(),
+    predictions: new Map(),
     found: [],
     jobs: new Map(),
     explained: new Map(),
@@ -158,23 +199,22 @@ export function update(state: State, event: Event): State {
     case "commit":
       return state.saved === state.shown ? state : { ...state, saved: state.shown };
     case "reset": {
-      const { method, target } = state.shown;
-      const settings = { ...state.initial, method, target };
+      const { method, target, model_index, image_index, grid } = state.shown;
+      const settings = { ...state.initial, method, target, model_index, image_index, grid };
       return { ...state, shown: settings, saved: settings };
     }
     case "linked":
-      return linked(state, event.link, event.picture);
-    case "predicted": {
-      // a negative target stands for the class the model finds most likely
-      const best = state.shown.target < 0 ? event.classes[0] : undefined;
-      return { ...(best ? told(state, { target: best.index }) : state), classes: event.classes };
-    }
+      return linked(state, event.link, event.image, event.picture);
+    case "predicted":
+      return predicted(state, event, event.classes);
     case "found":
       return { ...state, found: event.classes };
-    case "chosen":
-      return state.classes.some(({ index }) => index === event.row.index)
-        ? state
-        : { ...state, classes: [...state.classes, event.row] };
+    case "chosen": {
+      const pair = pairOf(state.shown.model_index, state.shown.image_index);
+      const rows = state.predictions.get(pair) ?? [];
+      if (rows.some(({ index }) => index === event.row.index)) return state;
+      return { ...state, predictions: including(state.predictions, pair, [...rows, event.row]) };
+    }
     case "started": {
       const job = { rid: event.rid, done: 0, total: 0, secondsLeft: null };
       return { ...state, jobs: including(state.jobs, event.key, job), failures: without(state.failures, event.key) };
@@ -194,6 +234,11 @@ export function update(state: State, event: Event): State {
       if (key === null) return state;
       return { ...state, jobs: without(state.jobs, key), failures: including(state.failures, key, event.failure) };
     }
+    case "stale": {
+      const marked = [...state.explained].map(([key, one]): [string, Explained] =>
+        [key, one.result.model === event.model && !one.stale ? { ...one, stale: true } : one]);
+      return { ...state, explained: new Map(marked) };
+    }
     case "trouble":
       return { ...state, trouble: event.failure };
   }
@@ -205,8 +250,18 @@ function told(state: State, settings: Partial<Settings>): State {
   return shown === state.shown && saved === state.saved ? state : { ...state, shown, saved };
 }
 
-export function keyOf(method: string, target: number): string {
-  return `${method}:${target}`;
+export function keyOf({ method, target, model, image }: Cell): string {
+  return `${method}:${target}:${model}:${image}`;
+}
+
+/** What has one prediction: a model and an image. */
+export function pairOf(model: number, image: number): string {
+  return `${model}:${image}`;
+}
+
+/** The cell that the panels speak of. */
+export function shownCell({ shown: { method, target, model_index, image_index } }: State): Cell {
+  return { method, target, model: model_index, image: image_index };
 }
 
 /** How many regions come nearest to a share of the area: at least one, unless nothing is to be kept. */
@@ -219,10 +274,14 @@ export function regionsFor(regions: readonly Region[], share: number): number {
   return best + 1;
 }
 
-/** Regions and `keep` are two names of one choice: setting one moves the other. */
+/** Settings that belong together move together. */
 function inStep(state: State, settings: Partial<Settings>): Partial<Settings> {
-  const { method, target } = state.shown;
-  const regions = state.explained.get(keyOf(method, target))?.result.regions;
+  return { ...ofOnePair(state, settings), ...ofOneArea(state, settings) };
+}
+
+/** Regions and `keep` are two names of one choice: setting one moves the other. */
+function ofOneArea(state: State, settings: Partial<Settings>): Partial<Settings> {
+  const regions = state.explained.get(keyOf(shownCell(state)))?.result.regions;
   if (settings.region !== undefined && regions) {
     const region = Math.min(Math.max(settings.region, 1), regions.length);
     return { ...settings, region, keep: Math.round((regions[region - 1]?.cumulative ?? 0) * 1000) / 10 };
@@ -230,19 +289,36 @@ function inStep(state: State, settings: Partial<Settings>): Partial<Settings> {
   return settings.keep === undefined ? settings : { ...settings, region: 0 };
 }
 
+/** Where the top class was explained, another image or model has its own top class explained. */
+function ofOnePair({ shown, predictions }: State, settings: Partial<Settings>): Partial<Settings> {
+  const { model_index = shown.model_index, image_index = shown.image_index, target } = settings;
+  const moves = model_index !== shown.model_index || image_index !== shown.image_index;
+  const top = predictions.get(pairOf(shown.model_index, shown.image_index))?.[0]?.index;
+  if (!moves || target !== undefined || shown.target !== top) return settings;
+  return { ...settings, target: predictions.get(pairOf(model_index, image_index))?.[0]?.index ?? TOP };
+}
+
+/** A negative target stands for the class the model finds most likely: now it is known. */
+function predicted(state: State, { model, image }: Pick<Cell, "model" | "image">, classes: readonly ClassRow[]): State {
+  const news = { ...state, predictions: including(state.predictions, pairOf(model, image), classes) };
+  const { target, model_index, image_index } = state.shown;
+  const best = target < 0 && model === model_index && image === image_index ? classes[0] : undefined;
+  return best ? told(news, { target: best.index }) : news;
+}
+
 /** Stored results stay on the screen when a kernel turns up, but count as provisional until it sends its own. */
-function linked(state: State, link: Link, picture: Blob): State {
+function linked(state: State, link: Link, image: number, picture: Blob): State {
   if (link === "packed" && state.link === "live") return state;
   const takesOver = link === "live" && state.link === "packed";
   const results = takesOver
     ? new Map([...state.explained].map(([key, one]) => [key, { ...one, share: 0 }] as const))
     : state.explained;
-  return { ...state, link, picture, explained: results };
+  return { ...state, link, pictures: including(state.pictures, image, picture), explained: results };
 }
 
 /** Partial results never replace a whole one; a whole one ends its job. */
 function explained(state: State, news: Explained): State {
-  const key = keyOf(news.result.method, news.result.target);
+  const key = keyOf(news.result);
   const whole = news.share >= 1;
   if (!whole && (state.explained.get(key)?.share ?? 0) >= 1) return state;
   return {
@@ -264,7 +340,7 @@ function changed(settings: Settings, patch: Partial<Settings>): Settings {
   return names.every((name) => Object.is(settings[name], patch[name])) ? settings : { ...settings, ...patch };
 }
 
-function including<V>(map: ReadonlyMap<string, V>, key: string, value: V): ReadonlyMap<string, V> {
+function including<K, V>(map: ReadonlyMap<K, V>, key: K, value: V): ReadonlyMap<K, V> {
   return new Map(map).set(key, value);
 }
 

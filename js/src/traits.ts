@@ -13,12 +13,19 @@ export type Model = AnyModel<Traits & Record<string, unknown>>;
 const SETTINGS = [
   "method",
   "target",
+  "model_index",
+  "image_index",
+  "grid",
   "mode",
   "sign",
   "keep",
   "threshold",
   "opacity",
   "colormap",
+  "gamma",
+  "smooth",
+  "contours",
+  "scale",
   "region",
 ] as const satisfies readonly (keyof Settings)[];
 

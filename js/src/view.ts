@@ -3,20 +3,20 @@
 import type { Commands } from "./commands.ts";
 import { announcer } from "./panels/announcer.ts";
 import { classesPanel } from "./panels/classes.ts";
-import { h, hasModifier, on, type Context, type Glance } from "./panels/dom.ts";
+import { FIRST_GLANCE, h, hasModifier, on, type Context, type Glance } from "./panels/dom.ts";
 import { coloursPanel, percentilePanel } from "./panels/look.ts";
 import { methodsPanel } from "./panels/methods.ts";
 import { modesPanel } from "./panels/modes.ts";
-import { picturePanel } from "./panels/picture.ts";
 import { readingPanel } from "./panels/reading.ts";
 import { regionsPanel } from "./panels/regions.ts";
+import { stagePanel } from "./panels/stage.ts";
 import { followTheme } from "./panels/theme.ts";
 import type { Event, State } from "./state.ts";
 import { createStore, type Store } from "./store.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
 export function mount(el: HTMLElement, store: Store<State, Event>, commands: Commands, signal: AbortSignal): void {
-  const glance = createStore<Glance, Partial<Glance>>({ pixel: null, plain: false }, (now, news) => ({ ...now, ...news }));
+  const glance = createStore<Glance, Partial<Glance>>(FIRST_GLANCE, (now, news) => ({ ...now, ...news }));
   const frames = createFrames(store, glance, signal);
   const prefix = `slw-${Math.random().toString(36).slice(2, 8)}`;
   const context: Context = { store, glance, commands, signal, watch: frames.watch, id: (name) => `${prefix}-${name}` };
@@ -26,7 +26,7 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
   frame.append(
     h("div", { class: "slw-head" }, classesPanel(context), linkNote(context)),
     methodsPanel(context),
-    h("div", { class: "slw-main" }, modesPanel(context), picturePanel(context, root)),
+    h("div", { class: "slw-main" }, modesPanel(context), stagePanel(context, root)),
     h("div", { class: "slw-side" }, percentilePanel(context), coloursPanel(context), regionsPanel(context)),
     readingPanel(context),
     announcer(context),

@@ -7,24 +7,31 @@ type Fields = Readonly<Record<string, unknown>>;
 export const SPEC: Spec = {
   title: "Why?",
   methods: [
-    { id: "xrai", name: "XRAI", cost: 200, paper: "", lacks: "" },
-    { id: "ig", name: "Integrated Gradients", cost: 25, paper: "arXiv:1703.01365", lacks: "" },
-    { id: "lrp", name: "LRP", cost: 1, paper: "", lacks: "LRP needs layers; this model has none." },
+    { id: "xrai", name: "XRAI", cost: 200, paper: "", lacks: [""] },
+    { id: "ig", name: "Integrated Gradients", cost: 25, paper: "arXiv:1703.01365", lacks: [""] },
+    { id: "lrp", name: "LRP", cost: 1, paper: "", lacks: ["LRP needs layers; this model has none."] },
   ],
-  size: [20, 20],
-  place: [0, 0, 20, 20],
+  models: ["Net"],
+  images: [{ name: "image", size: [20, 20] }],
   notes: ["scaled to 0–1"],
 };
 
 export const SETTINGS: Settings = {
   method: "xrai",
   target: 3,
+  model_index: 0,
+  image_index: 0,
+  grid: {},
   mode: "area",
   sign: "auto",
   keep: 30,
   threshold: 0,
   opacity: 0.7,
   colormap: "inferno",
+  gamma: 1,
+  smooth: true,
+  contours: false,
+  scale: "own",
   region: 0,
 };
 

@@ -1,6 +1,6 @@
 import { percentiles } from "../playground/maps.ts";
 import { SETTINGS, SPEC } from "./fake-model.ts";
-import { initialState, type Explained, type Region, type Result, type State } from "../src/state.ts";
+import { initialState, keyOf, type Explained, type Region, type Result, type State } from "../src/state.ts";
 
 export const REGIONS: readonly Region[] = [
   { gain: 0.9, area: 0.25, cumulative: 0.25 },
@@ -13,7 +13,7 @@ export const STEP = Uint16Array.from([0, 0, 1, 1, 2, 2, 2, 2]);
 
 export function result(more: Partial<Result> = {}): Result {
   return {
-    method: "xrai", target: 3, label: "cat", caption: "XRAI()", quality: "3 regions", shape: [2, 4], sign: "absolute", calls: 200,
+    method: "xrai", target: 3, model: 0, image: 0, label: "cat", caption: "XRAI()", quality: "3 regions", shape: [2, 4], place: [0, 0, 20, 20], sign: "absolute", calls: 200,
     seconds: 1.9, layer: null, notes: ["the logit was explained"], regions: REGIONS, ...more,
   };
 }
@@ -21,7 +21,7 @@ export function result(more: Partial<Result> = {}): Result {
 export function explained(more: Partial<Explained> = {}): Explained {
   const values = more.values ?? Float32Array.from([0.9, 0.9, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1]);
   return {
-    result: result(), share: 1, values, valuesTable: percentiles(values), magnitude: null, magnitudeTable: null, step: STEP, ...more,
+    result: result(), share: 1, values, valuesTable: percentiles(values), magnitude: null, magnitudeTable: null, step: STEP, stale: false, ...more,
   };
 }
 
@@ -30,7 +30,7 @@ export function state(more: Partial<State> = {}): State {
 }
 
 export function withResult(one: Explained = explained(), more: Partial<State> = {}): State {
-  return state({ link: "live", explained: new Map([[`${one.result.method}:${one.result.target}`, one]]), ...more });
+  return state({ link: "live", explained: new Map([[keyOf(one.result), one]]), ...more });
 }
 
 /** The message and buffers of a result, as the kernel sends them. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { cellAt, outside, pixelAt, placeOnCanvas } from "../src/geometry.ts";
+import { cellAt, onCanvas, outside, panBy, placeOnCanvas, pointAt, WHOLE, zoomAt } from "../src/geometry.ts";
+import { pixelOf } from "../src/select.ts";
 
 const SIZE = [300, 450] as const;
 const CROP = [75, 0, 300, 300] as const;
@@ -39,11 +40,11 @@ describe("the pixel under a point", () => {
   const box = { x: 10, y: 20, width: 900, height: 600 };
 
   test.each([[10, 20, [0, 0]], [909.9, 619.9, [449, 299]], [460, 320, [225, 150]]] as const)("%f, %f", (x, y, pixel) => {
-    expect(pixelAt(box, SIZE, x, y)).toEqual(pixel);
+    expect(pixelOf(pointAt(box, WHOLE, x, y)!, SIZE)).toEqual(pixel);
   });
 
   test.each([[9.9, 20], [910, 20], [10, 19], [10, 620]])("beside the picture (%f, %f) there is none", (x, y) => {
-    expect(pixelAt(box, SIZE, x, y)).toBeNull();
+    expect(pointAt(box, WHOLE, x, y)).toBeNull();
   });
 });
 
@@ -67,5 +68,43 @@ describe("the cell over a pixel", () => {
         expect(cellAt(CROP, shape, x, y)).toEqual([row, column]);
       }
     }
+  });
+});
+
+describe("looking closer", () => {
+  const box = { x: 10, y: 20, width: 400, height: 300 };
+
+  test.each([[0.25, 0.5], [0, 0], [0.9, 0.1]] as const)("the point under the pointer stays where it is (%f, %f)", (at, down) => {
+    const before = zoomAt(WHOLE, 2, [0.5, 0.5]);
+    const point = [before.u + at / 2, before.v + down / 2] as const;
+    const after = zoomAt(before, 1.7, [at, down]);
+
+    expect(after.zoom).toBeCloseTo(3.4);
+    expect(onCanvas(after, point)[0]).toBeCloseTo(at);
+    expect(onCanvas(after, point)[1]).toBeCloseTo(down);
+  });
+
+  test("goes no farther away than the whole, and no closer than makes sense", () => {
+    expect(zoomAt(zoomAt(WHOLE, 5, [0.3, 0.3]), 0.01, [0.9, 0.9])).toEqual(WHOLE);
+    expect(zoomAt(WHOLE, 1e9, [0.5, 0.5]).zoom).toBe(16);
+  });
+
+  test("never leaves the picture", () => {
+    const near = zoomAt(WHOLE, 4, [0, 0]);
+    expect(panBy(near, -1, -1)).toEqual(near);
+    expect(panBy(near, 99, 99)).toEqual({ u: 0.75, v: 0.75, zoom: 4 });
+  });
+
+  test("a point of the screen is a point of the part that is shown, and back", () => {
+    const view = zoomAt(WHOLE, 2, [1, 1]);
+    const point = pointAt(box, view, 110, 170)!;
+    expect(point[0]).toBeCloseTo(0.625);
+    expect(point[1]).toBeCloseTo(0.75);
+    expect(onCanvas(view, point)[0]).toBeCloseTo(0.25);
+  });
+
+  test("the map stays over the picture", () => {
+    const view = zoomAt(WHOLE, 2, [0, 0]);
+    expect(placeOnCanvas(CROP, SIZE, 900, 600, view)).toEqual({ x: 300, y: 0, width: 1200, height: 1200 });
   });
 });

@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { deflated, pack } from "../playground/pack.ts";
 import { connect } from "../src/requests.ts";
-import { initialState, update } from "../src/state.ts";
+import { initialState, keyOf, shownCell, update } from "../src/state.ts";
 import { createStore } from "../src/store.ts";
 import { connectTraits } from "../src/traits.ts";
 import { fakeModel, SETTINGS, SPEC } from "./fake-model.ts";
 import { explained, result, resultMessage } from "./fixtures.ts";
 
+const SHOWN = shownCell(initialState(SPEC, SETTINGS));
 const PNG = Uint8Array.of(137, 80, 78, 71);
 
 function start(more: Readonly<Record<string, unknown>> = {}) {
@@ -48,7 +49,7 @@ describe("greeting", () => {
 
     expect(one.asked("compute")).toMatchObject([{ method: "xrai", target: 3 }]);
     expect(one.store.state.link).toBe("live");
-    expect(one.store.state.picture?.type).toBe("image/png");
+    expect(one.store.state.pictures.get(0)?.type).toBe("image/png");
   });
 
   test("what a model lacks is not asked for", () => {
@@ -111,9 +112,9 @@ describe("computing", () => {
   test("what is there or on its way is not asked for again", async () => {
     const one = start();
     one.welcome();
-    one.commands.compute();
+    one.commands.compute(SHOWN);
     one.finish(one.asked("compute")[0]!.rid);
-    one.commands.compute();
+    one.commands.compute(SHOWN);
     one.tell({ method: "ig" });
     one.tell({ method: "xrai" });
     await vi.advanceTimersByTimeAsync(0);
@@ -126,9 +127,9 @@ describe("computing", () => {
     one.welcome();
     one.reply("error", { rid: one.asked("compute")[0]!.rid, kind: "MemoryError", message: "no room", details: "…" });
 
-    one.commands.compute();
+    one.commands.compute(SHOWN);
     expect(one.asked("compute")).toHaveLength(1);
-    one.commands.compute(true);
+    one.commands.compute(SHOWN, true);
     expect(one.asked("compute")).toHaveLength(2);
   });
 
@@ -136,12 +137,12 @@ describe("computing", () => {
     const one = start();
     one.welcome();
     const { rid } = one.asked("compute")[0]!;
-    one.commands.cancel("xrai:3");
+    one.commands.cancel(SHOWN);
     expect(one.asked("cancel")).toEqual([{ op: "cancel", rid }]);
 
     one.reply("cancelled", { rid });
     expect(one.store.state.jobs.size).toBe(0);
-    one.commands.compute();
+    one.commands.compute(SHOWN);
     expect(one.asked("compute")).toHaveLength(2);
   });
 
@@ -154,8 +155,8 @@ describe("computing", () => {
     one.reply("progress", { rid: first!.rid, done: 1, total: 4, seconds_left: null });
     one.reply("progress", { rid: second!.rid, done: 3, total: 4, seconds_left: 1.5 });
 
-    expect(one.store.state.jobs.get("xrai:3")).toMatchObject({ done: 1, secondsLeft: null });
-    expect(one.store.state.jobs.get("ig:3")).toMatchObject({ done: 3, secondsLeft: 1.5 });
+    expect(one.store.state.jobs.get(keyOf(SHOWN))).toMatchObject({ done: 1, secondsLeft: null });
+    expect(one.store.state.jobs.get(keyOf({ ...SHOWN, method: "ig" }))).toMatchObject({ done: 3, secondsLeft: 1.5 });
   });
 
   test("a result that nobody here asked for is welcome", () => {
@@ -163,7 +164,7 @@ describe("computing", () => {
     one.welcome();
     one.finish("elsewhere", explained({ result: result({ method: "ig" }) }));
 
-    expect(one.store.state.explained.has("ig:3")).toBe(true);
+    expect(one.store.state.explained.has(keyOf({ ...SHOWN, method: "ig" }))).toBe(true);
   });
 });
 
@@ -288,8 +289,8 @@ describe("without a kernel", () => {
     await vi.advanceTimersByTimeAsync(1);
 
     expect(one.store.state.link).toBe("packed");
-    expect(one.store.state.explained.has("xrai:3")).toBe(true);
-    one.commands.compute();
+    expect(one.store.state.explained.has(keyOf(SHOWN))).toBe(true);
+    one.commands.compute(SHOWN);
     expect(one.asked("compute")).toEqual([]);
   });
 
@@ -297,7 +298,7 @@ describe("without a kernel", () => {
     vi.useRealTimers();
     const one = start({ _snapshot: await deflated(packet) });
 
-    await vi.waitUntil(() => one.store.state.explained.has("xrai:3"), { timeout: 3000 });
+    await vi.waitUntil(() => one.store.state.explained.has(keyOf(SHOWN)), { timeout: 3000 });
     expect(one.store.state.link).toBe("packed");
   });
 
@@ -307,7 +308,7 @@ describe("without a kernel", () => {
     one.welcome();
 
     expect(one.store.state.link).toBe("live");
-    expect(one.store.state.explained.has("xrai:3")).toBe(true);
+    expect(one.store.state.explained.has(keyOf(SHOWN))).toBe(true);
     expect(one.asked("compute")).toHaveLength(1);
   });
 

@@ -1,11 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { keepShown, percentileShown, readingAt, regionCount, shownSign, statusOf } from "../src/select.ts";
-import { regionsFor, update, type Event, type State } from "../src/state.ts";
+import { keyOf, pairOf, regionsFor, shownCell, update, type Cell, type Event, type State } from "../src/state.ts";
 import { SPEC } from "./fake-model.ts";
 import { explained, REGIONS, result, state, withResult } from "./fixtures.ts";
 
 function after(start: State, ...events: Event[]): State {
   return events.reduce(update, start);
+}
+/** A method of the spec, for what is shown. */
+function cellOf(method: number): Cell {
+  return { ...shownCell(state()), method: SPEC.methods[method]!.id };
 }
 const failure = { kind: "ValueError", message: "no", details: "" };
 
@@ -78,21 +82,21 @@ describe("regions and keep", () => {
 });
 
 describe("results", () => {
-  const key = "xrai:3";
+  const key = keyOf(cellOf(0));
   const running = (): State => after(state({ link: "live" }), { kind: "started", key, rid: "a-1" });
 
   test("a whole result ends its job", () => {
     const now = after(running(), { kind: "explained", explained: explained() });
 
     expect(now.jobs.size).toBe(0);
-    expect(statusOf(now, SPEC.methods[0]!).kind).toBe("done");
+    expect(statusOf(now, cellOf(0)).kind).toBe("done");
   });
 
   test("a partial result is shown while its job goes on", () => {
     const now = after(running(), { kind: "explained", explained: explained({ share: 0.5 }) });
 
     expect(now.explained.get(key)?.share).toBe(0.5);
-    expect(statusOf(now, SPEC.methods[0]!).kind).toBe("running");
+    expect(statusOf(now, cellOf(0)).kind).toBe("running");
   });
 
   test("a late partial does not replace the whole", () => {
@@ -104,7 +108,7 @@ describe("results", () => {
     const now = after(running(), { kind: "explained", explained: explained({ share: 0.5 }) }, { kind: "ended", rid: "a-1" });
 
     expect(now.explained.has(key)).toBe(true);
-    expect(statusOf(now, SPEC.methods[0]!).kind).toBe("idle");
+    expect(statusOf(now, cellOf(0)).kind).toBe("idle");
   });
 
   test("progress of a job nobody here asked for is ignored", () => {
@@ -115,13 +119,13 @@ describe("results", () => {
   test("a failure stays until the method is tried again", () => {
     const failed = after(running(), { kind: "failed", rid: "a-1", failure });
 
-    expect(statusOf(failed, SPEC.methods[0]!)).toEqual({ kind: "failed", failure });
-    expect(statusOf(after(failed, { kind: "started", key, rid: "a-2" }), SPEC.methods[0]!).kind).toBe("running");
+    expect(statusOf(failed, cellOf(0))).toEqual({ kind: "failed", failure });
+    expect(statusOf(after(failed, { kind: "started", key, rid: "a-2" }), cellOf(0)).kind).toBe("running");
   });
 
   test("results of another class leave this one alone", () => {
     const other = explained({ result: result({ target: 4 }) });
-    expect(statusOf(withResult(other), SPEC.methods[0]!).kind).toBe("idle");
+    expect(statusOf(withResult(other), cellOf(0)).kind).toBe("idle");
   });
 });
 
@@ -130,41 +134,41 @@ describe("links", () => {
 
   test("what was stored stays on the screen when a kernel turns up, but is asked for again", () => {
     const packed = withResult(explained(), { link: "packed" });
-    const live = after(packed, { kind: "linked", link: "live", picture });
+    const live = after(packed, { kind: "linked", link: "live", image: 0, picture });
 
     expect(live.link).toBe("live");
-    expect(live.explained.get("xrai:3")?.share).toBe(0);
-    expect(statusOf(live, SPEC.methods[0]!).kind).toBe("idle");
+    expect(live.explained.get(keyOf(cellOf(0)))?.share).toBe(0);
+    expect(statusOf(live, cellOf(0)).kind).toBe("idle");
   });
 
   test("a snapshot never replaces a live kernel", () => {
     const live = state({ link: "live" });
-    expect(after(live, { kind: "linked", link: "packed", picture })).toBe(live);
+    expect(after(live, { kind: "linked", link: "packed", image: 0, picture })).toBe(live);
   });
 
   test("without a kernel, what was not computed is unreachable", () => {
-    expect(statusOf(state({ link: "packed" }), SPEC.methods[1]!).kind).toBe("unreachable");
+    expect(statusOf(state({ link: "packed" }), cellOf(1)).kind).toBe("unreachable");
   });
 
   test("a method this model lacks says so, kernel or not", () => {
-    expect(statusOf(state({ link: "packed" }), SPEC.methods[2]!).kind).toBe("lacking");
+    expect(statusOf(state({ link: "packed" }), cellOf(2)).kind).toBe("lacking");
   });
 });
 
 describe("readings", () => {
   test("tell value, rank, gain and cumulative area under a pixel", () => {
-    expect(readingAt(withResult(), [12, 3])).toEqual({
-      x: 12, y: 3, value: Math.fround(0.5), region: { rank: 2, gain: 0.5, cumulative: 0.5 },
+    expect(readingAt(withResult(), cellOf(0), [0.6, 0.15])).toEqual({
+      value: Math.fround(0.5), region: { rank: 2, gain: 0.5, cumulative: 0.5 },
     });
   });
 
   test("have no value where the model did not look", () => {
-    const now = withResult(explained(), { spec: { ...SPEC, place: [10, 0, 10, 20] } });
-    expect(readingAt(now, [3, 3])).toEqual({ x: 3, y: 3, value: null, region: null });
+    const now = withResult(explained({ result: result({ place: [10, 0, 10, 20] }) }));
+    expect(readingAt(now, cellOf(0), [0.15, 0.15])).toEqual({ value: null, region: null });
   });
 
   test("have no value before there is a result", () => {
-    expect(readingAt(state(), [3, 3]).value).toBeNull();
+    expect(readingAt(state(), cellOf(0), [0.15, 0.15]).value).toBeNull();
   });
 });
 
@@ -177,5 +181,5 @@ test("the sign is what the result suggests, until somebody chooses", () => {
 
 test("a class chosen from the search joins the chips once", () => {
   const row = { index: 9, label: "fox", probability: 0.1 };
-  expect(after(state(), { kind: "chosen", row }, { kind: "chosen", row }).classes).toEqual([row]);
+  expect(after(state(), { kind: "chosen", row }, { kind: "chosen", row }).predictions.get(pairOf(0, 0))).toEqual([row]);
 });

@@ -72,14 +72,14 @@ def test_what_the_browser_is_told_of_the_methods(make: Make) -> None:
     told = {each["id"]: each for each in widget.spec["methods"]}
 
     assert list(told) == ["xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion"]
-    assert told["occlusion"]["lacks"] == ""
+    assert told["occlusion"]["lacks"] == [""]
     assert told["occlusion"]["cost"] == saliency.Occlusion().cost((1, 24, 20, 3))
     assert told["xrai"]["name"] == "XRAI"
     assert told["xrai"]["paper"] == saliency.XRAI.paper
     assert widget.method == "occlusion"
     with pytest.raises(saliency.Unsupported) as refused:
         saliency.explain(black_box(small_net()), picture(), "grad_cam")
-    assert told["grad_cam"]["lacks"] == str(refused.value)
+    assert told["grad_cam"]["lacks"] == [str(refused.value)]
 
 
 def test_a_bare_function_of_torch_is_a_model(make: Make) -> None:
@@ -88,7 +88,7 @@ def test_a_bare_function_of_torch_is_a_model(make: Make) -> None:
     widget = make(lambda x: net(x) * 1)
     told = {each["id"]: each["lacks"] for each in widget.spec["methods"]}
 
-    assert told["gradient"] == ""
+    assert told["gradient"] == [""]
     assert "shows no layers" in told["grad_cam"]
     exp = widget.compute("gradient", 1, wait=True)
     np.testing.assert_allclose(exp.mask, saliency.explain(net, picture(), "gradient", 1).mask, atol=1e-6)
@@ -437,9 +437,12 @@ def test_a_large_picture_is_shown_smaller(make: Make) -> None:
     """Of more than 1024 pixels a side the browser gets 1024; the mask keeps the model's resolution."""
     widget = make(img=picture(30, 1500), preprocess=lambda x: x[:, :60] / np.float32(255), methods=["gradient"])
 
-    assert widget.spec["size"] == [20, 1024]
-    assert widget.spec["place"] == pytest.approx([0, 0, 60 * 1024 / 1500, 20], abs=0.1)
     assert widget.compute(wait=True).mask.shape == (30, 60, 3)
+    assert widget.spec["images"] == [{"name": "image 1", "size": [20, 1024]}]
+    browser = Browser(widget)
+    browser.ask("hello")
+    result = browser.wait("result").fields["result"]
+    assert result["place"] == pytest.approx([0, 0, 60 * 1024 / 1500, 20], abs=0.1)
 
 
 def test_a_process_ends_while_its_model_computes(checkout: Path) -> None:

@@ -1,7 +1,7 @@
 /** What is explained: a row of class chips. */
 
-import { labelOf } from "../select.ts";
-import type { ClassRow } from "../state.ts";
+import { classesOf, labelOf } from "../select.ts";
+import { shownCell, type ClassRow } from "../state.ts";
 import { h, on, reveal, roving, setAttribute, type Context } from "./dom.ts";
 import { searchPanel } from "./search.ts";
 
@@ -12,13 +12,14 @@ export function classesPanel(context: Context): HTMLElement {
   let shown: { readonly index: number; readonly chip: HTMLElement }[] = [];
 
   watch(
-    ({ classes, shown: { target } }) => [classes, target],
+    (state) => [classesOf(state), state.shown.target],
     (state) => {
       const { target } = state.shown;
+      const classes = classesOf(state);
       // before the prediction there is at least the class that was asked for, where one was
-      const known = target < 0 || state.classes.some(({ index }) => index === target);
-      const bound: ClassRow = { index: target, label: labelOf(state, target), probability: NaN };
-      const rows = known ? state.classes : [...state.classes, bound];
+      const known = target < 0 || classes.some(({ index }) => index === target);
+      const bound: ClassRow = { index: target, label: labelOf(state, shownCell(state)), probability: NaN };
+      const rows = known ? classes : [...classes, bound];
       shown = rows.map((row) => ({ index: row.index, chip: chip(context, row) }));
       const hadFocus = chips.matches(":focus-within");
       chips.replaceChildren(...shown.map((one) => one.chip));

@@ -1,14 +1,31 @@
 /** The few things every panel needs from the DOM. Text goes in as text nodes only: nothing here parses HTML. */
 
 import type { Commands } from "../commands.ts";
+import { WHOLE, type Point, type Viewport } from "../geometry.ts";
 import type { Event, State } from "../state.ts";
 import type { Store } from "../store.ts";
 
-/** What belongs to one view only: where its pointer is, and whether the plain picture is wanted. */
+/** What belongs to one view only, and is nobody else's to know: where its pointer is, how near it looks, and how. */
 export interface Glance {
-  readonly pixel: readonly [x: number, y: number] | null;
+  /** Where the pointer lies in the picture, the same in all cells. */
+  readonly point: Point | null;
+  /** Whether the plain picture is wanted. */
   readonly plain: boolean;
+  /** The part of the picture that all cells show. */
+  readonly view: Viewport;
+  /** `swipe` and `blink` lay two cells over each other. */
+  readonly layout: "grid" | "swipe" | "blink";
+  /** The cell that the shown one is laid over, by `keyOf`. */
+  readonly other: string;
+  /** How much of the width the shown cell has in a swipe. */
+  readonly divider: number;
+  /** Whether blinking is at the other cell. */
+  readonly turned: boolean;
 }
+
+export const FIRST_GLANCE: Glance = {
+  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false,
+};
 
 export interface Context {
   readonly store: Store<State, Event>;

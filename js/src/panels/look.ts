@@ -3,7 +3,7 @@
 import { COLORMAPS, cssColours, lookupTable } from "../colormaps.ts";
 import { formatAlike, formatPercent } from "../format.ts";
 import { bars, fieldOf } from "../pixels.ts";
-import { percentileShown, shownExplained, shownField, shownRegions, shownSign } from "../select.ts";
+import { percentileShown, shownExplained, fieldShown, shownRegions, shownSign } from "../select.ts";
 import { h, on, setAttribute, setText, type Context } from "./dom.ts";
 import { slider } from "./slider.ts";
 
@@ -65,7 +65,7 @@ function barPlot({ store, signal, watch }: Context, input: (percentile: number) 
     (state) => [shownExplained(state), shownSign(state), state.shown.mode],
     (state) => {
       const explained = shownExplained(state);
-      const heights = explained ? bars(shownField(state, explained), BARS) : [];
+      const heights = explained ? bars(fieldShown(state, explained), BARS) : [];
       const path = heights.map((height, i) => barPath(i, Math.max(height * BAR_HEIGHT, 0.5))).join("");
       for (const svg of [all, kept]) setAttribute(svg.firstElementChild ?? svg, "d", path);
     },
@@ -137,7 +137,7 @@ function scale({ watch }: Context): HTMLElement {
     (state) => [state.shown.colormap, state.shown.mode, shownSign(state), shownExplained(state)],
     (state) => {
       const sign = shownSign(state);
-      const table = lookupTable(sign === "signed" ? "diverging" : state.shown.colormap);
+      const table = lookupTable(sign === "signed" ? "diverging" : state.shown.colormap, state.shown.gamma);
       ramp.style.background = `linear-gradient(to right, ${cssColours(table, 33).join(", ")})`;
       setAttribute(element, "data-idle", state.shown.mode === "area");
       const explained = shownExplained(state);

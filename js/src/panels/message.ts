@@ -1,29 +1,39 @@
 /** What lies over the picture where there is no map to show: why, and the way out. */
 
-import { shownMethod, shownStatus } from "../select.ts";
-import type { Failure, State } from "../state.ts";
+import { lackOf, nameOf, statusOf } from "../select.ts";
+import { keyOf, type Cell, type Failure, type State } from "../state.ts";
 import { h, on, type Context } from "./dom.ts";
 
-export function messageBox(context: Context): HTMLElement {
+export interface MessageBox {
+  readonly element: HTMLElement;
+  readonly show: (state: State, cell: Cell) => void;
+}
+
+export function messageBox(context: Context): MessageBox {
   const element = h("div", { class: "slw-message", hidden: true });
-  context.watch(
-    (state) => [state.shown.method, state.shown.target, state.explained, state.failures, state.trouble, state.jobs, state.link],
-    (state) => {
-      const children = contentOf(context, state);
+  let last: readonly unknown[] = [];
+  return {
+    element,
+    show(state, cell) {
+      const status = statusOf(state, cell);
+      // made anew only where it says something else: the focus may be inside
+      const now = [keyOf(cell), status.kind, status.kind === "failed" && status.failure, state.trouble, state.spec];
+      if (now.every((part, i) => Object.is(part, last[i]))) return;
+      last = now;
+      const children = contentOf(context, state, cell);
       element.hidden = children.length === 0;
       element.replaceChildren(...children);
     },
-  );
-  return element;
+  };
 }
 
-function contentOf(context: Context, state: State): HTMLElement[] {
-  const status = shownStatus(state);
-  const method = shownMethod(state);
-  if (status.kind === "failed") return failureBox(context, method?.name ?? state.shown.method, status.failure, true);
-  if (state.trouble && status.kind !== "done") return failureBox(context, "The model", state.trouble, false);
-  if (status.kind === "lacking" && method) {
-    return [h("strong", {}, `${method.name} is not possible with this model`), h("p", {}, method.lacks)];
+function contentOf(context: Context, state: State, cell: Cell): HTMLElement[] {
+  const status = statusOf(state, cell);
+  const name = nameOf(state, cell);
+  if (status.kind === "failed") return failureBox(context, name, status.failure, cell);
+  if (state.trouble && status.kind !== "done") return failureBox(context, "The model", state.trouble, null);
+  if (status.kind === "lacking") {
+    return [h("strong", {}, `${name} is not possible with this model`), h("p", {}, lackOf(state, cell))];
   }
   if (status.kind === "unreachable") {
     return [h("strong", {}, "Not computed"), h("p", {}, "This needs a running kernel: run the cell again.")];
@@ -31,7 +41,7 @@ function contentOf(context: Context, state: State): HTMLElement[] {
   return [];
 }
 
-function failureBox({ commands, signal }: Context, name: string, failure: Failure, again: boolean): HTMLElement[] {
+function failureBox({ commands, signal }: Context, name: string, failure: Failure, again: Cell | null): HTMLElement[] {
   const copy = h("button", { class: "slw-button" }, "Copy");
   on(copy, "click", signal, () => {
     const text = [`${failure.kind}: ${failure.message}`, failure.details].filter(Boolean).join("\n\n");
@@ -41,7 +51,7 @@ function failureBox({ commands, signal }: Context, name: string, failure: Failur
     );
   });
   const retry = h("button", { class: "slw-button" }, "Try again");
-  on(retry, "click", signal, () => commands.compute(true));
+  on(retry, "click", signal, () => again && commands.compute(again, true));
   const details = h(
     "details",
     {},

@@ -1,8 +1,8 @@
 /** How it is explained: one row a method, each telling its own story. */
 
 import { formatCalls, formatSeconds } from "../format.ts";
-import { shareOf, statusOf, type Status } from "../select.ts";
-import { keyOf, type Job, type MethodSpec, type State } from "../state.ts";
+import { jobOf, lackOf, shareOf, statusOf, type Status } from "../select.ts";
+import { shownCell, type Cell, type Job, type MethodSpec, type State } from "../state.ts";
 import { h, on, reveal, roving, setAttribute, setText, type Context } from "./dom.ts";
 
 interface Row {
@@ -25,8 +25,8 @@ export function methodsPanel(context: Context): HTMLElement {
     },
   );
   context.watch(
-    ({ spec, shown: { method, target }, jobs, explained, failures, link }) => [
-      spec.methods, method, target, jobs, explained, failures, link,
+    ({ spec, shown: { method, target, model_index, image_index, grid }, jobs, explained, failures, link }) => [
+      spec.methods, method, target, model_index, image_index, grid, jobs, explained, failures, link,
     ],
     (state) => {
       const { method } = state.shown;
@@ -55,23 +55,25 @@ function methodRow({ store, commands, signal }: Context, method: MethodSpec): Ro
   );
   const stop = h("button", { class: "slw-stop", "aria-label": `Cancel ${method.name}`, title: "Cancel", hidden: true }, "×");
   const element = h("li", {}, button, stop);
+  const own = (): Cell => ({ ...shownCell(store.state), method: method.id });
   on(button, "click", signal, () => {
     store.send({ kind: "set", settings: { method: method.id } });
     store.send({ kind: "commit" });
     // a row that is shown already may have been cancelled before
-    commands.compute();
+    commands.compute(own());
   });
   on(stop, "click", signal, () => {
-    commands.cancel(keyOf(method.id, store.state.shown.target));
+    commands.cancel(own());
     button.focus();
   });
   return {
     element,
     button,
     show(state) {
-      const now = statusOf(state, method);
-      const job = state.jobs.get(keyOf(method.id, state.shown.target));
-      const text = statusText(method, now, job);
+      const cell = { ...shownCell(state), method: method.id };
+      const now = statusOf(state, cell);
+      const job = jobOf(state, cell);
+      const text = statusText(state, cell, method, now, job);
       element.dataset["status"] = now.kind;
       setAttribute(button, "aria-current", state.shown.method === method.id ? "true" : false);
       setText(status, text);
@@ -83,7 +85,7 @@ function methodRow({ store, commands, signal }: Context, method: MethodSpec): Ro
   };
 }
 
-function statusText(method: MethodSpec, status: Status, job: Job | undefined): string {
+function statusText(state: State, cell: Cell, method: MethodSpec, status: Status, job: Job | undefined): string {
   switch (status.kind) {
     case "running":
       return job ? progressText(job) : "";
@@ -91,10 +93,12 @@ function statusText(method: MethodSpec, status: Status, job: Job | undefined): s
       const { quality, seconds } = status.explained.result;
       return [quality, seconds > 0 ? formatSeconds(seconds) : ""].filter(Boolean).join(" · ") || "done";
     }
+    case "stale":
+      return "of earlier weights";
     case "failed":
       return `failed: ${status.failure.kind}`;
     case "lacking":
-      return method.lacks;
+      return lackOf(state, cell);
     case "unreachable":
       return "needs a running kernel";
     case "idle":

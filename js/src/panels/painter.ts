@@ -1,17 +1,28 @@
-/** Puts a state onto a canvas. Buffers and layers are kept from one frame to the next. */
+/** Puts a cell onto a canvas. Buffers and layers are kept from one frame to the next. */
 
 import { lookupTable } from "../colormaps.ts";
-import { outside, placeOnCanvas, type Box, type Size } from "../geometry.ts";
+import { outside, placeOnCanvas, type Box, type Size, type Viewport } from "../geometry.ts";
 import { traceOutline, type Outline } from "../outline.ts";
-import { grey, heat, keepAbove, keepRegions, onlyRegion, shade } from "../pixels.ts";
-import { cutOf, regionCount, shownExplained, shownField, shownRegions, shownSign } from "../select.ts";
-import type { Explained, State } from "../state.ts";
+import { boxBlur, heat, keepAbove, keepRegions, onlyRegion, shade, type Field } from "../pixels.ts";
+import { cutOf, explainedOf, fieldShown, imageOf, regionCount, regionsOf, signOf } from "../select.ts";
+import type { Cell, Explained, State } from "../state.ts";
+import type { Grounds } from "./ground.ts";
 
 export interface Painter {
-  /** The decoded picture; null before it is there. */
-  readonly setPicture: (bitmap: ImageBitmap | null) => void;
-  /** Paint at a size in device pixels; `scale` of them make one CSS pixel. Returns the share that is kept (1 in a heat map). */
-  readonly paint: (state: State, plain: boolean, width: number, height: number, scale: number) => number;
+  /**
+   * Paint a cell at a size in device pixels; `scale` of them make one CSS pixel. `part` is the share of the width that is painted,
+   * from where to where. Returns the share of the map that is kept (1 in a heat map).
+   */
+  readonly paint: (state: State, cell: Cell, frame: Frame, part?: readonly [from: number, to: number]) => number;
+}
+
+export interface Frame {
+  readonly width: number;
+  readonly height: number;
+  readonly scale: number;
+  readonly view: Viewport;
+  /** The picture alone. */
+  readonly plain: boolean;
 }
 
 /** An outline that would go so many times across the map hides what it encloses: it fades out on the way there. */
@@ -24,10 +35,14 @@ const POINTS_A_STROKE = 200;
 /** `SHADE` of the kernels, for what lies beside the map. */
 const SHADE_CSS = "rgb(17 18 22)";
 const WHITE = "#ffffff";
+/** Contours below zero. */
+const COLD = "#8fd0ff";
+/** A map is this many grains wide when its contours are drawn. */
+const GRAIN = 75;
 /** On the shaded ground, whatever the theme. */
 const WARM = "#ffa02e";
 
-interface Layer {
+export interface Layer {
   readonly canvas: HTMLCanvasElement;
   readonly context: CanvasRenderingContext2D;
 }
@@ -41,70 +56,46 @@ interface Cells {
   readonly one: Uint8Array;
 }
 
-export function createPainter(canvas: HTMLCanvasElement): Painter {
-  const screen = layerOf(canvas);
-  const ground = createGround();
+/** Paints cells onto one canvas; a painter for each cell, as it keeps what it painted last. */
+export function createPainter(screen: Layer, grounds: Grounds): Painter {
   const map = createMap();
   return {
-    setPicture: ground.setPicture,
-    paint(state, plain, width, height, scale) {
-      resize(screen, width, height);
+    paint(state, cell, { width, height, scale, view, plain }, part) {
       const { context } = screen;
-      const explained = plain ? undefined : shownExplained(state);
+      const explained = plain ? undefined : explainedOf(state, cell);
       const heatMap = state.shown.mode === "heat";
-      const picture = ground.at(width, height, explained !== undefined && heatMap);
-      context.globalAlpha = 1;
-      if (picture) context.drawImage(picture, 0, 0);
-      if (!picture || !explained) return 1;
-      const { layer, outlines, share } = map.of(state, explained);
-      const place = placeOnCanvas(state.spec.place, state.spec.size, width, height);
-      context.globalAlpha = state.shown.opacity;
-      context.imageSmoothingEnabled = heatMap;
-      context.imageSmoothingQuality = "high";
-      context.drawImage(layer.canvas, place.x, place.y, place.width, place.height);
-      context.fillStyle = SHADE_CSS;
-      for (const part of outside(place, width, height)) context.fillRect(part.x, part.y, part.width, part.height);
-      for (const line of outlines) stroke(context, line, place, explained.result.shape, LINE_WIDTH * scale);
+      const picture = grounds.at(cell.image, width, height, view, explained !== undefined && heatMap);
+      if (!picture) return 1;
+      context.save();
+      if (part) {
+        context.beginPath();
+        context.rect(part[0] * width, 0, (part[1] - part[0]) * width, height);
+        context.clip();
+      }
+      // what the picture leaves transparent must not keep the last frame
+      context.clearRect(0, 0, width, height);
+      context.drawImage(picture, 0, 0);
+      const share = explained ? overlay(context, state, cell, explained, { width, height, scale, view, plain }, map) : 1;
+      context.restore();
       return share;
     },
   };
 }
 
-interface Ground {
-  readonly setPicture: (bitmap: ImageBitmap | null) => void;
-  readonly at: (width: number, height: number, greyed: boolean) => HTMLCanvasElement | null;
-}
-
-/** The picture at the size of the screen, with and without its colours: scaled once, not in every frame. */
-function createGround(): Ground {
-  const colour = layerOf(document.createElement("canvas"));
-  const greyed = layerOf(document.createElement("canvas"));
-  let bitmap: ImageBitmap | null = null;
-  let laid = "";
-  const lay = (picture: ImageBitmap, width: number, height: number): void => {
-    resize(colour, width, height);
-    colour.context.imageSmoothingQuality = "high";
-    // a picture may be transparent in places
-    colour.context.clearRect(0, 0, width, height);
-    colour.context.drawImage(picture, 0, 0, width, height);
-    resize(greyed, width, height);
-    const image = colour.context.getImageData(0, 0, width, height);
-    grey(image.data);
-    greyed.context.putImageData(image, 0, 0);
-  };
-  return {
-    setPicture(next) {
-      bitmap = next;
-      laid = "";
-    },
-    at(width, height, wantsGrey) {
-      if (!bitmap) return null;
-      const wanted = `${width}x${height}`;
-      if (laid !== wanted) lay(bitmap, width, height);
-      laid = wanted;
-      return wantsGrey ? greyed.canvas : colour.canvas;
-    },
-  };
+function overlay(
+  context: CanvasRenderingContext2D, state: State, cell: Cell, explained: Explained, { width, height, scale, view }: Frame, map: MapLayer,
+): number {
+  const { layer, outlines, share } = map.of(state, cell, explained);
+  const place = placeOnCanvas(explained.result.place, imageOf(state, cell).size, width, height, view);
+  const heatMap = state.shown.mode === "heat";
+  context.globalAlpha = state.shown.opacity;
+  context.imageSmoothingEnabled = heatMap && state.shown.smooth;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(layer.canvas, place.x, place.y, place.width, place.height);
+  context.fillStyle = SHADE_CSS;
+  for (const part of outside(place, width, height)) context.fillRect(part.x, part.y, part.width, part.height);
+  for (const line of outlines) stroke(context, line, place, explained.result.shape, LINE_WIDTH * scale);
+  return share;
 }
 
 interface Drawn {
@@ -116,7 +107,7 @@ interface Drawn {
 
 interface MapLayer {
   /** Runs the kernels, unless the last frame asked for the same. */
-  readonly of: (state: State, explained: Explained) => Drawn;
+  readonly of: (state: State, cell: Cell, explained: Explained) => Drawn;
 }
 
 function createMap(): MapLayer {
@@ -125,23 +116,23 @@ function createMap(): MapLayer {
   let asked: readonly unknown[] = [];
   let drawn: Drawn | null = null;
   return {
-    of(state, explained) {
-      const { mode, colormap } = state.shown;
-      const sign = shownSign(state);
-      const field = shownField(state, explained);
+    of(state, cell, explained) {
+      const { mode, colormap, gamma, contours } = state.shown;
+      const field = fieldShown(state, explained);
       const cut = cutOf(state, field);
-      const colours = mode === "area" ? "" : sign === "signed" ? "diverging" : colormap;
-      const asks = [explained, sign, colours, cut, regionCount(state)];
+      const colours = mode === "area" ? "" : signOf(state, explained) === "signed" ? "diverging" : colormap;
+      const count = regionCount(state, cell);
+      const asks = [explained, field.values, field.strength, field.low, field.high, colours, gamma, contours, cut, count];
       if (drawn && asks.every((part, i) => Object.is(part, asked[i]))) return drawn;
       asked = asks;
       cells = cellsFor(explained.result.shape, cells);
       if (mode === "heat") {
-        heat(field, cut, lut(colours), cells.words);
-        drawn = { layer: cells.layer, outlines: [], share: 1 };
+        heat(field, cut, lut(colours, gamma), cells.words);
+        drawn = { layer: cells.layer, outlines: contours ? contourLines(field, cells) : [], share: 1 };
       } else {
-        const count = keep(state, explained, cut, cells);
+        const kept = keep(explained, field, cut, count, cells);
         shade(cells.kept, cells.words);
-        drawn = { layer: cells.layer, outlines: outlinesOf(state, explained, cells), share: count / cells.kept.length };
+        drawn = { layer: cells.layer, outlines: outlinesOf(explained, count, cells), share: kept / cells.kept.length };
       }
       cells.layer.context.putImageData(cells.image, 0, 0);
       return drawn;
@@ -155,28 +146,37 @@ interface Stroke {
   readonly alpha: number;
 }
 
-function keep(state: State, explained: Explained, cut: number, { kept }: Cells): number {
+function keep(explained: Explained, { strength }: Field, cut: number, count: number, { kept }: Cells): number {
   const { step } = explained;
-  if (step && shownRegions(state)) return keepRegions(step, regionCount(state), kept);
-  return keepAbove(shownField(state, explained).strength, cut, kept);
+  return step && regionsOf(explained) ? keepRegions(step, count, kept) : keepAbove(strength, cut, kept);
 }
 
 /** White round all that is kept, warm round the region that came last. */
-function outlinesOf(state: State, explained: Explained, { kept, one, shape }: Cells): Stroke[] {
-  const strokes: Stroke[] = [];
-  const limit = (LONGEST_OUTLINE * (shape[0] + shape[1])) / 2;
-  const add = (inside: Uint8Array, colour: string): void => {
-    const outline = traceOutline(inside, shape[1], shape[0], limit);
-    if (outline) strokes.push({ outline, colour, alpha: Math.min(1, 2 * (1 - outline.edges / limit)) });
-  };
-  add(kept, WHITE);
-  const regions = shownRegions(state);
-  const count = regionCount(state);
-  if (explained.step && regions && count > 0) {
+function outlinesOf(explained: Explained, count: number, { kept, one, shape }: Cells): Stroke[] {
+  const strokes = [outlineOf(kept, shape, WHITE)];
+  if (explained.step && regionsOf(explained) && count > 0) {
     onlyRegion(explained.step, count - 1, one);
-    add(one, WARM);
+    strokes.push(outlineOf(one, shape, WARM));
   }
-  return strokes;
+  return strokes.filter((each) => each !== null);
+}
+
+/** Lines at quarters of the colour scale, of the map without its finest grain: round every speck they would tell nothing. */
+function contourLines({ values, low, high }: Field, { one, shape }: Cells): Stroke[] {
+  const blurred = boxBlur(values, shape[1], shape[0], Math.round(Math.max(...shape) / GRAIN));
+  const zero = low < 0 ? [-0.75, -0.5, -0.25, 0.25, 0.5, 0.75].map((share) => share * high) : null;
+  const levels = zero ?? [0.25, 0.5, 0.75].map((share) => low + share * (high - low));
+  return levels.flatMap((level) => {
+    for (let i = 0; i < one.length; i++) one[i] = (level < 0 ? blurred[i]! <= level : blurred[i]! >= level) ? 1 : 0;
+    const line = outlineOf(one, shape, level < 0 ? COLD : WHITE);
+    return line ? [line] : [];
+  });
+}
+
+function outlineOf(inside: Uint8Array, shape: Size, colour: string): Stroke | null {
+  const limit = (LONGEST_OUTLINE * (shape[0] + shape[1])) / 2;
+  const outline = traceOutline(inside, shape[1], shape[0], limit);
+  return outline && { outline, colour, alpha: Math.min(1, 2 * (1 - outline.edges / limit)) };
 }
 
 function stroke(
@@ -228,23 +228,25 @@ function cellsFor(shape: Size, before: Cells | null): Cells {
   return { shape, layer, image, words, kept: new Uint8Array(words.length), one: new Uint8Array(words.length) };
 }
 
-function layerOf(canvas: HTMLCanvasElement): Layer {
+export function layerOf(canvas: HTMLCanvasElement): Layer {
   const context = canvas.getContext("2d");
   if (!context) throw new Error("expected a 2d canvas, got none from this browser");
   return { canvas, context };
 }
 
 /** Setting a canvas's size clears it, so only where it differs. */
-function resize({ canvas }: Layer, width: number, height: number): void {
+export function resize({ canvas }: Layer, width: number, height: number): void {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
 }
 
-function remembered(make: (name: string) => Uint32Array): (name: string) => Uint32Array {
-  const known = new Map<string, Uint32Array>();
-  return (name) => {
-    const table = known.get(name) ?? make(name);
-    known.set(name, table);
+function remembered(make: (name: string, gamma: number) => Uint32Array): (name: string, gamma: number) => Uint32Array {
+  let known = "";
+  let table: Uint32Array = new Uint32Array();
+  return (name, gamma) => {
+    const wanted = `${name} ${gamma}`;
+    if (known !== wanted) table = make(name, gamma);
+    known = wanted;
     return table;
   };
 }

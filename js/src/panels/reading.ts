@@ -1,8 +1,9 @@
 /** What lies under the pointer, what it cost, and what was decided for the user. */
 
 import { formatCalls, formatNumber, formatSeconds, formatShare } from "../format.ts";
-import { readingAt, shownExplained, shownMethod } from "../select.ts";
-import type { State } from "../state.ts";
+import { imageOf, pixelOf, readingAt, shownExplained, shownMethod } from "../select.ts";
+import type { Point } from "../geometry.ts";
+import { shownCell, type State } from "../state.ts";
 import { h, setText, type Context } from "./dom.ts";
 
 const FIGURES = ["x", "y", "value", "region", "gain", "area"] as const;
@@ -18,10 +19,10 @@ export function readingPanel(context: Context): HTMLElement {
   const decided = h("details", { class: "slw-decided" }, h("summary", {}, "what was decided"), notes);
 
   context.watch(
-    (state, { pixel }) => [pixel, state.shown, shownExplained(state)],
-    (state, { pixel }) => {
-      const words = pixel ? figuresAt(state, pixel) : {};
-      hint.hidden = pixel !== null;
+    (state, { point }) => [point, state.shown, shownExplained(state)],
+    (state, { point }) => {
+      const words = point ? figuresAt(state, point) : {};
+      hint.hidden = point !== null;
       for (const [i, name] of FIGURES.entries()) {
         setText(figures.get(name) ?? reading, words[name] ?? "–");
         parts[i]?.classList.toggle("slw-none", words[name] === undefined);
@@ -40,8 +41,10 @@ export function readingPanel(context: Context): HTMLElement {
   return h("div", { class: "slw-foot" }, reading, cost, decided);
 }
 
-function figuresAt(state: State, pixel: readonly [number, number]): Partial<Record<Figure, string>> {
-  const { x, y, value, region } = readingAt(state, pixel);
+function figuresAt(state: State, point: Point): Partial<Record<Figure, string>> {
+  const cell = shownCell(state);
+  const [x, y] = pixelOf(point, imageOf(state, cell).size);
+  const { value, region } = readingAt(state, cell, point);
   return {
     x: String(x),
     y: String(y),

@@ -1,0 +1,187 @@
+"""Who is asked, and about what: one model or several, one image or several, each with its name and its index."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import saliency
+from saliency_widget import drawing
+from saliency_widget.choices import Choice, Named, choose
+from saliency_widget.exhibit import PICTURE_SIDE, Exhibit
+from saliency_widget.explainer import Subject
+from saliency_widget.place import Place, find_place
+
+Pair = tuple[int, int]
+"""Index of the model, index of the image."""
+
+
+class Cast(NamedTuple):
+    """What a widget is about."""
+
+    models: tuple[str, ...]
+    """Their names."""
+    images: tuple[str, ...]
+    """Their names."""
+    labels: Sequence[str] | None
+    choices: Sequence[Choice]
+    """The methods on offer, as the first model stands to them."""
+    exhibits: Sequence[Exhibit]
+    """By the index of the image."""
+    subjects: Mapping[Pair, Subject]
+    places: Mapping[Pair, Place]
+    """Where maps lie."""
+    shape: tuple[int, ...]
+    """Of what the first model is fed of the first image, (1, H, W, C)."""
+    spec: Mapping[str, Any]
+    """What the browser is told of all this, but for its title."""
+
+
+class Asked(NamedTuple):
+    """What was passed to the widget, as it came."""
+
+    methods: Iterable[Named] | None
+    labels: Sequence[str] | None
+    preprocess: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None
+    fields: Mapping[str, Any]
+    batch_size: int | str
+    activation: str
+
+
+def cast(model: Any, img: Any, asked: Asked) -> Cast:
+    """Read the images as the models will see them, and find what each model can answer.
+
+    Args:
+        model: one, a list of them, or a dict by name.
+        img: one image, a list of them, or a dict by name.
+        asked: the rest.
+
+    Raises:
+        SaliencyError: an image cannot be read, a model is none, a method, field or label is unknown.
+    """
+    models, images = _named(model, _model_name), _named(img, _image_name)
+    preprocess = _each(asked.preprocess, len(models))
+    first = next(iter(images.values()))
+    adapted = [
+        # a function that uses a framework is asked once whose arrays it takes; no other model is asked here
+        saliency.adapt(each, labels=asked.labels, image=partial(_fed, first, own))
+        for each, own in zip(models.values(), preprocess, strict=True)
+    ]
+    pictures = {
+        (m, i): _read(each, preprocess[m], adapted[m])
+        for m in range(len(models))
+        for i, each in enumerate(images.values())
+    }
+    if layer := asked.fields.get("layer"):
+        for each in adapted:
+            # refuses a name the model does not have
+            each.at([0], [layer])
+    methods = None if asked.methods is None else _listed(asked.methods)
+    choices = [choose(methods, each, pictures[m, 0], asked.fields) for m, each in enumerate(adapted)]
+    smalls = [drawing.shrunk(pictures[0, i].shown, PICTURE_SIDE) for i in range(len(images))]
+    subjects, places = {}, {}
+    for (m, i), picture in pictures.items():
+        place = find_place(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], smalls[i].shape[:2])
+        places[m, i] = place
+        by_id = {each.id: each for each in choices[m]}
+        original = list(models.values())[m]
+        subjects[m, i] = Subject(original, picture, by_id, place, asked.labels, asked.batch_size, asked.activation)
+    shape = pictures[0, 0].fed.shape
+    spec = {
+        "version": 2,
+        "methods": [each.spec(shape, [of[at].lacks for of in choices]) for at, each in enumerate(choices[0])],
+        "models": list(models),
+        "images": [{"name": name, "size": list(small.shape[:2])} for name, small in zip(images, smalls, strict=True)],
+        "notes": _notes(list(models), adapted, list(images), pictures),
+    }
+    exhibits = [Exhibit(small, i) for i, small in enumerate(smalls)]
+    return Cast(tuple(models), tuple(images), adapted[0].labels, choices[0], exhibits, subjects, places, shape, spec)
+
+
+def index_in(names: Sequence[str], wanted: int | str, what: str) -> int:
+    """The index of a model or an image that Python names.
+
+    Raises:
+        UnknownName: no such name or index.
+    """
+    if wanted in names:
+        return names.index(str(wanted))
+    if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool) and 0 <= wanted < len(names):
+        return int(wanted)
+    raise saliency.UnknownName(f"There is no {what} {wanted!r}; there is: {', '.join(names)}.")
+
+
+def _named(given: Any, name_of: Callable[[Any, int], str]) -> dict[str, Any]:
+    """One or several things, by their names; names that are not unique get a number."""
+    if isinstance(given, Mapping):
+        items = [(str(name), each) for name, each in given.items()]
+    elif isinstance(given, list | tuple) and not (given and isinstance(given[0], int | float | list | tuple)):
+        items = [(name_of(each, i), each) for i, each in enumerate(given)]
+    else:
+        items = [(name_of(given, 0), given)]
+    if not items:
+        raise saliency.BadField("Expected at least one model and one image, got an empty list.")
+    names = [name for name, _ in items]
+    return {
+        name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}": each
+        for i, (name, each) in enumerate(items)
+    }
+
+
+def _model_name(model: Any, _index: int) -> str:
+    return str(getattr(model, "__name__", type(model).__name__))
+
+
+def _image_name(image: Any, index: int) -> str:
+    """A file's own name, never its folder."""
+    if isinstance(image, str | os.PathLike):
+        return Path(image).stem
+    file = getattr(image, "filename", "")
+    return Path(file).stem if isinstance(file, str) and file else f"image {index + 1}"
+
+
+def _each(preprocess: Any, models: int) -> Sequence[Any]:
+    """One for each model, where one is given for all."""
+    if not isinstance(preprocess, list | tuple):
+        return [preprocess] * models
+    if len(preprocess) != models:
+        raise saliency.BadField(f"Expected one preprocess for each of {models} models, got {len(preprocess)}.")
+    return preprocess
+
+
+def _listed(methods: Iterable[Named] | str) -> list[Named]:
+    """A list, as several models choose from it."""
+    return [methods] if isinstance(methods, str) else list(methods)
+
+
+def _fed(img: Any, preprocess: Any) -> np.ndarray:
+    return _read(img, preprocess, None).fed
+
+
+def _read(img: Any, preprocess: Any, model: saliency.Adapted[Any] | None) -> saliency.Picture:
+    """An image as a model sees it, or as any would as long as none is known."""
+    if isinstance(img, saliency.Picture):
+        return img
+    return saliency.read(img, preprocess, **({} if model is None else {"channels_first": model.channels_first}))
+
+
+def _notes(
+    models: list[str],
+    adapted: Sequence[saliency.Adapted[Any]],
+    images: list[str],
+    pictures: Mapping[Pair, saliency.Picture],
+) -> list[str]:
+    """What was decided for the user; where there are several, with the name of what it was decided for."""
+    notes: dict[str, list[str]] = {}
+    for m, model in enumerate(models):
+        for i, image in enumerate(images):
+            who = [model] * (len(models) > 1) + [image] * (len(images) > 1)
+            for note in (*pictures[m, i].notes, *adapted[m].notes):
+                notes.setdefault(note, []).append(", ".join(who))
+    everyone = len(models) * len(images)
+    return [note if len(whose) == everyone else f"{'; '.join(whose)}: {note}" for note, whose in notes.items()]

@@ -1,0 +1,158 @@
+"""All that one widget has asked: an explainer for each model and image."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import saliency
+from saliency_widget.cast import Cast, Pair
+from saliency_widget.commands import TOP
+from saliency_widget.exhibit import Exhibit, compact_packet
+from saliency_widget.explainer import Explainer, Found
+from saliency_widget.tasks import Key, Listener, Post
+from saliency_widget.wire import Message, located, pack
+
+
+class Shown(NamedTuple):
+    """What is on the screen, or the first of it."""
+
+    method: str
+    target: int
+    model: int
+    image: int
+
+    @property
+    def key(self) -> Key:
+        """What an explainer knows it by."""
+        return self.method, self.target
+
+    @property
+    def pair(self) -> Pair:
+        """Which explainer knows it."""
+        return self.model, self.image
+
+
+class Explainers(Mapping[Pair, Explainer]):
+    """The explainers of a widget, by model and image.
+
+    Args:
+        cast: the models and the images.
+        post: sends to the browser.
+        shown: what is on the screen.
+        predicted: is told what the shown model sees in the shown image.
+        found: is told that there is another result.
+    """
+
+    def __init__(
+        self,
+        cast: Cast,
+        post: Post,
+        shown: Callable[[], Shown],
+        predicted: Callable[[Sequence[saliency.Prediction]], None],
+        found: Callable[[], None],
+    ) -> None:
+        self._exhibits, self._post, self._shown = cast.exhibits, post, shown
+        self._on_predicted, self._on_found = predicted, found
+        # encoded here, as whoever answers the browser has no time for it
+        self.exhibit.png  # noqa: B018
+        self._all = {pair: Explainer(subject, self._listener(pair)) for pair, subject in cast.subjects.items()}
+
+    def __getitem__(self, pair: Pair) -> Explainer:
+        return self._all[pair]
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @property
+    def shown(self) -> Explainer:
+        """The one that is asked for what is on the screen."""
+        return self._all[self._shown().pair]
+
+    @property
+    def shown_found(self) -> Found | None:
+        """The result that is on the screen."""
+        return self.shown.found.get(self._shown().key)
+
+    @property
+    def exhibit(self) -> Exhibit:
+        """The image that is on the screen."""
+        return self._exhibits[self._shown().image]
+
+    def greet(self, rid: str) -> None:
+        """Send all there is: the shown image first."""
+        shown = self._shown()
+        self._post(self.exhibit.welcome(rid), answering=True)
+        self.shown.greet(rid)
+        for (model, image), explainer in self._all.items():
+            if (model, image) != shown.pair:
+                # a picture is sent once, by the thread of the first model
+                news = model == 0 and image != shown.image
+                explainer.greet("", self._exhibits[image].welcome if news else None)
+
+    def cancel(self, rid: str | None = None) -> bool:
+        """Cancel the request `rid`, or all; False where there is none."""
+        cancelled = [each.cancel(rid) for each in self._all.values()]
+        return any(cancelled)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
+        lefts = ((each, deadline - time.monotonic()) for each in self._all.values())
+        return all(each.wait(None if timeout is None else max(left, 0)) for each, left in lefts)
+
+    def configure(self, method_id: str, method: saliency.Method) -> None:
+        """Offer a method with other fields."""
+        for each in self._all.values():
+            each.configure(method_id, method)
+
+    def look(self) -> None:
+        """Tell of results whose model has other weights by now."""
+        for each in self._all.values():
+            each.look()
+
+    def close(self) -> None:
+        """Cancel everything, and let go of the models."""
+        for each in self._all.values():
+            each.close()
+
+    def packet(self) -> bytes:
+        """Everything in full, what is shown first."""
+        welcomes = [each.welcome() for each in sorted(self._exhibits, key=lambda each: each is not self.exhibit)]
+        told = [message for pair in self._in_order() for message in self._told(pair)]
+        return pack([*welcomes, *told])
+
+    def compact_packet(self) -> bytes:
+        """The shown result at one byte a pixel, and others of its model and image while there is room."""
+        prediction, *results = self._told(self._shown().pair)
+        return compact_packet([self.exhibit.thumbnail, prediction], results)
+
+    def _told(self, pair: Pair) -> list[Message]:
+        """What a model has said of an image: the prediction and the results."""
+        explainer = self._all[pair]
+        messages = [explainer.prediction_message(), *(each.message for each in explainer.in_order())]
+        return [located(each, *pair) for each in messages]
+
+    def _in_order(self) -> list[Pair]:
+        shown = self._shown().pair
+        return sorted(self._all, key=lambda pair: pair != shown)
+
+    def _listener(self, pair: Pair) -> Listener:
+        def post(message: Message, *, answering: bool = False) -> None:
+            self._post(located(message, *pair), answering=answering)
+
+        def shown() -> Key | None:
+            now = self._shown()
+            return now.key if now.pair == pair else None
+
+        def predicted(predictions: Sequence[saliency.Prediction]) -> None:
+            now = self._shown()
+            if now.target == TOP and now.pair == pair:
+                self._on_predicted(predictions)
+
+        return Listener(post, shown, lambda: self._shown().target, predicted, self._on_found)

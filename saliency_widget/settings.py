@@ -1,0 +1,117 @@
+"""The traits of the widget: what they may be, and who may write them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import anywidget
+import traitlets
+
+from saliency_widget.commands import LARGEST_TARGET, TOP
+from saliency_widget.picked import PickedTrait
+from saliency_widget.traits import COLORMAPS, FILLS, MODES, SCALES, SIGNS, Flag, Grid, Number, OneOf, Whole
+
+logger = logging.getLogger(__name__.partition(".")[0])
+
+SETTINGS = (
+    *("method", "target", "model_index", "image_index", "grid", "mode", "sign", "keep", "threshold", "opacity"),
+    *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "live"),
+)
+"""The traits that the browser may write."""
+
+PATIENCE = 1.0
+"""Seconds that the model's thread waits for whoever is changing traits: an observer may be waiting for it."""
+
+
+class Settings(anywidget.AnyWidget):
+    """What Python and the browser share, see "Traits" in docs/widget-protocol.md."""
+
+    spec = traitlets.Dict().tag(sync=True)
+    method = traitlets.Unicode().tag(sync=True)
+    target = Whole(TOP, low=TOP)
+    model_index = Whole(0, low=0)
+    image_index = Whole(0, low=0)
+    grid = Grid()
+    mode = OneOf("area", *(each for each in MODES if each != "area"))
+    sign = OneOf(*SIGNS)
+    keep = Number(30.0, 0, 100)
+    threshold = Number(0.0, 0, 100)
+    opacity = Number(0.7, 0, 1)
+    colormap = OneOf(*COLORMAPS)
+    gamma = Number(1.0, 0.2, 5)
+    smooth = Flag(True)
+    contours = Flag(False)
+    scale = OneOf(*SCALES)
+    region = Whole(0, low=0)
+    picked = PickedTrait()
+    fill = OneOf(*FILLS)
+    live = Flag(False)
+    parameters = traitlets.Dict().tag(sync=True)
+    _snapshot = traitlets.Bytes().tag(sync=True, echo_update=False)
+
+    def __init__(self, **values: Any) -> None:
+        # ipywidgets' traits do not take writers from two threads
+        self._changing = threading.RLock()
+        super().__init__(**values)
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take over what the browser sets, one by one: what cannot be is ignored, and the browser told what is."""
+        good, refused = {}, []
+        for name, value in sync_data.items():
+            try:
+                if name in ("spec", "parameters") or name.startswith("_"):
+                    raise traitlets.TraitError(f"{name} is not the browser's to set.")
+                if name in SETTINGS:
+                    self.traits()[name]._validate(self, value)
+                good[name] = value
+            except traitlets.TraitError as reason:
+                logger.warning("Ignored what the browser set: %s", reason)
+                refused.append(name)
+        with self._changing:
+            super().set_state(good)
+        if known := [name for name in refused if name in self.keys]:
+            self.send_state(known)
+
+    @traitlets.validate("method")
+    def _check_method(self, proposal: Any) -> str:
+        if proposal.value not in self._ids:
+            raise traitlets.TraitError(f"method must be one of {', '.join(self._ids)}, got {proposal.value!r}.")
+        return str(proposal.value)
+
+    @traitlets.validate("model_index", "image_index")
+    def _check_index(self, proposal: Any) -> int:
+        kind = proposal.trait.name.partition("_")[0]
+        names = self.spec[f"{kind}s"]
+        if proposal.value >= len(names):
+            raise traitlets.TraitError(
+                f"{proposal.trait.name} must be below {len(names)}, the number of {kind}s, got {proposal.value}."
+            )
+        return int(proposal.value)
+
+    @traitlets.validate("grid")
+    def _check_grid(self, proposal: Any) -> dict[str, Any]:
+        if unknown := [each for each in proposal.value.get("methods", []) if each not in self._ids]:
+            raise traitlets.TraitError(f"grid's methods must be among {', '.join(self._ids)}, got {unknown}.")
+        for kind in ("models", "images"):
+            count = len(self.spec[kind])
+            if wrong := [each for each in proposal.value.get(kind, []) if not 0 <= each < count]:
+                raise traitlets.TraitError(f"grid's {kind} must be indices below {count}, got {wrong}.")
+        if wrong := [each for each in proposal.value.get("targets", []) if not TOP <= each < LARGEST_TARGET]:
+            raise traitlets.TraitError(f"grid's targets must be indices of classes or {TOP}, got {wrong}.")
+        return dict(proposal.value)
+
+    def _write(self, **values: Any) -> None:
+        """Set traits from the model's thread, while nobody else does."""
+        held = self._changing.acquire(timeout=PATIENCE)
+        try:
+            for name, value in values.items():
+                setattr(self, name, value)
+        finally:
+            if held:
+                self._changing.release()
+
+    @property
+    def _ids(self) -> list[str]:
+        return [each["id"] for each in self.spec["methods"]]
