@@ -15,12 +15,14 @@ from saliency.core import (
     XRAI,
     BlurIG,
     Deconvolution,
+    ExpectedGradients,
     GradCam,
     GradCamPlusPlus,
     GradientSaliency,
     GuidedBackprop,
     GuidedIG,
     HiResCam,
+    InputXGradient,
     IntegratedGradients,
     LayerCam,
     Occlusion,
@@ -43,10 +45,12 @@ METHODS: dict[str, type[Method]] = {
     each.id: each
     for each in (
         GradientSaliency,
+        InputXGradient,
         SmoothGrad,
         SmoothGradSquared,
         VarGrad,
         IntegratedGradients,
+        ExpectedGradients,
         BlurIG,
         GuidedIG,
         XRAI,
@@ -227,7 +231,7 @@ class _Builder:
             raise BadOutput(f"The mask of {self.method!r} holds NaN or infinite values: it overflowed float32.")
         regions = self.session.details.get("regions")
         placement = self.picture.placement
-        notes = tuple(dict.fromkeys([*self.picture.notes, *self.adapted.notes, *self.notes]))
+        notes = tuple(dict.fromkeys([*self.picture.notes, *self.adapted.notes, *self.notes, *self.session.notes]))
         found = []
         for i, target in enumerate(self.targets):
             mine = None if self.baseline_scores is None else float(self.baseline_scores[i])

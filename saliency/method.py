@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 Baseline = str | float | np.ndarray | Sequence[Any]
 """A name ("black", "white", "grey", "mean", "blur", "noise": in picture space), a number or an array (in model space),
-or a sequence of these: averaged."""
+or several: a sequence of these, or an array with one axis more (a data set of images). Several are averaged."""
 
 
 FAMILIES = ("gradients", "paths", "noise", "backward rules", "layers", "attention", "perturbation", "regions")
 """What methods work with, in the order they are listed."""
 
 
-def baseline_count(baseline: Baseline) -> int:
-    """How many baselines are meant: a sequence is several, everything else is one."""
-    return len(baseline) if isinstance(baseline, list | tuple) else 1
+def baseline_count(baseline: Baseline, shape: tuple[int, ...] = ()) -> int:
+    """How many baselines are meant: a sequence is several, and so is an array of as many axes as a batch's `shape`."""
+    if isinstance(baseline, list | tuple):
+        return sum(baseline_count(each, shape) for each in baseline)
+    return len(baseline) if isinstance(baseline, np.ndarray) and baseline.ndim == len(shape) > 0 else 1
 
 
 def parameter(

@@ -95,7 +95,7 @@ class Noisy(PerImage[A]):
 
     Args:
         images: (B, H, W, C).
-        stdevs: (B,), in the images' own units.
+        stdevs: (B,), or (B, H, W, C), in the images' own units.
         each: copies of each image.
         seed: noise of copy i comes from ``numpy.random.default_rng([seed, i])``.
     """
@@ -109,8 +109,49 @@ class Noisy(PerImage[A]):
             np.random.default_rng([self.seed, i]).standard_normal(self.shape, np.float32)
             for i in range(which.start, which.stop)
         ]
-        noise: Any = self.ops.asarray(np.stack(draws))
-        return self.images[image : image + 1] + float(self.stdevs[image]) * noise
+        return self.images[image : image + 1] + self.ops.asarray(self.stdevs[image] * np.stack(draws))
+
+
+class Draws(PerImage[A]):
+    """A random point between the image, made noisy, and a random one of several baselines.
+
+    Copy i has the same baseline, node and noise in every image of the batch.
+
+    Args:
+        baselines: (B, H, W, C) each, or (1, H, W, C) for all.
+        images: (B, H, W, C).
+        stdevs: of the noise, (B,) or (B, H, W, C), in the images' own units.
+        each: copies of each image.
+        seed: copy i comes from ``numpy.random.default_rng([seed, i])``: which baseline, alpha, noise.
+    """
+
+    def __init__(
+        self, ops: Ops[A], baselines: Sequence[Any], images: Any, stdevs: np.ndarray, each: int, seed: int
+    ) -> None:
+        super().__init__(ops, images, each)
+        self.baselines, self.stdevs, self.seed = baselines, stdevs, seed
+        self._ways: dict[tuple[int, int, int], A] = {}
+
+    def __getitem__(self, rows: slice) -> A:
+        self._ways.clear()
+        return super().__getitem__(rows)
+
+    def copies(self, image: int, which: slice) -> Any:
+        draws = [np.random.default_rng([self.seed, i]) for i in range(which.start, which.stop)]
+        chosen = [int(draw.integers(len(self.baselines))) for draw in draws]
+        alphas = np.array([draw.uniform() for draw in draws])
+        starts: Any = self.ops.concat([own(self.baselines[i], image) for i in chosen])
+        ends: Any = self.images[image : image + 1]
+        if self.stdevs[image].any():
+            noise = np.stack([draw.standard_normal(self.shape, np.float32) for draw in draws])
+            ends = ends + self.ops.asarray(self.stdevs[image] * noise)
+        ways: Any = ends - starts
+        self._ways[image, which.start, which.stop] = ways
+        return starts + column(self.ops, alphas, ways) * ways
+
+    def ways(self, image: int, which: slice) -> A:
+        """From baseline to image, of the copies that were built last, (n, H, W, C)."""
+        return self._ways[image, which.start, which.stop]
 
 
 class Patches(PerImage[A]):

@@ -72,6 +72,8 @@ class Session(Generic[A]):
         self.calls, self.images, self.seconds = 0, 0, 0.0
         self.details: dict[str, Any] = {}
         """What a method found beside the mask (XRAI: "regions")."""
+        self.notes: list[str] = []
+        """What a method has to tell of its run, in sentences."""
 
     def run(self, method: Method, images: A) -> Iterator[A]:
         """The method's masks on `images` (B, H, W, C); refuses before any work what the model cannot answer."""
@@ -193,9 +195,17 @@ class Session(Generic[A]):
             return [self.ops.asarray(np.broadcast_to(host, (1, *shape[1:])))]
         if host.shape == shape[1:]:
             host = host[None]
-        if host.shape not in ((1, *shape[1:]), shape):
-            raise BadShape(f"The baseline must have the image's shape {shape[1:]}, got {tuple(np.shape(baseline))}.")
-        return [self.ops.asarray(host)]
+        if host.shape[1:] != shape[1:] or not len(host):
+            raise BadShape(
+                f"The baseline must have the image's shape {shape[1:]}, got {tuple(np.shape(baseline))}. "
+                "Several may come in one array, with an axis before the image's."
+            )
+        return [self.ops.asarray(one[None]) for one in host]
+
+    def ranges(self, images: Any) -> np.ndarray:
+        """Highest minus lowest value of each of `images` (B, H, W, C), on the host, (B,)."""
+        host = self.ops.tohost(images).reshape(len(images), -1)
+        return np.asarray(host.max(1) - host.min(1))
 
     def _require_finite(self, array: A, what: str) -> None:
         if not self.literal and not self.ops.finite(array):

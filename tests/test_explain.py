@@ -22,6 +22,8 @@ QUICK: dict[str, saliency.Method] = {
     "deconvolution": saliency.Deconvolution(),
     "grad_cam": saliency.GradCam(),
     "grad_cam_plus_plus": saliency.GradCamPlusPlus(),
+    "input_x_gradient": saliency.InputXGradient(),
+    "expected_gradients": saliency.ExpectedGradients(samples=24),
     "hires_cam": saliency.HiResCam(),
     "layer_cam": saliency.LayerCam(),
     "xgrad_cam": saliency.XGradCam(),

@@ -30,6 +30,7 @@ from saliency.core.base import (
 )
 from saliency.core.blur_ig import BlurIG, gaussian_blur
 from saliency.core.deconvolution import Deconvolution
+from saliency.core.expected_gradients import ExpectedGradients
 from saliency.core.grad_cam import GradCam
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
 from saliency.core.gradients import GradientSaliency
@@ -43,6 +44,7 @@ from saliency.core.guided_ig import (
     translate_x_to_alpha,
 )
 from saliency.core.hires_cam import HiResCam
+from saliency.core.input_x_gradient import InputXGradient
 from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.core.layer_cam import LayerCam
 from saliency.core.occlusion import Occlusion
@@ -63,12 +65,14 @@ __all__ = [
     "BlurIG",
     "CoreSaliency",
     "Deconvolution",
+    "ExpectedGradients",
     "GradCam",
     "GradCamPlusPlus",
     "GradientSaliency",
     "GuidedBackprop",
     "GuidedIG",
     "HiResCam",
+    "InputXGradient",
     "IntegratedGradients",
     "LayerCam",
     "Occlusion",

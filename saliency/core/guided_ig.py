@@ -79,7 +79,7 @@ class GuidedIG(CoreSaliency):
 
     def cost(self, shape: tuple[int, ...]) -> int:
         """Of one target."""
-        return shape[0] * self.steps * baseline_count(self.baseline)
+        return shape[0] * self.steps * baseline_count(self.baseline, shape)
 
     def GetMask(
         self,

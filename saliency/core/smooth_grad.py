@@ -45,8 +45,7 @@ class SmoothGrad(Method):
         return self.method.layers
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
-        host = session.ops.tohost(images).reshape(len(images), -1)
-        stdevs = self.spread * (host.max(1) - host.min(1))
+        stdevs = self.spread * session.ranges(images)
         noisy = Noisy(session.ops, images, stdevs, self.samples, self.seed)
         settled: list[Moments] = []
         for first in range(0, len(noisy), TOGETHER):

@@ -1,0 +1,36 @@
+"""The gradient times the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from saliency.method import Method
+from saliency.model import Differentiable
+from saliency.session import Session, originals
+
+
+@dataclass(eq=False, repr=False)
+class InputXGradient(Method):
+    """What each value would add if the score were linear: the image times its gradient (arXiv:1605.01713, section 2.3).
+
+    One forward and backward pass an image.
+    """
+
+    id = "input_x_gradient"
+    title = "Input × Gradient"
+    paper = "arXiv:1605.01713"
+    family = "gradients"
+    formula = r"M = x \odot \partial f / \partial x"
+    advice = (
+        "Exact for a linear score, and as cheap as the gradient. Whatever is zero gets nothing, so it depends on how "
+        "the images are normalised; Integrated Gradients says what it means to say."
+    )
+    needs = Differentiable
+
+    def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        for sums in session.summed_gradients(originals(session, images), np.ones(1)):
+            yield sums.total * images[: sums.total.shape[1]]

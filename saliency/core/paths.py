@@ -1,0 +1,173 @@
+"""Paths from a baseline to an image, and what is met on them.
+
+A path is a value: it can be asked for its point at any share of the way. How it is walked (in even steps, or in
+smaller ones where something happens) and what is made of the gradients met there (Integrated Gradients, IDGI,
+Integrated Decision Gradients) are no affair of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from saliency.model import Ops
+from saliency.samples import column, evenly
+from saliency.session import Session
+
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+
+PORTION = 8
+"""How many paths are walked together: what is met on each lies in memory until it has been read."""
+
+
+class Path(Protocol[A_co]):
+    """A way from a baseline (alpha = 0) to one image (alpha = 1)."""
+
+    target: int | None
+    """Of which target alone it is the path; None where it serves all."""
+    met: Sequence[Met]
+    """What was met while it was sought."""
+
+    def points(self, alphas: np.ndarray) -> A_co:
+        """Where it is at each alpha, (n, H, W, C)."""
+
+    def ways(self, alphas: np.ndarray) -> A_co:
+        """From each alpha to the next, (n - 1, H, W, C)."""
+
+
+@dataclass
+class Met:
+    """A place of a path, and what the model said there of one target."""
+
+    alpha: float
+    score: float
+    gradient: Any
+    """(1, H, W, C)."""
+    slope: float | None = None
+    """How fast the score rises with alpha, where that has been worked out."""
+
+
+@dataclass
+class Trail(Generic[A]):
+    """What was met on a path for one target, in the order it was asked."""
+
+    path: Path[A]
+    met: list[Met] = field(default_factory=list)
+
+    def sorted(self) -> tuple[np.ndarray, np.ndarray, list[Any]]:
+        """Alphas (n,), scores (n,) and gradients, from the baseline to the image."""
+        along = sorted(self.met, key=lambda each: each.alpha)
+        return (
+            np.array([each.alpha for each in along]),
+            np.array([each.score for each in along]),
+            [each.gradient for each in along],
+        )
+
+
+class Line(Generic[A]):
+    """The straight line from a baseline to an image, (1, H, W, C) each."""
+
+    target: int | None = None
+    met: Sequence[Met] = ()
+
+    def __init__(self, ops: Ops[A], baseline: Any, image: Any) -> None:
+        self.ops, self.start, self.difference = ops, baseline, image - baseline
+
+    def points(self, alphas: np.ndarray) -> Any:
+        """See :class:`Path`."""
+        return self.start + column(self.ops, alphas, self.difference) * self.difference
+
+    def ways(self, alphas: np.ndarray) -> Any:
+        """See :class:`Path`."""
+        return column(self.ops, np.diff(alphas), self.difference) * self.difference
+
+
+class Visits(Generic[A]):
+    """Places of several paths as samples, those of each path together."""
+
+    each = 1
+
+    def __init__(self, ops: Ops[A], paths: Sequence[Path[A]], alphas: Sequence[np.ndarray]) -> None:
+        self.ops, self.paths, self.alphas = ops, paths, alphas
+        self.counts = [len(each) for each in alphas]
+        self.first = np.cumsum([0, *self.counts])
+        self.owners = np.repeat(np.arange(len(paths)), self.counts)
+        one: Any = paths[0].points(np.zeros(1))
+        self.shape = tuple(int(n) for n in one.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def __getitem__(self, rows: slice) -> Any:
+        parts: list[Any] = []
+        for i in np.unique(self.owners[rows]):
+            begin = max(0, rows.start - self.first[i])
+            parts.append(self.paths[i].points(self.alphas[i][begin : rows.stop - self.first[i]]))
+        return parts[0] if len(parts) == 1 else self.ops.concat(parts)
+
+
+Choose = Callable[[Trail[Any]], Sequence[float]]
+"""At which alphas a path shall be visited next, given what was met on it; none when that is enough."""
+
+
+def walked(
+    session: Session[A], paths: Sequence[Path[A]], steps: int, choose: Choose | None = None
+) -> Iterator[list[dict[int, Trail[A]]]]:
+    """Visit `steps` places of each path, evenly from end to end, then those that are chosen for each target.
+
+    A place that several targets want is asked once.
+
+    Args:
+        session: asks.
+        paths: to walk; what was met while one was sought is not asked again.
+        steps: at least 2.
+        choose: where to look more closely; nowhere by default.
+
+    Yields:
+        what was met on each path for each target: after each question where partial results are wanted, else once.
+        The paths not yet reached have none.
+    """
+    trails: list[dict[int, Trail[A]]] = [
+        {} if path.target is None else {path.target: Trail(path, list(path.met))} for path in paths
+    ]
+    # both ends first, then spread evenly: any beginning of it stands for the whole
+    even = np.linspace(0, 1, steps)[[0, steps - 1, *(i for i in evenly(steps) if 0 < i < steps - 1)]]
+    wanted: list[dict[float, set[int] | None]] = []
+    for path in paths:
+        known = {each.alpha for each in path.met}
+        wanted.append({float(alpha): None for alpha in even if float(alpha) not in known})
+    while any(wanted):
+        for _ in _asked(session, paths, wanted, trails):
+            if session.streaming:
+                yield trails
+        wanted = [{} for _ in paths]
+        for asking, each in zip(wanted, trails, strict=True):
+            for target, trail in each.items():
+                for alpha in () if choose is None else choose(trail):
+                    asking.setdefault(float(alpha), set()).add(target)  # type: ignore[union-attr]  # none is None here
+    yield trails
+
+
+def _asked(
+    session: Session[A],
+    paths: Sequence[Path[A]],
+    wanted: Sequence[dict[float, set[int] | None]],
+    trails: list[dict[int, Trail[A]]],
+) -> Iterator[None]:
+    """Ask what is wanted, and write it down; yields after each question."""
+    places = [(i, alpha, targets) for i, each in enumerate(wanted) for alpha, targets in each.items()]
+    visits = Visits(session.ops, paths, [np.array(list(each)) for each in wanted])
+    for rows, answer in session.gradients(visits):
+        scores, gradients = session.ops.tohost(answer.scores), answer.gradients  # type: ignore[arg-type]
+        for row, (i, alpha, targets) in enumerate(places[rows]):
+            own = paths[i].target
+            of = range(len(scores)) if targets is None else targets
+            for target in of if own is None else (own,):
+                trail = trails[i].setdefault(target, Trail(paths[i]))
+                gradient: Any = gradients[target, row : row + 1]  # type: ignore[index]  # any framework's array
+                trail.met.append(Met(alpha, float(scores[target, row]), gradient))
+        yield

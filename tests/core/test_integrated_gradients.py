@@ -1,0 +1,282 @@
+"""Quadratures, baselines and the tolerance of Integrated Gradients, by closed forms and by counting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+import saliency
+from saliency.core.integrated_gradients import FIRST, MOST
+from saliency.core.quadrature import RULES, nodes
+from saliency.session import Session
+from tests.nets import small_net
+
+IMAGE = np.random.default_rng(11).uniform(size=(10, 8, 3)).astype(np.float32)
+
+EXACT_DEGREE = {
+    "pair": 1,
+    "riemann_left": 0,
+    "riemann_right": 0,
+    "riemann_middle": 1,
+    "trapezoid": 1,
+    "gauss_legendre": 9,
+}
+"""Up to which degree a rule of five nodes integrates polynomials exactly."""
+
+
+class Counting(torch.nn.Module):
+    """A module that counts the images it is asked about."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner, self.seen = inner, [0]
+
+    def __deepcopy__(self, memo: Any) -> Counting:
+        copied = Counting(self.inner)
+        copied.seen = self.seen
+        return copied
+
+    def forward(self, x: torch.Tensor) -> Any:
+        self.seen[0] += len(x)
+        return self.inner(x)
+
+
+@pytest.fixture(scope="module")
+def net() -> Any:
+    """In float64."""
+    return small_net().double()
+
+
+def explained(net: Any, **fields: Any) -> Any:
+    """Of class 1."""
+    return saliency.explain(net, IMAGE, "integrated_gradients", 1, progress=False, **fields)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("steps", [1, 2, 5, 40])
+def test_weights_sum_to_one(rule: str, steps: int) -> None:
+    """The nodes of every rule lie in order within [0, 1], and a constant is integrated exactly."""
+    alphas, weights = nodes(steps, rule)
+
+    assert len(alphas) == len(weights) == steps
+    assert alphas.min() >= 0
+    assert alphas.max() <= 1
+    assert (np.diff(alphas) > 0).all()
+    assert_allclose(weights.sum(), 1, rtol=1e-14)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_have_their_degree(rule: str) -> None:
+    """A rule of five nodes is exact for polynomials of its degree, and for none of the next."""
+    alphas, weights = nodes(5, rule)
+    degree = EXACT_DEGREE[rule]
+
+    assert_allclose(weights @ alphas**degree, 1 / (degree + 1), rtol=1e-13)
+    assert abs(weights @ alphas ** (degree + 1) - 1 / (degree + 2)) > 1e-7
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_mask_is_its_formula(net: Any, rule: str) -> None:
+    """The way from the baseline times the weighted sum of the gradients at the nodes, one after the other."""
+    adapted: Any = saliency.adapt(net).at([1])
+    image = IMAGE.astype(np.float64)
+    expected = np.zeros_like(image)
+    for alpha, weight in zip(*nodes(7, rule), strict=True):
+        point = adapted.ops.asarray((0.25 + alpha * (image - 0.25))[None])
+        expected += weight * adapted.ops.tohost(adapted.gradients(point).gradients)[0, 0] * (image - 0.25)
+    found = explained(net, quadrature=rule, steps=7, baseline=0.25)
+
+    assert_allclose(found.mask, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+    assert found.images == 7
+
+
+def test_a_cubic_needs_two_nodes_of_gauss_and_legendre() -> None:
+    """Where the gradient is of degree three along the path, two nodes give the whole integral."""
+    quartic = saliency.adapt(lambda x: (x**4).sum((1, 2, 3))[:, None], framework="torch")
+    found = saliency.explain(
+        quartic, IMAGE, "integrated_gradients", 1, quadrature="gauss_legendre", steps=2, baseline=0.0, progress=False
+    )
+
+    assert_allclose(found.mask, IMAGE**4, rtol=1e-4, atol=1e-6)
+
+
+def test_several_baselines_are_averaged_however_they_are_given(net: Any) -> None:
+    """A list, an array with one axis more, and the mean of each alone are the same; so is their cost."""
+    several = np.random.default_rng(3).uniform(size=(3, *IMAGE.shape)).astype(np.float32)
+    each = [explained(net, baseline=one, steps=6) for one in several]
+    mean = np.mean([one.mask for one in each], axis=0)
+    listed, stacked = explained(net, baseline=list(several), steps=6), explained(net, baseline=several, steps=6)
+
+    for found in (listed, stacked):
+        assert_allclose(found.mask, mean, rtol=1e-5, atol=1e-7)
+        assert_allclose(found.gap, np.mean([one.gap for one in each]), rtol=1e-4, atol=1e-7)
+        assert found.images == 18
+    method = saliency.IntegratedGradients(steps=6, baseline=several)
+    assert method.cost((1, *IMAGE.shape)) == method.but(baseline=list(several)).cost((1, *IMAGE.shape)) == 18
+
+
+class TestTolerance:
+    """Nodes are added until the gap is small enough."""
+
+    @pytest.mark.parametrize("tolerance", [0.3, 0.05, 0.01, 0.002])
+    def test_the_gap_is_within(self, net: Any, tolerance: float) -> None:
+        """The gap that is reported is at most the share of the difference that was asked for."""
+        found = explained(net, tolerance=tolerance)
+
+        assert abs(found.gap) <= tolerance * abs(found.score - found.baseline_score) * (1 + 1e-4)
+        assert FIRST <= found.images < MOST * 25
+
+    def test_it_is_a_trapezoid_of_the_nodes_asked(self, net: Any) -> None:
+        """The mask is what the trapezoid rule makes of all the nodes that were asked, each of them once."""
+        adapted: Any = saliency.adapt(net).at([1])
+        asked: list[np.ndarray] = []
+
+        class Spy(type(adapted)):  # type: ignore[misc]
+            def gradients(self, images: Any) -> Any:
+                asked.append(self.ops.tohost(images))
+                return super().gradients(images)
+
+        adapted.__class__ = Spy
+        method = saliency.IntegratedGradients(tolerance=0.005, baseline=0.0)
+        *_, mask = Session(adapted).run(method, adapted.ops.asarray(IMAGE[None]))
+        points = np.concatenate(asked)
+        alphas = points.mean((1, 2, 3)) / IMAGE.mean(dtype=np.float64)
+        order = np.argsort(alphas)
+        gradients = adapted.ops.tohost(adapted.gradients(adapted.ops.asarray(points)).gradients)[0]
+        expected = np.trapezoid(gradients[order], alphas[order], axis=0) * IMAGE
+
+        assert (np.diff(alphas[order]) > 1e-6).all()
+        assert_allclose(adapted.ops.tohost(mask)[0, 0], expected, rtol=1e-6, atol=1e-9)
+
+    def test_a_line_needs_no_more_than_the_first_nodes(self) -> None:
+        """A linear score is exact at once."""
+        linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(240, 2))
+        counted = Counting(linear).eval()
+        saliency.explain(counted, IMAGE, "integrated_gradients", 1, tolerance=1e-4, progress=False)
+
+        # the first nodes; the image and the baseline for the report; the probes for batch axis and targets
+        assert counted.seen[0] <= FIRST + 4
+
+    def test_it_stops_at_the_most_and_says_so(self) -> None:
+        """A score with a jump that no gradient sees: at most 16 nodes for each of `steps`, and a note."""
+        jump = saliency.adapt(
+            lambda x: (torch.floor(3 * x).sum((1, 2, 3)) + x.sum((1, 2, 3)))[:, None], framework="torch"
+        )
+        found = saliency.explain(jump, IMAGE, "integrated_gradients", 1, tolerance=0.01, steps=2, progress=False)
+
+        assert found.images <= MOST * 2
+        assert abs(found.gap) > 0.01 * abs(found.score - found.baseline_score)
+        assert any("tolerance 0.01 not reached" in note for note in found.notes)
+
+    def test_targets_and_images_are_what_they_are_alone(self, net: Any) -> None:
+        """Each target of each image has the nodes that it needs, and no others."""
+        adapted = saliency.adapt(net)
+        images = adapted.ops.asarray(np.stack([IMAGE, IMAGE[::-1] * 0.5, np.zeros_like(IMAGE)]))
+        method = saliency.IntegratedGradients(tolerance=0.01, baseline=["black", 0.7])
+        *_, together = Session(adapted.at([0, 2])).run(method, images)
+
+        for i, target in enumerate((0, 2)):
+            for j in range(3):
+                *_, alone = Session(adapted.at([target])).run(method, images[j : j + 1])
+                assert_allclose(together[i, j], alone[0, 0], rtol=1e-9, atol=1e-13)
+
+    @pytest.mark.parametrize("batch_size", [1, 3, 64])
+    def test_the_batch_size_changes_nothing(self, net: Any, batch_size: int) -> None:
+        """However the nodes are batched, they are the same."""
+        auto = explained(net, tolerance=0.01)
+        found = explained(net, tolerance=0.01, batch_size=batch_size)
+
+        assert found.images == auto.images
+        assert_allclose(found.mask, auto.mask, rtol=1e-5, atol=1e-8)
+
+    def test_partial_masks_come_and_converge(self, net: Any) -> None:
+        """The masks on the way come nearer to the last one."""
+        adapted = saliency.adapt(net).at([1])
+        session = Session(adapted, streaming=True, batch_size=2)
+        masks = [
+            adapted.ops.tohost(each)
+            for each in session.run(saliency.IntegratedGradients(tolerance=0.002), adapted.ops.asarray(IMAGE[None]))
+        ]
+        away = [np.abs(each - masks[-1]).sum() for each in masks]
+
+        assert len(masks) >= 5
+        assert away[0] > away[len(away) // 2] > away[-1] == 0
+
+    def test_smoothed(self, net: Any) -> None:
+        """SmoothGrad hands many copies at once; each is refined for itself."""
+        method = saliency.SmoothGrad(saliency.IntegratedGradients(tolerance=0.02), samples=11)
+        found = saliency.explain(net, IMAGE, method, 1, progress=False)
+
+        assert np.isfinite(found.mask).all()
+        assert found.images >= 11 * FIRST
+
+    @pytest.mark.parametrize(
+        ("fields", "told"),
+        [
+            ({"tolerance": 0}, "above 0"),
+            ({"tolerance": float("nan")}, "above 0"),
+            ({"tolerance": "tight"}, "must be a number"),
+            ({"tolerance": 0.1, "quadrature": "gauss_legendre"}, "the trapezoid rule can"),
+            ({"quadrature": "simpson"}, "'simpson'"),
+        ],
+        ids=str,
+    )
+    def test_what_cannot_be_is_told(self, fields: dict[str, Any], told: str) -> None:
+        """Wrong tolerances, and rules whose nodes cannot be reused."""
+        with pytest.raises(saliency.SaliencyError, match=told):
+            saliency.IntegratedGradients(**fields)
+
+
+def _and(x: float, y: float) -> tuple[float, float]:
+    """relu(x + y - 1): the slope is one on the last 1 - 1 / (x + y) of the way."""
+    share = max(0.0, 1 - 1 / (x + y))
+    return x * share, y * share
+
+
+def _or(x: float, y: float) -> tuple[float, float]:
+    """1 - relu(1 - x - y): the slope is one on the first 1 / (x + y) of the way."""
+    share = min(1.0, 1 / (x + y))
+    return x * share, y * share
+
+
+CLOSED: dict[str, tuple[Any, Any]] = {
+    # x, y from 0: the score, and Integrated Gradients as the integral gives it
+    "sum": (lambda x, y: x + 2 * y, lambda x, y: (x, 2 * y)),
+    "product": (lambda x, y: x * y, lambda x, y: (x * y / 2, x * y / 2)),
+    "AND": (lambda x, y: torch.relu(x + y - 1), _and),
+    "OR": (lambda x, y: 1 - torch.relu(1 - x - y), _or),
+    "XOR": (
+        lambda x, y: torch.relu(x + y) - 2 * torch.relu(x + y - 1),
+        lambda x, y: tuple(a - 2 * b for a, b in zip((x, y), _and(x, y), strict=True)),
+    ),
+    "saturation": (lambda x, y: 1 - torch.relu(1 - 4 * x) + 0 * y, lambda x, y: (min(4 * x, 1), 0)),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+@settings(max_examples=12)
+@given(x=st.floats(0.05, 1.5), y=st.floats(0.05, 1.5))
+def test_little_gates_have_their_exact_answer(name: str, x: float, y: float) -> None:
+    """Sum, product, AND, OR, XOR and saturation from (0, 0): the integral, worked out by hand."""
+    score, exact = CLOSED[name]
+    model = saliency.adapt(lambda z: score(z[:, 0, 0, 0], z[:, 0, 0, 1])[:, None], framework="torch")
+    image = np.array([[[x], [y]]], np.float32)
+    mask = saliency.explain(
+        model,
+        image,
+        "integrated_gradients",
+        1,
+        baseline=0.0,
+        steps=1000,
+        quadrature="riemann_middle",
+        batch_size=1000,
+        progress=False,
+    ).mask
+
+    assert_allclose(mask[0, :, 0], exact(x, y), atol=1e-2)
