@@ -15,6 +15,8 @@ from saliency.errors import BadImage, unknown
 FILLS = ("black", "white", "grey", "mean", "blur", "noise")
 """Baselines that have a name."""
 
+SCALED = "uint8 scaled to 0–1"
+
 CHANNELS = (1, 3, 4)
 """Counts of channels by which an axis is known to be the channels' one."""
 
@@ -69,6 +71,8 @@ class Picture:
     resampled: bool
     """Whether `enter` may move pixels (a preprocess of the user's)."""
     notes: list[str] = field(default_factory=list)
+    scaled: bool = False
+    """Whether `enter` scales 0–255 to 0–1, because nothing else was asked for."""
     _known: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What was made of it before: whoever asks about one picture again and again asks for the same things."""
 
@@ -154,7 +158,7 @@ def read(image: Any, preprocess: Callable[..., Any] | None = None, *, channels_f
         def enter(picture: np.ndarray) -> np.ndarray:
             return np.asarray(picture[None] / 255.0 if whole else picture[None], np.float32)
 
-        notes.append("uint8 scaled to 0–1" if whole else "float image fed as it is")
+        notes.append(SCALED if whole else "float image fed as it is")
     else:
         prepare = _preparer(preprocess)
 
@@ -163,7 +167,20 @@ def read(image: Any, preprocess: Callable[..., Any] | None = None, *, channels_f
                 picture = np.asarray(np.clip(np.rint(picture), 0, 255), np.uint8)
             return _fed(prepare(picture, rebuild), channels_first)
 
-    return Picture(values, low, high, enter, preprocess is not None, notes)
+    return Picture(values, low, high, enter, preprocess is not None, notes, scaled=whole and preprocess is None)
+
+
+def unscaled(picture: Picture) -> Picture:
+    """The picture for a model that scales 0–255 itself; as it is, where the user has seen to that."""
+    if not picture.scaled:
+        return picture
+    told = "uint8 fed as 0–255: the model scales it itself"
+    notes = [told if note == SCALED else note for note in picture.notes]
+
+    def enter(values: np.ndarray) -> np.ndarray:
+        return np.asarray(picture.enter(values) * 255, np.float32)
+
+    return Picture(picture.values, picture.low, picture.high, enter, picture.resampled, notes)
 
 
 def fitted(picture: Picture, wants: Callable[[tuple[int, int, int]], tuple[int, int, int]]) -> Picture:

@@ -12,7 +12,7 @@ from saliency.adapters import adapt
 from saliency.asked import outputs_of
 from saliency.errors import BadField, BadShape, unknown
 from saliency.explanation import Explanation
-from saliency.images import FILLS, Picture, fitted, read
+from saliency.images import FILLS, Picture, fitted, read, unscaled
 from saliency.metrics.perturbation import Kept, PerturbationCurves, curves, order_of
 from saliency.model import Adapted
 from saliency.session import Progress, Session
@@ -182,6 +182,8 @@ def picture_for(image: Any, preprocess: Callable[..., Any] | None, adapted: Adap
     """The picture as read, or read already."""
     read_already = isinstance(image, Picture)
     picture = image if read_already else read(image, preprocess, channels_first=adapted.channels_first)
+    if getattr(adapted, "scales_itself", False):
+        picture = unscaled(picture)
     wants = getattr(adapted, "wants", None)
     return picture if wants is None else fitted(picture, wants)
 

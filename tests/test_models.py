@@ -1,6 +1,14 @@
+"""docs/models.md: its recipes run, and its table of models × methods is what the models say.
+
+After a change that is meant, such as a new method: ``python tests/test_models.py`` writes the table anew.
+"""
+
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +16,16 @@ import numpy as np
 import pytest
 import torch
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
 import saliency
-from saliency.model import CAPABILITY
-from tests.nets import black_box, picture, small_net
+from saliency.explain import METHODS
+from tests.adapters.keras_masks import FEW
+from tests.nets import black_box, cheap, picture, small_net
 
 GUIDE = Path(__file__).parent.parent / "docs" / "models.md"
 RECIPES = re.findall(r"^## (.+?)\n.*?```python\n(.+?)```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"(?<=<!-- the table -->\n).*(?=<!-- end of the table -->)", re.DOTALL)
 
 
 class Classifier:
@@ -29,31 +41,170 @@ class Classifier:
         return np.stack([1 - rows.mean(1), rows.mean(1)], 1)
 
 
+def onnx_bytes(height: int, width: int) -> bytes:
+    """A model (N, 3, H, W) -> (N, 4): the channels' mean and mean square, through a linear layer."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("Mul", ["image", "image"], ["square"]),
+        helper.make_node("ReduceMean", ["square", "axes"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["scores"]),
+    ]
+    constants = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array([2, 3]), "axes")]
+    given = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, height, width])
+    told = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 4])
+    graph = helper.make_graph(nodes, "tiny", [given], [told], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
 @pytest.mark.parametrize(("name", "recipe"), RECIPES, ids=[name for name, _ in RECIPES])
-def test_each_recipe_of_the_guide_works(name: str, recipe: str) -> None:
+def test_each_recipe_of_the_guide_works(
+    name: str, recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every block of docs/models.md runs as it stands, and explains the picture."""
-    if name == "Hugging Face":
-        pytest.importorskip("transformers")
+    for package in re.findall(r"^(?:import|from) ([\w, ]+)", recipe, re.MULTILINE)[0].split(", "):
+        pytest.importorskip(package.split(" ")[0])
+    monkeypatch.chdir(tmp_path)
+    if name == "ONNX":
+        Path("model.onnx").write_bytes(onnx_bytes(32, 32))
     torch.manual_seed(0)
+    if name == "Keras 3":
+        __import__("keras").utils.set_random_seed(0)
     images = np.stack([picture(32, 32, seed=seed) / 255 for seed in (0, 1)])
     known: dict[str, Any] = {"image": picture(32, 32), "images": images, "Classifier": Classifier}
     exec(recipe, known)  # our own documentation
 
-    assert np.isfinite(known["exp"].mask).all()
+    exp = known["exp"]
+    assert np.isfinite(exp.mask).all()
+    assert exp.mask.any() or "the mask is zero everywhere" in exp.notes[-1]
+
+
+def test_there_is_a_recipe_for_each_framework() -> None:
+    """And each takes the reader no more than a handful of lines."""
+    frameworks = {"PyTorch", "Hugging Face", "Keras 3", "TensorFlow", "JAX", "Flax", "Equinox", "ONNX"}
+    assert frameworks <= dict(RECIPES).keys()
+    for name, recipe in RECIPES:
+        assert len([line for line in recipe.splitlines() if line and "import" not in line]) <= 6, name
+
+
+def saved_model() -> Any:
+    """The little CNN, saved and loaded."""
+    import tempfile
+
+    import tensorflow as tf
+
+    from tests.adapters import same_net
+
+    with tempfile.TemporaryDirectory() as folder:
+        net = same_net.tf_module(same_net.weights())
+        tf.saved_model.save(net, folder, signatures=net.__call__)
+        return tf.saved_model.load(folder)
+
+
+def session() -> Any:
+    """A session of ONNX Runtime."""
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(onnx_bytes(24, 20), providers=["CPUExecutionProvider"])
+
+
+def same(name: str, **options: Any) -> Callable[[], Any]:
+    """Makes the little CNN of `tests.adapters.same_net` of that name."""
+
+    def make() -> Any:
+        from tests.adapters import same_net
+
+        return getattr(same_net, name)(same_net.weights(), **options)
+
+    return make
+
+
+def jax_function() -> Any:
+    """(f, params)."""
+    from tests.adapters import same_net
+
+    return same_net.pure_jax, same_net.weights()
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "torch": small_net,
+    "function of torch": lambda: saliency.adapt(small_net().forward, framework="torch"),
+    "Keras": same("keras"),
+    "TensorFlow": same("tf_module"),
+    "SavedModel": saved_model,
+    "JAX": jax_function,
+    "Flax": same("linen"),
+    "Equinox": same("equinox"),
+    "function of NumPy": lambda: black_box(small_net()),
+    "predict_proba": lambda: Classifier().fit(np.zeros((2, 24 * 20 * 3)), ["dark", "bright"]),
+    "ONNX": session,
+}
+"""A model of every kind, in the order of the table."""
+
+RUN = ("torch", "function of torch", "function of NumPy", "predict_proba", "ONNX")
+"""Those that every method is run on here; it is on the others in tests/adapters, against torch."""
+
+
+@lru_cache(None)
+def adapted(kind: str) -> Any:
+    """The model of that kind, once."""
+    for package in {"Keras": ["keras"], "ONNX": ["onnx", "onnxruntime"], "Flax": ["flax"], "Equinox": ["equinox"]}.get(
+        kind, ["tensorflow", "jax"] if kind in ("TensorFlow", "SavedModel", "JAX") else []
+    ):
+        pytest.importorskip(package)
+    return saliency.adapt(MODELS[kind]())
+
+
+def table() -> str:
+    """Methods × models: "yes", or the number of the model's own sentence, which stands below."""
+    told: dict[str, int] = {}
+    lines = [f"| method | {' | '.join(MODELS)} |", "|---" * (1 + len(MODELS)) + "|"]
+    for name, cls in METHODS.items():
+        cells = []
+        for kind in MODELS:
+            why = saliency.lacking(adapted(kind), cls().needs)
+            cells.append("yes" if why is None else str(told.setdefault(why, len(told) + 1)))
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *(f"{number}. {why}" for why, number in told.items())]) + "\n"
 
 
 def test_the_guide_s_table_is_what_the_models_say() -> None:
-    """Each cell is "yes" or the model's own sentence."""
-    net = small_net()
-    models = {
-        "torch module": net,
-        "torch function": saliency.adapt(net.forward, framework="torch"),
-        "NumPy function": black_box(net),
-        "predict_proba": Classifier().fit(np.zeros((2, 4)), ["dark", "bright"]),
-    }
-    lines = GUIDE.read_text(encoding="utf-8").splitlines()
-    assert f"| model | {' | '.join(CAPABILITY.values())} |" in lines
-    for name, model in models.items():
-        adapted = saliency.adapt(model)
-        told = [saliency.lacking(adapted, needs) or "yes" for needs in CAPABILITY]
-        assert f"| {name} | {' | '.join(told)} |" in lines
+    """Each cell is "yes" or the model's own sentence; where it is not: python tests/test_models.py."""
+    found = TABLE.search(GUIDE.read_text(encoding="utf-8"))
+
+    assert found is not None
+    assert found[0] == table()
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_what_a_model_cannot_it_says_in_a_sentence(kind: str) -> None:
+    """For every capability that some method needs: the model has it, or tells in its own words why not."""
+    model = adapted(kind)
+    for needs in {cls().needs for cls in METHODS.values()}:
+        assert needs in model.lacks or isinstance(model, needs), f"{kind} says nothing about {needs.__name__}"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_method_works_on_every_model_or_refuses_in_its_words(kind: str, method: str) -> None:
+    """A finite mask of the picture's size; or a refusal before the first question, with what would work instead."""
+    model, cls = adapted(kind), METHODS[method]
+    why = saliency.lacking(model, cls().needs)
+    image = picture(24, 20)
+    if why is not None:
+        with pytest.raises(saliency.Unsupported, match=re.escape(why)) as refused:
+            saliency.explain(model, image, method, 1, progress=False)
+        alternatives = str(refused.value).rpartition("explained by ")[2].rstrip(".").split(", ")
+        assert "occlusion" in alternatives
+        assert method not in alternatives
+    elif kind in RUN:
+        exp = saliency.explain(model, image, cheap(cls, image.shape, **FEW.get(method, {})), 1, progress=False)
+        assert np.isfinite(exp.mask).all()
+        assert exp.mask.shape[:2] == image.shape[:2]
+
+
+if __name__ == "__main__":
+    text = GUIDE.read_text(encoding="utf-8")
+    GUIDE.write_text(TABLE.sub(lambda _: table(), text), encoding="utf-8")

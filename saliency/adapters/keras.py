@@ -10,9 +10,11 @@ import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 
 from saliency.errors import Unsupported
 from saliency.model import Adapted
@@ -22,6 +24,44 @@ _WATCHING = threading.RLock()
 
 def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]:
     """A ``keras.Model`` (functional, subclassed, Sequential, nested) on whatever backend Keras runs."""
+    made: Any = _on_backend(model, labels)
+    made.scales_itself = scales_itself(model)
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, tuple) and len(shape) == 4:
+        made.wants = partial(_wanted, shape[1:])
+        made.size = shape[1:3] if all(shape[1:3]) else None
+    return made
+
+
+def scales_itself(model: Any) -> bool:
+    """Whether the first thing that a model does to its images is to scale 0–255, as many of Keras' own do."""
+    for layer in _layers(model):
+        if isinstance(layer, keras.layers.Rescaling) and np.max(np.abs(layer.scale)) < WHOLE:
+            return True
+        if isinstance(layer, keras.layers.Normalization) and layer.mean is not None:
+            return bool(np.max(keras.ops.convert_to_numpy(layer.mean)) > 1)
+        if layer.weights and not isinstance(layer, keras.Model):
+            return False
+    return False
+
+
+WHOLE = 0.05
+"""A factor below this is meant for numbers to 255: 1 / 255, or 1 / 127.5."""
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """Every layer in order, those of models inside in their place."""
+    for layer in model.layers:
+        yield from _layers(layer) if isinstance(layer, keras.Model) else (layer,)
+
+
+def _wanted(mine: Sequence[int | None], shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The (H, W, C) that it must be fed for a picture that comes as `shape`, by its own input's."""
+    height, width, channels = (own or theirs for own, theirs in zip(mine, shape, strict=True))
+    return height, width, channels if shape[2] == 1 else shape[2]
+
+
+def _on_backend(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
     match keras.backend.backend():
         case "tensorflow":
             from saliency.adapters.tensorflow import Place, Source, TensorFlowModel

@@ -27,7 +27,7 @@ from saliency.adapters.answers import (
     told_by_the_model,
 )
 from saliency.errors import NoGradient, UnknownName, Unsupported, unknown
-from saliency.model import Answer, Axis, Layer, Rewirable, Target
+from saliency.model import Answer, Axis, Layer, Layered, Rewirable, Target
 from saliency.targets import ClassScore, Unit, are_probabilities
 
 
@@ -90,6 +90,15 @@ class TensorFlowOps:
         return bool(tf.reduce_all(tf.math.is_finite(array)))
 
 
+HIDDEN = "the layers inside a SavedModel are hidden: pass the model that it was made of"
+
+
+def _is_saved(model: Any) -> bool:
+    """Whether it was loaded: then all of it is one operator, whose inside has gradients but no names."""
+    loaded = any(base.__module__.startswith("tensorflow.python.saved_model") for base in type(model).__mro__)
+    return loaded or (hasattr(model, "structured_input_signature") and hasattr(model, "function_def"))
+
+
 class Place(NamedTuple):
     """An operator's or a layer's result."""
 
@@ -149,6 +158,8 @@ class TensorFlowModel:
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
         self.lacks: Mapping[type, str] = {Rewirable: "models of TensorFlow follow no rules on the way back yet"}
+        if _is_saved(model):
+            self.lacks = {**self.lacks, Layered: HIDDEN}
         self.notes: list[str] = []
         floats = [each.dtype for each in self._variables() if tf.as_dtype(each.dtype).is_floating]
         self.ops = TensorFlowOps(np.float64 if floats and tf.as_dtype(floats[0]) == tf.float64 else np.float32)
@@ -202,7 +213,7 @@ class TensorFlowModel:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
         for name, _, _ in reversed(self.layer_table(images)):
             return name
-        raise UnknownName(f"{NO_GRID} Operators inside a SavedModel, or a tf.function within another, cannot be seen.")
+        raise UnknownName(f"{NO_GRID} Operators inside a tf.function that is called by another cannot be seen.")
 
     def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
@@ -335,7 +346,9 @@ class Traced:
         return [
             Place(named.get(output.name, operator.name), output)
             for operator in operators
-            for output in operator.outputs
+            for i, output in enumerate(operator.outputs)
+            # the second result of a custom gradient, swish's say, is only kept for its backward pass
+            if i == 0 or output.name in named
         ]
 
     def grids(self, scores: Any, size: tuple[int, int]) -> Iterator[Place]:
@@ -350,6 +363,8 @@ class Traced:
             after.add(operator.name)
             if operator.name not in wanted or place.output.shape.rank != 4 or not place.output.dtype.is_floating:
                 continue
+            if operator.type in ("Pad", "PadV2"):
+                continue  # a layer of its own in Keras, that says nothing new
             moves = operator.type.lower() in NOT_A_LAYER or operator.type in ("BatchMatMulV2", "Einsum", "Identity")
             if (place.output.name in layers or not moves) and on_grid(place.output.shape, size):
                 yield place

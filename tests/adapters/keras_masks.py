@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+TOLD = "uint8 fed as 0–255: the model scales it itself"
 FEW: dict[str, dict[str, Any]] = {
     "smooth_grad": {"samples": 3},
     "smooth_grad_squared": {"samples": 3},
@@ -69,11 +70,42 @@ def main(path: str) -> None:
         found[f"{kind} named"] = saliency.explain(net, picture(), "grad_cam", 1, layer=inner, progress=False).mask
     for wrong, layer in (("stam", "stam"), ("channels", None)):
         try:
-            image = picture(channels=1) if wrong == "channels" else picture()
+            image = picture(channels=4) if wrong == "channels" else picture()
             saliency.explain(net, image, "grad_cam", 1, layer=layer, progress=False)
         except saliency.SaliencyError as error:
             found[f"error {wrong}"] = f"{type(error).__name__}: {error}"
-    np.savez(path, **found)
+    np.savez(path, **found, **scaling())
+
+
+def scaling() -> dict[str, Any]:
+    """What models that scale their input themselves, in three ways, say of the picture; and one of another size."""
+    import keras
+
+    import saliency
+    from tests.nets import picture
+
+    ways: dict[str, list[Any]] = {
+        "rescaling": [keras.layers.Rescaling(1 / 255)],
+        "centred": [keras.layers.Rescaling(1 / 127.5, offset=-1.0)],
+        "normalization": [keras.layers.Normalization(mean=[127.0] * 3, variance=[3000.0] * 3)],
+        "inner": [keras.Sequential([keras.Input((24, 20, 3)), keras.layers.Rescaling(1 / 255)])],
+        "zero to one": [keras.layers.Normalization(mean=[0.45] * 3, variance=[0.05] * 3)],
+        "none": [],
+    }
+    found: dict[str, Any] = {}
+    for name, ahead in ways.items():
+        keras.utils.set_random_seed(0)
+        ends = [keras.layers.Conv2D(2, 3), keras.layers.GlobalAveragePooling2D()]
+        net = keras.Sequential([keras.Input((24, 20, 3)), *ahead, *ends])
+        exp = saliency.explain(net, picture(), "gradient", 1, progress=False)
+        whole = name not in ("zero to one", "none")
+        said = net(picture()[None].astype(np.float32) / (1 if whole else 255), training=False)
+        found[f"scaled {name}"] = [exp.score, float(keras.ops.convert_to_numpy(said)[0, 1])]
+        found[f"said {name}"] = TOLD in exp.notes
+        read = saliency.read(picture().astype(np.float32))
+        found[f"floats {name}"] = TOLD in saliency.explain(net, read, "gradient", 1, progress=False).notes
+    small = saliency.explain(net, picture(12, 10), "gradient", 1, progress=False)
+    return found | {"resized": np.array(small.mask.shape), "resized notes": np.array(small.notes)}
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import inspect
 import os
 import subprocess
 import sys
@@ -86,6 +87,22 @@ def test_the_notes_say_what_was_explained(found: Any) -> None:
     assert not any("softmax" in note for note in found["notes functional"])
 
 
+@pytest.mark.parametrize("name", ["rescaling", "centred", "normalization", "inner", "zero to one", "none"])
+def test_a_model_with_its_preprocessing_inside_is_fed_what_it_takes(found: Any, name: str) -> None:
+    """0–255 where it scales that itself, inside another model too, and the notes say so; floats go in as they are."""
+    explained, expected = found[f"scaled {name}"]
+
+    assert explained == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert bool(found[f"said {name}"]) == (name not in ("zero to one", "none"))
+    assert not found[f"floats {name}"]
+
+
+def test_a_picture_is_resized_to_a_fixed_input(found: Any) -> None:
+    """The model's own size, by its input's shape; the notes say so."""
+    assert tuple(found["resized"]) == (24, 20, 3)
+    assert "resized from 12×10 to 24×20, the size that the model takes" in found["resized notes"]
+
+
 def test_errors_are_told(found: Any) -> None:
     """An unknown layer with its nearest, wrong channels with the shapes."""
     assert "Did you mean 'stem'" in str(found["error stam"])
@@ -93,20 +110,35 @@ def test_errors_are_told(found: Any) -> None:
     assert "\x1b" not in str(found["error channels"])
 
 
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "ResNet50"])
-def test_applications_need_no_arguments(name: str) -> None:
-    """With random weights and a small picture: finite masks that are not empty, and the model's own top class."""
+def application(name: str) -> Any:
+    """One of Keras' own models for pictures of 32×32 and ten classes; ConvNeXt and EfficientNet with fewer layers."""
     import keras
 
     keras.utils.set_random_seed(0)
-    net = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3), classes=10)
-    image = picture(64, 64)
-    top = int(np.argmax(net(image[None] / np.float32(255), training=False)))
+    made = getattr(keras.applications, name)
+    options: dict[str, Any] = {"weights": None, "input_shape": (32, 32, 3), "classes": 10}
+    small: dict[str, dict[str, Any]] = {
+        "ConvNeXtTiny": {"depths": [1, 1, 1, 1], "projection_dims": [8, 16, 24, 32], "name": "small"},
+        "EfficientNetB0": {"width_coefficient": 0.3, "depth_coefficient": 0.3, "default_size": 32, "name": "small"},
+    }
+    if name in small:
+        # what these are made by
+        made = getattr(inspect.getmodule(made), {"C": "ConvNeXt", "E": "EfficientNet"}[name[0]])
+    return made(**options, **small.get(name, {}))
+
+
+@pytest.mark.parametrize("name", ["ConvNeXtTiny", "EfficientNetB0", "MobileNetV3Small", "ResNet50", "VGG16"])
+def test_applications_need_no_arguments(name: str) -> None:
+    """With random weights and a small picture: finite masks that are not empty, and the model's own top class."""
+    net, image = application(name), picture(32, 32)
+    inside = name in ("ConvNeXtTiny", "EfficientNetB0", "MobileNetV3Small")
+    top = int(np.argmax(net(image[None] / np.float32(1 if inside else 255), training=False)))
 
     for method in ("gradient", saliency.IntegratedGradients(steps=3), "grad_cam"):
         exp = saliency.explain(net, image, method, progress=False)
         assert exp.target == top
-        assert exp.mask.shape[:2] == (64, 64)
+        assert exp.mask.shape[:2] == (32, 32)
         assert np.isfinite(exp.mask).all()
         assert exp.mask.any() or method == "grad_cam"
         assert any("explained the logit" in note for note in exp.notes)
+        assert ("uint8 fed as 0–255: the model scales it itself" in exp.notes) == inside

@@ -83,15 +83,15 @@ def test_a_softmax_is_looked_through() -> None:
 
 
 def test_a_saved_model_gives_gradients(tmp_path: Path) -> None:
-    """By its call and by its signature; its operators cannot be seen, and the error says so."""
+    """By its call and by its signature; its layers are hidden, and both say so before they are asked."""
     net = same_net.tf_module(same_net.weights())
     tf.saved_model.save(net, str(tmp_path), signatures=net.__call__)
     loaded = tf.saved_model.load(str(tmp_path))
 
     for model in (loaded, loaded.signatures["serving_default"]):
         np.testing.assert_allclose(explain(model).mask, explain(small_net()).mask, atol=1e-5)
-    with pytest.raises(saliency.UnknownName, match="inside a SavedModel"):
-        explain(loaded, "grad_cam")
+        with pytest.raises(saliency.Unsupported, match="layers inside a SavedModel are hidden"):
+            explain(model, "grad_cam")
 
 
 def test_the_model_is_left_as_it_was_and_can_be_collected() -> None:
