@@ -113,9 +113,9 @@ class DeepExplain:
         if where := question.untouched:
             warnings.warn(
                 f"DeepExplain detected that {method} changes gradients, but the original gradient was used instead at "
-                f"{', '.join(where[:3])}{', …' if len(where) > 3 else ''}: no rule reaches what lies within a function "
-                "(tf.function, a SavedModel of TensorFlow 2), has a gradient made by hand (SiLU), or is no activation "
-                "by itself (GELU). Results are not reliable there.",
+                f"{', '.join(where[:3])}{', …' if len(where) > 3 else ''}: no rule reaches what lies within a branch "
+                "(tf.cond), brings a gradient of its own (SiLU, tf.custom_gradient), or is no activation by itself "
+                "(GELU). Results are not reliable there.",
                 stacklevel=2,
             )
         return Explainer(made, question, self.session, T, inputs, listed=listed, feed=self._inference())

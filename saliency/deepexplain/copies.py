@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from saliency.deepexplain.functions import called, opened, standing_for, with_names_in_full
 from saliency.errors import Unsupported
 
 Rule = Callable[[Any, Any], Any]
@@ -39,12 +40,12 @@ class Copy(NamedTuple):
     target: Any
     """Its T."""
     activations: Sequence[Any]
-    """Its operations of the types in ACTIVATIONS, in the order of the original."""
+    """Its operations of the types in ACTIVATIONS, in one order in all copies."""
 
 
 @contextlib.contextmanager
 def obeying(rule: Rule) -> Iterator[None]:
-    """Gradients that are built within obey the rule wherever they pass an activation of a copy."""
+    """Gradients that are built within obey the rule wherever they pass an activation of an obedient copy."""
     before = _rule.set(rule)
     try:
         yield
@@ -52,68 +53,92 @@ def obeying(rule: Rule) -> Iterator[None]:
         _rule.reset(before)
 
 
-def between(target: Any, inputs: Sequence[Any]) -> list[Any]:
-    """The operations that depend on an input and on which T depends.
-
-    Raises:
-        Unsupported: they form a loop.
-    """
-    ends = {x.name for x in inputs}
-    needed = _needed(target, ends)
-    found: dict[str, Any] = {}
-    ahead = [consumer for x in inputs for consumer in x.consumers()]
-    while ahead:
-        op = ahead.pop()
-        if op.name not in needed or op.name in found:
-            continue
-        if op.type in LOOPS:
-            raise Unsupported(
-                f"{op.name} is part of a tf.while_loop between X and T, whose activations can obey no rule. Unroll it "
-                "(static_rnn for dynamic_rnn), or use saliency, grad*input, intgrad, occlusion or shapley_sampling."
-            )
-        found[op.name] = op
-        ahead += [consumer for tensor in op.outputs if tensor.name not in ends for consumer in tensor.consumers()]
-    return list(found.values())
-
-
-def copied(graph: Any, target: Any, ops: Sequence[Any], sources: Mapping[str, Any], *, obedient: bool = False) -> Copy:
-    """Some operations once more, in the same graph.
+class Part:
+    """What lies between X and T, as definitions, with functions opened up.
 
     Args:
-        graph: theirs.
+        graph: the user's.
         target: T.
-        ops: what is copied; see :func:`between`.
-        sources: what the copy takes for each X, by X's name.
-        obedient: whether the copy's activations shall obey rules.
-    """
-    import tensorflow as tf
+        inputs: X.
 
-    _register_gradient()
-    if not ops:
-        return Copy(sources.get(target.name, target), [])
-    inside = {op.name for op in ops}
-    definition = tf.compat.v1.GraphDef(versions=graph.graph_def_versions)
-    shared: dict[str, Any] = {}
-    for op in ops:
-        node = definition.node.add()
-        node.CopyFrom(op.node_def)
-        # what it waits for and what it is placed with has no part in its value, and is not copied
-        node.attr.pop("_class", None)
-        kept = [name for name in node.input if not name.startswith("^")]
-        del node.input[:]
-        node.input.extend(kept)
-        if op.type in ACTIVATIONS:
-            node.attr.pop("_gradient_op_type", None)
-            if obedient:
-                node.attr["_gradient_op_type"].s = GRADIENT_NAME.encode()
-        for tensor in op.inputs:
-            if tensor.name in sources or tensor.op.name not in inside:
-                shared[tensor.name] = sources.get(tensor.name, tensor)
-    activations = [op.name for op in ops if op.type in ACTIVATIONS]
-    new_target, *new_activations = tf.graph_util.import_graph_def(
-        definition, input_map=shared, return_elements=[target.name, *activations], name="copy"
-    )
-    return Copy(new_target, new_activations)
+    Attributes:
+        has_functions: whether there were functions to open.
+    """
+
+    def __init__(self, graph: Any, target: Any, inputs: Sequence[Any]) -> None:
+        ops = _between(target, inputs)
+        nodes = [op.node_def for op in ops]
+        for node in nodes:
+            with_names_in_full(node)
+        self._library = {} if _call_nothing(nodes) else _library(graph)
+        nodes, instead = opened(nodes, self._library)
+        self.has_functions = bool(instead)
+        self._target = standing_for(target.name, instead)
+        self._ends = {x.name for x in inputs}
+        self._nodes = _needed(self._target, nodes, self._ends)
+        self._tensors = {tensor.name: tensor for op in ops for tensor in op.inputs} | {target.name: target}
+        self._versions = graph.graph_def_versions
+
+    @property
+    def untouched(self) -> list[str]:
+        """Activations that no rule reaches, by type and name: composed, within a branch, or with their own gradient."""
+        hidden = _with_activations(self._library)
+        return [
+            f"{node.op} {node.name}"
+            for node in self._nodes
+            if node.op in ("Erf", "Erfc")  # GELU's
+            or (node.op == "IdentityN" and "_gradient_op_type" in node.attr)  # SiLU's, and tf.custom_gradient's
+            or called(node) & hidden
+        ]
+
+    @property
+    def curved(self) -> list[str]:
+        """What is not linear, by type and name, and keeps its ordinary gradient."""
+        return [f"{node.op} {node.name}" for node in self._nodes if node.op in CURVED]
+
+    def copied(self, sources: Mapping[str, Any], *, obedient: bool = False) -> Copy:
+        """The part once more, in the graph that is the default.
+
+        Args:
+            sources: what the copy takes for each X, by X's name.
+            obedient: whether the copy's activations shall obey rules.
+
+        Raises:
+            Unsupported: there is a loop, whose activations can obey none.
+        """
+        import tensorflow as tf
+
+        self._refuse_loops()
+        _register_gradient()
+        definition = tf.compat.v1.GraphDef(versions=self._versions)
+        definition.node.extend(self._nodes)
+        inside = {node.name for node in definition.node}
+        taken: dict[str, Any] = {}
+        for node in definition.node:
+            node.attr.pop("_class", None)  # what it is placed with has no part in its value, and is not copied
+            if node.op in ACTIVATIONS:
+                node.attr.pop("_gradient_op_type", None)
+                if obedient:
+                    node.attr["_gradient_op_type"].s = GRADIENT_NAME.encode()
+            for name in node.input:
+                if name in self._ends or name.rpartition(":")[0] not in inside:
+                    taken[name] = sources.get(name, self._tensors.get(name))
+        if self._target in self._ends or self._target.rpartition(":")[0] not in inside:
+            return Copy(sources.get(self._target, self._tensors.get(self._target)), [])
+        activations = [node.name for node in definition.node if node.op in ACTIVATIONS]
+        target, *found = tf.graph_util.import_graph_def(
+            definition, input_map=taken, return_elements=[self._target, *activations], name="copy"
+        )
+        return Copy(target, found)
+
+    def _refuse_loops(self) -> None:
+        for node in self._nodes:
+            if node.op in LOOPS:
+                raise Unsupported(
+                    f"{node.name} is part of a tf.while_loop between X and T, whose activations can obey no rule. "
+                    "Unroll it (static_rnn for dynamic_rnn), or use saliency, grad*input, intgrad, occlusion or "
+                    "shapley_sampling."
+                )
 
 
 def again(op: Any, entered: Any) -> Any:
@@ -124,51 +149,59 @@ def again(op: Any, entered: Any) -> Any:
     return getattr(tf.raw_ops, op.type)(**{op.op_def.input_arg[0].name: entered}, **settings)
 
 
-def untouched(ops: Sequence[Any]) -> list[str]:
-    """Activations that no rule reaches, by type and name: within functions, or with a gradient made by hand."""
-    calling = [op for op in ops if _functions(op.node_def)]
-    hidden = _with_activations(calling[0].graph.as_graph_def().library) if calling else set()
-    return [
-        f"{op.type} {op.name}"
-        for op in ops
-        if op.type in ("Erf", "Erfc")  # GELU's
-        or (op.type == "IdentityN" and "_gradient_op_type" in op.node_def.attr)  # SiLU's, and tf.custom_gradient's
-        or _functions(op.node_def) & hidden
-    ]
-
-
-def curved(ops: Sequence[Any]) -> list[str]:
-    """What is not linear, by type and name, and keeps its ordinary gradient."""
-    return [f"{op.type} {op.name}" for op in ops if op.type in CURVED]
-
-
-def _needed(target: Any, ends: set[str]) -> set[str]:
-    """The names of the operations that T is computed by, no further back than some tensors."""
-    found: set[str] = set()
-    ahead = [target]
+def _between(target: Any, inputs: Sequence[Any]) -> list[Any]:
+    """The operations that depend on an input and on which T depends."""
+    ends = {x.name for x in inputs}
+    needed: set[str] = set()
+    back = [target]
+    while back:
+        tensor = back.pop()
+        if tensor.name not in ends and tensor.op.name not in needed:
+            needed.add(tensor.op.name)
+            back += tensor.op.inputs
+    found: dict[str, Any] = {}
+    ahead = [consumer for x in inputs for consumer in x.consumers()]
     while ahead:
-        tensor = ahead.pop()
-        if tensor.name not in ends and tensor.op.name not in found:
-            found.add(tensor.op.name)
-            ahead += tensor.op.inputs
-    return found
+        op = ahead.pop()
+        if op.name in needed and op.name not in found:
+            found[op.name] = op
+            ahead += [consumer for tensor in op.outputs if tensor.name not in ends for consumer in tensor.consumers()]
+    return list(found.values())
 
 
-def _functions(node: Any) -> set[str]:
-    """The names of the functions that a node may call; its own type, if it is a function."""
-    named = {value.func.name for value in node.attr.values() if value.HasField("func")}
-    return {node.op, *named, *(func.name for value in node.attr.values() for func in value.list.func)} - {""}
+def _needed(target: str, nodes: Sequence[Any], ends: set[str]) -> list[Any]:
+    """Of some nodes those that a tensor is computed by, no further back than some tensors."""
+    by_name = {node.name: node for node in nodes}
+    found: dict[str, Any] = {}
+    back = [target]
+    while back:
+        name = back.pop()
+        owner = name.rpartition(":")[0]
+        if name not in ends and owner in by_name and owner not in found:
+            found[owner] = by_name[owner]
+            back += by_name[owner].input
+    return list(found.values())
 
 
-def _with_activations(library: Any) -> set[str]:
+def _call_nothing(nodes: Sequence[Any]) -> bool:
+    import tensorflow as tf
+
+    return all(called(node) == {node.op} and hasattr(tf.raw_ops, node.op) for node in nodes)
+
+
+def _library(graph: Any) -> dict[str, Any]:
+    """The graph's functions, by name."""
+    return {each.signature.name: each for each in graph.as_graph_def().library.function}
+
+
+def _with_activations(library: Mapping[str, Any]) -> set[str]:
     """The names of the functions with an activation in them, or in what they call."""
     found: set[str] = set()
-    bodies = {each.signature.name: list(each.node_def) for each in library.function}
     while True:
         more = {
             name
-            for name, nodes in bodies.items()
-            if name not in found and any(node.op in ACTIVATIONS or _functions(node) & found for node in nodes)
+            for name, function in library.items()
+            if name not in found and any(node.op in ACTIVATIONS or called(node) & found for node in function.node_def)
         }
         if not more:
             return found

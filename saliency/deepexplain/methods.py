@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from saliency.core.quadrature import nodes
 from saliency.deepexplain import questions
 from saliency.deepexplain.errors import BadParameter, DeepExplainError
 from saliency.deepexplain.questions import Asking, Question
@@ -107,8 +108,9 @@ class IntegratedGradients(GradientMethod):
 
     def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
         start = _baseline_rows(self.baseline, rows, session)
-        path = StraightPath(session.ops, start, rows, np.linspace(1 / self.steps, 1, self.steps))
-        for total, seen in session.summed_gradients(path, np.full(self.steps, 1 / self.steps)):
+        alphas, weights = nodes(self.steps, "riemann_right")
+        path = StraightPath(session.ops, start, rows, alphas)
+        for total, seen in session.summed_gradients(path, weights):
             yield total / seen * path.difference[: total.shape[1]]
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from saliency.deepexplain.copies import Rule, again, between, copied, curved, obeying, untouched
+from saliency.deepexplain.copies import Part, Rule, again, obeying
 from saliency.errors import BadOutput, NoGradient
 
 
@@ -52,6 +52,10 @@ def scores(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
 def gradients(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
     """The gradient as TensorFlow has it."""
     with _building(graph, "gradients"):
+        part = Part(graph, target, inputs)
+        if part.has_functions:
+            # of a function that a session has run already, TensorFlow finds no gradient any more
+            target = part.copied({x.name: x for x in inputs}).target
         weights = _weights(target)
         return Question(inputs, weights, None, _gradients(target, inputs, weights))
 
@@ -93,12 +97,13 @@ def rescaled(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
     with _building(graph, "deeplift"):
         baselines = [tf.compat.v1.placeholder(x.dtype, x.shape[1:], "baseline") for x in inputs]
         # as many as there are examples: the two copies fit together whatever is done with the first axis
-        repeated = [
-            tf.broadcast_to(tf.expand_dims(one, 0), tf.shape(x)) for one, x in zip(baselines, inputs, strict=True)
-        ]
-        ops, names = between(target, inputs), [x.name for x in inputs]
-        there = copied(graph, target, ops, dict(zip(names, repeated, strict=True)))
-        here = copied(graph, target, ops, dict(zip(names, inputs, strict=True)), obedient=True)
+        repeated = {
+            x.name: tf.broadcast_to(tf.expand_dims(one, 0), tf.shape(x))
+            for x, one in zip(inputs, baselines, strict=True)
+        }
+        part = Part(graph, target, inputs)
+        there = part.copied(repeated)
+        here = part.copied({x.name: x for x in inputs}, obedient=True)
         partners = {op.name: other for op, other in zip(here.activations, there.activations, strict=True)}
 
         def rule(op: Any, above: Any) -> Any:
@@ -117,23 +122,17 @@ def rescaled(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
             _per_example(here.target - there.target, weights),
             _gradients(here.target, inputs, weights, rule),
             baselines,
-            untouched(ops),
-            curved(ops),
+            part.untouched,
+            part.curved,
         )
 
 
 def _ruled(graph: Any, target: Any, inputs: Sequence[Any], rule: Rule) -> Question:
-    ops = between(target, inputs)
-    copy = copied(graph, target, ops, {x.name: x for x in inputs}, obedient=True)
-    weights = _weights(copy.target)
-    return Question(
-        inputs,
-        weights,
-        None,
-        _gradients(copy.target, inputs, weights, rule),
-        untouched=untouched(ops),
-        curved=curved(ops),
-    )
+    part = Part(graph, target, inputs)
+    copy = part.copied({x.name: x for x in inputs}, obedient=True).target
+    weights = _weights(copy)
+    gradients = _gradients(copy, inputs, weights, rule)
+    return Question(inputs, weights, None, gradients, untouched=part.untouched, curved=part.curved)
 
 
 @contextlib.contextmanager

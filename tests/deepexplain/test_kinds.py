@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,66 @@ def test_loops_are_refused_by_rules_alone() -> None:
                 graph.explain(method, [[1, -2]])
         else:
             np.testing.assert_allclose(graph.explain(method, [[1, -2]]), [[8, 0]], rtol=1e-5)
+
+
+def test_functions_are_opened() -> None:
+    """What a tf.function computes obeys as what is written beside it, however deep, and whatever it hands through."""
+    inner = tf.function(tf.nn.relu)
+
+    def both(x: Any, factor: Any) -> Any:
+        return {"first": inner(inner(x * factor - 1.0) - x), "second": x}
+
+    outer = tf.function(both)
+
+    def opened(X: Any) -> Any:
+        out = outer(X, tf.constant(2.0))
+        return tf.concat([out["first"] * 3.0, out["second"]], 1)
+
+    def written(X: Any) -> Any:
+        return tf.concat([tf.nn.relu(tf.nn.relu(X * 2.0 - 1.0) - X) * 3.0, X], 1)
+
+    xs = [[3.0, -2.0], [0.7, 1.4]]
+    one, other = built(opened, (None, 2)), built(written, (None, 2))
+    np.testing.assert_allclose(one.run(one.T, xs), other.run(other.T, xs))
+    for method in METHODS:
+        np.random.seed(0)  # noqa: NPY002  it draws from the global generator
+        by_functions = one.explain(method, xs)
+        np.random.seed(0)  # noqa: NPY002
+        np.testing.assert_allclose(by_functions, other.explain(method, xs), rtol=1e-5, err_msg=method)
+
+
+def test_a_saved_model_of_tensorflow_2(tmp_path: Path) -> None:
+    """Loaded into a session it is one call of a function, whose activations obey, and whose variables are read."""
+    net = tf.Module()
+    net.first, net.second = tf.Variable(KERNEL[0, 0]), tf.Variable(READOUT)
+
+    def logits(x: Any) -> Any:
+        return {"logits": tf.nn.sigmoid(x @ net.first + 0.5) @ net.second}
+
+    net.call = tf.function(logits, input_signature=[tf.TensorSpec((None, 2), tf.float64, "x")])
+    tf.saved_model.save(net, tmp_path, signatures=net.call)
+    with tf.Graph().as_default() as graph, v1.Session() as session:
+        signature = v1.saved_model.load(session, ["serve"], str(tmp_path)).signature_def["serving_default"]
+        T, X = (graph.get_tensor_by_name(each.name) for each in (signature.outputs["logits"], signature.inputs["x"]))
+        with DeepExplain() as de:
+            found = de.explain("deeplift", T, X, XS[0, 0], ys=[[0, 1]] * 6, baseline=[1, 2])
+            own = de.explain("saliency", T, X, XS[0, 0])
+            rise = session.run(T, {X: XS[0, 0]})[:, 1] - session.run(T, {X: [[1, 2]]})[0, 1]
+
+    np.testing.assert_allclose(found.sum(1), rise, rtol=1e-9)
+    assert own.all()
+
+
+def test_branches_that_no_rule_reaches_are_told() -> None:
+    """Of tf.cond only one branch runs, so that it is not opened; with activations in it, that is told."""
+
+    def branched(X: Any) -> Any:
+        return tf.cond(tf.reduce_sum(X) > 0, lambda: tf.nn.relu(X), lambda: 2.0 * X)
+
+    with pytest.warns(UserWarning, match="original gradient was used instead at (Stateless)?If"):
+        found = built(branched, (None, 2)).explain("elrp", [[3, -2]], epsilon=1)
+
+    np.testing.assert_array_equal(found, [[3, 0]])
 
 
 def test_a_model_of_keras() -> None:
