@@ -12,13 +12,12 @@ Example:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from torch import nn
+from saliency.errors import unknown
 
 __all__ = ["image", "labels", "model", "objects"]
 
@@ -37,24 +36,39 @@ labels: tuple[str, ...] = (
 )
 
 
-def model() -> nn.Module:
+def model(framework: str = "torch") -> Any:
     """Load the trained network.
 
-    Returns:
-        A torch module in eval mode on the CPU. It takes RGB pictures, (N, 3, H, W) float32 in 0-1 with H and W
-        multiples of 16, and returns logits, (N, 8). It was trained with a softmax over them whose target gives
-        equal shares to the objects present. Normalisation is its first step.
+    It takes RGB pictures, float32 in 0-1 with H and W multiples of 16, and returns logits, (N, 8). It was trained with
+    a softmax over them whose target gives equal shares to the objects present. Normalisation is its first step.
+
+    Args:
+        framework: of the very same network, with the very same weights:
+
+            - "torch": a module in eval mode on the CPU, of (N, 3, H, W).
+            - "keras": a functional ``keras.Model`` of (N, H, W, 3), on whatever backend Keras runs.
+            - "tensorflow": a ``tf.Module`` of (N, H, W, 3).
+            - "jax": ``(f, weights)`` with f(weights, images (N, H, W, 3)).
 
     Raises:
-        ImportError: When torch is not installed.
+        ImportError: When the framework is not installed.
+        UnknownName: There is no such framework.
     """
     try:
-        from saliency.demo import network
+        if framework == "torch":
+            from saliency.demo import network
+
+            return network.load(_FOLDER / "weights.npz", len(labels))
+        from saliency.demo import ports
+
+        if framework not in ports.PORTS:
+            raise unknown("framework of the demo model", framework, ["torch", *ports.PORTS])
+        return ports.PORTS[framework](_FOLDER / "weights.npz")
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name != framework:
             raise
-        raise ImportError('The demo model needs torch: pip install "saliency-widget[torch]"') from error
-    return network.load(_FOLDER / "weights.npz", len(labels))
+        extra = "tensorflow" if framework == "keras" else framework
+        raise ImportError(f'The demo model needs {framework}: pip install "saliency-widget[{extra}]"') from error
 
 
 def image() -> NDArray[np.uint8]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+import saliency
 import saliency.demo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,3 +175,45 @@ def test_leaving_an_object_out_changes_only_its_place() -> None:
     box[top : layer.y + layer.rgba.height + margin, left : layer.x + layer.rgba.width + margin] = True
     assert changed[scene.mask(layer)].mean() > 0.9
     assert not changed[~box].any()
+
+
+@pytest.mark.parametrize("framework", ["keras", "tensorflow", "jax"])
+def test_the_same_network_in_other_frameworks(framework: str) -> None:
+    """The same weights: the same scores to 1e-4, and the same Grad-CAM at the automatic layer."""
+    pytest.importorskip(framework)
+    picture, labels = saliency.demo.image(), saliency.demo.labels
+    model, pattern = saliency.demo.model(framework), saliency.demo.model()
+    found, expected = (saliency.predict(each, picture, labels=labels) for each in (model, pattern))
+
+    assert [each.label for each in found] == [each.label for each in expected]
+    np.testing.assert_allclose([each.score for each in found], [each.score for each in expected], atol=1e-4)
+    exp, same = (saliency.explain(each, picture, "grad_cam", progress=False) for each in (model, pattern))
+    np.testing.assert_allclose(exp.mask, same.mask, atol=1e-4 * same.mask.max())
+
+
+@pytest.mark.parametrize("framework", ["keras", "tensorflow", "jax"])
+def test_the_quickstart_works_unchanged(framework: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every cell of examples/quickstart.ipynb runs with the demo model of another framework."""
+    pytest.importorskip(framework)
+    pattern = saliency.demo.model()
+    cells = json.loads((ROOT / "examples" / "quickstart.ipynb").read_text(encoding="utf-8"))["cells"]
+    monkeypatch.setattr(saliency.demo, "model", functools.partial(saliency.demo.model, framework))
+    known: dict[str, Any] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]).replace("steps=50", "steps=3"), known)  # our own notebook
+
+    same = saliency.explain(pattern, saliency.demo.image(), "integrated_gradients", steps=3, progress=False)
+    assert known["exp"].label == "coffee cup"
+    np.testing.assert_allclose(known["exp"].mask, same.mask, atol=1e-4 * np.abs(same.mask).max())
+    widget = known["widget"]
+    assert {each["id"]: each["lacks"] for each in widget.spec["methods"]}["grad_cam"] == [""]
+    shown = widget.compute("gradient", wait=True)
+    widget.close()
+    assert np.isfinite(shown.mask).all()
+
+
+def test_an_unknown_framework_is_told() -> None:
+    """What there is stands in the error."""
+    with pytest.raises(saliency.UnknownName, match="Did you mean 'keras'"):
+        saliency.demo.model("kears")
