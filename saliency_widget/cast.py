@@ -120,7 +120,8 @@ def _named(given: Any, name_of: Callable[[Any, int], str]) -> dict[str, Any]:
     """One or several things, by their names; names that are not unique get a number."""
     if isinstance(given, Mapping):
         items = [(str(name), each) for name, each in given.items()]
-    elif isinstance(given, list | tuple) and not (given and isinstance(given[0], int | float | list | tuple)):
+    # a tuple is one model of JAX: (f, weights), or (module, variables)
+    elif isinstance(given, list) and not (given and isinstance(given[0], int | float | list | tuple)):
         items = [(name_of(each, i), each) for i, each in enumerate(given)]
     else:
         items = [(name_of(given, 0), given)]
