@@ -113,6 +113,9 @@ class IntegratedGradients(GradientMethod):
         for total, seen in session.summed_gradients(path, weights):
             yield total / seen * path.difference[: total.shape[1]]
 
+    def cost(self, shape: tuple[int, ...]) -> int:
+        return shape[0] * self.steps
+
 
 @dataclass(eq=False, repr=False)
 class DeepLIFTRescale(GradientMethod):
@@ -153,8 +156,9 @@ class Occlusion(Attribution):
 
         def keep(which: slice) -> np.ndarray:
             kept = np.ones((which.stop - which.start, *shape), bool)
-            for i, window in enumerate(windows[max(which.start - 1, 0) : which.stop - 1], which.start == 0):
-                kept[i][window] = False
+            first = max(which.start, 1)  # the first copy is whole
+            for i, window in enumerate(windows[first - 1 : which.stop - 1], first - which.start):
+                kept[i : i + 1, *window] = False
             return kept.reshape(len(kept), -1)
 
         scores = _kept_scores(rows, session, 1 + len(windows), keep)
@@ -173,6 +177,9 @@ class Occlusion(Attribution):
                 stacklevel=2,
             )
         yield mask.reshape(1, len(rows), -1)
+
+    def cost(self, shape: tuple[int, ...]) -> int:
+        return shape[0] * (1 + len(self.windows(shape[1:])))
 
     def windows(self, shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
         """All windows that lie wholly within an example."""
@@ -230,11 +237,15 @@ class ShapleySampling(Attribution):
         losses = chain[:, :, :-1] - chain[:, :, 1:]
         yield np.take_along_axis(losses, turns[None], 2).mean(1)[None]
 
+    def cost(self, shape: tuple[int, ...]) -> int:
+        return shape[0] * (2 + self.samples * int(self.features(shape[1:]).max()))
+
     def features(self, shape: tuple[int, ...]) -> np.ndarray:
         """Which feature each value of an example belongs to, flat."""
         dims = self._dims(shape)
-        at = np.indices(shape)
-        return np.ravel_multi_index([at[dim] for dim in dims], [shape[dim] for dim in dims]).ravel()
+        sizes = [shape[dim] for dim in dims]
+        numbers, at = np.arange(np.prod(sizes, dtype=int)).reshape(sizes), np.indices(shape)
+        return np.broadcast_to(numbers[tuple(at[dim] for dim in dims)], shape).ravel()
 
     def shapes(self, packing: Packing) -> Sequence[tuple[int, ...]]:
         (shape,) = packing.shapes

@@ -73,19 +73,23 @@ def test_the_batch_size_changes_nothing_but_the_questions(method: str) -> None:
     np.testing.assert_allclose(in_twos, whole, rtol=1e-5, atol=1e-6)
 
 
-def test_no_method_asks_more_than_its_formula() -> None:
-    """Examples times 1, steps, windows and the whole, or what the random orders have in between and their ends."""
+@pytest.mark.parametrize(
+    ("method", "parameters", "questions"),
+    [
+        *((method, {}, 3) for method in ("zero", "saliency", "grad*input", "elrp", "deeplift")),
+        ("intgrad", {"steps": 7}, 3 * 7),
+        ("occlusion", {}, 3 * (1 + 2)),
+        ("shapley_sampling", {"samples": 4}, 3 * (2 + 4)),  # both ends, and what each order has between them
+    ],
+)
+def test_no_method_asks_more_than_its_formula(method: str, parameters: dict[str, Any], questions: int) -> None:
+    """Each example is asked about as often as the formula needs, and as the method said it would be."""
     graph = built(small, (None, 2))
+    watched = Watched(graph.session, graph.X)
 
-    def asked(method: str, **parameters: Any) -> int:
-        watched = Watched(graph.session, graph.X)
-        graph._replace(session=watched).explain(method, XS, **parameters)
-        return sum(watched.asked)
+    graph._replace(session=watched).explain(method, XS, **parameters)
 
-    assert asked("saliency") == asked("elrp") == asked("deeplift") == 3
-    assert asked("intgrad", steps=7) == 21
-    assert asked("occlusion") == 9
-    assert asked("shapley_sampling", samples=4) == 3 * (4 + 2)
+    assert sum(watched.asked) == questions == METHODS[method](**parameters).cost(XS.shape)
 
 
 def test_an_explainer_adds_nothing_to_the_graph() -> None:
@@ -154,6 +158,14 @@ def test_one_of_three_axes_is_sampled() -> None:
         graph.explain("shapley_sampling", xs, sampling_dims=[2, 1], samples=1), (xs * weights).transpose(0, 2, 1)
     )
     np.testing.assert_allclose(graph.explain("shapley_sampling", xs, samples=1), xs * weights)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_examples_may_be_single_numbers(method: str) -> None:
+    """An example without axes of its own is one feature, and one window."""
+    found = built(lambda X: 3.0 * X, (None,)).explain(method, [1, 2])
+
+    np.testing.assert_allclose(found, [3, 3] if method in ("saliency", "zero") else [3, 6], rtol=1e-6)
 
 
 def test_windows_of_an_image() -> None:
