@@ -34,7 +34,7 @@ from saliency.core import (
 )
 from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
-from saliency.images import Picture
+from saliency.images import Picture, held
 from saliency.method import Baseline, Method
 from saliency.model import CAPABILITY, Adapted, Differentiable, Layered, lacking
 from saliency.predictions import adapted_for, picture_for
@@ -135,7 +135,7 @@ def explain(
         preprocess: from the image, in the kind it came, to what the model is fed.
         layer: name of the layer, for methods that read one, names for those that read several; automatic by default.
         baseline: for methods that have one: "black", "white", "grey", "mean", "blur", "noise" (in picture space),
-            a number or an array (in model space), or a list of these, averaged.
+            a number, an array or a tensor (in model space), or a list of these, averaged.
         batch_size: images a question; "auto" measures.
         progress: True for a bar, False for none, or a callable told (images asked, images in all).
         seed: for methods that draw.
@@ -155,7 +155,7 @@ def explain(
     adapted = adapted_for(model, image, labels, preprocess, framework)
     notes: list[str] = []
     chosen = _method(method, adapted, notes)
-    given = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
+    given = {"layer": layer, "baseline": held(baseline), "seed": seed, **fields_of_the_method}
     for name, value in given.items():
         if value is not None:
             chosen = _set(chosen, name, value)

@@ -247,6 +247,23 @@ def channels_last(array: np.ndarray, first: bool, what: str = "image") -> np.nda
     return np.moveaxis(array, 0, -1)
 
 
+def held(baseline: Any) -> Any:
+    """A baseline as its holder means it: of tensors arrays, torch's with the channels last; all else as it is.
+
+    Args:
+        baseline: a name, number, array, tensor, or a list of these.
+    """
+    if isinstance(baseline, list | tuple):
+        return type(baseline)(map(held, baseline))
+    if isinstance(baseline, np.ndarray) or not hasattr(baseline, "__array__"):
+        return baseline
+    if type(baseline).__module__.partition(".")[0] != "torch":
+        return np.asarray(baseline)
+    array = np.asarray(baseline.detach().cpu())
+    first = array.ndim >= 3 and array.shape[-3] in CHANNELS
+    return np.moveaxis(array, -3, -1) if first else array
+
+
 def _values(image: Any, notes: list[str]) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
     """(H, W, C) of anything, and the way back from such an array to the kind that came."""
     if isinstance(image, str | os.PathLike):

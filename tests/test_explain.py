@@ -164,6 +164,16 @@ def test_several_baselines_are_averaged(net: torch.nn.Module) -> None:
     assert both.baseline_score == pytest.approx((each[0].baseline_score + each[1].baseline_score) / 2)
 
 
+def test_a_baseline_may_be_a_tensor(net: torch.nn.Module) -> None:
+    """Of torch channels first, as its images are, alone or several, with a gradient or without."""
+    arrays = np.random.default_rng(4).uniform(size=(2, *np.shape(IMAGE)[:2], 3)).astype(np.float32)
+    tensors = torch.tensor(arrays).permute(0, 3, 1, 2).requires_grad_()
+    expected = explain(net, "integrated_gradients", baseline=list(arrays)).mask
+
+    for baseline in (tensors, list(tensors), [tensors[:1], tensors[1]]):
+        np.testing.assert_array_equal(explain(net, "integrated_gradients", baseline=baseline).mask, expected)
+
+
 def test_named_baselines_are_made_in_picture_space(net: torch.nn.Module) -> None:
     """After a preprocessing that normalises, "black" is what that makes of a black picture."""
 

@@ -1,0 +1,68 @@
+"""What docs/migrating.md says of Captum is what happens; of DeepExplain see tests/deepexplain, of PAIR tests/pair."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import saliency
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what Captum's import says to Python and torch of today is its own affair
+    captum = pytest.importorskip("captum")
+    from captum import attr
+
+PAGE = Path(__file__).resolve().parents[1] / "docs/migrating.md"
+SECTION = PAGE.read_text(encoding="utf-8").partition("# Coming from Captum")[2].partition("\n# ")[0]
+ROWS = re.findall(r"^\| `(.+?)` \| `(.+?)` \|(.*)\|$", SECTION, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, Any]:
+    """What the table's code is written with: Captum's names, and ours."""
+    torch.manual_seed(0)
+    layers = [("conv", nn.Conv2d(3, 5, 3, padding=1)), ("act", nn.ReLU()), ("pool", nn.MaxPool2d(2))]
+    layers += [("flat", nn.Flatten()), ("head", nn.Linear(5 * 6 * 5, 4))]
+    net = nn.Sequential(OrderedDict(layers)).double().eval()
+    x, b = (torch.rand(1, 3, 12, 10, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    several = torch.rand(4, 3, 12, 10, dtype=torch.float64)
+    ours = {"explain": saliency.explain, "saliency": saliency, "net": net, "x": x, "b": b, "several": several}
+    return {name: getattr(attr, name) for name in attr.__all__} | ours
+
+
+def test_every_row_is_read() -> None:
+    """No row of the table is written so that the test does not see it."""
+    assert len(ROWS) == len(re.findall(r"^\| `", SECTION, re.MULTILINE)) >= 13
+
+
+@pytest.mark.parametrize(("theirs", "ours", "otherwise"), ROWS, ids=[ours for _, ours, _ in ROWS])
+def test_a_row_holds(names: dict[str, Any], theirs: str, ours: str, otherwise: str) -> None:
+    """Both sides run; they give the same numbers unless the row says why not."""
+    found = eval(ours, names).mask
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Captum tells of its hooks
+        expected = eval(theirs, names).detach()[0].permute(1, 2, 0).numpy()
+    expected = expected if found.ndim == 3 else expected[:, :, 0]
+
+    assert found.shape == expected.shape
+    if "≠" not in otherwise:
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_code_runs(names: dict[str, Any]) -> None:
+    """The section's own lines do what they say."""
+    (code,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    there = {"model": names["net"], "image": names["x"]}
+    exec(code, there)
+
+    exp: Any = there["exp"]
+    assert exp.mask.shape == (12, 10, 3)
+    assert abs(exp.gap) < 1e-3
