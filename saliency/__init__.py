@@ -8,8 +8,10 @@ from saliency import core, deepexplain, demo, targets, tf1, upstream
 from saliency.adapters import adapt
 from saliency.core import (
     XRAI,
+    AblationCam,
     BlurIG,
     Deconvolution,
+    EigenCam,
     ExpectedGradients,
     GradCam,
     GradCamPlusPlus,
@@ -22,6 +24,7 @@ from saliency.core import (
     LayerCam,
     Occlusion,
     RefineCam,
+    ScoreCam,
     SmoothGrad,
     SmoothGradSquared,
     VarGrad,
@@ -54,6 +57,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "XRAI",
+    "AblationCam",
     "Adapted",
     "BadField",
     "BadImage",
@@ -63,6 +67,7 @@ __all__ = [
     "BlurIG",
     "Cancelled",
     "Deconvolution",
+    "EigenCam",
     "ExpectedGradients",
     "Explanation",
     "GradCam",
@@ -89,6 +94,7 @@ __all__ = [
     "Region",
     "Regions",
     "SaliencyError",
+    "ScoreCam",
     "SmoothGrad",
     "SmoothGradSquared",
     "UnknownName",

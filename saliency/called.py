@@ -115,6 +115,10 @@ class CalledModel:
         said = self._ask(images)
         return [Layer(said[CONVOLUTION_LAYER_VALUES], said[CONVOLUTION_OUTPUT_GRADIENTS][None])]
 
+    def activations(self, images: np.ndarray) -> list[np.ndarray]:
+        """Those of the one layer the function knows."""
+        return [self._ask(images)[CONVOLUTION_LAYER_VALUES]]
+
     def _ask(self, images: np.ndarray) -> dict[str, Any]:
         # a view may be of the caller's own image, which the function must not write into
         lent = images.base is not None or not images.flags.c_contiguous

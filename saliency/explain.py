@@ -13,8 +13,10 @@ from saliency.adapters import adapt
 from saliency.asked import Asked, asked_of
 from saliency.core import (
     XRAI,
+    AblationCam,
     BlurIG,
     Deconvolution,
+    EigenCam,
     ExpectedGradients,
     GradCam,
     GradCamPlusPlus,
@@ -27,6 +29,7 @@ from saliency.core import (
     LayerCam,
     Occlusion,
     RefineCam,
+    ScoreCam,
     SmoothGrad,
     SmoothGradSquared,
     VarGrad,
@@ -62,6 +65,9 @@ METHODS: dict[str, type[Method]] = {
         LayerCam,
         XGradCam,
         RefineCam,
+        EigenCam,
+        ScoreCam,
+        AblationCam,
         Occlusion,
     )
 }
@@ -183,7 +189,7 @@ def explain(
         build = _Builder(chosen, targets, layers, picture, bound, session, notes, started)
         shown = 0
         for mask in session.run(chosen, images):
-            share = session.images / max(total, 1)
+            share = session.images / max(session.total, 1)
             if partial is not None and shown < share * SHOWINGS < SHOWINGS:
                 shown = int(share * SHOWINGS) + 1
                 found = build(mask)
@@ -227,6 +233,7 @@ class _Builder:
     def __call__(self, masks: Any) -> list[Explanation]:
         """One explanation per target, of masks (k, 1, H, W, C) or (k, 1, H, W)."""
         host = self.session.ops.tohost(masks)[:, 0].astype(np.float32)
+        host = np.array(np.broadcast_to(host, (len(self.targets), *host.shape[1:])))
         if not np.isfinite(host).all():
             raise BadOutput(f"The mask of {self.method!r} holds NaN or infinite values: it overflowed float32.")
         regions = self.session.details.get("regions")
@@ -342,12 +349,16 @@ class ProgressBar:
     def __enter__(self) -> Progress | None:
         if callable(self._progress):
             return self._progress
-        if not self._progress or self._total <= 1:
+        if not self._progress or (self._total <= 1 and not self._method.beyond):
             return None
         from tqdm.auto import tqdm
 
         self._bar = tqdm(total=self._total, desc=self._method.title, unit="image", leave=False)
-        return lambda done, total: self._bar.update(done - self._bar.n)
+        return self._show
+
+    def _show(self, done: int, total: int) -> None:
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
 
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:

@@ -76,6 +76,8 @@ class Method:
     """How its values are best shown: "absolute", "positive" or "signed"."""
     family: ClassVar[str] = ""
     """What it works with, one of :data:`FAMILIES`."""
+    beyond: ClassVar[str] = ""
+    """What it asks beyond :meth:`cost`, where only the model's answer can tell: "the layer's channels"."""
     formula: ClassVar[str] = ""
     """The mask M of image x and score f, in LaTeX."""
     advice: ClassVar[str] = ""
@@ -93,7 +95,8 @@ class Method:
             session: asks the model, in batches.
 
         Yields:
-            (k, b, H, W, C), or (k, b, H, W), of the b <= B images reached so far. The last has all B.
+            (k, b, H, W, C), or (k, b, H, W), of the b <= B images reached so far. The last has all B. k is 1 where the
+            mask is the same for every target.
         """
         raise NotImplementedError
 
@@ -107,7 +110,7 @@ class Method:
         return session.baselines(baseline, images)
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        """How many images the model will be asked about, for a batch of shape (B, H, W, C)."""
+        """How many images the model will be asked about, for a batch of shape (B, H, W, C); see :attr:`beyond`."""
         return shape[0]
 
     @property

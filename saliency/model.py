@@ -121,7 +121,27 @@ class Differentiable(Model[A], Protocol[A]):
 
 
 @runtime_checkable
-class Layered(Model[A], Protocol[A]):
+class Inspectable(Model[A], Protocol[A]):
+    """A model whose inner activations can be read."""
+
+    def activations(self, images: A) -> Sequence[A]:
+        """(N, h, w, K) per bound layer, in the order they were bound; nothing is asked of the targets."""
+
+
+@runtime_checkable
+class Patchable(Inspectable[A], Protocol[A]):
+    """A model that can be asked what it would say if a layer said something else (activation patching)."""
+
+    def scores_with(self, images: A, activations: A) -> A:
+        """The scores, (k, N), with `activations` (N, h, w, K) in the place of what the one bound layer says.
+
+        What the layer says of no place of the image (class tokens) stays as it is; so does what it says in earlier
+        calls, where it is called more than once.
+        """
+
+
+@runtime_checkable
+class Layered(Inspectable[A], Protocol[A]):
     """A model whose inner activations, and the gradients there, can be read."""
 
     def layers(self, images: A) -> Sequence[Layer[A]]:
@@ -180,7 +200,9 @@ class Adapted(Model[A], Protocol[A]):
 CAPABILITY: Mapping[type, str] = {
     Model: "scores",
     Differentiable: "gradients by the image",
+    Inspectable: "a layer's activations",
     Layered: "a layer's activations and gradients",
+    Patchable: "scores with a layer's activations replaced",
     Rewirable: "a backward pass that follows rules",
 }
 """What a capability is called in a sentence."""
@@ -188,8 +210,10 @@ CAPABILITY: Mapping[type, str] = {
 
 def lacking(model: Model[Any], needs: type) -> str | None:
     """The sentence why `model` cannot answer what `needs` asks for, or None if it can."""
-    if needs in model.lacks:
-        return model.lacks[needs]
+    for each in needs.__mro__:
+        # what lacks the lesser lacks the greater
+        if each in model.lacks:
+            return model.lacks[each]
     if isinstance(model, needs):
         return None
     return f"{type(model).__name__} offers only {CAPABILITY[Model]}"

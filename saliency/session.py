@@ -11,11 +11,23 @@ import numpy as np
 from saliency.errors import BadField, BadOutput, BadShape, Cancelled, Unsupported
 from saliency.images import fill
 from saliency.method import Baseline, Method
-from saliency.model import CAPABILITY, Answer, Differentiable, Layer, Layered, Model, Rewirable, lacking
+from saliency.model import (
+    CAPABILITY,
+    Answer,
+    Differentiable,
+    Inspectable,
+    Layer,
+    Layered,
+    Model,
+    Patchable,
+    Rewirable,
+    lacking,
+)
 from saliency.rules import Composite
 from saliency.samples import Originals, Samples, column, evenly, spans
 
 A = TypeVar("A")
+S = TypeVar("S")
 T = TypeVar("T")
 
 Progress = Callable[[int, int], None]
@@ -129,6 +141,33 @@ class Session(Generic[A]):
                 self._require_finite(layer.gradients, "layer's gradients")
             yield rows, layers
 
+    def activations(self, samples: Samples[A]) -> Iterator[tuple[slice, Sequence[A]]]:
+        """(rows, (n, h, w, K) per bound layer) until every sample has been asked once."""
+        model = self.model
+        if not isinstance(model, Inspectable):
+            raise Unsupported(f"{type(model).__name__} shows no layers.")
+        for rows, seen in self._stream("activations", model.activations, samples):
+            for each in seen:
+                self._require_finite(each, "activations")
+            yield rows, seen
+
+    def scores_with(self, samples: Samples[tuple[A, A]]) -> Iterator[tuple[slice, A]]:
+        """(rows, scores (k, n)) of samples that are images and what the bound layer shall say of them."""
+        model = self.model
+        if not isinstance(model, Patchable):
+            raise Unsupported(f"The layers of {type(model).__name__} cannot be replaced.")
+
+        def ask(pair: tuple[A, A]) -> A:
+            return model.scores_with(*pair)
+
+        for rows, scores in self._stream("scores_with", ask, samples):
+            self._require_finite(scores, "scores")
+            yield rows, scores
+
+    def expect(self, images: int) -> None:
+        """Count so many more images in: of a method whose cost depends on what the model said."""
+        self.total += images
+
     def outputs(self, samples: Samples[A]) -> Iterator[tuple[slice, np.ndarray]]:
         """(rows, what the model says, on the host: (n, classes) float64) until every sample has been asked once."""
         model: Any = self.model
@@ -214,7 +253,7 @@ class Session(Generic[A]):
                 "Check the model on this image (exploding activations, fp16 overflow, log of zero)."
             )
 
-    def _stream(self, kind: str, ask: Callable[[A], T], samples: Samples[A]) -> Iterator[tuple[slice, T]]:
+    def _stream(self, kind: str, ask: Callable[[S], T], samples: Samples[S]) -> Iterator[tuple[slice, T]]:
         done, count = 0, len(samples)
         size = self._size_for(kind, samples)
         # who wants partial results shall see several, also where one question could hold half the run
@@ -242,7 +281,7 @@ class Session(Generic[A]):
                 self._progress(self.images, max(self.total, self.images))
             yield rows, answer
 
-    def _size_for(self, kind: str, samples: Samples[A]) -> BatchSize:
+    def _size_for(self, kind: str, samples: Samples[Any]) -> BatchSize:
         if kind not in self._sizes:
             fixed = None if self.batch_size == "auto" else int(self.batch_size)
             self._sizes[kind] = BatchSize(fixed, self.model.batch_sizes, (kind, *samples.shape))

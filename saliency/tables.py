@@ -25,12 +25,17 @@ class MethodInfo(NamedTuple):
     needs: str
     """What it asks of a model."""
     cost: int
-    """Images asked with default fields, for an image of 224×224."""
+    """Images asked with default fields, for an image of 224×224; see :attr:`asked`."""
     paper: str
     family: str
     """One of :data:`saliency.method.FAMILIES`."""
     advice: str
     """When to use it, and when not."""
+
+    @property
+    def asked(self) -> str:
+        """The cost in words, with what is known only once the model has answered."""
+        return f"{self.cost} + {self.cls.beyond}" if self.cls.beyond else str(self.cost)
 
 
 class MethodTable(tuple[MethodInfo, ...]):
@@ -40,7 +45,7 @@ class MethodTable(tuple[MethodInfo, ...]):
 
     def __repr__(self) -> str:
         rows = [("id", "class", "needs", "images asked", "paper")]
-        rows += [(each.id, each.cls.__name__, each.needs, str(each.cost), each.paper) for each in self]
+        rows += [(each.id, each.cls.__name__, each.needs, each.asked, each.paper) for each in self]
         return aligned(rows)
 
 

@@ -61,7 +61,7 @@ def text() -> str:
             parts.append(f"## {FAMILY[family]}\n")
         for each in mine:
             rows.append(
-                f"| [{each.title}](#{each.id}) | `{each.id}` | {each.needs} | {each.cost} | {linked(each.paper)} |"
+                f"| [{each.title}](#{each.id}) | `{each.id}` | {each.needs} | {each.asked} | {linked(each.paper)} |"
             )
             parts.append(entry(each))
     return "\n".join([HEAD, *rows, "", *parts])

@@ -197,6 +197,16 @@ class JaxModel:
             said = [(jnp.moveaxis(a, 1, -1), jnp.moveaxis(g, 2, -1)) if a.ndim == 4 else (a, g) for a, g in said]
         return [Layer(*each) for each in said]
 
+    def activations(self, images: Any) -> list[Any]:
+        """(N, h, w, K) per bound layer."""
+        said: list[Any] = self._ask("activations", images)
+        return [jnp.moveaxis(each, 1, -1) if self.channels_first and each.ndim == 4 else each for each in said]
+
+    def scores_with(self, images: Any, activations: Any) -> Any:
+        """(k, N), with something else in the place of what the bound layer says."""
+        own = jnp.moveaxis(activations, -1, 1) if self.channels_first and activations.ndim == 4 else activations
+        return self._ask("scores_with", images, own)
+
     def automatic_layer(self, images: Any) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
         program = self._program(images[:1])
@@ -215,13 +225,19 @@ class JaxModel:
         with self.lock:
             return Program(question.parts if callables else question.class_scores, self.weights(), images)
 
-    def _ask(self, kind: str, images: Any) -> Any:
-        """Answer one kind of question, from the program compiled for it."""
+    def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
+        """Answer one kind of question, from the program compiled for it.
+
+        Args:
+            kind: of question.
+            images: (N, H, W, C).
+            *beside: what else is asked with, (N, …) too.
+        """
         bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax)
         key = (kind, self.source.signature, self.ops.dtype, bound)
         compiled = self._shared.compiled(key, lambda: Compiled(kind, Question(self)))
         with self.lock:
-            return compiled(self.weights(), images, np.asarray(indices(self._targets), np.int32))
+            return compiled(self.weights(), images, np.asarray(indices(self._targets), np.int32), *beside)
 
 
 class Question:
@@ -307,16 +323,19 @@ class Compiled:
         self._run, self._kind = jax.jit(_QUESTIONS[kind](question)), kind
         self._sizes: dict[tuple[int, ...], set[int]] = {}
 
-    def __call__(self, weights: Any, images: Any, classes: np.ndarray) -> Any:
+    def __call__(self, weights: Any, images: Any, classes: np.ndarray, *beside: Any) -> Any:
         count, *shape = images.shape
         sizes = self._sizes.setdefault((len(classes), *shape), set())
         fitting = [size for size in sizes if count <= size <= SPARE * count]
         size = min(fitting, default=1 << (count - 1).bit_length())
         if size > count:
             # more of the last image: zeros might not be numbers the model can take
-            images = jnp.concatenate([images, jnp.repeat(images[-1:], size - count, 0)])
+            images, *padded = (
+                jnp.concatenate([each, jnp.repeat(each[-1:], size - count, 0)]) for each in (images, *beside)
+            )
+            beside = tuple(padded)
         try:
-            said = self._run(weights, images, classes)
+            said = self._run(weights, images, classes, *beside)
         except Exception as error:
             sizes.discard(size)
             if "do not support JVP" in str(error):
@@ -331,6 +350,8 @@ class Compiled:
         match self._kind:
             case "outputs":
                 return said[:count]
+            case "activations":
+                return [each[:count] for each in said]
             case "layers":
                 return [(activations[:count], gradients[:, :count]) for activations, gradients in said]
         return jax.tree.map(lambda array: array[:, :count], said)
@@ -385,7 +406,33 @@ def _layers(question: Question) -> Callable[..., Any]:
     return ask
 
 
-_QUESTIONS = {"outputs": _outputs, "scores": _scores, "gradients": _gradients, "layers": _layers}
+def _activations(question: Question) -> Callable[..., Any]:
+    def ask(weights: Any, images: Any, _: Any) -> Any:
+        program = Program(question.parts, weights, images)
+        values = program.run(weights, images)[1]
+        return [values[program.layer(name)] for name in question.names]
+
+    return ask
+
+
+def _scores_with(question: Question) -> Callable[..., Any]:
+    def ask(weights: Any, images: Any, classes: Any, activations: Any) -> Any:
+        program = Program(question.parts, weights, images)
+        (name,) = question.names
+        parts, values = program.run(weights, images, instead={program.layer(name): activations})
+        return question.of_program(program, classes, parts, values)
+
+    return ask
+
+
+_QUESTIONS = {
+    "outputs": _outputs,
+    "scores": _scores,
+    "gradients": _gradients,
+    "activations": _activations,
+    "layers": _layers,
+    "scores_with": _scores_with,
+}
 
 
 def _each(back: Callable[..., Any], scores: Any) -> Any:

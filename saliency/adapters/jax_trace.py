@@ -89,18 +89,22 @@ class Program:
             slots.update(zip(equation.outvars, gives, strict=True))
         return [at(atom) for atom in jaxpr.outvars]
 
-    def run(self, *arguments: Any, changes: Mapping[int, Any] | None = None) -> tuple[Any, dict[int, Any]]:
+    def run(
+        self, *arguments: Any, changes: Mapping[int, Any] | None = None, instead: Mapping[int, Any] | None = None
+    ) -> tuple[Any, dict[int, Any]]:
         """The function's answer, and every value by its slot.
 
         Args:
             *arguments: as it was traced with.
             changes: by slot, what is added to a value before it is used.
+            instead: by slot, what is used in its place.
         """
         values = {**self._constants, **dict(zip(self.inputs, jax.tree.leaves(arguments), strict=True))}
         for step in self.steps:
             said = _bound(step.equation, [values[slot] for slot in step.takes])
             several = said if step.equation.primitive.multiple_results else [said]
-            for slot, value in zip(step.gives, several, strict=True):
+            for slot, given in zip(step.gives, several, strict=True):
+                value = instead[slot] if instead and slot in instead else given
                 values[slot] = value + changes[slot] if changes and slot in changes else value
         return jax.tree.unflatten(self.tree, [values[slot] for slot in self.outputs]), values
 

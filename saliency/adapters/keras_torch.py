@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,25 @@ from saliency.rules import Composite
 from saliency.targets import ClassScore, Unit, are_probabilities, units
 
 
+class Seen(dict[str, Tensor]):
+    """What each layer said last, by its name, in the order of the calls.
+
+    Args:
+        instead: by name and number of the call, from 1, what goes on in the place of what the layer said.
+    """
+
+    def __init__(self, instead: Mapping[tuple[str, int], Tensor] | None = None) -> None:
+        super().__init__()
+        self._instead, self.calls = instead or {}, Counter[str]()
+
+    def keep(self, name: str, said: Tensor) -> Tensor:
+        """Take note of what a layer said; returns what goes on."""
+        self.calls[name] += 1
+        self.pop(name, None)
+        self[name] = self._instead.get((name, self.calls[name]), said)
+        return self[name]
+
+
 class KerasOnTorch:
     """A Keras model on the torch backend, with targets and layers bound. Build it with :func:`saliency.adapt`.
 
@@ -49,6 +69,8 @@ class KerasOnTorch:
         self.ops = TorchOps(first.device, torch.float64 if first.dtype == torch.float64 else torch.float32)
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
+        # the bound layer, and the number of its last call
+        self._last: tuple[str, int] | None = None
         self._rules: Composite | None = None
         self._ends_in_softmax = False
 
@@ -64,7 +86,7 @@ class KerasOnTorch:
         """See :meth:`saliency.model.Adapted.at`."""
         bound = copy.copy(self)
         bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
-        bound._layers = tuple(layers)
+        bound._layers, bound._last = tuple(layers), None
         bound.notes = list(self.notes)
         return bound
 
@@ -111,13 +133,28 @@ class KerasOnTorch:
     def layers(self, images: Tensor) -> list[Layer[Tensor]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
         with _ready(grad=True):
-            leaf, seen = images.detach().clone().requires_grad_(), dict[str, Tensor]()
+            leaf, seen = images.detach().clone().requires_grad_(), Seen()
             scores = self._scores(leaf, seen)
             if not scores.requires_grad:
                 raise NoGradient(self._why(leaf))
             found = [seen[self._known(name, seen)] for name in self._layers]
             gradients = self._by(scores, found, self._layers)
             return [Layer(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
+
+    def activations(self, images: Tensor) -> list[Tensor]:
+        """(N, h, w, K) per bound layer."""
+        with _ready(grad=False):
+            self._watched(images, seen := Seen())
+            return [seen[self._known(name, seen)] for name in self._layers]
+
+    def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
+        """(k, N), with something else in the place of what the bound layer says."""
+        with _ready(grad=False):
+            if self._last is None:
+                self._watched(images[:1], seen := Seen())
+                known = self._known(self._layers[0], seen)
+                self._last = known, seen.calls[known]
+            return self._scores(images, Seen({self._last: activations}))
 
     def automatic_layer(self, images: Tensor) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
@@ -129,7 +166,7 @@ class KerasOnTorch:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
         size = (int(images.shape[1]), int(images.shape[2])) if images.ndim == 4 else (1, 1)
         with self.lock, _ready(grad=True):
-            leaf, seen = images[:1].detach().clone().requires_grad_(), dict[str, Tensor]()
+            leaf, seen = images[:1].detach().clone().requires_grad_(), Seen()
             scores = self._scores(leaf, seen)
             places = [(name, each) for name, each in seen.items() if on_grid(each.shape, size) and each.requires_grad]
             used: Sequence[Tensor | None] = [None] * len(places)
@@ -153,7 +190,7 @@ class KerasOnTorch:
             self._call(leaf)
         return watch.why()
 
-    def _known(self, name: str, seen: dict[str, Tensor]) -> str:
+    def _known(self, name: str, seen: Seen) -> str:
         for each in reversed(seen):
             if name in (each, each.rpartition("/")[2]):
                 return each
@@ -161,9 +198,9 @@ class KerasOnTorch:
             raise not_called(name)
         raise unknown("layer", name, seen)
 
-    def _scores(self, images: Tensor, seen: dict[str, Tensor] | None = None) -> Tensor:
+    def _scores(self, images: Tensor, seen: Seen | None = None) -> Tensor:
         """(k, N); what each layer said last goes into `seen`."""
-        seen = {} if seen is None and units(self._targets) else seen
+        seen = Seen() if seen is None and units(self._targets) else seen
         with LastSoftmax(active=self._ends_in_softmax) as spy:
             raw = self._call(images) if seen is None else self._watched(images, seen)
             rows = []
@@ -179,13 +216,10 @@ class KerasOnTorch:
                 rows.append(one_number_each(row, target, torch.is_tensor, len(images)))
         return torch.stack(rows).to(self.ops.dtype)
 
-    def _watched(self, images: Tensor, seen: dict[str, Tensor]) -> Any:
+    def _watched(self, images: Tensor, seen: Seen) -> Any:
         def around(name: str, call: Any) -> Any:
             said = call()
-            if isinstance(said, Tensor):
-                seen.pop(name, None)
-                seen[name] = said
-            return said
+            return seen.keep(name, said) if isinstance(said, Tensor) else said
 
         with watched(self.model, around):
             return self._call(images)

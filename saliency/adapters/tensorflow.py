@@ -27,7 +27,7 @@ from saliency.adapters.answers import (
     told_by_the_model,
 )
 from saliency.errors import NoGradient, UnknownName, Unsupported, unknown
-from saliency.model import Answer, Axis, Layer, Layered, Rewirable, Target
+from saliency.model import Answer, Axis, Inspectable, Layer, Rewirable, Target
 from saliency.targets import ClassScore, Unit, are_probabilities
 
 
@@ -159,7 +159,7 @@ class TensorFlowModel:
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
         self.lacks: Mapping[type, str] = {Rewirable: "models of TensorFlow follow no rules on the way back yet"}
         if _is_saved(model):
-            self.lacks = {**self.lacks, Layered: HIDDEN}
+            self.lacks = {**self.lacks, Inspectable: HIDDEN}
         self.notes: list[str] = []
         floats = [each.dtype for each in self._variables() if tf.as_dtype(each.dtype).is_floating]
         self.ops = TensorFlowOps(np.float64 if floats and tf.as_dtype(floats[0]) == tf.float64 else np.float32)
@@ -209,6 +209,14 @@ class TensorFlowModel:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
         return [Layer(*each) for each in self._ask("layers", images)]
 
+    def activations(self, images: Any) -> list[Any]:
+        """(N, h, w, K) per bound layer."""
+        return list(self._ask("activations", images))
+
+    def scores_with(self, images: Any, activations: Any) -> Any:
+        """(k, N), with something else in the place of what the bound layer says."""
+        return self._ask("scores_with", images, activations)
+
     def automatic_layer(self, images: Any) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
         for name, _, _ in reversed(self.layer_table(images)):
@@ -231,16 +239,22 @@ class TensorFlowModel:
             return tf.constant(0)
 
         with self.lock:
-            _graph(look, images, False)
+            _graph(look, images, with_classes=False)
         return found
 
-    def _ask(self, kind: str, images: Any) -> Any:
-        """Answer one kind of question, from the graph traced for it."""
+    def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
+        """Answer one kind of question, from the graph traced for it.
+
+        Args:
+            kind: of question.
+            images: (N, H, W, C).
+            *beside: what else is asked with, (N, …) too.
+        """
         bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax)
         key = (kind, tuple(images.shape[1:]), images.dtype, bound)
         with self.lock:
-            ask = self._shared.compiled(key, lambda: _graph(getattr(Question(self), kind), images))
-            return ask(images, tf.constant(indices(self._targets), tf.int32))
+            ask = self._shared.compiled(key, lambda: _graph(getattr(Question(self), kind), images, *beside))
+            return ask(images, tf.constant(indices(self._targets), tf.int32), *beside)
 
 
 class Question:
@@ -272,6 +286,16 @@ class Question:
         traced = self.traced(images, classes)
         scores = traced.joined()
         return scores, traced.by(scores, [images], ["image"])[0]
+
+    def activations(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images, classes)
+        return [traced.layer(name) for name in self.names]
+
+    def scores_with(self, images: Any, classes: Any, activations: Any) -> Any:
+        traced = self.traced(images, classes)
+        (name,) = self.names
+        traced.replace(traced.layer(name), activations)
+        return traced.joined()
 
     def layers(self, images: Any, classes: Any) -> Any:
         traced = self.traced(images, classes)
@@ -335,6 +359,13 @@ class Traced:
                 return place.output
         known = [place.name for place in self.places] or [place.name for place in self._all()]
         raise not_called(name) if self._has(name) else unknown("layer", name, known)
+
+    def replace(self, output: Any, other: Any) -> None:
+        """From now on, whatever takes `output` takes `other`."""
+        for operator in self.images.graph.get_operations():
+            for i, each in enumerate(operator.inputs):
+                if each is output:
+                    operator._update_input(i, other)
 
     def _has(self, name: str) -> bool:
         return any(name == getattr(each, "name", None) for each in getattr(self.question.source.model(), "layers", ()))
@@ -406,16 +437,16 @@ def _before(operator: Any) -> set[str]:
     return found
 
 
-def _graph(function: Callable[..., Any], images: Any, with_classes: bool = True) -> Any:
+def _graph(function: Callable[..., Any], images: Any, *beside: Any, with_classes: bool = True) -> Any:
     """`function` traced for batches of any size; for this very size where it cannot be for any."""
     classes = [tf.TensorSpec([None], tf.int32)] if with_classes else []
-    shape = (None, *images.shape[1:])
     try:
-        wanted = tf.TensorSpec(shape, images.dtype)
-        return tf.function(function, autograph=False).get_concrete_function(wanted, *classes)
+        wanted, *more = (tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in (images, *beside))
+        return tf.function(function, autograph=False).get_concrete_function(wanted, *classes, *more)
     except (TypeError, ValueError) as error:
         if type(error).__module__.startswith("saliency"):
             raise
     fixed = tf.function(function, autograph=False)
-    fixed.get_concrete_function(tf.TensorSpec(images.shape, images.dtype), *classes)
+    wanted, *more = (tf.TensorSpec(each.shape, each.dtype) for each in (images, *beside))
+    fixed.get_concrete_function(wanted, *classes, *more)
     return fixed

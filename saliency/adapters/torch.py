@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from saliency.adapters.function import held
 from saliency.adapters.tokens import Grid
-from saliency.adapters.torch_layers import Captured, Place, last_used, on_grid, surveyed
+from saliency.adapters.torch_answers import class_scores, one_number_each, told_by_the_model
+from saliency.adapters.torch_layers import Captured, Place, Replaced, last_used, off_grid, on_grid, surveyed
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_rules import SCRIPTED, ask_by_rules, kinds_of, scripted
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
-from saliency.errors import BadImage, BadOutput, BadTarget, NoGradient, unknown
-from saliency.model import Answer, Layer, Layered, Rewirable, Target
+from saliency.errors import NoGradient, unknown
+from saliency.model import Answer, Inspectable, Layer, Rewirable, Target
 from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit, are_probabilities, units
 
@@ -70,6 +71,8 @@ class TorchModel:
         self.ops = TorchOps(self._device, wide)
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
+        # by shape of image, the last call of the bound layer and how it lies over the image
+        self._places: dict[torch.Size, tuple[int, Grid | None]] = {}
         self._rules: Composite | None = None
         self._ends_in_softmax = False
 
@@ -86,7 +89,7 @@ class TorchModel:
                 raise unknown("layer", layer, sorted(names - {""}))
         bound = copy.copy(self)
         bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
-        bound._layers = tuple(layers)
+        bound._layers, bound._places = tuple(layers), {}
         bound.notes = list(self.notes)
         return bound
 
@@ -120,10 +123,10 @@ class TorchModel:
         """What the model says, (N, classes)."""
         with self._ready(grad=False) as module:
             raw = self._forward(module, images)
-            said = _class_scores(raw)
+            said = class_scores(raw)
             if not self._ends_in_softmax and are_probabilities(self.ops.tohost(said.float())):
                 with LastSoftmax() as spy:
-                    again = _class_scores(self._forward(module, images))
+                    again = class_scores(self._forward(module, images))
                 self._ends_in_softmax = spy.logits(again) is not None
                 which = "logit" if self._ends_in_softmax else "probability (its logits cannot be reached)"
                 self.notes.append(f"the model ends in a softmax: explained the {which}")
@@ -177,6 +180,34 @@ class TorchModel:
             for i, grid in enumerate(grids)
         ]
 
+    def activations(self, images: Tensor) -> list[Tensor]:
+        """(N, h, w, K) per bound layer."""
+        captured = self._captured(images)
+        seen = [captured.output(name) for name in self._layers]
+        return [on_grid(each, captured.grid(each)).detach() for each in seen]
+
+    def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
+        """(k, N), with something else in the place of what the bound layer says."""
+        (name,) = self._layers
+        if (shape := images.shape[1:]) not in self._places:
+            captured = self._captured(images[:1])
+            self._places[shape] = captured.calls[name], captured.grid(captured.output(name))
+        call, grid = self._places[shape]
+
+        def put(said: Tensor) -> Tensor:
+            return off_grid(activations, grid, said)
+
+        with self._ready(grad=False) as module, Replaced(module, name, call, put):
+            return self._scores(module, images)
+
+    def _captured(self, images: Tensor) -> Captured:
+        """What the bound layers say, whatever the targets."""
+        leaf = _leaf(images)
+        # how tokens lie over the image is found out by gradients
+        with self._ready(grad=True) as module, Captured(module, self._layers, leaf) as captured:
+            self._forward(module, leaf)
+        return captured
+
     def _say(self, name: str, grid: Grid | None, gradients: Sequence[Tensor]) -> None:
         """Note how a layer was read, where that is not plain."""
         if grid is None or grid.layout == "first":
@@ -207,7 +238,7 @@ class TorchModel:
             return surveyed(watch, scores)
 
     def _classes(self, module: nn.Module, images: Tensor) -> Tensor:
-        return _class_scores(self._forward(module, images))
+        return class_scores(self._forward(module, images))
 
     def _scores(self, module: nn.Module, images: Tensor, watch: Captured | None = None) -> Tensor:
         if watch is None and (layers := units(self._targets)):
@@ -221,11 +252,11 @@ class TorchModel:
                     said = watch.output(target.layer)
                     row = target.read(on_grid(said, watch.grid(said)))
                 elif isinstance(target, OfScores):
-                    said = _class_scores(raw)
+                    said = class_scores(raw)
                     row = target(spy.logits(said) if self._ends_in_softmax else said)
                 else:
                     row = target(raw)
-                rows.append(_one_number_each(row, len(images), target))
+                rows.append(one_number_each(row, len(images), target))
         return torch.stack(rows).to(self.ops.dtype)
 
     def _forward(self, module: nn.Module, images: Tensor) -> Any:
@@ -234,7 +265,7 @@ class TorchModel:
         try:
             return self._call(module, fed)
         except Exception as error:
-            if (told := _told_by_the_model(error, fed)) is None:
+            if (told := told_by_the_model(error, fed)) is None:
                 raise
             raise told from error
 
@@ -278,7 +309,7 @@ class TorchFunction(TorchModel):
     def __init__(self, function: Callable[[Tensor], Any], labels: Sequence[str] | None = None) -> None:
         super().__init__(_Function(function), labels)
         self._held = [each for each in held(function) if isinstance(each, nn.Module)]
-        self.lacks = {Layered: "a plain function shows no layers: pass the module itself"}
+        self.lacks = {Inspectable: "a plain function shows no layers: pass the module itself"}
         if any(map(scripted, self._held)):
             self.lacks = {**self.lacks, Rewirable: SCRIPTED}
         first = next((t for module in self._held for t in _tensors(module) if t.is_floating_point()), None)
@@ -352,60 +383,3 @@ def _each_gradient(
             if gradient is None:
                 raise NoGradient(f"The score does not depend on {name!r}: there is no gradient.")
         yield gradients
-
-
-def _class_scores(outputs: Any) -> Tensor:
-    """The (N, classes) scores in whatever a model returned."""
-    found: Any = outputs
-    if isinstance(outputs, Mapping):
-        keys = [key for key in ("logits", "out", "output") if key in outputs]
-        found = outputs[keys[0]] if keys else next(iter(outputs.values())) if len(outputs) == 1 else None
-    elif not isinstance(outputs, Tensor) and isinstance(getattr(outputs, "logits", None), Tensor):
-        found = outputs.logits
-    elif isinstance(outputs, tuple | list):
-        found = next((part for part in outputs if isinstance(part, Tensor) and part.ndim == 2), None)
-    if isinstance(found, Tensor):
-        if found.ndim == 4 and found.shape[2:] == (1, 1):
-            found = found.flatten(1)
-        if found.ndim == 1:
-            found = found[:, None]
-        if found.ndim == 2:
-            return found
-    raise BadOutput(
-        f"No class scores of shape (N, classes) were found in the model's output, {_described(outputs)}. "
-        "Say what to explain: target=lambda outputs: … -> one number per image."
-    )
-
-
-def _described(outputs: Any) -> str:
-    if isinstance(outputs, Tensor):
-        return f"a tensor of shape {tuple(outputs.shape)}"
-    if isinstance(outputs, Mapping):
-        return "a mapping with " + ", ".join(f"{key!r}: {_described(value)}" for key, value in outputs.items())
-    if isinstance(outputs, tuple | list):
-        return f"a {type(outputs).__name__} of " + ", ".join(map(_described, outputs))
-    return f"a {type(outputs).__name__}"
-
-
-def _one_number_each(row: Any, count: int, target: Callable[..., Any]) -> Tensor:
-    if not isinstance(row, Tensor) or row.shape != (count,):
-        got = _described(row)
-        raise BadTarget(
-            f"The target {getattr(target, '__name__', target)!r} must give one number per image, "
-            f"a tensor of shape ({count},), got {got}."
-        )
-    return row
-
-
-def _told_by_the_model(error: Exception, fed: Tensor) -> Exception | None:
-    """The model's own complaint about what it was fed, retold with the image's shape; None if it is about another."""
-    told = str(error)
-    signs = ("channels", "size mismatch", "shapes cannot be multiplied", "normalized_shape", "doesn't match model")
-    if not isinstance(error, RuntimeError | ValueError | AssertionError) or not any(sign in told for sign in signs):
-        return None
-    _, channels, height, width = fed.shape if fed.ndim == 4 else (0, 0, 0, 0)
-    return BadImage(
-        f"The model cannot take this image: it was fed {tuple(fed.shape)} (N, C, H, W), that is {channels} channels "
-        f"at {height}×{width} pixels. Pass preprocess=… that makes what the model was trained on. "
-        f"The model says: {told.splitlines()[0]}"
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from saliency.adapters.tokens import Grid, map_grid, token_grids
 from saliency.adapters.torch_trace import Watch
-from saliency.errors import UnknownName
+from saliency.errors import BadShape, UnknownName
 
 ATTENTION = frozenset({"matmul", "bmm", "baddbmm", "softmax", "scaled_dot_product_attention", "einsum", "__matmul__"})
 """Functions whose 4-D results are attention maps or heads, not feature maps."""
@@ -137,7 +138,45 @@ class Survey(Watch):
         return True
 
 
-class Captured(Survey):
+class Tap(Watch):
+    """Calls :meth:`tap` with each result of the named layers.
+
+    Args:
+        module: its forward pass is watched while the mode is on.
+        names: of the layers.
+    """
+
+    def __init__(self, module: nn.Module, names: Sequence[str], *args: Any) -> None:
+        super().__init__(module, *args)
+        self._names = frozenset(names)
+        self.calls: Counter[str] = Counter()
+
+    def tap(self, name: str, result: Tensor) -> Tensor:
+        """A layer's result; what is returned goes on in its place."""
+        return result
+
+    def see(self, name: str, result: Tensor, args: Any) -> Tensor:
+        super().see(name, result, args)
+        return self._tapped(name, result) if name in self._names else result
+
+    def leave(self, path: str, result: Any) -> Any:
+        super().leave(path, result)
+        if path not in self._names:
+            return None
+        if isinstance(result, tuple) and result and isinstance(result[0], Tensor):
+            return (self._tapped(path, result[0]), *result[1:])
+        if isinstance(result, Mapping) and isinstance(result.get("last_hidden_state"), Tensor):
+            # as encoders of transformers answer
+            result["last_hidden_state"] = self._tapped(path, result["last_hidden_state"])  # type: ignore[index]
+            return result
+        return self._tapped(path, result) if isinstance(result, Tensor) else None
+
+    def _tapped(self, name: str, result: Tensor) -> Tensor:
+        self.calls[name] += 1
+        return self.tap(name, result)
+
+
+class Captured(Tap, Survey):
     """Keeps the results of the named layers (the last one where a layer is called more than once).
 
     Args:
@@ -147,8 +186,7 @@ class Captured(Survey):
     """
 
     def __init__(self, module: nn.Module, names: Sequence[str], leaf: Tensor) -> None:
-        super().__init__(module, leaf)
-        self._names = frozenset(names)
+        super().__init__(module, names, leaf)
         self._kept: dict[str, Tensor] = {}
 
     def output(self, name: str) -> Tensor:
@@ -157,26 +195,28 @@ class Captured(Survey):
             raise UnknownName(f"The layer {name!r} was not called, or gave no tensor, while the model saw the image.")
         return self._kept[name]
 
-    def see(self, name: str, result: Tensor, args: Any) -> Tensor:
-        super().see(name, result, args)
-        return self._keep(name, result) if name in self._names else result
-
-    def leave(self, path: str, result: Any) -> Any:
-        super().leave(path, result)
-        if path not in self._names:
-            return None
-        if isinstance(result, tuple) and result and isinstance(result[0], Tensor):
-            return (self._keep(path, result[0]), *result[1:])
-        if isinstance(result, Mapping) and isinstance(result.get("last_hidden_state"), Tensor):
-            # as encoders of transformers answer
-            result["last_hidden_state"] = self._keep(path, result["last_hidden_state"])  # type: ignore[index]
-            return result
-        return self._keep(path, result) if isinstance(result, Tensor) else None
-
-    def _keep(self, name: str, result: Tensor) -> Tensor:
+    def tap(self, name: str, result: Tensor) -> Tensor:
         self._kept[name] = result
         # what goes on is a copy, lest a later in-place operator change what was kept
         return result.clone()
+
+
+class Replaced(Tap):
+    """Puts something else in the place of one call's result.
+
+    Args:
+        module: its forward pass is watched while the mode is on.
+        name: of the layer.
+        call: which of its calls, from 1.
+        put: makes it of the result.
+    """
+
+    def __init__(self, module: nn.Module, name: str, call: int, put: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(module, [name])
+        self._call, self._put = call, put
+
+    def tap(self, name: str, result: Tensor) -> Tensor:
+        return self._put(result) if self.calls[name] == self._call else result
 
 
 def on_grid(array: Tensor, grid: Grid | None) -> Tensor:
@@ -187,6 +227,21 @@ def on_grid(array: Tensor, grid: Grid | None) -> Tensor:
         return array.permute(0, 2, 3, 1)
     patches = array[:, grid.before : array.shape[1] - grid.after]
     return patches.reshape(len(array), grid.height, grid.width, array.shape[-1])
+
+
+def off_grid(values: Tensor, grid: Grid | None, like: Tensor) -> Tensor:
+    """(N, h, w, K) in the layout of what a layer said; tokens without a place are those of `like`."""
+    if values.shape != (wanted := on_grid(like, grid).shape):
+        raise BadShape(
+            f"What replaces a layer's activations must have their shape {tuple(wanted)}, got {tuple(values.shape)}."
+        )
+    values = values.to(like.dtype)
+    if grid is None or grid.layout == "last":
+        return values
+    if grid.layout == "first":
+        return values.permute(0, 3, 1, 2)
+    patches = values.reshape(len(values), -1, values.shape[-1])
+    return torch.cat([like[:, : grid.before], patches, like[:, like.shape[1] - grid.after :]], 1)
 
 
 def surveyed(watch: Survey, scores: Tensor) -> tuple[list[Place], list[bool]]:

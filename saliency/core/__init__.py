@@ -20,6 +20,7 @@ from saliency.core import (
     visualization,
     xrai,
 )
+from saliency.core.ablation_cam import AblationCam
 from saliency.core.base import (
     CONVOLUTION_LAYER_VALUES,
     CONVOLUTION_OUTPUT_GRADIENTS,
@@ -30,6 +31,7 @@ from saliency.core.base import (
 )
 from saliency.core.blur_ig import BlurIG, gaussian_blur
 from saliency.core.deconvolution import Deconvolution
+from saliency.core.eigen_cam import EigenCam
 from saliency.core.expected_gradients import ExpectedGradients
 from saliency.core.grad_cam import GradCam
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
@@ -49,6 +51,7 @@ from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.core.layer_cam import LayerCam
 from saliency.core.occlusion import Occlusion
 from saliency.core.refine_cam import RefineCam
+from saliency.core.score_cam import ScoreCam
 from saliency.core.smooth_grad import SmoothGrad, SmoothGradSquared, VarGrad
 from saliency.core.visualization import VisualizeImageDiverging, VisualizeImageGrayscale
 from saliency.core.xgrad_cam import XGradCam
@@ -62,9 +65,11 @@ __all__ = [
     "OUTPUT_LAYER_VALUES",
     "SHAPE_ERROR_MESSAGE",
     "XRAI",
+    "AblationCam",
     "BlurIG",
     "CoreSaliency",
     "Deconvolution",
+    "EigenCam",
     "ExpectedGradients",
     "GradCam",
     "GradCamPlusPlus",
@@ -77,6 +82,7 @@ __all__ = [
     "LayerCam",
     "Occlusion",
     "RefineCam",
+    "ScoreCam",
     "SmoothGrad",
     "SmoothGradSquared",
     "VarGrad",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Cam(Method):
     one backward pass a target.
     """
 
-    needs = Layered
+    needs: ClassVar[Any] = Layered
 
     layer: str | None = parameter(None, "name of the layer; the last one with a spatial grid by default")
     relu: bool = parameter(True, "cut off what speaks against the target")
@@ -45,15 +45,15 @@ class Cam(Method):
         return (self.layer,)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
-        done: list[Any] = []
         for cams in self.cams(images, session):
-            done.append(resized(cams, images, session.ops))
-            yield session.ops.concat(done, 1)
+            yield resized(cams, images, session.ops)
 
     def cams(self, images: Any, session: Session[Any]) -> Iterator[Any]:
-        """The maps at the layer's own size, (k, n, h, w), a batch at a time."""
+        """The maps at the layer's own size, (k, b, h, w), of the b images reached so far."""
+        done: list[Any] = []
         for _, (layer, *_) in session.layers(originals(session, images)):
-            yield self.cam(layer, session.ops)
+            done.append(self.cam(layer, session.ops))
+            yield session.ops.concat(done, 1)
 
     def cam(self, layer: Layer[Any], ops: Ops[Any]) -> Any:
         """One layer's maps, (k, n, h, w), rectified if that is wanted."""
@@ -86,6 +86,13 @@ def resized(cams: Any, images: Any, ops: Ops[Any]) -> Any:
     pairs = zip(cams.shape[-2:], images.shape[1:3], strict=True)
     down, across = (ops.asarray(stretch(int(size), int(to))) for size, to in pairs)
     return ops.matmul(ops.matmul(down, cams), ops.transpose(across, (1, 0)))
+
+
+def scaled(maps: Any, ops: Ops[Any]) -> Any:
+    """Each map of (..., H, W) scaled to 0–1; zeros where it is the same everywhere."""
+    lowest = -ops.max(-maps, (-2, -1))[..., None, None]
+    span = ops.max(maps, (-2, -1))[..., None, None] - lowest
+    return ops.where(span > 0.0, (maps - lowest) / ops.where(span > 0.0, span, 1.0), 0.0)
 
 
 @lru_cache(64)

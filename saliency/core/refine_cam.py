@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saliency.core.cam import Cam, resized
+from saliency.core.cam import Cam, resized, scaled
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
 from saliency.errors import BadField
 from saliency.method import Method, parameter
@@ -66,10 +66,3 @@ class RefineCam(Method):
     def _factor(self, layer: Layer[Any], images: Any, ops: Ops[Any]) -> Any:
         """One layer's share in the product, (k, n, H, W)."""
         return scaled(resized(ops.maximum(self.method.cam(layer, ops), 0.0), images, ops), ops)
-
-
-def scaled(maps: Any, ops: Ops[Any]) -> Any:
-    """Each map of (..., H, W) scaled to 0–1; zeros where it is the same everywhere."""
-    lowest = -ops.max(-maps, (-2, -1))[..., None, None]
-    span = ops.max(maps, (-2, -1))[..., None, None] - lowest
-    return ops.where(span > 0.0, (maps - lowest) / ops.where(span > 0.0, span, 1.0), 0.0)

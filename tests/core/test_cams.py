@@ -10,8 +10,10 @@ from skimage.transform import resize
 from torch import Tensor, nn
 
 import saliency
+from saliency.core.eigen_cam import first_component
+from saliency.ops import NumpyOps
 from saliency.session import Session
-from tests.nets import picture, small_net
+from tests.nets import black_box, picture, small_net
 
 IMAGES = np.stack([picture(seed=seed) for seed in (0, 1, 2)]).astype(np.float32) / 255
 TARGETS = [1, 3]
@@ -234,3 +236,182 @@ def test_a_fusion_can_be_smoothed() -> None:
 
     assert exp.layer == "act1, act2, act3"
     assert exp.images == 3
+
+
+def eigen_cam(a: np.ndarray) -> np.ndarray:
+    """The first principal component by NumPy's own decomposition, turned so that it sums to no less than zero."""
+    flat = a.reshape(-1, a.shape[-1])
+    component = (flat @ np.linalg.svd(flat, full_matrices=False)[2][0]).reshape(a.shape[:2])
+    return np.asarray(component * (1 if component.sum() >= 0 else -1))
+
+
+@pytest.mark.parametrize("layer", ["stem", "relu"])
+def test_eigen_cam_is_the_first_component(layer: str) -> None:
+    """As the singular value decomposition of each image's activations has it; the same for every target."""
+    model, a, _ = asked(small_net(), layer)
+    expected = np.array([eigen_cam(each) for each in a])
+    found = cams(saliency.EigenCam(relu=False), model)
+
+    assert found.shape[0] == 1
+    np.testing.assert_allclose(found[0], expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 2, 2, 9)], ids=["more places", "more channels"])
+def test_either_way_of_finding_the_component_is_the_same(shape: tuple[int, ...]) -> None:
+    """By the product of places or of channels, whichever is smaller."""
+    a = np.random.default_rng(0).normal(size=shape)
+
+    np.testing.assert_allclose(first_component(a, NumpyOps(np.float64)), [eigen_cam(each) for each in a], atol=1e-10)
+
+
+def test_eigen_cam_needs_no_gradients() -> None:
+    """A model cut off from its image, of which Grad-CAM can say nothing, has a map; both targets get it."""
+    net = small_net()
+
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x).round().detach()
+
+    with pytest.raises(saliency.NoGradient):
+        saliency.explain(Cut().eval(), picture(), "grad_cam", 1, layer="net.relu", progress=False)
+    one, other = saliency.explain(Cut().eval(), picture(), "eigen_cam", [1, 2], layer="net.relu", progress=False)
+
+    assert one.images == 1
+    np.testing.assert_allclose(one.mask, other.mask)
+    np.testing.assert_allclose(one.mask, saliency.explain(net, picture(), "eigen_cam", layer="relu").mask, atol=1e-6)
+
+
+def score_cam(net: nn.Module, image: np.ndarray, a: np.ndarray, target: int, hidden: float) -> np.ndarray:
+    """Algorithm 1 of arXiv:1910.01279 for one image, channel by channel, by scikit-image's resize."""
+    scores = []
+    for k in range(a.shape[-1]):
+        mask = resize(a[..., k], image.shape[:2], order=1)
+        mask = (mask - mask.min()) / np.ptp(mask) if np.ptp(mask) > 0 else 0 * mask
+        seen = torch.tensor(hidden + mask[..., None] * (image - hidden), dtype=torch.float32)
+        with torch.no_grad():
+            scores.append(float(net(seen.permute(2, 0, 1)[None])[0, target]))
+    weights = np.exp(scores) / np.exp(scores).sum()
+    return np.asarray(sum(weight * a[..., k] for k, weight in enumerate(weights)))
+
+
+def ablation_cam(net: Any, image: np.ndarray, a: np.ndarray, target: int) -> np.ndarray:
+    """The drops of the score without each channel, at the layer before the last ReLU of the little CNN."""
+
+    def score(without: int | None) -> float:
+        def hook(_module: nn.Module, _args: Any, out: Tensor) -> Tensor:
+            out = out.clone()
+            if without is not None:
+                out[:, without] = 0
+            return out
+
+        handle = net.block.register_forward_hook(hook)
+        try:
+            with torch.no_grad():
+                return float(net(torch.tensor(image).permute(2, 0, 1)[None])[0, target])
+        finally:
+            handle.remove()
+
+    return np.asarray(sum((score(None) - score(k)) * a[..., k] for k in range(a.shape[-1])))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+def test_channels_are_weighed_by_asking(batch_size: int) -> None:
+    """Score-CAM and Ablation-CAM by loops, for three images and two targets, whatever the size of batches."""
+    net = small_net()
+    model, a, _ = asked(net, "block")
+    for method in (saliency.ScoreCam(relu=False, baseline=0.3), saliency.AblationCam(relu=False)):
+        session: Session[Any] = Session(model, batch_size=batch_size)
+        *_, found = method.cams(model.ops.asarray(IMAGES), session)
+        expected = [
+            [
+                ablation_cam(net, image, each, target)
+                if isinstance(method, saliency.AblationCam)
+                else score_cam(net, image, each, target, 0.3)
+                for image, each in zip(IMAGES, a, strict=True)
+            ]
+            for target in TARGETS
+        ]
+        np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+        assert session.images == 3 + 3 * (6 + method.extra) == session.total + 3
+
+
+def test_score_cam_behind_a_linear_model_is_known_in_closed_form() -> None:
+    """Of f(x) = <w, x> the masked scores are <w, m x>: the weights are their softmax."""
+
+    class Linear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.channels = nn.Identity()
+            self.weights = nn.Parameter(torch.linspace(-1, 1, 8 * 8 * 3).reshape(3, 8, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.channels(x) * self.weights).sum((1, 2, 3), keepdim=False)[:, None]
+
+    net = Linear().eval()
+    image = picture(8, 8).astype(np.float32) / 255
+    weights = net.weights.detach().numpy().transpose(1, 2, 0)
+    masks = (image - image.min((0, 1))) / np.ptp(image, axis=(0, 1))
+    scores = np.array([(weights * masks[..., [k]] * image).sum() for k in range(3)])
+    alphas = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    exp = saliency.explain(net, image, saliency.ScoreCam(relu=False), layer="channels", progress=False)
+
+    np.testing.assert_allclose(exp.mask, (image * alphas).sum(-1), atol=1e-5)
+
+
+def test_ablation_cam_of_a_linear_head_is_a_product() -> None:
+    """Behind a mean and a linear layer, channel k's drop is its weight times its mean."""
+    net = small_net()
+    model, a, _ = asked(net, "relu")
+    drops = net.head.weight.detach().numpy()[TARGETS][:, None] * a.mean((1, 2))
+    expected = np.einsum("knc,nhwc->knhw", drops, a)
+
+    np.testing.assert_allclose(cams(saliency.AblationCam(relu=False), model), expected, atol=1e-5)
+
+
+def test_a_layer_s_last_call_is_replaced() -> None:
+    """The little CNN's ReLU is called twice: what it said first stays, and so do the user's module and its hooks."""
+    net = small_net()
+    model, a, _ = asked(net, "relu")
+    images = model.ops.asarray(IMAGES)
+    (activations,) = model.activations(images)
+    before = {name: each.clone() for name, each in net.state_dict().items()}
+    np.testing.assert_allclose(activations, a, atol=1e-6)
+    np.testing.assert_allclose(model.scores_with(images, activations), model.scores(images), atol=1e-6)
+    zeroed = model.scores_with(images, 0 * activations)
+    with pytest.raises(saliency.BadShape, match=r"shape \(3, 12, 10, 6\), got \(3, 12, 10, 2\)"):
+        model.scores_with(images, activations[..., :2])
+
+    np.testing.assert_allclose(zeroed, net.head.bias.detach()[TARGETS][:, None].expand(-1, 3), atol=1e-6)
+    assert all(torch.equal(each, before[name]) for name, each in net.state_dict().items())
+    assert not any(part._forward_hooks for part in net.modules())
+
+
+@pytest.mark.parametrize("method", ["score_cam", "ablation_cam"])
+def test_costs_are_told_once_they_are_known(method: str) -> None:
+    """Progress ends at the total, partial maps come and converge, and a cancel on the way is heard."""
+    net = small_net()
+    told: list[tuple[int, int]] = []
+    partial: list[Any] = []
+    options: Any = {"batch_size": 1, "progress": lambda *each: told.append(each)}
+    exp = saliency.explain(net, picture(), method, 1, **options, partial=partial.append)
+    final = np.abs(exp.mask).max()
+
+    assert told[-1][0] == told[-1][1] == exp.images
+    assert len(partial) >= 5
+    np.testing.assert_allclose(partial[-1].mask, exp.mask, atol=0.7 * final)
+    assert [row.asked for row in saliency.methods() if row.id == method] == ["1 + the layer's channels"]
+    told.clear()
+    with pytest.raises(saliency.Cancelled):
+        saliency.explain(net, picture(), method, 1, **options, cancelled=lambda: len(told) >= 3)
+    assert len(told) == 3
+
+
+def test_what_shows_no_layers_cannot_be_patched() -> None:
+    """Each CAM refuses a black box with the model's sentence."""
+    for method in ("eigen_cam", "score_cam", "ablation_cam", "layer_cam"):
+        with pytest.raises(saliency.Unsupported, match=r"needs .*a layer's activations.*offers only scores"):
+            saliency.explain(black_box(small_net()), picture(), method, 1, progress=False)

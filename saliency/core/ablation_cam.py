@@ -1,0 +1,65 @@
+"""Channels weighed by what the score loses without them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from saliency.core.channelwise_cam import ChannelwiseCam
+from saliency.model import Ops, Patchable
+from saliency.samples import PerImage, spans
+from saliency.session import Session
+
+
+@dataclass(eq=False, repr=False)
+class AblationCam(ChannelwiseCam):
+    """Each channel weighed by the drop of the score without it (doi:10.1109/WACV45572.2020.9093360).
+
+    The paper divides the drops by the score itself: a factor common to all channels, which is left out here, for it
+    would turn the signs where the score is negative. Two forward passes, and one for each channel of the layer, known
+    once the layer was seen.
+    """
+
+    id = "ablation_cam"
+    title = "Ablation-CAM"
+    paper = "doi:10.1109/WACV45572.2020.9093360"
+    needs = Patchable
+    formula = r"M = \max\Bigl(0, \sum_k \bigl(f(A) - f(A \text{ with } A^k = 0)\bigr) A^k\Bigr)"
+    advice = (
+        "The true effect of each channel, where gradients tell only the slope: saturated scores, quantized models. "
+        "As dear as the layer has channels; channels that stand in for each other all look unimportant."
+    )
+
+    extra: ClassVar[int] = 1
+
+    def asked(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
+        yield from session.scores_with(Ablated(session.ops, images, activations))
+
+    def weighed(self, scores: np.ndarray) -> np.ndarray:
+        return scores[..., :1] - scores[..., 1:]
+
+
+class Ablated(PerImage[Any]):
+    """Each image with what the layer says of it: first as it is, then with one channel after the other set to zero.
+
+    Args:
+        images: (B, H, W, C).
+        activations: (B, h, w, K).
+    """
+
+    def __init__(self, ops: Ops[Any], images: Any, activations: Any) -> None:
+        super().__init__(ops, images, each=1 + int(activations.shape[-1]))
+        self.activations = activations
+
+    def __getitem__(self, rows: slice) -> Any:
+        parts = [self.copies(image, which) for image, which in spans(rows, self.each)]
+        return tuple(self.ops.concat(list(each)) for each in zip(*parts, strict=True))
+
+    def copies(self, image: int, which: slice) -> Any:
+        channels = np.arange(self.each - 1)
+        kept = channels != np.arange(which.start, which.stop)[:, None] - 1
+        ablated = self.activations[image : image + 1] * self.ops.asarray(kept[:, None, None])
+        return self.ops.repeat(self.images[image : image + 1], len(kept)), ablated

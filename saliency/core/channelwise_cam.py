@@ -1,0 +1,58 @@
+"""CAMs whose weights are found by asking the model about one channel after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from saliency.core.cam import Cam, require_grid, weighted
+from saliency.model import Inspectable
+from saliency.session import Session, originals
+
+
+@dataclass(eq=False, repr=False)
+class ChannelwiseCam(Cam):
+    """A layer's activations, each channel weighed by what the model says of it: no gradients are needed.
+
+    One forward pass, and one more for each of the layer's channels, of which so many are told as soon as the layer was
+    seen. Partial results are the maps of the channels asked so far.
+    """
+
+    needs = Inspectable
+    family = "layers"
+    beyond: ClassVar[str] = "the layer's channels"
+
+    def cams(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        ops = session.ops
+        done: list[Any] = []
+        for rows, (activations, *_) in session.activations(originals(session, images)):
+            require_grid(activations, self.title, self.layer)
+            count, channels = int(activations.shape[0]), int(activations.shape[-1])
+            each = channels + self.extra
+            session.expect(count * each)
+            flat: Any = None
+            for asked, scores in self.asked(images[rows], activations, session):
+                if flat is None:
+                    flat = np.full((int(scores.shape[0]), count * each), np.nan)
+                flat[:, asked] = ops.tohost(scores)
+                if not session.streaming and asked.stop < count * each:
+                    continue
+                reached = -(-asked.stop // each)
+                weights = self.weighed(flat[:, : reached * each].reshape(len(flat), reached, each))
+                cam = weighted(ops.asarray(np.nan_to_num(weights)), activations[:reached], ops)
+                yield ops.concat([*done, ops.maximum(cam, 0.0) if self.relu else cam], 1)
+            done.append(ops.maximum(cam, 0.0) if self.relu else cam)
+
+    extra: ClassVar[int] = 0
+    """Questions about each image beside those about its channels; they come first."""
+
+    def asked(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
+        """(rows, scores (k, n)): per image the extra questions, then one a channel."""
+        raise NotImplementedError
+
+    def weighed(self, scores: np.ndarray) -> np.ndarray:
+        """The channels' weights, (k, b, K), from (k, b, extra + K); NaN stands for what was not asked yet."""
+        raise NotImplementedError

@@ -1,0 +1,67 @@
+"""Channels weighed by the score of the image seen through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from saliency.core.cam import resized, scaled
+from saliency.core.channelwise_cam import ChannelwiseCam
+from saliency.method import Baseline, parameter
+from saliency.model import Ops
+from saliency.samples import PerImage, own
+from saliency.session import Session
+
+
+@dataclass(eq=False, repr=False)
+class ScoreCam(ChannelwiseCam):
+    """A layer's activations, each channel weighed by the score of the image masked by it (arXiv:1910.01279, alg. 1).
+
+    A channel's mask is its activation, resized to the image and scaled to 0–1 (zero where it is the same everywhere);
+    the weights are the softmax of the masked images' scores over the channels, in which the baseline's own score
+    cancels. One forward pass, and one for each channel of the layer, known once the layer was seen.
+    """
+
+    id = "score_cam"
+    title = "Score-CAM"
+    paper = "arXiv:1910.01279"
+    formula = (
+        r"M = \max\Bigl(0, \sum_k \mathrm{softmax}_k\bigl(f(x' + m_k (x - x'))\bigr) A^k\Bigr),"
+        r"\quad m_k = \mathrm{norm}(\mathrm{resize}(A^k))"
+    )
+    advice = (
+        "Where gradients are missing, saturated or noisy. As dear as the layer has channels, and the softmax makes "
+        "large scores choose a single channel; its maps differ little between classes."
+    )
+
+    baseline: Baseline = parameter(0.0, "what is shown where a mask hides the image")
+
+    def asked(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
+        (baseline,) = session.baselines(self.baseline, images)
+        yield from session.scores(Masked(session.ops, images, activations, baseline))
+
+    def weighed(self, scores: np.ndarray) -> np.ndarray:
+        powers = np.exp(scores - np.nanmax(scores, -1, keepdims=True))
+        return powers / np.nansum(powers, -1, keepdims=True)
+
+
+class Masked(PerImage[Any]):
+    """The image seen through each of its channels: baseline + mask * (image - baseline).
+
+    Args:
+        images: (B, H, W, C).
+        activations: (B, h, w, K).
+        baselines: (B, H, W, C), or (1, H, W, C) for all.
+    """
+
+    def __init__(self, ops: Ops[Any], images: Any, activations: Any, baselines: Any) -> None:
+        super().__init__(ops, images, each=int(activations.shape[-1]))
+        self.channels, self.baselines = ops.transpose(activations, (0, 3, 1, 2)), baselines
+
+    def copies(self, image: int, which: slice) -> Any:
+        masks = scaled(resized(self.channels[image, which], self.images, self.ops), self.ops)
+        hidden = own(self.baselines, image)
+        return hidden + masks[..., None] * (self.images[image : image + 1] - hidden)
