@@ -22,6 +22,7 @@ from saliency.core import (
     GradCamPlusPlus,
     GradientSaliency,
     GuidedBackprop,
+    GuidedGradCam,
     GuidedIG,
     HiResCam,
     InputXGradient,
@@ -39,7 +40,7 @@ from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
 from saliency.images import Picture, held
 from saliency.method import Baseline, Method
-from saliency.model import CAPABILITY, Adapted, Differentiable, Layered, lacking
+from saliency.model import Adapted, Differentiable, Layered, capability, lacking
 from saliency.predictions import adapted_for, picture_for
 from saliency.session import Progress, Session
 from saliency.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
@@ -68,6 +69,7 @@ METHODS: dict[str, type[Method]] = {
         EigenCam,
         ScoreCam,
         AblationCam,
+        GuidedGradCam,
         Occlusion,
     )
 }
@@ -85,7 +87,7 @@ def methods() -> MethodTable:
     found = []
     for name, cls in METHODS.items():
         method = cls()
-        needs, cost = CAPABILITY[method.needs], method.cost((1, 224, 224, 3))
+        needs, cost = capability(method.needs), method.cost((1, 224, 224, 3))
         found.append(MethodInfo(name, cls, cls.title, needs, cost, cls.paper, cls.family, cls.advice))
     return MethodTable(found)
 
@@ -301,7 +303,7 @@ def _set(method: Method, name: str, value: Any) -> Method:
 def _unsupported(method: Method, adapted: Adapted[Any], why: str) -> Unsupported:
     can = [name for name, cls in METHODS.items() if lacking(adapted, cls().needs) is None]
     return Unsupported(
-        f"{type(method).__name__} needs {CAPABILITY[method.needs]}: {why}. "
+        f"{type(method).__name__} needs {capability(method.needs)}: {why}. "
         f"This model can be explained by {', '.join(can)}."
     )
 

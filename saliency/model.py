@@ -148,6 +148,34 @@ class Layered(Inspectable[A], Protocol[A]):
         """One :class:`Layer` per bound layer, in the order they were bound."""
 
 
+class Attention(NamedTuple, Generic[A]):
+    """What the attention layers of a transformer looked at, and how its tokens lie over the image."""
+
+    layers: Sequence[Layer[A]]
+    """In their order: maps (N, heads, T, T), rows looking at columns, and gradients (k, N, heads, T, T)."""
+    height: int
+    width: int
+    """Of the grid of patches."""
+    before: int
+    """Tokens without a place (class, registers) before the patches; patch (i, j) is token before + i * width + j."""
+
+
+@runtime_checkable
+class Attentive(Model[A], Protocol[A]):
+    """A transformer whose attention maps, and the gradients there, can be read."""
+
+    def attentions(self, images: A) -> Attention[A]:
+        """Of every layer in which the image's tokens attend to each other."""
+
+
+@runtime_checkable
+class EarlyExit(Attentive[A], Protocol[A]):
+    """A transformer whose head can be asked behind each block (the logit lens)."""
+
+    def early_exits(self, images: A) -> Attention[A]:
+        """As `attentions`, but each layer's gradients are of the scores that the head gives behind its own block."""
+
+
 @runtime_checkable
 class Rewirable(Model[A], Protocol[A]):
     """A model whose backward pass can be made to follow rules, operator by operator."""
@@ -197,15 +225,28 @@ class Adapted(Model[A], Protocol[A]):
         """Name of the last operator output with a spatial grid, after its activation."""
 
 
+@runtime_checkable
+class LayeredRewirable(Layered[A], Rewirable[A], Protocol[A]):
+    """A model that can do both."""
+
+
 CAPABILITY: Mapping[type, str] = {
     Model: "scores",
     Differentiable: "gradients by the image",
     Inspectable: "a layer's activations",
     Layered: "a layer's activations and gradients",
     Patchable: "scores with a layer's activations replaced",
+    Attentive: "attention maps and their gradients",
+    EarlyExit: "scores behind each block of a transformer",
     Rewirable: "a backward pass that follows rules",
 }
 """What a capability is called in a sentence."""
+
+
+def capability(needs: type) -> str:
+    """What a capability, or several in one, is called in a sentence."""
+    parts = [needs] if needs in CAPABILITY else [each for each in needs.__bases__ if each in CAPABILITY]
+    return ", and ".join(CAPABILITY[each] for each in parts)
 
 
 def lacking(model: Model[Any], needs: type) -> str | None:

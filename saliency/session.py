@@ -12,15 +12,18 @@ from saliency.errors import BadField, BadOutput, BadShape, Cancelled, Unsupporte
 from saliency.images import fill
 from saliency.method import Baseline, Method
 from saliency.model import (
-    CAPABILITY,
     Answer,
+    Attention,
+    Attentive,
     Differentiable,
+    EarlyExit,
     Inspectable,
     Layer,
     Layered,
     Model,
     Patchable,
     Rewirable,
+    capability,
     lacking,
 )
 from saliency.rules import Composite
@@ -97,7 +100,7 @@ class Session(Generic[A]):
         """Raise :class:`~saliency.errors.Unsupported` unless the model can answer what the method asks."""
         why = lacking(self.model, method.needs)
         if why is not None:
-            raise Unsupported(f"{type(method).__name__} needs {CAPABILITY[method.needs]}: {why}.")
+            raise Unsupported(f"{type(method).__name__} needs {capability(method.needs)}: {why}.")
 
     def check(self) -> None:
         """Raise :class:`~saliency.errors.Cancelled` if that was asked for. For long loops between questions."""
@@ -163,6 +166,29 @@ class Session(Generic[A]):
         for rows, scores in self._stream("scores_with", ask, samples):
             self._require_finite(scores, "scores")
             yield rows, scores
+
+    def attentions(self, samples: Samples[A]) -> Iterator[tuple[slice, Attention[A]]]:
+        """(rows, every layer's attention maps and their gradients) until every sample has been asked once."""
+        model = self.model
+        if not isinstance(model, Attentive):
+            raise Unsupported(f"{type(model).__name__} shows no attention maps.")
+        yield from self._attended("attentions", model.attentions, samples)
+
+    def early_exits(self, samples: Samples[A]) -> Iterator[tuple[slice, Attention[A]]]:
+        """As :meth:`attentions`, each layer's gradients of the scores behind its own block."""
+        model = self.model
+        if not isinstance(model, EarlyExit):
+            raise Unsupported(f"{type(model).__name__} has no scores behind its blocks.")
+        yield from self._attended("early exits", model.early_exits, samples)
+
+    def _attended(
+        self, kind: str, ask: Callable[[A], Attention[A]], samples: Samples[A]
+    ) -> Iterator[tuple[slice, Attention[A]]]:
+        for rows, attention in self._stream(kind, ask, samples):
+            for layer in attention.layers:
+                self._require_finite(layer.activations, "attention maps")
+                self._require_finite(layer.gradients, "attention's gradients")
+            yield rows, attention
 
     def expect(self, images: int) -> None:
         """Count so many more images in: of a method whose cost depends on what the model said."""

@@ -28,6 +28,7 @@ QUICK: dict[str, saliency.Method] = {
     "layer_cam": saliency.LayerCam(),
     "xgrad_cam": saliency.XGradCam(),
     "refine_cam": saliency.RefineCam(),
+    "guided_grad_cam": saliency.GuidedGradCam(),
     "eigen_cam": saliency.EigenCam(),
     "score_cam": saliency.ScoreCam(),
     "ablation_cam": saliency.AblationCam(),

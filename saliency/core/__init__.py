@@ -37,6 +37,7 @@ from saliency.core.grad_cam import GradCam
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
 from saliency.core.gradients import GradientSaliency
 from saliency.core.guided_backprop import GuidedBackprop
+from saliency.core.guided_grad_cam import GuidedGradCam
 from saliency.core.guided_ig import (
     EPSILON,
     GuidedIG,
@@ -75,6 +76,7 @@ __all__ = [
     "GradCamPlusPlus",
     "GradientSaliency",
     "GuidedBackprop",
+    "GuidedGradCam",
     "GuidedIG",
     "HiResCam",
     "InputXGradient",

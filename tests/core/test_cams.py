@@ -415,3 +415,20 @@ def test_what_shows_no_layers_cannot_be_patched() -> None:
     for method in ("eigen_cam", "score_cam", "ablation_cam", "layer_cam"):
         with pytest.raises(saliency.Unsupported, match=r"needs .*a layer's activations.*offers only scores"):
             saliency.explain(black_box(small_net()), picture(), method, 1, progress=False)
+
+
+def test_guided_grad_cam_is_the_product() -> None:
+    """Of Guided Backprop and the resized map, for two targets; two passes in all; it refuses what has no layers."""
+    net = small_net()
+    found = saliency.explain(net, picture(), "guided_grad_cam", TARGETS, layer="block", progress=False)
+    guided = saliency.explain(net, picture(), "guided_backprop", TARGETS, progress=False)
+    cam = saliency.explain(net, picture(), "grad_cam", TARGETS, layer="block", progress=False)
+
+    assert found[0].images == 2
+    assert found[0].layer == "block"
+    for exp, by_rules, by_layer in zip(found, guided, cam, strict=True):
+        assert exp.mask.any()
+        np.testing.assert_allclose(exp.mask, by_rules.mask * by_layer.mask[..., None], rtol=1e-5)
+    function = saliency.adapt(net.forward, framework="torch")
+    with pytest.raises(saliency.Unsupported, match="and gradients, and a backward pass that follows rules: a plain"):
+        saliency.explain(function, picture(), "guided_grad_cam", 1, progress=False)
