@@ -72,7 +72,7 @@ def parse(
             return Request(op, rid)
         case "classes":
             return Request(op, rid, query=_text(content, "query", QUERY_LENGTH, least=0))
-        case "compute":
+        case "compute" | "code":
             return Request(op, rid, *_cell(content, methods, models, images))
         case "what_if":
             return Request(

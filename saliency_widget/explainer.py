@@ -19,6 +19,7 @@ from saliency_widget.jobs import Job, worker_for
 from saliency_widget.pace import Pace
 from saliency_widget.place import Place
 from saliency_widget.questions import Answers, Asker, at_intervals
+from saliency_widget.recipe import recipe
 from saliency_widget.tasks import Key, Listener, Reports, Task, class_row, error_message
 from saliency_widget.wire import Message, message, result_message, size
 
@@ -195,11 +196,19 @@ class Explainer:
 
     def what_if(self, rid: str, key: Key, view: View, fill: str) -> None:
         """Send what the model says to the selection of a view; between two questions of whatever is running."""
+        self._tell(rid, lambda: self._asker().what_if(self._explained(key), view, fill))
 
-        def run() -> None:
-            self._listener.post(self._asker().what_if(self._explained(key), view, fill).but(rid=rid))
+    def code(self, rid: str, key: Key, view: View, given: Sequence[str]) -> None:
+        """Send a result, and how it is looked at, as Python."""
+        self._tell(rid, lambda: message("code", text=self.recipe(key, view, given)))
 
-        self._submit(self._job(lambda: self._answering(rid, run), NOW))
+    def recipe(self, key: Key, view: View, given: Sequence[str]) -> str:
+        """A result, and how it is looked at, as Python; see :func:`saliency_widget.recipe.recipe`."""
+        return recipe(self._explained(key), self.choices[key[0]].method, view, self._asked().place, given)
+
+    def _tell(self, rid: str, make: Callable[[], Message]) -> None:
+        """Have an answer made on the model's thread before anything else, and sent."""
+        self._submit(self._job(lambda: self._answering(rid, lambda: self._listener.post(make().but(rid=rid))), NOW))
 
     def curve(self, rid: str, key: Key, fill: str) -> None:
         """Send insertion and deletion of a result, when nobody waits for an explanation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -29,6 +29,9 @@ from saliency_widget.traits import MOST_CELLS
 from saliency_widget.wire import message
 
 logger = logging.getLogger(__name__.partition(".")[0])
+
+STATE = 1
+"""Version of what :meth:`SaliencyWidget.state` gives."""
 
 STATIC = Path(__file__).with_name("static")
 
@@ -98,6 +101,8 @@ class SaliencyWidget(Settings):
         made = cast(model, img, Asked(methods, labels, preprocess, fields, batch_size, activation))
         self._cast = made
         self._controls = Controls({each.id: each.method for each in made.choices}, made.shape)
+        given = {"labels": labels, "preprocess": preprocess, "batch_size": None if batch_size == "auto" else batch_size}
+        self._given = [name for name, value in given.items() if value is not None]
         self._outbox = Outbox(self.send)
         initial_traits = {
             "method": first_available(made.choices),
@@ -269,6 +274,39 @@ class SaliencyWidget(Settings):
         else:
             self.picked = {} if regions is None else {"regions": [int(each) for each in regions]}
 
+    def code(self) -> str:
+        """What is shown as Python that needs no widget: the explanation, the selection, and the picture.
+
+        Raises:
+            ValueError: what is shown is not computed.
+        """
+        return self._working().shown.recipe(self._shown().key, self._view(), self._given)
+
+    def state(self) -> dict[str, Any]:
+        """How it is looked at, as plain values that JSON can hold; :meth:`from_state` gives it back."""
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        return {"version": STATE, **settings, "parameters": self.parameters, "methods": self._ids}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], model: Any, img: Any, **options: Any) -> SaliencyWidget:
+        """A widget as another was.
+
+        Args:
+            state: what :meth:`state` gave; the model and the image are not in it.
+            model: as for the widget.
+            img: as for the widget.
+            **options: as for the widget; `methods` where it was given values, not ids.
+
+        Raises:
+            BadField: the state is of a newer version, or none.
+        """
+        if (state or {}).get("version") != STATE:
+            raise saliency.BadField(f"Expected what state() gave, of version {STATE}, got {str(state)[:60]}.")
+        settings = {name: value for name, value in state.items() if name not in ("version", "methods", "target")}
+        target = state.get("target", TOP)
+        methods = options.pop("methods", state.get("methods"))
+        return cls(model, img, methods, None if target == TOP else target, **{**settings, **options})
+
     def snapshot_png(self, width: int | None = None) -> bytes:
         """What is shown, as a PNG file; the picture alone where nothing is computed.
 
@@ -346,7 +384,7 @@ class SaliencyWidget(Settings):
                     logger.info("Ignored a cancel: %r is not waiting or running.", request.rid)
             case "classes":
                 explainers.shown.search(request.rid, request.query)
-            case "what_if" | "curve" | "describe" | "configure":
+            case "what_if" | "curve" | "code" | "describe" | "configure":
                 self._explore(request, explainers[request.model, request.image])
             case "poll":
                 self._outbox.resend()
@@ -358,6 +396,8 @@ class SaliencyWidget(Settings):
                 explainer.what_if(request.rid, (request.method, request.target), view, request.fill)
             case "curve":
                 explainer.curve(request.rid, (request.method, request.target), request.fill)
+            case "code":
+                explainer.code(request.rid, (request.method, request.target), self._view(), self._given)
             case "describe":
                 told = self._controls.described(request.rid, request.method, request.fields, explainer.pace)
                 self._outbox.post(told, answering=True)

@@ -115,6 +115,14 @@ export function createFakeKernel(options: Options) {
       const rows = [...CLASSES, ...OTHERS.map((label, i) => ({ index: 290 + i, label, probability: 0.001 }))];
       push({ op: "classes", rid, classes: rows.filter(({ label }) => label.includes(query)) });
     }
+    const aside = asideOf(message);
+    if (aside) later(op === "curve" ? 400 : 60, () => push({ ...aside, op: aside["op"] ?? op, rid }));
+    if (op === "configure") {
+      const { method, fields } = message as { method: string; fields: Fields };
+      const parameters = { ...(traits["parameters"] as Fields), [method]: fields };
+      traits["parameters"] = parameters;
+      emit("change:parameters");
+    }
     if (op === "poll") {
       const news = queue;
       queue = [];
@@ -158,6 +166,49 @@ export function createFakeKernel(options: Options) {
       traits["_snapshot"] = await deflated(pack([picture, prediction, ...results]));
     },
   };
+}
+
+/** Answers to what only a panel wants to know. */
+function asideOf(message: Fields): Fields | null {
+  const { op, keep, picked, method, fields } = message as { op: string; keep: number; picked: { regions?: number[] }; method: string; fields: Fields };
+  const rows = (top: number): Fields[] => CLASSES.map((row, i) => ({ ...row, probability: i === 0 ? top : (1 - top) / (i + 1.6) ** 2 }));
+  const rises = (share: number): number => 0.05 + 0.86 / (1 + Math.exp(9 - 42 * share));
+  switch (op) {
+    case "what_if": {
+      const area = picked.regions ? picked.regions.length / 49 : keep / 100;
+      return { only: rows(rises(area)), without: rows(0.93 - rises(area) * 0.92), area };
+    }
+    case "curve": {
+      const shares = Array.from({ length: 25 }, (_, i) => i / 24);
+      return {
+        shares, insertion: shares.map(rises), deletion: shares.map((share) => 0.93 - rises(share) * 0.92), insertion_auc: 0.72, deletion_auc: 0.21,
+      };
+    }
+    case "describe":
+    case "configure": {
+      const value = <T>(name: string, otherwise: T): T => (fields[name] as T | undefined) ?? otherwise;
+      const steps = { name: "steps", kind: "whole", value: value("steps", 100), default: 100, optional: false, low: 1, high: 10000, choices: null, help: "nodes of each path of Integrated Gradients" };
+      const fills = ["blur", "mean", "grey", "noise", "black", "white"];
+      const rest = [
+        { name: "baseline", kind: "names", value: value("baseline", ["black", "white"]), default: ["black", "white"], optional: false, low: null, high: null, choices: fills, help: "where the paths begin; several are averaged" },
+        { name: "algorithm", kind: "choice", value: value("algorithm", "full"), default: "full", optional: false, low: null, high: null, choices: ["full", "fast"], help: "how regions are grown" },
+        { name: "area_threshold", kind: "number", value: value("area_threshold", 1), default: 1, optional: false, low: 0, high: 1, choices: null, help: "share of the image after which no more regions are sought" },
+        { name: "layer", kind: "text", value: value("layer", null), default: null, optional: true, low: null, high: null, choices: null, help: "name of the layer; the last one with a spatial grid by default" },
+        { name: "segments", kind: "fixed", value: "None", default: "None", optional: true, low: null, high: null, choices: null, help: "label maps, or what makes them" },
+        { name: "relu", kind: "flag", value: value("relu", true), default: true, optional: false, low: null, high: null, choices: null, help: "cut off what speaks against the target" },
+      ];
+      return {
+        op: op === "describe" ? "described" : "configured", method, fields: [steps, ...rest], cost: 2 * steps.value, seconds: steps.value * 0.02, problem: "",
+        about: "Regions of a segmentation, ranked by the attribution they hold (arXiv:1906.02825, algorithm 1).",
+        advice: "The first to look at: whole regions are easier to read than pixels.", paper: "arXiv:1906.02825",
+        presets: [{ name: "quick", fields: { steps: 25 }, cost: 50 }, { name: "thorough", fields: { steps: 400 }, cost: 800 }],
+      };
+    }
+    case "code":
+      return { text: "import saliency\n\nfound = saliency.explain(model, img, saliency.XRAI(), target=281)\n" };
+    default:
+      return null;
+  }
 }
 
 function resultOf({ photo, place }: Options, cell: Cell, share: number, seconds: number): Stored {

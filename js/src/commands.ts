@@ -1,3 +1,4 @@
+import type { Raw } from "./packet.ts";
 import type { Cell } from "./state.ts";
 
 /** What a view may ask of the kernel. */
@@ -7,4 +8,12 @@ export interface Commands {
   cancel(cell: Cell): void;
   /** Find classes by their label. */
   search(query: string): void;
+  /** Ask what only the asker wants to know: no state depends on it. */
+  readonly request: (op: string, fields: Raw, progress?: (share: number) => void) => Request;
+}
+
+export interface Request {
+  /** Rejects with a `Refusal`; never settles once it was cancelled. */
+  readonly answer: Promise<Raw>;
+  readonly cancel: () => void;
 }

@@ -11,6 +11,7 @@ export type Reply = { readonly rid: string } & (
   | { readonly op: "stale"; readonly model: number }
   | { readonly op: "progress"; readonly done: number; readonly total: number; readonly secondsLeft: number | null }
   | { readonly op: "partial" | "result"; readonly explained: Explained }
+  | { readonly op: "answer"; readonly raw: Raw }
   | { readonly op: "error"; readonly failure: Failure }
 );
 
@@ -36,6 +37,12 @@ export function parseReply({ raw, buffers }: Message): Reply {
     }
     case "classes":
       return { op, rid, classes: list(raw, "classes").map(classRow) };
+    case "what_if":
+    case "curve":
+    case "described":
+    case "configured":
+    case "code":
+      return { op: "answer", rid, raw };
     case "stale":
       return { op, rid, model: number(raw, "model", 0) };
     case "progress": {

@@ -1,10 +1,12 @@
 /** The conversation with the kernel: asks, listens, and tells the store (see "Messages" in docs/widget-protocol.md). */
 
+import { createAsking } from "./asking.ts";
 import type { Commands } from "./commands.ts";
 import { parseReply, type Reply } from "./messages.ts";
 import { bytesOf, createAssembler, unpack, type Message, type Raw } from "./packet.ts";
 import { createPolling } from "./polling.ts";
 import { cellsOf, gridKey, statusOf } from "./select.ts";
+import { createSilence } from "./silence.ts";
 import { keyOf, pairOf, shownCell, type Cell, type Event, type Link, type State } from "./state.ts";
 import type { Store } from "./store.ts";
 import { listen, type Model } from "./traits.ts";
@@ -17,15 +19,15 @@ const WELCOME_WITHIN = 1000;
 export function connect(model: Model, store: Store<State, Event>, signal: AbortSignal): Commands {
   const assemble = createAssembler();
   const open = new Set<string>();
-  const newRid = ridMaker();
-  const hello = newRid();
+  const newRid = ridMaker(), hello = newRid();
   const predicted = new Set<string>();
   let searching = "";
 
-  const polling = createPolling(() => open.size > 0, () => model.send({ op: "poll", rid: newRid() }), signal);
+  const { send, heard } = createSender(model, store, newRid, signal);
+  const polling = createPolling(() => open.size > 0, () => send({ op: "poll", rid: newRid() }), signal);
   const ask = (rid: string, op: string, fields: Raw = {}): void => {
     open.add(rid);
-    model.send({ op, rid, ...fields });
+    send({ op, rid, ...fields });
     polling.opened();
   };
 
@@ -39,10 +41,13 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
     store.send({ kind: "started", key: keyOf(cell), rid });
     ask(rid, "compute", { ...cell });
   };
+  const asking = createAsking(newRid, ask, (rid) => send({ op: "cancel", rid }));
   const follow = followCells(store, compute, signal);
 
   const receive = (message: Message): void => {
     const reply = parseReply(message);
+    heard();
+    asking.take(reply);
     // hello is answered when all predictions are there: until then they may have to be polled for
     if (reply.op === "prediction") predicted.add(pairOf(reply.model, reply.image));
     if (predicted.size >= store.state.spec.models.length * store.state.spec.images.length) open.delete(hello);
@@ -67,14 +72,36 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
     compute,
     cancel(cell) {
       const job = store.state.jobs.get(keyOf(cell));
-      if (job) model.send({ op: "cancel", rid: job.rid });
+      if (job) send({ op: "cancel", rid: job.rid });
     },
     search(query) {
       if (store.state.link !== "live") return;
       searching = newRid();
       ask(searching, "classes", { query });
     },
+    request: (...question) => asking.request(...question),
   };
+}
+
+/** Sends, and notices when nobody is there to answer. */
+function createSender(model: Model, store: Store<State, Event>, newRid: () => string, signal: AbortSignal) {
+  const silence = createSilence(store, signal);
+  const send = (message: Raw): void => {
+    silence.asked();
+    try {
+      model.send(message);
+    } catch (error) {
+      // the comm is closed: its kernel is gone
+      warn(error);
+      silence.gone();
+    }
+  };
+  // the comm was closed or opened anew: whoever is there answers
+  listen(model, "comm_live_update", signal, () => {
+    silence.gone();
+    send({ op: "poll", rid: newRid() });
+  });
+  return { send, heard: silence.heard };
 }
 
 /** Request ids that no other widget, and no other page on the same kernel, will use. */
@@ -91,6 +118,7 @@ function warn(error: unknown): void {
 function eventsOf(reply: Reply, link: Link, toHello: boolean): readonly Event[] {
   switch (reply.op) {
     case "accepted":
+    case "answer":
       return [];
     case "welcome":
       return [{ kind: "linked", link, image: reply.image, picture: reply.picture }];
@@ -136,8 +164,10 @@ function followCells(store: Store<State, Event>, compute: (cell: Cell) => void, 
     for (const cell of news) compute(cell);
   };
   store.subscribe((state, before) => {
-    if (queued || (state.shown === before.shown && state.predictions === before.predictions)) return;
-    if (gridKey(state) === gridKey(before)) return;
+    if (state.parameters !== before.parameters || (before.silent && !state.silent)) asked = new Set();
+    else if (state.shown === before.shown && state.predictions === before.predictions) return;
+    else if (gridKey(state) === gridKey(before)) return;
+    if (queued) return;
     queued = true;
     queueMicrotask(look);
   }, signal);

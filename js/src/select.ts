@@ -159,13 +159,13 @@ export type Status =
 export function statusOf(state: State, cell: Cell): Status {
   const key = keyOf(cell);
   const explained = state.explained.get(key);
-  if (state.jobs.has(key)) return { kind: "running" };
+  if (jobOf(state, cell)) return { kind: "running" };
   const failure = state.failures.get(key);
   if (explained?.stale && failure) return { kind: "failed", failure };
   if (explained && explained.share >= 1) return { kind: explained.stale ? "stale" : "done", explained };
   if (lackOf(state, cell)) return { kind: "lacking" };
   if (failure) return { kind: "failed", failure };
-  return { kind: state.link === "packed" ? "unreachable" : "idle" };
+  return { kind: state.link === "packed" || state.silent ? "unreachable" : "idle" };
 }
 
 /** Why the model of a cell cannot be asked; empty where it can. */
@@ -177,8 +177,9 @@ export function shownStatus(state: State): Status {
   return shownMethod(state) ? statusOf(state, shownCell(state)) : { kind: "idle" };
 }
 
-export function jobOf({ jobs }: State, cell: Cell): Job | undefined {
-  return jobs.get(keyOf(cell));
+/** What is being computed, as far as is known: of a kernel that does not answer nothing is. */
+export function jobOf({ jobs, silent }: State, cell: Cell): Job | undefined {
+  return silent ? undefined : jobs.get(keyOf(cell));
 }
 
 export function shownJob(state: State): Job | undefined {

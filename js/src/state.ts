@@ -1,5 +1,7 @@
 /** Everything the screen depends on, and the only way it changes. The words are those of docs/widget-protocol.md. */
 
+import type { Picked } from "./picked.ts";
+
 export type Mode = "heat" | "area";
 export type Sign = "absolute" | "positive" | "signed";
 
@@ -67,6 +69,12 @@ export interface Settings {
   /** Whether all cells of a grid have one colour scale. */
   readonly scale: "own" | "shared";
   readonly region: number;
+  /** What was selected by hand, instead of what `keep` or `region` keep. */
+  readonly picked: Picked;
+  /** What stands where pixels are taken away. */
+  readonly fill: string;
+  /** Whether the model is asked about the selection as it changes. */
+  readonly live: boolean;
 }
 
 export interface ClassRow {
@@ -144,9 +152,15 @@ export interface State {
   readonly jobs: ReadonlyMap<string, Job>;
   readonly explained: ReadonlyMap<string, Explained>;
   readonly failures: ReadonlyMap<string, Failure>;
+  /** By the id of a method, the fields that are not as it was offered. */
+  readonly parameters: Parameters;
+  /** The kernel is busy with something else, was restarted, or is gone. */
+  readonly silent: boolean;
   /** What went wrong outside any method, e.g. while predicting. */
   readonly trouble: Failure | null;
 }
+
+export type Parameters = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 export type Event =
   | { readonly kind: "spec"; readonly spec: Spec }
@@ -164,6 +178,8 @@ export type Event =
   | { readonly kind: "ended"; readonly rid: string }
   | { readonly kind: "failed"; readonly rid: string; readonly failure: Failure }
   | { readonly kind: "stale"; readonly model: number }
+  | { readonly kind: "parameters"; readonly parameters: Parameters }
+  | { readonly kind: "silent"; readonly silent: boolean }
   | { readonly kind: "trouble"; readonly failure: Failure };
 
 /** The target that stands for the class the model finds most likely. */
@@ -182,6 +198,8 @@ export function initialState(spec: Spec, settings: Settings): State {
     jobs: new Map(),
     explained: new Map(),
     failures: new Map(),
+    parameters: {},
+    silent: false,
     trouble: null,
   };
 }
@@ -199,8 +217,8 @@ export function update(state: State, event: Event): State {
     case "commit":
       return state.saved === state.shown ? state : { ...state, saved: state.shown };
     case "reset": {
-      const { method, target, model_index, image_index, grid } = state.shown;
-      const settings = { ...state.initial, method, target, model_index, image_index, grid };
+      const { method, target, model_index, image_index, grid, live } = state.shown;
+      const settings = { ...state.initial, method, target, model_index, image_index, grid, live };
       return { ...state, shown: settings, saved: settings };
     }
     case "linked":
@@ -239,9 +257,23 @@ export function update(state: State, event: Event): State {
         [key, one.result.model === event.model && !one.stale ? { ...one, stale: true } : one]);
       return { ...state, explained: new Map(marked) };
     }
-    case "trouble":
-      return { ...state, trouble: event.failure };
+    case "parameters":
+      return configured(state, event.parameters);
+    case "silent":
+      return state.silent === event.silent ? state : { ...state, silent: event.silent };
+    case "trouble": return { ...state, trouble: event.failure };
   }
+}
+
+/** What other fields gave stays on the screen, but counts as provisional until these have given theirs. */
+function configured(state: State, parameters: Parameters): State {
+  const changed = (key: string): boolean => {
+    const method = key.slice(0, key.indexOf(":"));
+    return JSON.stringify(state.parameters[method] ?? {}) !== JSON.stringify(parameters[method] ?? {});
+  };
+  const keep = <V>(map: ReadonlyMap<string, V>): ReadonlyMap<string, V> => new Map([...map].filter(([key]) => !changed(key)));
+  const provisional = [...state.explained].map(([key, one]) => [key, changed(key) ? { ...one, share: 0 } : one] as const);
+  return { ...state, parameters, explained: new Map(provisional), jobs: keep(state.jobs), failures: keep(state.failures) };
 }
 
 function told(state: State, settings: Partial<Settings>): State {
@@ -276,7 +308,7 @@ export function regionsFor(regions: readonly Region[], share: number): number {
 
 /** Settings that belong together move together. */
 function inStep(state: State, settings: Partial<Settings>): Partial<Settings> {
-  return { ...ofOnePair(state, settings), ...ofOneArea(state, settings) };
+  return { ...ofOnePair(state, settings), ...ofOneArea(state, settings), ...ofOneSelection(state, settings) };
 }
 
 /** Regions and `keep` are two names of one choice: setting one moves the other. */
@@ -287,6 +319,12 @@ function ofOneArea(state: State, settings: Partial<Settings>): Partial<Settings>
     return { ...settings, region, keep: Math.round((regions[region - 1]?.cumulative ?? 0) * 1000) / 10 };
   }
   return settings.keep === undefined ? settings : { ...settings, region: 0 };
+}
+
+/** Whoever moves a slider wants to see what it selects. */
+function ofOneSelection({ shown }: State, { keep, region, picked }: Partial<Settings>): Partial<Settings> {
+  const moved = picked === undefined && (keep !== undefined || region !== undefined);
+  return moved && Object.keys(shown.picked).length > 0 ? { picked: {} } : {};
 }
 
 /** Where the top class was explained, another image or model has its own top class explained. */

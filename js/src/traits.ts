@@ -1,11 +1,12 @@
 /** What Python and the browser agree to share (see "Traits" in docs/widget-protocol.md). */
 
 import type { AnyModel } from "@anywidget/types";
-import type { Event, Settings, Spec, State } from "./state.ts";
+import type { Event, Parameters, Settings, Spec, State } from "./state.ts";
 import type { Store } from "./store.ts";
 
 export interface Traits extends Settings {
   readonly spec: Spec;
+  readonly parameters: Parameters | undefined;
   readonly _snapshot: DataView | Uint8Array | null;
 }
 export type Model = AnyModel<Traits & Record<string, unknown>>;
@@ -27,6 +28,9 @@ const SETTINGS = [
   "contours",
   "scale",
   "region",
+  "picked",
+  "fill",
+  "live",
 ] as const satisfies readonly (keyof Settings)[];
 
 export function readSettings(model: Model): Settings {
@@ -38,6 +42,9 @@ export function connectTraits(model: Model, store: Store<State, Event>, signal: 
   for (const name of SETTINGS) {
     listen(model, `change:${name}`, signal, () => store.send({ kind: "told", settings: { [name]: model.get(name) } }));
   }
+  const parameters = (): void => store.send({ kind: "parameters", parameters: model.get("parameters") ?? {} });
+  parameters();
+  listen(model, "change:parameters", signal, parameters);
   listen(model, "change:spec", signal, () => store.send({ kind: "spec", spec: model.get("spec") }));
   store.subscribe(({ saved }, before) => {
     // Of what changed only what the model does not know: the rest came from Python. And only what changed: where Python sets

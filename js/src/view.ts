@@ -3,8 +3,9 @@
 import type { Commands } from "./commands.ts";
 import { announcer } from "./panels/announcer.ts";
 import { classesPanel } from "./panels/classes.ts";
-import { FIRST_GLANCE, h, hasModifier, on, type Context, type Glance } from "./panels/dom.ts";
+import { FIRST_GLANCE, h, hasModifier, on, setText, type Context, type Glance } from "./panels/dom.ts";
 import { coloursPanel, percentilePanel } from "./panels/look.ts";
+import { drawerPanel } from "./panels/drawer.ts";
 import { methodsPanel } from "./panels/methods.ts";
 import { modesPanel } from "./panels/modes.ts";
 import { readingPanel } from "./panels/reading.ts";
@@ -28,6 +29,7 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
     methodsPanel(context),
     h("div", { class: "slw-main" }, modesPanel(context), stagePanel(context, root)),
     h("div", { class: "slw-side" }, percentilePanel(context), coloursPanel(context), regionsPanel(context)),
+    drawerPanel(context),
     readingPanel(context),
     announcer(context),
   );
@@ -42,7 +44,10 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
 /** Quietly: everything on the screen still works. */
 function linkNote({ watch }: Context): HTMLElement {
   const note = h("span", { class: "slw-link slw-muted", hidden: true }, "no kernel: showing what was computed");
-  watch(({ link }) => [link], ({ link }) => (note.hidden = link !== "packed"));
+  watch(({ link, silent }) => [link, silent], ({ link, silent }) => {
+    note.hidden = link !== "packed" && !silent;
+    setText(note, silent ? "the kernel does not answer: busy, restarted or gone" : "no kernel: showing what was computed");
+  });
   return note;
 }
 

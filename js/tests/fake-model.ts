@@ -33,6 +33,9 @@ export const SETTINGS: Settings = {
   contours: false,
   scale: "own",
   region: 0,
+  picked: {},
+  fill: "blur",
+  live: false,
 };
 
 /** A model that records; `listeners` counts what is still attached. */

@@ -2,15 +2,18 @@
 
 import { formatNumber, formatPercent, formatShare } from "../format.ts";
 import { onCanvas } from "../geometry.ts";
+import { fits } from "../picked.ts";
 import {
   cellsOf, comparing, explainedOf, jobOf, keepShown, labelOf, nameOf, readingAt, regionCount, regionsOf, shownRegions, signOf, signsDiffer, statusOf,
 } from "../select.ts";
 import { keyOf, shownCell, type Cell, type State } from "../state.ts";
 import { h, hasModifier, keyTarget, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
+import { followTools } from "./brush.ts";
 import { followGestures } from "./gestures.ts";
 import type { Grounds } from "./ground.ts";
 import { messageBox } from "./message.ts";
 import { progressText } from "./methods.ts";
+import { selectionText } from "./selection.ts";
 import { createPainter, layerOf, resize } from "./painter.ts";
 import { stepTo } from "./regions.ts";
 import { show } from "./show.ts";
@@ -36,6 +39,7 @@ export function createCellView(context: Context, grounds: Grounds): CellView {
   let share = 1;
 
   const at = (glance: Glance): Cell => (glance.turned ? cells[1] : undefined) ?? cells[0]!;
+  followTools(own, canvas, () => cells[0]!);
   followGestures(own, canvas, () => cells[0]!);
   on(canvas, "keydown", own.signal, (event) => stepByKeys(own, event));
   on(canvas, ["keyup", "blur"], own.signal, () => context.store.send({ kind: "commit" }));
@@ -139,6 +143,7 @@ function captionOf(state: State, cell: Cell): string {
   const { mode, threshold } = state.shown;
   if (comparing(state)) return `${name}${mode === "heat" ? sign : ""}${partial}`;
   const regions = regionsOf(explained);
+  if (mode === "area" && fits(explained, state.shown.picked)) return `${name} · ${selectionText(state)}${partial}`;
   if (mode === "area" && regions) return `${name} · region ${regionCount(state, cell)} of ${regions.length}${partial}`;
   if (mode === "area") return `${name} · top ${formatPercent(keepShown(state))}${partial}`;
   return `${name}${sign}${threshold > 0 ? ` · from percentile ${formatPercent(threshold).replace(" %", "")}` : ""}${partial}`;

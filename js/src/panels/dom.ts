@@ -21,10 +21,21 @@ export interface Glance {
   readonly divider: number;
   /** Whether blinking is at the other cell. */
   readonly turned: boolean;
+  /** What is opened beneath the picture. */
+  readonly drawer: "" | "selection" | "parameters" | "save";
+  /** What the pointer does on the picture. */
+  readonly tool: Tool;
+  /** Radius of the brush, as a share of the map's longer side. */
+  readonly radius: number;
+  /** Whether the tools take away instead of adding. */
+  readonly erases: boolean;
 }
 
+export type Tool = "look" | "regions" | "brush" | "box";
+
 export const FIRST_GLANCE: Glance = {
-  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false,
+  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "",
+  tool: "look", radius: 0.04, erases: false,
 };
 
 export interface Context {

@@ -25,8 +25,8 @@ export function methodsPanel(context: Context): HTMLElement {
     },
   );
   context.watch(
-    ({ spec, shown: { method, target, model_index, image_index, grid }, jobs, explained, failures, link }) => [
-      spec.methods, method, target, model_index, image_index, grid, jobs, explained, failures, link,
+    ({ spec, shown: { method, target, model_index, image_index, grid }, jobs, explained, failures, link, silent }) => [
+      spec.methods, method, target, model_index, image_index, grid, jobs, explained, failures, link, silent,
     ],
     (state) => {
       const { method } = state.shown;
@@ -100,7 +100,7 @@ function statusText(state: State, cell: Cell, method: MethodSpec, status: Status
     case "lacking":
       return lackOf(state, cell);
     case "unreachable":
-      return "needs a running kernel";
+      return state.silent ? "the kernel does not answer" : "needs a running kernel";
     case "idle":
       return method.cost > 0 ? `~${formatCalls(method.cost)}` : "not computed";
   }

@@ -4,6 +4,7 @@ import { lookupTable } from "../colormaps.ts";
 import { outside, placeOnCanvas, type Box, type Size, type Viewport } from "../geometry.ts";
 import { traceOutline, type Outline } from "../outline.ts";
 import { boxBlur, heat, keepAbove, keepRegions, onlyRegion, shade, type Field } from "../pixels.ts";
+import { keepPicked } from "../picked.ts";
 import { cutOf, explainedOf, fieldShown, imageOf, regionCount, regionsOf, signOf } from "../select.ts";
 import type { Cell, Explained, State } from "../state.ts";
 import type { Grounds } from "./ground.ts";
@@ -122,7 +123,8 @@ function createMap(): MapLayer {
       const cut = cutOf(state, field);
       const colours = mode === "area" ? "" : signOf(state, explained) === "signed" ? "diverging" : colormap;
       const count = regionCount(state, cell);
-      const asks = [explained, field.values, field.strength, field.low, field.high, colours, gamma, contours, cut, count];
+      const { picked } = state.shown;
+      const asks = [explained, field.values, field.strength, field.low, field.high, colours, gamma, contours, cut, count, picked];
       if (drawn && asks.every((part, i) => Object.is(part, asked[i]))) return drawn;
       asked = asks;
       cells = cellsFor(explained.result.shape, cells);
@@ -130,9 +132,10 @@ function createMap(): MapLayer {
         heat(field, cut, lut(colours, gamma), cells.words);
         drawn = { layer: cells.layer, outlines: contours ? contourLines(field, cells) : [], share: 1 };
       } else {
-        const kept = keep(explained, field, cut, count, cells);
+        const byHand = keepPicked(explained, picked, cells.kept);
+        const kept = byHand ?? keep(explained, field, cut, count, cells);
         shade(cells.kept, cells.words);
-        drawn = { layer: cells.layer, outlines: outlinesOf(explained, count, cells), share: kept / cells.kept.length };
+        drawn = { layer: cells.layer, outlines: outlinesOf(explained, byHand === null ? count : 0, cells), share: kept / cells.kept.length };
       }
       cells.layer.context.putImageData(cells.image, 0, 0);
       return drawn;

@@ -1,0 +1,48 @@
+/** Questions whose answers only the asker wants to know. */
+
+import type { Request } from "./commands.ts";
+import type { Reply } from "./messages.ts";
+import type { Raw } from "./packet.ts";
+import type { Failure } from "./state.ts";
+
+/** What the kernel says went wrong. */
+export class Refusal extends Error {
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.name = failure.kind;
+    this.failure = failure;
+  }
+}
+
+export interface Asking {
+  readonly request: (op: string, fields: Raw, progress?: (share: number) => void) => Request;
+  /** Hands a reply to whoever waits for it. */
+  readonly take: (reply: Reply) => void;
+}
+
+export function createAsking(newRid: () => string, ask: (rid: string, op: string, fields: Raw) => void, cancel: (rid: string) => void): Asking {
+  const waiting = new Map<string, (reply: Reply) => void>();
+  return {
+    request(op, fields, progress) {
+      const rid = newRid();
+      const answer = new Promise<Raw>((resolve, reject) => {
+        waiting.set(rid, (reply) => {
+          if (reply.op === "progress") progress?.(reply.done / Math.max(reply.total, 1));
+          else if (reply.op !== "accepted") waiting.delete(rid);
+          if (reply.op === "answer") resolve(reply.raw);
+          if (reply.op === "error") reject(new Refusal(reply.failure));
+        });
+      });
+      ask(rid, op, fields);
+      return {
+        answer,
+        cancel() {
+          if (waiting.delete(rid)) cancel(rid);
+        },
+      };
+    },
+    take: (reply) => waiting.get(reply.rid)?.(reply),
+  };
+}

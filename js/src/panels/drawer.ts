@@ -1,0 +1,57 @@
+/** What is opened beneath the picture, one at a time: the selection and what the model says to it, fields, files. */
+
+import { fits } from "../picked.ts";
+import { shownExplained } from "../select.ts";
+import { h, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
+import { parametersPanel } from "./parameters.ts";
+import { savePanel } from "./takeaway.ts";
+import { selectionPanel } from "./selection.ts";
+import { whatIfPanel } from "./whatif.ts";
+
+type Drawer = Exclude<Glance["drawer"], "">;
+
+const TABS: readonly (readonly [Drawer, string, string])[] = [
+  ["selection", "What if…", "Select a part of the picture, and ask the model about it"],
+  ["parameters", "Parameters", "The fields of this method, and what they cost"],
+  ["save", "Save", "Take it away: pictures, numbers, Python"],
+];
+
+export function drawerPanel(context: Context): HTMLElement {
+  const { store, glance, signal, watch } = context;
+  const bodies: Record<Drawer, HTMLElement> = {
+    selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context)),
+    parameters: parametersPanel(context),
+    save: savePanel(context),
+  };
+  const note = h("span", { class: "slw-muted slw-drawer-note" });
+  const buttons = TABS.map(([name, text, title]) =>
+    h("button", { class: "slw-tab", title, "aria-expanded": "false", "aria-controls": context.id(name) }, text));
+  for (const [i, [name]] of TABS.entries()) {
+    bodies[name].id = context.id(name);
+    bodies[name].hidden = true;
+    setAttribute(bodies[name], "role", "group");
+    setAttribute(bodies[name], "aria-label", TABS[i]![1]);
+    on(buttons[i]!, "click", signal, () => {
+      const drawer = glance.state.drawer === name ? "" : name;
+      glance.send({ drawer, tool: "look" });
+      store.send({ kind: "set", settings: { live: drawer === "selection" } });
+      store.send({ kind: "commit" });
+    });
+  }
+  // Python may have it opened
+  watch(({ shown }) => [shown.live], ({ shown }, { drawer }) => {
+    if (shown.live && drawer !== "selection") glance.send({ drawer: "selection" });
+    else if (!shown.live && drawer === "selection") glance.send({ drawer: "", tool: "look" });
+  });
+  watch((_, { drawer }) => [drawer], (_, { drawer }) => {
+    for (const [i, [name]] of TABS.entries()) {
+      bodies[name].hidden = drawer !== name;
+      setAttribute(buttons[i]!, "aria-expanded", drawer === name ? "true" : "false");
+    }
+  });
+  watch(({ shown, explained }) => [shown.picked, explained, shown.method, shown.target], (state) => {
+    const explained = shownExplained(state);
+    setText(note, explained && fits(explained, state.shown.picked) ? "selected by hand" : "");
+  });
+  return h("div", { class: "slw-drawer" }, h("div", { class: "slw-tabs" }, ...buttons, note), ...Object.values(bodies));
+}

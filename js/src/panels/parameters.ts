@@ -1,0 +1,112 @@
+/** The fields of the shown method: what they are, what a run with them would cost, and a way back. */
+
+import { described, differing, type Described, type Fields } from "../answers.ts";
+import { formatCalls, formatSeconds } from "../format.ts";
+import { shownMethod } from "../select.ts";
+import type { State } from "../state.ts";
+import { control, type Control } from "./controls.ts";
+import { h, on, setText, type Context } from "./dom.ts";
+
+export function parametersPanel(context: Context): HTMLElement {
+  const { glance, commands, watch } = context;
+  const heading = h("h3");
+  const about = h("p", { class: "slw-muted slw-about" });
+  const price = h("strong", { class: "slw-number", "aria-live": "polite" });
+  const problem = h("p", { class: "slw-trouble", role: "alert", hidden: true });
+  const fields = h("div", { class: "slw-fields" });
+  const presets = h("div", { class: "slw-row slw-presets" });
+  let controls: readonly Control[] = [];
+  let method = "";
+
+  const say = (text: string): void => {
+    setText(problem, text);
+    problem.hidden = text === "";
+  };
+  const values = (): Fields => differing(controls.map((each) => ({ ...each.field, value: each.value() })));
+  /** What it would cost, while a slider is still held. */
+  const propose = latest(async (proposed: Fields) => {
+    const told = described(await commands.request("describe", { method, fields: proposed }).answer);
+    setText(price, costText(told));
+    say(told.problem);
+  });
+  const commit = (wanted: Fields): void => {
+    commands.request("configure", { method, fields: wanted }).answer.then(() => say(""), (reason: unknown) => say(messageOf(reason)));
+  };
+  const show = (state: State, told: Described): void => {
+    const name = shownMethod(state)?.name ?? method;
+    setText(heading, name);
+    about.replaceChildren(told.about || "", ...(told.advice ? [` ${told.advice}`] : []), ...paperLink(told.paper));
+    setText(price, costText(told));
+    say(told.problem);
+    const focused = controls.find(({ element }) => element.contains(document.activeElement))?.field.name;
+    controls = told.fields.map((field) => control(context, field, {
+      propose: () => propose(values()),
+      commit: () => commit(values()),
+    }));
+    fields.replaceChildren(...(controls.length ? controls.map(({ element }) => element) : [h("p", { class: "slw-muted" }, "This method has nothing to set.")]));
+    if (focused) controls.find(({ field }) => field.name === focused)?.focus();
+    presets.replaceChildren(
+      ...told.presets.map((preset) => button(context, preset.name, formatCalls(preset.cost), () => commit(preset.fields))),
+      ...(controls.length ? [button(context, "reset", "As the method was offered", () => commit({}))] : []),
+    );
+  };
+  const load = latest(async (state: State) => {
+    method = state.shown.method;
+    show(state, described(await commands.request("describe", { method, fields: state.parameters[method] ?? {} }).answer));
+  });
+  watch(
+    ({ shown, parameters, link }, { drawer }) => [drawer === "parameters", shown.method, parameters, link],
+    (state) => {
+      if (glance.state.drawer !== "parameters") return;
+      if (state.link === "live") load(state);
+      else {
+        setText(heading, "");
+        fields.replaceChildren(h("p", { class: "slw-muted" }, "Parameters need a running kernel."));
+      }
+    },
+  );
+  const top = h("div", { class: "slw-split" }, heading, price);
+  return h("div", { class: "slw-drawer-body slw-parameters" }, top, about, problem, fields, presets);
+}
+
+function messageOf(reason: unknown): string {
+  return reason instanceof Error ? reason.message : String(reason);
+}
+
+function button({ signal }: Context, name: string, title: string, run: () => void): HTMLElement {
+  const element = h("button", { class: "slw-button", title }, name);
+  on(element, "click", signal, run);
+  return element;
+}
+
+function costText({ cost, seconds }: Described): string {
+  const calls = formatCalls(cost);
+  return seconds === null ? calls : `${calls} · ~${formatSeconds(seconds)}`;
+}
+
+/** Opened only when it is clicked: nothing is loaded from anywhere. */
+function paperLink(paper: string): readonly (Node | string)[] {
+  const number = /^arXiv:(\d+\.\d+)/.exec(paper)?.[1];
+  if (!number) return paper ? [` ${paper}`] : [];
+  return [" ", h("a", { href: `https://arxiv.org/abs/${number}`, target: "_blank", rel: "noopener noreferrer" }, paper)];
+}
+
+/** Runs one at a time; of those that come meanwhile only the last. */
+function latest<T>(run: (value: T) => Promise<void>): (value: T) => void {
+  let running = false;
+  let next: { readonly value: T } | null = null;
+  const go = (value: T): void => {
+    if (running) {
+      next = { value };
+      return;
+    }
+    running = true;
+    run(value).catch((reason: unknown) => console.warn("saliency-widget:", reason)).finally(() => {
+      running = false;
+      const wanted = next;
+      next = null;
+      if (wanted) go(wanted.value);
+    });
+  };
+  return go;
+}
