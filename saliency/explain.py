@@ -38,7 +38,7 @@ from saliency.core import (
 )
 from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
-from saliency.images import Picture, held
+from saliency.images import Picture
 from saliency.method import Baseline, Method
 from saliency.model import Adapted, Differentiable, Layered, capability, lacking
 from saliency.predictions import adapted_for, picture_for
@@ -163,7 +163,7 @@ def explain(
     adapted = adapted_for(model, image, labels, preprocess, framework)
     notes: list[str] = []
     chosen = _method(method, adapted, notes)
-    given = {"layer": layer, "baseline": held(baseline), "seed": seed, **fields_of_the_method}
+    given = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
     for name, value in given.items():
         if value is not None:
             chosen = _set(chosen, name, value)

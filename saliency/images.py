@@ -247,19 +247,19 @@ def channels_last(array: np.ndarray, first: bool, what: str = "image") -> np.nda
     return np.moveaxis(array, 0, -1)
 
 
-def held(baseline: Any) -> Any:
-    """A baseline as its holder means it: of tensors arrays, torch's with the channels last; all else as it is.
+def held(value: Any) -> Any:
+    """What a field of a method is given, as the methods hold it: of tensors arrays, torch's with the channels last.
 
     Args:
-        baseline: a name, number, array, tensor, or a list of these.
+        value: a tensor, a list or tuple with tensors among its items, or anything else, which is left as it is.
     """
-    if isinstance(baseline, list | tuple):
-        return type(baseline)(map(held, baseline))
-    if isinstance(baseline, np.ndarray) or not hasattr(baseline, "__array__"):
-        return baseline
-    if type(baseline).__module__.partition(".")[0] != "torch":
-        return np.asarray(baseline)
-    array = np.asarray(baseline.detach().cpu())
+    if type(value) in (list, tuple):
+        return type(value)(map(held, value))
+    if isinstance(value, np.ndarray | np.generic) or not hasattr(value, "__array__"):
+        return value
+    if type(value).__module__.partition(".")[0] != "torch":
+        return np.asarray(value)
+    array = np.asarray(value.detach().cpu())
     first = array.ndim >= 3 and array.shape[-3] in CHANNELS
     return np.moveaxis(array, -3, -1) if first else array
 

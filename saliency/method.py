@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from saliency.errors import BadField, unknown
+from saliency.images import held
 from saliency.model import Model
 
 if TYPE_CHECKING:
     from saliency.session import Session
 
-Baseline = str | float | np.ndarray | Sequence[Any]
+class Tensor(Protocol):
+    """Any framework's array, which NumPy can read."""
+
+    def __array__(self) -> np.ndarray: ...
+
+
+Baseline = str | float | np.ndarray | Tensor | Sequence[Any]
 """A name ("black", "white", "grey", "mean", "blur", "noise": in picture space), a number or an array (in model space),
 or several: a sequence of these, or an array with one axis more (a data set of images). Several are averaged."""
 
@@ -85,6 +92,7 @@ class Method:
 
     def __post_init__(self) -> None:
         for each in fields(self):
+            setattr(self, each.name, held(getattr(self, each.name)))
             self._check(each)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:

@@ -177,6 +177,9 @@ def test_a_baseline_may_be_a_tensor(net: torch.nn.Module) -> None:
 
     for baseline in (tensors, list(tensors), [tensors[:1], tensors[1]]):
         np.testing.assert_array_equal(explain(net, "integrated_gradients", baseline=baseline).mask, expected)
+    method = saliency.IntegratedGradients(baseline=tensors)
+    np.testing.assert_array_equal(explain(net, method).mask, explain(net, method.but(baseline=arrays)).mask)
+    assert method.key() == method.but(baseline=arrays).key() != method.but(baseline=tensors + 1e-3).key()
 
 
 def test_named_baselines_are_made_in_picture_space(net: torch.nn.Module) -> None:
