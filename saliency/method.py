@@ -16,6 +16,7 @@ from saliency.model import Model
 if TYPE_CHECKING:
     from saliency.session import Session
 
+
 class Tensor(Protocol):
     """Any framework's array, which NumPy can read."""
 
