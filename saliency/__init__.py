@@ -7,10 +7,12 @@ PAIR-code/saliency's package of that name. No framework is imported until a mode
 from saliency import core, deepexplain, demo, targets, tf1, upstream
 from saliency.adapters import adapt
 from saliency.core import (
+    LRP,
     XRAI,
     AblationCam,
     BlurIG,
     Deconvolution,
+    DeepLift,
     EigenCam,
     ExpectedGradients,
     GradCam,
@@ -57,6 +59,7 @@ from saliency.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
 __version__ = "0.1.0"
 
 __all__ = [
+    "LRP",
     "XRAI",
     "AblationCam",
     "Adapted",
@@ -68,6 +71,7 @@ __all__ = [
     "BlurIG",
     "Cancelled",
     "Deconvolution",
+    "DeepLift",
     "EigenCam",
     "ExpectedGradients",
     "Explanation",

@@ -12,10 +12,12 @@ import numpy as np
 from saliency.adapters import adapt
 from saliency.asked import Asked, asked_of
 from saliency.core import (
+    LRP,
     XRAI,
     AblationCam,
     BlurIG,
     Deconvolution,
+    DeepLift,
     EigenCam,
     ExpectedGradients,
     GradCam,
@@ -60,6 +62,8 @@ METHODS: dict[str, type[Method]] = {
         XRAI,
         GuidedBackprop,
         Deconvolution,
+        DeepLift,
+        LRP,
         GradCam,
         GradCamPlusPlus,
         HiResCam,

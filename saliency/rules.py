@@ -117,5 +117,11 @@ def deconvolution(layer: Operator, x: Any, relevance: Any) -> Any:  # noqa: ARG0
     return layer.ops.maximum(relevance, 0.0)
 
 
+def summed(ops: Ops[Any], array: Any, axis: int) -> Any:
+    """The sum over one axis, which is kept."""
+    shape = tuple(1 if i == axis else int(n) for i, n in enumerate(array.shape))
+    return ops.reshape(ops.sum(array, axis), shape)
+
+
 GUIDED = Composite((("rectifier", guided),), required=("rectifier",))
 DECONVOLUTION = Composite((("rectifier", deconvolution),), required=("rectifier",))

@@ -181,6 +181,34 @@ class Patches(PerImage[A]):
         return ops.reshape(patched, (len(top), *self.shape))
 
 
+class Compared(PerImage[A]):
+    """The image with references that it is compared with, (n, 1 + references, H, W, C): each image before its own.
+
+    Args:
+        images: (B, H, W, C).
+        references: of each copy, its references: (B, H, W, C), or (1, H, W, C) for all.
+    """
+
+    def __init__(self, ops: Ops[A], images: Any, references: Sequence[Sequence[Any]]) -> None:
+        super().__init__(ops, images, each=len(references))
+        self.references = references
+        self._one = self.shape
+        self.shape = (1 + len(references[0]), *self.shape)
+
+    def copies(self, image: int, which: slice) -> Any:
+        rows = [
+            self.ops.reshape(each, (1, 1, *self._one))
+            for references in self.references[which]
+            for each in (self.images[image : image + 1], *(own(each, image) for each in references))
+        ]
+        return self.ops.reshape(self.ops.concat(rows), (-1, *self.shape))
+
+    def difference(self, image: int, which: slice) -> Any:
+        """Of one image, what lies between it and the first reference of each of its copies, (n, H, W, C)."""
+        references = [own(first, image) for first, *_ in self.references[which]]
+        return self.images[image : image + 1] - self.ops.concat(references)
+
+
 def own(arrays: Any, image: int) -> Any:
     """An image's own of (B, ...), or the one of (1, ...) that serves all: (1, ...)."""
     return arrays[image : image + 1] if len(arrays) > 1 else arrays

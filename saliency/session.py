@@ -85,6 +85,8 @@ class Session(Generic[A]):
         self._named_baseline = named_baseline or fill
         self._sizes: dict[Hashable, BatchSize] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
+        self.notes: list[str] = []
+        """What a method decided for the user, in sentences."""
         self.details: dict[str, Any] = {}
         """What a method found beside the mask (XRAI: "regions")."""
         self.notes: list[str] = []
@@ -202,7 +204,11 @@ class Session(Generic[A]):
             yield rows, self.ops.tohost(said).astype(np.float64)
 
     def summed_gradients(
-        self, samples: Samples[A], weights: np.ndarray, factors: Callable[[int, slice], A] | None = None
+        self,
+        samples: Samples[A],
+        weights: np.ndarray,
+        factors: Callable[[int, slice], A] | None = None,
+        rules: Composite | None = None,
     ) -> Iterator[Sum[A]]:
         """Running sums of weighted gradients over the copies of each image.
 
@@ -210,13 +216,14 @@ class Session(Generic[A]):
             samples: `each` copies of B images.
             weights: (each,) of each copy's gradient.
             factors: (image, which of its copies) -> (n, H, W, C), by which their gradients are multiplied first.
+            rules: see :meth:`gradients`.
 
         Yields:
             :class:`Sum` after each question when partial results are wanted, else once: of all images.
         """
         sums: list[Any] = []
         seen: list[float] = []
-        for rows, answer in self.gradients(samples):
+        for rows, answer in self.gradients(samples, rules):
             gradients: Any = answer.gradients
             for image, which in spans(rows, samples.each):
                 first = image * samples.each + which.start - rows.start

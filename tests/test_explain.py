@@ -20,6 +20,8 @@ QUICK: dict[str, saliency.Method] = {
     "xrai": saliency.XRAI(steps=6),
     "guided_backprop": saliency.GuidedBackprop(),
     "deconvolution": saliency.Deconvolution(),
+    "deep_lift": saliency.DeepLift(),
+    "lrp": saliency.LRP(),
     "grad_cam": saliency.GradCam(),
     "grad_cam_plus_plus": saliency.GradCamPlusPlus(),
     "input_x_gradient": saliency.InputXGradient(),

@@ -126,6 +126,32 @@ def log_softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Te
     return functional.softmax(input, dim, _stacklevel=4).log()
 
 
+def variance(
+    input: Tensor,  # noqa: A002
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: int | None = None,
+) -> Tensor:
+    """``var``."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    axes = tuple(range(input.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    centred = input - input.mean(axes, keepdim=True)
+    count = math.prod(input.shape[axis] for axis in axes)
+    less = correction if correction is not None else int(unbiased is not False)
+    return (centred * centred).sum(axes, keepdim=keepdim) / max(count - less, 0)
+
+
+def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Tensor:  # noqa: A002
+    """``linalg.vector_norm``."""
+    if ord != 2:
+        return torch.linalg.vector_norm(x, ord, dim, keepdim, **kwargs)
+    axes = tuple(range(x.ndim)) if dim is None else dim
+    return (x * x).sum(axes, keepdim=keepdim).sqrt()
+
+
 def quotient(input: Tensor, other: Tensor) -> Tensor:  # noqa: A002
     """``div``."""
     return input * other.reciprocal()
@@ -142,15 +168,21 @@ ALWAYS: dict[str, Callable[..., Any]] = {
     "baddbmm": product_and_sum,
     "glu": glu,
     "rsub": lambda x, other: (-x) + other,
+    "rsub_of": lambda x, other, alpha=1: (-other) * alpha + x,
 }
 """What no rule takes whole."""
 
-OPENED: dict[str, Callable[..., Any]] = {
+OPENED: dict[str, Callable[..., Any]] = {  # by name, or by kind
     "layer_norm": layer_norm,
     "rms_norm": rms_norm,
     "group_norm": group_norm,
     "instance_norm": instance_norm,
     "log_softmax": log_softmax,
-    "div": quotient,
+    "divide": quotient,
+    "maximum": lambda x, other: other + (x - other).relu(),
+    "minimum": lambda x, other: x - (x - other).relu(),
+    "var": variance,
+    "std": lambda *args, **kwargs: variance(*args, **kwargs).sqrt(),
+    "linalg_vector_norm": vector_norm,
 }
 """What rules may take whole, or not."""

@@ -82,7 +82,7 @@ _PLAIN = (
     "concatenate contiguous copy cpu cuda cumsum detach diagonal double dropout dropout1d dropout2d "
     "dropout3d expand expand_as feature_alpha_dropout fill flatten flip fliplr flipud float fold gather "
     "half hsplit hstack identity index_add index_copy index_put index_select mT masked_fill "
-    "masked_scatter masked_select meshgrid moveaxis movedim narrow native_channel_shuffle pad permute "
+    "masked_scatter masked_select maximum meshgrid minimum moveaxis movedim narrow native_channel_shuffle pad permute "
     "pixel_shuffle pixel_unshuffle ravel real repeat repeat_interleave requires_grad reshape reshape_as "
     "retain_grad roll rot90 scatter scatter_add select set slice_scatter split split_with_sizes squeeze "
     "stack sub swapaxes swapdims t take take_along_dim tensor_split tile to trace transpose tril triu "
@@ -207,12 +207,12 @@ def call_of(name: str, function: Callable[..., Any], arguments: Arguments) -> Ca
         arguments: by position or name.
     """
     first, second = key(arguments, 0, "input", "self"), key(arguments, 1, "other", "mat2")
-    x, other = arguments.get(first), arguments.get(second)
+    x = arguments.get(first)
     if name == "einsum":
         return _einsum(function, arguments)
     if name in ("addmm", "baddbmm", "addbmm"):
         return _addmm(name, function, arguments)
-    if name in PAIRS or (name == "max" and isinstance(other, Tensor)):
+    if name in PAIRS:
         return _pair(name, function, arguments, first, second)
     if name not in KINDS or not isinstance(x, Tensor) or not depends(x):
         return None
@@ -242,7 +242,7 @@ def key(arguments: Arguments, position: int, *names: str) -> Key:
 def _pair(name: str, function: Callable[..., Any], arguments: Arguments, first: Key, second: Key) -> Call | None:
     dependent = tuple(each for each in (first, second) if depends(arguments.get(each)))
     if len(dependent) == 2:
-        return Call(PAIRS[name], function, arguments, dependent) if name in PAIRS else None
+        return Call(PAIRS[name], function, arguments, dependent)
     if len(dependent) == 0 or name not in ONE_CONSTANT:
         return None
     if name == "div" and dependent == (second,):
@@ -294,6 +294,16 @@ def _axis(arguments: Arguments, x: Tensor) -> int:
     return int(axis) % x.ndim
 
 
+def meant(name: str, arguments: Arguments) -> str:
+    """The name of what a function does, where one name does two things."""
+    first, second = arguments.get(key(arguments, 0, "input")), arguments.get(key(arguments, 1, "other"))
+    if name in ("max", "min") and isinstance(second, Tensor):
+        return name + "imum"
+    if name == "sub" and not depends(first):
+        return "rsub_of"
+    return name
+
+
 def spelt(function: Callable[..., Any]) -> tuple[str, bool]:
     """A function's usual name, and whether it writes into its input."""
     name = getattr(function, "__name__", str(function))
@@ -313,7 +323,7 @@ def apart(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 @lru_cache(256)
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
     """Of a function written in Python that may work in place; None of all others."""
-    if not isinstance(function, FunctionType):
+    if not isinstance(inspect.unwrap(function), FunctionType):
         return None
     signature = inspect.signature(function)
     return signature if "inplace" in signature.parameters else None

@@ -23,6 +23,7 @@ from saliency.adapters.torch_operators import (
     apart,
     call_of,
     depends,
+    meant,
     signature_of,
     spelt,
 )
@@ -119,14 +120,15 @@ class Rewire(TorchFunctionMode):
             return NotImplemented
         if any(each not in self._made for each in dependent):
             self.unknown[OUT_OF_SIGHT] += 1
+        name = meant(name, arguments)
         call = call_of(name, function, arguments)
-        opened = ALWAYS.get(name) if call is None else OPENED.get(name) if self._rules.opens else None
+        opened = OPENED.get(name if call is None or name in OPENED else call.kind) if self._rules.opens else None
         if call is not None:
             call.first = not any(map(self._behind, call.tensors))
             if (result := self._follow(call)) is not NotImplemented:
                 return result
-        elif opened is None and name not in PLAIN:
-            opened = inside(function)
+        elif opened is None:
+            opened = ALWAYS.get(name) or (None if name in PLAIN else inside(function))
         if opened is not None:
             places = sorted(place for place in arguments if isinstance(place, int))
             with self:
@@ -151,18 +153,17 @@ class Rewire(TorchFunctionMode):
             self._lent.setdefault(each.untyped_storage().data_ptr(), []).append(call)
         if self._recording:
             self.recorded.append(call)
-            return call.run(*call.tensors)
-        call.references = tuple(self._reference(each, call) for each in self._references)
-        self._followed += 1
-        with torch.no_grad():
-            said = call.run(*call.kept)
-        whole = isinstance(said, Tensor)
-        result = Follow.apply(call, rule, [said if whole else said[0]], *call.tensors)  # type: ignore[no-untyped-call]
-        behind = call.kind in LINEAR or any(map(self._behind, call.tensors))
-        self._made[result] = Made(behind, call)
-        if whole:
-            return result
-        return type(said)((result, *said[1:]))
+            said = call.run(*call.tensors)
+            result = said if isinstance(said, Tensor) else said[0]
+        else:
+            call.references = tuple(self._reference(each, call) for each in self._references)
+            self._followed += 1
+            with torch.no_grad():
+                said = call.run(*call.kept)
+            output = [said if isinstance(said, Tensor) else said[0]]
+            result = Follow.apply(call, rule, output, *call.tensors)  # type: ignore[no-untyped-call]
+        self._made[result] = Made(call.kind in LINEAR or any(map(self._behind, call.tensors)), call)
+        return result if isinstance(said, Tensor) else type(said)((result, *said[1:]))
 
     def _reference(self, recorded: list[Call], call: Call) -> Any:
         """What the operator's input was when the model saw a reference."""

@@ -10,11 +10,13 @@ from saliency.core import (
     base,
     blur_ig,
     deconvolution,
+    deep_lift,
     grad_cam,
     gradients,
     guided_backprop,
     guided_ig,
     integrated_gradients,
+    lrp,
     occlusion,
     smooth_grad,
     visualization,
@@ -31,6 +33,7 @@ from saliency.core.base import (
 )
 from saliency.core.blur_ig import BlurIG, gaussian_blur
 from saliency.core.deconvolution import Deconvolution
+from saliency.core.deep_lift import DeepLift
 from saliency.core.eigen_cam import EigenCam
 from saliency.core.expected_gradients import ExpectedGradients
 from saliency.core.grad_cam import GradCam
@@ -50,6 +53,7 @@ from saliency.core.hires_cam import HiResCam
 from saliency.core.input_x_gradient import InputXGradient
 from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.core.layer_cam import LayerCam
+from saliency.core.lrp import LRP
 from saliency.core.occlusion import Occlusion
 from saliency.core.refine_cam import RefineCam
 from saliency.core.score_cam import ScoreCam
@@ -63,6 +67,7 @@ __all__ = [
     "CONVOLUTION_OUTPUT_GRADIENTS",
     "EPSILON",
     "INPUT_OUTPUT_GRADIENTS",
+    "LRP",
     "OUTPUT_LAYER_VALUES",
     "SHAPE_ERROR_MESSAGE",
     "XRAI",
@@ -70,6 +75,7 @@ __all__ = [
     "BlurIG",
     "CoreSaliency",
     "Deconvolution",
+    "DeepLift",
     "EigenCam",
     "ExpectedGradients",
     "GradCam",
@@ -96,6 +102,7 @@ __all__ = [
     "base",
     "blur_ig",
     "deconvolution",
+    "deep_lift",
     "gaussian_blur",
     "grad_cam",
     "gradients",
@@ -104,6 +111,7 @@ __all__ = [
     "guided_ig_impl",
     "integrated_gradients",
     "l1_distance",
+    "lrp",
     "occlusion",
     "smooth_grad",
     "translate_alpha_to_x",

@@ -1,0 +1,224 @@
+"""The rules of layer-wise relevance propagation: how the relevance of an output becomes that of its inputs.
+
+All of them keep the sum of relevance but for what biases and epsilon absorb. Bach et al. 2015 is
+doi:10.1371/journal.pone.0130140, Montavon et al. 2017 arXiv:1512.02479, Montavon et al. 2019
+doi:10.1007/978-3-030-28954-6_10, Lapuschkin et al. 2019 arXiv:1902.10178.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from saliency.model import Ops
+from saliency.rules import LINEAR, Change, Composite, Operator, Rule, summed
+
+
+@dataclass(frozen=True)
+class Epsilon:
+    """Relevance by contribution, a little of it absorbed where contributions cancel (LRP-ε; Bach et al. 2015, eq. 58).
+
+    Of an operator with two inputs, each has its share.
+    """
+
+    epsilon: float = 1e-6
+
+    def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
+        y, pullback = layer(x)
+        back = pullback(relevance / _stable(layer.ops, y, self.epsilon))
+        return tuple(map(_times, x, back)) if isinstance(x, tuple) else x * back
+
+
+@dataclass(frozen=True)
+class Gamma:
+    """What speaks for an output counts 1 + γ (LRP-γ; Montavon et al. 2019, table 1), for inputs of either sign too.
+
+    An output below zero is spoken for by what is negative.
+    """
+
+    gamma: float = 0.25
+    epsilon: float = 1e-6
+
+    def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
+        ops = layer.ops
+        y, pullback = layer(x)
+        relevance_of = ops.where(y > 0, relevance, 0.0 * relevance), ops.where(y > 0, 0.0 * relevance, relevance)
+        parts = (_split(layer, x, positive=True), _split(layer, x, positive=False))
+        passed: Any = 0.0
+        for (favoured, back), owed in zip(parts, relevance_of, strict=True):
+            share = owed / _stable(ops, y + self.gamma * favoured, self.epsilon)
+            passed = passed + x * pullback(share) + self.gamma * back(share)
+        return passed
+
+
+@dataclass(frozen=True)
+class AlphaBeta:
+    """What speaks for an output gets α, what speaks against it -β = 1 - α (LRP-αβ; Bach et al. 2015, eq. 60)."""
+
+    alpha: float = 2.0
+    epsilon: float = 1e-6
+
+    def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
+        passed: Any = 0.0
+        for factor, positive in ((self.alpha, True), (1.0 - self.alpha, False)):
+            if factor:
+                z, back = _split(layer, x, positive)
+                passed = passed + factor * back(relevance / _stable(layer.ops, z, self.epsilon))
+        return passed
+
+
+@dataclass(frozen=True)
+class WSquare:
+    """By squared weights, whatever the input (Montavon et al. 2017, eq. 12)."""
+
+    epsilon: float = 1e-6
+
+    def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
+        z, pullback = layer(0.0 * x + 1.0, weights=_square, bias=_nothing)
+        return pullback(relevance / _stable(layer.ops, z, self.epsilon))
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Evenly to all inputs within reach (Lapuschkin et al. 2019, supplementary)."""
+
+    epsilon: float = 1e-6
+
+    def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
+        z, pullback = layer(0.0 * x + 1.0, weights=_one, bias=_nothing)
+        return pullback(relevance / _stable(layer.ops, z, self.epsilon))
+
+
+@dataclass(frozen=True)
+class Box:
+    """For pixels, which lie between the references' (zᴮ; Montavon et al. 2017, eq. 14): lowest, then highest."""
+
+    epsilon: float = 1e-6
+
+    def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
+        ops = layer.ops
+        low, high = layer.references
+        z, back = layer(x, bias=_nothing)
+        z_low, back_low = layer(low, weights=_positive(ops), bias=_nothing)
+        z_high, back_high = layer(high, weights=_negative(ops), bias=_nothing)
+        share = relevance / _stable(ops, z - z_low - z_high, self.epsilon)
+        return x * back(share) - low * back_low(share) - high * back_high(share)
+
+
+def unchanged(layer: Operator, x: Any, relevance: Any) -> Any:
+    """All of it: a non-linearity of one value has nobody else to give it to (Bach et al. 2015, section 2.3).
+
+    Where a constant spread the input over more values, by contribution.
+    """
+    return relevance if x.shape == relevance.shape else Epsilon()(layer, x, relevance)
+
+
+def numerator(layer: Operator, x: Any, relevance: Any) -> Any:
+    """All to the numerator: what divides is a norm, and norms hand on all (arXiv:2402.05602, proposition 3.4)."""
+    divided, by = x
+    if divided.shape == relevance.shape:
+        return relevance, 0.0 * by
+    back, _ = Epsilon()(layer, x, relevance)
+    return back, 0.0 * by
+
+
+@dataclass(frozen=True)
+class Halves:
+    """A product's relevance, half to each factor (AttnLRP; arXiv:2402.05602, equations 7 and 15)."""
+
+    epsilon: float = 1e-6
+
+    def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
+        back = Epsilon(self.epsilon)(layer, x, relevance)
+        return tuple(each / 2 for each in back)
+
+
+def softmax_taylor(layer: Operator, x: Any, relevance: Any) -> Any:
+    """The softmax's first-order Taylor term at its input (AttnLRP; arXiv:2402.05602, equation 13)."""
+    y, _ = layer(x)
+    back = x * (relevance - y * summed(layer.ops, relevance, layer.axis))
+    # a masked logit is -inf: no attention, no relevance
+    return layer.ops.where(y > 0, back, 0.0 * y)
+
+
+def _stable(ops: Ops[Any], z: Any, epsilon: float) -> Any:
+    """z, held away from zero by epsilon on its own side; zero counts as positive."""
+    return z + epsilon * (ops.where(z >= 0, 0.0 * z + 1.0, 0.0 * z - 1.0))
+
+
+def _split(layer: Operator, x: Any, positive: bool) -> tuple[Any, Callable[[Any], Any]]:
+    """The positive, or the negative, part of each contribution: their sum, with the bias's, and what goes back by them.
+
+    A contribution is positive where input and weight have the same sign.
+    """
+    ops = layer.ops
+    above, below = ops.maximum(x, 0.0), -ops.maximum(-x, 0.0)
+    same, other = (_positive(ops), _negative(ops)) if positive else (_negative(ops), _positive(ops))
+    z_above, back_above = layer(above, weights=same)
+    z_below, back_below = layer(below, weights=other, bias=_nothing)
+    return z_above + z_below, lambda share: above * back_above(share) + below * back_below(share)
+
+
+def _positive(ops: Ops[Any]) -> Change:
+    return lambda weights: ops.maximum(weights, 0.0)
+
+
+def _negative(ops: Ops[Any]) -> Change:
+    return lambda weights: -ops.maximum(-weights, 0.0)
+
+
+def _nothing(bias: Any) -> Any:
+    return 0.0 * bias
+
+
+def _one(weights: Any) -> Any:
+    return 0.0 * weights + 1.0
+
+
+def _square(weights: Any) -> Any:
+    return weights * weights
+
+
+def _times(x: Any, back: Any) -> Any:
+    return x * back
+
+
+def layerwise(
+    convolution: Rule, dense: Rule, first: Rule | None = None, references: int = 0, epsilon: float = 1e-6
+) -> Composite:
+    """Layer-wise relevance propagation: rules for what has weights, and for all else what keeps relevance whole.
+
+    Sums and averages share it by contribution, non-linearities and norms hand it on, a maximum hands it to the winner,
+    a product halves it; a batch norm is one with the weights before it (arXiv:2402.05602 and Montavon et al. 2019).
+
+    Args:
+        convolution: for convolutions.
+        dense: for products with weights.
+        first: for the operators with weights that are nearest to the image, instead.
+        references: how many references `first` asks for.
+        epsilon: for sums and products.
+    """
+    return Composite(
+        (
+            ("convolution", convolution),
+            ("dense", dense),
+            ("rectifier", unchanged),
+            ("activation", unchanged),
+            ("elementwise", unchanged),
+            ("batch_norm", unchanged),
+            ("normalization", unchanged),
+            ("scale", unchanged),
+            ("average", Epsilon(epsilon)),
+            ("add", Epsilon(epsilon)),
+            ("multiply", Halves(epsilon)),
+            ("matmul", Halves(epsilon)),
+            ("divide", numerator),
+            ("softmax", softmax_taylor),
+        ),
+        first=first,
+        references=references,
+        required=LINEAR,
+        folds=True,
+        exhaustive=True,
+    )

@@ -1,0 +1,316 @@
+"""DeepLIFT: complete through every operator, equal to Captum's where that is right, and right where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import captum.attr
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  # as everybody calls it
+
+import saliency
+from saliency.session import Session
+from tests.adapters.test_torch import everything, same
+from tests.nets import small_net
+
+pytestmark = [  # Captum's
+    pytest.mark.filterwarnings("ignore:Setting forward, backward hooks"),
+    pytest.mark.filterwarnings("ignore:Input Tensor"),
+]
+
+RNG = np.random.default_rng(0)
+X, BASELINE, OTHER = (RNG.normal(size=(8, 7, 3)).astype(np.float32) for _ in range(3))
+
+
+def explain(net: Any, method: Any = "deep_lift", target: Any = 1, **options: Any) -> Any:
+    """Explain the picture as it is, against a random baseline."""
+    given = {"progress": False, "preprocess": lambda x: x, "baseline": BASELINE}
+    return saliency.explain(net, X, method, target, **{**given, **options})
+
+
+def first(image: np.ndarray) -> Tensor:
+    """(H, W, C) as (1, C, H, W)."""
+    return torch.from_numpy(image).permute(2, 0, 1)[None]
+
+
+def theirs(net: nn.Module) -> tuple[np.ndarray, float]:
+    """Captum's DeepLIFT of class 1, and its completeness gap; the network has float64, or quotients are noisy."""
+    net.double()
+    found, gap = captum.attr.DeepLift(net).attribute(
+        first(X).double(), first(BASELINE).double(), target=1, return_convergence_delta=True
+    )
+    return found[0].permute(1, 2, 0).detach().numpy(), float(gap)
+
+
+class Net(nn.Module):
+    """A convolution, something, a head."""
+
+    def __init__(self, middle: Callable[[Any, Tensor], Tensor], seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.middle = middle
+        self.stem, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 4)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation="gelu", norm_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.middle(self, self.stem(x))
+        return self.head(x.mean((2, 3)) if x.ndim == 4 else x.mean(1) if x.ndim == 3 else x)
+
+
+def tokens(x: Tensor) -> Tensor:
+    """(N, K, h, w) as (N, h·w, K)."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention written out."""
+    return (query @ key.transpose(1, 2) / 8**0.5).softmax(-1) @ value
+
+
+RAMP = torch.linspace(0, 1, 30).reshape(6, 5)
+MIDDLES: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "relu6": lambda net, x: F.relu6(x * 4),
+    "leaky_relu": lambda net, x: F.leaky_relu(x, 0.1),
+    "gelu": lambda net, x: F.gelu(x),
+    "silu": lambda net, x: F.silu(x),
+    "hardswish": lambda net, x: F.hardswish(x * 3),
+    "elu": lambda net, x: F.elu(x),
+    "sigmoid": lambda net, x: torch.sigmoid(x),
+    "tanh": lambda net, x: x.tanh(),
+    "softplus": lambda net, x: F.softplus(x),
+    "glu": lambda net, x: F.glu(torch.cat([x, x * 2], 1), 1),
+    "exp and quotient": lambda net, x: torch.exp(x) / (1 + x**2),
+    "constants about": lambda net, x: 2 ** (1 - x) + 1 / (2 + x.sigmoid()),
+    "max_pool": lambda net, x: F.max_pool2d(x, 2),
+    "max_pool then relu": lambda net, x: F.relu(F.max_pool2d(x, 2)),
+    "overlapping max_pool": lambda net, x: F.max_pool2d(x, 3, 1),
+    "max over an axis": lambda net, x: x.flatten(2).max(2).values,
+    "maximum of two": lambda net, x: torch.maximum(x, 0.3 - x),
+    "softmax": lambda net, x: x.softmax(1) * x,
+    "log_softmax": lambda net, x: F.log_softmax(x, 1),
+    "layer_norm": lambda net, x: F.layer_norm(x, (6, 5), RAMP),
+    "group_norm": lambda net, x: F.group_norm(x, 2).relu(),
+    "instance_norm": lambda net, x: F.instance_norm(x).relu() * RAMP,
+    "normalize": lambda net, x: F.normalize(x),
+    "std": lambda net, x: x / (x.std(1, keepdim=True) + 1),
+    "squeeze and excite": lambda net, x: x * x.mean((2, 3), keepdim=True).sigmoid(),
+    "residual": lambda net, x: F.relu(x + F.relu(x)),
+    "all in place": lambda net, x: x.relu_().mul_(2).add_(1).sigmoid_(),
+    "views in place": lambda net, x: (x[:, :4].relu_(), x[:, 4:].sigmoid_(), x)[2],
+    "einsum": lambda net, x: torch.einsum("nchw,ndhw->ncd", x, x),
+    "attention written out": lambda net, x: attend(tokens(x), tokens(x) * 2, tokens(x)),
+    "scaled_dot_product_attention": lambda net, x: F.scaled_dot_product_attention(tokens(x), tokens(x), tokens(x)),
+    "MultiheadAttention": lambda net, x: net.attention(*[tokens(x)] * 3)[0],
+    "TransformerEncoderLayer": lambda net, x: net.encoder(tokens(x)),
+}
+
+
+@pytest.mark.parametrize("middle", MIDDLES)
+def test_is_complete_through(middle: str) -> None:
+    """The mask sums to f(image) - f(baseline), whatever the non-linearity and however it is written."""
+    exp = explain(Net(MIDDLES[middle]).eval())
+
+    assert abs(exp.score - exp.baseline_score) > 1e-3
+    assert abs(exp.gap) < 2e-6 * max(1.0, np.abs(exp.mask).sum())
+    assert not any("no rule" in note for note in exp.notes)
+
+
+def test_an_unknown_operator_is_named() -> None:
+    """What goes by its plain gradient stands in a note, and the gap tells what it costs."""
+    exp = explain(Net(lambda net, x: x.flatten(2).sort(2).values.flatten(1)[:, :8] * 1.0).eval())
+
+    assert "no rule is known for sort: the plain gradient went through" in exp.notes
+
+
+def plain(activation: Callable[[], nn.Module], seed: int, pool: nn.Module | None = None) -> nn.Sequential:
+    """Modules only, each used once, as Captum wants it."""
+    torch.manual_seed(seed)
+    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), activation(), pool or nn.AvgPool2d(2)]
+    layers += [nn.Conv2d(6, 6, 3, padding=1), activation(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(24, 12), activation(), nn.Linear(12, 4)).eval()
+
+
+class Residual(nn.Module):
+    """Modules, and a `+`."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.stem, self.block, self.head = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3, padding=1), nn.Linear(6, 4)
+        self.first, self.last = nn.ReLU(), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(self.stem(x))
+        return self.head(self.last(self.block(x) + x).mean((2, 3)))
+
+
+NETS: dict[str, Callable[[int], nn.Module]] = {
+    "relu": lambda seed: plain(nn.ReLU, seed),
+    "relu in place": lambda seed: plain(lambda: nn.ReLU(inplace=True), seed),
+    "leaky": lambda seed: plain(nn.LeakyReLU, seed),
+    "elu": lambda seed: plain(nn.ELU, seed),
+    "sigmoid": lambda seed: plain(nn.Sigmoid, seed),
+    "tanh": lambda seed: plain(nn.Tanh, seed),
+    "softplus": lambda seed: plain(nn.Softplus, seed),
+    "residual": Residual,
+}
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", NETS)
+def test_agrees_with_captum(kind: str, seed: int) -> None:
+    """Where Captum is right: modules that it knows, each used once, no max-pooling."""
+    net = NETS[kind](seed).eval()
+    expected, _ = theirs(net)
+
+    np.testing.assert_allclose(explain(net).mask, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_several_baselines_are_deep_lift_shap() -> None:
+    """The mean over baselines is Captum's DeepLiftShap, from one question."""
+    net, baselines = plain(nn.ReLU, 0), [BASELINE, OTHER, np.zeros_like(X)]
+    shap = captum.attr.DeepLiftShap(net).attribute(first(X), torch.cat([first(each) for each in baselines]), target=1)
+    expected = shap[0].permute(1, 2, 0).detach().numpy()
+    exp = explain(net, baseline=baselines, batch_size=8)
+
+    np.testing.assert_allclose(exp.mask, expected, atol=1e-5 * np.abs(expected).max())
+    assert (exp.calls, exp.images) == (1, 3)
+    assert abs(exp.gap) < 1e-6
+
+
+class Reused(nn.Sequential):
+    """One ReLU, called twice."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        stem, relu, block, head = self
+        return head(relu(block(relu(stem(x)))).mean((2, 3)))
+
+
+WRONG: dict[str, Callable[[], nn.Module]] = {
+    "functional": lambda: Net(lambda net, x: F.relu(x)),
+    "GELU": lambda: plain(nn.GELU, 0),
+    "max-pooling beside ReLU": lambda: plain(nn.ReLU, 0, nn.MaxPool2d(2)),
+    "softmax inside": lambda: nn.Sequential(plain(nn.ReLU, 0), nn.Softmax(1), nn.Linear(4, 4)),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_is_complete_where_captum_is_not(kind: str) -> None:
+    """Functional and unknown activations, max-pooling beside a ReLU, softmax: theirs has a gap, ours has none."""
+    net = WRONG[kind]().eval()
+    _, gap = theirs(net)
+    exp = explain(net)
+
+    assert abs(gap) > 1e-4
+    assert abs(exp.gap) < 1e-2 * abs(gap)
+
+
+def test_a_reused_module_is_followed_where_captum_refuses() -> None:
+    """The same ReLU twice is as two of them."""
+    torch.manual_seed(0)
+    net = Reused(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.Linear(6, 4)).eval()
+    with pytest.raises(RuntimeError):
+        theirs(net)
+
+    assert abs(explain(net).gap) < 1e-6
+
+
+def test_a_maximum_by_hand() -> None:
+    """A rise is owed to the image's winner, a fall to the baseline's, and ties owe nothing."""
+    net = nn.Sequential(nn.Flatten(1), nn.Unflatten(1, (1, -1)), nn.MaxPool1d(2), nn.Flatten())
+    image = np.array([[[3.0], [1.0], [0.0], [1.0], [2.0], [2.0]]], np.float32)
+    baseline = np.array([[[0.0], [2.0], [3.0], [2.0], [2.0], [0.0]]], np.float32)
+    masks = saliency.explain(net, image, "deep_lift", [0, 1, 2], baseline=baseline, progress=False)
+
+    np.testing.assert_allclose(masks[0].mask.ravel(), [1, 0, 0, 0, 0, 0], atol=1e-6)  # 2 to 3
+    np.testing.assert_allclose(masks[1].mask.ravel(), [0, 0, -2, 0, 0, 0], atol=1e-6)  # 3 to 1
+    np.testing.assert_allclose(masks[2].mask.ravel(), np.zeros(6), atol=1e-6)  # 2 to 2
+
+
+def test_a_softmax_by_hand() -> None:
+    """Exponentials over their sum: each owes its own change, and its part in the change of the sum."""
+    w = np.random.default_rng(3).normal(size=(4, 5))
+    x, r = np.random.default_rng(4).normal(size=(2, 5))
+    e, e0 = np.exp(x), np.exp(r)
+    s, s0 = e.sum(), e0.sum()
+    expected = np.zeros(5)
+    for j in range(5):
+        for i in range(5):
+            direct = (i == j) * (1 / s + 1 / s0) / 2
+            by_sum = (e[i] + e0[i]) / 2 * (1 / s - 1 / s0) / (s - s0)
+            expected[j] += w[1, i] * (direct + by_sum) * (e[j] - e0[j])
+    net = nn.Sequential(nn.Flatten(), nn.Softmax(1), nn.Linear(5, 4, bias=False)).double()
+    with torch.no_grad():
+        next(net.parameters()).copy_(torch.from_numpy(w))
+    bound = saliency.adapt(net).at([1])
+    *_, mask = Session(bound).run(
+        saliency.DeepLift(baseline=r[None, :, None]), bound.ops.asarray(x[None, None, :, None])
+    )
+
+    np.testing.assert_allclose(mask.numpy().ravel(), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["max-pooling beside ReLU", "softmax inside"])
+def test_does_not_depend_on_batch_neighbours(kind: str) -> None:
+    """Alone, beside others, in whatever batches: the same mask. (Captum's changes with the neighbours.)."""
+    net = WRONG[kind]().eval()
+    bound = saliency.adapt(net).at([0, 1])
+    images = bound.ops.asarray(np.stack([X, OTHER, -X]))
+    method = saliency.DeepLift(baseline=[BASELINE, OTHER[::-1]])
+    *_, together = Session(bound, batch_size=4).run(method, images)
+    *_, apart = Session(bound, batch_size=1).run(method, images)
+    *_, alone = Session(bound).run(method, images[1:2])
+
+    np.testing.assert_allclose(together.numpy(), apart.numpy(), atol=1e-6)
+    np.testing.assert_allclose(together[:, 1:2].numpy(), alone.numpy(), atol=1e-6)
+
+
+def test_targets_share_one_forward_pass_of_each() -> None:
+    """The model sees image and baseline once, however many targets are asked."""
+    net = small_net()
+    seen: list[int] = []
+    saliency.explain(net, X, "deep_lift", [0, 1], progress=False)  # what is asked about the model itself comes before
+    net.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    bound: Any = saliency.adapt(net).at([0, 1, 2])
+    images = bound.ops.asarray(X[None])
+    *_, masks = Session(bound).run(saliency.DeepLift(), images)
+
+    assert masks.shape == (3, 1, *X.shape)
+    assert seen == [1, 1]
+
+
+def test_a_model_that_works_otherwise_on_the_baseline_is_refused() -> None:
+    """Control flow that depends on the values has no operators to compare."""
+    net = Net(lambda net, x: F.relu(x) if x.mean() > 0.1 else F.relu(x.flatten(2)).unflatten(2, (6, 5))).eval()
+    with torch.no_grad():
+        net.stem.weight.abs_()  # bright pictures go the one way, dark ones the other
+
+    with pytest.raises(saliency.Unsupported, match="works otherwise on the baseline"):
+        saliency.explain(net, -np.abs(X), "deep_lift", 1, baseline=np.abs(X), preprocess=lambda x: x, progress=False)
+
+
+@pytest.mark.parametrize("how", ["success", "error", "cancel"])
+@pytest.mark.parametrize("method", ["deep_lift", "lrp", "guided_backprop", "deconvolution"])
+def test_the_model_is_left_as_it_was(method: str, how: str) -> None:
+    """Weights, modes, hooks, gradients, attributes, random state."""
+    net = small_net().train()
+    handle = None
+    if how == "error":
+        handle = net.head.register_forward_pre_hook(lambda *_: 1 / 0)
+    before = everything(net)
+    options: dict[str, Any] = {"cancelled": lambda: True} if how == "cancel" else {}
+    wrong = {"error": ZeroDivisionError, "cancel": saliency.Cancelled}.get(how)
+    if wrong is None:
+        saliency.explain(net, X, method, 1, progress=False)
+    else:
+        with pytest.raises(wrong):
+            saliency.explain(net, X, method, 1, progress=False, **options)
+
+    assert same(everything(net), before)
+    if handle is not None:
+        handle.remove()
