@@ -85,8 +85,6 @@ class Session(Generic[A]):
         self._named_baseline = named_baseline or fill
         self._sizes: dict[Hashable, BatchSize] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
-        self.notes: list[str] = []
-        """What a method decided for the user, in sentences."""
         self.details: dict[str, Any] = {}
         """What a method found beside the mask (XRAI: "regions")."""
         self.notes: list[str] = []
