@@ -20,6 +20,7 @@ from saliency.core import (
     DeepLift,
     EigenCam,
     ExpectedGradients,
+    FeatureAblation,
     GradCam,
     GradCamPlusPlus,
     GradientSaliency,
@@ -27,14 +28,22 @@ from saliency.core import (
     GuidedGradCam,
     GuidedIG,
     HiResCam,
+    Hsic,
     InputXGradient,
     IntegratedGradients,
+    KernelShap,
     LayerCam,
+    Lime,
     Occlusion,
+    PartitionShap,
     RefineCam,
+    Rise,
     ScoreCam,
+    Shapley,
+    ShapleySampling,
     SmoothGrad,
     SmoothGradSquared,
+    Sobol,
     VarGrad,
     XGradCam,
 )
@@ -75,6 +84,15 @@ METHODS: dict[str, type[Method]] = {
         AblationCam,
         GuidedGradCam,
         Occlusion,
+        FeatureAblation,
+        Rise,
+        Lime,
+        KernelShap,
+        ShapleySampling,
+        Shapley,
+        PartitionShap,
+        Sobol,
+        Hsic,
     )
 }
 """Every method that has a name, by its id."""
@@ -139,8 +157,8 @@ def explain(
         model: see :func:`saliency.adapt`, or what it gave.
         image: PIL image, path, uint8 or float array (H, W), (H, W, C) or (C, H, W), tensor; with or without a batch
             axis of one. uint8 and PIL images are scaled to 0–1, floats fed as they are, unless `preprocess` is given.
-        method: an id of :func:`methods`, a method as a value, or "auto": XRAI where the model gives gradients,
-            Occlusion where it gives only scores.
+        method: an id of :func:`methods`, a method as a value, or "auto": XRAI where the model gives gradients, RISE
+            where it gives only scores.
         target: class index, label, None (the top class), a callable from the model's own outputs to one number per
             image (N,), or a list of these: one explanation each, from shared forward passes.
         labels: names of the classes.
@@ -242,7 +260,8 @@ class _Builder:
         host = np.array(np.broadcast_to(host, (len(self.targets), *host.shape[1:])))
         if not np.isfinite(host).all():
             raise BadOutput(f"The mask of {self.method!r} holds NaN or infinite values: it overflowed float32.")
-        regions = self.session.details.get("regions")
+        details = self.session.details
+        regions, errors, sums = (details.get(name) for name in ("regions", "standard_error", "attributed"))
         placement = self.picture.placement
         notes = tuple(dict.fromkeys([*self.picture.notes, *self.adapted.notes, *self.notes, *self.session.notes]))
         found = []
@@ -250,7 +269,8 @@ class _Builder:
             mine = None if self.baseline_scores is None else float(self.baseline_scores[i])
             score = float(self.scores[i])
             empty = () if host[i].any() else (EMPTY[self.method.sign == "positive"],)
-            gap = None if mine is None else float(host[i].sum(dtype=np.float64)) - (score - mine)
+            attributed = float(host[i].sum(dtype=np.float64) if sums is None else sums[i][0])
+            gap = None if mine is None else attributed - (score - mine)
             found.append(
                 Explanation(
                     mask=host[i],
@@ -263,6 +283,7 @@ class _Builder:
                     baseline_score=mine,
                     gap=gap,
                     regions=None if regions is None else regions[i][0],
+                    standard_error=None if errors is None else errors[i][0].astype(np.float32),
                     notes=(*notes, *empty),
                     sign=self.method.sign,
                     calls=self.session.calls,
@@ -282,7 +303,7 @@ def _method(method: str | Method | type[Method], adapted: Adapted[Any], notes: l
         return method()
     if method == "auto":
         gives = lacking(adapted, Differentiable) is None
-        chosen = XRAI() if gives else Occlusion()
+        chosen = XRAI() if gives else Rise()
         notes.append(f"method: {chosen.title}, as the model gives {'gradients' if gives else 'only scores'}")
         return chosen
     if method not in METHODS:

@@ -44,9 +44,14 @@ class Explanation:
     baseline_score: float | None = None
     """The same for the baseline (the mean over several); None where the method has none."""
     gap: float | None = None
-    """sum(mask) - (score - baseline_score), for complete methods: never rescaled away."""
+    """What the attribution sums to, less (score - baseline_score), for complete methods: never rescaled away.
+
+    The sum is the mask's, or where pixels show the value of their feature, that of the features.
+    """
     regions: Regions | None = None
-    """XRAI: the rank of each pixel's region, and a table of the regions."""
+    """The rank of each pixel's region, and a table of the regions: XRAI's, or the features that were attributed to."""
+    standard_error: np.ndarray | None = None
+    """float32 (H, W): of the mask's values, for methods that draw at random; None where nothing was drawn."""
     notes: tuple[str, ...] = ()
     """What was decided for the user, in sentences."""
     sign: str = "absolute"
@@ -167,7 +172,10 @@ class Explanation:
 
     def _save_arrays(self, path: Path) -> None:
         arrays: dict[str, Any] = {"mask": self.mask, "picture": self.picture, "placement": self.placement}
-        told = {name: value for name, value in vars(self).items() if name not in arrays and name != "regions"}
+        if self.standard_error is not None:
+            arrays["standard_error"] = self.standard_error
+        kept_apart = {*arrays, "regions", "standard_error"}
+        told = {name: value for name, value in vars(self).items() if name not in kept_apart}
         if self.regions is not None:
             arrays["ranks"] = self.regions.ranks
             told["table"] = self.regions.table

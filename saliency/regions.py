@@ -188,17 +188,6 @@ def _dilated(crop: Mask) -> Mask:
     return grown
 
 
-def masks_of(segments: Any) -> Sequence[Any]:
-    """Segments as masks: a label map (H, W), of whole numbers, is one mask for each of its labels."""
-    if isinstance(segments, np.ndarray) and segments.ndim == 2:
-        if segments.dtype.kind not in "iub":
-            raise BadShape(f"A label map must hold whole numbers, got {segments.dtype}.")
-        return [segments == label for label in np.unique(segments)]
-    if not isinstance(segments, list | tuple | np.ndarray):
-        raise BadShape(f"Segments must be a label map (H, W) or a list of masks, got {type(segments).__name__}.")
-    return list(segments)
-
-
 def grow_regions(
     attribution: ArrayLike,
     segments: Iterable[ArrayLike],

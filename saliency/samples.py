@@ -177,7 +177,7 @@ class Patches(PerImage[A]):
         across: Any = ops.asarray(np.repeat((columns >= left) & (columns < right), deep, axis=1)[:, None])
         cover: Any = ops.reshape(own(self.covers, image), (1, height, width * deep))
         beneath: Any = ops.reshape(self.images[image : image + 1], (1, height, width * deep))
-        patched: Any = ops.where(down * across > 0.5, cover, beneath)
+        patched: Any = ops.where((down > 0.5) & (across > 0.5), cover, beneath)
         return ops.reshape(patched, (len(top), *self.shape))
 
 

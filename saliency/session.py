@@ -86,7 +86,11 @@ class Session(Generic[A]):
         self._sizes: dict[Hashable, BatchSize] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
         self.details: dict[str, Any] = {}
-        """What a method found beside the mask (XRAI: "regions")."""
+        """What a method found beside the last mask it yielded.
+
+        "regions", by target and image; "standard_error", (k, B, H, W), of methods that draw at random; "attributed",
+        (k, B), what the attribution sums to where the mask does not.
+        """
         self.notes: list[str] = []
         """What a method has to tell of its run, in sentences."""
 

@@ -73,10 +73,11 @@ def test_on_picture_without_preprocess_is_the_mask() -> None:
     assert made().on_picture() is MASK or np.array_equal(made().on_picture(), MASK)
 
 
-def test_saving_and_loading_loses_nothing(tmp_path: Path) -> None:
-    """An .npz holds everything, regions and notes among it."""
+@pytest.mark.parametrize("method", [saliency.XRAI(steps=4), saliency.Lime(samples=40, features=5)], ids=repr)
+def test_saving_and_loading_loses_nothing(tmp_path: Path, method: saliency.Method) -> None:
+    """An .npz holds everything, regions, standard errors and notes among it."""
     net = small_net()
-    exp = saliency.explain(net, picture(), "xrai", target="cat", labels=LABELS, steps=4, progress=False)
+    exp = saliency.explain(net, picture(), method, target="cat", labels=LABELS, progress=False)
     exp.save(tmp_path / "exp.npz")
     again = Explanation.load(tmp_path / "exp.npz")
 

@@ -4,17 +4,24 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.transform import resize
 
+from saliency.masks import FeatureMasks, Masked, RandomGrids
 from saliency.ops import NumpyOps
 from saliency.samples import Noisy, Originals, Patches, Samples, StraightPath, evenly, spans
 
 OPS = NumpyOps(np.float64)
 IMAGES = np.random.default_rng(0).uniform(size=(3, 5, 4, 2))
+LABELS = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 2, -1], [3, 3, 2, -1], [3, 3, 3, -1]])
+COALITIONS = np.random.default_rng(1).random((6, 4)) < 0.5
 KINDS: dict[str, Samples[np.ndarray]] = {
     "originals": Originals(OPS, IMAGES),
     "straight path": StraightPath(OPS, IMAGES[::-1], IMAGES, np.linspace(0, 1, 7)),
     "path from one baseline": StraightPath(OPS, IMAGES[:1] * 0, IMAGES, np.linspace(0, 1, 7)),
     "noisy": Noisy(OPS, IMAGES, np.array([0.1, 0.2, 0.3]), 4, seed=3),
+    "features": Masked(OPS, IMAGES, [IMAGES * 0], FeatureMasks(OPS, LABELS, COALITIONS), 6),
+    "features, two covers": Masked(OPS, IMAGES, [IMAGES * 0, IMAGES[::-1]], FeatureMasks(OPS, LABELS, COALITIONS), 6),
+    "random grids": Masked(OPS, IMAGES, [IMAGES[:1] * 0 + 0.3], RandomGrids(OPS, (5, 4), 3, 0.5, seed=1), 9),
     "patches": Patches(OPS, IMAGES, [(0, 2, 0, 2), (1, 4, 2, 4), (4, 5, 3, 4)], IMAGES * 0 + 0.5),
 }
 
@@ -57,6 +64,33 @@ def test_patches_show_the_cover_inside_the_window_only() -> None:
     expected[1:4, 2:4] = covers[0][1:4, 2:4]
 
     np.testing.assert_array_equal(patch, expected)
+
+
+def test_absent_features_show_the_cover_and_others_the_image() -> None:
+    """To the bit, a pixel is the cover's where its feature is absent, else the image's, as where it is in none."""
+    covers = [IMAGES[::-1] + 0.1, IMAGES * 0 - 1]
+    rows = Masked(OPS, IMAGES, covers, FeatureMasks(OPS, LABELS, COALITIONS), 6)[slice(0, 18)]
+
+    for image, index in itertools.product(range(3), range(6)):
+        present = np.append(COALITIONS[index], True)[LABELS][..., None]
+        expected = np.where(present, IMAGES[image], covers[index % 2][image])
+        np.testing.assert_array_equal(rows[6 * image + index], expected)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (30, 19), (4, 50)])
+def test_random_grids_are_rise_s(shape: tuple[int, int]) -> None:
+    """A mask is its small grid, enlarged by scikit-image to a cell more than the image, and cut at its offset."""
+    masks = RandomGrids(OPS, shape, 6, 0.4, seed=2)
+    found = masks(slice(3, 5), channels=2)
+
+    for row, index in zip(found, (3, 4), strict=True):
+        grid, top, left = masks.draw(index)
+        cell = [-(-length // 6) for length in shape]
+        large = resize(grid, [7 * length for length in cell], order=1, mode="reflect", anti_aliasing=False)
+        cut = large[top : top + shape[0], left : left + shape[1]]
+        np.testing.assert_allclose(row, np.repeat(cut, 2, axis=1), atol=1e-12)
+        assert 0 <= top < cell[0]
+        assert 0 <= left < cell[1]
 
 
 def test_patches_work_without_a_channel_axis() -> None:

@@ -36,6 +36,7 @@ from saliency.core.deconvolution import Deconvolution
 from saliency.core.deep_lift import DeepLift
 from saliency.core.eigen_cam import EigenCam
 from saliency.core.expected_gradients import ExpectedGradients
+from saliency.core.feature_ablation import FeatureAblation
 from saliency.core.grad_cam import GradCam
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
 from saliency.core.gradients import GradientSaliency
@@ -50,14 +51,22 @@ from saliency.core.guided_ig import (
     translate_x_to_alpha,
 )
 from saliency.core.hires_cam import HiResCam
+from saliency.core.hsic import Hsic
 from saliency.core.input_x_gradient import InputXGradient
 from saliency.core.integrated_gradients import IntegratedGradients
+from saliency.core.kernel_shap import KernelShap
 from saliency.core.layer_cam import LayerCam
+from saliency.core.lime import Lime
 from saliency.core.lrp import LRP
 from saliency.core.occlusion import Occlusion
+from saliency.core.partition_shap import PartitionShap
 from saliency.core.refine_cam import RefineCam
+from saliency.core.rise import Rise
 from saliency.core.score_cam import ScoreCam
+from saliency.core.shapley import Shapley
+from saliency.core.shapley_sampling import ShapleySampling
 from saliency.core.smooth_grad import SmoothGrad, SmoothGradSquared, VarGrad
+from saliency.core.sobol import Sobol
 from saliency.core.visualization import VisualizeImageDiverging, VisualizeImageGrayscale
 from saliency.core.xgrad_cam import XGradCam
 from saliency.core.xrai import XRAI, XRAIOutput, XRAIParameters
@@ -78,6 +87,7 @@ __all__ = [
     "DeepLift",
     "EigenCam",
     "ExpectedGradients",
+    "FeatureAblation",
     "GradCam",
     "GradCamPlusPlus",
     "GradientSaliency",
@@ -85,14 +95,22 @@ __all__ = [
     "GuidedGradCam",
     "GuidedIG",
     "HiResCam",
+    "Hsic",
     "InputXGradient",
     "IntegratedGradients",
+    "KernelShap",
     "LayerCam",
+    "Lime",
     "Occlusion",
+    "PartitionShap",
     "RefineCam",
+    "Rise",
     "ScoreCam",
+    "Shapley",
+    "ShapleySampling",
     "SmoothGrad",
     "SmoothGradSquared",
+    "Sobol",
     "VarGrad",
     "VisualizeImageDiverging",
     "VisualizeImageGrayscale",

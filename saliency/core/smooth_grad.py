@@ -56,8 +56,8 @@ class SmoothGrad(Method):
                 if session.streaming or reached.stop == len(noisy):
                     yield session.ops.concat([self.statistic(each) for each in moments], 1)
             settled = moments
-        # the inner method's regions belong to noisy copies, not to the image
-        session.details.pop("regions", None)
+        # what the inner method found beside its masks belongs to noisy copies, not to the image
+        session.details.clear()
 
     def statistic(self, moments: Moments) -> Any:
         """What is shown of the masks of one image's copies."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,12 @@ from saliency.core.base import CoreSaliency
 from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.errors import BadField, BadShape
 from saliency.method import Baseline, Method, parameter
-from saliency.regions import Grown, Regions, felzenszwalb_segments, grow_regions, masks_of, region_table
+from saliency.regions import Grown, Regions, felzenszwalb_segments, grow_regions, region_table
+from saliency.segments import SEGMENTERS, Segments, masks_of, split
 from saliency.session import Session
 
-Segmenter = Callable[[np.ndarray], Any]
-"""From a picture (H, W, C) to a label map (H, W) or masks, as the functions of skimage.segmentation are."""
+NAMED = 150
+"""How many segments a named segmentation gives to XRAI."""
 
 SHOWINGS = 8
 """How many partial results a run of XRAI shows at most: each grows all regions anew."""
@@ -47,8 +48,11 @@ class XRAI(CoreSaliency):
     steps: int = parameter(100, "nodes of each path of Integrated Gradients", low=1, high=10_000)
     baseline: Baseline = parameter(("black", "white"), "where the paths begin; several are averaged")
     base_attribution: Method | None = parameter(None, "a method in place of Integrated Gradients")
-    segments: Sequence[Any] | np.ndarray | Segmenter | None = parameter(
-        None, "in place of Felzenszwalb's: bool masks (H, W), a label map (H, W), or a function picture -> one of these"
+    segments: Segments | None = parameter(
+        None,
+        "in place of Felzenszwalb's at six scales: 'slic', 'felzenszwalb', 'quickshift' or 'grid' with 150 segments, "
+        "bool masks (H, W), a label map (H, W), or a function picture -> one of these",
+        choices=SEGMENTERS,
     )
     algorithm: str = parameter(
         "full", "'fast' ranks whole segments once, 'full' after every choice", choices=("full", "fast")
@@ -99,8 +103,7 @@ class XRAI(CoreSaliency):
         """The segments of one picture (H, W, C), as the model is fed it."""
         if self.segments is None:
             return felzenszwalb_segments(picture, check=session.check)
-        given = self.segments(picture) if callable(self.segments) else self.segments
-        return masks_of(given)
+        return masks_of(split(picture, self.segments, NAMED))
 
     def _grow(
         self, attributions: np.ndarray, segments: list[Sequence[Any]], session: Session[Any], algorithm: str

@@ -1,0 +1,41 @@
+"""How much the score drops when a feature is removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from saliency.core.features import Attribution, FeatureMethod, Game
+
+
+@dataclass(eq=False, repr=False)
+class FeatureAblation(FeatureMethod):
+    """How much the score drops when one feature is removed and all others stay: f(x) - f(x without it).
+
+    One forward pass a feature and one for the image, for each baseline.
+    """
+
+    id = "feature_ablation"
+    title = "Feature Ablation"
+    paper = "arXiv:1311.2901"
+    family = "perturbation"
+    formula = r"M_p = f(x) - f(x_{\setminus i}), \quad p \in i"
+    advice = (
+        "The plain question for superpixels or objects of your own: what if this one were gone? One image a "
+        "feature. Blind to evidence that exists twice."
+    )
+
+    def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
+        order = game.session.order(game.players)
+        for worth in game.worth(
+            np.concatenate([np.ones((1, game.players), bool), ~np.eye(game.players, dtype=bool)[order]])
+        ):
+            values = np.zeros((len(worth), game.players))
+            values[:, order[: worth.shape[1] - 1]] = worth[:, :1] - worth[:, 1:]
+            yield Attribution(values)
+
+    def cost(self, shape: tuple[int, ...]) -> int:
+        return shape[0] * self.questions(self.players(shape) + 1)

@@ -1,0 +1,170 @@
+"""Owen values: Shapley values within a tree of ever smaller parts of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saliency.core.features import Attribution, FeatureMethod, Game
+from saliency.method import parameter
+from saliency.segments import SEGMENTERS, Segments
+
+ROUND = 16
+"""Parts that are cut at a time: enough to fill a batch, and a number of its own, so that no mask depends on batches."""
+
+
+@dataclass(eq=False, repr=False)
+class PartitionShap(FeatureMethod):
+    """Owen values on a k-d tree of the image: what a part is worth is shared between its halves (Owen 1977).
+
+    A half is worth what it adds to nothing and to the other half, averaged, wherever the parts around are shown or not.
+    The parts that weigh most are cut first; a part that is not cut spreads its worth evenly over its pixels. Sums to
+    f(image) - f(baseline) always. `samples` forward passes for each baseline, or fewer when nothing is left to cut.
+    """
+
+    id = "partition_shap"
+    title = "PartitionSHAP"
+    paper = "doi:10.1007/978-3-642-45494-3_7"
+    family = "perturbation"
+    formula = (
+        r"M_p = \text{Owen value of } p \text{ on the tree}, \quad \varphi_{left} = \tfrac12 "
+        r"\bigl(f_{S \cup left} - f_S + f_{S \cup left \cup right} - f_{S \cup right}\bigr)"
+    )
+    advice = (
+        "Fine maps that add up to the whole from few images: it looks closer where it matters. A fixed tree cuts "
+        "through objects, and what cancels out within a part may never be cut."
+    )
+    complete = True
+
+    segments: Segments = parameter(
+        "grid",
+        "the smallest parts: 'grid', 'slic', 'felzenszwalb' or 'quickshift', a label map (H, W), bool masks (H, W) "
+        "that share no pixel, or a function picture -> one of these",
+        choices=SEGMENTERS,
+    )
+    features: int = parameter(1024, "how many parts a named segmentation makes", low=1, high=65_000)
+    samples: int = parameter(500, "coalitions, the empty and the whole one among them", low=2, high=1_000_000)
+
+    def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
+        root = Part.of(game.labels)
+        ends = np.repeat([[False], [True]], game.players, 1)
+        known = dict(zip(map(_key, ends), game.ask(ends).T, strict=True))
+        none, all_ = known.values()
+        whole = Share(root, ends[0], none, all_, 1.0)
+        # which part weighs most is another matter for each target; what one has asked, all know
+        queues = [Queue(whole, target, game.players, (self.samples - 2) // 2) for target in range(len(none))]
+        while any(taken := [each.take(ROUND) for each in queues]):
+            yield Attribution(np.array([each.values for each in queues]))
+            wanted = {_key(one): one for shares in taken for share in shares for one in share.between()}
+            if new := [one for key, one in wanted.items() if key not in known]:
+                known |= zip(map(_key, new), game.ask(np.array(new)).T, strict=True)
+            for queue, shares in zip(queues, taken, strict=True):
+                for share in shares:
+                    queue.cut(share, *(known[_key(one)] for one in share.between()))
+        yield Attribution(np.array([each.values for each in queues]))
+
+    def cost(self, shape: tuple[int, ...]) -> int:
+        return shape[0] * self.questions(2 + 2 * min((self.samples - 2) // 2, cuts(self.players(shape))))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the image: some of its features."""
+
+    members: np.ndarray
+    """Numbers of its features."""
+    places: np.ndarray
+    """(d, 2): centroids of all features."""
+    areas: np.ndarray
+    """(d,): how many pixels each feature has."""
+
+    @staticmethod
+    def of(labels: np.ndarray) -> Part:
+        """The whole of a label map (H, W)."""
+        inside = labels >= 0
+        areas = np.bincount(labels[inside])
+        down, across = (np.bincount(labels[inside], place) / areas for place in np.nonzero(inside))
+        return Part(np.arange(len(areas)), np.stack([down, across], 1), areas)
+
+    @cached_property
+    def halves(self) -> tuple[Part, Part]:
+        """Cut across its longer side, with as many features in either half."""
+        places = self.places[self.members]
+        order = np.argsort(places[:, int(np.argmax(np.ptp(places, axis=0)))], kind="stable")
+        early, late = np.split(self.members[order], [len(order) // 2])
+        return replace(self, members=early), replace(self, members=late)
+
+
+class Share(NamedTuple):
+    """What a part adds to a coalition of features around it, and how much that counts."""
+
+    part: Part
+    without: np.ndarray
+    """(d,) bool: the coalition."""
+    before: np.ndarray
+    """(k,): what it is worth."""
+    after: np.ndarray
+    """(k,): what it is worth with the part."""
+    weight: float
+
+    def between(self) -> tuple[np.ndarray, np.ndarray]:
+        """The coalition with one half of the part, and with the other."""
+        one, other = self.without.copy(), self.without.copy()
+        early, late = self.part.halves
+        one[early.members] = True
+        other[late.members] = True
+        return one, other
+
+
+class Queue:
+    """The shares of one target that may yet be cut, those of most weight first."""
+
+    def __init__(self, whole: Share, target: int, players: int, left: int) -> None:
+        self.target, self.values, self.left = target, np.zeros(players), left
+        self.open: list[tuple[float, int, int, Share]] = []
+        self._numbers = count()
+        self._add(whole)
+
+    def take(self, most: int) -> list[Share]:
+        """Remove the shares that weigh most: at most so many, and no more than are `left` to be cut at all."""
+        taken = [heappop(self.open)[-1] for _ in range(min(most, self.left, len(self.open)))]
+        self.left -= len(taken)
+        return taken
+
+    def cut(self, share: Share, with_early: np.ndarray, with_late: np.ndarray) -> None:
+        """Put the halves in the place of the whole, each beside nothing and beside the other half."""
+        part, without, before, after, weight = share
+        (early, late), (one, other) = part.halves, share.between()
+        self._spread(share, -1.0)
+        self._add(Share(early, without, before, with_early, weight / 2))
+        self._add(Share(early, other, with_late, after, weight / 2))
+        self._add(Share(late, without, before, with_late, weight / 2))
+        self._add(Share(late, one, with_early, after, weight / 2))
+
+    def _add(self, share: Share) -> None:
+        self._spread(share, 1.0)
+        if (size := len(share.part.members)) > 1:
+            urgency = share.weight * abs(float(share.after[self.target] - share.before[self.target]))
+            heappush(self.open, (-urgency, -size, next(self._numbers), share))
+
+    def _spread(self, share: Share, sign: float) -> None:
+        """Lay what a part adds evenly on its pixels, or take it away again."""
+        part = share.part
+        gain = sign * share.weight * (share.after[self.target] - share.before[self.target])
+        self.values[part.members] += gain * part.areas[part.members] / part.areas[part.members].sum()
+
+
+def _key(coalition: np.ndarray) -> bytes:
+    return np.packbits(coalition).tobytes()
+
+
+@cache
+def cuts(features: int) -> int:
+    """How often parts can be cut until each is one feature: a half is looked at beside nothing and beside the other."""
+    return 0 if features == 1 else 1 + 2 * (cuts(features // 2) + cuts(features - features // 2))

@@ -1,0 +1,121 @@
+"""What the score has in common with what a random mask shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from saliency.masks import Masked, RandomGrids
+from saliency.method import Baseline, Method, parameter
+from saliency.model import Ops
+from saliency.samples import spans
+from saliency.session import Session
+
+
+@dataclass(eq=False, repr=False)
+class Rise(Method):
+    """Mean of random masks, each weighed by the score of the image seen through it (arXiv:1806.07421, eq. 6).
+
+    Centred, it is the paper's map less the mean score, which does not change the order of the pixels: the score's
+    covariance with each pixel of the mask, by the probability of showing it. Needs scores only. `samples` forward
+    passes.
+    """
+
+    id = "rise"
+    title = "RISE"
+    paper = "arXiv:1806.07421"
+    family = "perturbation"
+    formula = r"M = \frac{1}{p} \operatorname{Cov}\bigl(f(x \odot m), m\bigr)"
+    advice = (
+        "The first choice for a model that gives only scores: smooth, needs no segments, strong in deletion tests. "
+        "Thousands of images, and no finer than its cells."
+    )
+    sign = "positive"
+
+    samples: int = parameter(4000, "random masks", low=2, high=1_000_000)
+    cells: int = parameter(7, "cells along each side of the grids that masks are enlarged from", low=1, high=1000)
+    probability: float = parameter(0.5, "that a cell is shown", low=0.01, high=0.99)
+    baseline: Baseline = parameter(0.0, "what is shown where the mask hides the image; several are taken in turn")
+    centred: bool = parameter(True, "subtract the mean score: less noise, the same order of pixels")
+    seed: int = parameter(0, "of the masks", low=0)
+
+    def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        ops = session.ops
+        height, width = (int(n) for n in images.shape[1:3])
+        masks = RandomGrids(ops, (height, width), self.cells, self.probability, self.seed)
+        samples = Masked(ops, images, session.baselines(self.baseline, images), masks, self.samples)
+        tallies: list[Tally] = []
+        for rows, scores in session.scores(samples):
+            for image, which in spans(rows, samples.each):
+                first = image * samples.each + which.start - rows.start
+                part = scores[:, first : first + which.stop - which.start]
+                if which.start == 0:
+                    tallies.append(Tally(ops, part[:, :1]))
+                tallies[-1].add(part, ops.reshape(masks(which), (which.stop - which.start, height * width)))
+            if session.streaming or rows.stop == len(samples):
+                found = [each.centred() if self.centred else each.plain() for each in tallies]
+                mask, error = (
+                    ops.reshape(ops.concat([pair[i][:, None] for pair in found], 1), (-1, len(found), height, width))
+                    for i in (0, 1)
+                )
+                session.details["standard_error"] = ops.tohost(error) / self.probability
+                yield mask / self.probability
+
+    def cost(self, shape: tuple[int, ...]) -> int:
+        return shape[0] * self.samples
+
+
+class Tally:
+    """Running moments of scores f and masks M: means of f^a M^b for a, b = 0, 1, 2.
+
+    Args:
+        origin: (k, 1), a score: they are counted from there, for differences of large squares do not survive float32.
+    """
+
+    def __init__(self, ops: Ops[Any], origin: Any) -> None:
+        self.ops, self.origin, self.count = ops, origin, 0
+        self._sums: Any = None
+
+    def add(self, scores: Any, masks: Any) -> None:
+        """Take in scores (k, n) and their masks (n, H * W)."""
+        ops, away = self.ops, scores - self.origin
+        ones = ops.asarray(np.ones((1, int(masks.shape[0]))))
+        powers = ops.concat([ones, away, away * away], 0)
+        sums = [
+            ops.reshape(ops.sum(powers, 1), (-1, 1)),
+            ops.matmul(powers, masks),
+            ops.matmul(powers, masks * masks),
+        ]
+        self._sums = sums if self._sums is None else [one + other for one, other in zip(self._sums, sums, strict=True)]
+        self.count += int(masks.shape[0])
+
+    def centred(self) -> tuple[Any, Any]:
+        """Covariance of f with M, (k, H * W), and its standard error."""
+        (_, f, ff), (m, fm, ffm), (mm, fmm, ffmm) = self._means()
+        n = self.count
+        covariance = fm - f * m
+        # the mean of ((f - f̄)(M - M̄))²
+        fourth = ffmm - 2 * m * ffm + m * m * ff - 2 * f * (fmm - 2 * m * fm + m * m * f) + f * f * (mm - m * m)
+        return covariance * (n / max(n - 1, 1)), self._error(fourth - covariance * covariance)
+
+    def plain(self) -> tuple[Any, Any]:
+        """Mean of f * M, (k, H * W), and its standard error."""
+        _, (m, fm, _), (mm, fmm, ffmm) = self._means()
+        r = self.origin
+        mean = fm + r * m
+        return mean, self._error(ffmm + 2 * r * fmm + r * r * mm - mean * mean)
+
+    def _means(self) -> list[tuple[Any, Any, Any]]:
+        """Of M⁰, M¹ and M²: the means of their products with f⁰, f¹ and f²."""
+        targets = int(self.origin.shape[0])
+        found = []
+        for each in self._sums:
+            mean = each / self.count
+            found.append((mean[:1], mean[1 : 1 + targets], mean[1 + targets :]))
+        return found
+
+    def _error(self, variance: Any) -> Any:
+        return self.ops.maximum(variance, 0.0) ** 0.5 / max(self.count - 1, 1) ** 0.5

@@ -1,0 +1,184 @@
+"""The features of a picture: which of its pixels stand or fall together.
+
+Segments come by name, from a function, or from the user's own hand. XRAI takes them as they are, overlaps and all; a
+method that keeps and removes features takes them as a label map, each pixel in one feature at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from saliency.errors import BadImage, BadShape, unknown
+
+SEGMENTERS = ("slic", "felzenszwalb", "quickshift", "grid")
+"""Segmentations that have a name; all but the grid are scikit-image's."""
+
+Segmenter = Callable[[np.ndarray], Any]
+"""From a picture (H, W, C) to a label map (H, W) or masks, as the functions of skimage.segmentation are."""
+
+Segments = str | Segmenter | np.ndarray | Sequence[Any]
+"""A name, a function, a label map (H, W), or bool masks (H, W)."""
+
+
+def split(picture: np.ndarray, segments: Segments, count: int) -> Any:
+    """A picture's segments, as the user meant them.
+
+    Args:
+        picture: (H, W, C), any range, as the model is fed it.
+        segments: see :data:`Segments`.
+        count: how many a named segmentation makes: exactly, where the picture has as many pixels; the grid about so.
+
+    Returns:
+        a label map (H, W), or masks (H, W).
+    """
+    if not isinstance(segments, str):
+        return segments(picture) if callable(segments) else segments
+    if picture.ndim != 3:
+        raise BadImage(f"Segmenting needs an image (H, W, C), got {picture.shape}. Else pass segments of your own.")
+    height, width, channels = picture.shape
+    if segments == "grid":
+        rows, columns = grid(count, height, width)
+        return (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
+    count = min(count, height * width)
+    values = np.asarray(picture, np.float64)
+    values = (values - values.min()) / (np.ptp(values) or 1.0)
+    if channels not in (1, 3):
+        # no colours: scikit-image would take them for a volume's planes
+        values = values.mean(2, keepdims=True)
+    return exactly(_named(segments, values, count), values, count)
+
+
+def _named(name: str, picture: np.ndarray, count: int) -> np.ndarray:
+    """A label map by scikit-image, of a picture in [0, 1], grey or RGB, with about `count` labels, rather more."""
+    from skimage import segmentation
+
+    colour = picture.shape[2] == 3
+    match name:
+        case "slic":
+            # greys as wide as CIELAB's lightness, so that compactness means the same
+            scaled = picture if colour else 100 * picture
+            return np.asarray(segmentation.slic(scaled, n_segments=count + count // 6, start_label=0))
+        case "felzenszwalb":
+            smallest = max(2, picture.shape[0] * picture.shape[1] // (8 * count))
+            for scale in (100.0, 30.0, 10.0, 3.0, 1.0):
+                labels = np.asarray(segmentation.felzenszwalb(picture, scale=scale, sigma=0.5, min_size=smallest))
+                if labels.max() + 1 >= count:
+                    break
+            return labels
+        case "quickshift":
+            reach = max(2.0, (picture.shape[0] * picture.shape[1] / count) ** 0.5 / 2)
+            return np.asarray(
+                segmentation.quickshift(picture, kernel_size=3, max_dist=reach, ratio=0.5, convert2lab=colour)
+            )
+    raise unknown("segmentation called", name, SEGMENTERS)
+
+
+def grid(count: int, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of a grid of about `count` nearly square cells."""
+    rows = min(height, max(1, round((count * height / width) ** 0.5)))
+    return rows, min(width, max(1, round(count / rows)))
+
+
+def masks_of(segments: Any) -> Sequence[Any]:
+    """Segments as masks: a label map (H, W), of whole numbers, is one mask for each of its labels."""
+    if isinstance(segments, np.ndarray) and segments.ndim == 2:
+        if segments.dtype.kind not in "iub":
+            raise BadShape(f"A label map must hold whole numbers, got {segments.dtype}.")
+        return [segments == label for label in np.unique(segments)]
+    if not isinstance(segments, list | tuple | np.ndarray):
+        raise BadShape(f"Segments must be a label map (H, W) or a list of masks, got {type(segments).__name__}.")
+    return list(segments)
+
+
+def labelled(segments: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Segments as one label map: the feature of each pixel, 0 to d - 1, and -1 where it is in none.
+
+    Args:
+        segments: a label map (H, W), or masks (H, W), what :func:`split` gives.
+        shape: (H, W) of the image.
+
+    Raises:
+        BadShape: another shape, masks that overlap, or no feature at all.
+    """
+    if isinstance(segments, np.ndarray) and segments.ndim == 2 and segments.dtype.kind in "iub":
+        if segments.shape != shape:
+            raise BadShape(f"Expected a label map of the image's shape {shape}, got {segments.shape}.")
+        return np.unique(segments, return_inverse=True)[1].reshape(shape)
+    masks = [np.asarray(mask, bool) for mask in masks_of(segments)]
+    labels = np.full(shape, -1, np.int64)
+    for index, mask in enumerate(masks):
+        if mask.shape != shape:
+            raise BadShape(f"Expected segments of the image's shape {shape}, got one of shape {mask.shape}.")
+        if (shared := labels[mask].max(initial=-1)) >= 0:
+            both = np.count_nonzero(labels[mask] >= 0)
+            raise BadShape(
+                f"Segments {shared} and {index} overlap ({both} pixels of {index} are taken). A pixel can stand or "
+                "fall with one feature only: pass a label map (H, W), or masks that share no pixel."
+            )
+        labels[mask] = index
+    if not (labels >= 0).any():
+        raise BadShape(f"None of the {len(masks)} segments holds a pixel: there is no feature to keep or remove.")
+    # a mask without pixels is no feature
+    found, compact = np.unique(labels, return_inverse=True)
+    return compact.reshape(shape) - int(found[0] < 0)
+
+
+def count_of(segments: Segments, count: int, shape: tuple[int, ...]) -> int:
+    """How many features there will be in an image of shape (H, W); of a function's, `count` is all that is known."""
+    if isinstance(segments, str):
+        height, width = shape
+        return math.prod(grid(count, height, width)) if segments == "grid" else min(count, height * width)
+    return count if callable(segments) else int(labelled(segments, shape).max()) + 1
+
+
+def exactly(labels: np.ndarray, picture: np.ndarray, count: int) -> np.ndarray:
+    """A label map with exactly `count` labels, so that the cost of a method can be told before.
+
+    The smallest segment joins the neighbour nearest to it in colour while there are too many; the largest is cut in
+    half across its longer side while there are too few.
+
+    Args:
+        labels: (H, W).
+        picture: (H, W, C).
+        count: at most H * W.
+    """
+    labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    if int(labels.max()) >= count:
+        labels = _joined(labels, picture, count)
+    while (areas := np.bincount(labels.ravel())).size < count:
+        places = np.stack(np.nonzero(labels == areas.argmax()))
+        along = places[int(np.argmax(np.ptp(places, axis=1)))]
+        late = np.argsort(along, kind="stable")[len(along) // 2 :]
+        labels[tuple(places[:, late])] = areas.size
+    return labels
+
+
+def _joined(labels: np.ndarray, picture: np.ndarray, count: int) -> np.ndarray:
+    areas = np.bincount(labels.ravel()).astype(np.float64)
+    sums = np.stack([np.bincount(labels.ravel(), plane.ravel()) for plane in np.moveaxis(picture, -1, 0)], 1)
+    beside: list[set[int]] = [set() for _ in areas]
+    for one, other in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
+        for a, b in np.unique(np.stack([one.ravel(), other.ravel()], 1), axis=0).tolist():
+            if a != b:
+                beside[a].add(b)
+                beside[b].add(a)
+    into = np.arange(len(areas))
+    for _ in range(len(areas) - count):
+        small = int(areas.argmin())
+        near = sorted(beside[small])
+        away = np.abs(sums[near] / areas[near, None] - sums[small] / areas[small]).sum(1)
+        large = near[int(away.argmin())]
+        into[into == small] = large
+        areas[large] += areas[small]
+        sums[large] += sums[small]
+        areas[small] = np.inf
+        for neighbour in beside[small]:
+            beside[neighbour].discard(small)
+            if neighbour != large:
+                beside[neighbour].add(large)
+                beside[large].add(neighbour)
+    return np.unique(into[labels], return_inverse=True)[1].reshape(labels.shape)
