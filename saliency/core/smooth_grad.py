@@ -53,10 +53,11 @@ class SmoothGrad(Method):
             for masks in self.method(noisy[rows], session):
                 reached = slice(first, first + int(masks.shape[1]))
                 moments = _merged(settled, masks, reached, self.samples, session)
+                # what the inner method found beside its masks belongs to noisy copies, not to the image
+                session.details.clear()
                 if session.streaming or reached.stop == len(noisy):
                     yield session.ops.concat([self.statistic(each) for each in moments], 1)
             settled = moments
-        # what the inner method found beside its masks belongs to noisy copies, not to the image
         session.details.clear()
 
     def statistic(self, moments: Moments) -> Any:
