@@ -8,7 +8,7 @@ export type Reply = { readonly rid: string } & (
   | { readonly op: "welcome"; readonly image: number; readonly picture: Blob }
   | { readonly op: "prediction"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
   | { readonly op: "classes"; readonly classes: readonly ClassRow[] }
-  | { readonly op: "stale"; readonly model: number }
+  | { readonly op: "stale"; readonly model: number; readonly image: number }
   | { readonly op: "progress"; readonly done: number; readonly total: number; readonly secondsLeft: number | null }
   | { readonly op: "partial" | "result"; readonly explained: Explained }
   | { readonly op: "answer"; readonly raw: Raw }
@@ -44,7 +44,7 @@ export function parseReply({ raw, buffers }: Message): Reply {
     case "code":
       return { op: "answer", rid, raw };
     case "stale":
-      return { op, rid, model: number(raw, "model", 0) };
+      return { op, rid, model: number(raw, "model", 0), image: number(raw, "image", 0) };
     case "progress": {
       const left = raw["seconds_left"];
       const secondsLeft = typeof left === "number" ? left : null;

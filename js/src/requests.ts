@@ -125,7 +125,7 @@ function eventsOf(reply: Reply, link: Link, toHello: boolean): readonly Event[] 
     case "prediction":
       return [{ kind: "predicted", model: reply.model, image: reply.image, classes: reply.classes }];
     case "stale":
-      return [{ kind: "stale", model: reply.model }];
+      return [{ kind: "stale", model: reply.model, image: reply.image }];
     case "classes":
       return [{ kind: "found", classes: reply.classes }];
     case "progress": {

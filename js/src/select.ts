@@ -4,7 +4,8 @@ import { areaField, fieldOf, tableIndex, type Field } from "./pixels.ts";
 import { cellAt, type Point } from "./geometry.ts";
 import {
   keyOf, pairOf, regionsFor, shownCell, TOP,
-  type Cell, type ClassRow, type Explained, type Failure, type ImageSpec, type Job, type MethodSpec, type Region, type Sign, type State,
+  type Cell, type ClassRow, type Explained, type Failure, type Grid, type ImageSpec, type Job, type MethodSpec, type Region, type Settings, type Sign,
+  type State,
 } from "./state.ts";
 
 /** A grid of more would be a wall of stamps. */
@@ -19,39 +20,107 @@ export function cellsOf(state: State): readonly Cell[] {
   const shown = shownCell(state);
   if (!comparing(state)) return [shown];
   const { grid } = state.shown;
-  const cells: Cell[] = [];
-  for (const image of axis(grid.images, shown.image)) {
-    for (const model of axis(grid.models, shown.model)) {
-      for (const target of axis(grid.targets, shown.target)) {
-        for (const method of axis(grid.methods, shown.method)) cells.push(resolved(state, { method, target, model, image }));
-      }
-    }
-  }
-  const distinct = [...new Map(cells.map((cell) => [keyOf(cell), cell])).values()];
-  if (distinct.length <= MOST_CELLS) return distinct;
-  const first = distinct.slice(0, MOST_CELLS);
-  return first.some((cell) => keyOf(cell) === keyOf(shown)) ? first : [...first.slice(1), shown];
+  const key = keyOf(shown);
+  let cells = product(state, [grid.methods, grid.targets, grid.models, grid.images], false);
+  if (!cells.some((cell) => keyOf(cell) === key)) cells = product(state, [grid.methods, grid.targets, grid.models, grid.images], true);
+  if (cells.length <= MOST_CELLS) return cells;
+  const first = cells.slice(0, MOST_CELLS);
+  return first.some((cell) => keyOf(cell) === key) ? first : [...first.slice(1), shown];
+}
+
+type Axes = readonly [Grid["methods"], Grid["targets"], Grid["models"], Grid["images"]];
+
+/** Every combination; what is shown joins an axis that lacks it, where that is wanted. */
+function product(state: State, [methods, targets, models, images]: Axes, joins: boolean): readonly Cell[] {
+  const shown = shownCell(state);
+  const cells = axis(images, shown.image, joins).flatMap((image) =>
+    axis(models, shown.model, joins).flatMap((model) =>
+      axis(targets, shown.target, joins).flatMap((target) =>
+        axis(methods, shown.method, joins).map((method) => resolved(state, { method, target, model, image })))));
+  return [...new Map(cells.map((cell) => [keyOf(cell), cell])).values()];
 }
 
 /** How many cells stand side by side, of one row that belongs together; 0 where any number will do. */
 export function columnsOf(state: State): number {
-  const { grid } = state.shown;
-  const shown = shownCell(state);
-  const lengths = [
-    axis(grid.methods, shown.method), axis(grid.targets, shown.target), axis(grid.models, shown.model), axis(grid.images, shown.image),
-  ].map((values) => values.length).filter((length) => length > 1);
-  return lengths.length > 1 ? lengths[0]! : 0;
+  const cells = cellsOf(state);
+  const counts = [
+    new Set(cells.map(({ method }) => method)), new Set(cells.map(({ target }) => target)),
+    new Set(cells.map(({ model }) => model)), new Set(cells.map(({ image }) => image)),
+  ].map(({ size }) => size).filter((size) => size > 1);
+  const [first] = counts;
+  return counts.length > 1 && first !== undefined && cells.length % first === 0 ? first : 0;
 }
 
-function axis<T>(values: readonly T[] | undefined, shown: T): readonly T[] {
+/** What an axis of the grid holds now, by the values a control has for it. */
+export function pinned(state: State, name: keyof Grid): readonly (string | number)[] {
+  const cells = cellsOf(state);
+  const shown = shownCell(state);
+  // targets differ from image to image where each has its own top class
+  const own = name === "targets" ? cells.filter(({ model, image }) => model === shown.model && image === shown.image) : cells;
+  return [...new Set(own.map((cell) => cell[FIELDS[name]]))];
+}
+
+const FIELDS = { methods: "method", targets: "target", models: "model", images: "image" } as const;
+const TRAITS = { methods: "method", targets: "target", models: "model_index", images: "image_index" } as const;
+
+/** Choose a value to be shown; while cells are compared it joins them, and what is there stays. */
+export function choosing(state: State, name: keyof Grid, value: string | number): Partial<Settings> {
+  const chosen = { [TRAITS[name]]: value } as Partial<Settings>;
+  const there = pinned(state, name);
+  // a single value of an axis only follows what is shown
+  if (!comparing(state) || there.includes(value) || !state.shown.grid[name]?.length) return chosen;
+  return { ...chosen, grid: { ...state.shown.grid, [name]: [...there, value] } };
+}
+
+/** Take a value into an axis of the grid or out of it; null where the axis would be empty or the grid too large. */
+export function toggling(state: State, name: keyof Grid, value: string | number): Partial<Settings> | null {
+  const there = pinned(state, name);
+  const next = there.includes(value) ? there.filter((each) => each !== value) : [...there, value];
+  const [first] = next;
+  if (first === undefined || (cellsOf(state).length / there.length) * next.length > MOST_CELLS) return null;
+  const shown = shownCell(state)[FIELDS[name]];
+  return { grid: { ...state.shown.grid, [name]: next }, ...(next.includes(shown) ? {} : { [TRAITS[name]]: first }) };
+}
+
+/** What comparing begins with: all models, or all images, or else the methods that are there, or are there soonest. */
+export function firstGrid(state: State): Grid {
+  const { models, images, methods } = state.spec;
+  const shown = shownCell(state);
+  if (models.length > 1) return { models: [...models.keys()] };
+  if (images.length > 1) {
+    const top = classesOf(state)[0]?.index === shown.target;
+    return { images: [...images.keys()].slice(0, MOST_CELLS), ...(top ? { targets: [TOP] } : {}) };
+  }
+  const standing = methods.map(({ id, cost }) => ({ id, cost: cost || Infinity, status: statusOf(state, { ...shown, method: id }).kind }));
+  const here = standing.filter(({ id, status }) => id === shown.method || ["done", "stale", "running"].includes(status));
+  const soonest = standing.filter((one) => !here.includes(one) && one.status === "idle").sort((a, b) => a.cost - b.cost);
+  const chosen = [...here, ...soonest.slice(0, Math.max(0, FEW - here.length))].slice(0, MANY);
+  return { methods: methods.filter(({ id }) => chosen.some((one) => one.id === id)).map(({ id }) => id) };
+}
+
+/** Of methods that are compared to begin with. */
+const FEW = 3;
+const MANY = 9;
+
+function axis<T>(values: readonly T[] | undefined, shown: T, joins: boolean): readonly T[] {
   if (!values?.length) return [shown];
-  return values.includes(shown) ? values : [...values, shown];
+  return !joins || values.includes(shown) ? values : [...values, shown];
 }
 
 /** A target that stands for the top class, by its index where it is known. */
 function resolved({ predictions }: State, cell: Cell): Cell {
   if (cell.target !== TOP) return cell;
   return { ...cell, target: predictions.get(pairOf(cell.model, cell.image))?.[0]?.index ?? TOP };
+}
+
+/** What tells cells apart: the names of what there are several of among them. */
+export function namesOf(state: State, cell: Cell, cells: readonly Cell[] = cellsOf(state)): readonly string[] {
+  const differs = (field: keyof Cell): boolean => cells.some((each) => each[field] !== cell[field]);
+  const parts = [
+    differs("method") && nameOf(state, cell), differs("target") && labelOf(state, cell),
+    differs("model") && (state.spec.models[cell.model] ?? ""), differs("image") && imageOf(state, cell).name,
+  ].filter((part) => typeof part === "string");
+  return parts.length > 0 ? parts : [nameOf(state, cell)];
 }
 
 /** One word for all that is on the screen: it changes when the cells do. */

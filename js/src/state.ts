@@ -177,7 +177,7 @@ export type Event =
   | { readonly kind: "explained"; readonly explained: Explained }
   | { readonly kind: "ended"; readonly rid: string }
   | { readonly kind: "failed"; readonly rid: string; readonly failure: Failure }
-  | { readonly kind: "stale"; readonly model: number }
+  | { readonly kind: "stale"; readonly model: number; readonly image: number }
   | { readonly kind: "parameters"; readonly parameters: Parameters }
   | { readonly kind: "silent"; readonly silent: boolean }
   | { readonly kind: "trouble"; readonly failure: Failure };
@@ -254,7 +254,7 @@ export function update(state: State, event: Event): State {
     }
     case "stale": {
       const marked = [...state.explained].map(([key, one]): [string, Explained] =>
-        [key, one.result.model === event.model && !one.stale ? { ...one, stale: true } : one]);
+        [key, one.result.model === event.model && one.result.image === event.image ? { ...one, stale: true } : one]);
       return { ...state, explained: new Map(marked) };
     }
     case "parameters":

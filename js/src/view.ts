@@ -3,6 +3,7 @@
 import type { Commands } from "./commands.ts";
 import { announcer } from "./panels/announcer.ts";
 import { classesPanel } from "./panels/classes.ts";
+import { compareButton, comparePanel } from "./panels/compare.ts";
 import { FIRST_GLANCE, h, hasModifier, on, setText, type Context, type Glance } from "./panels/dom.ts";
 import { coloursPanel, percentilePanel } from "./panels/look.ts";
 import { drawerPanel } from "./panels/drawer.ts";
@@ -11,6 +12,7 @@ import { modesPanel } from "./panels/modes.ts";
 import { readingPanel } from "./panels/reading.ts";
 import { regionsPanel } from "./panels/regions.ts";
 import { stagePanel } from "./panels/stage.ts";
+import { subjectsPanel } from "./panels/subjects.ts";
 import { followTheme } from "./panels/theme.ts";
 import type { Event, State } from "./state.ts";
 import { createStore, type Store } from "./store.ts";
@@ -25,9 +27,10 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
   const frame = h("div", { class: "slw-frame", tabindex: -1 });
   const root = h("div", { class: "slw-root", role: "group", "aria-label": store.state.spec.title || "Saliency", "data-state": "waiting" }, frame);
   frame.append(
-    h("div", { class: "slw-head" }, classesPanel(context), linkNote(context)),
+    h("div", { class: "slw-head" }, classesPanel(context), linkNote(context), compareButton(context)),
+    subjectsPanel(context),
     methodsPanel(context),
-    h("div", { class: "slw-main" }, modesPanel(context), stagePanel(context, root)),
+    h("div", { class: "slw-main" }, modesPanel(context), comparePanel(context, root), stagePanel(context, root)),
     h("div", { class: "slw-side" }, percentilePanel(context), coloursPanel(context), regionsPanel(context)),
     drawerPanel(context),
     readingPanel(context),

@@ -4,7 +4,7 @@ import { formatNumber, formatPercent, formatShare } from "../format.ts";
 import { onCanvas } from "../geometry.ts";
 import { fits } from "../picked.ts";
 import {
-  cellsOf, comparing, explainedOf, jobOf, keepShown, labelOf, nameOf, readingAt, regionCount, regionsOf, shownRegions, signOf, signsDiffer, statusOf,
+  cellsOf, comparing, explainedOf, imageOf, jobOf, keepShown, labelOf, nameOf, namesOf, readingAt, regionCount, regionsOf, shownRegions, signOf, signsDiffer, statusOf,
 } from "../select.ts";
 import { keyOf, shownCell, type Cell, type State } from "../state.ts";
 import { h, hasModifier, keyTarget, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
@@ -62,8 +62,9 @@ export function createCellView(context: Context, grounds: Grounds): CellView {
       share = painted ?? share;
       const cell = at(glance);
       setAttribute(element, "aria-current", comparing(state) && keyOf(cell) === keyOf(shownCell(state)) ? "true" : false);
-      setText(left, glance.plain ? "the picture" : captionOf(state, cell));
-      setText(right, glance.plain ? "" : besideOf(state, cell, share, glance));
+      const two = cells[1] && glance.layout === "swipe";
+      setText(left, glance.plain ? "the picture" : cells[1] ? namesOf(state, cell).join(" · ") : captionOf(state, cell));
+      setText(right, glance.plain ? "" : two ? namesOf(state, cells[1]!).join(" · ") : besideOf(state, cell, share, glance));
       setAttribute(canvas, "aria-label", `${describe(state, cell)}${glance.plain ? ", hidden while the picture is shown" : ""}`);
       message.show(state, cell);
       return painted !== null;
@@ -73,7 +74,7 @@ export function createCellView(context: Context, grounds: Grounds): CellView {
       const place = point && onCanvas(view, point);
       cursor.hidden = !place || !comparing(state) || place.some((each) => each < 0 || each > 1);
       if (place) cursor.style.translate = `${place[0] * canvas.clientWidth}px ${place[1] * canvas.clientHeight}px`;
-      if (comparing(state) && !glance.plain) setText(right, besideOf(state, at(glance), share, glance));
+      if (comparing(state) && !glance.plain && glance.layout !== "swipe") setText(right, besideOf(state, at(glance), share, glance));
     },
     remove() {
       life.abort();
@@ -136,12 +137,13 @@ function captionOf(state: State, cell: Cell): string {
   const name = nameOf(state, cell);
   const explained = explainedOf(state, cell);
   const job = jobOf(state, cell);
-  if (job) return `${name} · ${progressText(job)}`;
-  if (!explained) return state.link === "waiting" ? "waiting for the kernel" : name;
+  const [first = name] = comparing(state) ? namesOf(state, cell) : [name];
+  if (job) return `${first} · ${progressText(job)}`;
+  if (!explained) return state.link === "waiting" ? "waiting for the kernel" : first;
   const partial = explained.share < 1 ? " · unfinished" : explained.stale ? " · of earlier weights" : "";
   const sign = signsDiffer(explained) && signOf(state, explained) !== "absolute" ? `, ${signOf(state, explained)}` : "";
   const { mode, threshold } = state.shown;
-  if (comparing(state)) return `${name}${mode === "heat" ? sign : ""}${partial}`;
+  if (comparing(state)) return `${first}${partial}`;
   const regions = regionsOf(explained);
   if (mode === "area" && fits(explained, state.shown.picked)) return `${name} · ${selectionText(state)}${partial}`;
   if (mode === "area" && regions) return `${name} · region ${regionCount(state, cell)} of ${regions.length}${partial}`;
@@ -153,25 +155,15 @@ function captionOf(state: State, cell: Cell): string {
 function besideOf(state: State, cell: Cell, share: number, { point }: Glance): string {
   if (comparing(state)) {
     const value = point && readingAt(state, cell, point).value;
-    return typeof value === "number" ? formatNumber(value) : subjectOf(state, cell);
+    return typeof value === "number" ? formatNumber(value) : namesOf(state, cell).slice(1).join(" · ");
   }
   if (!explainedOf(state, cell)) return "";
   return state.shown.mode === "area" ? `${formatShare(share)} of the area` : labelOf(state, cell);
 }
 
-function subjectOf(state: State, cell: Cell): string {
-  const { models, images } = state.spec;
-  const model = models.length > 1 ? (models[cell.model] ?? "") : "";
-  const image = images.length > 1 ? (images[cell.image]?.name ?? "") : "";
-  return [labelOf(state, cell), model, image].filter(Boolean).join(" · ");
-}
-
-export function titleOf(state: State, cell: Cell): string {
-  return `${nameOf(state, cell)} · ${subjectOf(state, cell)}`;
-}
-
 function describe(state: State, cell: Cell): string {
   const status = statusOf(state, cell).kind;
-  const what = `${subjectOf(state, cell)}, explained by ${captionOf(state, cell)}`;
+  const who = [state.spec.models.length > 1 && state.spec.models[cell.model], state.spec.images.length > 1 && imageOf(state, cell).name];
+  const what = [labelOf(state, cell), ...who.filter(Boolean), `explained by ${comparing(state) ? nameOf(state, cell) : captionOf(state, cell)}`].join(", ");
   return status === "done" ? what : `${what} (${status === "idle" ? "not computed" : status})`;
 }

@@ -1,7 +1,8 @@
 /** What is explained: a row of class chips. */
 
-import { classesOf, labelOf } from "../select.ts";
+import { choosing, classesOf, labelOf } from "../select.ts";
 import { shownCell, type ClassRow } from "../state.ts";
+import { compareBox } from "./compare.ts";
 import { h, on, reveal, roving, setAttribute, type Context } from "./dom.ts";
 import { searchPanel } from "./search.ts";
 
@@ -9,6 +10,12 @@ export function classesPanel(context: Context): HTMLElement {
   const { signal, watch } = context;
   const chips = h("div", { class: "slw-chips", role: "radiogroup", "aria-label": "Class to explain" });
   const rove = roving(chips, signal);
+  const boxes = new Map<number, HTMLElement>();
+  const boxOf = ({ index, label }: ClassRow): HTMLElement => {
+    const box = boxes.get(index) ?? compareBox(context, "targets", index, label);
+    boxes.set(index, box);
+    return box;
+  };
   let shown: { readonly index: number; readonly chip: HTMLElement }[] = [];
 
   watch(
@@ -22,7 +29,7 @@ export function classesPanel(context: Context): HTMLElement {
       const rows = known ? classes : [...classes, bound];
       shown = rows.map((row) => ({ index: row.index, chip: chip(context, row) }));
       const hadFocus = chips.matches(":focus-within");
-      chips.replaceChildren(...shown.map((one) => one.chip));
+      chips.replaceChildren(...rows.map((row, i) => h("span", { class: "slw-slot" }, boxOf(row), shown[i]!.chip)));
       const current = shown.findIndex(({ index }) => index === target);
       for (const [i, one] of shown.entries()) setAttribute(one.chip, "aria-checked", i === current ? "true" : "false");
       const items = shown.map((one) => one.chip);
@@ -38,7 +45,7 @@ export function classesPanel(context: Context): HTMLElement {
 
 function choose({ store }: Context, row: ClassRow): void {
   store.send({ kind: "chosen", row });
-  store.send({ kind: "set", settings: { target: row.index } });
+  store.send({ kind: "set", settings: choosing(store.state, "targets", row.index) });
   store.send({ kind: "commit" });
 }
 

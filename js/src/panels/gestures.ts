@@ -25,7 +25,9 @@ export function followGestures(context: Context, canvas: HTMLElement, cell: () =
     if (event.pointerType === "mouse") glance.send({ point: null });
   });
   on(canvas, "click", signal, () => {
-    if (!comparing(store.state) || glance.state.layout !== "grid") return;
+    if (!comparing(store.state)) return;
+    if (glance.state.layout === "blink") glance.send({ turned: !glance.state.turned });
+    if (glance.state.layout !== "grid") return;
     show(context, cell());
     store.send({ kind: "commit" });
   });

@@ -1,8 +1,9 @@
 /** How it is explained: one row a method, each telling its own story. */
 
 import { formatCalls, formatSeconds } from "../format.ts";
-import { jobOf, lackOf, shareOf, statusOf, type Status } from "../select.ts";
+import { choosing, jobOf, lackOf, shareOf, statusOf, type Status } from "../select.ts";
 import { shownCell, type Cell, type Job, type MethodSpec, type State } from "../state.ts";
+import { compareBox } from "./compare.ts";
 import { h, on, reveal, roving, setAttribute, setText, type Context } from "./dom.ts";
 
 interface Row {
@@ -41,7 +42,8 @@ export function methodsPanel(context: Context): HTMLElement {
   return h("div", { class: "slw-methods" }, list);
 }
 
-function methodRow({ store, commands, signal }: Context, method: MethodSpec): Row {
+function methodRow(context: Context, method: MethodSpec): Row {
+  const { store, commands, signal } = context;
   const dot = h("span", { class: "slw-dot", "aria-hidden": "true" });
   const status = h("span", { class: "slw-status slw-muted" });
   const bar = h("span", { class: "slw-bar", hidden: true });
@@ -54,10 +56,10 @@ function methodRow({ store, commands, signal }: Context, method: MethodSpec): Ro
     bar,
   );
   const stop = h("button", { class: "slw-stop", "aria-label": `Cancel ${method.name}`, title: "Cancel", hidden: true }, "×");
-  const element = h("li", {}, button, stop);
+  const element = h("li", {}, button, compareBox(context, "methods", method.id, method.name), stop);
   const own = (): Cell => ({ ...shownCell(store.state), method: method.id });
   on(button, "click", signal, () => {
-    store.send({ kind: "set", settings: { method: method.id } });
+    store.send({ kind: "set", settings: choosing(store.state, "methods", method.id) });
     store.send({ kind: "commit" });
     // a row that is shown already may have been cancelled before
     commands.compute(own());

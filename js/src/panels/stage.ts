@@ -6,6 +6,7 @@ import { createCellView, type CellView } from "./cell.ts";
 import { h, setAttribute, type Context, type Glance } from "./dom.ts";
 import { createGrounds } from "./ground.ts";
 import { divider } from "./swipe.ts";
+import { zoomPanel } from "./zoom.ts";
 
 export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
   const { watch, store } = context;
@@ -28,7 +29,9 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
       }
       for (const view of views.splice(laid.length)) view.remove();
       const alone = laid.length === 1;
-      element.style.setProperty("--slw-columns", String(alone ? 1 : columnsOf(state) || Math.ceil(Math.sqrt(laid.length))));
+      const columns = alone ? 1 : columnsOf(state) || Math.ceil(Math.sqrt(laid.length));
+      element.style.setProperty("--slw-columns", String(columns));
+      element.style.setProperty("--slw-rows", String(Math.ceil(laid.length / columns)));
       setAttribute(element, "data-layout", alone ? (comparing(state) ? glance.layout : "one") : "grid");
       for (const [i, cells] of laid.entries()) views[i]?.show(cells);
       root.style.setProperty("--slw-aspect", String(widest(state)));
@@ -52,7 +55,11 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
       for (const view of views) view.point(state, glance);
     },
   );
-  element.append(divider(context));
+  watch(
+    (_, { view }) => [view.zoom > 1],
+    (_, { view }) => setAttribute(element, "data-near", view.zoom > 1),
+  );
+  element.append(divider(context), zoomPanel(context));
   return element;
 }
 
