@@ -2,6 +2,7 @@
 
 import { createAsking } from "./asking.ts";
 import type { Commands } from "./commands.ts";
+import { surplus } from "./memory.ts";
 import { parseReply, type Reply } from "./messages.ts";
 import { bytesOf, createAssembler, unpack, type Message, type Raw } from "./packet.ts";
 import { createPolling } from "./polling.ts";
@@ -54,6 +55,7 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
     if (!UNFINISHED.includes(reply.op)) open.delete(reply.rid);
     if (reply.op === "classes" && reply.rid !== searching) return; // an answer to what was typed before
     for (const event of eventsOf(reply, "live", reply.rid === hello)) store.send(event);
+    if (reply.op === "result") store.send({ kind: "forgotten", keys: surplus(store.state) });
     if (reply.op === "welcome" && reply.rid === hello) follow.anew();
     polling.heard();
   };

@@ -180,6 +180,7 @@ export type Event =
   | { readonly kind: "stale"; readonly model: number; readonly image: number }
   | { readonly kind: "parameters"; readonly parameters: Parameters }
   | { readonly kind: "silent"; readonly silent: boolean }
+  | { readonly kind: "forgotten"; readonly keys: readonly string[] }
   | { readonly kind: "trouble"; readonly failure: Failure };
 
 /** The target that stands for the class the model finds most likely. */
@@ -252,10 +253,11 @@ export function update(state: State, event: Event): State {
       if (key === null) return state;
       return { ...state, jobs: without(state.jobs, key), failures: including(state.failures, key, event.failure) };
     }
-    case "stale": {
-      const marked = [...state.explained].map(([key, one]): [string, Explained] =>
-        [key, one.result.model === event.model && one.result.image === event.image ? { ...one, stale: true } : one]);
-      return { ...state, explained: new Map(marked) };
+    case "stale":
+      return { ...state, explained: marked(state.explained, event) };
+    case "forgotten": {
+      const gone = new Set(event.keys);
+      return gone.size === 0 ? state : { ...state, explained: new Map([...state.explained].filter(([key]) => !gone.has(key))) };
     }
     case "parameters":
       return configured(state, event.parameters);
@@ -304,6 +306,12 @@ export function regionsFor(regions: readonly Region[], share: number): number {
     if (Math.abs(cumulative - share) < Math.abs(regions[best]!.cumulative - share)) best = i;
   }
   return best + 1;
+}
+
+/** What a model gave for an image, as no longer its own. */
+function marked(explained: State["explained"], { model, image }: Pick<Cell, "model" | "image">): State["explained"] {
+  return new Map([...explained].map(([key, one]) =>
+    [key, one.result.model === model && one.result.image === image ? { ...one, stale: true } : one]));
 }
 
 /** Settings that belong together move together. */

@@ -1,10 +1,12 @@
 /** How it is shown: the percentile on its bars, colours, opacity, the scale. */
 
-import { COLORMAPS, cssColours, lookupTable } from "../colormaps.ts";
-import { formatAlike, formatPercent } from "../format.ts";
-import { bars, fieldOf } from "../pixels.ts";
-import { percentileShown, shownExplained, fieldShown, shownRegions, shownSign } from "../select.ts";
+import { COLORMAPS } from "../colormaps.ts";
+import { formatPercent } from "../format.ts";
+import { bars } from "../pixels.ts";
+import { fieldShown, percentileShown, shownExplained, shownRegions, shownSign } from "../select.ts";
+import type { Settings, State } from "../state.ts";
 import { h, on, setAttribute, setText, type Context } from "./dom.ts";
+import { scale, scaleMatters } from "./scale.ts";
 import { slider } from "./slider.ts";
 
 const BARS = 48;
@@ -12,12 +14,7 @@ const BAR_HEIGHT = 38;
 
 export function percentilePanel(context: Context): HTMLElement {
   const { store, watch } = context;
-  /** In area mode the slider's place is what is left out, so that the kept part lies to its right in both modes. */
-  const input = (percentile: number): void => {
-    const { mode } = store.state.shown;
-    const settings = mode === "area" ? { keep: tenth(100 - percentile) } : { threshold: tenth(percentile) };
-    store.send({ kind: "set", settings });
-  };
+  const input = (percentile: number): void => cutAt(context, percentile);
   const range = slider(context, { label: "Percentile", min: 0, max: 100, fine: 0.1, step: 1, input });
   const plot = barPlot(context, input);
   const says = h("span", { class: "slw-muted" });
@@ -41,6 +38,12 @@ export function percentilePanel(context: Context): HTMLElement {
   on(reset, "click", context.signal, () => store.send({ kind: "reset" }));
   const title = h("div", { class: "slw-split" }, h("h3", {}, "Percentile"), reset);
   return h("section", { class: "slw-block" }, title, plot, range.element, line);
+}
+
+/** In area mode the slider's place is what is left out, so that the kept part lies to its right in both modes. */
+function cutAt({ store }: Context, percentile: number): void {
+  const { mode } = store.state.shown;
+  store.send({ kind: "set", settings: mode === "area" ? { keep: tenth(100 - percentile) } : { threshold: tenth(percentile) } });
 }
 
 function tenth(value: number): number {
@@ -91,13 +94,40 @@ function barPath(index: number, height: number): string {
 }
 
 export function coloursPanel(context: Context): HTMLElement {
-  const { store, signal, watch } = context;
+  const { store, watch } = context;
+  const opacity = slider(context, {
+    label: "Opacity", min: 0, max: 1, fine: 0.01, step: 0.05,
+    input: (value) => store.send({ kind: "set", settings: { opacity: value } }),
+  });
+  // in halvings and doublings: 2 is as far from 1 as one half
+  const gamma = slider(context, {
+    label: "Gamma", min: -2, max: 2, fine: 0.05, step: 0.25,
+    input: (value) => store.send({ kind: "set", settings: { gamma: Math.round(2 ** value * 100) / 100 } }),
+  });
+  const exponent = h("span", { class: "slw-number" });
+  watch(({ shown }) => [shown.opacity], ({ shown }) => opacity.show(shown.opacity, `${Math.round(shown.opacity * 100)} %`));
+  watch(
+    ({ shown }) => [shown.gamma],
+    ({ shown }) => {
+      gamma.show(Math.log2(shown.gamma), shown.gamma.toFixed(2));
+      setText(exponent, shown.gamma === 1 ? "" : shown.gamma.toFixed(2));
+    },
+  );
+  watch(({ shown }) => [shown.mode], ({ shown }) => (gamma.element.disabled = shown.mode === "area"));
+  const beside = (title: readonly (HTMLElement | string)[], control: HTMLElement): HTMLElement =>
+    h("div", {}, h("h3", { class: "slw-split" }, ...title), control);
+  return h(
+    "section",
+    { class: "slw-block" },
+    h("div", { class: "slw-pair" }, beside(["Colours"], colormapField(context)), beside(["Opacity"], opacity.element)),
+    scale(context, (percentile) => cutAt(context, percentile)),
+    h("div", { class: "slw-pair slw-fine" }, flags(context), beside(["Gamma", exponent], gamma.element)),
+  );
+}
+
+function colormapField({ store, signal, watch }: Context): HTMLElement {
   const select = h("select", { class: "slw-field", "aria-label": "Colours" }, ...COLORMAPS.map((name) => h("option", { value: name }, name)));
   const diverging = h("option", { value: "diverging" }, "blue–white–red");
-  const range = slider(context, {
-    label: "Opacity", min: 0, max: 1, fine: 0.01, step: 0.05,
-    input: (opacity) => store.send({ kind: "set", settings: { opacity } }),
-  });
   on(select, "change", signal, () => {
     store.send({ kind: "set", settings: { colormap: select.value } });
     store.send({ kind: "commit" });
@@ -114,38 +144,35 @@ export function coloursPanel(context: Context): HTMLElement {
       select.value = signed ? "diverging" : colormap;
     },
   );
-  watch(({ shown }) => [shown.opacity], ({ shown }) => range.show(shown.opacity, `${Math.round(shown.opacity * 100)} %`));
-  return h(
-    "section",
-    { class: "slw-block" },
-    h(
-      "div",
-      { class: "slw-pair" },
-      h("div", {}, h("h3", {}, "Colours"), select),
-      h("div", {}, h("h3", {}, "Opacity"), range.element),
-    ),
-    scale(context),
-  );
+  return select;
 }
 
-/** The colours with their numbers; zero is zero in the signed view. */
-function scale({ watch }: Context): HTMLElement {
-  const ramp = h("div", { class: "slw-ramp" });
-  const numbers = [h("span"), h("span"), h("span")] as const;
-  const element = h("div", { class: "slw-scale", role: "img" }, ramp, h("div", { class: "slw-split slw-muted slw-number" }, ...numbers));
+/** What of the colours is on or off. */
+function flags(context: Context): HTMLElement {
+  const smooth = flag(context, "smooth", "Colours run into each other between the cells of the map", (state) => state.shown.smooth, (on) => ({ smooth: on }));
+  const contours = flag(context, "contours", "Lines of equal value, at quarters of the scale", (state) => state.shown.contours, (on) => ({ contours: on }));
+  const shared = flag(
+    context, "one scale", "All pictures have the same colours for the same values",
+    (state) => state.shown.scale === "shared", (on) => ({ scale: on ? "shared" : "own" }),
+  );
+  context.watch((state) => [scaleMatters(state)], (state) => (shared.hidden = !scaleMatters(state)));
+  return h("div", { class: "slw-flags" }, smooth, contours, shared);
+}
+
+function flag(
+  { store, signal, watch }: Context, name: string, title: string, current: (state: State) => boolean, settings: (on: boolean) => Partial<Settings>,
+): HTMLElement {
+  const box = h("input", { type: "checkbox", class: "slw-check" });
+  on(box, "change", signal, () => {
+    store.send({ kind: "set", settings: settings(box.checked) });
+    store.send({ kind: "commit" });
+  });
   watch(
-    (state) => [state.shown.colormap, state.shown.mode, shownSign(state), shownExplained(state)],
+    (state) => [current(state), state.shown.mode],
     (state) => {
-      const sign = shownSign(state);
-      const table = lookupTable(sign === "signed" ? "diverging" : state.shown.colormap, state.shown.gamma);
-      ramp.style.background = `linear-gradient(to right, ${cssColours(table, 33).join(", ")})`;
-      setAttribute(element, "data-idle", state.shown.mode === "area");
-      const explained = shownExplained(state);
-      const field = explained && fieldOf(explained, sign);
-      const ends = field ? formatAlike([field.low, (field.low + field.high) / 2, field.high]) : [];
-      for (const [i, number] of numbers.entries()) setText(number, ends[i] ?? "\u00a0");
-      setAttribute(element, "aria-label", field ? `Colours from ${ends.join(" over ")}` : "Colours");
+      box.checked = current(state);
+      box.disabled = state.shown.mode === "area";
     },
   );
-  return element;
+  return h("label", { class: "slw-flag", title }, box, name);
 }

@@ -1,6 +1,6 @@
 /** Heat map or top area, the sign, and a look at the plain picture. */
 
-import { shownExplained, shownSign, signsDiffer } from "../select.ts";
+import { cellsOf, explainedOf, gridKey, shownSign, signsDiffer } from "../select.ts";
 import type { Mode, Settings, Sign } from "../state.ts";
 import { h, on, setAttribute, type Context } from "./dom.ts";
 import { segments, type Choices } from "./segments.ts";
@@ -23,10 +23,10 @@ export function modesPanel(context: Context): HTMLElement {
   const modes = segments(context, "View", MODES, ({ shown }) => shown.mode, (mode) => set({ mode }));
   const signs = segments(context, "Sign", SIGNS, shownSign, (sign) => set({ sign }));
   context.watch(
-    (state) => [shownExplained(state)],
+    (state) => [state.explained, gridKey(state)],
     (state) => {
-      const explained = shownExplained(state);
-      signs.disable(explained !== undefined && !signsDiffer(explained));
+      const there = cellsOf(state).flatMap((cell) => explainedOf(state, cell) ?? []);
+      signs.disable(there.length > 0 && !there.some(signsDiffer));
     },
   );
   return h("div", { class: "slw-modes" }, modes.element, signs.element, peekButton(context));

@@ -2,6 +2,7 @@
 
 import { lookupTable } from "../colormaps.ts";
 import { outside, placeOnCanvas, type Box, type Size, type Viewport } from "../geometry.ts";
+import { isoLine } from "../contour.ts";
 import { traceOutline, type Outline } from "../outline.ts";
 import { boxBlur, heat, keepAbove, keepRegions, onlyRegion, shade, type Field } from "../pixels.ts";
 import { keepPicked } from "../picked.ts";
@@ -86,7 +87,7 @@ export function createPainter(screen: Layer, grounds: Grounds): Painter {
 function overlay(
   context: CanvasRenderingContext2D, state: State, cell: Cell, explained: Explained, { width, height, scale, view }: Frame, map: MapLayer,
 ): number {
-  const { layer, outlines, share } = map.of(state, cell, explained);
+  const { layer, outlines, contours, share } = map.of(state, cell, explained);
   const place = placeOnCanvas(explained.result.place, imageOf(state, cell).size, width, height, view);
   const heatMap = state.shown.mode === "heat";
   context.globalAlpha = state.shown.opacity;
@@ -95,13 +96,16 @@ function overlay(
   context.drawImage(layer.canvas, place.x, place.y, place.width, place.height);
   context.fillStyle = SHADE_CSS;
   for (const part of outside(place, width, height)) context.fillRect(part.x, part.y, part.width, part.height);
+  context.globalAlpha = 1;
+  for (const line of contours) strokePieces(context, line, place, explained.result.shape, scale);
   for (const line of outlines) stroke(context, line, place, explained.result.shape, LINE_WIDTH * scale);
   return share;
 }
 
 interface Drawn {
   readonly layer: Layer;
-  readonly outlines: readonly Stroke[];
+  readonly outlines: readonly Border[];
+  readonly contours: readonly Stroke[];
   /** Of the cells that are kept. */
   readonly share: number;
 }
@@ -113,6 +117,7 @@ interface MapLayer {
 
 function createMap(): MapLayer {
   const lut = remembered(lookupTable);
+  const blur = rememberedBlur();
   let cells: Cells | null = null;
   let asked: readonly unknown[] = [];
   let drawn: Drawn | null = null;
@@ -130,12 +135,13 @@ function createMap(): MapLayer {
       cells = cellsFor(explained.result.shape, cells);
       if (mode === "heat") {
         heat(field, cut, lut(colours, gamma), cells.words);
-        drawn = { layer: cells.layer, outlines: contours ? contourLines(field, cells) : [], share: 1 };
+        const lines = contours ? contourLines(blur(field.values, explained.result.shape), field, explained.result.shape) : [];
+        drawn = { layer: cells.layer, outlines: [], contours: lines, share: 1 };
       } else {
         const byHand = keepPicked(explained, picked, cells.kept);
         const kept = byHand ?? keep(explained, field, cut, count, cells);
         shade(cells.kept, cells.words);
-        drawn = { layer: cells.layer, outlines: outlinesOf(explained, byHand === null ? count : 0, cells), share: kept / cells.kept.length };
+        drawn = { layer: cells.layer, outlines: outlinesOf(explained, byHand === null ? count : 0, cells), contours: [], share: kept / cells.kept.length };
       }
       cells.layer.context.putImageData(cells.image, 0, 0);
       return drawn;
@@ -144,6 +150,11 @@ function createMap(): MapLayer {
 }
 
 interface Stroke {
+  readonly pieces: Float32Array;
+  readonly colour: string;
+}
+
+interface Border {
   readonly outline: Outline;
   readonly colour: string;
   readonly alpha: number;
@@ -155,7 +166,7 @@ function keep(explained: Explained, { strength }: Field, cut: number, count: num
 }
 
 /** White round all that is kept, warm round the region that came last. */
-function outlinesOf(explained: Explained, count: number, { kept, one, shape }: Cells): Stroke[] {
+function outlinesOf(explained: Explained, count: number, { kept, one, shape }: Cells): Border[] {
   const strokes = [outlineOf(kept, shape, WHITE)];
   if (explained.step && regionsOf(explained) && count > 0) {
     onlyRegion(explained.step, count - 1, one);
@@ -165,18 +176,16 @@ function outlinesOf(explained: Explained, count: number, { kept, one, shape }: C
 }
 
 /** Lines at quarters of the colour scale, of the map without its finest grain: round every speck they would tell nothing. */
-function contourLines({ values, low, high }: Field, { one, shape }: Cells): Stroke[] {
-  const blurred = boxBlur(values, shape[1], shape[0], Math.round(Math.max(...shape) / GRAIN));
-  const zero = low < 0 ? [-0.75, -0.5, -0.25, 0.25, 0.5, 0.75].map((share) => share * high) : null;
-  const levels = zero ?? [0.25, 0.5, 0.75].map((share) => low + share * (high - low));
-  return levels.flatMap((level) => {
-    for (let i = 0; i < one.length; i++) one[i] = (level < 0 ? blurred[i]! <= level : blurred[i]! >= level) ? 1 : 0;
-    const line = outlineOf(one, shape, level < 0 ? COLD : WHITE);
-    return line ? [line] : [];
+function contourLines(blurred: Float32Array, { low, high }: Field, shape: Size): Stroke[] {
+  const shares = low < 0 ? [-0.75, -0.5, -0.25, 0.25, 0.5, 0.75] : [0.25, 0.5, 0.75];
+  return shares.flatMap((share) => {
+    const level = low < 0 ? share * high : low + share * (high - low);
+    const pieces = isoLine(blurred, shape[1], shape[0], level, LONGEST_OUTLINE * (shape[0] + shape[1]));
+    return pieces ? [{ pieces, colour: share < 0 ? COLD : WHITE }] : [];
   });
 }
 
-function outlineOf(inside: Uint8Array, shape: Size, colour: string): Stroke | null {
+function outlineOf(inside: Uint8Array, shape: Size, colour: string): Border | null {
   const limit = (LONGEST_OUTLINE * (shape[0] + shape[1])) / 2;
   const outline = traceOutline(inside, shape[1], shape[0], limit);
   return outline && { outline, colour, alpha: Math.min(1, 2 * (1 - outline.edges / limit)) };
@@ -184,7 +193,7 @@ function outlineOf(inside: Uint8Array, shape: Size, colour: string): Stroke | nu
 
 function stroke(
   context: CanvasRenderingContext2D,
-  { outline, colour, alpha }: Stroke,
+  { outline, colour, alpha }: Border,
   place: Box,
   [rows, columns]: Size,
   width: number,
@@ -221,6 +230,25 @@ function stroke(
   context.stroke();
 }
 
+/** On a dark line that is a little wider: it is seen on all colours. */
+function strokePieces(context: CanvasRenderingContext2D, { pieces, colour }: Stroke, place: Box, [rows, columns]: Size, scale: number): void {
+  const sx = place.width / columns;
+  const sy = place.height / rows;
+  for (const [style, width] of [["rgb(0 0 0 / 45%)", 2.6], [colour, 1.2]] as const) {
+    context.strokeStyle = style;
+    context.lineWidth = width * scale;
+    context.beginPath();
+    for (let i = 0; i < pieces.length; i += 4) {
+      context.moveTo(place.x + pieces[i]! * sx, place.y + pieces[i + 1]! * sy);
+      context.lineTo(place.x + pieces[i + 2]! * sx, place.y + pieces[i + 3]! * sy);
+      if (i % POINTS_A_STROKE !== 0) continue;
+      context.stroke();
+      context.beginPath();
+    }
+    context.stroke();
+  }
+}
+
 function cellsFor(shape: Size, before: Cells | null): Cells {
   const [height, width] = shape;
   if (before?.shape[0] === height && before.shape[1] === width) return before;
@@ -241,6 +269,16 @@ export function layerOf(canvas: HTMLCanvasElement): Layer {
 export function resize({ canvas }: Layer, width: number, height: number): void {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
+}
+
+function rememberedBlur(): (values: Float32Array, shape: Size) => Float32Array {
+  let known: Float32Array | null = null;
+  let blurred: Float32Array = new Float32Array();
+  return (values, shape) => {
+    if (known !== values) blurred = boxBlur(values, shape[1], shape[0], Math.round(Math.max(...shape) / GRAIN));
+    known = values;
+    return blurred;
+  };
 }
 
 function remembered(make: (name: string, gamma: number) => Uint32Array): (name: string, gamma: number) => Uint32Array {

@@ -5,6 +5,7 @@ import { shownCell, type Cell, type State } from "../state.ts";
 import { createCellView, type CellView } from "./cell.ts";
 import { h, setAttribute, type Context, type Glance } from "./dom.ts";
 import { createGrounds } from "./ground.ts";
+import { stalePanel } from "./stale.ts";
 import { divider } from "./swipe.ts";
 import { zoomPanel } from "./zoom.ts";
 
@@ -30,8 +31,8 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
       for (const view of views.splice(laid.length)) view.remove();
       const alone = laid.length === 1;
       const columns = alone ? 1 : columnsOf(state) || Math.ceil(Math.sqrt(laid.length));
-      element.style.setProperty("--slw-columns", String(columns));
-      element.style.setProperty("--slw-rows", String(Math.ceil(laid.length / columns)));
+      root.style.setProperty("--slw-columns", String(columns));
+      root.style.setProperty("--slw-rows", String(Math.ceil(laid.length / columns)));
       setAttribute(element, "data-layout", alone ? (comparing(state) ? glance.layout : "one") : "grid");
       for (const [i, cells] of laid.entries()) views[i]?.show(cells);
       root.style.setProperty("--slw-aspect", String(widest(state)));
@@ -59,7 +60,7 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
     (_, { view }) => [view.zoom > 1],
     (_, { view }) => setAttribute(element, "data-near", view.zoom > 1),
   );
-  element.append(divider(context), zoomPanel(context));
+  element.append(divider(context), zoomPanel(context), stalePanel(context));
   return element;
 }
 

@@ -1,0 +1,29 @@
+/** How often values come, read from their percentiles: no map is gone through again. */
+
+/** Share of values up to `value`, by a table of the percentiles 0, 0.1, … 100. */
+export function shareUpTo(table: Float32Array, value: number): number {
+  const last = table.length - 1;
+  if (!(value >= table[0]!)) return 0;
+  if (value >= table[last]!) return 1;
+  let low = 0;
+  let high = last;
+  // the last entry that is not above the value: of many equal ones all count
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (table[middle]! <= value) low = middle;
+    else high = middle;
+  }
+  const step = table[high]! - table[low]!;
+  return (low + (step > 0 ? (value - table[low]!) / step : 0)) / last;
+}
+
+/** Heights (0–1, the roots of the counts) of equally wide bars over a colour scale; what lies above it counts in the last. */
+export function histogram(table: Float32Array, low: number, high: number, count: number): number[] {
+  const ranks = Array.from({ length: count + 1 }, (_, i) => shareUpTo(table, low + ((high - low) * i) / count));
+  ranks[count] = 1;
+  // zeros lie at the foot of a scale that begins there
+  if (table[0]! >= low) ranks[0] = 0;
+  const heights = Array.from({ length: count }, (_, i) => ranks[i + 1]! - ranks[i]!);
+  const most = Math.max(...heights) || 1;
+  return heights.map((height) => Math.sqrt(Math.max(height, 0) / most));
+}

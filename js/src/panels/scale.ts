@@ -1,0 +1,119 @@
+/** What the colours mean: how often each value comes, where it is cut, and the colours with their numbers under it. */
+
+import { cssColours, lookupTable } from "../colormaps.ts";
+import { formatAlike } from "../format.ts";
+import { histogram, shareUpTo } from "../histogram.ts";
+import { fieldOf } from "../pixels.ts";
+import { cellsOf, cutOf, fieldShown, percentileShown, scaleOf, shownExplained, shownSign } from "../select.ts";
+import type { Explained, State } from "../state.ts";
+import { h, on, setAttribute, setText, type Context } from "./dom.ts";
+
+const BARS = 59;
+const HEIGHT = 26;
+const SVG = "http://www.w3.org/2000/svg";
+
+export function scale(context: Context, cut: (percentile: number) => void): HTMLElement {
+  const { watch } = context;
+  const ramp = h("div", { class: "slw-ramp" });
+  const plot = plotOf(context, cut);
+  const numbers = [h("span"), h("span"), h("span")] as const;
+  const element = h("div", { class: "slw-scale" }, plot, ramp, h("div", { class: "slw-split slw-muted slw-number" }, ...numbers));
+  setAttribute(ramp, "role", "img");
+  watch(
+    ({ shown, explained, spec }) => [shown, explained, spec],
+    (state) => {
+      const { colormap, gamma, mode } = state.shown;
+      const table = lookupTable(shownSign(state) === "signed" ? "diverging" : colormap, gamma);
+      ramp.style.background = `linear-gradient(to right, ${cssColours(table, 33).join(", ")})`;
+      setAttribute(element, "data-idle", mode === "area");
+      const explained = shownExplained(state);
+      const ends = explained && scaleOf(state, explained);
+      const words = ends ? formatAlike([ends.low, (ends.low + ends.high) / 2, ends.high]) : [];
+      for (const [i, number] of numbers.entries()) setText(number, words[i] ?? "\u00a0");
+      setAttribute(ramp, "aria-label", ends ? `Colours from ${words.join(" over ")}` : "Colours");
+    },
+  );
+  return element;
+}
+
+/** The histogram on the very scale of the colours, with the cut as a line that can be dragged. */
+function plotOf({ store, signal, watch }: Context, cut: (percentile: number) => void): HTMLElement {
+  const svg = document.createElementNS(SVG, "svg");
+  setAttribute(svg, "viewBox", `0 0 ${BARS} ${HEIGHT}`);
+  setAttribute(svg, "preserveAspectRatio", "none");
+  const path = svg.appendChild(document.createElementNS(SVG, "path"));
+  const lines = [h("span", { class: "slw-cut" }), h("span", { class: "slw-cut" })] as const;
+  const title = "How often each value comes; the line is where the percentile cuts, and can be dragged";
+  const plot = h("div", { class: "slw-histogram", "aria-hidden": "true", title }, svg, ...lines);
+  watch(
+    (state) => [shownExplained(state), shownSign(state), ...Object.values(endsOf(state))],
+    (state) => {
+      const explained = shownExplained(state);
+      const ends = endsOf(state);
+      const heights = explained ? histogram(tableOf(state, explained), ends.low, ends.high, BARS) : [];
+      setAttribute(path, "d", heights.map((height, i) => (height > 0 ? bar(i, Math.max(height * HEIGHT, 0.6)) : "")).join(""));
+    },
+  );
+  watch(
+    (state) => [state.shown, state.explained],
+    (state) => {
+      for (const [i, at] of cutsOf(state).entries()) {
+        lines[i]!.hidden = at === null;
+        if (at !== null) lines[i]!.style.left = `${at * 100}%`;
+      }
+    },
+  );
+  const follow = (event: PointerEvent): void => {
+    const explained = shownExplained(store.state);
+    if (!explained) return;
+    const box = plot.getBoundingClientRect();
+    const ends = endsOf(store.state);
+    const value = ends.low + Math.min(Math.max((event.clientX - box.x) / box.width, 0), 1) * (ends.high - ends.low);
+    const { table } = fieldShown(store.state, explained);
+    cut(shareUpTo(table, magnitudeCut(store.state) ? Math.abs(value) : value) * 100);
+  };
+  on(plot, "pointerdown", signal, (event) => {
+    plot.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  on(plot, "pointermove", signal, (event) => {
+    if (plot.hasPointerCapture(event.pointerId)) follow(event);
+  });
+  on(plot, ["pointerup", "pointercancel"], signal, () => store.send({ kind: "commit" }));
+  return plot;
+}
+
+function bar(index: number, height: number): string {
+  const rise = height.toFixed(2);
+  return `M${index} ${HEIGHT}v-${rise}h.85v${rise}z`;
+}
+
+function endsOf(state: State): { readonly low: number; readonly high: number } {
+  const explained = shownExplained(state);
+  return explained ? scaleOf(state, explained) : { low: 0, high: 1 };
+}
+
+/** The percentiles of what is coloured: of signed values, not of their magnitude. */
+function tableOf(state: State, explained: Explained): Float32Array {
+  return shownSign(state) === "signed" ? explained.valuesTable : fieldOf(explained, shownSign(state)).table;
+}
+
+/** Whether values are cut by their magnitude, on either side of zero. */
+function magnitudeCut(state: State): boolean {
+  return state.shown.mode === "heat" && shownSign(state) === "signed";
+}
+
+/** Where the cut lies on the scale, 0–1; a second one below zero, where magnitudes are cut. */
+function cutsOf(state: State): readonly (number | null)[] {
+  const explained = shownExplained(state);
+  if (!explained || percentileShown(state) === 0) return [null, null];
+  const { low, high } = endsOf(state);
+  const cut = cutOf(state, fieldShown(state, explained));
+  const at = (value: number): number => Math.min(Math.max((value - low) / (high - low), 0), 1);
+  return [at(cut), magnitudeCut(state) ? at(-cut) : null];
+}
+
+/** Whether several cells have their say in one scale. */
+export function scaleMatters(state: State): boolean {
+  return cellsOf(state).length > 1;
+}

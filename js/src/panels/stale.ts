@@ -1,0 +1,22 @@
+/** Says that a model has learned since, and offers to ask it again. */
+
+import { cellsOf, statusOf } from "../select.ts";
+import type { Cell, State } from "../state.ts";
+import { h, on, type Context } from "./dom.ts";
+
+export function stalePanel({ store, commands, signal, watch }: Context): HTMLElement {
+  const button = h("button", { class: "slw-button" }, "Compute again");
+  const element = h("div", { class: "slw-stale", role: "status", hidden: true }, h("span", {}, "The weights have changed since."), button);
+  on(button, "click", signal, () => {
+    for (const cell of staleOf(store.state)) commands.compute(cell, true);
+  });
+  watch(
+    (state) => [staleOf(state).length > 0, state.link],
+    (state) => (element.hidden = staleOf(state).length === 0 || state.link !== "live"),
+  );
+  return element;
+}
+
+function staleOf(state: State): readonly Cell[] {
+  return cellsOf(state).filter((cell) => statusOf(state, cell).kind === "stale");
+}
