@@ -85,6 +85,7 @@ class Explainer:
         self._worker = worker_for(subject.model)
         self._worker.join(self)
         self._predicted: Hashable = None
+        self._seen: Hashable = None
         self._lock = threading.RLock()
         self._idle = threading.Condition(self._lock)
         self._tasks: dict[Key, Task] = {}
@@ -121,8 +122,9 @@ class Explainer:
 
         def run() -> None:
             version = self._adapted().version
-            if any(found.version != version for found in self.found.values()):
+            if version != self._seen and any(found.version != version for found in list(self.found.values())):
                 self._listener.post(message("stale"))
+            self._seen = version
 
         if self.found:
             self._submit(self._job(lambda: self._answering("", run), LATER))

@@ -8,7 +8,7 @@ import { bytesOf, createAssembler, unpack, type Message, type Raw } from "./pack
 import { createPolling } from "./polling.ts";
 import { cellsOf, gridKey, statusOf } from "./select.ts";
 import { createSilence } from "./silence.ts";
-import { keyOf, pairOf, shownCell, type Cell, type Event, type Link, type State } from "./state.ts";
+import { keyOf, pairOf, shownCell, type Cell, type Event, type Link, type Spec, type State } from "./state.ts";
 import type { Store } from "./store.ts";
 import { listen, type Model } from "./traits.ts";
 
@@ -21,7 +21,7 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
   const assemble = createAssembler();
   const open = new Set<string>();
   const newRid = ridMaker(), hello = newRid();
-  const predicted = new Set<string>();
+  const isLast = countPairs(() => store.state.spec);
   let searching = "";
 
   const { send, heard } = createSender(model, store, newRid, signal);
@@ -50,8 +50,7 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
     heard();
     asking.take(reply);
     // hello is answered when all predictions are there: until then they may have to be polled for
-    if (reply.op === "prediction") predicted.add(pairOf(reply.model, reply.image));
-    if (predicted.size >= store.state.spec.models.length * store.state.spec.images.length) open.delete(hello);
+    if (reply.op === "prediction" && isLast(reply)) open.delete(hello);
     if (!UNFINISHED.includes(reply.op)) open.delete(reply.rid);
     if (reply.op === "classes" && reply.rid !== searching) return; // an answer to what was typed before
     for (const event of eventsOf(reply, "live", reply.rid === hello)) store.send(event);
@@ -104,6 +103,12 @@ function createSender(model: Model, store: Store<State, Event>, newRid: () => st
     send({ op: "poll", rid: newRid() });
   });
   return { send, heard: silence.heard };
+}
+
+/** Whether a prediction is the last that was missing, of all models and images. */
+function countPairs(spec: () => Spec): (reply: { readonly model: number; readonly image: number }) => boolean {
+  const known = new Set<string>();
+  return ({ model, image }) => known.add(pairOf(model, image)).size >= spec().models.length * spec().images.length;
 }
 
 /** Request ids that no other widget, and no other page on the same kernel, will use. */

@@ -255,15 +255,14 @@ export function update(state: State, event: Event): State {
     }
     case "stale":
       return { ...state, explained: marked(state.explained, event) };
-    case "forgotten": {
-      const gone = new Set(event.keys);
-      return gone.size === 0 ? state : { ...state, explained: new Map([...state.explained].filter(([key]) => !gone.has(key))) };
-    }
+    case "forgotten":
+      return event.keys.length === 0 ? state : { ...state, explained: event.keys.reduce(without, state.explained) };
     case "parameters":
       return configured(state, event.parameters);
     case "silent":
       return state.silent === event.silent ? state : { ...state, silent: event.silent };
-    case "trouble": return { ...state, trouble: event.failure };
+    case "trouble":
+      return { ...state, trouble: event.failure };
   }
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -108,6 +109,76 @@ def test_signed_map(browser: Browser, path: Path) -> None:
 
     assert violations(page) == []
     assert_same_picture("signed-map", photograph(widget))
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models and two images, two methods computed for two classes of each."""
+    demo = saliency.demo
+    models = {"float64": demo.model().double(), "the same again": demo.model().double()}
+    images = {"three objects": demo.image(), "mirrored": np.asarray(demo.image())[:, ::-1]}
+    methods = [saliency.GradCam(), saliency.IntegratedGradients(steps=12), saliency.XRAI(steps=6)]
+    made = SaliencyWidget(models, images, methods, labels=demo.labels, mode="heat", batch_size=8)
+    cat, cup = (demo.labels.index(name) for name in ("cat", "coffee cup"))
+    for target in (cat, cup):
+        for method in ("grad_cam", "integrated_gradients", "xrai"):
+            made.compute(method, target, wait=True)
+    made.compute("grad_cam", cat, wait=True, image=1)
+    made.compute("grad_cam", cat, wait=True, model=1)
+    made.compute("grad_cam", cat, wait=True, model=1, image=1)
+    made.method, made.target = "grad_cam", cat
+    made.compare(["grad_cam", "integrated_gradients", "xrai"], [cat, cup])
+    written = made.to_html(tmp_path_factory.mktemp("several") / "page.html")
+    made.close()
+    return written
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1600, 400])
+def test_compare(browser: Browser, several: Path, width: int, dark: bool) -> None:
+    """Methods by classes in a grid, wide and narrow, light and dark."""
+    page, widget = opened(browser, several, width, dark)
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(200)
+
+    assert violations(page) == []
+    assert_same_picture(f"compare-{width}-{'dark' if dark else 'light'}", photograph(widget))
+    page.context.close()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_swipe(browser: Browser, several: Path, dark: bool) -> None:
+    """One map over another up to a line, with contours, above a percentile that is marked in the histogram."""
+    page, widget = opened(browser, several, 1000, dark)
+    widget.root.get_by_role("radio", name="Swipe").click()
+    widget.root.get_by_label("contours").check()
+    slider = widget.slider("Percentile")
+    slider.focus()
+    for _ in range(4):
+        page.keyboard.press("PageUp")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(200)
+
+    assert violations(page) == []
+    assert_same_picture(f"swipe-{'dark' if dark else 'light'}", photograph(widget))
+    page.context.close()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_images(browser: Browser, several: Path, dark: bool) -> None:
+    """Models by images, with the strip of pictures above."""
+    page, widget = opened(browser, several, 1000, dark)
+    for name in ("Integrated Gradients", "XRAI", "coffee cup"):
+        widget.root.get_by_label(f"Compare {name}").uncheck()
+    widget.root.get_by_label("Compare model the same again").check()
+    widget.root.get_by_label("Compare image mirrored").check()
+    widget.wait(cells="4")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(300)
+
+    assert violations(page) == []
+    assert_same_picture(f"images-{'dark' if dark else 'light'}", photograph(widget))
     page.context.close()
 
 

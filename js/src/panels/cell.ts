@@ -161,9 +161,19 @@ function besideOf(state: State, cell: Cell, share: number, { point }: Glance): s
   return state.shown.mode === "area" ? `${formatShare(share)} of the area` : labelOf(state, cell);
 }
 
+/** All that names a cell: the method, the class, and the model and image where there are several. */
+export function titleOf(state: State, cell: Cell): string {
+  return [nameOf(state, cell), ...subjectOf(state, cell)].join(" · ");
+}
+
+function subjectOf(state: State, cell: Cell): readonly string[] {
+  const { models, images } = state.spec;
+  const names = [labelOf(state, cell), models.length > 1 && models[cell.model], images.length > 1 && imageOf(state, cell).name];
+  return names.filter((name) => typeof name === "string");
+}
+
 function describe(state: State, cell: Cell): string {
   const status = statusOf(state, cell).kind;
-  const who = [state.spec.models.length > 1 && state.spec.models[cell.model], state.spec.images.length > 1 && imageOf(state, cell).name];
-  const what = [labelOf(state, cell), ...who.filter(Boolean), `explained by ${comparing(state) ? nameOf(state, cell) : captionOf(state, cell)}`].join(", ");
+  const what = [...subjectOf(state, cell), `explained by ${comparing(state) ? nameOf(state, cell) : captionOf(state, cell)}`].join(", ");
   return status === "done" ? what : `${what} (${status === "idle" ? "not computed" : status})`;
 }

@@ -109,7 +109,7 @@ function blink({ glance, signal, watch }: Context): void {
 
 /** A box beside a method, class, model or image: whether it is compared. */
 export function compareBox({ store, signal, watch }: Context, axis: keyof Grid, value: string | number, name: string): HTMLInputElement {
-  const box = h("input", { type: "checkbox", class: "slw-check", "aria-label": `Compare ${name}`, hidden: true });
+  const box = h("input", { type: "checkbox", class: "slw-box", "aria-label": `Compare ${name}`, hidden: true });
   on(box, "change", signal, () => {
     const settings = toggling(store.state, axis, value);
     if (settings) store.send({ kind: "set", settings });

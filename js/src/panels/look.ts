@@ -162,7 +162,7 @@ function flags(context: Context): HTMLElement {
 function flag(
   { store, signal, watch }: Context, name: string, title: string, current: (state: State) => boolean, settings: (on: boolean) => Partial<Settings>,
 ): HTMLElement {
-  const box = h("input", { type: "checkbox", class: "slw-check" });
+  const box = h("input", { type: "checkbox", class: "slw-box" });
   on(box, "change", signal, () => {
     store.send({ kind: "set", settings: settings(box.checked) });
     store.send({ kind: "commit" });

@@ -1,0 +1,286 @@
+"""Pictures side by side: what is drawn, zoomed, swiped and read in each, and that none of it asks the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+import saliency
+from saliency_widget import SaliencyWidget
+from tests.browser.driving import PATIENCE, PIXELS, Notebook, Widget, difference
+from tests.browser.jupyter import Jupyter
+
+METHODS: list[Any] = [saliency.GradCam(), saliency.GradientSaliency(), saliency.IntegratedGradients(steps=8)]
+
+
+def written(folder: Path) -> Path:
+    """A page with two methods for two classes of two models on one picture, as a grid of methods and classes."""
+    demo = saliency.demo
+    models = {"trained": demo.model(), "upside down": demo.model()}
+    made = SaliencyWidget(models, demo.image(), METHODS, labels=demo.labels, mode="heat", method="grad_cam")
+    targets = [demo.labels.index("cat"), demo.labels.index("coffee cup")]
+    for model in (0, 1):
+        for target in targets:
+            for method in ("grad_cam", "gradient"):
+                made.compute(method, target, wait=True, model=model)
+    made.target = targets[0]
+    made.compare(["grad_cam", "gradient"], targets)
+    path = made.to_html(folder / "page.html")
+    made.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page's file."""
+    return written(tmp_path_factory.mktemp("compare"))
+
+
+@pytest.fixture
+def page(browser: Browser, path: Path) -> Iterator[Page]:
+    """The page, opened anew for each test."""
+    context = browser.new_context(
+        viewport={"width": 1100, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
+    opened = context.new_page()
+    trouble: list[str] = []
+    opened.on("pageerror", lambda error: trouble.append(str(error)))
+    opened.goto(path.as_uri())
+    Widget(opened.locator(".slw-root")).wait(state="ready", cells="4")
+    opened.wait_for_function("() => Number(document.querySelector('.slw-root').dataset.painted) > 1", timeout=PATIENCE)
+    yield opened
+    assert trouble == []
+    context.close()
+
+
+def canvases(page: Page) -> Locator:
+    """The pictures' canvases."""
+    return page.locator("canvas.slw-picture")
+
+
+def pixels(canvas: Locator) -> np.ndarray:
+    """A canvas, uint8 (H, W, 4)."""
+    height, width, data = canvas.evaluate(PIXELS)
+    return np.array(data, np.uint8).reshape(height, width, 4)
+
+
+def settled(page: Page) -> None:
+    """Until what was asked for is painted."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def test_every_cell_shows_its_own_map(page: Page) -> None:
+    """Four cells, told apart by method and class, are four different pictures."""
+    shown = [pixels(canvases(page).nth(i)) for i in range(4)]
+
+    assert len({each.tobytes() for each in shown}) == 4
+    captions = page.locator(".slw-caption").all_inner_texts()
+    assert [" ".join(each.split()) for each in captions] == [
+        "Grad-CAM cat",
+        "Gradient cat",
+        "Grad-CAM coffee cup",
+        "Gradient coffee cup",
+    ]
+
+
+def test_all_cells_are_zoomed_together(page: Page) -> None:
+    """The wheel with Ctrl magnifies every picture about the pointer; 0 goes back to what was."""
+    before = [pixels(canvases(page).nth(i)) for i in range(4)]
+    box = canvases(page).first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    settled(page)
+    expect(page.get_by_role("group", name="Zoom")).to_contain_text("272 %")
+    near = [pixels(canvases(page).nth(i)) for i in range(4)]
+    assert all(difference(a, b) > 3 for a, b in zip(before, near, strict=True))
+
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 8, box["y"] + box["height"] / 4)
+    page.mouse.up()
+    settled(page)
+    assert all(difference(a, pixels(canvases(page).nth(i))) > 1 for i, a in enumerate(near))
+    canvases(page).first.press("0")
+    settled(page)
+    assert all(difference(a, pixels(canvases(page).nth(i))) == 0 for i, a in enumerate(before))
+
+
+def test_what_is_magnified_is_the_same_picture(page: Page) -> None:
+    """Twice as near, the middle of the canvas is the middle of the picture, twice as large."""
+    canvas = canvases(page).first
+    whole = pixels(canvas)[..., :3].astype(float)
+    for _ in range(2):
+        page.get_by_role("button", name="Zoom in").click()
+    settled(page)
+    near = pixels(canvas)[..., :3].astype(float)
+    size, zoom = whole.shape[0], 2.25
+    part = slice(round(size / 2 - size / 2 / zoom), round(size / 2 + size / 2 / zoom))
+    step = near.shape[0] / (part.stop - part.start)
+    at = ((np.arange(part.stop - part.start) + 0.5) * step).astype(int)
+
+    assert np.abs(near[np.ix_(at, at)] - whole[part, part]).mean() < 4
+    assert np.abs(near - whole).mean() > 8
+
+
+def test_one_cursor_is_read_in_every_cell(page: Page) -> None:
+    """The pointer over one picture marks the place in all, and each tells its own value."""
+    box = canvases(page).nth(3).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4)
+    settled(page)
+    cursors = page.locator(".slw-cursor:visible")
+    expect(cursors).to_have_count(4)
+    for i in range(4):
+        own, mark = canvases(page).nth(i).bounding_box(), cursors.nth(i).bounding_box()
+        assert own is not None
+        assert mark is not None
+        assert mark["x"] + mark["width"] / 2 - own["x"] == pytest.approx(0.3 * own["width"], abs=2)
+        assert mark["y"] + mark["height"] / 2 - own["y"] == pytest.approx(0.4 * own["height"], abs=2)
+    values = page.locator(".slw-caption > :last-child").all_inner_texts()
+    assert len(set(values)) == 4
+    assert all(each.replace("−", "-").replace("e-", "").replace(".", "").lstrip("-").isdigit() for each in values)
+
+
+def test_a_swipe_shows_both_sides(page: Page) -> None:
+    """Left of the line the one, right of it the other; the line moves by keys and by the mouse."""
+    page.get_by_role("radio", name="Swipe").click()
+    settled(page)
+    canvas = canvases(page)
+    expect(canvas).to_have_count(1)
+    divider = page.get_by_role("slider", name="Divider")
+    ends = {}
+    for key in ("Home", "End"):
+        divider.press(key)
+        settled(page)
+        ends[key] = pixels(canvas)
+    assert difference(ends["Home"], ends["End"]) > 3
+    box = canvas.bounding_box()
+    line = divider.bounding_box()
+    assert box is not None
+    assert line is not None
+    page.mouse.move(line["x"] + line["width"] / 2, line["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, line["y"] + 40)
+    page.mouse.up()
+    settled(page)
+    both = pixels(canvas)
+    middle = both.shape[1] // 2
+
+    assert difference(both[:, : middle - 2], ends["End"][:, : middle - 2]) == 0
+    assert difference(both[:, middle + 2 :], ends["Home"][:, middle + 2 :]) == 0
+
+
+def test_blinking_turns_by_a_click_where_less_motion_is_wanted(page: Page) -> None:
+    """Two pictures in one place; another second can be chosen."""
+    canvases(page).first.focus()
+    page.keyboard.press("b")
+    settled(page)
+    canvas = canvases(page)
+    expect(canvas).to_have_count(1)
+    first = pixels(canvas)
+    assert difference(first, pixels(canvas)) == 0
+    canvas.click()
+    settled(page)
+    second = pixels(canvas)
+    assert difference(first, second) > 3
+    page.get_by_label("Second").select_option(index=2)
+    settled(page)
+    assert difference(second, pixels(canvas)) > 1
+    page.get_by_role("radio", name="Grid").click()
+    expect(canvases(page)).to_have_count(4)
+
+
+def test_one_scale_is_that_of_the_widest(page: Page) -> None:
+    """With one scale the weaker maps are darker, and the colours' numbers are those of the widest."""
+    own = [pixels(canvases(page).nth(i)) for i in range(4)]
+    page.get_by_label("one scale").check()
+    settled(page)
+    shared = [pixels(canvases(page).nth(i)) for i in range(4)]
+    changed = [i for i in range(4) if difference(own[i], shared[i]) > 0]
+
+    assert 0 < len(changed) < 4
+    assert all(own[i][..., :3].mean() > shared[i][..., :3].mean() for i in changed)
+
+
+def test_boxes_take_cells_in_and_out(page: Page) -> None:
+    """A method, a class and a model come into the grid and leave it by their boxes; the last of a kind stays."""
+    root = page.locator(".slw-root")
+    page.get_by_label("Compare model upside down").check()
+    expect(root).to_have_attribute("data-cells", "8")
+    page.get_by_label("Compare Gradient").uncheck()
+    expect(root).to_have_attribute("data-cells", "4")
+    expect(page.get_by_label("Compare Grad-CAM")).to_be_disabled()
+    page.get_by_label("Compare coffee cup").uncheck()
+    expect(root).to_have_attribute("data-cells", "2")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(root).to_have_attribute("data-cells", "1")
+    expect(canvases(page)).to_have_count(1)
+
+
+def test_arrows_go_from_cell_to_cell(page: Page) -> None:
+    """The panels speak of the cell that is chosen, by a click or by the arrow keys."""
+    root = page.locator(".slw-root")
+    canvases(page).nth(3).click()
+    expect(root).to_have_attribute("data-method", "gradient")
+    canvases(page).nth(3).press("ArrowLeft")
+    expect(root).to_have_attribute("data-method", "grad_cam")
+    canvases(page).nth(3).press("Home")
+    settled(page)
+    expect(page.locator(".slw-cell[aria-current]")).to_have_count(1)
+    expect(page.locator(".slw-cell").first).to_have_attribute("aria-current", "true")
+
+
+def test_in_the_notebook_looking_asks_the_kernel_nothing(browser: Browser, lab: Jupyter) -> None:
+    """In a live grid moving, zooming, swiping and dragging send no message; choosing a cell sends its traits."""
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce").new_page()
+    setup = (
+        "import torch, saliency\nfrom saliency_widget import SaliencyWidget\n"
+        "torch.set_num_threads(1)\ndemo = saliency.demo"
+    )
+    show = (
+        "w = SaliencyWidget({'a': demo.model(), 'b': demo.model()}, demo.image(), [saliency.GradCam(), 'gradient'],"
+        " labels=demo.labels, target='cat', mode='heat')\nw.compare(['grad_cam', 'gradient'], models=['a', 'b'])\nw"
+    )
+    notebook = Notebook(page, lab, [setup, show], "compare.ipynb")
+    widget = notebook.widget()
+    widget.wait(state="ready", cells="4")
+    notebook.until("w.wait(60)", True)
+    page.wait_for_timeout(500)
+    notebook.count_messages()
+    box = canvases(page).first.bounding_box()
+    assert box is not None
+    for share in (0.2, 0.4, 0.6, 0.8):
+        page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] * 0.5)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    page.get_by_role("button", name="Zoom out").click()
+    page.get_by_role("radio", name="Swipe").click()
+    page.get_by_role("slider", name="Divider").press("ArrowRight")
+    page.get_by_role("radio", name="Blink").click()
+    page.get_by_role("radio", name="Grid").click()
+    page.keyboard.down(" ")
+    page.keyboard.up(" ")
+    slider = widget.slider("Percentile")
+    slider.evaluate("range => { range.value = '60'; range.dispatchEvent(new Event('input', {bubbles: true})); }")
+    settled(page)
+    assert notebook.sent == 0
+
+    canvases(page).nth(3).click()
+    notebook.until("(w.method, w.model_index)", ("gradient", 1))
+    assert notebook.complaints == []
+    notebook.run("with torch.no_grad():\n    for p in w._cast.subjects[0, 0].model.parameters(): p.mul_(1.5)")
+    notebook.run("w._look()")
+    expect(page.locator(".slw-stale")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Compute again").click()
+    expect(page.locator(".slw-stale")).to_be_hidden(timeout=PATIENCE)
+    widget.wait(state="ready")
+    notebook.close()
+    page.context.close()

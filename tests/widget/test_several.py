@@ -1,0 +1,345 @@
+"""Several models, several images, and what is laid side by side."""
+
+from __future__ import annotations
+
+import gc
+import io
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import traitlets
+from PIL import Image
+
+import saliency
+from saliency_widget import SaliencyWidget
+from saliency_widget.host import after_each_cell
+from tests.nets import LABELS, picture, small_net
+from tests.widget.conftest import Make
+from tests.widget.front_end import PATIENCE, Browser, Gate, unpack
+
+METHODS: list[Any] = ["gradient", saliency.IntegratedGradients(steps=3)]
+
+
+def other_net() -> torch.nn.Module:
+    """A net of the same shape with other weights."""
+    net = small_net()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(-0.7)
+    return net
+
+
+def two_pictures() -> list[np.ndarray]:
+    """A picture, and its mirror image, less wide."""
+    return [picture(), np.ascontiguousarray(picture()[:, 4::-1])]
+
+
+def by_mean(images: np.ndarray) -> np.ndarray:
+    """A model of plain scores."""
+    return np.asarray(images.mean((1, 2)))
+
+
+def test_each_model_answers_for_each_image(make: Make) -> None:
+    """What a cell shows is what saliency.explain gives for its model and its image."""
+    nets, images = [small_net(), other_net()], two_pictures()
+    widget = make(nets, images, METHODS, labels=LABELS)
+
+    for m, net in enumerate(nets):
+        for i, image in enumerate(images):
+            exp = widget.compute("integrated_gradients", "bee", wait=True, model=m, image=i)
+            alone = saliency.explain(net, image, METHODS[1], "bee", labels=LABELS)
+            np.testing.assert_allclose(exp.mask, alone.mask, atol=1e-6)
+
+
+def test_the_browser_is_told_of_every_model_and_image(make: Make) -> None:
+    """Names, sizes, a picture for each image, a prediction for each pair, and results that say whose they are."""
+    widget = make({"before": small_net(), "after": other_net()}, {"a": picture(), "b": two_pictures()[1]}, METHODS)
+    browser = Browser(widget)
+    hello = browser.ask("hello")
+    answer = browser.wait("result", rid=browser.ask("compute", method="gradient", target=2, model=1, image=1))
+    assert widget.wait(PATIENCE)
+
+    height, width = picture().shape[:2]
+    assert widget.spec["models"] == ["before", "after"]
+    assert widget.spec["images"] == [{"name": "a", "size": [height, width]}, {"name": "b", "size": [height, 5]}]
+    assert {(m.fields["image"], m.rid) for m in browser.of("welcome")} == {(0, hello), (1, "")}
+    pairs = {(m.fields["model"], m.fields["image"]) for m in browser.of("prediction")}
+    assert pairs == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    told = answer.fields["result"]
+    assert (told["model"], told["image"], told["target"]) == (1, 1, 2)
+    expected = saliency.explain(other_net(), two_pictures()[1], "gradient", 2).mask.sum(2)
+    np.testing.assert_allclose(answer.array("values"), expected, atol=1e-6)
+
+
+def test_two_models_compute_at_once(make: Make) -> None:
+    """Each has its own thread: one that hangs holds up no other."""
+    slow, quick = Gate(), Gate()
+    quick.free()
+    widget = make([slow, quick], methods=[saliency.Occlusion(size=8, stride=8)])
+    browser = Browser(widget)
+    stuck = browser.ask("compute", method="occlusion", target=0, model=0)
+    slow.await_question()
+    browser.wait("result", rid=browser.ask("compute", method="occlusion", target=0, model=1))
+
+    assert browser.of("result", rid=stuck) == []
+    slow.free()
+    browser.wait("result", rid=stuck)
+
+
+def test_what_is_said_of_the_widget_is_said_of_what_is_shown(make: Make) -> None:
+    """Predictions, explanations and the still picture follow `model_index` and `image_index`."""
+    widget = make([small_net(), other_net()], two_pictures(), METHODS, labels=LABELS, method="gradient", target=1)
+    first = widget.compute(wait=True)
+    widget.compute(wait=True, model=1, image=1)
+
+    assert widget.explanation is first
+    tops = []
+    for widget.model_index, widget.image_index in ((0, 0), (1, 1)):
+        widget.compute(wait=True)
+        tops.append(widget.predictions[0].index)
+        assert list(widget.explanations) == [("gradient", 1)]
+    assert tops == [
+        saliency.predict(small_net(), picture())[0].index,
+        saliency.predict(other_net(), two_pictures()[1])[0].index,
+    ]
+    shown = widget.explanation
+    assert shown is not None
+    assert shown is not first
+    with Image.open(io.BytesIO(widget.snapshot_png(width=50))) as still:
+        assert still.size == (50, round(50 * picture().shape[0] / 5))
+
+
+def test_the_top_class_is_that_of_the_image_that_is_shown(make: Make) -> None:
+    """While no class is named, another image has its own most likely class explained."""
+    images = [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)]
+    images[0][..., 1], images[1][..., 2] = 200, 200
+    widget = make(by_mean, images, ["occlusion"])
+    browser = Browser(widget)
+    browser.ask("hello")
+    assert widget.wait(PATIENCE)
+    assert widget.target == 1
+
+    browser.write(image_index=1, target=-1)
+    assert widget.target == 2
+
+
+def test_what_a_model_lacks_is_told_for_each(make: Make) -> None:
+    """A method that one of two models can answer is on offer, with the other's reason."""
+    widget = make([small_net(), by_mean], methods=["occlusion", "gradient"])
+    lacks = {each["id"]: each["lacks"] for each in widget.spec["methods"]}
+
+    assert lacks["occlusion"] == ["", ""]
+    assert lacks["gradient"][0] == ""
+    assert "needs gradients" in lacks["gradient"][1]
+
+
+def test_models_are_fed_each_in_its_own_way(make: Make) -> None:
+    """`preprocess` may be one for each model; where a map lies is told with its result."""
+    crop = lambda x: x[:, :10] / np.float32(255)  # noqa: E731
+    widget = make([by_mean, by_mean], methods=["occlusion"], preprocess=[None, crop])
+    browser = Browser(widget)
+    places = [
+        browser.wait("result", rid=browser.ask("compute", method="occlusion", target=0, model=m)).fields["result"][
+            "place"
+        ]
+        for m in (0, 1)
+    ]
+    height, width = picture().shape[:2]
+
+    assert places[0] == pytest.approx([0, 0, width, height], abs=0.1)
+    assert places[1] == pytest.approx([0, 0, 10, height], abs=0.1)
+    with pytest.raises(saliency.BadField, match="each of 2 models, got 1"):
+        SaliencyWidget([by_mean, by_mean], picture(), preprocess=[None])
+
+
+def test_names_come_from_files_and_are_never_twice_the_same(make: Make, tmp_path: Path) -> None:
+    """A file's name without its folder; what has the same name gets a number."""
+    Image.fromarray(picture()).save(tmp_path / "dog.png")
+    widget = make([small_net(), other_net()], [tmp_path / "dog.png", picture()], ["gradient"])
+
+    assert widget.spec["images"][0]["name"] == "dog"
+    assert widget.spec["images"][1]["name"] == "image 2"
+    assert widget.spec["models"] == ["SmallNet 1", "SmallNet 2"]
+    assert str(tmp_path) not in widget.to_html()
+
+
+def test_what_was_decided_is_said_for_whom(make: Make) -> None:
+    """A note that holds for all is said once, and one for some with their names."""
+    same, other = picture(), picture().astype(np.float32) / 255
+    widget = make(by_mean, {"bytes": same, "floats": other}, ["occlusion"])
+
+    assert any(note.startswith("bytes: ") for note in widget.spec["notes"])
+    assert any(note.startswith("floats: ") for note in widget.spec["notes"])
+    assert len(set(widget.spec["notes"])) == len(widget.spec["notes"])
+
+
+def test_compare_lays_out_a_grid(make: Make) -> None:
+    """Names and labels become what the browser knows; without arguments there is what there are several of."""
+    widget = make({"a": small_net(), "b": other_net()}, methods=METHODS, labels=LABELS)
+    widget.compare(["gradient", "integrated_gradients"], ["bee", 0], models=["b", 0])
+    assert widget.grid == {
+        "methods": ["gradient", "integrated_gradients"],
+        "targets": [LABELS.index("bee"), 0],
+        "models": [1, 0],
+    }
+    widget.compare()
+    assert widget.grid == {"models": [0, 1]}
+    alone = make(small_net(), methods=METHODS)
+    alone.compare()
+    assert alone.grid == {"methods": ["gradient", "integrated_gradients"]}
+
+
+@pytest.mark.parametrize(
+    ("grid", "reason"),
+    [
+        ({"method": ["gradient"]}, "must be a dict with lists for methods, targets"),
+        ({"methods": "gradient"}, "must be a list of ids"),
+        ({"methods": ["xrai"]}, "among gradient, integrated_gradients"),
+        ({"targets": [True]}, "must be a list of indices"),
+        ({"targets": [-2]}, "indices of classes or -1"),
+        ({"models": [1]}, "indices below 1"),
+        ({"images": [-1]}, "indices below 1"),
+        ({"targets": list(range(19)), "methods": ["gradient", "integrated_gradients"]}, "38 cells; at most 36"),
+        ([], "must be a dict"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused(make: Make, grid: Any, reason: str) -> None:
+    """From Python with an error; from the browser the trait stays, and the browser is told what it is."""
+    widget = make(methods=METHODS)
+    browser = Browser(widget)
+    with pytest.raises(traitlets.TraitError, match=re.escape(reason)):
+        widget.grid = grid
+    browser.write(grid=grid)
+
+    assert widget.grid == {}
+    assert browser.updates[-1]["state"]["grid"] == {}
+
+
+@pytest.mark.parametrize(
+    "fields", [{"model": 1}, {"image": 1}, {"model": -1}, {"image": True}, {"model": "0"}, {"model": 0.0}]
+)
+def test_a_model_or_image_there_is_not_is_ignored(
+    make: Make, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The request is not accepted, nothing is computed, and the log says why."""
+    widget = make(methods=METHODS)
+    browser = Browser(widget)
+    browser.ask("compute", method="gradient", target=0, **fields)
+
+    assert browser.of("accepted") == []
+    assert "to be an index below 1" in caplog.text
+    assert widget.explanations == {}
+
+
+def test_names_there_are_not_say_what_there_is(make: Make) -> None:
+    """A model or image by a wrong name or index is an error with the names."""
+    widget = make({"a": small_net(), "b": other_net()}, methods=METHODS)
+    for wrong in ("c", 2, -1):
+        with pytest.raises(saliency.UnknownName, match="a, b"):
+            widget.compute(model=wrong)
+    with pytest.raises(traitlets.TraitError, match="model_index must be below 2"):
+        widget.model_index = 2
+    with pytest.raises(saliency.BadField, match="empty list"):
+        SaliencyWidget([], picture())
+
+
+def test_after_training_the_results_are_said_to_be_of_earlier_weights(make: Make) -> None:
+    """After a cell that changed the weights the browser is told once per pair; asked again, it gets the new result."""
+    net, other = small_net(), other_net()
+    widget = make([net, other], methods=METHODS)
+    browser = Browser(widget)
+    old = browser.wait("result", rid=browser.ask("compute", method="gradient", target=0))
+    browser.wait("result", rid=browser.ask("compute", method="gradient", target=0, model=1))
+    widget._look()
+    assert widget.wait(PATIENCE)
+    assert browser.of("stale") == []
+
+    with torch.no_grad():
+        next(net.parameters()).add_(0.5)
+    widget._look()
+    told = browser.wait("stale")
+    assert widget.wait(PATIENCE)
+    new = browser.wait("result", rid=browser.ask("compute", method="gradient", target=0))
+
+    assert (told.fields["model"], told.fields["image"]) == (0, 0)
+    assert len(browser.of("stale")) == 1
+    assert not np.array_equal(old.array("values"), new.array("values"))
+
+
+def test_the_page_has_every_model_and_image(make: Make) -> None:
+    """`to_html` holds each picture once, and predictions and results with whose they are; the snapshot the shown."""
+    widget = make([small_net(), other_net()], two_pictures(), METHODS, method="gradient", target=1)
+    for m in (0, 1):
+        for i in (0, 1):
+            widget.compute(wait=True, model=m, image=i)
+    widget.image_index = 1
+    assert widget.wait(PATIENCE)
+    stored = unpack(widget._working().packet())
+    kept = unpack(widget._snapshot)
+
+    assert [m.fields["image"] for m in stored if m.op == "welcome"] == [1, 0]
+    results = [m.fields["result"] for m in stored if m.op == "result"]
+    assert {(r["model"], r["image"]) for r in results} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert (results[0]["model"], results[0]["image"]) == (0, 1)
+    assert [(m.op, m.fields.get("image")) for m in kept[:2]] == [("welcome", 1), ("prediction", 1)]
+    assert kept[2].fields["result"]["image"] == 1
+
+
+def test_a_cell_that_has_run_is_noticed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In IPython the widget looks after each cell, for as long as it is open."""
+    from IPython.core.events import EventManager, available_events
+
+    shell: Any = SimpleNamespace(showtraceback=lambda: None)
+    shell.events = EventManager(shell, available_events)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    net = small_net()
+    widget = make(net, methods=METHODS)
+    browser = Browser(widget)
+    widget.compute("gradient", 0, wait=True)
+    shell.events.trigger("post_run_cell", None)
+    assert widget.wait(PATIENCE)
+    assert browser.of("stale") == []
+
+    with torch.no_grad():
+        next(net.parameters()).mul_(2)
+    for _ in range(3):
+        shell.events.trigger("post_run_cell", None)
+    browser.wait("stale")
+    assert widget.wait(PATIENCE)
+    assert len(browser.of("stale")) == 1
+    widget.close()
+    assert shell.events.callbacks["post_run_cell"] == []
+
+
+def test_a_widget_that_is_gone_hears_of_no_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What listens to IPython holds its owner weakly, and leaves when it is gone; no failure reaches the cell."""
+    from IPython.core.events import EventManager, available_events
+
+    class Owner:
+        def look(self) -> None:
+            calls.append("looked")
+
+        def fail(self) -> None:
+            raise ValueError("must not reach the cell")
+
+    calls: list[str] = []
+    shell: Any = SimpleNamespace(showtraceback=lambda: calls.append("reached the cell"))
+    shell.events = EventManager(shell, available_events)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    owner, failing = Owner(), Owner()
+    after_each_cell(owner, "look")
+    end = after_each_cell(failing, "fail")
+    shell.events.trigger("post_run_cell", None)
+    end()
+    del owner
+    gc.collect()
+    shell.events.trigger("post_run_cell", None)
+
+    assert calls == ["looked"]
+    assert shell.events.callbacks["post_run_cell"] == []
