@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import saliency
 
-DEFAULT = ("xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion")
-"""What is offered where nothing is asked for: regions, paths, noise, a layer, the plain gradient, and scores alone."""
+FAVOURITES = ("xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion")
+"""What is offered first where nothing is asked for: regions, paths, noise, a layer, the gradient, and scores alone."""
 
 Named = str | saliency.Method | type[saliency.Method]
 
@@ -22,11 +22,19 @@ class Choice(NamedTuple):
     method: saliency.Method
     lacks: str
     """Why this model cannot answer it; empty where it can."""
+    favourite: bool
+    """Whether it stands before the others."""
 
     def spec(self, shape: tuple[int, ...], lacks: Sequence[str]) -> dict[str, Any]:
         """What the browser is told, for an image of shape (1, H, W, C) and what each model lacks."""
-        cost = self.method.cost(shape)
-        return {"id": self.id, "name": self.name, "cost": cost, "paper": self.method.paper, "lacks": list(lacks)}
+        return {
+            "id": self.id,
+            "name": self.name,
+            "cost": self.method.cost(shape),
+            "paper": self.method.paper,
+            "family": "" if self.favourite else self.method.family,
+            "lacks": list(lacks),
+        }
 
 
 def choose(
@@ -38,7 +46,7 @@ def choose(
     """The methods on offer.
 
     Args:
-        methods: ids, values or classes; None for :data:`DEFAULT`.
+        methods: ids, values or classes; None for all there are, :data:`FAVOURITES` first and the others by family.
         model: judges what it can answer.
         picture: what would be explained.
         fields: values for every method that has such a field.
@@ -47,7 +55,7 @@ def choose(
         UnknownName: an id that no method has.
         BadField: no method has such a field, or nothing was chosen.
     """
-    wanted = list(DEFAULT if methods is None else [methods] if isinstance(methods, str) else methods)
+    wanted = _all() if methods is None else [methods] if isinstance(methods, str) else list(methods)
     found = [_set_all(_method(each), fields) for each in wanted]
     if not found:
         raise saliency.BadField("methods is empty: name at least one, or leave it out.")
@@ -62,6 +70,7 @@ def choose(
             name=_name(method, ids.count(method.id) > 1),
             method=method,
             lacks=_lacks(method, model, picture),
+            favourite=methods is not None or method.id in FAVOURITES,
         )
         for i, method in enumerate(distinct)
     ]
@@ -70,6 +79,13 @@ def choose(
 def first_available(choices: Sequence[Choice]) -> str:
     """Id of the first method the model can answer, or simply the first."""
     return next((each.id for each in choices if not each.lacks), choices[0].id)
+
+
+def _all() -> list[Named]:
+    """Every method there is, in the order in which they are offered."""
+    rest = [each for each in saliency.methods() if each.id not in FAVOURITES]
+    families = list(dict.fromkeys(each.family for each in rest))
+    return [*FAVOURITES, *(each.id for each in sorted(rest, key=lambda each: families.index(each.family)))]
 
 
 def _method(named: Named) -> saliency.Method:

@@ -59,7 +59,7 @@ class SaliencyWidget(Settings):
         model: what :func:`saliency.explain` takes; or several, in a list or a dict by name.
         img: picture, path, array or tensor, see :func:`saliency.explain`; or what :func:`saliency.read` gave; or
             several of these, in a list or a dict by name.
-        methods: ids, methods as values, or classes; None for a list that suits most models.
+        methods: ids, methods as values, or classes; None for all there are.
         target: index or label of the class explained; None for the one the model finds most likely.
         labels: names of the classes.
         preprocess: from the image to what the model is fed; or one for each model, in a list.
@@ -205,7 +205,9 @@ class SaliencyWidget(Settings):
         if not any(axes.values()):
             several = {"models": self._cast.models, "images": self._cast.images}
             axes = {name: list(range(len(names))) for name, names in several.items() if len(names) > 1}
-            axes = axes or {"methods": [each.id for each in self._cast.choices if not each.lacks][:MOST_CELLS]}
+            axes = axes or {
+                "methods": [each.id for each in self._cast.choices if each.favourite and not each.lacks][:MOST_CELLS]
+            }
         self.grid = {name: axis for name, axis in axes.items() if axis}
 
     def wait(self, timeout: float | None = None) -> bool:

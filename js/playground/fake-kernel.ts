@@ -26,6 +26,10 @@ export const METHODS = [
   { id: "blur_ig", name: "Blur IG", cost: 100, paper: "arXiv:2004.03383", lacks: ["", "", ""] },
   { id: "occlusion", name: "Occlusion", cost: 740, paper: "arXiv:1311.2901", lacks: ["", "", ""] },
   { id: "deep_lift", name: "DeepLIFT", cost: 2, paper: "arXiv:1704.02685", lacks: ["", "", ""] },
+  ...["input_x_gradient:Input × Gradient:gradients", "smooth_grad_squared:SmoothGrad²:noise", "var_grad:VarGrad:noise", "expected_gradients:Expected Gradients:paths", "deconvolution:Deconvolution:backward rules", "grad_cam_plus_plus:Grad-CAM++:layers", "layer_cam:LayerCAM:layers", "score_cam:Score-CAM:layers", "rise:RISE:perturbation", "lime:LIME:perturbation"].map((each) => {
+    const [id = "", name = "", family = ""] = each.split(":");
+    return { id, name, cost: 25, paper: "", family, lacks: ["", ""] };
+  }),
   { id: "lrp", name: "LRP", cost: 1, paper: "", lacks: Array<string>(3).fill("LRP needs the layers of a model; this one offers only scores and gradients.") },
 ] as const;
 

@@ -27,6 +27,8 @@ export interface MethodSpec {
   /** Model evaluations; 0 = not known. */
   readonly cost: number;
   readonly paper: string;
+  /** Under which heading it stands; empty for those that stand before all headings. */
+  readonly family?: string;
   /** For each model why it cannot, in one sentence; empty where it can. */
   readonly lacks: readonly string[];
 }

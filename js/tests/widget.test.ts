@@ -1,53 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import widget from "../src/widget.ts";
-import { fakeModel, SPEC, type FakeModel } from "./fake-model.ts";
-import { explained, result, resultMessage } from "./fixtures.ts";
+import { fakeModel, SPEC } from "./fake-model.ts";
+import { explained, result } from "./fixtures.ts";
+import { find, finish, frame, open, openedEnds, stubCanvas, welcome } from "./mounting.ts";
 
 type Hook = (props: object) => unknown;
-const ends: (() => void)[] = [];
+let seq = 1000;
 
-/** happy-dom draws nothing: a context that takes every call, and pictures of nothing. */
-function stubCanvas(): void {
-  const image = (width: number, height: number) => ({ data: new Uint8ClampedArray(4 * width * height), width, height });
-  const context = new Proxy<Record<string, unknown>>({}, {
-    get: (target, name: string) =>
-      target[name] ?? (name === "createImageData" ? image : name === "getImageData" ? (_x: number, _y: number, w: number, h: number) => image(w, h) : () => undefined),
-    set: (target, name: string, value) => {
-      target[name] = value;
-      return true;
-    },
-  });
-  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue(context as never);
-  vi.spyOn(HTMLElement.prototype, "clientWidth", "get").mockReturnValue(100);
-  vi.spyOn(HTMLElement.prototype, "clientHeight", "get").mockReturnValue(100);
-  vi.stubGlobal("createImageBitmap", () => Promise.resolve({ close: () => undefined }));
-}
-
-async function open(fake: FakeModel, views = 1) {
-  const { initialize, render } = await (widget as () => Promise<{ initialize: Hook; render: Hook }>)();
-  const end = (await initialize({ model: fake.model })) as () => void;
-  ends.push(end);
-  const roots: HTMLElement[] = [];
-  const closers: (() => void)[] = [];
-  for (let i = 0; i < views; i++) {
-    const el = document.body.appendChild(document.createElement("div"));
-    closers.push((await render({ model: fake.model, el })) as () => void);
-    roots.push(el);
-  }
-  return { end, closers, els: roots, root: roots[0]!.querySelector<HTMLElement>(".slw-root")! };
-}
-
-let seq = 0;
-function welcome(fake: FakeModel): void {
-  fake.say({ op: "welcome", seq: ++seq, rid: fake.asked("hello")[0]!.rid, format: "image/png", buffers: ["picture"] }, [Uint8Array.of(1)]);
-  fake.say({ op: "prediction", seq: ++seq, classes: [{ index: 3, label: "cat", probability: 0.9 }, { index: 4, label: "<img src=x onerror=alert(1)>", probability: 0.05 }] });
-}
-function finish(fake: FakeModel, one = explained()): void {
-  const { message, buffers } = resultMessage(one);
-  fake.say({ ...message, seq: ++seq, rid: fake.asked("compute").at(-1)?.rid ?? "", buffers: [...buffers.keys()] }, [...buffers.values()]);
-}
-const frame = () => new Promise((done) => setTimeout(done, 40));
-const find = (root: HTMLElement, selector: string) => root.querySelector<HTMLElement>(selector)!;
 const slider = (root: HTMLElement, label: string) => root.querySelector<HTMLInputElement>(`[aria-label=${label}]`)!;
 
 function drag(range: HTMLInputElement, values: readonly number[]): void {
@@ -63,10 +22,7 @@ function press(element: HTMLElement, key: string, type = "keydown"): KeyboardEve
 }
 
 beforeEach(stubCanvas);
-afterEach(() => {
-  for (const end of ends.splice(0)) end();
-  document.body.replaceChildren();
-});
+afterEach(openedEnds);
 
 async function shown(more: Readonly<Record<string, unknown>> = {}) {
   const fake = fakeModel(more);

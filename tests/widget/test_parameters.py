@@ -53,7 +53,8 @@ def test_methods_inside_methods_have_dotted_names() -> None:
     names = [each["name"] for each in described(method, method)]
     dearer = changed(method, {"method.steps": 7, "samples": 3})
 
-    assert names == ["samples", "spread", "seed", "method.steps", "method.baseline"]
+    own = [each["name"] for each in saliency.described(method) if each["name"] != "method"]
+    assert names == [*own, *(f"method.{each['name']}" for each in saliency.described(method.method))]
     assert dearer.key() == saliency.SmoothGrad(saliency.IntegratedGradients(steps=7), samples=3).key()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import signal
 import subprocess
@@ -71,7 +72,12 @@ def test_what_the_browser_is_told_of_the_methods(make: Make) -> None:
     widget = make(black_box(small_net()))
     told = {each["id"]: each for each in widget.spec["methods"]}
 
-    assert list(told) == ["xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion"]
+    assert list(told)[:6] == ["xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion"]
+    assert set(told) == {each.id for each in saliency.methods()}
+    families = [each["family"] for each in told.values()]
+    assert families[:6] == [""] * 6
+    # each family stands together
+    assert len([a for a, b in itertools.pairwise(families) if a != b]) == len(set(families)) - 1
     assert told["occlusion"]["lacks"] == [""]
     assert told["occlusion"]["cost"] == saliency.Occlusion().cost((1, 24, 20, 3))
     assert told["xrai"]["name"] == "XRAI"

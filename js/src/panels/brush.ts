@@ -2,7 +2,7 @@
 
 import { cellAt, pointAt, type Point } from "../geometry.ts";
 import { box, brush, fits, keepPicked, runsOf, toggled, type Spot } from "../picked.ts";
-import { explainedOf, imageOf, pixelOf, regionsOf } from "../select.ts";
+import { explainedOf, imageOf, pixelOf, regionCount, regionsOf } from "../select.ts";
 import { keyOf, shownCell, type Cell, type Explained } from "../state.ts";
 import { hasModifier, on, setAttribute, type Context } from "./dom.ts";
 import { show } from "./show.ts";
@@ -140,7 +140,10 @@ function toggleAt({ store }: Context, cell: Cell, explained: Explained, point: P
 }
 
 export function toggleRegion(store: Context["store"], rank: number): void {
-  const regions = toggled(store.state.shown.picked.regions ?? [], rank);
+  const { state } = store;
+  // from what is seen: the first regions, as long as none was picked
+  const before = state.shown.picked.regions ?? Array.from({ length: regionCount(state) }, (_, i) => i);
+  const regions = toggled(before, rank);
   store.send({ kind: "set", settings: { mode: "area", picked: { regions } } });
   store.send({ kind: "commit" });
 }

@@ -37,14 +37,14 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
   };
   const ask = (state: State): void => {
     const explained = shownExplained(state);
-    if (explained === about && fill === state.shown.fill) return;
+    const wanted = state.shown.live && state.link === "live" && explained !== undefined && explained.share >= 1;
+    const same = explained === about && fill === state.shown.fill;
+    // what has come is kept while nobody looks
+    if (same && (wanted || found)) return;
     request?.cancel();
-    [request, found] = [null, null];
+    [request, found, about] = [null, null, undefined];
     setText(note, "");
-    if (!state.shown.live || state.link !== "live" || !explained || explained.share < 1) {
-      about = undefined;
-      return;
-    }
+    if (!wanted) return;
     [about, fill] = [explained, state.shown.fill];
     const mine = commands.request("curve", { ...shownCell(state), fill }, (share) => setText(note, `${Math.round(share * 100)} %`));
     request = mine;

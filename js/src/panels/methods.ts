@@ -6,7 +6,11 @@ import { shownCell, type Cell, type Job, type MethodSpec, type State } from "../
 import { compareBox } from "./compare.ts";
 import { h, on, reveal, roving, setAttribute, setText, type Context } from "./dom.ts";
 
+/** Fewer are seen at a glance. */
+const MANY = 12;
+
 interface Row {
+  readonly method: MethodSpec;
   readonly element: HTMLElement;
   readonly button: HTMLElement;
   show(state: State): void;
@@ -15,14 +19,33 @@ interface Row {
 export function methodsPanel(context: Context): HTMLElement {
   const list = h("ul", { class: "slw-method-list", "aria-label": "Methods" });
   const rove = roving(list, context.signal);
+  const finder = h("input", { class: "slw-field slw-finder", type: "search", placeholder: "find a method", "aria-label": "Find a method", spellcheck: "false" });
   let rows: Row[] = [];
   let revealed = "";
+  /** Those that are looked for, each family under its heading. */
+  const layOut = (): void => {
+    const wanted = finder.value.trim().toLowerCase();
+    const found = rows.filter(({ method }) => `${method.name} ${method.id} ${method.family ?? ""}`.toLowerCase().includes(wanted));
+    let family = "";
+    const items = found.flatMap((row) => {
+      const heading = row.method.family && row.method.family !== family ? [h("li", { class: "slw-family slw-muted" }, row.method.family)] : [];
+      family = row.method.family ?? "";
+      return [...heading, row.element];
+    });
+    list.replaceChildren(...(found.length ? items : [h("li", { class: "slw-family slw-muted" }, "no such method")]));
+  };
+  on(finder, "input", context.signal, () => {
+    layOut();
+    const seen = rows.filter(({ element }) => element.parentElement === list);
+    rove.refresh(seen.map(({ button }) => button), 0);
+  });
 
   context.watch(
     ({ spec }) => [spec.methods],
     ({ spec }) => {
       rows = spec.methods.map((method) => methodRow(context, method));
-      list.replaceChildren(...rows.map(({ element }) => element));
+      finder.hidden = rows.length < MANY;
+      layOut();
     },
   );
   context.watch(
@@ -33,13 +56,14 @@ export function methodsPanel(context: Context): HTMLElement {
       const { method } = state.shown;
       const current = state.spec.methods.findIndex(({ id }) => id === method);
       for (const row of rows) row.show(state);
-      rove.refresh(rows.map(({ button }) => button), current);
+      const seen = rows.filter(({ element }) => element.parentElement === list);
+      rove.refresh(seen.map(({ button }) => button), seen.findIndex((row) => row.method.id === method));
       const row = rows[current];
       if (row && revealed !== method) reveal(list, row.element);
       revealed = method;
     },
   );
-  return h("div", { class: "slw-methods" }, list);
+  return h("div", { class: "slw-methods" }, finder, list);
 }
 
 function methodRow(context: Context, method: MethodSpec): Row {
@@ -69,6 +93,7 @@ function methodRow(context: Context, method: MethodSpec): Row {
     button.focus();
   });
   return {
+    method,
     element,
     button,
     show(state) {

@@ -1,9 +1,10 @@
 /** Regions in the order in which they were added: step, play, jump. */
 
 import { formatNumber } from "../format.ts";
-import { regionCount, shownRegions } from "../select.ts";
-import type { Region } from "../state.ts";
-import { h, on, reveal, roving, setAttribute, setText, type Context } from "./dom.ts";
+import { keepShown, regionCount, shownRegions } from "../select.ts";
+import type { Region, State } from "../state.ts";
+import { toggleRegion } from "./brush.ts";
+import { h, on, reveal, roving, setAttribute, setText, type Context, type Roving } from "./dom.ts";
 
 const BEAT = 450;
 const CALM_BEAT = 1500;
@@ -27,19 +28,12 @@ export function regionsPanel(context: Context): HTMLElement {
   const forth = h("button", { class: "slw-button", "aria-label": "Next region", title: "Next region" }, "▶");
   on(back, "click", signal, () => move(-1));
   on(forth, "click", signal, () => move(1));
-  const bar = h("div", { class: "slw-split" }, h("div", { class: "slw-row" }, back, forth, play.element), count);
-  const element = h("section", { class: "slw-block slw-regions" }, h("h3", {}, "Regions"), bar, list);
+  const bar = h("div", { class: "slw-split" }, h("div", { class: "slw-row" }, back, forth, play.element), jumpField(context));
+  const title = h("div", { class: "slw-split" }, h("h3", {}, "Regions"), count);
+  const element = h("section", { class: "slw-block slw-regions" }, title, bar, list);
 
-  const rove = roving(list, signal, (index) => stepTo(context, index + 1));
-  let rows: HTMLElement[] = [];
-  on(list, "click", signal, (event) => {
-    const at = rows.findIndex((row) => row.contains(event.target as Node));
-    if (at < 0) return;
-    play.stop();
-    stepTo(context, at + 1);
-    store.send({ kind: "commit" });
-  });
-  on(list, ["keyup", "focusout"], signal, () => store.send({ kind: "commit" }));
+  let rows: readonly HTMLElement[] = [];
+  const rove = followRows(context, list, () => play.stop(), () => rows);
   watch(
     (state) => [shownRegions(state)],
     (state) => {
@@ -51,22 +45,72 @@ export function regionsPanel(context: Context): HTMLElement {
     },
   );
   watch(
-    (state) => [shownRegions(state), regionCount(state)],
+    (state) => [shownRegions(state), regionCount(state), state.shown.picked],
     (state) => {
+      const picked = pickedRegions(state);
       const now = regionCount(state);
-      setText(count, `${now} / ${rows.length}`);
+      setText(count, `${picked ? picked.length : now} / ${rows.length}`);
+      setAttribute(list, "aria-multiselectable", picked ? "true" : false);
       for (const [i, row] of rows.entries()) {
-        setAttribute(row, "data-shown", i < now - 1 ? "before" : i === now - 1 ? "current" : "after");
-        setAttribute(row, "aria-selected", i === now - 1 ? "true" : "false");
+        const chosen = picked ? picked.includes(i) : i === now - 1;
+        setAttribute(row, "data-shown", chosen ? "current" : !picked && i < now - 1 ? "before" : "after");
+        setAttribute(row, "aria-selected", chosen ? "true" : "false");
       }
       back.disabled = now <= 1;
       forth.disabled = now >= rows.length;
       rove.refresh(rows, now - 1);
-      const row = rows[now - 1];
+      const row = picked ? undefined : rows[now - 1];
       if (row) reveal(list, row);
     },
   );
   return element;
+}
+
+/** A row steps to its region; while a selection is composed, or with Ctrl, it takes its region in or out. */
+function followRows(context: Context, list: HTMLElement, stop: () => void, rows: () => readonly HTMLElement[]): Roving {
+  const { store, glance, signal } = context;
+  const composing = (): boolean => glance.state.tool === "regions" || pickedRegions(store.state) !== null;
+  const rowOf = (event: Event): number => rows().findIndex((row) => row.contains(event.target as Node));
+  on(list, "click", signal, (event) => {
+    const at = rowOf(event);
+    if (at < 0) return;
+    stop();
+    if (composing() || event.ctrlKey || event.metaKey) toggleRegion(store, at);
+    else {
+      stepTo(context, at + 1);
+      store.send({ kind: "commit" });
+    }
+  });
+  on(list, "keydown", signal, (event) => {
+    const at = rowOf(event);
+    if (at < 0 || !composing() || (event.key !== "Enter" && event.key !== " ")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    toggleRegion(store, at);
+  });
+  on(list, ["keyup", "focusout"], signal, () => store.send({ kind: "commit" }));
+  return roving(list, signal, (index) => {
+    if (!composing()) stepTo(context, index + 1);
+  });
+}
+
+/** The regions that were clicked on, where the selection consists of such. */
+function pickedRegions(state: State): readonly number[] | null {
+  return (shownRegions(state) && state.shown.picked.regions) ?? null;
+}
+
+/** As many regions as come nearest to a share of the area. */
+function jumpField({ store, signal, watch }: Context): HTMLElement {
+  const input = h("input", { class: "slw-field slw-number slw-jump", type: "number", min: 0, max: 100, step: "any", "aria-label": "Jump to a share of the area, in per cent" });
+  on(input, "change", signal, () => {
+    if (!Number.isFinite(input.valueAsNumber)) return;
+    store.send({ kind: "set", settings: { mode: "area", keep: Math.min(Math.max(input.valueAsNumber, 0), 100) } });
+    store.send({ kind: "commit" });
+  });
+  watch((state) => [keepShown(state)], (state) => {
+    if (!input.matches(":focus")) input.value = String(keepShown(state));
+  });
+  return h("label", { class: "slw-row slw-muted" }, input, "% area");
 }
 
 function regionRows(regions: readonly Region[]): HTMLElement[] {

@@ -42,7 +42,7 @@ export function selectionPanel(context: Context): HTMLElement {
   const clear = h("button", { class: "slw-button" }, "Clear");
   on(erase, "change", signal, () => glance.send({ erases: erase.checked }));
   on(clear, "click", signal, () => {
-    set(NOTHING);
+    set(glance.state.tool === "regions" ? { regions: [] } : NOTHING);
     store.send({ kind: "commit" });
   });
   const row = h("div", { class: "slw-row slw-brush" }, size.element, erasing, clear);
@@ -53,7 +53,6 @@ export function selectionPanel(context: Context): HTMLElement {
     erasing.hidden = tool !== "brush" && tool !== "box";
     erase.checked = erases;
     row.hidden = tool === "look" && Object.keys(state.shown.picked).length === 0;
-    clear.disabled = Object.keys(state.shown.picked).length === 0;
     size.show(radius, `${Math.round(radius * 100)} % of the picture`);
   });
   return h("section", { class: "slw-block" }, h("h3", {}, "Selection"), tools.element, hint, row, figures(context));
