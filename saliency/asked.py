@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from saliency.errors import BadOutput, Unsupported
 from saliency.images import Picture
+from saliency.inputs import Inputs
+from saliency.method import Method
 from saliency.model import CAPABILITY, Adapted, Layered, Target, lacking
 from saliency.targets import OfScores, Unit, index_of, label_of, names_of, single_logit
 
@@ -69,6 +72,32 @@ def asked_of(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, not
             index = int(scores.argmax()) if target is None else index_of(target, labels, len(scores))
             found.append(Asked(index, index, label_of(index, labels)))
     return found
+
+
+def for_inputs(method: Method, inputs: Inputs, offered: str) -> Method:
+    """The method for inputs laid side by side: its baselines, and those of methods inside it, are laid out likewise.
+
+    Args:
+        method: as it was given.
+        inputs: what the model is fed.
+        offered: which other methods there are, in a sentence.
+
+    Raises:
+        Unsupported: it reads a picture.
+    """
+    changes: dict[str, Any] = {}
+    for each in fields(method):
+        value = getattr(method, each.name)
+        if isinstance(value, Method):
+            changes[each.name] = for_inputs(value, inputs, offered)
+        elif each.name == "baseline" and not method.images_only:
+            changes[each.name] = inputs.baseline(value)
+    if method.images_only:
+        raise Unsupported(
+            f"{type(method).__name__} reads a picture, by its rows, columns and colours, and was given a list of "
+            f"inputs. {offered}"
+        )
+    return method.but(**changes)
 
 
 def _single(target: Any, labels: Sequence[str] | None, score: float, notes: list[str]) -> Asked:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from saliency.adapters import adapt
-from saliency.asked import Asked, asked_of
+from saliency.asked import Asked, asked_of, for_inputs
 from saliency.core import (
     LRP,
     XRAI,
@@ -50,6 +50,7 @@ from saliency.core import (
 from saliency.errors import BadOutput, UnknownName, Unsupported, unknown
 from saliency.explanation import Explanation
 from saliency.images import Picture
+from saliency.inputs import Inputs, inputs_of
 from saliency.method import Baseline, Method
 from saliency.model import Adapted, Differentiable, Layered, capability, lacking
 from saliency.predictions import adapted_for, picture_for
@@ -157,6 +158,8 @@ def explain(
         model: see :func:`saliency.adapt`, or what it gave.
         image: PIL image, path, uint8 or float array (H, W), (H, W, C) or (C, H, W), tensor; with or without a batch
             axis of one. uint8 and PIL images are scaled to 0–1, floats fed as they are, unless `preprocess` is given.
+            Or a list of arrays, of any shape: the model is called with them as they are, each with its batch axis of
+            one, and explained by each. For methods that need no picture.
         method: an id of :func:`methods`, a method as a value, or "auto": XRAI where the model gives gradients, RISE
             where it gives only scores.
         target: class index, label, None (the top class), a callable from the model's own outputs to one number per
@@ -165,7 +168,8 @@ def explain(
         preprocess: from the image, in the kind it came, to what the model is fed.
         layer: name of the layer, for methods that read one, names for those that read several; automatic by default.
         baseline: for methods that have one: "black", "white", "grey", "mean", "blur", "noise" (in picture space),
-            a number, an array or a tensor (in model space), or a list of these, averaged.
+            a number, an array or a tensor (in model space), or a list of these, averaged. For a list of inputs: a
+            number for all, a list with one for each, or a list of such lists, averaged.
         batch_size: images a question; "auto" measures.
         progress: True for a bar, False for none, or a callable told (images asked, images in all).
         seed: for methods that draw.
@@ -176,22 +180,26 @@ def explain(
         **fields_of_the_method: see the method's class.
 
     Returns:
-        :class:`Explanation`; a list of them when `target` is a list.
+        :class:`Explanation`; a list of them, one per input, when `image` is a list; a list of that when `target` is.
 
     Raises:
         SaliencyError: everything that can be told about wrong input, see :mod:`saliency.errors`.
     """
     started = time.perf_counter()
+    image = inputs_of(image)
     adapted = adapted_for(model, image, labels, preprocess, framework)
     notes: list[str] = []
-    chosen = _method(method, adapted, notes)
+    chosen = _method(method, adapted, notes, isinstance(image, Inputs))
     given = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
     for name, value in given.items():
         if value is not None:
             chosen = _set(chosen, name, value)
     if (why := lacking(adapted, chosen.needs)) is not None:
-        raise _unsupported(chosen, adapted, why)
+        raise _unsupported(chosen, adapted, why, isinstance(image, Inputs))
     picture = picture_for(image, preprocess, adapted)
+    caption = repr(chosen)
+    if isinstance(picture, Inputs):
+        chosen = for_inputs(chosen, picture, _offered(adapted, True))
     images = adapted.ops.asarray(picture.fed)
 
     several = isinstance(target, list | tuple)
@@ -209,8 +217,9 @@ def explain(
             total=total,
             streaming=partial is not None,
             named_baseline=lambda name, _: picture.without(name),
+            inputs=picture.packing.places if isinstance(picture, Inputs) else (),
         )
-        build = _Builder(chosen, targets, layers, picture, bound, session, notes, started)
+        build = _Builder(chosen, caption, targets, layers, picture, bound, session, notes, started)
         shown = 0
         for mask in session.run(chosen, images):
             share = session.images / max(session.total, 1)
@@ -229,15 +238,17 @@ class _Builder:
     def __init__(
         self,
         method: Method,
+        caption: str,
         targets: list[Asked],
         layers: Sequence[str],
-        picture: Picture,
+        picture: Picture | Inputs,
         adapted: Adapted[Any],
         session: Session[Any],
         notes: list[str],
         started: float,
     ) -> None:
-        self.method, self.targets, self.layers, self.session = method, targets, layers, session
+        self.method, self.caption, self.targets, self.layers = method, caption, targets, layers
+        self.session = session
         self.picture, self.adapted, self.notes, self.started = picture, adapted, notes, started
         self.scores = np.full(len(targets), np.nan)
         self.baseline_scores: np.ndarray | None = None
@@ -254,8 +265,8 @@ class _Builder:
             asked = [ops.tohost(model.scores(images)).astype(np.float64).mean(1) for images in several]
         return np.asarray(np.mean(asked, axis=0))
 
-    def __call__(self, masks: Any) -> list[Explanation]:
-        """One explanation per target, of masks (k, 1, H, W, C) or (k, 1, H, W)."""
+    def __call__(self, masks: Any) -> list[Any]:
+        """One explanation per target, of masks (k, 1, H, W, C) or (k, 1, H, W); of inputs, a list of them each."""
         host = self.session.ops.tohost(masks)[:, 0].astype(np.float32)
         host = np.array(np.broadcast_to(host, (len(self.targets), *host.shape[1:])))
         if not np.isfinite(host).all():
@@ -271,11 +282,13 @@ class _Builder:
             empty = () if host[i].any() else (EMPTY[self.method.sign == "positive"],)
             attributed = float(host[i].sum(dtype=np.float64) if sums is None else sums[i][0])
             gap = None if mine is None else attributed - (score - mine)
-            found.append(
+            picture = self.picture
+            parts = picture.split(host[i]) if isinstance(picture, Inputs) else (host[i],)
+            each = [
                 Explanation(
-                    mask=host[i],
+                    mask=part,
                     method=self.method.id,
-                    caption=repr(self.method),
+                    caption=self.caption,
                     target=target.name,
                     label=target.label,
                     layer=", ".join(self.layers) or None,
@@ -292,18 +305,22 @@ class _Builder:
                     picture=self.picture.shown,
                     placement=placement,
                 )
-            )
+                for part in parts
+            ]
+            found.append(each if isinstance(picture, Inputs) else each[0])
         return found
 
 
-def _method(method: str | Method | type[Method], adapted: Adapted[Any], notes: list[str]) -> Method:
+def _method(
+    method: str | Method | type[Method], adapted: Adapted[Any], notes: list[str], no_picture: bool = False
+) -> Method:
     if isinstance(method, Method):
         return method
     if isinstance(method, type) and issubclass(method, Method):
         return method()
     if method == "auto":
         gives = lacking(adapted, Differentiable) is None
-        chosen = XRAI() if gives else Rise()
+        chosen = IntegratedGradients() if no_picture else XRAI() if gives else Rise()
         notes.append(f"method: {chosen.title}, as the model gives {'gradients' if gives else 'only scores'}")
         return chosen
     if method not in METHODS:
@@ -325,12 +342,19 @@ def _set(method: Method, name: str, value: Any) -> Method:
     raise unknown(f"field of {method.id}", name, sorted(own))
 
 
-def _unsupported(method: Method, adapted: Adapted[Any], why: str) -> Unsupported:
-    can = [name for name, cls in METHODS.items() if lacking(adapted, cls().needs) is None]
-    return Unsupported(
-        f"{type(method).__name__} needs {capability(method.needs)}: {why}. "
-        f"This model can be explained by {', '.join(can)}."
-    )
+def _unsupported(method: Method, adapted: Adapted[Any], why: str, several: bool = False) -> Unsupported:
+    needed = f"{type(method).__name__} needs {capability(method.needs)}: {why}"
+    return Unsupported(f"{needed}. {_offered(adapted, several)}")
+
+
+def _offered(adapted: Adapted[Any], several: bool) -> str:
+    """What the model can be explained by, in a sentence."""
+    made = [cls() for cls in METHODS.values()]
+    can = [each.id for each in made if lacking(adapted, each.needs) is None and not (several and each.images_only)]
+    if not can:
+        return "No other method takes such inputs."
+    what = "These take inputs of any shape:" if several else "This model can be explained by"
+    return f"{what} {', '.join(can)}."
 
 
 def _layers(method: Method, adapted: Adapted[Any], images: Any, notes: list[str]) -> list[str]:

@@ -28,7 +28,9 @@ class Explanation:
     """A mask, and everything needed to read it."""
 
     mask: np.ndarray
-    """float32 (H, W, C), or (H, W) for methods of regions and layers, at the resolution the model was fed."""
+    """float32 (H, W, C), or (H, W) for methods of regions and layers, at the resolution the model was fed.
+
+    Of an input that is no picture: of the input's own shape, without the batch axis."""
     method: str
     """id of the method."""
     caption: str
@@ -46,7 +48,8 @@ class Explanation:
     gap: float | None = None
     """What the attribution sums to, less (score - baseline_score), for complete methods: never rescaled away.
 
-    The sum is the mask's, or where pixels show the value of their feature, that of the features.
+    The sum is the mask's, or where pixels show the value of their feature, that of the features; of several inputs,
+    that of all their masks.
     """
     regions: Regions | None = None
     """The rank of each pixel's region, and a table of the regions: XRAI's, or the features that were attributed to."""
@@ -71,9 +74,9 @@ class Explanation:
         cost = f"{self.images} images asked in {self.seconds:.2g} s"
         return f"<Explanation of {self.label!r} by {self.caption}: mask {self.mask.shape}, {cost}>"
 
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
-        return self._png(dpi=100)
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; nothing but the text, where there is no picture to draw."""
+        return self._png(dpi=100) if self.picture.size or self.mask.ndim < 3 else None
 
     def heatmap(self, percentile: float = 99) -> np.ndarray:
         """The mask as (H, W) in [0, 1]: sign dropped, channels summed, `percentile` and above shown as 1."""
@@ -101,7 +104,12 @@ class Explanation:
         """The mask on the picture's own pixels, (H, W, C) or (H, W).
 
         Resize and crop are undone; zero where the model was fed nothing.
+
+        Raises:
+            BadImage: it is of an input that is no picture.
         """
+        if not self.picture.size:
+            raise BadImage(f"This is the mask of an input {self.mask.shape} that is no picture: see mask.")
         height, width = self.picture.shape[:2]
         if np.array_equal(self.placement, [[1, 0, 0], [0, 1, 0]]) and self.mask.shape[:2] == (height, width):
             return self.mask
@@ -124,7 +132,7 @@ class Explanation:
         return np.asarray(placed if self.mask.ndim == 3 else placed[..., 0], np.float32)
 
     def plot(self, ax: Axes | None = None, percentile: float = 99, opacity: float = 0.7) -> Axes:
-        """The heat map over the greyed picture.
+        """The heat map over the greyed picture; of an input that is none: bars (T,), or a matrix (rows, columns).
 
         Args:
             ax: matplotlib axes; new ones by default.
@@ -135,15 +143,32 @@ class Explanation:
 
         if ax is None:
             _, ax = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
+        ax.set_title(f"{self.caption}\n{self.label}", fontsize="small")
+        if not self.picture.size:
+            self._plot_values(ax, percentile)
+            return ax
         on = self.on_picture()
         signed = self.sign == "signed"
         shown = _diverging(on, percentile) if signed else self._shown(on, percentile)
         ax.imshow(self.picture.mean(2), cmap="gray", vmin=0, vmax=255)
         limits = {"vmin": -1, "vmax": 1, "cmap": "RdBu_r"} if signed else {"vmin": 0, "vmax": 1, "cmap": "inferno"}
         ax.imshow(shown, alpha=opacity, **limits)  # type: ignore[arg-type]  # matplotlib's stub knows no such dict
-        ax.set_title(f"{self.caption}\n{self.label}", fontsize="small")
         ax.set_axis_off()
         return ax
+
+    def _plot_values(self, ax: Axes, percentile: float) -> None:
+        """The values of an input that is no picture."""
+        if self.mask.ndim == 1:
+            ax.bar(np.arange(len(self.mask)), self.mask, width=1)
+            ax.axhline(0, color="0.5", linewidth=0.5)
+        elif self.mask.ndim == 2:
+            shown = _diverging(self.mask, percentile)
+            ax.imshow(shown, vmin=-1, vmax=1, cmap="RdBu_r", aspect="auto", interpolation="nearest")
+        else:
+            raise BadImage(
+                f"A mask of shape {self.mask.shape} is neither (T,) nor (rows, columns): sum it over some axes and "
+                "draw that, or see mask."
+            )
 
     def _shown(self, mask: np.ndarray, percentile: float) -> np.ndarray:
         if self.sign == "absolute":

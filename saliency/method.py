@@ -82,6 +82,8 @@ class Method:
     """Whether the mask sums to f(image) - f(baseline), so that the gap can be told."""
     sign: ClassVar[Any] = "absolute"
     """How its values are best shown: "absolute", "positive" or "signed"."""
+    images_only: ClassVar[Any] = True
+    """Whether it reads rows, columns and colours of a picture; else it takes inputs of any shape, and several."""
     family: ClassVar[str] = ""
     """What it works with, one of :data:`FAMILIES`."""
     beyond: ClassVar[str] = ""

@@ -13,6 +13,7 @@ from saliency.asked import outputs_of
 from saliency.errors import BadField, BadShape, unknown
 from saliency.explanation import Explanation
 from saliency.images import FILLS, Picture, fitted, read, unscaled
+from saliency.inputs import Inputs, inputs_of
 from saliency.metrics.perturbation import Kept, PerturbationCurves, curves, order_of
 from saliency.model import Adapted
 from saliency.session import Progress, Session
@@ -61,6 +62,7 @@ def predict(
             probabilities already.
         framework: see :func:`saliency.explain`.
     """
+    image = inputs_of(image)
     adapted = adapted_for(model, image, labels, preprocess, framework)
     picture = picture_for(image, preprocess, adapted)
     return _ranked(outputs_of(adapted, picture), adapted.labels, activation, top)
@@ -171,6 +173,12 @@ def adapted_for(
     framework: str | None,
 ) -> Adapted[Any]:
     """The model, which may be a function that is asked the image to know whose arrays it takes."""
+    if isinstance(image, Inputs):
+        from saliency.adapters.several import adapt_several
+
+        if preprocess is not None:
+            raise BadField("preprocess is for a picture; a list of inputs is fed to the model as it is.")
+        return adapt_several(model, image.packing, labels=labels, framework=framework, row=lambda: image.fed)
 
     def fed() -> np.ndarray:
         return (image if isinstance(image, Picture) else read(image, preprocess)).fed
@@ -178,8 +186,10 @@ def adapted_for(
     return adapt(model, labels=labels, framework=framework, image=fed)
 
 
-def picture_for(image: Any, preprocess: Callable[..., Any] | None, adapted: Adapted[Any]) -> Picture:
-    """The picture as read, or read already."""
+def picture_for(image: Any, preprocess: Callable[..., Any] | None, adapted: Adapted[Any]) -> Any:
+    """The picture as read, or read already; or the inputs that are no picture."""
+    if isinstance(image, Inputs):
+        return image
     read_already = isinstance(image, Picture)
     picture = image if read_already else read(image, preprocess, channels_first=adapted.channels_first)
     if getattr(adapted, "scales_itself", False):

@@ -62,6 +62,7 @@ class Session(Generic[A]):
         streaming: whether partial results are wanted on the way.
         literal: PAIR's way: paths in order, answers taken as they come, NaN and all.
         named_baseline: (name, images) -> (B, H, W, C) host array; default: :func:`saliency.images.fill`.
+        inputs: where in the last axis each of several inputs lies.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Session(Generic[A]):
         streaming: bool = False,
         literal: bool = False,
         named_baseline: Callable[[str, np.ndarray], np.ndarray] | None = None,
+        inputs: Sequence[slice] = (),
     ) -> None:
         if batch_size != "auto" and not (isinstance(batch_size, int | np.integer) and batch_size >= 1):
             raise BadField(f'batch_size must be "auto" or a whole number of at least 1, got {batch_size!r}.')
@@ -82,7 +84,7 @@ class Session(Generic[A]):
         self.batch_size, self.total = batch_size, total
         self.streaming, self.literal = streaming, literal
         self._progress, self._cancelled = progress, cancelled
-        self._named_baseline = named_baseline or fill
+        self._named_baseline, self._inputs = named_baseline or fill, inputs
         self._sizes: dict[Hashable, BatchSize] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
         self.details: dict[str, Any] = {}
@@ -277,9 +279,14 @@ class Session(Generic[A]):
         return [self.ops.asarray(one[None]) for one in host]
 
     def ranges(self, images: Any) -> np.ndarray:
-        """Highest minus lowest value of each of `images` (B, H, W, C), on the host, (B,)."""
+        """Highest minus lowest value of each of `images` (B, H, W, C), on the host: (B,).
+
+        Where several inputs lie in one row, each has its own: (B, D).
+        """
         host = self.ops.tohost(images).reshape(len(images), -1)
-        return np.asarray(host.max(1) - host.min(1))
+        if not self._inputs:
+            return np.asarray(host.max(1) - host.min(1))
+        return np.concatenate([0 * host[:, at] + np.ptp(host[:, at], axis=1, keepdims=True) for at in self._inputs], 1)
 
     def _require_finite(self, array: A, what: str) -> None:
         if not self.literal and not self.ops.finite(array):

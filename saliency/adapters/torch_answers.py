@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from saliency.errors import BadImage, BadOutput, BadTarget
+from saliency.errors import BadImage, BadOutput, BadTarget, SaliencyError
 
 
 def class_scores(outputs: Any) -> Tensor:
@@ -58,6 +58,8 @@ def one_number_each(row: Any, count: int, target: Callable[..., Any]) -> Tensor:
 def told_by_the_model(error: Exception, fed: Tensor) -> Exception | None:
     """The model's own complaint about what it was fed, retold with the image's shape; None if it is about another."""
     told = str(error)
+    if isinstance(error, SaliencyError):
+        return None
     signs = ("channels", "size mismatch", "shapes cannot be multiplied", "normalized_shape", "doesn't match model")
     if not isinstance(error, RuntimeError | ValueError | AssertionError) or not any(sign in told for sign in signs):
         return None

@@ -24,6 +24,7 @@ class Deconvolution(Method):
     title = "Deconvolution"
     paper = "arXiv:1311.2901"
     needs = Rewirable
+    images_only = False
     family = "backward rules"
     formula = r"M = \partial^{d} f / \partial x,\quad \partial^{d}\!: R \mapsto \max(R, 0) \text{ at } \mathrm{ReLU}(z)"
     advice = (

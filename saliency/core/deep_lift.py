@@ -107,6 +107,7 @@ class DeepLift(Method):
     title = "DeepLIFT"
     paper = "arXiv:1704.02685"
     needs = Rewirable
+    images_only = False
     complete = True
     sign = "signed"
     family = "backward rules"

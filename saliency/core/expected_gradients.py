@@ -37,6 +37,7 @@ class ExpectedGradients(Method):
         "hundred samples for a smooth mask; the set is part of the question, so name it."
     )
     needs = Differentiable
+    images_only = False
     complete = True
 
     samples: int = parameter(100, "draws of a baseline and a node of its path", low=1, high=100_000)

@@ -31,6 +31,7 @@ class GradientSaliency(CoreSaliency):
         "where the score is saturated."
     )
     needs = Differentiable
+    images_only = False
     expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:

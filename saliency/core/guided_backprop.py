@@ -24,6 +24,7 @@ class GuidedBackprop(Method):
     title = "Guided Backprop"
     paper = "arXiv:1412.6806"
     needs = Rewirable
+    images_only = False
     family = "backward rules"
     formula = (
         r"M = \partial^{+} f / \partial x,\quad \partial^{+}\!: R \mapsto [z > 0]\,\max(R, 0)"

@@ -42,6 +42,7 @@ class GuidedIG(CoreSaliency):
         "help, and the path depends on the model."
     )
     needs = Differentiable
+    images_only = False
     complete = True
     expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]
 

@@ -30,6 +30,7 @@ class InputXGradient(Method):
         "the images are normalised; Integrated Gradients says what it means to say."
     )
     needs = Differentiable
+    images_only = False
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         for sums in session.summed_gradients(originals(session, images), np.ones(1)):

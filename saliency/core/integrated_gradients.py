@@ -19,7 +19,7 @@ from saliency.model import Differentiable
 from saliency.samples import StraightPath, own
 from saliency.session import Session
 
-FIRST, GROWTH, MOST = 5, 8, 16
+FIRST, GROWTH, MOST = 3, 8, 16
 """With a tolerance: nodes to begin with, into how many parts they grow by one, and the most of them by `steps`."""
 
 NEAREST = 1e-5
@@ -46,6 +46,7 @@ class IntegratedGradients(CoreSaliency):
         "explain black things with a white, blurred or averaged baseline."
     )
     needs = Differentiable
+    images_only = False
     complete = True
     expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]
 

@@ -47,6 +47,7 @@ class LRP(Method):
     title = "LRP"
     paper = "doi:10.1371/journal.pone.0130140"
     needs = Rewirable
+    images_only = False
     sign = "signed"
     family = "backward rules"
     formula = r"R_i = \sum_j \frac{x_i \, \rho(w_{ij})}{\epsilon + \sum_{i'} x_{i'}\, \rho(w_{i'j})}\, R_j"

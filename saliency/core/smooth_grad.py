@@ -41,6 +41,11 @@ class SmoothGrad(Method):
         return needs
 
     @property
+    def images_only(self) -> bool:  # as that does
+        only: bool = self.method.images_only
+        return only
+
+    @property
     def layers(self) -> tuple[str | int | None, ...]:
         return self.method.layers
 

@@ -17,6 +17,7 @@ FEW: dict[str, dict[str, Any]] = {
     "smooth_grad_squared": {"samples": 3},
     "var_grad": {"samples": 3},
     "integrated_gradients": {"steps": 4},
+    "expected_gradients": {"samples": 5},
     "blur_ig": {"steps": 4},
     "guided_ig": {"steps": 4},
     "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
@@ -49,7 +50,7 @@ def main(path: str) -> None:
         config: Any = jax.config
         config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
     import saliency
-    from tests.adapters import same_net
+    from tests.adapters import same_net, two_inputs
     from tests.nets import picture
 
     found: dict[str, Any] = {}
@@ -68,6 +69,10 @@ def main(path: str) -> None:
         unit = saliency.targets.unit(inner, 2, (3, 4))
         found[f"{kind} unit"] = saliency.explain(net, picture(), "gradient", unit, progress=False).mask
         found[f"{kind} named"] = saliency.explain(net, picture(), "grad_cam", 1, layer=inner, progress=False).mask
+    for method in two_inputs.METHODS:
+        for i, row in enumerate(two_inputs.explained(two_inputs.of_keras(), method)):
+            for j, mask in enumerate(row):
+                found[f"two inputs {method} {i}{j}"] = mask
     for wrong, layer in (("stam", "stam"), ("channels", None)):
         try:
             image = picture(channels=4) if wrong == "channels" else picture()

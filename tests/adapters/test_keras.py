@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import saliency
+from tests.adapters import two_inputs
 from tests.adapters.keras_masks import masks
 from tests.nets import picture, small_net
 
@@ -41,6 +42,15 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return np.load(path)
+
+
+@pytest.mark.parametrize("method", two_inputs.METHODS)
+def test_two_inputs_agree_with_torch(found: Any, method: str) -> None:
+    """Two classes of a functional model with two inputs: the masks of the same module of torch."""
+    for i, row in enumerate(two_inputs.explained(two_inputs.TwoInputs(), method)):
+        for j, wanted in enumerate(row):
+            mask = found[f"two inputs {method} {i}{j}"]
+            np.testing.assert_allclose(mask, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("method", [row.id for row in saliency.methods()])
