@@ -22,6 +22,7 @@ import saliency
 from saliency.explain import METHODS
 from tests.adapters.keras_masks import FEW
 from tests.nets import black_box, cheap, picture, small_net
+from tests.test_layers import made
 
 GUIDE = Path(__file__).parent.parent / "docs" / "models.md"
 RECIPES = re.findall(r"^## (.+?)\n.*?```python\n(.+?)```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -130,6 +131,7 @@ def jax_function() -> Any:
 
 MODELS: dict[str, Callable[[], Any]] = {
     "torch": small_net,
+    "torch transformer": made,
     "function of torch": lambda: saliency.adapt(small_net().forward, framework="torch"),
     "Keras": same("keras"),
     "TensorFlow": same("tf_module"),

@@ -23,6 +23,9 @@ NO_GRID = (
     "from the image to the scores). Name one with layer=…"
 )
 
+NO_ATTENTION = "attention maps are read of torch's models only"
+"""Why a model lacks them."""
+
 NOT_A_LAYER = frozenset({"transpose", "reshape", "broadcast_in_dim", "convert_element_type", "cast", "pad", "padv2"})
 """Operators that only move numbers about: what they say is no layer of its own."""
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName, unknown
-from saliency.model import Adapted, Differentiable, Inspectable, Rewirable, Target
+from saliency.model import Adapted, Attentive, Differentiable, Inspectable, Rewirable, Target
 from saliency.ops import NumpyOps
 from saliency.targets import ClassScore
 
@@ -47,7 +47,7 @@ class FunctionModel:
         self._targets: tuple[Target, ...] = ()
 
     def _offers_only_scores(self, why: str) -> None:
-        self.lacks = {Differentiable: why, Inspectable: why, Rewirable: why}
+        self.lacks = {Differentiable: why, Inspectable: why, Attentive: why, Rewirable: why}
 
     @property
     def version(self) -> Hashable:

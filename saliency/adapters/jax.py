@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from saliency.adapters.answers import (
+    NO_ATTENTION,
     class_scores,
     indices,
     one_number_each,
@@ -26,7 +27,7 @@ from saliency.adapters.answers import (
 )
 from saliency.adapters.jax_trace import Program
 from saliency.errors import NoGradient, Unsupported
-from saliency.model import Answer, Axis, Layer, Rewirable, Target
+from saliency.model import Answer, Attentive, Axis, Layer, Rewirable, Target
 from saliency.targets import ClassScore, Unit, are_probabilities, units
 
 SPARE = 8
@@ -146,7 +147,10 @@ class JaxModel:
         self.weights = weights or (lambda: params)
         self._shared = shared_by(function)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {Rewirable: "models of JAX follow no rules on the way back yet"}
+        self.lacks: Mapping[type, str] = {
+            Attentive: NO_ATTENTION,
+            Rewirable: "models of JAX follow no rules on the way back yet",
+        }
         self.notes: list[str] = list(self.source.notes)
         floats = [each.dtype for each in jax.tree.leaves(self.weights()) if _is_floating(each)]
         self.ops = JaxOps(np.float64 if floats and floats[0] == np.float64 else np.float32)

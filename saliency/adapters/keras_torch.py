@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from saliency.adapters.answers import (
+    NO_ATTENTION,
     NO_GRID,
     class_scores,
     not_called,
@@ -25,7 +26,7 @@ from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of
 from saliency.adapters.torch_trace import Break, LastSoftmax
 from saliency.errors import NoGradient, UnknownName, unknown
-from saliency.model import Answer, Layer, Target
+from saliency.model import Answer, Attentive, Layer, Target
 from saliency.rules import Composite
 from saliency.targets import ClassScore, Unit, are_probabilities, units
 
@@ -63,7 +64,7 @@ class KerasOnTorch:
         self.model, self.labels = model, labels
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {}
+        self.lacks: Mapping[type, str] = {Attentive: NO_ATTENTION}
         self.notes: list[str] = []
         first = next((t for t in self._tensors() if t.is_floating_point()), torch.zeros(1))
         self.ops = TorchOps(first.device, torch.float64 if first.dtype == torch.float64 else torch.float32)

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from saliency.adapters.answers import (
+    NO_ATTENTION,
     NO_GRID,
     NOT_A_LAYER,
     class_scores,
@@ -27,7 +28,7 @@ from saliency.adapters.answers import (
     told_by_the_model,
 )
 from saliency.errors import NoGradient, UnknownName, Unsupported, unknown
-from saliency.model import Answer, Axis, Inspectable, Layer, Rewirable, Target
+from saliency.model import Answer, Attentive, Axis, Inspectable, Layer, Rewirable, Target
 from saliency.targets import ClassScore, Unit, are_probabilities
 
 
@@ -157,7 +158,10 @@ class TensorFlowModel:
         self.source = source or Source(model)
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {Rewirable: "models of TensorFlow follow no rules on the way back yet"}
+        self.lacks: Mapping[type, str] = {
+            Attentive: NO_ATTENTION,
+            Rewirable: "models of TensorFlow follow no rules on the way back yet",
+        }
         if _is_saved(model):
             self.lacks = {**self.lacks, Inspectable: HIDDEN}
         self.notes: list[str] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Self, cast
@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from saliency.adapters.function import held
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_answers import class_scores, one_number_each, told_by_the_model
+from saliency.adapters.torch_attention import NO_ATTENTION, Attending, attends, by_each, pulled_back
 from saliency.adapters.torch_layers import Captured, Place, Replaced, last_used, off_grid, on_grid, surveyed
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_rules import SCRIPTED, ask_by_rules, kinds_of, scripted
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
 from saliency.errors import NoGradient, unknown
-from saliency.model import Answer, Inspectable, Layer, Rewirable, Target
+from saliency.model import Answer, Attention, Attentive, Inspectable, Layer, Rewirable, Target
 from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit, are_probabilities, units
 
@@ -57,7 +58,9 @@ class TorchModel:
         self.labels = labels
         self._shared = _SHARED.setdefault(self.module, Shared())
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {Rewirable: SCRIPTED} if scripted(self.module) else {}
+        self.lacks: dict[type, str] = {Rewirable: SCRIPTED} if scripted(self.module) else {}
+        if not attends(self.module):
+            self.lacks[Attentive] = NO_ATTENTION
         self.notes: list[str] = []
         self._working = _aliased(self.module)
         if self._working is None:
@@ -200,6 +203,37 @@ class TorchModel:
         with self._ready(grad=False) as module, Replaced(module, name, call, put):
             return self._scores(module, images)
 
+    def attentions(self, images: Tensor) -> Attention[Tensor]:
+        """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
+        leaf = _leaf(images)
+        with self._ready(grad=True) as module:
+            with Attending(module, leaf) as watch:
+                scores = self._scores(module, leaf)
+            maps = self._maps(watch)
+            if not scores.requires_grad:
+                raise NoGradient(why_no_gradient(module, lambda: self._scores(module, _leaf(images))))
+            return watch.told(by_each(scores, maps))
+
+    def _maps(self, watch: Attending) -> list[Tensor]:
+        maps, grid = watch.found()
+        note = f"attention read among {grid.said()}"
+        self.notes += [] if note in self.notes else [note]
+        return maps
+
+    def early_exits(self, images: Tensor) -> Attention[Tensor]:
+        """The same, each layer's gradients of the scores that the model's head gives behind its own block."""
+        leaf = _leaf(images)
+        with self._ready(grad=True) as module:
+            with Attending(module, leaf) as watch:
+                self._forward(module, leaf)
+            maps = self._maps(watch)
+            blocks = watch.blocks()
+            exits = [each.output.detach().requires_grad_() for each in blocks]
+            # the head is asked about all of them at once
+            with Replaced(module, blocks[-1].name, blocks[-1].number, lambda _: torch.cat(exits)):
+                scores = self._scores(module, leaf.detach(), count=len(exits) * len(leaf))
+            return watch.told([pulled_back(blocks, maps, back) for back in by_each(scores, exits)])
+
     def _captured(self, images: Tensor) -> Captured:
         """What the bound layers say, whatever the targets."""
         leaf = _leaf(images)
@@ -240,7 +274,10 @@ class TorchModel:
     def _classes(self, module: nn.Module, images: Tensor) -> Tensor:
         return class_scores(self._forward(module, images))
 
-    def _scores(self, module: nn.Module, images: Tensor, watch: Captured | None = None) -> Tensor:
+    def _scores(
+        self, module: nn.Module, images: Tensor, watch: Captured | None = None, count: int | None = None
+    ) -> Tensor:
+        """(k, N), of `count` images where that is not how many are fed."""
         if watch is None and (layers := units(self._targets)):
             with Captured(module, layers, images) as captured:
                 return self._scores(module, images, captured)
@@ -256,7 +293,7 @@ class TorchModel:
                     row = target(spy.logits(said) if self._ends_in_softmax else said)
                 else:
                     row = target(raw)
-                rows.append(one_number_each(row, len(images), target))
+                rows.append(one_number_each(row, len(images) if count is None else count, target))
         return torch.stack(rows).to(self.ops.dtype)
 
     def _forward(self, module: nn.Module, images: Tensor) -> Any:
@@ -309,7 +346,8 @@ class TorchFunction(TorchModel):
     def __init__(self, function: Callable[[Tensor], Any], labels: Sequence[str] | None = None) -> None:
         super().__init__(_Function(function), labels)
         self._held = [each for each in held(function) if isinstance(each, nn.Module)]
-        self.lacks = {Inspectable: "a plain function shows no layers: pass the module itself"}
+        why = "a plain function shows no layers: pass the module itself"
+        self.lacks = {Inspectable: why, Attentive: why}
         if any(map(scripted, self._held)):
             self.lacks = {**self.lacks, Rewirable: SCRIPTED}
         first = next((t for module in self._held for t in _tensors(module) if t.is_floating_point()), None)

@@ -23,6 +23,8 @@ from saliency.core import (
     xrai,
 )
 from saliency.core.ablation_cam import AblationCam
+from saliency.core.attention_relevance import AttentionRelevance
+from saliency.core.attention_rollout import AttentionRollout
 from saliency.core.base import (
     CONVOLUTION_LAYER_VALUES,
     CONVOLUTION_OUTPUT_GRADIENTS,
@@ -39,6 +41,7 @@ from saliency.core.expected_gradients import ExpectedGradients
 from saliency.core.feature_ablation import FeatureAblation
 from saliency.core.grad_cam import GradCam
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
+from saliency.core.grad_sam import GradSam
 from saliency.core.gradients import GradientSaliency
 from saliency.core.guided_backprop import GuidedBackprop
 from saliency.core.guided_grad_cam import GuidedGradCam
@@ -56,6 +59,7 @@ from saliency.core.input_x_gradient import InputXGradient
 from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.core.kernel_shap import KernelShap
 from saliency.core.layer_cam import LayerCam
+from saliency.core.le_grad import LeGrad
 from saliency.core.lime import Lime
 from saliency.core.lrp import LRP
 from saliency.core.occlusion import Occlusion
@@ -81,6 +85,8 @@ __all__ = [
     "SHAPE_ERROR_MESSAGE",
     "XRAI",
     "AblationCam",
+    "AttentionRelevance",
+    "AttentionRollout",
     "BlurIG",
     "CoreSaliency",
     "Deconvolution",
@@ -90,6 +96,7 @@ __all__ = [
     "FeatureAblation",
     "GradCam",
     "GradCamPlusPlus",
+    "GradSam",
     "GradientSaliency",
     "GuidedBackprop",
     "GuidedGradCam",
@@ -100,6 +107,7 @@ __all__ = [
     "IntegratedGradients",
     "KernelShap",
     "LayerCam",
+    "LeGrad",
     "Lime",
     "Occlusion",
     "PartitionShap",

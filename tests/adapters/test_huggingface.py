@@ -206,3 +206,48 @@ def test_numbered_labels_are_no_names() -> None:
     assert isinstance(saliency.adapt(model), HuggingFaceModel)
     assert saliency.adapt(model).labels is None
     assert saliency.adapt(model, labels=["a", "b"]).labels == ["a", "b"]
+
+
+ATTENTION = ("attention_rollout", "attention_relevance", "grad_sam", "le_grad")
+
+
+@pytest.mark.parametrize("name", ["ViT", "DeiT", "BEiT", "DINOv2 with registers"])
+def test_the_attention_maps_are_the_model_s_own(name: str) -> None:
+    """Fused or written out they are what the model tells when it is asked for them, and every method has a mask."""
+    model, image = made(name, "eager")
+    fed = torch.tensor(image / 255, dtype=torch.float32).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        told = model(pixel_values=fed, output_attentions=True).attentions
+    masks = {method: saliency.explain(model, image, method, 1, progress=False).mask for method in ATTENTION}
+    fused, _ = made(name, "sdpa")
+    adapted: Any = saliency.adapt(fused).at([1])
+    found = adapted.attentions(adapted.ops.asarray(image[None] / 255))
+
+    assert len(found.layers) == len(told) == 2
+    for layer, own in zip(found.layers, told, strict=True):
+        np.testing.assert_allclose(layer.activations, own, atol=1e-6)
+    for method, mask in masks.items():
+        assert mask.shape == image.shape[:2]
+        assert np.ptp(mask) > 0
+        np.testing.assert_allclose(
+            saliency.explain(fused, image, method, 1, progress=False).mask, mask, atol=1e-4 * mask.max()
+        )
+
+
+@pytest.mark.parametrize("method", ATTENTION)
+def test_attention_of_an_embedding(method: str) -> None:
+    """CLIP's vision tower by a target of one's own."""
+    torch.manual_seed(0)
+    clip = hf.CLIPVisionModelWithProjection(hf.CLIPVisionConfig(image_size=32, projection_dim=8, **TINY)).eval()
+    exp = saliency.explain(clip, picture(32, 32), method, lambda out: out.image_embeds[:, 1], progress=False)
+
+    assert "attention read among 4×4 patches, 1 before left out" in exp.notes
+    assert np.ptp(exp.mask) > 0
+
+
+@pytest.mark.parametrize("method", ATTENTION)
+def test_windows_are_refused(method: str) -> None:
+    """Swin's maps are of windows: the sentence says what to use instead."""
+    model, image = made("Swin")
+    with pytest.raises(saliency.Unsupported, match=r"attends within windows.*Grad-CAM and its kin"):
+        saliency.explain(model, image, method, 1, progress=False)

@@ -1,0 +1,63 @@
+"""What methods that read a transformer's attention have in common: relevance of tokens becomes a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from saliency.core.cam import resized
+from saliency.method import Method
+from saliency.model import Attention, Attentive, Ops
+from saliency.session import Session, originals
+
+
+@dataclass(eq=False, repr=False)
+class AttentionMethod(Method):
+    """Relevance of the tokens, those of patches laid out as the grid that they are, resized to the image.
+
+    A method says in :meth:`relevance` what becomes of maps and gradients. One forward pass for all targets, and one
+    backward pass a target.
+    """
+
+    needs: ClassVar[Any] = Attentive
+    sign = "positive"
+    family = "attention"
+
+    def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        done: list[Any] = []
+        for _, attention in self.asked(session, originals(session, images)):
+            tokens = self.relevance(attention, session.ops)
+            done.append(resized(patches(tokens, attention, session.ops), images, session.ops))
+            yield session.ops.concat(done, 1)
+
+    def asked(self, session: Session[Any], samples: Any) -> Iterator[tuple[slice, Attention[Any]]]:
+        """The question to the model."""
+        return session.attentions(samples)
+
+    def relevance(self, attention: Attention[Any], ops: Ops[Any]) -> Any:
+        """Of each token, (k, n, T)."""
+        raise NotImplementedError
+
+
+def patches(tokens: Any, attention: Attention[Any], ops: Ops[Any]) -> Any:
+    """Those of (k, n, T) tokens that are patches, as their grid (k, n, h, w)."""
+    count = attention.height * attention.width
+    mine = tokens[:, :, attention.before : attention.before + count]
+    return ops.reshape(mine, (*(int(n) for n in tokens.shape[:2]), attention.height, attention.width))
+
+
+def read_rows(attention: Attention[Any], ops: Ops[Any]) -> Any:
+    """Which tokens the scores are read from, in equal shares: (k, n, 1, T), each row summing to one.
+
+    No tokens are mixed behind the last attention, so there the score's gradient is zero in the rows of all others: one
+    row is left where a class token is read, all are where their mean is.
+    """
+    mass = ops.sum(ops.abs(attention.layers[-1].gradients), (2, 4))
+    read = ops.where(mass > 0.0, mass * 0.0 + 1.0, 0.0)
+    return (read / ops.maximum(ops.sum(read, -1)[..., None], 1.0))[:, :, None]
+
+
+def mean_of_heads(weights: Any, ops: Ops[Any]) -> Any:
+    """(..., T, T) of (..., heads, T, T)."""
+    return ops.sum(weights, -3) / int(weights.shape[-3])
