@@ -62,7 +62,7 @@ class Part:
         inputs: X.
 
     Attributes:
-        has_functions: whether there were functions to open.
+        opens: whether there were functions, and a copy is without them.
     """
 
     def __init__(self, graph: Any, target: Any, inputs: Sequence[Any]) -> None:
@@ -72,12 +72,13 @@ class Part:
             with_names_in_full(node)
         self._library = {} if _call_nothing(nodes) else _library(graph)
         nodes, instead = opened(nodes, self._library)
-        self.has_functions = bool(instead)
         self._target = standing_for(target.name, instead)
         self._ends = {x.name for x in inputs}
         self._nodes = _needed(self._target, nodes, self._ends)
         self._tensors = {tensor.name: tensor for op in ops for tensor in op.inputs} | {target.name: target}
         self._versions = graph.graph_def_versions
+        self._loop = next((node.name for node in self._nodes if node.op in LOOPS), None)
+        self.opens = bool(instead) and self._loop is None
 
     @property
     def untouched(self) -> list[str]:
@@ -108,7 +109,11 @@ class Part:
         """
         import tensorflow as tf
 
-        self._refuse_loops()
+        if self._loop is not None:
+            raise Unsupported(
+                f"{self._loop} is part of a tf.while_loop between X and T, whose activations can obey no rule. Unroll "
+                "it (static_rnn for dynamic_rnn), or use saliency, grad*input, intgrad, occlusion or shapley_sampling."
+            )
         _register_gradient()
         definition = tf.compat.v1.GraphDef(versions=self._versions)
         definition.node.extend(self._nodes)
@@ -130,15 +135,6 @@ class Part:
             definition, input_map=taken, return_elements=[self._target, *activations], name="copy"
         )
         return Copy(target, found)
-
-    def _refuse_loops(self) -> None:
-        for node in self._nodes:
-            if node.op in LOOPS:
-                raise Unsupported(
-                    f"{node.name} is part of a tf.while_loop between X and T, whose activations can obey no rule. "
-                    "Unroll it (static_rnn for dynamic_rnn), or use saliency, grad*input, intgrad, occlusion or "
-                    "shapley_sampling."
-                )
 
 
 def again(op: Any, entered: Any) -> Any:

@@ -53,7 +53,7 @@ def gradients(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
     """The gradient as TensorFlow has it."""
     with _building(graph, "gradients"):
         part = Part(graph, target, inputs)
-        if part.has_functions:
+        if part.opens:
             # of a function that a session has run already, TensorFlow finds no gradient any more
             target = part.copied({x.name: x for x in inputs}).target
         weights = _weights(target)
@@ -169,7 +169,7 @@ def _gradients(target: Any, inputs: Sequence[Any], weights: Any, rule: Rule | No
 
     try:
         with obeying(rule) if rule is not None else contextlib.nullcontext():
-            found = tf.compat.v1.gradients(target, list(inputs), grad_ys=weights)
+            found = tf.compat.v1.gradients(target, list(inputs), grad_ys=weights, stop_gradients=list(inputs))
     except LookupError as error:  # an operation on the way has no gradient
         raise NoGradient(f"T ({target.name}) cannot be differentiated: {error}") from error
     for x, gradient in zip(inputs, found, strict=True):

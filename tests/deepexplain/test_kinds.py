@@ -64,6 +64,49 @@ def test_a_gradient_is_the_engine_s() -> None:
     np.testing.assert_allclose(found, by_tf1 * XS[0], rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("method", "parameters", "ours"),
+    [
+        ("grad*input", {}, saliency.InputXGradient()),
+        ("intgrad", {"steps": 6}, saliency.IntegratedGradients(steps=6, baseline=0, quadrature="riemann_right")),
+        ("deeplift", {}, saliency.DeepLift(baseline=0)),
+        ("elrp", {"epsilon": 1e-7}, saliency.LRP(composite="epsilon", epsilon=1e-7)),
+    ],
+    ids=str,
+)
+def test_torch_finds_the_same(method: str, parameters: dict[str, Any], ours: saliency.Method) -> None:
+    """The engine's methods on a torch module with the same weights."""
+    torch = pytest.importorskip("torch")
+    conv, dense, last = torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.Linear(4, 5), torch.nn.Linear(5, 2)
+    rng = np.random.default_rng(3)
+    with torch.no_grad():
+        for each in (*conv.parameters(), *dense.parameters(), *last.parameters()):
+            each.copy_(torch.tensor(rng.normal(size=each.shape)))
+    act, mean, flat = torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    net = torch.nn.Sequential(conv, act, mean, flat, dense, torch.nn.Tanh(), last).double()
+    w = [each.detach().numpy() for each in net.parameters()]
+
+    def model(X: Any) -> Any:
+        hidden = tf.nn.relu(tf.nn.conv2d(X, w[0].transpose(2, 3, 1, 0), 1, "SAME") + w[1])
+        return tf.nn.tanh(tf.reduce_mean(hidden, (1, 2)) @ w[2].T + w[3]) @ w[4].T + w[5]
+
+    (found,) = built(model, (None, 6, 6, 2), dtype="float64").explain(method, XS[:1], ys=[[0, 1]], **parameters)
+    expected = saliency.explain(net, XS[0], ours, 1, progress=False).mask
+
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_an_input_may_depend_on_another() -> None:
+    """A tensor that is fed does not depend on anything: each input has its own part alone."""
+    graph = built(lambda X: tf.nn.relu(3.0 * X), (None, 1))
+    with graph.session.graph.as_default():
+        both = graph._replace(T=graph.T * graph.X, X=[graph.X, graph.T])
+    for method in ("grad*input", "intgrad"):
+        one, other = both.explain(method, [[[2.0]], [[5.0]]])
+
+        np.testing.assert_allclose([one[0, 0], other[0, 0]], 10 if method != "intgrad" else 5.05, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_attributions_have_the_input_s_type(dtype: str) -> None:
     """Half precision works as far as it goes."""
