@@ -25,9 +25,12 @@ from saliency.adapters.answers import (
     static,
     told_by_the_model,
 )
+from saliency.adapters.jax_operators import WHOLE
+from saliency.adapters.jax_rules import Rewired
 from saliency.adapters.jax_trace import Program
 from saliency.errors import NoGradient, Unsupported
-from saliency.model import Answer, Attentive, Axis, Layer, Rewirable, Target
+from saliency.model import Answer, Attentive, Axis, Layer, Target
+from saliency.rules import Composite
 from saliency.targets import ClassScore, Unit, are_probabilities, units
 
 SPARE = 8
@@ -147,16 +150,15 @@ class JaxModel:
         self.weights = weights or (lambda: params)
         self._shared = shared_by(function)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {
-            Attentive: NO_ATTENTION,
-            Rewirable: "models of JAX follow no rules on the way back yet",
-        }
+        self.lacks: Mapping[type, str] = {Attentive: NO_ATTENTION}
         self.notes: list[str] = list(self.source.notes)
         floats = [each.dtype for each in jax.tree.leaves(self.weights()) if _is_floating(each)]
         self.ops = JaxOps(np.float64 if floats and floats[0] == np.float64 else np.float32)
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
         self._ends_in_softmax = False
+        self._rules: Composite | None = None
+        self._held: Composite | None = None
 
     @property
     def channels_first(self) -> bool:
@@ -192,7 +194,34 @@ class JaxModel:
 
     def gradients(self, images: Any) -> Answer[Any]:
         """(k, N) and (k, N, H, W, C), from one forward pass."""
-        return Answer(*self._ask("gradients", images))
+        if self._rules is None:
+            return Answer(*self._ask("gradients", images))
+        if self._held is not self._rules:
+            self._hold(self._rules, images)
+        return Answer(*self._ask("rewired", images))
+
+    def rewired(self, rules: Composite) -> JaxModel:
+        """See :meth:`saliency.model.Rewirable.rewired`."""
+        view = self.at(self._targets, self._layers)
+        # what cannot follow is told by the model itself
+        view._rules, view.notes = rules, self.notes
+        return view
+
+    def operators(self, images: Any) -> frozenset[str]:
+        """See :meth:`saliency.model.Rewirable.operators`."""
+        with self.lock:
+            return frozenset(Question(self).followed(self.weights(), images[:1], Composite(())).kinds)
+
+    def _hold(self, rules: Composite, images: Any) -> None:
+        """Refuse rules that find nothing to hold on to, and note which operators are not known."""
+        with self.lock:
+            followed = Question(self).followed(self.weights(), images[:1, 0] if rules.references else images[:1], rules)
+        followed.require()
+        self._held = rules
+        if rules.exhaustive and followed.unknown:
+            note = f"no rule is known for {', '.join(sorted(followed.unknown))}: the plain gradient went through"
+            if note not in self.notes:
+                self.notes.append(note)
 
     def layers(self, images: Any) -> list[Layer[Any]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
@@ -237,7 +266,7 @@ class JaxModel:
             images: (N, H, W, C).
             *beside: what else is asked with, (N, …) too.
         """
-        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax)
+        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax, self._rules)
         key = (kind, self.source.signature, self.ops.dtype, bound)
         compiled = self._shared.compiled(key, lambda: Compiled(kind, Question(self)))
         with self.lock:
@@ -249,7 +278,7 @@ class Question:
 
     def __init__(self, model: JaxModel) -> None:
         self.source, self.bound, self.names = model.source, model._targets, model._layers
-        self.through_softmax, self.dtype = model._ends_in_softmax, model.ops.dtype
+        self.through_softmax, self.dtype, self.rules = model._ends_in_softmax, model.ops.dtype, model._rules
 
     def raw(self, weights: Any, images: Any) -> Any:
         """What the model says, its complaints retold."""
@@ -311,6 +340,18 @@ class Question:
             said = said if logits is None else values[logits]
         inner = [self.read(each, program, values) for each in self.bound if isinstance(each, Unit)]
         return self.joined(said, rows, classes, inner)
+
+    def followed(self, weights: Any, images: Any, rules: Composite) -> Rewired:
+        """The way from the images to the scores, to be walked back by rules."""
+        program = Program(self.parts, weights, images, whole=WHOLE)
+        return Rewired(program, set(self.sources(program)), rules, JaxOps(self.dtype))
+
+    def sources(self, program: Program) -> list[int]:
+        """The slots that the scores are read from."""
+        found = [*program.outputs, *map(program.layer, units(self.bound))]
+        if self.through_softmax and (logits := program.softmaxed(program.outputs[0])) is not None:
+            found = [logits, *found[1:]]
+        return found
 
     def read(self, target: Unit, program: Program, values: Mapping[int, Any]) -> Any:
         """(N,) of what a unit said."""
@@ -429,6 +470,39 @@ def _scores_with(question: Question) -> Callable[..., Any]:
     return ask
 
 
+def _rewired(question: Question) -> Callable[..., Any]:
+    rules = question.rules
+    assert rules is not None
+
+    def ask(weights: Any, images: Any, classes: Any) -> Any:
+        own = images[:, 0] if rules.references else images
+        program = Program(lambda images: question.scores(weights, images, classes), own)
+        if (why := program.cut(program.outputs[0])) is not None:
+            raise NoGradient(why)
+        followed = question.followed(weights, own, rules)
+        program, slots = followed.program, question.sources(followed.program)
+        _, values = program.run(weights, own)
+        references = [program.run(weights, images[:, 1 + i])[1] for i in range(rules.references)]
+
+        def score(read: list[Any]) -> Any:
+            now = {**values, **dict(zip(slots, read, strict=True))}
+            parts = jax.tree.unflatten(program.tree, [now[slot] for slot in program.outputs])
+            return question.of_program(program, classes, parts, now)
+
+        scores, back = jax.vjp(score, [values[slot] for slot in slots])
+        rows = jnp.eye(len(scores), dtype=scores.dtype)[:, :, None] * jnp.ones_like(scores)
+
+        def walk(row: Any) -> Any:
+            found: dict[int, Any] = {}
+            for slot, each in zip(slots, back(row)[0], strict=True):
+                found[slot] = found[slot] + each if slot in found else each
+            return followed.back(values, references, found)
+
+        return scores, jax.vmap(walk)(rows)
+
+    return ask
+
+
 _QUESTIONS = {
     "outputs": _outputs,
     "scores": _scores,
@@ -436,6 +510,7 @@ _QUESTIONS = {
     "activations": _activations,
     "layers": _layers,
     "scores_with": _scores_with,
+    "rewired": _rewired,
 }
 
 

@@ -45,16 +45,20 @@ class Program:
     Args:
         function: of arrays and trees of arrays; its last argument is the images.
         arguments: to trace it with; only their shapes matter.
+        whole: names of jitted functions that stay one operator.
     """
 
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+    def __init__(self, function: Callable[..., Any], *arguments: Any, whole: frozenset[str] = frozenset()) -> None:
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
         self.tree = jax.tree.structure(shapes)
+        self.shapes: dict[int, tuple[int, ...]] = {}
         self.steps: list[Step] = []
-        self._constants: dict[int, Any] = {}
+        self.constants: dict[int, Any] = {}
         self._slots = 0
         self._counts: Counter[str] = Counter()
+        self._whole = whole
         self.inputs = [self._slot() for _ in closed.jaxpr.invars]
+        self.shapes.update({slot: each.aval.shape for slot, each in zip(self.inputs, closed.jaxpr.invars, strict=True)})
         constants = [self._slot(value) for value in closed.consts]
         self.outputs = self._flatten(closed.jaxpr, constants, self.inputs, "")
         self.images = self.inputs[-1]
@@ -62,7 +66,8 @@ class Program:
     def _slot(self, *value: Any) -> int:
         self._slots += 1
         if value:
-            self._constants[self._slots] = value[0]
+            self.constants[self._slots] = value[0]
+            self.shapes[self._slots] = tuple(jnp.shape(value[0]))
         return self._slots
 
     def _flatten(self, jaxpr: Any, constants: list[int], inputs: list[int], scope: str) -> list[int]:
@@ -75,11 +80,13 @@ class Program:
         for equation in jaxpr.eqns:
             takes, here = [at(atom) for atom in equation.invars], f"{scope}/{equation.source_info.name_stack}"
             inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-            if equation.primitive.name in INLINED and inner is not None:
+            whole = equation.params.get("name") in self._whole
+            if equation.primitive.name in INLINED and inner is not None and not whole:
                 consts = [self._slot(value) for value in getattr(inner, "consts", ())]
                 gives = self._flatten(getattr(inner, "jaxpr", inner), consts, takes, here)
             else:
                 gives = [self._slot() for _ in equation.outvars]
+                self.shapes.update({slot: each.aval.shape for slot, each in zip(gives, equation.outvars, strict=True)})
                 marks = (mark.replace(SLASH, "/") for mark in re.findall(rf"{MARK}([^/()]+)", here))
                 modules = tuple(dict.fromkeys(marks))
                 path, operator = modules[-1] if modules else "", _operator(equation)
@@ -99,9 +106,9 @@ class Program:
             changes: by slot, what is added to a value before it is used.
             instead: by slot, what is used in its place.
         """
-        values = {**self._constants, **dict(zip(self.inputs, jax.tree.leaves(arguments), strict=True))}
+        values = {**self.constants, **dict(zip(self.inputs, jax.tree.leaves(arguments), strict=True))}
         for step in self.steps:
-            said = _bound(step.equation, [values[slot] for slot in step.takes])
+            said = bound(step.equation, [values[slot] for slot in step.takes])
             several = said if step.equation.primitive.multiple_results else [said]
             for slot, given in zip(step.gives, several, strict=True):
                 value = instead[slot] if instead and slot in instead else given
@@ -223,7 +230,7 @@ class Program:
             yield named, shape
 
 
-def _bound(equation: Any, values: list[Any]) -> Any:
+def bound(equation: Any, values: list[Any]) -> Any:
     """The operator, called again."""
     found = equation.primitive.get_bind_params(equation.params)
     # functions inside an operator came first in a pair of their own, before they were among its parameters

@@ -1,0 +1,134 @@
+"""A JAX program's backward pass made to follow rules: its operators are found in the traced program and walked back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from saliency.adapters.jax_finder import nodes_of
+from saliency.adapters.jax_operators import Node, Values, opened
+from saliency.adapters.jax_trace import Program
+from saliency.errors import Unsupported
+from saliency.model import Ops
+from saliency.rules import LINEAR, Change, Composite
+
+
+class Call:
+    """One operator at work: what :class:`saliency.rules.Operator` asks for.
+
+    Args:
+        node: which it is.
+        values: of the image, and…
+        references: …of each reference.
+        first: whether no operator with weights lies between it and the image.
+        ops: the array functions of JAX.
+    """
+
+    def __init__(self, node: Node, values: Values, references: Sequence[Values], first: bool, ops: Ops[Any]) -> None:
+        self.kind, self.axis, self.first, self.ops = node.kind or "", node.axis, first, ops
+        self._node, self._values = node, values
+        self.references = tuple(self._inputs(each) for each in references)
+
+    @property
+    def x(self) -> Any:
+        """Its input, or a tuple of two."""
+        return self._inputs(self._values)
+
+    def _inputs(self, values: Values) -> Any:
+        found = tuple(values[slot] for slot in self._node.takes)
+        return found if len(found) > 1 else found[0]
+
+    def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
+        """See :class:`saliency.rules.Operator`."""
+        several = isinstance(x, tuple)
+
+        def run(*inputs: Any) -> Any:
+            return self._node.run(inputs, self._values, weights, bias)
+
+        y, back = jax.vjp(run, *(x if several else (x,)))
+        return y, lambda relevance: back(relevance) if several else back(relevance)[0]
+
+
+class Rewired:
+    """A program whose backward pass follows rules.
+
+    Args:
+        program: from weights and images.
+        wanted: slots that the scores are made of.
+        rules: which operator follows which.
+        ops: the array functions of JAX.
+    """
+
+    def __init__(self, program: Program, wanted: set[int], rules: Composite, ops: Ops[Any]) -> None:
+        self.program, self.ops, self._rules = program, ops, rules
+        self._nodes = nodes_of(program, wanted, folds=rules.folds)
+        if rules.opens:
+            ruled = {kind for kind, _ in rules.rules}
+            self._nodes = [
+                part
+                for i, node in enumerate(self._nodes)
+                for part in ([node] if node.kind in ruled else opened(node, -1 - i))
+            ]
+        self._behind: set[int] = set()
+        for node in self._nodes:
+            node.first = self._behind.isdisjoint(node.takes)
+            if not node.first or node.kind in LINEAR:
+                self._behind.update(node.gives)
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many operators of each kind the images go through."""
+        return Counter(node.kind for node in self._nodes if node.kind)
+
+    @property
+    def unknown(self) -> set[str]:
+        """Names of operators of no kind that do more than move numbers about."""
+        return {node.name for node in self._nodes if node.unknown}
+
+    def require(self) -> None:
+        """Raise where the rules find no operator to hold on to."""
+        rules = self._rules
+        if rules.required and not any(self.kinds[kind] for kind in rules.required):
+            seen = ", ".join([*sorted(self.kinds), *sorted(self.unknown)])
+            raise Unsupported(
+                f"The rules found nothing to hold on to: they are for operators of the kind "
+                f"{' or '.join(rules.required)}, and the model sends the image through "
+                f"{f'{seen} only' if seen else 'none that can be seen'}."
+            )
+
+    def back(self, values: Values, references: Sequence[Values], relevance: Values) -> Any:
+        """What comes back to the images.
+
+        Args:
+            values: what the program's slots held for the images…
+            references: …and for each of the references.
+            relevance: by slot, what comes back to it from the scores.
+        """
+        found, values = dict(relevance), self._filled(values)
+        references = [self._filled(each) for each in references]
+        for node in reversed(self._nodes):
+            if not any(slot in found for slot in node.gives):
+                continue
+            call = Call(node, values, references, node.first, self.ops)
+            rule = self._rules.rule(call) if node.kind else None
+            if rule is None:
+                said = node.plain(values, [found.pop(slot, None) for slot in node.gives])
+            else:
+                said = rule(call, call.x, found.pop(node.gives[-1]))
+                said = said if isinstance(said, tuple) else (said,)
+            for slot, each in zip(node.takes, said, strict=True):
+                found[slot] = found[slot] + each if slot in found else each
+        images = self.program.images
+        return found.get(images, jnp.zeros_like(values[images]))
+
+    def _filled(self, values: Values) -> Values:
+        """With what lies between the parts of what was opened up."""
+        found = dict(values)
+        for node in self._nodes:
+            if node.gives[0] not in found:
+                found[node.gives[0]] = node.run([found[slot] for slot in node.takes], found, None, None)
+        return found

@@ -1,0 +1,143 @@
+"""Backward passes that follow rules, on JAX: the masks are those of torch on the same weights, in whatever words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import saliency
+from saliency.explain import METHODS
+from saliency.model import Rewirable
+from saliency.rules import Composite
+from tests.adapters import same_net
+from tests.nets import small_net
+
+X = np.random.default_rng(0).random((16, 14, 3), np.float32)
+BY_RULES = [name for name, cls in METHODS.items() if cls().needs is Rewirable]
+WRITTEN = ("pure_jax", "linen", "nnx", "equinox")
+
+ACTIVATIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "maximum": (lambda x: jnp.maximum(x, 0), torch.relu),
+    "where": (lambda x: jnp.where(x > 0, x, 0.0), torch.relu),
+    "clip": (lambda x: jnp.clip(x, 0, 6), functional.relu6),
+    "relu6": (jax.nn.relu6, functional.relu6),
+    "leaky": (lambda x: jax.nn.leaky_relu(x, 0.1), lambda x: functional.leaky_relu(x, 0.1)),
+    "elu": (jax.nn.elu, functional.elu),
+    "gelu": (lambda x: jax.nn.gelu(x, approximate=False), functional.gelu),
+    "gelu by tanh": (jax.nn.gelu, lambda x: functional.gelu(x, approximate="tanh")),
+    "silu": (jax.nn.silu, functional.silu),
+    "silu by hand": (lambda x: x / (1 + jnp.exp(-x)), functional.silu),
+    "softplus": (jax.nn.softplus, functional.softplus),
+    "tanh": (jnp.tanh, torch.tanh),
+    "sigmoid": (jax.nn.sigmoid, torch.sigmoid),
+}
+
+
+def explained(model: Any, method: Any, **options: Any) -> np.ndarray:
+    """The mask of the picture for class 1, without a bar."""
+    return np.asarray(saliency.explain(model, X, method, 1, progress=False, **options).mask)
+
+
+def adapted(model: Any) -> Any:
+    """The model as methods see it."""
+    return saliency.adapt(model)
+
+
+def near(found: np.ndarray, expected: np.ndarray) -> None:
+    """Equal to 1e-4 of the maximum, and not empty."""
+    assert expected.any()
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    """SmallNet in every flavour of JAX."""
+    w = same_net.weights()
+    functions = {name: getattr(same_net, name) for name in WRITTEN if name != "pure_jax"}
+    return {"pure_jax": (same_net.pure_jax, jax.tree.map(jnp.asarray, w))} | {
+        name: make(w) for name, make in functions.items()
+    }
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("method", BY_RULES)
+def test_agrees_with_torch(models: dict[str, Any], method: str, written: str) -> None:
+    """Bias, batch norm, residual, pooling: put together from mathematics, they are torch's operators."""
+    near(explained(models[written], method), explained(small_net(), method))
+
+
+@pytest.mark.parametrize("method", BY_RULES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_are_known_by_what_they_do(activation: str, method: str) -> None:
+    """A rectifier, and what else makes one value of one value, is one operator in whatever words it is written."""
+    ours, theirs = ACTIVATIONS[activation]
+    torch.manual_seed(0)
+    first, last = nn.Linear(X.size, 10), nn.Linear(10, 3)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = first, last
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(theirs(self.first(x.permute(0, 2, 3, 1).flatten(1))))
+
+    w = [jnp.asarray(each.detach().numpy()) for each in (*first.parameters(), *last.parameters())]
+
+    def net(w: Any, x: Any) -> Any:
+        return ours(x.reshape(len(x), -1) @ w[0].T + w[1]) @ w[2].T + w[3]
+
+    kinds = [
+        adapted(each).at([0]).operators(fed) for each, fed in (((net, w), X[None]), (Net(), torch.tensor(X[None])))
+    ]
+    assert kinds[0] == kinds[1]
+    try:
+        expected = explained(Net(), method)
+    except saliency.Unsupported:
+        with pytest.raises(saliency.Unsupported, match="nothing to hold on to"):
+            explained((net, w), method)
+    else:
+        near(explained((net, w), method), expected)
+
+
+def test_operators_are_torch_s(models: dict[str, Any]) -> None:
+    """The kinds of operators are told, so that a method may choose its rules by them; a batch norm may be its parts."""
+    expected = adapted(small_net()).at([0]).operators(torch.tensor(X[None]))
+
+    for written in WRITTEN:
+        found = adapted(models[written]).at([0]).operators(jnp.asarray(X[None]))
+        assert found - {"scale"} == expected - {"batch_norm"}
+
+
+def test_rules_that_match_nothing_are_refused() -> None:
+    """A linear model has no rectifier: the sentence says what is sought and what there is."""
+    weights = jnp.ones((X.size, 3))
+    with pytest.raises(saliency.Unsupported, match=r"kind rectifier, and the model sends the image through dense only"):
+        explained((lambda w, x: x.reshape(len(x), -1) @ w, weights), "guided_backprop")
+
+
+def test_no_rules_are_the_gradient(models: dict[str, Any]) -> None:
+    """Walked back without any rule, the program gives JAX's own gradient, of several targets at once."""
+    model = adapted(models["linen"]).at([0, 1, 2])
+    images = jnp.asarray(np.stack([X, X[::-1]]))
+
+    found, expected = model.rewired(Composite(())).gradients(images), model.gradients(images)
+
+    np.testing.assert_allclose(found.gradients, expected.gradients, atol=1e-6)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", BY_RULES)
+def test_the_logit_behind_a_softmax_is_reached(method: str) -> None:
+    """A softmax at the end is stepped over, as everywhere."""
+    w = same_net.weights()
+
+    near(explained(same_net.linen(w, softmax=True), method), explained(same_net.linen(w), method))
