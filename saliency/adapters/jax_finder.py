@@ -15,7 +15,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from saliency.adapters.jax_operators import AFFINE, BY_VALUE, COMPARE, FAR, KINDS, PAIRS, Linear, Node, Softmax, said
+from saliency.adapters.jax_operators import (
+    AFFINE,
+    BY_VALUE,
+    COMPARE,
+    FAR,
+    KINDS,
+    PAIRS,
+    RESHAPES,
+    Linear,
+    Node,
+    Softmax,
+    moved,
+    said,
+)
 from saliency.adapters.jax_trace import Program, Step
 
 
@@ -185,49 +198,46 @@ class _Finder:
         for i, node in sorted(self._nodes.items()):
             if not isinstance(node, Linear):
                 continue
-            last = i
-            then: list[Step] = []
-            while (follower := self._follower(node, then, last)) is not None:
+            last, then = i, list[Step]()
+            while (follower := self._follower(Linear(node.steps[0], node.place, then), last)) is not None:
                 then.append(self._steps[follower])
                 del self._nodes[last]
                 last = follower
                 self._nodes[last] = node
-            self._nodes[last] = Linear(node.steps[0], node.place, then) if then else node
+            self._nodes[last] = Linear(node.steps[0], node.place, then)
 
-    def _follower(self, node: Linear, then: Sequence[Step], last: int) -> int | None:
-        """The only step behind, if it adds a constant, or multiplies each channel with one."""
+    def _follower(self, node: Linear, last: int) -> int | None:
+        """The only step behind, if it adds a constant, or multiplies each channel with one, or only reshapes."""
         (slot,) = self._steps[last].gives
-        if self._users[slot] != 1:
-            return None
         i = next((i for i, step in enumerate(self._steps) if i > last and slot in step.takes), None)
-        if i is None:
+        if self._users[slot] != 1 or i is None or i not in self._nodes or len(self._nodes[i].steps) != 1:
             return None
         step, primitive = self._steps[i], self._steps[i].equation.primitive.name
-        alone = i in self._nodes and len(self._nodes[i].steps) == 1
-        if primitive not in AFFINE or not alone or len(step.takes) != 2 or step.takes[0] == step.takes[1]:
+        if primitive in RESHAPES:
+            return i if moved(step, node.channels) is not None else None
+        if primitive not in AFFINE or len(step.takes) != 2 or step.takes[0] == step.takes[1]:
             return None
         other = next(each for each in step.takes if each != slot)
         if other in self._alive or not self._same_shape(step, slot):
             return None
         if not self._folds:
-            return i if primitive in ("add", "add_any", "sub") and step.takes[0] == slot and not then else None
+            biased = any(each.equation.primitive.name in AFFINE for each in node.steps)
+            return i if primitive in ("add", "add_any", "sub") and step.takes[0] == slot and not biased else None
         if primitive in ("div", "sub") and step.takes[0] != slot:
             return None
-        return i if self._per_channel(other, node, len(self._program.shapes[slot])) else None
+        return i if self._per_channel(other, node.channels, len(self._program.shapes[slot])) else None
 
-    def _per_channel(self, slot: int, node: Linear, rank: int) -> bool:
+    def _per_channel(self, slot: int, channels: int, rank: int) -> bool:
         """Whether a constant differs along the weights' own axis of the output at most."""
-        shape = list(self._program.shapes[slot])
-        while len(shape) > 0 and (made := self._broadcast(slot)) is not None:
-            slot, kept = made
-            inner = list(self._program.shapes[slot])
-            shape = [1] * rank
-            for axis, length in zip(kept, inner, strict=True):
-                shape[axis] = length
-        if not shape:
-            return True
-        channels = node.channels % rank
-        return all(length == 1 or axis == channels for axis, length in enumerate(shape))
+        axes = list(range(rank - len(self._program.shapes[slot]), rank))
+        while True:
+            shape = self._program.shapes[slot]
+            if all(length == 1 or axis == channels for axis, length in zip(axes, shape, strict=True)):
+                return True
+            if (inner := self._broadcast(slot)) is None:
+                return False
+            slot, kept = inner
+            axes = [axes[axis] for axis in kept]
 
     def _broadcast(self, slot: int) -> tuple[int, tuple[int, ...]] | None:
         made = next((each for each in self._program.steps if slot in each.gives), None)

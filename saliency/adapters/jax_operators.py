@@ -52,6 +52,7 @@ _MOVES = (
     "sharding_constraint split reduce_precision real cumsum select_and_gather_add argmax argmin"
 )
 MOVES = frozenset(_MOVES.split())
+RESHAPES = frozenset({"transpose", "reshape", "squeeze", "expand_dims", "broadcast_in_dim", "convert_element_type"})
 """What moves numbers about: its plain gradient is right for every rule."""
 
 BY_VALUE = frozenset(KINDS) - {"reduce_max", "reduce_window_max", "reduce_sum", "reduce_window_sum"}
@@ -165,49 +166,51 @@ class Linear(Node):
         """See :class:`Node`."""
         (x,) = inputs
         step = self.steps[0]
-        operands = [x, x]
         kernel = values[step.takes[self.place]]
-        operands[self.place] = kernel
+        product = self._product(x, kernel)
         if weights is None and bias is None:
-            return self._after(said(step, operands)[0], values)
-        plain = said(step, operands)[0]
-        shift = self._after(jnp.zeros_like(plain), values)
-        factor = self._after(jnp.ones_like(plain[:1]), values) - shift[:1]
-        kernel = kernel * self._to_weights(factor, kernel.ndim)
-        operands[self.place] = kernel if weights is None else weights(kernel)
-        product = said(step, operands)[0]
-        if not self._then:
+            return self._after(product, values)
+        shift = self._after(jnp.zeros_like(product), values)
+        factor = self._after(jnp.ones_like(product), values) - shift
+        along = jnp.moveaxis(factor, self.channels, -1).reshape(-1, factor.shape[self.channels])[0]
+        shape = [1] * kernel.ndim
+        shape[self._weights_axis(kernel.ndim)] = -1
+        kernel = kernel * along.reshape(shape)
+        product = self._after(self._product(x, kernel if weights is None else weights(kernel)), values, moves=True)
+        if not any(each.equation.primitive.name in AFFINE for each in self._then):
             return product
         change = bias or weights
         return product + (shift if change is None else change(shift))
 
-    def _after(self, y: Any, values: Values) -> Any:
-        """What the steps behind the product make of it."""
+    def _product(self, x: Any, kernel: Any) -> Any:
+        return said(self.steps[0], [kernel, x] if self.place == 0 else [x, kernel])[0]
+
+    def _after(self, y: Any, values: Values, moves: bool = False) -> Any:
+        """What the steps behind the product make of it; of these only the moves, if so wanted."""
         now, slot = y, self.steps[0].gives[0]
         for step in self._then:
-            now = said(step, [now if each == slot else values[each] for each in step.takes])[0]
+            if not moves or step.equation.primitive.name not in AFFINE:
+                now = said(step, [now if each == slot else values[each] for each in step.takes])[0]
             slot = step.gives[0]
         return now
-
-    def _to_weights(self, factor: Any, rank: int) -> Any:
-        """Of a factor that differs along the output's channels alone: the same, to be multiplied with the weights."""
-        axis = self.channels
-        channels = jnp.moveaxis(factor, axis, -1).reshape(-1, factor.shape[axis])[0]
-        shape = [1] * rank
-        shape[self._weights_axis(rank)] = -1
-        return channels.reshape(shape)
 
     @property
     def channels(self) -> int:
         """The output's axis that stands for the weights' own."""
         params = self.steps[0].equation.params
+        rank = len(self.steps[0].equation.outvars[0].aval.shape)
         if self.kind == LINEAR[1]:
-            return int(params["dimension_numbers"].out_spec[1])
-        (left, _), (batch, _) = params["dimension_numbers"]
-        if self.place == 1:
-            return -1
-        rank = len(self.steps[0].equation.invars[0].aval.shape)
-        return len(batch) + rank - len(left) - len(batch) - 1
+            axis: int | None = int(params["dimension_numbers"].out_spec[1])
+        elif self.place == 1:
+            axis = rank - 1
+        else:
+            (left, _), _ = params["dimension_numbers"]
+            axis = len(self.steps[0].equation.invars[0].aval.shape) - len(left) - 1
+        for step in self._then:
+            assert axis is not None
+            axis = moved(step, axis)
+        assert axis is not None
+        return axis
 
     def _weights_axis(self, rank: int) -> int:
         params = self.steps[0].equation.params
@@ -215,6 +218,20 @@ class Linear(Node):
             return int(params["dimension_numbers"].rhs_spec[0])
         contracted, batch = (each[self.place] for each in params["dimension_numbers"])
         return max(axis for axis in range(rank) if axis not in contracted and axis not in batch)
+
+
+def moved(step: Step, axis: int) -> int | None:
+    """Where an axis is after a step that changes no number; None where it has no place of its own any more."""
+    equation = step.equation
+    match equation.primitive.name:
+        case "transpose":
+            return int(equation.params["permutation"].index(axis))
+        case "reshape" | "squeeze" | "expand_dims" | "broadcast_in_dim":
+            before, after = ([int(n) for n in each.aval.shape] for each in (equation.invars[0], equation.outvars[0]))
+            long = [i for i, n in enumerate(before) if n > 1], [i for i, n in enumerate(after) if n > 1]
+            same = [before[i] for i in long[0]] == [after[i] for i in long[1]]
+            return long[1][long[0].index(axis)] if same and axis in long[0] else None
+    return axis
 
 
 def opened(node: Node, slot: int) -> list[Node]:
