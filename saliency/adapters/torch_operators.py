@@ -25,6 +25,9 @@ Key = int | str
 
 Arguments = dict[Key, Any]
 
+Depends = Callable[[Any], bool]
+"""Whether a value depends on the image."""
+
 SAME = {
     "multiply": "mul",
     "divide": "div",
@@ -92,8 +95,14 @@ PLAIN = frozenset(_PLAIN.split())
 """Functions that move numbers about or add constants: their plain gradient is right for every rule."""
 
 
-MERGE = ("conv1d", "conv2d", "conv3d", "linear")
-"""Functions whose weights have the output's channels first."""
+CHANNELS = {"conv1d": 0, "conv2d": 0, "conv3d": 0, "linear": 0, "matmul": -1}
+"""By function, the axis of its weights that is the output's channels."""
+
+HALF = (torch.float16, torch.bfloat16)
+"""Types in which quotients of small differences are noise: rules are computed in float32."""
+
+ADDED = "added"
+"""Where a bias stands that is added behind the function itself."""
 
 
 class Call:
@@ -122,9 +131,11 @@ class Call:
         self._function, self._inputs, self._weight, self._bias = function, inputs, weight, bias
         self.tensors: tuple[Tensor, ...] = tuple(arguments[key] for key in inputs)
         # the inputs' values, without their place in the graph; replaced by copies before anyone writes over them
-        self.kept = tuple(each.detach() for each in self.tensors)
-        self._constants = {key: value for key, value in arguments.items() if key not in inputs}
-        self.ops = TorchOps(self.tensors[0].device, self.tensors[0].dtype)
+        self.kept = tuple(_wide(each.detach()) for each in self.tensors)
+        self._constants: dict[Any, Any] = {key: _wide(value) for key, value in arguments.items() if key not in inputs}
+        # what is done to the output that belongs to the operator; None where its bias is added
+        self._steps: tuple[Callable[[Tensor], Tensor] | None, ...] = ()
+        self.ops = TorchOps(self.kept[0].device, self.kept[0].dtype)
 
     @property
     def x(self) -> Any:
@@ -141,47 +152,72 @@ class Call:
         """Its bias."""
         return None if self._bias is None else self._constants.get(self._bias)
 
-    def argument(self, position: int, name: str, default: Any = None) -> Any:
-        """One of its constants."""
-        return self._constants.get(position, self._constants.get(name, default))
-
-    def followed_by(self, norm: Call) -> Call | None:
-        """This operator and the batch norm behind it as one, with the norm's scale and shift in the weights."""
-        weight, bias = self.weight, self.bias
-        if weight is None or self.name not in MERGE or (self.name == "linear" and norm.kept[0].ndim != 2):
-            return None
-        mean, variance = norm.argument(1, "running_mean").detach(), norm.argument(2, "running_var").detach()
-        scale, shift = norm.argument(3, "weight"), norm.argument(4, "bias")
-        factor = (variance + norm.argument(7, "eps", 1e-5)).rsqrt()
-        factor = factor if scale is None else factor * scale.detach()
-        moved = -mean * factor if bias is None else (bias.detach() - mean) * factor
+    def then(self, step: Callable[[Tensor], Tensor]) -> Call:
+        """This operator with its output turned about, say."""
         one = copy.copy(self)
-        # a bias of None stands where the bias stands
-        places: tuple[Key, Key] = (1, 2) if 1 in self._constants else ("weight", "bias")
-        one._weight, one._bias = places[0], 2 if 2 in self._constants else places[1]
-        one._constants = {
-            **self._constants,
-            one._weight: weight.detach() * factor.reshape(-1, *(1,) * (weight.ndim - 1)),
-            one._bias: moved if shift is None else moved + shift.detach(),
-        }
+        one._steps = (*self._steps, step)
         return one
 
-    def run(self, *inputs: Tensor, changed: Mapping[Key | None, Tensor] | None = None) -> Any:
+    def plus(self, added: Tensor) -> Call | None:
+        """This operator with more of a bias; None if what is added is none."""
+        bias, one = self.bias, copy.copy(self)
+        if self.weight is None or sum(n > 1 for n in added.shape) > 1:
+            return None
+        if bias is None:
+            one._bias, one._steps = ADDED, (*self._steps, None)
+            one._constants = {**self._constants, ADDED: _wide(added)}
+        elif bias.numel() == added.numel():
+            one._constants = {**self._constants, self._bias: bias + _wide(added).reshape(bias.shape)}
+        return one if bias is None or bias.numel() == added.numel() else None
+
+    def times(self, factor: Tensor) -> Call | None:
+        """This operator with each channel of its output scaled; None if `factor` is not one number per channel."""
+        weight, bias, one = self.weight, self.bias, copy.copy(self)
+        if weight is None or self.name not in CHANNELS or self._inputs != (0,):
+            return None
+        axis = CHANNELS[self.name] % weight.ndim
+        sizes = [weight.shape[axis] if i == axis else 1 for i in range(weight.ndim)]
+        if {factor.numel(), max(factor.shape, default=1)} != {weight.shape[axis]}:
+            return None
+        one._constants = {**self._constants, self._weight: weight * _wide(factor).reshape(sizes)}
+        if bias is not None:
+            one._constants[self._bias] = bias * _wide(factor).reshape(bias.shape)
+        return one
+
+    def normed(self, norm: Call) -> Call | None:
+        """This operator with the batch norm behind it in its weights; None if it cannot be said so."""
+        mean, variance, scale, shift = (norm._constants.get(i, norm._constants.get(name)) for i, name in NORM.items())
+        factor = (variance + norm._constants.get(7, norm._constants.get("eps", 1e-5))).rsqrt()
+        factor = factor if scale is None else factor * scale
+        moved = (0.0 if shift is None else shift) - mean * factor
+        one = self.times(factor)
+        return None if one is None else one.plus(moved.reshape(1, -1, *(1,) * (norm.kept[0].ndim - 2)))
+
+    def says(self, output: Tensor) -> bool:
+        """Whether its output is this one; channels may have been turned about between it and what was merged."""
+        said = self.run(*self.kept)
+        return said.shape == output.shape and torch.allclose(said, output.to(said.dtype), rtol=1e-3, atol=1e-4)
+
+    def run(self, *inputs: Tensor, changed: Mapping[Any, Tensor] | None = None) -> Any:
         """What it says to these inputs."""
-        given: dict[Any, Any] = {**self._constants, **dict(zip(self._inputs, inputs, strict=True)), **(changed or {})}
+        given = {**self._constants, **dict(zip(self._inputs, inputs, strict=True)), **(changed or {})}
+        added = given.pop(ADDED, None)
         positions = sorted(key for key in given if isinstance(key, int))
         named = {key: value for key, value in given.items() if isinstance(key, str)}
-        return self._function(*(given[key] for key in positions), **named)
+        said = self._function(*(given[key] for key in positions), **named)
+        for step in self._steps:
+            said = said + added if step is None else step(said)
+        return said
 
     def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
         """See :class:`saliency.rules.Operator`."""
         several = isinstance(x, tuple)
         leaves = tuple(each.detach().requires_grad_() for each in (x if several else (x,)))
-        changed: dict[Key | None, Tensor] = {}
+        changed: dict[Any, Tensor] = {}
         if weights is not None and self.weight is not None:
-            changed[self._weight] = weights(self.weight.detach())
+            changed[self._weight] = weights(self.weight)
         if (change := bias or weights) is not None and self.bias is not None:
-            changed[self._bias] = change(self.bias.detach())
+            changed[self._bias] = change(self.bias)
         with torch.enable_grad():
             said = self.run(*leaves, changed=changed)
             y = said if isinstance(said, Tensor) else said[0]
@@ -193,27 +229,34 @@ class Call:
         return y.detach(), pullback
 
 
-def depends(value: Any) -> bool:
-    """Whether a value depends on the image; a parameter needs a gradient too, but nothing has made it."""
-    return isinstance(value, Tensor) and value.requires_grad and value.grad_fn is not None
+NORM = {1: "running_mean", 2: "running_var", 3: "weight", 4: "bias"}
+"""Arguments of a batch norm."""
 
 
-def call_of(name: str, function: Callable[..., Any], arguments: Arguments) -> Call | None:
+def _wide(value: Any) -> Any:
+    """A tensor of few digits with more of them, cut off from any graph; all else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.detach().float() if value.dtype in HALF else value.detach()
+
+
+def call_of(name: str, function: Callable[..., Any], arguments: Arguments, depends: Depends) -> Call | None:
     """The operator that a call of a function is; None if it is none that a rule may know.
 
     Args:
         name: of the function, without the underscore of the in-place variant.
         function: of no effect on its inputs.
         arguments: by position or name.
+        depends: whether a value depends on the image.
     """
     first, second = key(arguments, 0, "input", "self"), key(arguments, 1, "other", "mat2")
     x = arguments.get(first)
     if name == "einsum":
-        return _einsum(function, arguments)
+        return _einsum(function, arguments, depends)
     if name in ("addmm", "baddbmm", "addbmm"):
-        return _addmm(name, function, arguments)
+        return _addmm(name, function, arguments, depends)
     if name in PAIRS:
-        return _pair(name, function, arguments, first, second)
+        return _pair(name, function, arguments, (first, second), depends)
     if name not in KINDS or not isinstance(x, Tensor) or not depends(x):
         return None
     kind = KINDS[name]
@@ -239,7 +282,10 @@ def key(arguments: Arguments, position: int, *names: str) -> Key:
     return next((name for name in names if name in arguments), position)
 
 
-def _pair(name: str, function: Callable[..., Any], arguments: Arguments, first: Key, second: Key) -> Call | None:
+def _pair(
+    name: str, function: Callable[..., Any], arguments: Arguments, places: tuple[Key, Key], depends: Depends
+) -> Call | None:
+    first, second = places
     dependent = tuple(each for each in (first, second) if depends(arguments.get(each)))
     if len(dependent) == 2:
         return Call(PAIRS[name], function, arguments, dependent)
@@ -252,7 +298,7 @@ def _pair(name: str, function: Callable[..., Any], arguments: Arguments, first: 
     return Call(kind, function, arguments, dependent, constant if kind == "dense" else None)
 
 
-def _einsum(function: Callable[..., Any], arguments: Arguments) -> Call | None:
+def _einsum(function: Callable[..., Any], arguments: Arguments, depends: Depends) -> Call | None:
     operands = arguments.get(1)
     if isinstance(operands, list | tuple):
         arguments = {0: arguments[0], **{i + 1: each for i, each in enumerate(operands)}}
@@ -267,7 +313,7 @@ def _einsum(function: Callable[..., Any], arguments: Arguments) -> Call | None:
     return Call("dense", function, arguments, dependent, next(place for place in places if place not in dependent))
 
 
-def _addmm(name: str, function: Callable[..., Any], arguments: Arguments) -> Call | None:
+def _addmm(name: str, function: Callable[..., Any], arguments: Arguments, depends: Depends) -> Call | None:
     left, right = key(arguments, 1, "mat1", "batch1"), key(arguments, 2, "mat2", "batch2")
     bias = key(arguments, 0, "input", "self")
     factors = arguments.get("beta", 1), arguments.get("alpha", 1)
@@ -294,7 +340,7 @@ def _axis(arguments: Arguments, x: Tensor) -> int:
     return int(axis) % x.ndim
 
 
-def meant(name: str, arguments: Arguments) -> str:
+def meant(name: str, arguments: Arguments, depends: Depends) -> str:
     """The name of what a function does, where one name does two things."""
     first, second = arguments.get(key(arguments, 0, "input")), arguments.get(key(arguments, 1, "other"))
     if name in ("max", "min") and isinstance(second, Tensor):

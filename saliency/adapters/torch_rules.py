@@ -22,7 +22,6 @@ from saliency.adapters.torch_operators import (
     Call,
     apart,
     call_of,
-    depends,
     meant,
     signature_of,
     spelt,
@@ -37,6 +36,9 @@ OUT_OF_SIGHT = "a custom autograd.Function or scripted function"
 
 SCRIPTED = "a part of it is scripted (torch.jit), and its operators cannot be seen: pass the module that was scripted"
 """Why some modules follow no rules."""
+
+TURNS = frozenset({"permute", "transpose", "movedim", "swapaxes", "contiguous"})
+"""Functions that turn axes about, as where channels come last outside a function and first inside."""
 
 UNTOUCHED = frozenset({"__get__", "requires_grad", "backward", "register_hook", "retain_grad", "size", "dim"})
 """Functions that make nothing of a tensor's values."""
@@ -54,15 +56,23 @@ class Follow(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *relevance: Tensor) -> Any:
         """What the rule makes of what came back."""
-        back = ctx.rule(ctx.call, ctx.call.x, relevance[0])
-        return None, None, None, *(back if isinstance(back, tuple) else (back,))
+        call: Call = ctx.call
+        back = ctx.rule(call, call.x, relevance[0].to(call.kept[0].dtype))
+        several = back if isinstance(back, tuple) else (back,)
+        return None, None, None, *(part.to(each.dtype) for part, each in zip(several, call.tensors, strict=True))
 
 
 class Made:
-    """How a tensor came to be: behind an operator with weights or not, and perhaps as the very output of a call."""
+    """How a tensor came to be.
 
-    def __init__(self, behind: bool, call: Call | None = None) -> None:
-        self.behind, self.call = behind, call
+    Args:
+        behind: whether an operator with weights lies between it and the image.
+        call: the operator whose output it is.
+        image: whether it was made of the image at all; parameters need gradients too, where they may not be touched.
+    """
+
+    def __init__(self, behind: bool, call: Call | None = None, image: bool = True) -> None:
+        self.behind, self.call, self.image = behind, call, image
         self._versions = [] if call is None else [each._version for each in call.tensors]
 
     @property
@@ -115,13 +125,15 @@ class Rewire(TorchFunctionMode):
 
     def _answer(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
         """The function's result, followed or opened up; NotImplemented where it is to be called as it is."""
-        dependent = [each for each in _tensors(arguments.values()) if depends(each)]
-        if not dependent or name in UNTOUCHED or arguments.get("out") is not None:
+        dependent = [each for each in _tensors(arguments.values()) if self._depends(each)]
+        if not dependent or not torch.is_grad_enabled() or name in UNTOUCHED or arguments.get("out") is not None:
             return NotImplemented
         if any(each not in self._made for each in dependent):
             self.unknown[OUT_OF_SIGHT] += 1
-        name = meant(name, arguments)
-        call = call_of(name, function, arguments)
+        name = meant(name, arguments, self._depends)
+        if self._rules.folds and (result := self._as_one(name, function, arguments)) is not NotImplemented:
+            return result
+        call = call_of(name, function, arguments, self._depends)
         opened = OPENED.get(name if call is None or name in OPENED else call.kind) if self._rules.opens else None
         if call is not None:
             call.first = not any(map(self._behind, call.tensors))
@@ -144,8 +156,9 @@ class Rewire(TorchFunctionMode):
 
     def _follow(self, call: Call) -> Any:
         """The operator's result, with its rule on the way back; NotImplemented if it has none."""
-        if call.kind == "batch_norm" and self._rules.folds:
-            call = self._folded(call) or call
+        if call.kind == "batch_norm" and (before := self._before(call.tensors[0])) is not None:
+            one = before.normed(call)
+            call = one if one is not None and one.says(call.run(*call.kept)) else call
         if (rule := self._rules.rule(call)) is None:
             return NotImplemented
         self.kinds[call.kind] += 1
@@ -153,14 +166,14 @@ class Rewire(TorchFunctionMode):
             self._lent.setdefault(each.untyped_storage().data_ptr(), []).append(call)
         if self._recording:
             self.recorded.append(call)
-            said = call.run(*call.tensors)
-            result = said if isinstance(said, Tensor) else said[0]
+            said = call.run(*(each.to(wide.dtype) for each, wide in zip(call.tensors, call.kept, strict=True)))
+            result = (said if isinstance(said, Tensor) else said[0]).to(call.tensors[0].dtype)
         else:
             call.references = tuple(self._reference(each, call) for each in self._references)
             self._followed += 1
             with torch.no_grad():
                 said = call.run(*call.kept)
-            output = [said if isinstance(said, Tensor) else said[0]]
+            output = [(said if isinstance(said, Tensor) else said[0]).to(call.tensors[0].dtype)]
             result = Follow.apply(call, rule, output, *call.tensors)  # type: ignore[no-untyped-call]
         self._made[result] = Made(call.kind in LINEAR or any(map(self._behind, call.tensors)), call)
         return result if isinstance(said, Tensor) else type(said)((result, *said[1:]))
@@ -176,10 +189,35 @@ class Rewire(TorchFunctionMode):
             )
         return there.x
 
-    def _folded(self, norm: Call) -> Call | None:
-        """A batch norm and the operator with weights before it as one; None if there is no such before it."""
-        made = self._made.get(norm.tensors[0])
-        return made.call.followed_by(norm) if made is not None and made.fresh else None
+    def _before(self, tensor: Tensor) -> Call | None:
+        """The operator with weights whose output a tensor is, if rules take it with what follows as one."""
+        made = self._made.get(tensor) if self._rules.folds else None
+        return made.call if made is not None and made.fresh and made.call.kind in LINEAR else None
+
+    def _as_one(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
+        """The result where an operator with weights gets a bias or a scale, as a norm is, or its output is turned."""
+        x, other = arguments.get(0), arguments.get(1)
+        if not isinstance(x, Tensor) or (before := self._before(x)) is None:
+            return NotImplemented
+        if name in ("add", "sub", "mul", "div") and isinstance(other, Tensor) and len(arguments) == 2:
+            one = None if self._depends(other) else before.plus(other) if name == "add" else before.plus(-other)
+            if name in ("mul", "div") and not self._depends(other):
+                one = before.times(other if name == "mul" else 1 / other)
+            if one is not None and one.says(function(x.detach(), other.detach())):
+                return self._follow(one)
+        if name in TURNS and all(isinstance(place, int) for place in arguments):
+            rest = [value for place, value in arguments.items() if place != 0]
+            result = function(x, *rest)
+            self._made[result] = Made(True, before.then(lambda y: function(y, *rest)))
+            return result
+        return NotImplemented
+
+    def _depends(self, value: Any) -> bool:
+        """Whether a value depends on the image; what was made out of sight may, so it does."""
+        if not isinstance(value, Tensor) or not value.requires_grad or value.grad_fn is None:
+            return False
+        made = self._made.get(value)
+        return made is None or made.image
 
     def _behind(self, tensor: Tensor) -> bool:
         made = self._made.get(tensor)
@@ -189,9 +227,13 @@ class Rewire(TorchFunctionMode):
         """Pass on whether an operator with weights lies behind."""
         outputs = [each for each in _tensors([result]) if each.requires_grad and (anew or each not in self._made)]
         if outputs:
-            behind = any(map(self._behind, _tensors(arguments.values())))
+            inputs = list(_tensors(arguments.values()))
+            behind = any(map(self._behind, inputs))
+            # the image is a leaf that is no parameter
+            leaves = (each.requires_grad and each.is_leaf and not isinstance(each, nn.Parameter) for each in inputs)
+            image = any(map(self._depends, inputs)) or any(leaves)
             for each in outputs:
-                self._made[each] = Made(behind)
+                self._made[each] = Made(behind, image=image)
 
     def _before_writing(self, target: Tensor) -> None:
         """Copy what rules will need of a memory that is about to be written over."""

@@ -127,6 +127,45 @@ def test_an_unknown_operator_is_named() -> None:
     assert "no rule is known for sort: the plain gradient went through" in exp.notes
 
 
+class Squared(torch.autograd.Function):
+    """Something that no mode sees."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """The square."""
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, *back: Tensor) -> Tensor:
+        """Its gradient."""
+        return 2 * ctx.saved_tensors[0] * back[0]
+
+
+def test_what_works_out_of_sight_is_named() -> None:
+    """A custom autograd.Function goes by its own gradient, and the note says so."""
+    exp = explain(Net(lambda net, x: Squared.apply(x).relu()).eval())  # type: ignore[no-untyped-call]
+
+    assert any("no rule is known for a custom autograd.Function" in note for note in exp.notes)
+
+
+@pytest.mark.parametrize("kind", ["Swin", "ConvNext"])
+def test_is_complete_for_real_architectures(kind: str) -> None:
+    """Windowed attention with its shifts, layer scales, depthwise convolutions, layer norms: no gap, no note."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    small: dict[str, Any] = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}
+    if kind == "Swin":
+        small = {"image_size": 16, "patch_size": 2, "embed_dim": 8, "depths": [2], "num_heads": [2], "window_size": 4}
+    config = getattr(transformers, f"{kind}Config")(**small, num_labels=3)
+    net = getattr(transformers, f"{kind}ForImageClassification")(config).eval().double()
+    image = np.random.default_rng(0).normal(size=(32, 32, 3) if kind == "ConvNext" else (16, 16, 3))
+    exp = saliency.explain(net, image, "deep_lift", 1, baseline=0.1, progress=False, preprocess=lambda x: x)
+
+    assert abs(exp.gap) < 1e-6 * np.abs(exp.mask).sum()
+    assert not any("no rule" in note for note in exp.notes)
+
+
 def plain(activation: Callable[[], nn.Module], seed: int, pool: nn.Module | None = None) -> nn.Sequential:
     """Modules only, each used once, as Captum wants it."""
     torch.manual_seed(seed)

@@ -207,10 +207,9 @@ class Everything(nn.Module):
 @pytest.mark.parametrize("composite", [name for name in COMPOSITES if name != "auto"])
 def test_relevance_is_conserved(composite: str) -> None:
     """Without biases, and with ε → 0, the relevance of every composite sums to the score."""
-    for seed in range(2):
-        net = Everything(seed).double().eval()
-        for exp in explain(net, saliency.LRP(composite, epsilon=1e-12), [0, 1, 2, 3]):
-            assert abs(exp.mask.sum(dtype=float) - exp.score) < 1e-5 * max(abs(exp.score), np.abs(exp.mask).max())
+    net = Everything(0).double().eval()
+    for exp in explain(net, saliency.LRP(composite, epsilon=1e-12), [0, 1, 2, 3]):
+        assert abs(exp.mask.sum(dtype=float) - exp.score) < 1e-5 * max(abs(exp.score), np.abs(exp.mask).max())
 
 
 class Scalars(nn.Module):
@@ -407,3 +406,56 @@ def test_what_is_written_over_is_kept_for_its_rule() -> None:
     for composite in ("epsilon", "gamma"):
         plain, over = (explain(Overwriting(over).eval(), saliency.LRP(composite)).mask for over in (False, True))
         np.testing.assert_allclose(over, plain, atol=1e-7)
+
+
+class Written(nn.Module):
+    """A convolution and a dense layer whose bias, norm and layout are written in some other way."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.how, self.conv, self.norm, self.head = how, nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Linear(6, 4)
+        nn.init.uniform_(self.norm.weight, -1.5, 1.5)
+        nn.init.uniform_(self.norm.bias, -1, 1)
+        self.norm.running_mean = torch.linspace(-1, 1, 6)
+        self.norm.running_var = torch.linspace(0.5, 2, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, norm, head = self.conv, self.norm, self.head
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert conv.bias is not None
+        if self.how == "modules":
+            return head(norm(conv(x)).relu().mean((2, 3)))
+        factor = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        apart = F.conv2d(x, conv.weight)
+        if self.how == "channels last":
+            turned = apart.permute(0, 2, 3, 1) + conv.bias
+            turned = ((turned - norm.running_mean) * factor + norm.bias).relu()
+            return torch.matmul(turned.mean((1, 2)), head.weight.T) + head.bias
+        down = (1, -1, 1, 1)
+        shifted = apart + conv.bias.reshape(down) - norm.running_mean.reshape(down)
+        normed = shifted / (norm.running_var + norm.eps).sqrt().reshape(down) * norm.weight.reshape(down)
+        pooled = (normed + norm.bias.reshape(down)).relu().mean((2, 3))
+        return torch.addmm(head.bias, pooled, head.weight.T)
+
+
+@pytest.mark.parametrize("function", [False, True], ids=["module", "function"])
+@pytest.mark.parametrize("how", ["channels last", "frozen norm"])
+def test_biases_and_norms_belong_to_their_layer_however_written(how: str, function: bool) -> None:
+    """Added, scaled and turned about behind the convolution: the relevance of the plain modules, for every rule."""
+    modules, written = Written("modules").eval(), Written(how).eval()
+    asked = saliency.adapt(written.forward, framework="torch") if function else written
+    for composite in ("epsilon", "alpha_beta", "epsilon_gamma_box"):
+        expected = explain(modules, saliency.LRP(composite)).mask
+        found = explain(asked, saliency.LRP(composite)).mask
+        np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+
+
+def test_few_digits_are_enough_for_the_model_but_not_for_its_rules() -> None:
+    """In half precision the rules are computed in float32: the mask is that of the same weights, nearly."""
+    for kind in (torch.float16, torch.bfloat16):
+        few, many = Net(True, 0).to(kind).eval(), Net(True, 0).to(kind).float().eval()
+        expected = explain(many, saliency.LRP("gamma")).mask
+        found = explain(few, saliency.LRP("gamma")).mask
+        np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max())
