@@ -10,8 +10,9 @@ import numpy as np
 from saliency.deepexplain.errors import DeepExplainError
 from saliency.deepexplain.methods import Attribution
 from saliency.deepexplain.questions import Question
-from saliency.deepexplain.rows import Packing, RowModel, split
+from saliency.deepexplain.rows import RowModel, side_by_side
 from saliency.errors import BadShape
+from saliency.inputs import Packing
 from saliency.session import Session
 
 
@@ -77,18 +78,18 @@ class Explainer:
             )
         if weights is not None and not self._target.shape.is_compatible_with((None, *weights.shape[1:])):
             raise BadShape(f"ys must have T's shape {self._target.shape}, got {weights.shape}.")
-        packing = Packing([each.shape[1:] for each in arrays], None if weights is None else weights.shape[1:])
-        feed = {**self._feed, **(feed_dict or {}), **self.method.feed(self._question, packing)}
         fixed = self._fixed(batch_size)
         dtype = np.result_type(np.float32, *(x.dtype.as_numpy_dtype for x in self._inputs))
+        laid = arrays if weights is None else [*arrays, weights]
+        packing, shapes = Packing([each.shape[1:] for each in laid]), [each.shape[1:] for each in arrays]
+        feed = {**self._feed, **(feed_dict or {}), **self.method.feed(self._question, shapes)}
         model = RowModel(self._session, self._question, packing, dtype, feed, fixed, self._batch_sizes)
-        shapes = self.method.shapes(packing)
+        found = Packing(self.method.found(shapes))
         if not count:
-            return self._told([np.zeros((0, *shape)) for shape in shapes])
+            return self._told([np.zeros((0, *shape)) for shape in found.shapes])
         session: Session[np.ndarray] = Session(model, batch_size=fixed or batch_size or "auto", literal=True)
-        rows = packing.packed(arrays if weights is None else [*arrays, weights], dtype)
-        *_, masks = session.run(self.method, rows)
-        return self._told(split(masks[0], shapes))
+        *_, masks = session.run(self.method, side_by_side(laid, dtype))
+        return self._told(found.split(masks[0], np.reshape))
 
     def _told(self, masks: Sequence[np.ndarray]) -> Any:
         """The attributions in their inputs' own floating types, as the caller handed in what they are of."""

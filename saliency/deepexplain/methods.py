@@ -14,11 +14,14 @@ from saliency.core.quadrature import nodes
 from saliency.deepexplain import questions
 from saliency.deepexplain.errors import BadParameter, DeepExplainError
 from saliency.deepexplain.questions import Asking, Question
-from saliency.deepexplain.rows import Packing, RowModel
+from saliency.deepexplain.rows import RowModel, side_by_side
 from saliency.method import Method, parameter
 from saliency.model import Differentiable
 from saliency.samples import PerImage, StraightPath
 from saliency.session import Session, originals
+
+Shapes = Sequence[tuple[int, ...]]
+"""Of each input, without the examples' axis."""
 
 
 @dataclass(eq=False, repr=False)
@@ -30,13 +33,13 @@ class Attribution(Method):
     several: ClassVar[bool] = False
     """Whether it takes several inputs."""
 
-    def feed(self, question: Question, packing: Packing) -> dict[Any, Any]:
+    def feed(self, question: Question, shapes: Shapes) -> dict[Any, Any]:
         """What the question is fed beside the rows."""
         return {}
 
-    def shapes(self, packing: Packing) -> Sequence[tuple[int, ...]]:
-        """Of the attributions of each input, without the examples' axis."""
-        return packing.shapes
+    def found(self, shapes: Shapes) -> Shapes:
+        """The shapes of the attributions, one for each input."""
+        return shapes
 
 
 @dataclass(eq=False, repr=False)
@@ -93,7 +96,7 @@ class EpsilonLRP(GradientTimesInput):
             raise BadParameter(f"LRP epsilon must be greater than zero, got {self.epsilon!r}.")
         super().__post_init__()
 
-    def feed(self, question: Question, packing: Packing) -> dict[Any, Any]:
+    def feed(self, question: Question, shapes: Shapes) -> dict[Any, Any]:
         return {question.parameters[0]: self.epsilon}
 
 
@@ -133,8 +136,8 @@ class DeepLIFTRescale(GradientMethod):
             _tell_gap(mask.sum(-1), scores, np.abs(mask).sum(-1), _asked(session).question.curved)
         yield mask
 
-    def feed(self, question: Question, packing: Packing) -> dict[Any, Any]:
-        return dict(zip(question.parameters, _baselines(self.baseline, packing), strict=True))
+    def feed(self, question: Question, shapes: Shapes) -> dict[Any, Any]:
+        return dict(zip(question.parameters, _baselines(self.baseline, shapes), strict=True))
 
 
 @dataclass(eq=False, repr=False)
@@ -150,8 +153,7 @@ class Occlusion(Attribution):
     step: int = parameter(1, "how far the window moves, along all axes", low=1)
 
     def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
-        packing = _asked(session).packing
-        (shape,) = packing.shapes
+        (shape,) = _asked(session).shapes
         windows = self.windows(shape)
 
         def keep(which: slice) -> np.ndarray:
@@ -214,8 +216,8 @@ class ShapleySampling(Attribution):
     )
 
     def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
-        packing = _asked(session).packing
-        features = self.features(packing.shapes[0])
+        (shape,) = _asked(session).shapes
+        features = self.features(shape)
         count = int(features.max()) + 1
         # as DeepExplain draws, so that a seed repeats
         orders = np.array([np.random.permutation(count) for _ in range(self.samples)])  # noqa: NPY002
@@ -247,8 +249,8 @@ class ShapleySampling(Attribution):
         numbers, at = np.arange(np.prod(sizes, dtype=int)).reshape(sizes), np.indices(shape)
         return np.broadcast_to(numbers[tuple(at[dim] for dim in dims)], shape).ravel()
 
-    def shapes(self, packing: Packing) -> Sequence[tuple[int, ...]]:
-        (shape,) = packing.shapes
+    def found(self, shapes: Shapes) -> Shapes:
+        (shape,) = shapes
         return [tuple(shape[dim] for dim in self._dims(shape))]
 
     def _dims(self, shape: tuple[int, ...]) -> list[int]:
@@ -316,21 +318,19 @@ def _gradient(rows: np.ndarray, session: Session[Any]) -> tuple[np.ndarray | Non
     return scores, np.concatenate([each.gradients for each in answers], 1)
 
 
-def _baselines(baseline: Any, packing: Packing) -> list[np.ndarray]:
+def _baselines(baseline: Any, shapes: Shapes) -> list[np.ndarray]:
     """One for each input, of its shape.
 
     Raises:
         DeepExplainError: they are not.
     """
     if baseline is None:
-        return [np.zeros(shape) for shape in packing.shapes]
-    given = list(baseline) if len(packing.shapes) > 1 else [baseline]
-    if len(given) != len(packing.shapes):
-        raise DeepExplainError(
-            f"There must be one baseline for each of {len(packing.shapes)} inputs, got {len(given)}."
-        )
+        return [np.zeros(shape) for shape in shapes]
+    given = list(baseline) if len(shapes) > 1 else [baseline]
+    if len(given) != len(shapes):
+        raise DeepExplainError(f"There must be one baseline for each of {len(shapes)} inputs, got {len(given)}.")
     arrays = [np.asarray(each) for each in given]
-    for array, shape in zip(arrays, packing.shapes, strict=True):
+    for array, shape in zip(arrays, shapes, strict=True):
         if array.shape != shape:
             raise DeepExplainError(
                 f"The baseline must have the shape of one example, {shape}, without a batch axis; got {array.shape}."
@@ -340,9 +340,9 @@ def _baselines(baseline: Any, packing: Packing) -> list[np.ndarray]:
 
 def _baseline_rows(baseline: Any, rows: np.ndarray, session: Session[Any]) -> np.ndarray:
     """(N, D): the baselines, and the weights of each row as they are."""
-    packing = _asked(session).packing
+    model = _asked(session)
     start = rows.copy()
-    start[:, : packing.width] = packing.packed([each[None] for each in _baselines(baseline, packing)], rows.dtype)
+    start[:, : model.width] = side_by_side([each[None] for each in _baselines(baseline, model.shapes)], rows.dtype)
     return start
 
 

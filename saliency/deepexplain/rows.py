@@ -14,32 +14,9 @@ import numpy as np
 
 from saliency.deepexplain.questions import Question
 from saliency.errors import BadOutput
+from saliency.inputs import Packing
 from saliency.model import Answer
 from saliency.ops import NumpyOps
-
-
-class Packing:
-    """Which columns of a row are what.
-
-    Args:
-        shapes: of each input, without the examples' axis.
-        weights: shape of an example's weights, or None if there are none.
-    """
-
-    def __init__(self, shapes: Sequence[tuple[int, ...]], weights: tuple[int, ...] | None) -> None:
-        self.shapes, self.weights = list(shapes), weights
-        self.width = sum(size(shape) for shape in shapes)
-        """How many columns the inputs take."""
-
-    def packed(self, arrays: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
-        """(N, D) from one array (N, ...) for each input, and the weights' after them."""
-        count = len(arrays[0])
-        return np.concatenate([np.asarray(each, dtype).reshape(count, -1) for each in arrays], 1)
-
-    def unpacked(self, rows: np.ndarray) -> tuple[list[np.ndarray], np.ndarray | None]:
-        """The inputs, (n, ...) each, and the weights, (n, ...) or None."""
-        weights = rows[:, self.width :]
-        return split(rows, self.shapes), None if self.weights is None else weights.reshape(-1, *self.weights)
 
 
 class RowModel:
@@ -48,7 +25,7 @@ class RowModel:
     Args:
         session: a ``tf.compat.v1.Session``.
         question: what is fetched.
-        packing: what the rows are made of.
+        packing: where in a row each input lies, and after them the weights, if there are any.
         dtype: of the rows.
         feed: what is fed beside them.
         fixed: the only number of examples that the tensors take, or None; others are filled up to it.
@@ -65,7 +42,11 @@ class RowModel:
         fixed: int | None,
         batch_sizes: dict[Hashable, Any],
     ) -> None:
-        self.packing, self.question = packing, question
+        self.question, self._packing = question, packing
+        self.shapes = packing.shapes[: len(question.inputs)]
+        """Of the inputs, without the examples' axis."""
+        self.width = packing.places[len(question.inputs) - 1].stop
+        """How many columns the inputs take."""
         self.ops = NumpyOps(dtype)
         self.lacks: Mapping[type, str] = {}
         self.lock: AbstractContextManager[Any] = nullcontext()
@@ -84,19 +65,19 @@ class RowModel:
         fetches = [*question.gradients, question.scores] if told else list(question.gradients)
         answers = self._run(fetches, rows)
         found = np.zeros((1, *rows.shape), rows.dtype)
-        found[0, :, : self.packing.width] = self.packing.packed(answers[: len(question.gradients)], rows.dtype)
+        found[0, :, : self.width] = side_by_side(answers[: len(question.gradients)], rows.dtype)
         return Answer(np.asarray(answers[-1])[None] if told else None, found)
 
     def _run(self, fetches: list[Any], rows: np.ndarray) -> list[Any]:
         count, question = len(rows), self.question
         if self._fixed is not None and count < self._fixed:
             rows = np.concatenate([rows, np.repeat(rows[-1:], self._fixed - count, 0)])
-        arrays, weights = self.packing.unpacked(rows)
+        arrays = self._packing.split(rows, np.reshape)
         feed = dict(self._feed)
-        for tensor, array in zip(question.inputs, arrays, strict=True):
+        for tensor, array in zip(
+            (*question.inputs, question.weights), arrays, strict=False
+        ):  # weights, if there are any
             feed[tensor] = array.astype(tensor.dtype.as_numpy_dtype, copy=False)
-        if weights is not None:
-            feed[question.weights] = weights
         answers = self._session.run(fetches, feed)
         for tensor, answer in zip(fetches, answers, strict=True):
             if np.ndim(answer) == 0 or len(answer) != len(rows):
@@ -107,13 +88,6 @@ class RowModel:
         return [answer[:count] for answer in answers]
 
 
-def split(rows: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
-    """(n, D) cut into (n, *shape) of each shape; columns beyond them are left out."""
-    stops = np.cumsum([size(shape) for shape in shapes])
-    starts = [0, *stops[:-1]]
-    return [rows[:, a:b].reshape(-1, *shape) for a, b, shape in zip(starts, stops, shapes, strict=True)]
-
-
-def size(shape: Sequence[int]) -> int:
-    """How many values a shape holds; one, if it has no axes."""
-    return int(np.prod(shape, dtype=int))
+def side_by_side(arrays: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
+    """Rows (N, D) of arrays (N, …)."""
+    return np.concatenate([np.asarray(each, dtype).reshape(len(each), -1) for each in arrays], 1)
