@@ -19,8 +19,15 @@ PICTURE_SIDE, SMALL_SIDE = 1024, 384
 LEAST_WIDTH = 448
 """Of a PNG file, unless its width is given."""
 
-SNAPSHOT_BYTES = 60_000
-"""Up to this size a compact packet holds other results beside the first."""
+SNAPSHOT_BYTES = 28_000
+"""Of a compact packet, which every notebook is saved with: as text it is a third larger. A first result that is larger
+at the least of :data:`SIDES` is kept all the same."""
+
+SIDES = (256, 128, 96, 64)
+"""Of compact maps, the first that fit: what is all grain, as gradients are, does not deflate."""
+
+PAGE_SIDE = 240
+"""The longest side of the picture in HTML, which notebooks are saved with beside the PNG file."""
 
 
 class Exhibit:
@@ -59,7 +66,8 @@ class Exhibit:
         height, width = self._picture.shape[:2]
         image = self.draw(found, view, max(1, round(SMALL_SIDE * width / max(height, width))))
         told = html.escape(caption)
-        source = drawing.data_url(drawing.encoded(image, "JPEG", quality=80), "image/jpeg")
+        smaller = Image.fromarray(drawing.shrunk(np.asarray(image), PAGE_SIDE))
+        source = drawing.data_url(drawing.encoded(smaller, "JPEG", quality=70), "image/jpeg")
         page = f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
         # a table of 256 colours makes it a third of the size
         return drawing.png(image.quantize(256)), page
@@ -67,7 +75,7 @@ class Exhibit:
     @cached_property
     def thumbnail(self) -> Message:
         small = Image.fromarray(drawing.shrunk(self._picture, SMALL_SIDE))
-        return self._message(drawing.encoded(small, "JPEG", quality=75), "image/jpeg")
+        return self._message(drawing.encoded(small, "JPEG", quality=70), "image/jpeg")
 
     def _message(self, data: bytes, mime: str, rid: str = "") -> Message:
         size = list(self._picture.shape[:2])
@@ -78,9 +86,14 @@ class Exhibit:
 def compact_packet(begin: Sequence[Message], results: Sequence[Message]) -> bytes:
     """What comes first, the first result at one byte a pixel, and others while there is room."""
     packet = b""
-    for count in range(1, len(results) + 1):
-        larger = pack([*begin, *results[:count]], compact=True)
-        if packet and len(larger) > SNAPSHOT_BYTES:
+    side = SIDES[-1]
+    for side in SIDES:
+        packet = pack([*begin, *results[:1]], compact=side)
+        if len(packet) <= SNAPSHOT_BYTES:
+            break
+    for count in range(2, len(results) + 1):
+        larger = pack([*begin, *results[:count]], compact=side)
+        if len(larger) > SNAPSHOT_BYTES:
             break
         packet = larger
-    return packet
+    return packet if results else b""

@@ -17,9 +17,6 @@ from saliency_widget.place import Place
 PART = 1 << 20
 """Bytes of buffers that go in one message at most."""
 
-THUMBNAIL = 256
-"""Sides of a compact map at most."""
-
 
 class Message(NamedTuple):
     """A message, with its buffers by name."""
@@ -127,17 +124,17 @@ def size(whole: Message) -> int:
     return sum(len(_bytes_of(buffer)) for buffer in whole.buffers.values())
 
 
-def pack(messages: Iterable[Message], *, compact: bool = False) -> bytes:
+def pack(messages: Iterable[Message], *, compact: int = 0) -> bytes:
     """Messages as one run of bytes (see "Packed" in the protocol), deflated.
 
     Args:
         messages: in the order in which they are to be replayed.
-        compact: one byte a pixel, and maps of at most 256 a side.
+        compact: one byte a pixel, and maps of at most so many pixels a side; 0 for everything in full.
     """
     header: list[dict[str, Any]] = []
     body = bytearray()
     for each in messages:
-        smaller = _compact(each) if compact else each
+        smaller = _compact(each, compact) if compact else each
         eighths = {"values", "magnitude"} if compact else set()
         stored = [
             _eighth(np.asarray(buffer)) if name in eighths else _bytes_of(buffer).tobytes()
@@ -172,11 +169,11 @@ def _buffers(maps: Maps) -> dict[str, bytes | np.ndarray]:
     return {name: array for name, array in maps._asdict().items() if array is not None}
 
 
-def _compact(whole: Message) -> Message:
-    """A result with maps of one byte's precision, at most `THUMBNAIL` a side, and tables of just these numbers."""
+def _compact(whole: Message, side: int) -> Message:
+    """A result with maps of one byte's precision, at most `side` a side, and tables of just these numbers."""
     if whole.fields["op"] != "result":
         return whole
-    every = -(-max(whole.fields["result"]["shape"]) // THUMBNAIL)
+    every = -(-max(whole.fields["result"]["shape"]) // side)
     small: dict[str, np.ndarray] = {}
     for name in whole.buffers.keys() & {"values", "magnitude", "step"}:
         array = np.asarray(whole.buffers[name])

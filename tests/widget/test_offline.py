@@ -82,7 +82,9 @@ def test_the_page_needs_nobody(make: Make, checkout: Path) -> None:
 
     page = Page(text)
     for source in (text, code_in(page)):
-        assert set(re.findall(r"""https?://[^\s"'`)<>\\]+""", source)) <= NAMESPACES
+        addresses = set(re.findall(r"""https?://[^\s"'`)<>\\]+""", source))
+        # and where a paper is, opened by nothing but a click
+        assert {each for each in addresses if not each.startswith("https://arxiv.org/abs/")} <= NAMESPACES
         assert str(checkout) not in source
         assert str(Path.home()) + "/" not in source
     assert not [found for found in page.attributes if found[1] in {"src", "href"} and not found[2].startswith("data:")]
@@ -269,3 +271,21 @@ def test_labels_reach_the_page(make: Make) -> None:
 
     assert "for cat" in bundle[0]["text/html"]
     assert "cat" in LABELS
+
+
+def test_a_notebook_grows_by_little(make: Make) -> None:
+    """With a gradient's grain, which does not deflate: 60 kB beside the script, the styles and one PNG."""
+    demo = saliency.demo
+    widget = make(demo.model(), demo.image(), labels=demo.labels, target="cat", method="gradient")
+    widget.compute(wait=True)
+    widget.compute("integrated_gradients", wait=True)
+    assert widget.wait(60)
+
+    bundle, _ = widget._repr_mimebundle_()  # type: ignore[misc]  # it is shown
+    state = {name: value for name, value in widget.get_state().items() if name not in ("_esm", "_css")}
+    snapshot = base64.b64encode(state.pop("_snapshot"))
+    told = json.dumps(state, default=str)
+    html = json.dumps({kind: text for kind, text in bundle.items() if kind != "image/png"})
+
+    assert widget._snapshot
+    assert len(snapshot) + len(told) + len(html) <= 60_000

@@ -139,7 +139,7 @@ def test_a_compact_packet_is_within_a_step(mask: np.ndarray) -> None:
     mask[0, 0] = 0
     whole = sent(explained(mask))
 
-    (back,) = unpack(pack([whole], compact=True))
+    (back,) = unpack(pack([whole], compact=256))
 
     for name in {"values", "magnitude"} & set(whole.buffers):
         exact, stored = np.asarray(whole.buffers[name]), back.array(name)
@@ -157,7 +157,7 @@ def test_a_large_map_is_thinned_for_a_compact_packet() -> None:
     ranks = values.astype(np.uint16)
     regions = saliency.Regions(ranks, [])
 
-    (back,) = unpack(pack([sent(explained(values, regions=regions))], compact=True))
+    (back,) = unpack(pack([sent(explained(values, regions=regions))], compact=256))
 
     assert back.fields["result"]["shape"] == [100, 171]
     np.testing.assert_array_equal(back.array("values"), back.array("step"))

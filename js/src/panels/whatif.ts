@@ -34,7 +34,7 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
     const whole = classesOf(state).find(({ index }) => index === cell.target)?.probability;
     only.show(probability(answer?.only, cell.target), whole);
     without.show(probability(answer?.without, cell.target), whole);
-    setText(what, `${labelOf(state, cell)} in ${selectionText(state)}`);
+    setText(what, whyNot(state) || `${labelOf(state, cell)} in ${selectionText(state)}`);
     trouble.hidden = failure === null;
     setText(trouble, failure ? `The model failed: ${failure.kind}: ${failure.message}` : "");
     rows.replaceChildren(list("only this", answer?.only ?? [], cell.target), list("without this", answer?.without ?? [], cell.target));
@@ -50,6 +50,13 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
   );
   const title = h("div", { class: "slw-split" }, h("h3", {}, "What the model says"), h("label", { class: "slw-row slw-muted" }, "fill", fill));
   return [h("section", { class: "slw-block" }, title, what, h("div", { class: "slw-pair" }, only.element, without.element), trouble, rows), curves.element];
+}
+
+/** Why the model is not asked; empty where it is. */
+function whyNot(state: State): string {
+  if (state.link !== "live") return "Asking the model needs a running kernel.";
+  if ((shownExplained(state)?.share ?? 0) < 1) return "As soon as this method has its map.";
+  return "";
 }
 
 function probability(rows: readonly ClassRow[] | undefined, target: number): number | null {
