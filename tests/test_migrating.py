@@ -72,6 +72,25 @@ def test_a_row_holds(names: dict[str, Any], theirs: str, ours: str, otherwise: s
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def test_a_tuple_of_inputs_is_a_list() -> None:
+    """Two inputs of different ranks, each with its baseline: Captum's tuple, and a list of explanations."""
+
+    class Two(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(x).sum((1, 2, 3))[:, None] * torch.sigmoid(y)
+
+    x, y = (torch.rand(*shape, requires_grad=True) for shape in ((1, 3, 4, 5), (1, 2)))
+    net = Two().eval()
+    expected = attr.IntegratedGradients(net).attribute((x, y), (0.5, 0.0), target=1, n_steps=8)
+
+    found = saliency.explain(
+        net, [x, y], saliency.IntegratedGradients(steps=8, quadrature="gauss_legendre"), 1, baseline=[0.5, 0.0]
+    )
+
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.mask, theirs.detach()[0], atol=1e-5)
+
+
 def test_the_code_runs(names: dict[str, Any]) -> None:
     """The section's own lines do what they say."""
     (code,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)

@@ -92,8 +92,8 @@ def test_no_method_asks_more_than_its_formula(method: str, parameters: dict[str,
     assert sum(watched.asked) == questions == METHODS[method](**parameters).cost(XS.shape)
 
 
-def test_an_explainer_adds_nothing_to_the_graph() -> None:
-    """Running adds no operations, and neither does asking for the same again."""
+def test_an_explainer_adds_nothing_to_the_graph(capfd: pytest.CaptureFixture[str]) -> None:
+    """Running adds no operations, and neither does asking for the same again; nothing is printed."""
     graph = built(small, (None, 2))
     with DeepExplain(session=graph.session) as de:
         explainers = [de.get_explainer(method, graph.T, graph.X) for method in METHODS]
@@ -104,6 +104,7 @@ def test_an_explainer_adds_nothing_to_the_graph() -> None:
         de.explain("deeplift", graph.T, graph.X, XS, baseline=[1, 1])
 
         assert len(graph.session.graph.get_operations()) == before
+    assert capfd.readouterr().out == ""
 
 
 def test_explainers_keep_their_own_parameters() -> None:
