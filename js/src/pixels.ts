@@ -99,6 +99,22 @@ export function shade(kept: Uint8Array, out: Uint32Array): void {
   for (let i = 0; i < out.length; i++) out[i] = kept[i] ? 0 : SHADE;
 }
 
+/** Colours the kept cells that lie beside others, or at the edge; how many sides they have there. */
+export function markBorder(kept: Uint8Array, width: number, height: number, colour: number, out: Uint32Array): number {
+  let sides = 0;
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      if (!kept[i]) continue;
+      const open = (x > 0 && kept[i - 1] ? 0 : 1) + (x < width - 1 && kept[i + 1] ? 0 : 1)
+        + (y > 0 && kept[i - width] ? 0 : 1) + (y < height - 1 && kept[i + width] ? 0 : 1);
+      if (open === 0) continue;
+      out[i] = colour;
+      sides += open;
+    }
+  }
+  return sides;
+}
+
 /** A picture without its colours, in place (Rec. 709 luma on the encoded values). */
 export function grey(rgba: Uint8ClampedArray): void {
   for (let i = 0; i < rgba.length; i += 4) {

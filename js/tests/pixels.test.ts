@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { percentiles, seeded } from "../playground/maps.ts";
 import { lookupTable, pack } from "../src/colormaps.ts";
-import { areaField, bars, fieldOf, grey, heat, keepAbove, keepRegions, onlyRegion, SHADE, shade, tableIndex } from "../src/pixels.ts";
+import { areaField, bars, fieldOf, grey, heat, keepAbove, keepRegions, markBorder, onlyRegion, SHADE, shade, tableIndex } from "../src/pixels.ts";
 import { explained, STEP } from "./fixtures.ts";
 
 function noise(count: number, seed = 1): Float32Array {
@@ -167,4 +167,17 @@ test("bars never fall from left to right and fit their box", () => {
   expect(heights).toHaveLength(48);
   expect(heights).toEqual([...heights].sort((a, b) => a - b));
   expect(Math.max(...heights)).toBeLessThanOrEqual(1);
+});
+
+test("a border is the kept cells beside others, and is as long as their open sides", () => {
+  const kept = Uint8Array.from([
+    1, 1, 1, 0,
+    1, 1, 1, 0,
+    1, 1, 1, 0,
+    0, 0, 0, 1,
+  ]);
+  const out = new Uint32Array(16);
+
+  expect(markBorder(kept, 4, 4, 7, out)).toBe(12 + 4);
+  expect([...out]).toEqual([7, 7, 7, 0, 7, 0, 7, 0, 7, 7, 7, 0, 0, 0, 0, 7]);
 });

@@ -104,7 +104,7 @@ function canvasOf(canvas: HTMLCanvasElement, grounds: Grounds): (state: State, g
     const height = Math.round(canvas.clientHeight * scale);
     if (width < 1 || height < 1 || !first) return null;
     resize(screen, width, height);
-    const frame = { width, height, scale, view, plain };
+    const frame = { width, height, scale, view, plain, many: layout === "grid" && comparing(state) };
     if (!second) return painters[0].paint(state, first, frame);
     if (layout === "blink") return turned ? painters[1].paint(state, second, frame) : painters[0].paint(state, first, frame);
     painters[1].paint(state, second, frame, [divider, 1]);

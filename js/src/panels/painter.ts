@@ -1,10 +1,10 @@
 /** Puts a cell onto a canvas. Buffers and layers are kept from one frame to the next. */
 
-import { lookupTable } from "../colormaps.ts";
+import { lookupTable, pack } from "../colormaps.ts";
 import { outside, placeOnCanvas, type Box, type Size, type Viewport } from "../geometry.ts";
 import { isoLine } from "../contour.ts";
 import { traceOutline, type Outline } from "../outline.ts";
-import { boxBlur, heat, keepAbove, keepRegions, onlyRegion, shade, type Field } from "../pixels.ts";
+import { boxBlur, heat, keepAbove, keepRegions, markBorder, onlyRegion, shade, type Field } from "../pixels.ts";
 import { keepPicked } from "../picked.ts";
 import { cutOf, explainedOf, fieldShown, imageOf, regionCount, regionsOf, signOf } from "../select.ts";
 import type { Cell, Explained, State } from "../state.ts";
@@ -25,6 +25,8 @@ export interface Frame {
   readonly view: Viewport;
   /** The picture alone. */
   readonly plain: boolean;
+  /** Whether there are other canvases beside this one. */
+  readonly many: boolean;
 }
 
 /** An outline that would go so many times across the map hides what it encloses: it fades out on the way there. */
@@ -37,6 +39,14 @@ const POINTS_A_STROKE = 200;
 /** `SHADE` of the kernels, for what lies beside the map. */
 const SHADE_CSS = "rgb(17 18 22)";
 const WHITE = "#ffffff";
+const WHITE_WORD = pack(255, 255, 255, 255);
+const WARM_WORD = pack(255, 160, 46, 255);
+/** CSS pixels of a cell below which its own pixels are as good an outline as a line, and far quicker. */
+const FINE = 1.6;
+/** The same where there are many pictures. */
+const COARSE = 5;
+/** Of an outline that is drawn as a line in every frame. */
+const MOST_SIDES = 6000;
 /** Contours below zero. */
 const COLD = "#8fd0ff";
 /** A map is this many grains wide when its contours are drawn. */
@@ -49,11 +59,15 @@ export interface Layer {
   readonly context: CanvasRenderingContext2D;
 }
 
-interface Cells {
-  readonly shape: Size;
+interface Sheet {
   readonly layer: Layer;
   readonly image: ImageData;
   readonly words: Uint32Array;
+}
+
+interface Cells extends Sheet {
+  readonly shape: Size;
+  readonly border: Sheet;
   readonly kept: Uint8Array;
   readonly one: Uint8Array;
 }
@@ -62,8 +76,9 @@ interface Cells {
 export function createPainter(screen: Layer, grounds: Grounds): Painter {
   const map = createMap();
   return {
-    paint(state, cell, { width, height, scale, view, plain }, part) {
+    paint(state, cell, frame, part) {
       const { context } = screen;
+      const { width, height, view, plain } = frame;
       const explained = plain ? undefined : explainedOf(state, cell);
       const heatMap = state.shown.mode === "heat";
       const picture = grounds.at(cell.image, width, height, view, explained !== undefined && heatMap);
@@ -77,7 +92,7 @@ export function createPainter(screen: Layer, grounds: Grounds): Painter {
       // what the picture leaves transparent must not keep the last frame
       context.clearRect(0, 0, width, height);
       context.drawImage(picture, 0, 0);
-      const share = explained ? overlay(context, state, cell, explained, { width, height, scale, view, plain }, map) : 1;
+      const share = explained ? overlay(context, state, cell, explained, frame, map) : 1;
       context.restore();
       return share;
     },
@@ -85,10 +100,11 @@ export function createPainter(screen: Layer, grounds: Grounds): Painter {
 }
 
 function overlay(
-  context: CanvasRenderingContext2D, state: State, cell: Cell, explained: Explained, { width, height, scale, view }: Frame, map: MapLayer,
+  context: CanvasRenderingContext2D, state: State, cell: Cell, explained: Explained, { width, height, scale, view, many }: Frame, map: MapLayer,
 ): number {
-  const { layer, outlines, contours, share } = map.of(state, cell, explained);
   const place = placeOnCanvas(explained.result.place, imageOf(state, cell).size, width, height, view);
+  const fine = place.width / explained.result.shape[1] < (many ? COARSE : FINE) * scale;
+  const { layer, outlines, border, contours, share } = map.of(state, cell, explained, fine);
   const heatMap = state.shown.mode === "heat";
   context.globalAlpha = state.shown.opacity;
   context.imageSmoothingEnabled = heatMap && state.shown.smooth;
@@ -96,6 +112,11 @@ function overlay(
   context.drawImage(layer.canvas, place.x, place.y, place.width, place.height);
   context.fillStyle = SHADE_CSS;
   for (const part of outside(place, width, height)) context.fillRect(part.x, part.y, part.width, part.height);
+  if (border) {
+    context.globalAlpha = border.alpha;
+    context.imageSmoothingEnabled = true;
+    context.drawImage(border.layer.canvas, place.x, place.y, place.width, place.height);
+  }
   context.globalAlpha = 1;
   for (const line of contours) strokePieces(context, line, place, explained.result.shape, scale);
   for (const line of outlines) stroke(context, line, place, explained.result.shape, LINE_WIDTH * scale);
@@ -105,6 +126,8 @@ function overlay(
 interface Drawn {
   readonly layer: Layer;
   readonly outlines: readonly Border[];
+  /** The outlines as cells, where these are too small or too many for lines. */
+  readonly border: { readonly layer: Layer; readonly alpha: number } | null;
   readonly contours: readonly Stroke[];
   /** Of the cells that are kept. */
   readonly share: number;
@@ -112,7 +135,7 @@ interface Drawn {
 
 interface MapLayer {
   /** Runs the kernels, unless the last frame asked for the same. */
-  readonly of: (state: State, cell: Cell, explained: Explained) => Drawn;
+  readonly of: (state: State, cell: Cell, explained: Explained, fine: boolean) => Drawn;
 }
 
 function createMap(): MapLayer {
@@ -122,26 +145,27 @@ function createMap(): MapLayer {
   let asked: readonly unknown[] = [];
   let drawn: Drawn | null = null;
   return {
-    of(state, cell, explained) {
+    of(state, cell, explained, fine) {
       const { mode, colormap, gamma, contours } = state.shown;
       const field = fieldShown(state, explained);
       const cut = cutOf(state, field);
       const colours = mode === "area" ? "" : signOf(state, explained) === "signed" ? "diverging" : colormap;
       const count = regionCount(state, cell);
       const { picked } = state.shown;
-      const asks = [explained, field.values, field.strength, field.low, field.high, colours, gamma, contours, cut, count, picked];
+      const asks = [explained, field.values, field.strength, field.low, field.high, colours, gamma, contours, cut, count, picked, fine];
       if (drawn && asks.every((part, i) => Object.is(part, asked[i]))) return drawn;
       asked = asks;
       cells = cellsFor(explained.result.shape, cells);
       if (mode === "heat") {
         heat(field, cut, lut(colours, gamma), cells.words);
         const lines = contours ? contourLines(blur(field.values, explained.result.shape), field, explained.result.shape) : [];
-        drawn = { layer: cells.layer, outlines: [], contours: lines, share: 1 };
+        drawn = { layer: cells.layer, outlines: [], border: null, contours: lines, share: 1 };
       } else {
         const byHand = keepPicked(explained, picked, cells.kept);
         const kept = byHand ?? keep(explained, field, cut, count, cells);
         shade(cells.kept, cells.words);
-        drawn = { layer: cells.layer, outlines: outlinesOf(explained, byHand === null ? count : 0, cells), contours: [], share: kept / cells.kept.length };
+        const round = outlinesOf(explained, byHand === null ? count : 0, cells, fine);
+        drawn = { layer: cells.layer, ...round, contours: [], share: kept / cells.kept.length };
       }
       cells.layer.context.putImageData(cells.image, 0, 0);
       return drawn;
@@ -165,14 +189,23 @@ function keep(explained: Explained, { strength }: Field, cut: number, count: num
   return step && regionsOf(explained) ? keepRegions(step, count, kept) : keepAbove(strength, cut, kept);
 }
 
-/** White round all that is kept, warm round the region that came last. */
-function outlinesOf(explained: Explained, count: number, { kept, one, shape }: Cells): Border[] {
-  const strokes = [outlineOf(kept, shape, WHITE)];
-  if (explained.step && regionsOf(explained) && count > 0) {
-    onlyRegion(explained.step, count - 1, one);
-    strokes.push(outlineOf(one, shape, WARM));
+/** White round all that is kept, warm round the region that came last: as lines, or in the cells themselves. */
+function outlinesOf(explained: Explained, count: number, cells: Cells, fine: boolean): Pick<Drawn, "outlines" | "border"> {
+  const { kept, one, shape } = cells;
+  const last = explained.step && regionsOf(explained) && count > 0;
+  if (last) onlyRegion(explained.step, count - 1, one);
+  const words = cells.border.words.fill(0);
+  const sides = markBorder(kept, shape[1], shape[0], WHITE_WORD, words);
+  const limit = (LONGEST_OUTLINE * (shape[0] + shape[1])) / 2;
+  if (!fine && sides <= MOST_SIDES) {
+    const lines = [outlineOf(kept, shape, WHITE), ...(last ? [outlineOf(one, shape, WARM)] : [])];
+    return { outlines: lines.filter((each) => each !== null), border: null };
   }
-  return strokes.filter((each) => each !== null);
+  const alpha = Math.min(1, 2 * (1 - sides / limit));
+  if (alpha <= 0) return { outlines: [], border: null };
+  if (last) markBorder(one, shape[1], shape[0], WARM_WORD, words);
+  cells.border.layer.context.putImageData(cells.border.image, 0, 0);
+  return { outlines: [], border: { layer: cells.border.layer, alpha } };
 }
 
 /** Lines at quarters of the colour scale, of the map without its finest grain: round every speck they would tell nothing. */
@@ -252,11 +285,14 @@ function strokePieces(context: CanvasRenderingContext2D, { pieces, colour }: Str
 function cellsFor(shape: Size, before: Cells | null): Cells {
   const [height, width] = shape;
   if (before?.shape[0] === height && before.shape[1] === width) return before;
-  const layer = layerOf(document.createElement("canvas"));
-  resize(layer, width, height);
-  const image = layer.context.createImageData(width, height);
-  const words = new Uint32Array(image.data.buffer);
-  return { shape, layer, image, words, kept: new Uint8Array(words.length), one: new Uint8Array(words.length) };
+  const sheet = (): Sheet => {
+    const layer = layerOf(document.createElement("canvas"));
+    resize(layer, width, height);
+    const image = layer.context.createImageData(width, height);
+    return { layer, image, words: new Uint32Array(image.data.buffer) };
+  };
+  const count = width * height;
+  return { shape, ...sheet(), border: sheet(), kept: new Uint8Array(count), one: new Uint8Array(count) };
 }
 
 export function layerOf(canvas: HTMLCanvasElement): Layer {

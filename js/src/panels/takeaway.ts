@@ -91,7 +91,7 @@ async function drawn(state: State, withBar: boolean): Promise<HTMLCanvasElement>
   const [height, width] = imageOf(state, cell).size;
   const screen = layerOf(document.createElement("canvas"));
   resize(screen, width, height);
-  createPainter(screen, await groundOf(state)).paint(state, cell, { width, height, scale: Math.max(1, width / 500), view: WHOLE, plain: false });
+  createPainter(screen, await groundOf(state)).paint(state, cell, { width, height, scale: Math.max(1, width / 500), view: WHOLE, plain: false, many: false });
   const bar = withBar ? barOf(state) : null;
   if (!bar) return screen.canvas;
   const whole = layerOf(document.createElement("canvas"));
