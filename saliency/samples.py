@@ -159,22 +159,26 @@ class Patches(PerImage[A]):
 
     Args:
         images: (B, H, W, C), or (B, H, W).
-        windows: (top, bottom, left, right) of each, half-open.
+        windows: (top, bottom, left, right) of each, half-open; or with (first, last) channel too.
         covers: what the windows show instead, (B, H, W, C), or (1, H, W, C) for all.
     """
 
-    def __init__(self, ops: Ops[A], images: Any, windows: Sequence[tuple[int, int, int, int]], covers: Any) -> None:
+    def __init__(self, ops: Ops[A], images: Any, windows: np.ndarray | Sequence[tuple[int, ...]], covers: Any) -> None:
         super().__init__(ops, images, each=len(windows))
         self.windows, self.covers = np.asarray(windows), covers
 
     def copies(self, image: int, which: slice) -> Any:
         ops, (height, width), deep = self.ops, self.shape[:2], int(np.prod(self.shape[2:]))
-        top, bottom, left, right = (column.reshape(-1, 1) for column in self.windows[which].T)
+        top, bottom, left, right, *inside = (column.reshape(-1, 1) for column in self.windows[which].T)
         rows, columns = np.arange(height), np.arange(width)
         # two small outer factors cross to the device, not a mask per window; channels lie beside their column, for
         # broadcasting over an axis of three is slow
         down: Any = ops.asarray(((rows >= top) & (rows < bottom))[:, :, None])
-        across: Any = ops.asarray(np.repeat((columns >= left) & (columns < right), deep, axis=1)[:, None])
+        wide = np.repeat((columns >= left) & (columns < right), deep, axis=1)
+        if inside:
+            channels = np.tile(np.arange(deep), width)
+            wide = wide & (channels >= inside[0]) & (channels < inside[1])
+        across: Any = ops.asarray(wide[:, None])
         cover: Any = ops.reshape(own(self.covers, image), (1, height, width * deep))
         beneath: Any = ops.reshape(self.images[image : image + 1], (1, height, width * deep))
         patched: Any = ops.where((down > 0.5) & (across > 0.5), cover, beneath)

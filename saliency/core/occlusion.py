@@ -11,8 +11,8 @@ import numpy as np
 from saliency.called import CallModelFunction
 from saliency.core.base import OUTPUT_LAYER_VALUES, CoreSaliency, floating
 from saliency.errors import BadField
-from saliency.method import Baseline, parameter
-from saliency.model import Model
+from saliency.method import Baseline, baseline_count, parameter
+from saliency.model import Model, Ops
 from saliency.samples import Patches, spans
 from saliency.session import Session, originals
 
@@ -22,7 +22,7 @@ class Occlusion(CoreSaliency):
     """How much the score drops while a window slides over the image (arXiv:1311.2901, section 4.2).
 
     A pixel's value is the mean drop over the windows that cover it, or their sum as PAIR has it. Needs scores only.
-    One forward pass a window, and one for the image.
+    One forward pass a window and cover, and one for the image.
     """
 
     id = "occlusion"
@@ -38,42 +38,59 @@ class Occlusion(CoreSaliency):
     sign = "positive"
     expected_keys: ClassVar[list[str]] = [OUTPUT_LAYER_VALUES]
 
-    size: int | tuple[int, int] = parameter(15, "side of the window in pixels, or (height, width)", low=1)
-    stride: int | tuple[int, int] = parameter(8, "how far the window moves, or (down, across)", low=1)
-    value: Baseline = parameter("black", "what covers the window")
+    size: int | tuple[int, ...] = parameter(
+        15, "side of the window in pixels, or (height, width), or (height, width, channels)", low=1
+    )
+    stride: int | tuple[int, ...] = parameter(
+        8, "how far the window moves, or (down, across), or (down, across, channels)", low=1
+    )
+    value: Baseline = parameter(
+        "black", "what covers the window; numbers are a colour, several names or pictures are averaged"
+    )
     reduce: str = parameter(
         "mean",
         "a pixel's value from the windows that cover it; with 'sum' no window is cropped at the border",
         choices=("mean", "sum"),
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("size", "stride"):
+            if isinstance(value := getattr(self, name), tuple | list) and len(value) not in (2, 3):
+                raise BadField(f"Occlusion.{name} must be a number, (height, width) or with channels, got {value!r}.")
+
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
-        ops = session.ops
-        down, across = self.windows(tuple(images.shape))
-        order = session.order(len(down) * len(across))
+        ops, shape = session.ops, tuple(int(n) for n in images.shape)
+        axes = [*self.windows(shape), self.channel_windows(shape)]
+        grid = tuple(map(len, axes))
+        order = session.order(int(np.prod(grid)))
         whole = ops.concat([scores for _, scores in session.scores(originals(session, images))], 1)
         if not len(order):
-            yield ops.asarray(np.zeros((*whole.shape, *images.shape[1:3])))
+            yield ops.asarray(np.zeros((*whole.shape, *shape[1:3])))
             return
-        (shown,) = session.baselines(self._one_value(), images)
-        cuts = [(*down[i // len(across)], *across[i % len(across)]) for i in order]
-        patches = Patches(ops, images, cuts, shown)
-        rows, columns = (
-            ops.asarray(covers(axis, n)) for axis, n in zip((down, across), images.shape[1:3], strict=True)
-        )
+        places = np.unravel_index(order, grid)
+        cut = axes if self._in_channels else axes[:2]
+        cuts = np.concatenate([np.array(axis)[at] for axis, at in zip(cut, places, strict=False)], 1)
+        lengths = (*shape[1:3], int(np.prod(shape[3:])))
+        factors = [ops.asarray(covers(axis, length)) for axis, length in zip(axes, lengths, strict=True)]
         # where each window of the grid stands in the order of asking
         place = np.argsort(order)
-        drops: list[Any] = []
-        for asked, scores in session.scores(patches):
-            for image, which in spans(asked, patches.each):
-                first = image * patches.each + which.start - asked.start
-                part = scores[:, first : first + which.stop - which.start]
-                drops.append(whole[:, image : image + 1] - part)
-            if session.streaming or asked.stop == len(patches):
-                yield self._map(ops.concat(drops, 1), asked.stop, place, rows, columns, session)
+        done: Any = 0.0
+        for i, shown in enumerate(session.baselines(self._covers(), images)):
+            patches = Patches(ops, images, cuts, shown)
+            drops: list[Any] = []
+            for asked, scores in session.scores(patches):
+                for image, which in spans(asked, patches.each):
+                    first = image * patches.each + which.start - asked.start
+                    part = scores[:, first : first + which.stop - which.start]
+                    drops.append(whole[:, image : image + 1] - part)
+                if session.streaming or asked.stop == len(patches):
+                    mask = self._map(ops.concat(drops, 1), asked.stop, place, factors, session)
+                    yield mask if i == 0 else (done[:, : mask.shape[1]] + mask) / (i + 1)
+            done = done + mask
 
-    def _map(self, drops: Any, asked: int, place: np.ndarray, rows: Any, columns: Any, session: Session[Any]) -> Any:
-        """(k, b, H, W) from the drops (k, asked) of the windows asked so far."""
+    def _map(self, drops: Any, asked: int, place: np.ndarray, factors: list[Any], session: Session[Any]) -> Any:
+        """(k, b, H, W) from the drops (k, asked) of the windows asked so far; with channels where windows have them."""
         ops, each = session.ops, len(place)
         k, images = int(drops.shape[0]), -(-asked // each)
         missing = images * each - asked
@@ -81,41 +98,65 @@ class Occlusion(CoreSaliency):
         if missing:
             visited[asked:] = 0
             drops = ops.concat([drops, ops.asarray(np.zeros((k, missing)))], 1)
-        grid = (int(rows.shape[0]), int(columns.shape[0]))
-        on_grid = ops.reshape(ops.take(ops.reshape(drops, (k, images, each)), place), (k, images, *grid))
-        total = ops.matmul(ops.matmul(ops.transpose(rows, (1, 0)), on_grid), columns)
+        grid = tuple(int(each.shape[0]) for each in factors)
+        total = self._laid(
+            ops.reshape(ops.take(ops.reshape(drops, (k, images, each)), place), (-1, *grid)), factors, ops
+        )
+        total = ops.reshape(total, (k, images, *total.shape[1:]))
         if self.reduce == "sum" and not missing:
             return total
-        covered = ops.asarray(visited.reshape(images, each)[:, place].reshape(1, images, *grid))
-        count = ops.matmul(ops.matmul(ops.transpose(rows, (1, 0)), covered), columns)
+        count = self._laid(ops.asarray(visited.reshape(images, each)[:, place].reshape(images, *grid)), factors, ops)
         mean = total / ops.maximum(count, 1.0)
         if self.reduce == "mean":
             return mean
-        return mean * ops.reshape(ops.sum(rows, 0), (-1, 1)) * ops.reshape(ops.sum(columns, 0), (1, -1))
+        return mean * self._laid(ops.asarray(np.ones((1, *grid))), factors, ops)
+
+    def _laid(self, windows: Any, factors: list[Any], ops: Ops[Any]) -> Any:
+        """What the windows of a grid hold, (n, down, across, channels), added up on their pixels: (n, H, W[, C])."""
+        rows, columns, channels = factors
+        each = ops.transpose(windows, (0, 3, 1, 2))
+        each = ops.matmul(ops.matmul(ops.transpose(rows, (1, 0)), each), columns)
+        if not self._in_channels:
+            return each[:, 0]
+        return ops.matmul(ops.transpose(each, (0, 2, 3, 1)), channels)
+
+    @property
+    def _in_channels(self) -> bool:
+        """Whether windows have channels of their own, and so the mask."""
+        return isinstance(self.size, tuple | list) and len(self.size) == 3
 
     def windows(self, shape: tuple[int, ...]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Where the windows lie, (start, stop) along each axis of images (B, H, W, ...)."""
-        axes = []
-        for i, length in enumerate(shape[1:3]):
-            size, stride = _along(self.size, i), _along(self.stride, i)
-            if self.reduce == "sum":
-                axes.append([(start, start + size) for start in range(0, length - size + 1, stride)])
-                continue
-            if stride > size:
-                raise BadField(f"Occlusion's stride {stride} would leave gaps between windows of {size} pixels.")
-            count = 1 + max(0, -(-(length - size) // stride))
-            axes.append([(n * stride, min(n * stride + size, length)) for n in range(count)])
-        return axes[0], axes[1]
+        down, across = (
+            self._along(length, _of(self.size, axis), _of(self.stride, axis)) for axis, length in enumerate(shape[1:3])
+        )
+        return down, across
+
+    def channel_windows(self, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Which channels of images (B, H, W, C) the windows cover: all, unless `size` tells, then side by side."""
+        channels = int(np.prod(shape[3:]))
+        if not self._in_channels:
+            return [(0, channels)]
+        size = _of(self.size, 2)
+        return self._along(channels, size, _of(self.stride, 2) if np.size(self.stride) == 3 else size)
+
+    def _along(self, length: int, size: int, stride: int) -> list[tuple[int, int]]:
+        if self.reduce == "sum":
+            return [(start, start + size) for start in range(0, length - size + 1, stride)]
+        if stride > size:
+            raise BadField(f"Occlusion's stride {stride} would leave gaps between windows of {size} pixels.")
+        count = 1 + max(0, -(-(length - size) // stride))
+        return [(n * stride, min(n * stride + size, length)) for n in range(count)]
 
     def cost(self, shape: tuple[int, ...]) -> int:
         down, across = self.windows(shape)
-        return shape[0] * (1 + len(down) * len(across))
+        windows = len(down) * len(across) * len(self.channel_windows(shape))
+        return shape[0] * (1 + windows * baseline_count(self._covers()))
 
-    def _one_value(self) -> Baseline:
-        if isinstance(self.value, list | tuple):
-            # a tuple is a colour, not several baselines
-            return np.asarray(self.value, np.float64)
-        return self.value
+    def _covers(self) -> Baseline:
+        # numbers in a row are a colour, not several baselines
+        colour = isinstance(self.value, list | tuple) and all(isinstance(each, int | float) for each in self.value)
+        return np.asarray(self.value, np.float64) if colour else self.value
 
     def GetMask(
         self,
@@ -157,5 +198,5 @@ def covers(windows: list[tuple[int, int]], length: int) -> np.ndarray:
     return np.array([(at >= start) & (at < stop) for start, stop in windows], np.float64)
 
 
-def _along(value: int | tuple[int, int], axis: int) -> int:
+def _of(value: int | tuple[int, ...], axis: int) -> int:
     return int(value[axis]) if isinstance(value, tuple | list) else int(value)
