@@ -116,9 +116,7 @@ class KerasOnTorch:
                 return leaf, self._scores(leaf)
 
             leaf, scores = ask(images) if self._rules is None else ask_by_rules(self._rules, ask, images, self.notes)
-            if not scores.requires_grad:
-                raise NoGradient(self._why(leaf))
-            return Answer(scores.detach(), self._by(scores, [leaf], ["image"])[0])
+            return Answer(scores.detach(), self._by(scores, leaf, [leaf], ["image"])[0])
 
     def rewired(self, rules: Composite) -> KerasOnTorch:
         """See :meth:`saliency.model.Rewirable.rewired`."""
@@ -136,10 +134,8 @@ class KerasOnTorch:
         with _ready(grad=True):
             leaf, seen = images.detach().clone().requires_grad_(), Seen()
             scores = self._scores(leaf, seen)
-            if not scores.requires_grad:
-                raise NoGradient(self._why(leaf))
             found = [seen[self._known(name, seen)] for name in self._layers]
-            gradients = self._by(scores, found, self._layers)
+            gradients = self._by(scores, leaf, found, self._layers)
             return [Layer(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
 
     def activations(self, images: Tensor) -> list[Tensor]:
@@ -233,17 +229,18 @@ class KerasOnTorch:
                 raise
             raise told from error
 
-    def _by(self, scores: Tensor, inputs: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
+    def _by(self, scores: Tensor, leaf: Tensor, inputs: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
         """(k, N, …) gradients of the scores by each input."""
+        if not scores.requires_grad or not all(each.requires_grad for each in inputs):
+            raise NoGradient(self._why(leaf))
         found: list[list[Tensor]] = [[] for _ in inputs]
         for i, row in enumerate(scores):
-            gradients: Sequence[Tensor | None] = [None] * len(inputs)
-            if row.requires_grad:
-                more = i + 1 < len(scores)
-                gradients = torch.autograd.grad(row.sum(), inputs, retain_graph=more, allow_unused=True)
+            more = i + 1 < len(scores)
+            gradients = torch.autograd.grad(row.sum(), inputs, retain_graph=more, allow_unused=True)
             for several, gradient, name in zip(found, gradients, names, strict=True):
                 if gradient is None:
-                    raise NoGradient(f"The score does not depend on {name!r} in a way that has a gradient.")
+                    told = f"The score does not depend on {name!r}: there is no gradient."
+                    raise NoGradient(self._why(leaf) if name == "image" else told)
                 several.append(gradient)
         return [torch.stack(several) for several in found]
 

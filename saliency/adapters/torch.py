@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from saliency.adapters.function import held
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_answers import class_scores, one_number_each, told_by_the_model
-from saliency.adapters.torch_attention import NO_ATTENTION, Attending, attends, by_each, pulled_back
+from saliency.adapters.torch_attention import Attending, by_each, pulled_back
 from saliency.adapters.torch_layers import Captured, Place, Replaced, last_used, off_grid, on_grid, surveyed
 from saliency.adapters.torch_ops import TorchOps
-from saliency.adapters.torch_rules import SCRIPTED, ask_by_rules, kinds_of, scripted
+from saliency.adapters.torch_rules import ask_by_rules, kinds_of, scripted
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
+from saliency.adapters.torch_wrapped import lost, unwrapped
 from saliency.errors import NoGradient, unknown
-from saliency.model import Answer, Attention, Attentive, Inspectable, Layer, Rewirable, Target
+from saliency.model import Answer, Attention, Attentive, Inspectable, Layer, Target
 from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit, are_probabilities, units
 
@@ -54,13 +55,11 @@ class TorchModel:
     channels_first = True
 
     def __init__(self, module: nn.Module, labels: Sequence[str] | None = None) -> None:
-        self.module = _inner(module)
+        self.module = unwrapped(module)
         self.labels = labels
         self._shared = _SHARED.setdefault(self.module, Shared())
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: dict[type, str] = {Rewirable: SCRIPTED} if scripted(self.module) else {}
-        if not attends(self.module):
-            self.lacks[Attentive] = NO_ATTENTION
+        self.lacks: dict[type, str] = lost(self.module)
         self.notes: list[str] = []
         self._working = _aliased(self.module)
         if self._working is None:
@@ -347,9 +346,8 @@ class TorchFunction(TorchModel):
         super().__init__(_Function(function), labels)
         self._held = [each for each in held(function) if isinstance(each, nn.Module)]
         why = "a plain function shows no layers: pass the module itself"
-        self.lacks = {Inspectable: why, Attentive: why}
-        if any(map(scripted, self._held)):
-            self.lacks = {**self.lacks, Rewirable: SCRIPTED}
+        lacks = {name: told for module in self._held for name, told in lost(module).items()}
+        self.lacks = {**lacks, Inspectable: why, Attentive: why}
         first = next((t for module in self._held for t in _tensors(module) if t.is_floating_point()), None)
         if first is not None:
             self._device, self._dtype = first.device, first.dtype
@@ -364,16 +362,6 @@ class TorchFunction(TorchModel):
         return hash((id(cast(_Function, self.module).function), weights))
 
 
-def _inner(module: nn.Module) -> nn.Module:
-    """The module itself under ``torch.compile`` and ``DataParallel``."""
-    while True:
-        wraps = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
-        inside = module.module if wraps else getattr(module, "_orig_mod", None)
-        if not isinstance(inside, nn.Module):
-            return module
-        module = inside
-
-
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
     return chain(module.parameters(), module.buffers())
 
@@ -384,6 +372,8 @@ def _aliased(module: nn.Module) -> nn.Module | None:
     ``.data`` gives the shared memory a version counter of its own, so that an optimiser's step beside us does not
     break a backward pass of ours.
     """
+    if scripted(module):
+        return None  # its copy would have memory of its own
     memo: dict[int, Any] = {}
     for tensor in _tensors(module):
         alias = nn.Parameter(tensor.data, requires_grad=False) if isinstance(tensor, nn.Parameter) else tensor.data

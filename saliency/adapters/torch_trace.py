@@ -33,6 +33,8 @@ class Watch(TorchFunctionMode):
 
     def __enter__(self) -> Any:
         for name, part in self._module.named_modules():
+            if isinstance(part, torch.jit.ScriptModule):
+                continue  # takes no hooks
             self._handles.append(part.register_forward_pre_hook(self._on_enter(name)))
             self._handles.append(part.register_forward_hook(self._on_leave(name), always_call=True))
         return super().__enter__()  # type: ignore[no-untyped-call]

@@ -79,7 +79,35 @@ def main(path: str) -> None:
             saliency.explain(net, image, "grad_cam", 1, layer=layer, progress=False)
         except saliency.SaliencyError as error:
             found[f"error {wrong}"] = f"{type(error).__name__}: {error}"
-    np.savez(path, **found, **scaling())
+    np.savez(path, **found, **scaling(), **cuts())
+
+
+def cuts() -> dict[str, Any]:
+    """What is said of models whose way from the image to the scores is cut, in two ways."""
+    import keras
+
+    import saliency
+    from tests.nets import picture
+
+    class Stopping(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            return keras.ops.stop_gradient(x) * 2
+
+    class Rounding(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            return keras.ops.cast(keras.ops.cast(x * 9, "int32"), "float32")
+
+    found = {}
+    for name, made in (("stopped", Stopping(name="stopping")), ("rounded", Rounding(name="rounding"))):
+        inner = [made, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
+        net = keras.Sequential([keras.Input((24, 20, 3)), *inner])
+        for method in ("gradient", "grad_cam"):
+            try:
+                layer = made.name if method == "grad_cam" else None
+                saliency.explain(net, picture(), method, 1, layer=layer, progress=False)
+            except saliency.SaliencyError as error:
+                found[f"cut {name} {method}"] = f"{type(error).__name__}: {error}"
+    return found
 
 
 def scaling() -> dict[str, Any]:

@@ -238,6 +238,38 @@ def test_a_bound_linen_module_is_a_model() -> None:
     np.testing.assert_allclose(explain(module.bind(variables)).mask, explain(small_net()).mask, atol=1e-5)
 
 
+def test_an_equinox_module_with_state_is_a_model() -> None:
+    """(module, state) of make_with_state: its batch norm uses its statistics, and neither is changed."""
+    import equinox as eqx
+
+    class Net(eqx.Module):
+        conv: Any
+        norm: Any
+        head: Any
+
+        def __init__(self, key: Any) -> None:
+            self.conv = eqx.nn.Conv2d(3, 4, 3, key=key)
+            self.norm = eqx.nn.BatchNorm(4, axis_name="batch", mode="ema")
+            self.head = eqx.nn.Linear(4, 3, key=key)
+
+        def __call__(self, x: Any, state: Any) -> Any:
+            x, state = self.norm(self.conv(x), state)
+            return self.head(jax.nn.relu(x).mean((1, 2))), state
+
+    net, state = eqx.nn.make_with_state(Net)(jax.random.key(0))
+    images = jnp.asarray(np.stack([picture(seed=seed) for seed in range(4)]) / 255, jnp.float32).transpose(0, 3, 1, 2)
+    for _ in range(30):
+        _, state = jax.vmap(net, in_axes=(0, None), out_axes=(0, None), axis_name="batch")(images, state)
+    numbers = [np.array(each) for each in jax.tree.leaves((net, state)) if hasattr(each, "shape")]
+    still = eqx.nn.inference_mode(net)
+    said = jax.grad(lambda image: still(image, state)[0][1])(jnp.asarray(IMAGE / 255, jnp.float32).transpose(2, 0, 1))
+
+    np.testing.assert_allclose(explain((net, state)).mask, said.transpose(1, 2, 0), atol=1e-6)
+    assert explain((net, state), "grad_cam", layer="norm").mask.shape == IMAGE.shape[:2]
+    after = [np.array(each) for each in jax.tree.leaves((net, state)) if hasattr(each, "shape")]
+    assert all(map(np.array_equal, numbers, after))
+
+
 def test_labels_and_callables() -> None:
     """A label is a target, and so is a function of the model's own output."""
     net = same_net.linen(same_net.weights())

@@ -114,6 +114,18 @@ def test_a_picture_is_resized_to_a_fixed_input(found: Any) -> None:
     assert "resized from 12×10 to 24×20, the size that the model takes" in found["resized notes"]
 
 
+def test_a_missing_gradient_names_its_cause(found: Any, request: pytest.FixtureRequest) -> None:
+    """The operator at which it is cut off, or becomes whole numbers; on torch with the layer's name."""
+    stopped, rounded = str(found["cut stopped gradient"]), str(found["cut rounded gradient"])
+
+    assert stopped.startswith("NoGradient")
+    assert "it is cut off" in stopped
+    assert "whole numbers that have no gradient" in rounded
+    if "torch" in request.node.name:
+        assert "at detach() in 'stopping'" in stopped
+        assert "in 'rounding' it becomes torch.int32" in rounded
+
+
 def test_errors_are_told(found: Any) -> None:
     """An unknown layer with its nearest, wrong channels with the shapes."""
     assert "Did you mean 'stem'" in str(found["error stam"])

@@ -59,7 +59,7 @@ TOP = {"saliency": Room(6, sees=5)}  # the package's own __init__, and nothing b
 # Imports upward that are meant, made inside a function: (the module, what it imports) and why.
 LAZY: dict[tuple[str, str], str] = {}
 
-FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax", "onnxruntime", "transformers"}
+FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax", "equinox", "onnxruntime", "transformers"}
 FRAMEWORK_ROOMS = ("saliency.adapters", "saliency.tf1", "saliency.deepexplain", "saliency.demo")
 
 # The front end's modules that know anywidget, and those that know the DOM; all others know neither.

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOLERANCE = 20.0
+"""MiB; if every explanation left its graph behind there would be some 100 (the last test)."""
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
+
+
+def growth(checkout: Path, *arguments: str) -> float:
+    """MiB by which a process grew in two hundred explanations."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.adapters.explained_200_times", *arguments],
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return float(done.stdout.split()[-1])
+
+
+@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+def test_two_hundred_explanations_do_not_grow_memory(checkout: Path, framework: str) -> None:
+    """By gradients, a layer, a path and windows, of two targets each: resident memory stays what it was."""
+    pytest.importorskip(framework)
+
+    assert growth(checkout, framework) < TOLERANCE
+
+
+def test_a_leak_would_be_seen(checkout: Path) -> None:
+    """The measurement itself: with what one explanation holds kept from each, memory grows far beyond the tolerance."""
+    assert growth(checkout, "torch", "leaking") > 3 * TOLERANCE
