@@ -47,9 +47,6 @@ def names() -> dict[str, Any]:
     mask = torch.arange(12)[:, None] // 6 * 2 + torch.arange(10) // 5
     given = {"net": net, "x": x, "b": b, "several": several, "mask": mask}
     ours = {"explain": saliency.explain, "saliency": saliency, **given}
-    mask = torch.arange(12)[:, None].div(4, rounding_mode="floor") * 2 + (torch.arange(10) > 6)
-    ours = {"explain": saliency.explain, "saliency": saliency, "net": net, "x": x, "b": b, "several": several}
-    ours["mask"] = mask[None, None]
     return {name: getattr(attr, name) for name in attr.__all__} | ours
 
 
