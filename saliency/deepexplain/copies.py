@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from saliency.deepexplain.functions import called, opened, standing_for, with_names_in_full
+from saliency.deepexplain.functions import called, drop_lost_gradient, opened, standing_for, with_names_in_full
 from saliency.errors import Unsupported
 
 Rule = Callable[[Any, Any], Any]
@@ -62,7 +62,9 @@ class Part:
         inputs: X.
 
     Attributes:
-        opens: whether there were functions, and a copy is without them.
+        helps: whether a copy can be differentiated where the original may not: it is without functions, and without
+            gradients that nobody knows.
+        untouched: activations that no rule reaches, by type and name.
     """
 
     def __init__(self, graph: Any, target: Any, inputs: Sequence[Any]) -> None:
@@ -70,27 +72,18 @@ class Part:
         nodes = [op.node_def for op in ops]
         for node in nodes:
             with_names_in_full(node)
-        self._library = {} if _call_nothing(nodes) else _library(graph)
-        nodes, instead = opened(nodes, self._library)
+        library = {} if _call_nothing(nodes) else _library(graph)
+        nodes, instead = opened(nodes, library)
         self._target = standing_for(target.name, instead)
         self._ends = {x.name for x in inputs}
         self._nodes = _needed(self._target, nodes, self._ends)
         self._tensors = {tensor.name: tensor for op in ops for tensor in op.inputs} | {target.name: target}
         self._versions = graph.graph_def_versions
         self._loop = next((node.name for node in self._nodes if node.op in LOOPS), None)
-        self.opens = bool(instead) and self._loop is None
-
-    @property
-    def untouched(self) -> list[str]:
-        """Activations that no rule reaches, by type and name: composed, within a branch, or with their own gradient."""
-        hidden = _with_activations(self._library)
-        return [
-            f"{node.op} {node.name}"
-            for node in self._nodes
-            if node.op in ("Erf", "Erfc")  # GELU's
-            or (node.op == "IdentityN" and "_gradient_op_type" in node.attr)  # SiLU's, and tf.custom_gradient's
-            or called(node) & hidden
-        ]
+        hidden = _with_activations(library)
+        self.untouched = [f"{node.op} {node.name}" for node in self._nodes if _out_of_reach(node, hidden)]
+        lost = [drop_lost_gradient(node) for node in self._nodes]
+        self.helps = (bool(instead) or any(lost)) and self._loop is None
 
     @property
     def curved(self) -> list[str]:
@@ -177,6 +170,12 @@ def _needed(target: str, nodes: Sequence[Any], ends: set[str]) -> list[Any]:
             found[owner] = by_name[owner]
             back += by_name[owner].input
     return list(found.values())
+
+
+def _out_of_reach(node: Any, hidden: set[str]) -> bool:
+    """Whether a node is an activation that no rule reaches: composed, with its own gradient, or within a branch."""
+    of_its_own = node.op == "IdentityN" and "_gradient_op_type" in node.attr  # SiLU's, and tf.custom_gradient's
+    return of_its_own or node.op in ("Erf", "Erfc") or bool(called(node) & hidden)  # GELU's
 
 
 def _call_nothing(nodes: Sequence[Any]) -> bool:

@@ -54,6 +54,24 @@ def opened(nodes: Iterable[Any], library: Mapping[str, Any]) -> tuple[list[Any],
     return found, instead
 
 
+def drop_lost_gradient(node: Any) -> bool:
+    """Let a node have its ordinary gradient if the one that it names is not known here; whether that was so.
+
+    A SavedModel names gradients that were made by hand (SiLU's), but does not bring them. The ordinary one goes through
+    what the node was computed from.
+    """
+    from tensorflow.python.framework.ops import gradient_registry  # nothing public tells
+
+    if "_gradient_op_type" not in node.attr:
+        return False
+    try:
+        gradient_registry.lookup(node.attr["_gradient_op_type"].s)
+    except LookupError:
+        node.attr.pop("_gradient_op_type")
+        return True
+    return False
+
+
 def with_names_in_full(node: Any) -> None:
     """Name a node's inputs "name:0", and let it wait for nothing."""
     kept = [name for name in node.input if not name.startswith("^")]

@@ -53,7 +53,7 @@ def gradients(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
     """The gradient as TensorFlow has it."""
     with _building(graph, "gradients"):
         part = Part(graph, target, inputs)
-        if part.opens:
+        if part.helps:
             # of a function that a session has run already, TensorFlow finds no gradient any more
             target = part.copied({x.name: x for x in inputs}).target
         weights = _weights(target)

@@ -212,6 +212,25 @@ def test_a_saved_model_of_tensorflow_2(tmp_path: Path) -> None:
     assert own.all()
 
 
+def test_a_gradient_that_was_lost_is_replaced() -> None:
+    """A graph that was stored names SiLU's own gradient, but does not bring it: the ordinary one is as good."""
+    definition = built(tf.nn.silu, (None, 2)).session.graph.as_graph_def()
+    for node in definition.node:
+        if "_gradient_op_type" in node.attr:
+            node.attr["_gradient_op_type"].s = b"CustomGradient-of-another-process"
+    with tf.Graph().as_default() as graph, v1.Session(), DeepExplain() as de:
+        tf.graph_util.import_graph_def(definition, name="")
+        X = graph.get_tensor_by_name("Placeholder:0")
+        (T,) = (op.outputs[0] for op in graph.get_operations() if op.type == "IdentityN")
+        found = de.explain("saliency", T, X, [[1, -2]])
+        with pytest.warns(UserWarning, match="original gradient was used instead at IdentityN"):
+            without_sigmoid = de.explain("zero", T, X, [[1, -2]])
+    sigmoid = 1 / (1 + np.exp([-1.0, 2.0]))
+
+    np.testing.assert_allclose(found[0], np.abs(sigmoid * (1 + np.array([1, -2]) * (1 - sigmoid))), rtol=1e-6)
+    np.testing.assert_allclose(without_sigmoid[0], sigmoid, rtol=1e-6)
+
+
 def test_branches_that_no_rule_reaches_are_told() -> None:
     """Of tf.cond only one branch runs, so that it is not opened; with activations in it, that is told."""
 
