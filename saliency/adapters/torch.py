@@ -23,7 +23,7 @@ from saliency.adapters.torch_answers import class_scores, one_number_each, told_
 from saliency.adapters.torch_attention import Attending, by_each, pulled_back
 from saliency.adapters.torch_layers import Captured, Place, Replaced, last_used, off_grid, on_grid, surveyed
 from saliency.adapters.torch_ops import TorchOps
-from saliency.adapters.torch_rules import ask_by_rules, kinds_of, scripted
+from saliency.adapters.torch_rules import ask_by_rules, kinds_of, scripted, uncompiled
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
 from saliency.adapters.torch_wrapped import lost, unwrapped
 from saliency.errors import NoGradient, unknown
@@ -157,11 +157,14 @@ class TorchModel:
         """See :meth:`saliency.model.Rewirable.rewired`."""
         view = copy.copy(self)
         view._rules = rules
+        compiled = any(hasattr(part, "_orig_mod") for part in self.module.modules())
+        if compiled and (copied := _aliased(self.module)) is not None:
+            view._working = uncompiled(copied)
         return view
 
     def operators(self, images: Tensor) -> frozenset[str]:
         """See :meth:`saliency.model.Rewirable.operators`."""
-        with self._ready(grad=True) as module:
+        with self.rewired(Composite(()))._ready(grad=True) as module:
             return kinds_of(lambda leaf: self._scores(module, leaf), _leaf(images))
 
     def layers(self, images: Tensor) -> list[Layer[Tensor]]:

@@ -140,7 +140,9 @@ class Rewire(TorchFunctionMode):
             if (result := self._follow(call)) is not NotImplemented:
                 return result
         elif opened is None:
-            opened = ALWAYS.get(name) or (None if name in PLAIN else inside(function))
+            # a fused attention is opened up only for who has rules for its parts
+            fused = ALWAYS.get(name) if self._rules.exhaustive else None
+            opened = fused or (None if name in PLAIN else inside(function))
         if opened is not None:
             places = sorted(place for place in arguments if isinstance(place, int))
             with self:
@@ -274,9 +276,18 @@ def ask_by_rules(rules: Composite, ask: Callable[[Tensor], T], images: Tensor, n
 
 def kinds_of(ask: Callable[[Tensor], object], images: Tensor) -> frozenset[str]:
     """The kinds of operators that the model sends images through."""
-    with Rewire(Composite(())) as watch:
+    with Rewire(Composite((), exhaustive=True)) as watch:
         ask(images)
     return frozenset(watch.kinds)
+
+
+def uncompiled(module: nn.Module) -> nn.Module:
+    """The module with every part that was compiled (``torch.compile``) as it was written: the same if there is none."""
+    for name, part in list(module.named_modules()):
+        if isinstance(inner := getattr(part, "_orig_mod", None), nn.Module):
+            above, _, own = name.rpartition(".")
+            setattr(module.get_submodule(above), own, inner)
+    return module
 
 
 def scripted(module: nn.Module) -> bool:

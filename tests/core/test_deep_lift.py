@@ -9,6 +9,8 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 
@@ -125,6 +127,53 @@ def test_an_unknown_operator_is_named() -> None:
     exp = explain(Net(lambda net, x: x.flatten(2).sort(2).values.flatten(1)[:, :8] * 1.0).eval())
 
     assert "no rule is known for sort: the plain gradient went through" in exp.notes
+
+
+class Random(nn.Module):
+    """Whatever parts, one after the other, each in a residual or not."""
+
+    def __init__(self, parts: list[tuple[str, bool]], seed: int, bias: bool) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.parts = parts
+        self.convs = nn.ModuleList(nn.Conv2d(3 if i == 0 else 4, 4, 3, padding=1, bias=bias) for i in range(len(parts)))
+        self.norm, self.head = nn.BatchNorm2d(4), nn.Linear(4, 4, bias=bias)
+        nn.init.uniform_(self.norm.weight, 0.5, 1.5)
+        nn.init.normal_(self.norm.bias, std=float(bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, (conv, (part, residual)) in enumerate(zip(self.convs, self.parts, strict=True)):
+            y = PARTS[part](self, conv(x))
+            x = y + x if residual and i > 0 else y
+        return self.head(x.mean((2, 3)))
+
+
+PARTS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "relu": lambda net, x: F.relu(x, inplace=True),
+    "norm": lambda net, x: net.norm(x).relu_(),
+    "max": lambda net, x: F.max_pool2d(x, 3, 1, 1).clamp(min=0),
+    "mean": lambda net, x: torch.relu(F.avg_pool2d(x, 3, 1, 1)),
+    "leaky": lambda net, x: F.leaky_relu(x, 0.2),
+    "concat": lambda net, x: torch.cat([x[:, :2].relu(), x[:, 2:]], 1),
+}
+architectures = st.lists(st.tuples(st.sampled_from(sorted(PARTS)), st.booleans()), min_size=1, max_size=4)
+
+
+@given(parts=architectures, seed=st.integers(0, 1000))
+@settings(max_examples=12)
+def test_random_networks_are_complete_and_conserve(parts: list[tuple[str, bool]], seed: int) -> None:
+    """DeepLIFT sums to the difference; ε-LRP without biases, and with ε → 0, to the score."""
+    for bias, method in ((True, saliency.DeepLift(baseline=0.2)), (False, saliency.LRP("epsilon", epsilon=1e-12))):
+        net = Random(parts, seed, bias).eval().double()
+        bound = saliency.adapt(net).at([0, 1])
+        images = bound.ops.asarray(X[None, :6, :6])
+        *_, mask = Session(bound).run(method, images)
+        scores = bound.scores(images)
+        if bias:
+            scores = scores - bound.scores(0.2 + 0.0 * images)
+        tolerance = 1e-7 * float(mask.abs().sum())
+
+        np.testing.assert_allclose(mask.sum((2, 3, 4)).numpy(), scores.numpy(), rtol=1e-6, atol=tolerance)
 
 
 class Squared(torch.autograd.Function):

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import saliency
+from saliency.explain import METHODS
+from saliency.session import Session
 from tests.nets import small_net
 
 pytestmark = [
@@ -156,6 +158,26 @@ def test_scripted_modules_are_refused_before_any_work() -> None:
     with pytest.raises(saliency.Unsupported, match=r"a part of it is scripted.*can be explained by gradient"):
         explain(net, "guided_backprop")
     assert np.isfinite(explain(net, "gradient").mask).all()
+
+
+@pytest.mark.parametrize("method", ["guided_backprop", "deep_lift", "lrp"])
+def test_compiled_parts_are_asked_as_they_were_written(method: str) -> None:
+    """A part of the model that is compiled is not compiled again for us, nor changed."""
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("compiled")
+
+    net = sequential(0)
+    net.register_module("0", torch.compile(net[0], backend=never))  # type: ignore[arg-type]
+    before = [type(part) for part in net.modules()]
+    found = []
+    for each in (net, sequential(0)):
+        bound = saliency.adapt(each).at([1])
+        *_, mask = Session(bound).run(METHODS[method](), bound.ops.asarray(X[None]))
+        found.append(mask.numpy())
+
+    np.testing.assert_allclose(found[0], found[1], atol=1e-7)
+    assert [type(part) for part in net.modules()] == before
 
 
 def test_a_function_of_torch_is_followed() -> None:
