@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,6 +102,45 @@ def cast(model: Any, img: Any, asked: Asked) -> Cast:
     }
     exhibits = [Exhibit(small, i) for i, small in enumerate(smalls)]
     return Cast(tuple(models), tuple(images), adapted[0].labels, choices[0], exhibits, subjects, places, shape, spec)
+
+
+def joined(before: Cast, img: Any, name: str | None, asked: Asked) -> Cast:
+    """The same with one more image.
+
+    Args:
+        before: as it was.
+        img: the image.
+        name: of it; by default a file's own, or its number. One that is taken gets a number.
+        asked: what the widget was asked for.
+
+    Raises:
+        SaliencyError: the image cannot be read.
+    """
+    count, at = len(before.models), len(before.images)
+    models = [before.subjects[m, 0] for m in range(count)]
+    preprocess = _each(asked.preprocess, count)
+    adapted = [
+        saliency.adapt(each.model, labels=asked.labels, image=partial(_fed, img, own))
+        for each, own in zip(models, preprocess, strict=True)
+    ]
+    pictures = {(m, at): _read(img, preprocess[m], adapted[m]) for m in range(count)}
+    small = drawing.shrunk(pictures[0, at].shown, PICTURE_SIDE)
+    subjects, places = dict(before.subjects), dict(before.places)
+    for (m, i), picture in pictures.items():
+        place = find_place(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], small.shape[:2])
+        places[m, i] = place
+        subjects[m, i] = replace(models[m], picture=picture, place=place)
+    wanted = _image_name(img, at) if name is None else name
+    taken = sum(each == wanted or each.startswith(f"{wanted} ") for each in before.images)
+    called = f"{wanted} {taken + 1}" if wanted in before.images else wanted
+    images = [*before.spec["images"], {"name": called, "size": list(small.shape[:2])}]
+    return before._replace(
+        images=(*before.images, called),
+        exhibits=[*before.exhibits, Exhibit(small, at)],
+        subjects=subjects,
+        places=places,
+        spec={**before.spec, "images": images},
+    )
 
 
 def index_in(names: Sequence[str], wanted: int | str, what: str) -> int:

@@ -18,6 +18,7 @@ TOP = -1
 RID_LENGTH = 128
 QUERY_LENGTH = 200
 FIELDS_AT_MOST = 100
+PICTURE_BYTES = 8 << 20
 LARGEST_TARGET = 2**31 - 1
 
 
@@ -41,6 +42,8 @@ class Request(NamedTuple):
     """Of a `what_if` or `curve`."""
     fields: Mapping[str, Any] = MappingProxyType({})
     """Of a `describe` or `configure`."""
+    data: bytes = b""
+    """Of a `picture`: the file."""
 
 
 def parse(
@@ -54,7 +57,7 @@ def parse(
 
     Args:
         content: as it came.
-        buffers: as they came; no request has any.
+        buffers: as they came; only a `picture` has one.
         methods: ids there are.
         models: how many there are.
         images: how many there are.
@@ -64,9 +67,11 @@ def parse(
     """
     if not isinstance(content, dict):
         raise Refused(f"expected an object, got {_brief(content)}")
+    op, rid = content.get("op"), _text(content, "rid", RID_LENGTH)
+    if op == "picture":
+        return Request(op, rid, query=_text(content, "name", QUERY_LENGTH, least=0), data=_picture(buffers))
     if buffers:
         raise Refused(f"expected no buffers, got {len(buffers)}")
-    op, rid = content.get("op"), _text(content, "rid", RID_LENGTH)
     match op:
         case "hello" | "poll" | "cancel":
             return Request(op, rid)
@@ -87,6 +92,16 @@ def parse(
         case "describe" | "configure":
             return Request(op, rid, _method(content, methods), fields=_fields(content))
     raise Refused(f"expected an op of the protocol, got {_brief(op)}")
+
+
+def _picture(buffers: Sequence[Any] | None) -> bytes:
+    """The one buffer there is, a file of a size that hosts let through."""
+    if not buffers or len(buffers) != 1:
+        raise Refused(f"expected one buffer, got {len(buffers or ())}")
+    data = bytes(buffers[0])
+    if not 0 < len(data) <= PICTURE_BYTES:
+        raise Refused(f"expected a file of at most {PICTURE_BYTES} bytes, got {len(data)}")
+    return data
 
 
 def _method(content: dict[Any, Any], methods: Container[str]) -> str:

@@ -198,17 +198,17 @@ class Explainer:
 
     def what_if(self, rid: str, key: Key, view: View, fill: str) -> None:
         """Send what the model says to the selection of a view; between two questions of whatever is running."""
-        self._tell(rid, lambda: self._asker().what_if(self._explained(key), view, fill))
+        self.tell(rid, lambda: self._asker().what_if(self._explained(key), view, fill))
 
     def code(self, rid: str, key: Key, view: View, given: Sequence[str]) -> None:
         """Send a result, and how it is looked at, as Python."""
-        self._tell(rid, lambda: message("code", text=self.recipe(key, view, given)))
+        self.tell(rid, lambda: message("code", text=self.recipe(key, view, given)))
 
     def recipe(self, key: Key, view: View, given: Sequence[str]) -> str:
         """A result, and how it is looked at, as Python; see :func:`saliency_widget.recipe.recipe`."""
         return recipe(self._explained(key), self.choices[key[0]].method, view, self._asked().place, given)
 
-    def _tell(self, rid: str, make: Callable[[], Message]) -> None:
+    def tell(self, rid: str, make: Callable[[], Message]) -> None:
         """Have an answer made on the model's thread before anything else, and sent."""
         self._submit(self._job(lambda: self._answering(rid, lambda: self._listener.post(make().but(rid=rid))), NOW))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import saliency
@@ -68,6 +69,14 @@ class Explainers(Mapping[Pair, Explainer]):
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def join(self, cast: Cast) -> None:
+        """Take in what there is more of: the explainers of another image, with the methods as they are set."""
+        self._exhibits = cast.exhibits
+        for pair, subject in cast.subjects.items():
+            if pair not in self._all:
+                choices = self._all[pair[0], 0].choices
+                self._all[pair] = Explainer(replace(subject, choices=choices), self._listener(pair))
 
     @property
     def shown(self) -> Explainer:

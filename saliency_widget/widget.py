@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,10 +12,11 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import traitlets
+from PIL import Image, ImageOps
 
 import saliency
 from saliency_widget import drawing, export
-from saliency_widget.cast import Asked, cast, index_in
+from saliency_widget.cast import Asked, cast, index_in, joined
 from saliency_widget.choices import Named, first_available
 from saliency_widget.commands import TOP, Refused, Request, index_of, parse
 from saliency_widget.explainer import Explainer, Found
@@ -26,9 +28,13 @@ from saliency_widget.picked import of_mask
 from saliency_widget.settings import SETTINGS, Settings
 from saliency_widget.tasks import Key, error_message
 from saliency_widget.traits import MOST_CELLS
-from saliency_widget.wire import message
+from saliency_widget.wire import Message, message
 
 logger = logging.getLogger(__name__.partition(".")[0])
+
+MOST_IMAGES = 32
+MOST_PIXELS = 50_000_000
+"""How many pictures may be added, and how large one that is dropped may be."""
 
 STATE = 1
 """Version of what :meth:`SaliencyWidget.state` gives."""
@@ -98,7 +104,8 @@ class SaliencyWidget(Settings):
             if name.startswith("_") or name == "spec" or not self.has_trait(name):
                 raise TypeError(f"SaliencyWidget has no {name!r}; there is: {', '.join(SETTINGS)}, layout.")
         fields = {name: value for name, value in {"layer": layer, "baseline": baseline}.items() if value is not None}
-        made = cast(model, img, Asked(methods, labels, preprocess, fields, batch_size, activation))
+        self._asked = Asked(methods, labels, preprocess, fields, batch_size, activation)
+        made = cast(model, img, self._asked)
         self._cast = made
         self._controls = Controls({each.id: each.method for each in made.choices}, made.shape)
         given = {"labels": labels, "preprocess": preprocess, "batch_size": None if batch_size == "auto" else batch_size}
@@ -173,6 +180,22 @@ class SaliencyWidget(Settings):
         task = explainer.compute((method_id, self.target if target is None else index_of(target, self._cast.labels)))
         return explainer.result(task) if wait else None
 
+    def add(self, img: Any, name: str | None = None) -> int:
+        """Take in another image, as one that is dropped onto the widget, and show it.
+
+        Args:
+            img: as for the widget, but one.
+            name: what it is called.
+
+        Returns:
+            its index, for `image_index` and ``compute(image=…)``.
+
+        Raises:
+            SaliencyError: it cannot be read, or there are too many.
+        """
+        self._join(img, name)
+        return self.image_index
+
     def compare(
         self,
         methods: Iterable[str] = (),
@@ -226,6 +249,7 @@ class SaliencyWidget(Settings):
             self._forget()
             # what the models were asked about is held here too
             self._cast = self._cast._replace(subjects={})
+            self._asked = self._asked._replace(preprocess=None, methods=None)
         super().close()
 
     @property
@@ -388,8 +412,36 @@ class SaliencyWidget(Settings):
                 explainers.shown.search(request.rid, request.query)
             case "what_if" | "curve" | "code" | "describe" | "configure":
                 self._explore(request, explainers[request.model, request.image])
+            case "picture":
+                explainers.shown.tell(request.rid, lambda: self._take(request))
             case "poll":
                 self._outbox.resend()
+
+    def _take(self, request: Request) -> Message:
+        """Explain a picture that was dropped or pasted; on the model's thread, as reading takes its time."""
+        try:
+            with Image.open(io.BytesIO(request.data)) as opened:
+                if opened.width * opened.height > MOST_PIXELS:
+                    raise saliency.BadImage(f"The picture is too large: {opened.width} × {opened.height} pixels.")
+                opened.load()
+                upright = ImageOps.exif_transpose(opened)
+        except (OSError, SyntaxError, ValueError) as reason:
+            raise saliency.BadImage(f"This is no picture that can be read: {reason}.") from None
+        self._join(upright, request.query or None)
+        return message("taken", image=self.image_index)
+
+    def _join(self, img: Any, name: str | None) -> None:
+        if len(self._cast.images) >= MOST_IMAGES:
+            raise saliency.BadImage(f"There are {MOST_IMAGES} pictures already: make another widget.")
+        explainers = self._working()
+        made = joined(self._cast, img, name, self._asked)
+        index = len(made.images) - 1
+        self._cast = made
+        explainers.join(made)
+        self._write(spec={**self.spec, "images": made.spec["images"]})
+        self._outbox.post(made.exhibits[index].welcome())
+        # another image has a top class of its own
+        self._write(image_index=index, target=TOP, picked={})
 
     def _explore(self, request: Request, explainer: Explainer) -> None:
         match request.op:

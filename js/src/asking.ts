@@ -1,6 +1,6 @@
 /** Questions whose answers only the asker wants to know. */
 
-import type { Request } from "./commands.ts";
+import type { Options, Request } from "./commands.ts";
 import type { Reply } from "./messages.ts";
 import type { Raw } from "./packet.ts";
 import type { Failure } from "./state.ts";
@@ -17,15 +17,15 @@ export class Refusal extends Error {
 }
 
 export interface Asking {
-  readonly request: (op: string, fields: Raw, progress?: (share: number) => void) => Request;
+  readonly request: (op: string, fields: Raw, options?: Options) => Request;
   /** Hands a reply to whoever waits for it. */
   readonly take: (reply: Reply) => void;
 }
 
-export function createAsking(newRid: () => string, ask: (rid: string, op: string, fields: Raw) => void, cancel: (rid: string) => void): Asking {
+export function createAsking(newRid: () => string, ask: (rid: string, op: string, fields: Raw, buffers?: readonly ArrayBuffer[]) => void, cancel: (rid: string) => void): Asking {
   const waiting = new Map<string, (reply: Reply) => void>();
   return {
-    request(op, fields, progress) {
+    request(op, fields, { progress, buffers } = {}) {
       const rid = newRid();
       const answer = new Promise<Raw>((resolve, reject) => {
         waiting.set(rid, (reply) => {
@@ -35,7 +35,7 @@ export function createAsking(newRid: () => string, ask: (rid: string, op: string
           if (reply.op === "error") reject(new Refusal(reply.failure));
         });
       });
-      ask(rid, op, fields);
+      ask(rid, op, fields, buffers);
       return {
         answer,
         cancel() {

@@ -9,7 +9,12 @@ export interface Commands {
   /** Find classes by their label. */
   search(query: string): void;
   /** Ask what only the asker wants to know: no state depends on it. */
-  readonly request: (op: string, fields: Raw, progress?: (share: number) => void) => Request;
+  readonly request: (op: string, fields: Raw, options?: Options) => Request;
+}
+
+export interface Options {
+  readonly progress?: (share: number) => void;
+  readonly buffers?: readonly ArrayBuffer[];
 }
 
 export interface Request {

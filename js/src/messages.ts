@@ -42,6 +42,7 @@ export function parseReply({ raw, buffers }: Message): Reply {
     case "described":
     case "configured":
     case "code":
+    case "taken":
       return { op: "answer", rid, raw };
     case "stale":
       return { op, rid, model: number(raw, "model", 0), image: number(raw, "image", 0) };

@@ -26,9 +26,9 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
 
   const { send, heard } = createSender(model, store, newRid, signal);
   const polling = createPolling(() => open.size > 0, () => send({ op: "poll", rid: newRid() }), signal);
-  const ask = (rid: string, op: string, fields: Raw = {}): void => {
+  const ask = (rid: string, op: string, fields: Raw = {}, buffers?: readonly ArrayBuffer[]): void => {
     open.add(rid);
-    send({ op, rid, ...fields });
+    send({ op, rid, ...fields }, buffers);
     polling.opened();
   };
 
@@ -87,10 +87,11 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
 /** Sends, and notices when nobody is there to answer. */
 function createSender(model: Model, store: Store<State, Event>, newRid: () => string, signal: AbortSignal) {
   const silence = createSilence(store, signal);
-  const send = (message: Raw): void => {
+  const send = (message: Raw, buffers?: readonly ArrayBuffer[]): void => {
     silence.asked();
     try {
-      model.send(message);
+      if (buffers) model.send(message, undefined, [...buffers]);
+      else model.send(message);
     } catch (error) {
       // the comm is closed: its kernel is gone
       warn(error);

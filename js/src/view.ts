@@ -32,7 +32,7 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
     methodsPanel(context),
     h("div", { class: "slw-main" }, modesPanel(context), comparePanel(context, root), stagePanel(context, root)),
     h("div", { class: "slw-side" }, percentilePanel(context), coloursPanel(context), regionsPanel(context)),
-    drawerPanel(context),
+    drawerPanel(context, root),
     readingPanel(context),
     announcer(context),
   );

@@ -243,6 +243,33 @@ describe("parameters", () => {
   });
 });
 
+describe("another picture", () => {
+  test("is sent as a file when it is pasted, by its name without its folder", async () => {
+    const { fake, root } = await shown();
+    const pasted = Object.assign(new Event("paste", { bubbles: true, cancelable: true }), {
+      clipboardData: { files: [new File(["text"], "a.txt", { type: "text/plain" }), new File([Uint8Array.of(1, 2, 3)], "C:\\secret\\my cat.jpeg", { type: "image/jpeg" })] },
+    });
+    find(root, "canvas").dispatchEvent(pasted);
+    await frame();
+
+    expect(fake.sent.at(-1)).toMatchObject({ op: "picture", name: "my cat" });
+    expect(fake.buffers.at(-1)!.map((each) => [...new Uint8Array(each)])).toEqual([[1, 2, 3]]);
+    expect(pasted.defaultPrevented).toBe(true);
+    answer(fake, "error", { kind: "BadImage", message: "<b>no picture</b>", details: "" }, "picture");
+    await frame();
+    expect(find(root, ".slw-opening").textContent).toContain("<b>no picture</b>");
+  });
+
+  test("text that is pasted is none of the widget's business", async () => {
+    const { fake, root } = await shown();
+    const pasted = Object.assign(new Event("paste", { bubbles: true, cancelable: true }), { clipboardData: { files: [] } });
+    find(root, "canvas").dispatchEvent(pasted);
+
+    expect(pasted.defaultPrevented).toBe(false);
+    expect(fake.asked("picture")).toEqual([]);
+  });
+});
+
 test.each([[1, 10000, true], [0, 1, false], [1e-6, 10, false], [0, 0, true]])("a slider from %d to %d gives back its notches within the bounds", (low, high, whole) => {
   const { toNotch, toValue } = scale(low, high, whole);
   for (const notch of [0, 50, 100, 150, 200]) {

@@ -44,6 +44,7 @@ export function fakeModel(more: Fields = {}) {
   const handlers = new Map<string, Set<Handler>>();
   const saved: Fields[] = [];
   const sent: Fields[] = [];
+  const buffers: (readonly ArrayBuffer[])[] = [];
   let pending: Record<string, unknown> = {};
   const emit = (name: string, ...args: unknown[]): void => [...(handlers.get(name) ?? [])].forEach((handler) => handler(...args));
   const model = {
@@ -58,12 +59,16 @@ export function fakeModel(more: Fields = {}) {
     },
     on: (name: string, handler: Handler) => void handlers.set(name, (handlers.get(name) ?? new Set()).add(handler)),
     off: (name: string, handler: Handler) => void handlers.get(name)?.delete(handler),
-    send: (message: Fields) => void sent.push(message),
+    send: (message: Fields, _callbacks?: unknown, files: readonly ArrayBuffer[] = []) => {
+      sent.push(message);
+      buffers.push(files);
+    },
   };
   return {
     model: model as unknown as Model,
     saved,
     sent,
+    buffers,
     /** The requests of one kind, first to last. */
     asked: (op: string) => sent.filter((message) => message["op"] === op) as { op: string; rid: string }[],
     /** Set traits as Python does. */

@@ -489,7 +489,21 @@ JSON = st.recursive(
     max_leaves=8,
 )
 OPS = st.sampled_from(
-    ["hello", "compute", "cancel", "classes", "poll", "result", "what_if", "curve", "describe", "configure", ""]
+    [
+        "hello",
+        "compute",
+        "cancel",
+        "classes",
+        "poll",
+        "result",
+        "what_if",
+        "curve",
+        "describe",
+        "configure",
+        "code",
+        "picture",
+        "",
+    ]
 )
 TRAITS = (
     *("method", "target", "keep", "opacity", "mode", "region", "spec", "_esm", "_snapshot", "x"),

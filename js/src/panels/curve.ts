@@ -46,7 +46,7 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
     setText(note, "");
     if (!wanted) return;
     [about, fill] = [explained, state.shown.fill];
-    const mine = commands.request("curve", { ...shownCell(state), fill }, (share) => setText(note, `${Math.round(share * 100)} %`));
+    const mine = commands.request("curve", { ...shownCell(state), fill }, { progress: (share) => setText(note, `${Math.round(share * 100)} %`) });
     request = mine;
     setText(note, "asking…");
     mine.answer.then(

@@ -3,6 +3,7 @@
 import { fits } from "../picked.ts";
 import { shownExplained } from "../select.ts";
 import { h, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
+import { droppingPanel } from "./dropping.ts";
 import { parametersPanel } from "./parameters.ts";
 import { savePanel } from "./takeaway.ts";
 import { selectionPanel } from "./selection.ts";
@@ -16,7 +17,7 @@ const TABS: readonly (readonly [Drawer, string, string])[] = [
   ["save", "Save", "Take it away: pictures, numbers, Python"],
 ];
 
-export function drawerPanel(context: Context): HTMLElement {
+export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   const { store, glance, signal, watch } = context;
   const bodies: Record<Drawer, HTMLElement> = {
     selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context)),
@@ -53,5 +54,5 @@ export function drawerPanel(context: Context): HTMLElement {
     const explained = shownExplained(state);
     setText(note, explained && fits(explained, state.shown.picked) ? "selected by hand" : "");
   });
-  return h("div", { class: "slw-drawer" }, h("div", { class: "slw-tabs" }, ...buttons, note), ...Object.values(bodies));
+  return h("div", { class: "slw-drawer" }, h("div", { class: "slw-tabs" }, ...buttons, note, droppingPanel(context, root)), ...Object.values(bodies));
 }

@@ -1,0 +1,117 @@
+"""Another picture for a widget that is open: from Python, and dropped or pasted in the browser."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import saliency
+from tests.nets import LABELS, picture, small_net
+from tests.widget.conftest import Make
+from tests.widget.front_end import PATIENCE, Browser
+
+
+def other(size: tuple[int, int] = (16, 28)) -> np.ndarray:
+    """Another picture than the usual one, uint8 (H, W, 3)."""
+    return np.random.default_rng(7).integers(0, 256, (*size, 3), np.uint8)
+
+
+def file(array: np.ndarray, kind: str = "PNG") -> bytes:
+    """A picture as a file."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def send(browser: Browser, data: Any, name: str = "cat") -> str:
+    """Drop a file; the request's rid."""
+    browser.send({"op": "picture", "rid": f"drop-{name}", "name": name}, data if isinstance(data, list) else [data])
+    return f"drop-{name}"
+
+
+def test_a_dropped_picture_is_explained(make: Make) -> None:
+    """It is shown, with a prediction and a top class of its own; the first one and its results stay."""
+    net = small_net()
+    widget = make(net, labels=LABELS, target=1, methods=["gradient"])
+    first = widget.compute(wait=True)
+    browser = Browser(widget)
+
+    rid = send(browser, file(other()))
+
+    assert browser.wait("taken", rid=rid).fields["image"] == 1
+    welcome = browser.wait("welcome").fields
+    assert welcome["image"] == 1
+    assert widget.spec["images"][1] == {"name": "cat", "size": [16, 28]}
+    assert widget.image_index == 1
+    found = widget.compute(wait=True)
+    alone = saliency.explain(net, other(), "gradient", progress=False, labels=LABELS)
+    np.testing.assert_allclose(found.mask, alone.mask, atol=1e-6)
+    assert widget.target == alone.target
+    widget.image_index = 0
+    widget.target = 1
+    assert widget.explanation is first
+
+
+def test_python_adds_pictures_too(make: Make) -> None:
+    """`add` gives the index; names that are taken get a number; fields that were set hold for the new image."""
+    widget = make(target=1, methods=["smooth_grad"], parameters={"smooth_grad": {"samples": 2}})
+
+    indices = [widget.add(other(), "one"), widget.add(other((9, 9)), "one"), widget.add(other())]
+
+    assert indices == [1, 2, 3]
+    assert [each["name"] for each in widget.spec["images"]][1:] == ["one", "one 2", "image 4"]
+    assert widget.image_index == 3
+    assert widget.compute(wait=True).images == 2
+    assert "image 4" in widget.to_html()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"no picture at all", "no picture"), (file(other())[:-400], "no picture"), (file(other())[:40], "no picture")],
+    ids=["text", "cut off", "header"],
+)
+def test_what_is_no_picture_is_an_error(make: Make, data: bytes, reason: str) -> None:
+    """The file's trouble comes as a reply; nothing has changed."""
+    widget = make(target=1, methods=["gradient"])
+    browser = Browser(widget)
+
+    rid = send(browser, data)
+
+    error = browser.wait("error", rid=rid).fields
+    assert error["kind"] == "BadImage"
+    assert reason in error["message"]
+    assert len(widget.spec["images"]) == 1
+    assert widget.image_index == 0
+
+
+def test_too_large_and_too_many(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of too many pixels, and one more than may be, are refused with the reason."""
+    monkeypatch.setattr("saliency_widget.widget.MOST_PIXELS", 100)
+    monkeypatch.setattr("saliency_widget.widget.MOST_IMAGES", 2)
+    widget = make(target=1, methods=["gradient"])
+    browser = Browser(widget)
+
+    assert "too large" in browser.wait("error", rid=send(browser, file(other()), "large")).fields["message"]
+    browser.wait("taken", rid=send(browser, file(other((8, 8))), "second"))
+    assert "2 pictures" in browser.wait("error", rid=send(browser, file(other((8, 8))), "third")).fields["message"]
+    with pytest.raises(saliency.BadImage, match="2 pictures"):
+        widget.add(picture())
+
+
+@pytest.mark.parametrize(
+    "buffers", [[], [b""], [b"a", b"b"], [bytes((8 << 20) + 1)]], ids=["none", "empty", "two", "huge"]
+)
+def test_nonsense_is_ignored_with_a_reason(make: Make, caplog: pytest.LogCaptureFixture, buffers: list[bytes]) -> None:
+    """A picture is one file of at most 8 MiB: anything else is not accepted, and the log says why."""
+    widget = make(methods=["gradient"])
+    browser = Browser(widget)
+
+    browser.send({"op": "picture", "rid": "r", "name": "x"}, buffers)
+
+    assert browser.messages == []
+    assert "expected" in caplog.text
+    assert widget.wait(PATIENCE)
