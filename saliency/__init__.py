@@ -7,6 +7,7 @@ PAIR-code/saliency's package of that name. No framework is imported until a mode
 from saliency import core, deepexplain, demo, targets, tf1, upstream
 from saliency.adapters import adapt
 from saliency.core import (
+    IDGI,
     LRP,
     XRAI,
     AblationCam,
@@ -28,6 +29,7 @@ from saliency.core import (
     HiResCam,
     Hsic,
     InputXGradient,
+    IntegratedDecisionGradients,
     IntegratedGradients,
     KernelShap,
     LayerCam,
@@ -72,6 +74,7 @@ from saliency.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
 __version__ = "0.1.0"
 
 __all__ = [
+    "IDGI",
     "LRP",
     "XRAI",
     "AblationCam",
@@ -101,6 +104,7 @@ __all__ = [
     "HiResCam",
     "Hsic",
     "InputXGradient",
+    "IntegratedDecisionGradients",
     "IntegratedGradients",
     "KernelShap",
     "LayerCam",

@@ -12,6 +12,7 @@ import numpy as np
 from saliency.adapters import adapt
 from saliency.asked import Asked, asked_of, for_inputs
 from saliency.core import (
+    IDGI,
     LRP,
     XRAI,
     AblationCam,
@@ -33,6 +34,7 @@ from saliency.core import (
     HiResCam,
     Hsic,
     InputXGradient,
+    IntegratedDecisionGradients,
     IntegratedGradients,
     KernelShap,
     LayerCam,
@@ -71,6 +73,8 @@ METHODS: dict[str, type[Method]] = {
         VarGrad,
         IntegratedGradients,
         ExpectedGradients,
+        IDGI,
+        IntegratedDecisionGradients,
         BlurIG,
         GuidedIG,
         XRAI,

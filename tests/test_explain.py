@@ -25,6 +25,8 @@ QUICK: dict[str, saliency.Method] = {
     "lrp": saliency.LRP(),
     "grad_cam": saliency.GradCam(),
     "grad_cam_plus_plus": saliency.GradCamPlusPlus(),
+    "idgi": saliency.IDGI(saliency.IntegratedGradients(steps=24)),
+    "idg": saliency.IntegratedDecisionGradients(saliency.IntegratedGradients(steps=24)),
     "input_x_gradient": saliency.InputXGradient(),
     "expected_gradients": saliency.ExpectedGradients(samples=24),
     "hires_cam": saliency.HiResCam(),
@@ -113,8 +115,8 @@ def test_many_targets_are_each_its_own(net: torch.nn.Module, name: str) -> None:
     assert [each.label for each in together] == ["cat", "ape"]
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one.mask, other.mask, rtol=1e-3, atol=1e-5 * np.abs(other.mask).max())
-        # on a Guided IG each target walks a path of its own, on a tree each cuts where it weighs most
-        assert one.images == other.images or name in ("guided_ig", "partition_shap")
+        # each target has a path of its own in Guided IG, nodes of its own in IDG, cuts of its own in a tree
+        assert one.images == other.images or name in ("guided_ig", "idg", "partition_shap")
 
 
 LONGER: dict[str, dict[str, Any]] = {

@@ -55,6 +55,8 @@ from saliency.core.guided_ig import (
 )
 from saliency.core.hires_cam import HiResCam
 from saliency.core.hsic import Hsic
+from saliency.core.idg import IntegratedDecisionGradients
+from saliency.core.idgi import IDGI
 from saliency.core.input_x_gradient import InputXGradient
 from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.core.kernel_shap import KernelShap
@@ -79,6 +81,7 @@ __all__ = [
     "CONVOLUTION_LAYER_VALUES",
     "CONVOLUTION_OUTPUT_GRADIENTS",
     "EPSILON",
+    "IDGI",
     "INPUT_OUTPUT_GRADIENTS",
     "LRP",
     "OUTPUT_LAYER_VALUES",
@@ -104,6 +107,7 @@ __all__ = [
     "HiResCam",
     "Hsic",
     "InputXGradient",
+    "IntegratedDecisionGradients",
     "IntegratedGradients",
     "KernelShap",
     "LayerCam",

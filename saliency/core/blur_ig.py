@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from saliency.called import CallModelFunction
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
+from saliency.core.paths import Met, Path
 from saliency.method import parameter
 from saliency.model import Differentiable, Ops
 from saliency.samples import PerImage
@@ -60,6 +61,10 @@ class BlurIG(CoreSaliency):
         """The ends of all steps, (steps + 1,) from 0 to `max_sigma`; each step is asked at its weaker blur."""
         evenly = np.arange(self.steps + 1) * (self.max_sigma / self.steps)
         return np.sqrt(evenly) if self.sqrt else evenly
+
+    def paths(self, images: Any, session: Session[Any], steps: int) -> list[Path[Any]]:
+        """See :class:`~saliency.core.paths.Walkable`."""
+        return [Clearing(session.ops, images, i, self.max_sigma, self.sqrt) for i in range(len(images))]
 
     def beginnings(self, images: Any, session: Session[Any]) -> list[Any]:
         strongest = BlurPath(session.ops, images, self.sigmas()[-1:], self.grad_step)
@@ -144,6 +149,10 @@ class BlurPath(PerImage[A]):
         self._speeds[image, which.start, which.stop] = speeds
         return points
 
+    def blurred(self, sigmas: np.ndarray) -> Any:
+        """The first image with any other sigmas, (n, H, W, C)."""
+        return self._blurred(0, sigmas)[0]
+
     def speeds(self, image: int, which: slice) -> A:
         """How fast the copies that were built last change with sigma, (n, H, W, C)."""
         return self._speeds[image, which.start, which.stop]
@@ -177,6 +186,34 @@ class BlurPath(PerImage[A]):
         whole: Any = ops.concat([even + odd, ops.flip(even - odd, 3)], 3)
         pictures: Any = ops.transpose(whole, (0, 1, 3, 2))
         return ops.reshape(pictures[:, :height, :width], (len(parts), *self.shape))
+
+
+class Clearing(Generic[A]):
+    """From an image at its most blurred to the image itself, as a :class:`~saliency.core.paths.Path`.
+
+    Args:
+        images: (B, H, W, C), or (B, H, W).
+        image: which of them.
+        max_sigma: of the blur where the path begins.
+        sqrt: whether it is even in the variance of the blur, not in its standard deviation.
+    """
+
+    target: int | None = None
+    met: Sequence[Met] = ()
+
+    def __init__(self, ops: Ops[A], images: Any, image: int, max_sigma: float, sqrt: bool) -> None:
+        self.image, self.max_sigma, self.sqrt = image, max_sigma, sqrt
+        self._blurs = BlurPath(ops, images[image : image + 1], np.zeros(1), 0.01)
+
+    def points(self, alphas: np.ndarray) -> Any:
+        """See :class:`~saliency.core.paths.Path`."""
+        left = (1 - alphas) * self.max_sigma
+        return self._blurs.blurred(np.sqrt(left) if self.sqrt else left)
+
+    def ways(self, alphas: np.ndarray) -> Any:
+        """See :class:`~saliency.core.paths.Path`."""
+        points = self.points(alphas)
+        return points[1:] - points[:-1]
 
 
 def profile(sigma: float, length: int) -> np.ndarray:

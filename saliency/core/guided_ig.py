@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from saliency.called import CallModelFunction
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
+from saliency.core.paths import Met, Path
 from saliency.errors import BadOutput, BadShape
 from saliency.method import Baseline, baseline_count, parameter
-from saliency.model import Differentiable
+from saliency.model import Differentiable, Ops
 from saliency.samples import Originals
 from saliency.session import Session
+
+A = TypeVar("A")
 
 EPSILON = 1e-9
 """Two distances this near each other, relatively or absolutely, are the same."""
@@ -52,31 +55,71 @@ class GuidedIG(CoreSaliency):
     max_dist: float = parameter(0.02, "how far a value may stray from the straight line, as a share", low=0, high=1)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        baselines = baseline_count(self.baseline, tuple(images.shape))
+        for walks in self._walked(images, session, self.steps):
+            if session.streaming or walks[0].done == self.steps:
+                yield session.ops.asarray(_masks(walks, baselines, len(walks) // (baselines * len(images))))
+
+    def _walked(
+        self,
+        images: Any,
+        session: Session[Any],
+        steps: int,
+        note: Callable[[int, Walk, float, Any], None] | None = None,
+    ) -> Iterator[list[Walk]]:
+        """The walks, by baseline, image and target, after each step.
+
+        Args:
+            note: told of each walk, before each of its steps: its number, itself, the score and the gradient where it
+                stands.
+        """
         ops = session.ops
         ends = ops.tohost(images).astype(np.float64)
         starts = [np.broadcast_to(ops.tohost(each), ends.shape) for each in self.beginnings(images, session)]
         ways = [way for each in starts for way in zip(each, ends, strict=True)]
 
-        def ask(points: list[np.ndarray]) -> Iterator[tuple[slice, Any]]:
-            for rows, answer in session.gradients(Originals(ops, ops.asarray(np.stack(points)))):
-                yield rows, answer.gradients
+        def step(walk: int, answer: Any, target: int, row: int) -> None:
+            gradient = answer.gradients[target, row]
+            if note is not None:
+                note(walk, walks[walk], float(ops.tohost(answer.scores[target, row])), gradient[None])
+            walks[walk].advance(ops.tohost(gradient))
 
-        # by baseline, image, target; on the first step all targets stand at the baseline together
+        def ask(points: list[np.ndarray]) -> Iterator[tuple[slice, Any]]:
+            return session.gradients(Originals(ops, ops.asarray(np.stack(points))))
+
+        # on the first step all targets stand at the baseline together
         walks: list[Walk] = []
         targets = 1
-        for rows, gradients in ask([start for start, _ in ways]):
-            targets = int(gradients.shape[0])
+        for rows, answer in ask([start for start, _ in ways]):
+            targets = int(answer.gradients.shape[0])
             for i, (start, end) in enumerate(ways[rows]):
                 for target in range(targets):
-                    walks.append(Walk(start, end, self.steps, self.fraction, self.max_dist))
-                    walks[-1].advance(ops.tohost(gradients[target, i]))
-        for _ in range(1, self.steps):
-            if session.streaming:
-                yield ops.asarray(_masks(walks, len(starts), targets))
-            for rows, gradients in ask([walk.point() for walk in walks]):
-                for i, walk in enumerate(walks[rows]):
-                    walk.advance(ops.tohost(gradients[(rows.start + i) % targets, i]))
-        yield ops.asarray(_masks(walks, len(starts), targets))
+                    walks.append(Walk(start, end, steps, self.fraction, self.max_dist))
+                    step(len(walks) - 1, answer, target, i)
+        yield walks
+        for _ in range(1, steps):
+            for rows, answer in ask([walk.point() for walk in walks]):
+                for i in range(rows.stop - rows.start):
+                    step(rows.start + i, answer, (rows.start + i) % targets, i)
+            yield walks
+
+    def paths(self, images: Any, session: Session[Any], steps: int) -> list[Path[Any]]:
+        """See :class:`~saliency.core.paths.Walkable`: found by walking, one for each target."""
+        alphas = np.linspace(0, 1, steps)
+        places: dict[int, list[np.ndarray]] = {}
+        met: dict[int, list[Met]] = {}
+
+        def note(number: int, walk: Walk, score: float, gradient: Any) -> None:
+            places.setdefault(number, []).append(walk.alphas.astype(np.float32))
+            met.setdefault(number, []).append(Met(float(alphas[walk.done]), score, gradient))
+
+        *_, walks = self._walked(images, session, steps - 1, note)
+        baselines = baseline_count(self.baseline, tuple(images.shape))
+        targets = len(walks) // (baselines * len(images))
+        return [
+            Wandering(session.ops, walk, [*places[i], walk.alphas], met[i], i // targets % len(images), i % targets)
+            for i, walk in enumerate(walks)
+        ]
 
     def cost(self, shape: tuple[int, ...]) -> int:
         """Of one target."""
@@ -116,6 +159,41 @@ class GuidedIG(CoreSaliency):
             return model.gradients(model.ops.asarray(point[None])).gradients[0, 0]
 
         return guided_ig_impl(image, baseline, gradient, x_steps, fraction, max_dist)
+
+
+class Wandering(Generic[A]):
+    """A walk of Guided IG as a :class:`~saliency.core.paths.Path`: straight between the places where it was asked.
+
+    Args:
+        walk: that has arrived.
+        places: how far each value had come, at each step and at the end.
+        met: what was met at each step.
+        image: to which of the images it leads.
+        target: for which it was found.
+    """
+
+    def __init__(
+        self, ops: Ops[A], walk: Walk, places: list[np.ndarray], met: Sequence[Met], image: int, target: int
+    ) -> None:
+        self.ops, self.start, self.way = ops, walk.start, walk.way
+        self.places, self.met, self.image = places, met, image
+        self.target: int | None = target
+
+    def points(self, alphas: np.ndarray) -> Any:
+        """See :class:`~saliency.core.paths.Path`."""
+        return self.ops.asarray(np.stack([self.start + self._come(alpha) * self.way for alpha in alphas]))
+
+    def ways(self, alphas: np.ndarray) -> Any:
+        """See :class:`~saliency.core.paths.Path`."""
+        come = np.stack([self._come(alpha) for alpha in alphas])
+        return self.ops.asarray(np.diff(come, axis=0) * self.way)
+
+    def _come(self, alpha: float) -> np.ndarray:
+        """How far each value has come."""
+        at = alpha * (len(self.places) - 1)
+        before = min(int(at), len(self.places) - 2)
+        here, there = self.places[before], self.places[before + 1]
+        return (here + (at - before) * (there - here)).reshape(self.way.shape)
 
 
 class Walk:

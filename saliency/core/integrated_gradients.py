@@ -11,7 +11,7 @@ import numpy as np
 
 from saliency.called import CallModelFunction
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
-from saliency.core.paths import PORTION, Line, Path, Trail, walked
+from saliency.core.paths import NEAREST, PORTION, Line, Path, Trail, walked
 from saliency.core.quadrature import RULES, nodes, trapezoid
 from saliency.errors import BadField
 from saliency.method import Baseline, baseline_count, parameter
@@ -21,9 +21,6 @@ from saliency.session import Session
 
 FIRST, GROWTH, MOST = 3, 8, 16
 """With a tolerance: nodes to begin with, into how many parts they grow by one, and the most of them by `steps`."""
-
-NEAREST = 1e-5
-"""Nodes are not put closer together: float32 could not tell them apart in a bright picture."""
 
 EPSILON = float(np.finfo(np.float32).eps)
 
@@ -94,13 +91,18 @@ class IntegratedGradients(CoreSaliency):
         refinement = Refinement(float(self.tolerance or 0), MOST * self.steps, session)
         for first in range(0, len(images), PORTION):
             those = range(first, min(first + PORTION, len(images)))
-            paths: list[Path[Any]] = [Line(ops, own(baseline, i), images[i : i + 1]) for i in those]
+            paths: list[Path[Any]] = [Line(ops, own(baseline, i), images, i) for i in those]
             for trails in walked(session, paths, FIRST, refinement):
                 reached = list(takewhile(lambda each: each and all(len(t.met) > 1 for t in each.values()), trails))
                 if reached:
                     masks = [ops.concat([integrated(t)[None] for _, t in sorted(e.items())]) for e in reached]
                     yield ops.concat([*settled, *masks], 1)
             settled += masks
+
+    def paths(self, images: Any, session: Session[Any], steps: int) -> list[Path[Any]]:
+        """See :class:`~saliency.core.paths.Walkable`."""
+        baselines = session.baselines(self.baseline, images)
+        return [Line(session.ops, own(each, i), images, i) for each in baselines for i in range(len(images))]
 
     def cost(self, shape: tuple[int, ...]) -> int:
         """With a tolerance: the most that may be asked, of one target."""

@@ -24,9 +24,15 @@ PORTION = 8
 """How many paths are walked together: what is met on each lies in memory until it has been read."""
 
 
+NEAREST = 1e-5
+"""Places are not put closer together: float32 could not tell them apart in a bright picture."""
+
+
 class Path(Protocol[A_co]):
     """A way from a baseline (alpha = 0) to one image (alpha = 1)."""
 
+    image: int
+    """To which of the images it leads."""
     target: int | None
     """Of which target alone it is the path; None where it serves all."""
     met: Sequence[Met]
@@ -49,6 +55,8 @@ class Met:
     """(1, H, W, C)."""
     slope: float | None = None
     """How fast the score rises with alpha, where that has been worked out."""
+    square: float | None = None
+    """Sum of the gradient's squares, where that has been worked out."""
 
 
 @dataclass
@@ -69,13 +77,20 @@ class Trail(Generic[A]):
 
 
 class Line(Generic[A]):
-    """The straight line from a baseline to an image, (1, H, W, C) each."""
+    """The straight line from a baseline to one of the images.
+
+    Args:
+        baseline: (1, H, W, C).
+        images: (B, H, W, C).
+        image: which of them.
+    """
 
     target: int | None = None
     met: Sequence[Met] = ()
 
-    def __init__(self, ops: Ops[A], baseline: Any, image: Any) -> None:
-        self.ops, self.start, self.difference = ops, baseline, image - baseline
+    def __init__(self, ops: Ops[A], baseline: Any, images: Any, image: int) -> None:
+        self.ops, self.image = ops, image
+        self.start, self.difference = baseline, images[image : image + 1] - baseline
 
     def points(self, alphas: np.ndarray) -> Any:
         """See :class:`Path`."""
@@ -110,8 +125,34 @@ class Visits(Generic[A]):
         return parts[0] if len(parts) == 1 else self.ops.concat(parts)
 
 
+class Walkable(Protocol):
+    """A method that gathers gradients along paths."""
+
+    steps: int
+
+    def paths(self, images: Any, session: Session[Any], steps: int) -> list[Path[Any]]:
+        """From each baseline to each of `images` (B, H, W, C).
+
+        Args:
+            steps: at least 2: how many places will be visited evenly, for paths that are sought by asking.
+        """
+
+
 Choose = Callable[[Trail[Any]], Sequence[float]]
 """At which alphas a path shall be visited next, given what was met on it; none when that is enough."""
+
+
+def rising(most: int) -> Choose:
+    """Where the score changes most between neighbours, until there are `most` nodes."""
+
+    def choose(trail: Trail[Any]) -> list[float]:
+        alphas, scores, _ = trail.sorted()
+        rises = np.abs(np.diff(scores))
+        worth = [i for i in np.argsort(-rises, kind="stable") if rises[i] > 0 and alphas[i + 1] - alphas[i] > NEAREST]
+        count = min(most - len(alphas), max(1, len(alphas) // 4))
+        return [float(alphas[i] + alphas[i + 1]) / 2 for i in worth[: max(0, count)]]
+
+    return choose
 
 
 def walked(

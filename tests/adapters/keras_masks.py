@@ -18,6 +18,8 @@ FEW: dict[str, dict[str, Any]] = {
     "var_grad": {"samples": 3},
     "integrated_gradients": {"steps": 4},
     "expected_gradients": {"samples": 5},
+    "idgi": {"steps": 4},
+    "idg": {"steps": 4},
     "blur_ig": {"steps": 4},
     "guided_ig": {"steps": 4},
     "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
