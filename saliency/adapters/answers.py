@@ -9,10 +9,11 @@ import re
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName
+from saliency.adapters.tokens import Grid, token_grids
+from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName, Unsupported
 from saliency.targets import ClassScore
 
 COMPLAINTS = ("shape", "dimension", "channels", "incompatible", "must be equal", "size", "rank", "features", "axis")
@@ -23,8 +24,16 @@ NO_GRID = (
     "from the image to the scores). Name one with layer=…"
 )
 
-NO_ATTENTION = "attention maps are read of torch's models only"
-"""Why a model lacks them."""
+NO_ATTENTION = "no part of the model is called attention"
+"""Why a model lacks attention maps."""
+
+NO_MAPS = "No attention maps were seen in the model: it has no softmax over the products of its tokens, or hides it in "
+"""Begins what is said of a model that was thought to have some."""
+
+WINDOWS = (
+    "The model attends within windows, or among other numbers of tokens from layer to layer, as Swin does: "
+    "no map says where a token of the whole image looks. Grad-CAM and its kin read its layers."
+)
 
 NOT_A_LAYER = frozenset({"transpose", "reshape", "broadcast_in_dim", "convert_element_type", "cast", "pad", "padv2"})
 """Operators that only move numbers about: what they say is no layer of its own."""
@@ -174,6 +183,37 @@ def on_grid(shape: Sequence[int | None], image: tuple[int, int]) -> bool:
         return False
     expected = width * h / height
     return abs(w - expected) <= max(2.0, 0.25 * expected)
+
+
+def called_attention(parts: Iterable[tuple[str, Any]]) -> bool:
+    """Whether any (name, part) of a model is called attention, by its name or its class's."""
+    names = (f"{name.rpartition('.')[2]} {type(part).__name__}" for name, part in parts)
+    return any(re.search("attn|attention|qkv", name, re.IGNORECASE) for name in names)
+
+
+def tokens_of(maps: Sequence[Any], count: int) -> int:
+    """How many tokens attend to each other in maps (N, heads, T, T) of `count` images.
+
+    Raises:
+        Unsupported: there are no maps, or they are of windows.
+    """
+    if not maps:
+        raise Unsupported(f"{NO_MAPS}an operator of its own.")
+    sizes = {int(each.shape[-1]) for each in maps}
+    if len(sizes) > 1 or any(int(each.shape[0]) != count for each in maps):
+        raise Unsupported(WINDOWS)
+    return sizes.pop()
+
+
+def tokens_on_grid(tokens: int, image: tuple[int, int], maps: Collection[tuple[int, int]]) -> Grid:
+    """How so many tokens lie over an image; see :func:`saliency.adapters.tokens.token_grids`.
+
+    Raises:
+        Unsupported: they are no patches of it.
+    """
+    for grid in token_grids(tokens, image, maps):
+        return grid
+    raise Unsupported(f"The model attends among {tokens} tokens, which are no grid of patches of the image.")
 
 
 def static(targets: Sequence[Any]) -> tuple[Any, ...]:

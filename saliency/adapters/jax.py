@@ -17,20 +17,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from saliency.adapters.answers import (
-    NO_ATTENTION,
     class_scores,
     indices,
     one_number_each,
     shared_by,
     static,
+    tokens_of,
+    tokens_on_grid,
     told_by_the_model,
 )
 from saliency.adapters.jax_operators import WHOLE
 from saliency.adapters.jax_ops import JaxOps
 from saliency.adapters.jax_rules import Rewired
 from saliency.adapters.jax_trace import Program
+from saliency.adapters.tokens import Grid
 from saliency.errors import NoGradient, Unsupported
-from saliency.model import Answer, Attentive, Layer, Target
+from saliency.model import Answer, Attention, Attentive, Layer, Target
 from saliency.rules import Composite
 from saliency.targets import ClassScore, Unit, are_probabilities, units
 
@@ -96,7 +98,9 @@ class JaxModel:
         self.weights = weights or (lambda: params)
         self._shared = shared_by(function)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {Attentive: NO_ATTENTION}
+        self.lacks: Mapping[type, str] = {}
+        if self.source.channels_first:
+            self.lacks = {Attentive: "of a model of single images the axes of a map are not known"}
         self.notes: list[str] = list(self.source.notes)
         floats = [each.dtype for each in jax.tree.leaves(self.weights()) if _is_floating(each)]
         self.ops = JaxOps(np.float64 if floats and floats[0] == np.float64 else np.float32)
@@ -105,6 +109,8 @@ class JaxModel:
         self._ends_in_softmax = False
         self._rules: Composite | None = None
         self._held: Composite | None = None
+        # by number of tokens, how they lie over the image
+        self._grids: dict[int, Grid] = {}
 
     @property
     def channels_first(self) -> bool:
@@ -120,7 +126,7 @@ class JaxModel:
         """See :meth:`saliency.model.Adapted.at`."""
         bound = copy.copy(self)
         bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
-        bound._layers = tuple(layers)
+        bound._layers, bound._grids = tuple(layers), {}
         bound.notes = list(self.notes)
         return bound
 
@@ -185,6 +191,25 @@ class JaxModel:
         """(k, N), with something else in the place of what the bound layer says."""
         own = jnp.moveaxis(activations, -1, 1) if self.channels_first and activations.ndim == 4 else activations
         return self._ask("scores_with", images, own)
+
+    def attentions(self, images: Any) -> Attention[Any]:
+        """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
+        return self._attended("attentions", images)
+
+    def early_exits(self, images: Any) -> Attention[Any]:
+        """The same, each layer's gradients of the scores that the model's head gives behind its own block."""
+        return self._attended("early exits", images)
+
+    def _attended(self, kind: str, images: Any) -> Attention[Any]:
+        layers = [Layer(*each) for each in self._ask(kind, images)]
+        tokens, size = tokens_of([each.activations for each in layers], len(images)), _size(images)
+        if tokens not in self._grids:
+            maps = {(shape[1], shape[2]) for _, shape, _ in self.layer_table(images)}
+            self._grids[tokens] = tokens_on_grid(tokens, size, maps)
+        grid = self._grids[tokens]
+        note = f"attention read among {grid.said()}"
+        self.notes += [] if note in self.notes else [note]
+        return Attention(layers, grid.height, grid.width, grid.before)
 
     def automatic_layer(self, images: Any) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
@@ -343,7 +368,7 @@ class Compiled:
                 return said[:count]
             case "activations":
                 return [each[:count] for each in said]
-            case "layers":
+            case "layers" | "attentions" | "early exits":
                 return [(activations[:count], gradients[:, :count]) for activations, gradients in said]
         return jax.tree.map(lambda array: array[:, :count], said)
 
@@ -385,16 +410,22 @@ def _layers(question: Question) -> Callable[..., Any]:
             if slot not in wanted:
                 raise NoGradient(f"The score does not depend on {name!r}: there is no gradient.")
 
-        def score(changes: list[Any]) -> Any:
-            parts, values = program.run(weights, images, changes=dict(zip(slots, changes, strict=True)))
-            return question.of_program(program, classes, parts, values), [values[slot] for slot in slots]
-
-        # the gradient there is that of the score by something added there
-        nothing = [jnp.zeros(each.shape, each.dtype) for each in map(program.aval, slots)]
-        scores, back, seen = jax.vjp(score, nothing, has_aux=True)
-        return list(zip(seen, _each(back, scores), strict=True))
+        return _read_at(program, slots, question, weights, images, classes)
 
     return ask
+
+
+def _read_at(program: Program, slots: list[int], question: Question, weights: Any, images: Any, classes: Any) -> Any:
+    """What the slots hold, and the gradients there."""
+
+    def score(changes: list[Any]) -> Any:
+        parts, values = program.run(weights, images, changes=dict(zip(slots, changes, strict=True)))
+        return question.of_program(program, classes, parts, values), [values[slot] for slot in slots]
+
+    # the gradient there is that of the score by something added there
+    nothing = [jnp.zeros(each.shape, each.dtype) for each in map(program.aval, slots)]
+    scores, back, seen = jax.vjp(score, nothing, has_aux=True)
+    return list(zip(seen, _each(back, scores), strict=True))
 
 
 def _activations(question: Question) -> Callable[..., Any]:
@@ -449,7 +480,51 @@ def _rewired(question: Question) -> Callable[..., Any]:
     return ask
 
 
+def _attentions(question: Question) -> Callable[..., Any]:
+    def ask(weights: Any, images: Any, classes: Any) -> Any:
+        program = Program(question.parts, weights, images)
+        maps = program.attention(question.scored(program))
+        found = _read_at(program, maps, question, weights, images, classes)
+        return [(_by_heads(each), jax.vmap(_by_heads)(gradients)) for each, gradients in found]
+
+    return ask
+
+
+def _by_heads(maps: Any) -> Any:
+    """(N, heads, T, T) of maps that may have groups of heads first."""
+    if maps.ndim == 4:
+        return maps
+    return jnp.moveaxis(maps, 0, 1).reshape(maps.shape[1], -1, *maps.shape[3:])
+
+
+def _early_exits(question: Question) -> Callable[..., Any]:
+    def ask(weights: Any, images: Any, classes: Any) -> Any:
+        program = Program(question.parts, weights, images)
+        maps = program.attention(question.scored(program))
+        blocks = program.blocks(maps)
+        if len({program.aval(each).shape for each in blocks}) > 1 or len(blocks) != len(maps):
+            raise Unsupported("The model's blocks cannot be told apart: they do not end in a sum of tokens, (N, T, K).")
+
+        def behind(i: int) -> Any:
+            """The map of a block, and the gradients there of what the head says behind that block."""
+
+            def score(change: Any) -> Any:
+                values = program.run(weights, images, changes={maps[i]: change})[1]
+                parts, after = program.run(weights, images, instead={blocks[-1]: values[blocks[i]]})
+                return question.of_program(program, classes, parts, after), values[maps[i]]
+
+            aval = program.aval(maps[i])
+            scores, back, seen = jax.vjp(score, jnp.zeros(aval.shape, aval.dtype), has_aux=True)
+            return _by_heads(seen), jax.vmap(_by_heads)(_each(back, scores))
+
+        return [behind(i) for i in range(len(maps))]
+
+    return ask
+
+
 _QUESTIONS = {
+    "attentions": _attentions,
+    "early exits": _early_exits,
     "outputs": _outputs,
     "scores": _scores,
     "gradients": _gradients,

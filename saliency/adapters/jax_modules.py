@@ -11,9 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from saliency.adapters.answers import NO_ATTENTION, called_attention
 from saliency.adapters.jax import JaxModel
 from saliency.adapters.jax_trace import MARK
 from saliency.errors import Unsupported
+from saliency.model import Attentive
 
 INFERENCE = {
     "train": False,
@@ -89,7 +91,10 @@ def nnx_model(module: Any, labels: Sequence[str] | None = None) -> JaxModel:
     """A ``flax.nnx.Module``: worked with in a copy that is set to eval."""
     from flax import nnx
 
-    return JaxModel(module, labels, source=Nnx(nnx.graphdef(module)), weights=lambda: nnx.state(module))
+    made = JaxModel(module, labels, source=Nnx(nnx.graphdef(module)), weights=lambda: nnx.state(module))
+    if not called_attention((".".join(map(str, path)), part) for path, part in nnx.iter_modules(module)):
+        made.lacks = {**made.lacks, Attentive: NO_ATTENTION}
+    return made
 
 
 class Nnx:

@@ -200,6 +200,32 @@ class Program:
         modules = {module for step in self.steps for module in step.modules}
         raise unknown("layer", name, sorted(modules) or [step.name for step in self.steps])
 
+    def attention(self, scores: set[int]) -> list[int]:
+        """The slots of every softmax that may mix tokens, on the way to the scores.
+
+        (N, heads, T, T), or (groups, N, heads, T, T), as ``jax.nn.dot_product_attention`` has it.
+        """
+        wanted = self.before(scores)
+        squares = [
+            step.gives[0]
+            for step in self.steps
+            if len(shape := step.equation.outvars[0].aval.shape) in (4, 5) and shape[-2] == shape[-1] > 1
+        ]
+        return [slot for slot in squares if slot in wanted and self.softmaxed(slot) is not None]
+
+    def blocks(self, maps: list[int]) -> list[int]:
+        """The slots of the last sum of tokens, (N, T, K), behind each map and before the next."""
+        found: dict[int, int] = {}
+        seen, alive = 0, self.after(self.images)
+        for step in self.steps:
+            seen += step.gives[0] in maps
+            shapes = {tuple(each.aval.shape) for each in (*step.equation.invars, *step.equation.outvars)}
+            # a bias does not depend on the image
+            both = step.equation.primitive.name in ("add", "add_any") and alive.issuperset(step.takes)
+            if seen and both and len(shapes) == 1 and len(shapes.pop()) == 3:
+                found[seen] = step.gives[0]
+        return [found[i + 1] for i in range(len(maps)) if i + 1 in found]
+
     def automatic(self, image: tuple[int, int], first: bool, scores: set[int]) -> str:
         """Name of the last output with a grid over the image, on the way to the scores.
 

@@ -16,8 +16,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from saliency.adapters.answers import NO_ATTENTION, called_attention
 from saliency.errors import Unsupported
-from saliency.model import Adapted
+from saliency.model import Adapted, Attentive
 
 _WATCHING = threading.RLock()
 
@@ -26,6 +27,8 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
     """A ``keras.Model`` (functional, subclassed, Sequential, nested) on whatever backend Keras runs."""
     made: Any = _on_backend(model, labels)
     made.scales_itself = scales_itself(model)
+    if not called_attention((each.name, each) for each in model._flatten_layers()):
+        made.lacks = {**made.lacks, Attentive: NO_ATTENTION}
     shape = getattr(model, "input_shape", None)
     if isinstance(shape, tuple) and len(shape) == 4:
         made.wants = partial(_wanted, shape[1:])

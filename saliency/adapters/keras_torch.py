@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from saliency.adapters.answers import (
-    NO_ATTENTION,
     NO_GRID,
     class_scores,
     not_called,
@@ -64,7 +63,9 @@ class KerasOnTorch:
         self.model, self.labels = model, labels
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {Attentive: NO_ATTENTION}
+        self.lacks: Mapping[type, str] = {
+            Attentive: "attention maps of Keras on torch are not read: use the backend tensorflow or jax"
+        }
         self.notes: list[str] = []
         first = next((t for t in self._tensors() if t.is_floating_point()), torch.zeros(1))
         self.ops = TorchOps(first.device, torch.float64 if first.dtype == torch.float64 else torch.float32)

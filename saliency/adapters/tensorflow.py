@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from saliency.adapters.answers import (
-    NO_ATTENTION,
     NO_GRID,
     NOT_A_LAYER,
     class_scores,
@@ -25,11 +24,14 @@ from saliency.adapters.answers import (
     one_number_each,
     shared_by,
     static,
+    tokens_of,
+    tokens_on_grid,
     told_by_the_model,
 )
 from saliency.adapters.tensorflow_ops import TensorFlowOps
+from saliency.adapters.tokens import Grid
 from saliency.errors import NoGradient, UnknownName, Unsupported, unknown
-from saliency.model import Answer, Attentive, Inspectable, Layer, Rewirable, Target
+from saliency.model import Answer, Attention, Attentive, EarlyExit, Inspectable, Layer, Rewirable, Target
 from saliency.targets import ClassScore, Unit, are_probabilities
 
 HIDDEN = "the layers inside a SavedModel are hidden: pass the model that it was made of"
@@ -100,17 +102,19 @@ class TensorFlowModel:
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
         self.lacks: Mapping[type, str] = {
-            Attentive: NO_ATTENTION,
+            EarlyExit: "a graph of TensorFlow runs once: its head cannot be asked behind each block",
             Rewirable: "models of TensorFlow follow no rules on the way back yet",
         }
         if _is_saved(model):
-            self.lacks = {**self.lacks, Inspectable: HIDDEN}
+            self.lacks = {**self.lacks, Inspectable: HIDDEN, Attentive: HIDDEN}
         self.notes: list[str] = []
         floats = [each.dtype for each in self._variables() if tf.as_dtype(each.dtype).is_floating]
         self.ops = TensorFlowOps(np.float64 if floats and tf.as_dtype(floats[0]) == tf.float64 else np.float32)
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
         self._ends_in_softmax = False
+        # by number of tokens, how they lie over the image
+        self._grids: dict[int, Grid] = {}
 
     def _variables(self) -> Sequence[Any]:
         return list(getattr(self.model, "variables", None) or ())
@@ -129,7 +133,7 @@ class TensorFlowModel:
         """See :meth:`saliency.model.Adapted.at`."""
         bound = copy.copy(self)
         bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
-        bound._layers = tuple(layers)
+        bound._layers, bound._grids = tuple(layers), {}
         bound.notes = list(self.notes)
         return bound
 
@@ -161,6 +165,19 @@ class TensorFlowModel:
     def scores_with(self, images: Any, activations: Any) -> Any:
         """(k, N), with something else in the place of what the bound layer says."""
         return self._ask("scores_with", images, activations)
+
+    def attentions(self, images: Any) -> Attention[Any]:
+        """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
+        layers = [Layer(*each) for each in self._ask("attentions", images)]
+        tokens = tokens_of([each.activations for each in layers], len(images))
+        size = (int(images.shape[1]), int(images.shape[2]))
+        if tokens not in self._grids:
+            maps = {(shape[1], shape[2]) for _, shape, _ in self.layer_table(images)}
+            self._grids[tokens] = tokens_on_grid(tokens, size, maps)
+        grid = self._grids[tokens]
+        note = f"attention read among {grid.said()}"
+        self.notes += [] if note in self.notes else [note]
+        return Attention(layers, grid.height, grid.width, grid.before)
 
     def automatic_layer(self, images: Any) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
@@ -241,6 +258,12 @@ class Question:
         (name,) = self.names
         traced.replace(traced.layer(name), activations)
         return traced.joined()
+
+    def attentions(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images, classes)
+        scores = traced.joined()
+        maps = traced.attention(scores)
+        return list(zip(maps, traced.by(scores, maps, [each.op.name for each in maps]), strict=True)) if maps else []
 
     def layers(self, images: Any, classes: Any) -> Any:
         traced = self.traced(images, classes)
@@ -326,6 +349,13 @@ class Traced:
             # the second result of a custom gradient, swish's say, is only kept for its backward pass
             if i == 0 or output.name in named
         ]
+
+    def attention(self, scores: Any) -> list[Any]:
+        """The results of every softmax that may mix tokens, (N, heads, T, T), on the way to the scores."""
+        wanted = _before(scores.op)
+        found = [each.outputs[0] for each in self.images.graph.get_operations() if each.type == "Softmax"]
+        squares = [each for each in found if each.shape.rank == 4 and each.shape[2] is not None]
+        return [each for each in squares if each.shape[2] == each.shape[3] > 1 and each.op.name in wanted]
 
     def grids(self, scores: Any, size: tuple[int, int]) -> Iterator[Place]:
         """Every result with a grid that lies on the way from the image to the scores."""

@@ -7,7 +7,6 @@ A fused operator (``scaled_dot_product_attention``) tells no map, so that it is 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from types import FunctionType
@@ -17,22 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from saliency.adapters.answers import NO_MAPS, WINDOWS
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_layers import Survey
 from saliency.errors import Unsupported
 from saliency.model import Attention, Layer
 
-NO_ATTENTION = "no part of the model is called attention"
-"""Why a model lacks attention maps."""
-
 ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 """Functions that end a transformer's block: what it made is added to what it was given."""
-
-
-def attends(module: nn.Module) -> bool:
-    """Whether any part of a model is called attention, by its name or its class's."""
-    names = (f"{name.rpartition('.')[2]} {type(part).__name__}" for name, part in module.named_modules())
-    return any(re.search("attn|attention|qkv", name, re.IGNORECASE) for name in names)
 
 
 class Call(NamedTuple):
@@ -117,18 +108,13 @@ class Attending(Survey):
             Unsupported: there are none, or they are not of the patches of the whole image.
         """
         if not self._maps:
-            raise Unsupported(
-                "No attention maps were seen in the model: it has no softmax over the products of its tokens, or hides "
-                'it in a fused kernel (with transformers: model.set_attn_implementation("eager")).'
-            )
+            eager = 'with transformers: model.set_attn_implementation("eager")'
+            raise Unsupported(f"{NO_MAPS}a fused kernel ({eager}).")
         count = len(self._leaf)
         sizes = {int(each.shape[-1]) for each in self._maps}
         windows = any(each.ndim == 4 and len(each) != count for each in self._maps)
         if windows or len(sizes) > 1 or not sizes <= self._rows.keys():
-            raise Unsupported(
-                "The model attends within windows, or among other numbers of tokens from layer to layer, as Swin does: "
-                "no map says where a token of the whole image looks. Grad-CAM and its kin read its layers."
-            )
+            raise Unsupported(WINDOWS)
         (tokens,) = sizes
         if (grid := self._tokens(tokens)) is None:
             raise Unsupported(f"The model attends among {tokens} tokens, which are no grid of patches of the image.")

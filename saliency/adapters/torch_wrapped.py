@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import jit, nn
 
-from saliency.adapters.torch_attention import NO_ATTENTION, attends
+from saliency.adapters.answers import NO_ATTENTION, called_attention
 from saliency.adapters.torch_rules import SCRIPTED, scripted
 from saliency.model import Attentive, Differentiable, Inspectable, Rewirable
 
@@ -25,7 +25,7 @@ def lost(module: nn.Module) -> dict[type, str]:
     """The capabilities that a module lacks, each with the sentence why."""
     if any("quantized" in type(part).__module__.split(".") for part in module.modules()):
         return dict.fromkeys((Differentiable, Inspectable, Attentive, Rewirable), QUANTISED)
-    lacks: dict[type, str] = {} if attends(module) else {Attentive: NO_ATTENTION}
+    lacks: dict[type, str] = {} if called_attention(module.named_modules()) else {Attentive: NO_ATTENTION}
     if scripted(module):
         lacks[Rewirable] = SCRIPTED
     if isinstance(module, jit.ScriptModule):
