@@ -26,10 +26,10 @@ from saliency.adapters.answers import (
     tokens_on_grid,
     told_by_the_model,
 )
-from saliency.adapters.jax_operators import WHOLE
+from saliency.adapters.jax_operators import WHOLE, JaxWork
 from saliency.adapters.jax_ops import JaxOps
-from saliency.adapters.jax_rules import Rewired
 from saliency.adapters.jax_trace import Program
+from saliency.adapters.rewired import Rewired
 from saliency.adapters.tokens import Grid
 from saliency.errors import NoGradient, Unsupported
 from saliency.model import Answer, Attention, Attentive, Layer, Target
@@ -315,7 +315,7 @@ class Question:
     def followed(self, weights: Any, images: Any, rules: Composite) -> Rewired:
         """The way from the images to the scores, to be walked back by rules."""
         program = Program(self.parts, weights, images, whole=WHOLE)
-        return Rewired(program, set(self.sources(program)), rules, JaxOps(self.dtype))
+        return Rewired(program, JaxWork(), set(self.sources(program)), rules, JaxOps(self.dtype))
 
     def sources(self, program: Program) -> list[int]:
         """The slots that the scores are read from."""
@@ -453,11 +453,12 @@ def _rewired(question: Question) -> Callable[..., Any]:
 
     def ask(weights: Any, images: Any, classes: Any) -> Any:
         own = images[:, 0] if rules.references else images
-        program = Program(lambda images: question.scores(weights, images, classes), own)
-        if (why := program.cut(program.outputs[0])) is not None:
+        scored = Program(lambda images: question.scores(weights, images, classes), own)
+        if (why := scored.cut(scored.outputs[0])) is not None:
             raise NoGradient(why)
         followed = question.followed(weights, own, rules)
-        program, slots = followed.program, question.sources(followed.program)
+        program: Any = followed.program
+        slots = question.sources(program)
         _, values = program.run(weights, own)
         references = [program.run(weights, images[:, 1 + i])[1] for i in range(rules.references)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -37,6 +37,11 @@ class Step(NamedTuple):
     equation: Any
     takes: list[int]
     gives: list[int]
+
+    @property
+    def primitive(self) -> str:
+        """The operator itself, whatever it is called."""
+        return str(self.equation.primitive.name)
 
 
 class Program:
@@ -137,6 +142,32 @@ class Program:
         if total is None or difference is None or by(total.takes[0], "exp") is not power:
             return None
         return difference.takes[0]
+
+    def softmax_axis(self, steps: list[Step]) -> int:
+        """Over which axis the steps of a softmax go."""
+        total = next(each for each in reversed(steps) if each.primitive == "reduce_sum")
+        return int(total.equation.params["axes"][0])
+
+    def spread(self, slot: int) -> tuple[int, tuple[int, ...]] | None:
+        """Of a constant that was broadcast: the slot before, and where its axes went."""
+        made = next((each for each in self.steps if slot in each.gives), None)
+        if made is None or made.primitive != "broadcast_in_dim":
+            return None
+        return made.takes[0], made.equation.params["broadcast_dimensions"]
+
+    def ends(self, steps: list[Step], constants: dict[int, Any], source: int, at: Sequence[float]) -> list[float]:
+        """What steps that work on each value by itself make of some values."""
+        found = []
+        with jax.ensure_compile_time_eval():
+            for value in at:
+                now = {**constants, source: jnp.full(self.shapes[source], value)}
+                for step in steps:
+                    said = bound(step.equation, [now[slot] for slot in step.takes])
+                    now.update(
+                        zip(step.gives, said if step.equation.primitive.multiple_results else [said], strict=True)
+                    )
+                found.append(float(jnp.ravel(now[steps[-1].gives[0]])[0]))
+        return found
 
     def cut(self, score: int) -> str | None:
         """Why the score has no gradient by the images, in a sentence; None if it has one."""

@@ -28,12 +28,19 @@ from saliency.adapters.answers import (
     tokens_on_grid,
     told_by_the_model,
 )
+from saliency.adapters.rewired import Rewired
 from saliency.adapters.tensorflow_ops import TensorFlowOps
+from saliency.adapters.tensorflow_rules import CALLS, GraphProgram, TensorFlowWork, not_seen
 from saliency.adapters.tokens import Grid
 from saliency.errors import NoGradient, UnknownName, Unsupported, unknown
 from saliency.model import Answer, Attention, Attentive, EarlyExit, Inspectable, Layer, Rewirable, Target
+from saliency.rules import Composite
 from saliency.targets import ClassScore, Unit, are_probabilities
 
+CAPTURED = ("Placeholder", "Const")
+"""Operators by which a graph has what was made outside."""
+
+HIDDEN_OPERATORS = "the operators inside a SavedModel are hidden: pass the model that it was made of"
 HIDDEN = "the layers inside a SavedModel are hidden: pass the model that it was made of"
 
 
@@ -102,17 +109,17 @@ class TensorFlowModel:
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
         self.lacks: Mapping[type, str] = {
-            EarlyExit: "a graph of TensorFlow runs once: its head cannot be asked behind each block",
-            Rewirable: "models of TensorFlow follow no rules on the way back yet",
+            EarlyExit: "a graph of TensorFlow runs once: its head cannot be asked behind each block"
         }
         if _is_saved(model):
-            self.lacks = {**self.lacks, Inspectable: HIDDEN, Attentive: HIDDEN}
+            self.lacks = {**self.lacks, Inspectable: HIDDEN, Attentive: HIDDEN, Rewirable: HIDDEN_OPERATORS}
         self.notes: list[str] = []
         floats = [each.dtype for each in self._variables() if tf.as_dtype(each.dtype).is_floating]
         self.ops = TensorFlowOps(np.float64 if floats and tf.as_dtype(floats[0]) == tf.float64 else np.float32)
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
         self._ends_in_softmax = False
+        self._rules: Composite | None = None
         # by number of tokens, how they lie over the image
         self._grids: dict[int, Grid] = {}
 
@@ -152,7 +159,26 @@ class TensorFlowModel:
 
     def gradients(self, images: Any) -> Answer[Any]:
         """(k, N) and (k, N, H, W, C), from one forward pass."""
-        return Answer(*self._ask("gradients", images))
+        return Answer(*self._ask("gradients" if self._rules is None else "rewired", images))
+
+    def rewired(self, rules: Composite) -> TensorFlowModel:
+        """See :meth:`saliency.model.Rewirable.rewired`."""
+        view = self.at(self._targets, self._layers)
+        # what cannot follow is told by the model itself
+        view._rules, view.notes = rules, self.notes
+        return view
+
+    def operators(self, images: Any) -> frozenset[str]:
+        """See :meth:`saliency.model.Rewirable.operators`."""
+        question, found = Question(self), set[str]()
+
+        def look(images: Any) -> Any:
+            found.update(question.followed(images, Composite(()))[0].kinds)
+            return tf.constant(0)
+
+        with self.lock:
+            _graph(look, images, with_classes=False)
+        return frozenset(found)
 
     def layers(self, images: Any) -> list[Layer[Any]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
@@ -212,11 +238,18 @@ class TensorFlowModel:
             images: (N, H, W, C).
             *beside: what else is asked with, (N, …) too.
         """
-        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax)
+        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax, self._rules)
         key = (kind, tuple(images.shape[1:]), images.dtype, bound)
         with self.lock:
-            ask = self._shared.compiled(key, lambda: _graph(getattr(Question(self), kind), images, *beside))
+            ask, question = self._shared.compiled(key, lambda: self._traced(kind, images, *beside))
+            for note in question.notes:
+                if note not in self.notes:
+                    self.notes.append(note)
             return ask(images, tf.constant(indices(self._targets), tf.int32), *beside)
+
+    def _traced(self, kind: str, images: Any, *beside: Any) -> tuple[Any, Question]:
+        question = Question(self)
+        return _graph(getattr(question, kind), images, *beside), question
 
 
 class Question:
@@ -224,7 +257,8 @@ class Question:
 
     def __init__(self, model: TensorFlowModel) -> None:
         self.source, self.bound, self.names = model.source, model._targets, model._layers
-        self.through_softmax, self.dtype = model._ends_in_softmax, model.ops.dtype
+        self.through_softmax, self.dtype, self.rules = model._ends_in_softmax, model.ops.dtype, model._rules
+        self.notes: list[str] = []
 
     def traced(self, images: Any, classes: Any = None) -> Traced:
         """The model, called once."""
@@ -248,6 +282,56 @@ class Question:
         traced = self.traced(images, classes)
         scores = traced.joined()
         return scores, traced.by(scores, [images], ["image"])[0]
+
+    def rewired(self, images: Any, classes: Any) -> Any:
+        assert self.rules is not None
+        followed, values, references, scores = self.followed(images, self.rules, classes)
+        if called := [name for name in followed.unknown if name.endswith(CALLS)]:
+            raise Unsupported(not_seen(called[0]))
+        followed.require()
+        if self.rules.exhaustive and followed.unknown:
+            names = ", ".join(sorted(followed.unknown))
+            self.notes[:] = [f"no rule is known for {names}: the plain gradient went through"]
+        rows = [
+            tf.one_hot(i, len(self.bound), dtype=scores.dtype)[:, None] * tf.ones_like(scores)
+            for i in range(len(self.bound))
+        ]
+        return scores, tf.stack([followed.back(values, references, {scores.name: row}) for row in rows])
+
+    def followed(self, images: Any, rules: Composite, classes: Any = None) -> tuple[Rewired, Any, list[Any], Any]:
+        """The way from the images to the scores, to be walked back by rules; what it held; the scores.
+
+        Args:
+            images: (N, H, W, C), or (N, 1 + references, H, W, C).
+            rules: which operator follows which.
+            classes: as in the other questions.
+        """
+        graph = images.graph
+
+        def traced(images: Any) -> tuple[Any, Any, list[Any]]:
+            own, first = tf.identity(images), len(graph.get_operations())
+            scores = self.traced(own, classes).joined()
+            return own, scores, graph.get_operations()[first:]
+
+        own, scores, operators = traced(images[:, 0] if rules.references else images)
+        references = []
+        for i in range(rules.references):
+            other, _, others = traced(images[:, 1 + i])
+            # what is captured is captured once, and then found again
+            pair = [[each for each in several if each.type not in CAPTURED] for several in (operators, others)]
+            if [each.type for each in pair[0]] != [each.type for each in pair[1]]:
+                raise Unsupported(
+                    "The model works otherwise on the baseline than on the image, so the two cannot be compared "
+                    "operator by operator. Use a method that asks only for gradients."
+                )
+            found = {own.name: other}
+            for mine, its in zip(*pair, strict=True):
+                found.update(zip((each.name for each in mine.outputs), its.outputs, strict=True))
+            references.append(found)
+        values = {tensor.name: tensor for each in graph.get_operations() for tensor in each.outputs}
+        program = GraphProgram(operators, own)
+        followed = Rewired(program, TensorFlowWork(), {scores.name}, rules, TensorFlowOps(self.dtype))
+        return followed, values, [{**values, **each} for each in references], scores
 
     def activations(self, images: Any, classes: Any) -> Any:
         traced = self.traced(images, classes)

@@ -1,4 +1,4 @@
-"""A JAX program's backward pass made to follow rules: its operators are found in the traced program and walked back."""
+"""A traced program's backward pass made to follow rules: its operators are found, and walked back one by one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-from saliency.adapters.jax_finder import nodes_of
-from saliency.adapters.jax_operators import Node, Values, opened
-from saliency.adapters.jax_trace import Program
+from saliency.adapters.finder import Program, nodes_of
+from saliency.adapters.operators import Node, Values, Work, opened
 from saliency.errors import Unsupported
 from saliency.model import Ops
 from saliency.rules import LINEAR, Change, Composite
@@ -25,7 +21,7 @@ class Call:
         values: of the image, and…
         references: …of each reference.
         first: whether no operator with weights lies between it and the image.
-        ops: the array functions of JAX.
+        ops: the array functions of its framework.
     """
 
     def __init__(self, node: Node, values: Values, references: Sequence[Values], first: bool, ops: Ops[Any]) -> None:
@@ -46,11 +42,11 @@ class Call:
         """See :class:`saliency.rules.Operator`."""
         several = isinstance(x, tuple)
 
-        def run(*inputs: Any) -> Any:
-            return self._node.run(inputs, self._values, weights, bias)
+        def run(*inputs: Any) -> list[Any]:
+            return [self._node.run(inputs, self._values, weights, bias)]
 
-        y, back = jax.vjp(run, *(x if several else (x,)))
-        return y, lambda relevance: back(relevance) if several else back(relevance)[0]
+        (y,), back = self._node.work.vjp(run, x if several else (x,))
+        return y, lambda relevance: back([relevance]) if several else back([relevance])[0]
 
 
 class Rewired:
@@ -58,22 +54,23 @@ class Rewired:
 
     Args:
         program: from weights and images.
+        work: what its framework does.
         wanted: slots that the scores are made of.
         rules: which operator follows which.
-        ops: the array functions of JAX.
+        ops: the array functions of its framework.
     """
 
-    def __init__(self, program: Program, wanted: set[int], rules: Composite, ops: Ops[Any]) -> None:
+    def __init__(self, program: Program, work: Work, wanted: set[Any], rules: Composite, ops: Ops[Any]) -> None:
         self.program, self.ops, self._rules = program, ops, rules
-        self._nodes = nodes_of(program, wanted, folds=rules.folds)
+        self._nodes = nodes_of(program, work, wanted, folds=rules.folds)
         if rules.opens:
             ruled = {kind for kind, _ in rules.rules}
             self._nodes = [
                 part
                 for i, node in enumerate(self._nodes)
-                for part in ([node] if node.kind in ruled else opened(node, -1 - i))
+                for part in ([node] if node.kind in ruled else opened(node, ("inside", i)))
             ]
-        self._behind: set[int] = set()
+        self._behind: set[Any] = set()
         for node in self._nodes:
             node.first = self._behind.isdisjoint(node.takes)
             if not node.first or node.kind in LINEAR:
@@ -123,7 +120,7 @@ class Rewired:
             for slot, each in zip(node.takes, said, strict=True):
                 found[slot] = found[slot] + each if slot in found else each
         images = self.program.images
-        return found.get(images, jnp.zeros_like(values[images]))
+        return found[images] if images in found else values[images] * 0.0
 
     def _filled(self, values: Values) -> Values:
         """With what lies between the parts of what was opened up."""

@@ -1,0 +1,133 @@
+"""Backward passes that follow rules, on TensorFlow: the masks are those of torch on the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+from torch import nn
+from torch.nn import functional
+
+import saliency
+from saliency.explain import METHODS
+from saliency.model import Rewirable
+from saliency.rules import Composite
+from tests.adapters import same_net
+from tests.nets import small_net
+
+X = np.random.default_rng(0).random((24, 20, 3), np.float32)
+BY_RULES = [name for name, cls in METHODS.items() if cls().needs is Rewirable]
+
+ACTIVATIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "maximum": (lambda x: tf.maximum(x, 0.0), torch.relu),
+    "where": (lambda x: tf.where(x > 0, x, 0.0), torch.relu),
+    "relu6": (tf.nn.relu6, functional.relu6),
+    "leaky": (lambda x: tf.nn.leaky_relu(x, 0.1), lambda x: functional.leaky_relu(x, 0.1)),
+    "elu": (tf.nn.elu, functional.elu),
+    "gelu": (tf.nn.gelu, functional.gelu),
+    "gelu by tanh": (lambda x: tf.nn.gelu(x, approximate=True), lambda x: functional.gelu(x, approximate="tanh")),
+    "silu": (tf.nn.silu, functional.silu),
+    "softplus": (tf.nn.softplus, functional.softplus),
+    "sigmoid": (tf.sigmoid, torch.sigmoid),
+}
+
+
+def explained(model: Any, method: Any) -> np.ndarray:
+    """The masks of the picture for two classes, without a bar."""
+    return np.stack([each.mask for each in saliency.explain(model, X, method, [1, 2], progress=False)])
+
+
+def near(found: np.ndarray, expected: np.ndarray) -> None:
+    """Equal to 1e-4 of the maximum, and not empty."""
+    assert expected.any()
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def adapted(model: Any) -> Any:
+    """The model as methods see it, a class bound."""
+    return saliency.adapt(model).at([0])
+
+
+@pytest.mark.parametrize("method", BY_RULES)
+def test_agrees_with_torch(method: str) -> None:
+    """Bias, batch norm, residual, pooling: put together from mathematics, they are torch's operators."""
+    near(explained(same_net.tf_module(same_net.weights()), method), explained(small_net(), method))
+
+
+@pytest.mark.parametrize("method", ["guided_backprop", "deep_lift"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_are_known_by_what_they_do(activation: str, method: str) -> None:
+    """A rectifier, and what else makes one value of one value, is one operator in whatever words it is written."""
+    ours, theirs = ACTIVATIONS[activation]
+    torch.manual_seed(0)
+    first, last = nn.Linear(X.size, 10), nn.Linear(10, 3)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = first, last
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(theirs(self.first(x.permute(0, 2, 3, 1).flatten(1))))
+
+    w = [tf.constant(each.detach().numpy()) for each in (*first.parameters(), *last.parameters())]
+
+    def net(x: Any) -> Any:
+        hidden = ours(tf.matmul(tf.reshape(x, (-1, X.size)), w[0], transpose_b=True) + w[1])
+        return tf.matmul(hidden, tf.transpose(w[2])) + w[3]
+
+    model = saliency.adapt(net, framework="tensorflow")
+    try:
+        expected = explained(Net(), method)
+    except saliency.Unsupported:
+        with pytest.raises(saliency.Unsupported, match="nothing to hold on to"):
+            explained(model, method)
+    else:
+        near(explained(model, method), expected)
+
+
+def test_operators_are_torch_s() -> None:
+    """The kinds of operators are told, so that a method may choose its rules by them; a batch norm may be its parts."""
+    found = adapted(same_net.tf_module(same_net.weights())).operators(tf.constant(X[None]))
+
+    assert found - {"scale"} == adapted(small_net()).operators(torch.tensor(X[None])) - {"batch_norm"}
+
+
+def test_no_rules_are_the_gradient() -> None:
+    """Walked back without any rule, the graph gives TensorFlow's own gradient."""
+    model = saliency.adapt(same_net.tf_module(same_net.weights())).at([0, 1, 2])
+    images: Any = tf.constant(np.stack([X, X[::-1]]))
+    asked: Any = model
+
+    found, expected = asked.rewired(Composite(())).gradients(images), asked.gradients(images)
+
+    np.testing.assert_allclose(found.gradients, expected.gradients, atol=1e-6)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+
+
+def test_a_function_within_a_function_is_refused() -> None:
+    """What a nested tf.function does cannot be followed; the sentence says so, and what would help."""
+    inner: Any = tf.function(tf.nn.relu)
+
+    def net(x: Any) -> Any:
+        return tf.reduce_mean(inner(x - 0.5), (1, 2))
+
+    with pytest.raises(saliency.Unsupported, match=r"python_function"):
+        explained(saliency.adapt(net, framework="tensorflow"), "guided_backprop")
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    """Nothing of a model is changed by rules: neither its weights nor its answers."""
+    w = same_net.weights()
+    net = same_net.tf_module(w)
+    before = [each.numpy() for each in net.variables]
+    said = np.array(net(tf.constant(X[None])))
+
+    explained(net, "lrp")
+
+    assert all((old == new.numpy()).all() for old, new in zip(before, net.variables, strict=True))
+    np.testing.assert_array_equal(said, net(tf.constant(X[None])))
