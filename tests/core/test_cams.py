@@ -432,3 +432,18 @@ def test_guided_grad_cam_is_the_product() -> None:
     function = saliency.adapt(net.forward, framework="torch")
     with pytest.raises(saliency.Unsupported, match="and gradients, and a backward pass that follows rules: a plain"):
         saliency.explain(function, picture(), "guided_grad_cam", 1, progress=False)
+
+
+@pytest.mark.parametrize("layer", ["stem", "norm", "block"])
+def test_the_maps_are_captums(layer: str) -> None:
+    """Grad-CAM is its LayerGradCam, HiResCAM its LayerGradientXActivation summed over channels; without a ReLU both."""
+    attr = pytest.importorskip("captum.attr")
+    net: Any = small_net()
+    net.relu = nn.ReLU()  # the way back through an in-place ReLU is refused there
+    model, _, _ = asked(net, layer)
+    images = torch.tensor(IMAGES).permute(0, 3, 1, 2)
+    for cls, peer in ((saliency.GradCam, attr.LayerGradCam), (saliency.HiResCam, attr.LayerGradientXActivation)):
+        found = cams(cls(relu=False), model)
+        for k, target in enumerate(TARGETS):
+            said = peer(net, getattr(net, layer)).attribute(images, target=target).detach().sum(1).numpy()
+            np.testing.assert_allclose(found[k], said, atol=1e-5 * np.abs(said).max())
