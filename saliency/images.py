@@ -53,6 +53,22 @@ def fill(name: str, images: np.ndarray, low: float = 0.0, high: float = 1.0) -> 
     raise unknown("baseline called", name, FILLS)
 
 
+def beyond_pictures(baseline: np.ndarray, black: np.ndarray, white: np.ndarray) -> list[str]:
+    """The sentence that a baseline is darker or brighter than any picture, if it is.
+
+    Args:
+        baseline: numbers in model space.
+        black: what the model is fed of a black picture.
+        white: and of a white one.
+    """
+    low, high = (float(end([black.min(), white.min(), black.max(), white.max()])) for end in (np.min, np.max))
+    least, most, slack = float(baseline.min()), float(baseline.max()), 1e-3 * (high - low)
+    if least >= low - slack and most <= high + slack:
+        return []
+    beyond = f"beyond what any picture is fed as ({low:.3g} to {high:.3g})"
+    return [f"the baseline reaches from {least:.3g} to {most:.3g}, {beyond}"]
+
+
 @dataclass
 class Picture:
     """A picture as the user gave it, and the way from it to the model.

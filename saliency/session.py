@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from saliency.errors import BadField, BadOutput, BadShape, Cancelled, Unsupported
-from saliency.images import fill
+from saliency.images import beyond_pictures, fill
 from saliency.method import Baseline, Method
 from saliency.model import (
     Answer,
@@ -252,8 +252,11 @@ class Session(Generic[A]):
     def baselines(self, baseline: Baseline, images: Any) -> list[Any]:
         """The baseline, or each of several, as arrays that broadcast against `images` (B, H, W, C).
 
+        Numbers that no picture can be fed as are told in `notes`.
+
         Raises:
             BadShape: an array that fits no image.
+            BadField: not finite.
         """
         if isinstance(baseline, list | tuple):
             if not baseline:
@@ -266,6 +269,11 @@ class Session(Generic[A]):
             values: Any = self.ops.asarray(host)
             return [self.ops.repeat(values, shape[0] // len(host)) if len(host) not in (1, shape[0]) else values]
         host = np.asarray(baseline)
+        if host.dtype.kind not in "fiub" or not np.isfinite(host).all():
+            raise BadField("A baseline must be finite numbers or a name: it holds NaN, infinity, or what is no number.")
+        if not (self.literal or self._inputs) and len(shape) == 4:
+            ends = [self._named_baseline(name, np.zeros((1, *shape[1:]))) for name in ("black", "white")]
+            self.notes += beyond_pictures(host, *ends)
         if host.ndim == 0 or host.shape == shape[-1:]:
             # one number, or one per channel
             return [self.ops.asarray(np.broadcast_to(host, (1, *shape[1:])))]

@@ -120,6 +120,20 @@ def test_too_many_features_for_all_coalitions_are_told() -> None:
         explained("shapley", segments=np.minimum(np.arange(480), 16).reshape(24, 20))
 
 
+@pytest.mark.parametrize("method", ["rise", "kernel_shap"])
+def test_baselines_beyond_any_picture_are_told(method: str) -> None:
+    """What is darker than black or brighter than white is taken, and told; what is no number is refused."""
+    quick = {"samples": 10, "features": 3} if method == "kernel_shap" else {"samples": 10}
+    inside, beyond = (explained(method, baseline=value, **quick) for value in (0.5, [0.2, -300.0]))
+
+    assert not any("baseline" in note for note in inside.notes)
+    assert "the baseline reaches from -300 to -300, beyond what any picture is fed as (0 to 1)" in beyond.notes
+    with pytest.raises(saliency.BadField, match="must be finite numbers"):
+        explained(method, baseline=float("nan"), **quick)
+    with pytest.raises(saliency.BadShape, match=r"image's shape \(24, 20, 3\), got \(3, 2\)"):
+        explained(method, baseline=np.zeros((3, 2)), **quick)
+
+
 def test_a_cancelled_run_keeps_what_it_had() -> None:
     """What was streamed before the cancel is a whole explanation, with errors."""
     kept: list[saliency.Explanation] = []
