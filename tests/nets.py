@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -100,6 +102,19 @@ def cheap(cls: type[Method], shape: tuple[int, ...], **given: Any) -> Method:
         few = [n for n in (2, 3, 4, 8) if (low is None or n >= low) and (high is None or n <= high)]
         method = min([method, *(method.but(**{each.name: n}) for n in few)], key=lambda one: one.cost((1, *shape)))
     return method
+
+
+def every_method(kinds: Iterable[str], whole: str) -> list[Any]:
+    """(kind of model, method) to be tested: every method on the kind `whole`, one for each capability on the others."""
+    from saliency.explain import METHODS
+
+    one_each = {cls().needs: name for name, cls in reversed(METHODS.items())}.values()
+    return [
+        pytest.param(kind, name, id=f"{kind}-{name}")
+        for kind in kinds
+        for name in METHODS
+        if kind == whole or name in one_each
+    ]
 
 
 def picture(height: int = 24, width: int = 20, channels: int = 3, seed: int = 0) -> np.ndarray:
