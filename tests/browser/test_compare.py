@@ -129,6 +129,34 @@ def test_what_is_magnified_is_the_same_picture(page: Page) -> None:
     assert np.abs(near - whole).mean() > 8
 
 
+def test_two_fingers_pinch_all_cells(browser: Browser, path: Path) -> None:
+    """Fingers three times as far apart are a picture three times as near, in every cell."""
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, has_touch=True, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(path.as_uri())
+    Widget(page.locator(".slw-root")).wait(state="ready", cells="4")
+    settled(page)
+    before = [pixels(canvases(page).nth(i)) for i in range(4)]
+    box = canvases(page).first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    fingers = context.new_cdp_session(page)
+
+    def touch(kind: str, *apart: float) -> None:
+        points = [{"x": x + each, "y": y, "id": i} for i, each in enumerate(apart)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", -20, 20)
+    for half in (28, 36, 44, 52, 60):
+        touch("touchMove", -half, half)
+    touch("touchEnd")
+    settled(page)
+
+    expect(page.get_by_role("group", name="Zoom")).to_contain_text("300 %")
+    assert all(difference(each, pixels(canvases(page).nth(i))) > 3 for i, each in enumerate(before))
+    context.close()
+
+
 def test_one_cursor_is_read_in_every_cell(page: Page) -> None:
     """The pointer over one picture marks the place in all, and each tells its own value."""
     box = canvases(page).nth(3).bounding_box()
