@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from saliency.model import Ops, Rewirable
 from saliency.rules import Composite, Operator, summed
 from saliency.samples import Compared
 from saliency.session import Session
+
+TIES = 1e-3
+"""Values tie where they differ by less than this share of their change."""
 
 
 def rescale(layer: Operator, x: Any, multiplier: Any) -> Any:
@@ -24,13 +28,32 @@ def rescale(layer: Operator, x: Any, multiplier: Any) -> Any:
 
 
 def rescale_max(layer: Operator, x: Any, multiplier: Any) -> Any:
-    """Rescale of a maximum: its rise is owed to the image's winner, its fall to the reference's."""
+    """Rescale of a maximum: its rise is owed to the image's winner, its fall to the reference's.
+
+    A black baseline makes ties everywhere, which rounding would decide, and so the size of a batch: among those that
+    nearly tie, the one wins that changed most, by its place in the picture where they changed alike.
+    """
     (reference,) = layer.references
     ops = layer.ops
-    (y, pullback), (before, pullback_before) = layer(x), layer(reference)
+    change = ops.where(x != reference, x - reference, 0.0)  # pictures may be padded with -inf
+    (y, pullback), (before, _) = layer(x), layer(reference)
+    favour = change * ops.asarray(TIES * (1 + _places(tuple(int(n) for n in x.shape))))
+    # whoever wins by that has changed, by half of the maximum's change or more: nothing is lost
+    (_, pullback_rise), (_, pullback_fall) = layer(x + favour), layer(reference - favour)
     rise, fall = ops.maximum(y - before, 0.0), -ops.maximum(before - y, 0.0)
-    owed = pullback(multiplier * rise) + pullback_before(multiplier * fall)
+    owed = pullback_rise(multiplier * rise) + pullback_fall(multiplier * fall)
     return _divided(ops, owed, x - reference, pullback(multiplier), near=_near(layer, x))
+
+
+@lru_cache(64)
+def _places(shape: tuple[int, ...]) -> np.ndarray:
+    """A number in [0, 1] for each place of an array, others for neighbours; (1, ...), of all but the first axis.
+
+    Each axis has the same part in it, so that a picture's places have the same numbers in every layout.
+    """
+    axes = np.meshgrid(*(np.arange(size) for size in shape[1:]), indexing="ij", sparse=True)
+    parts = [axis * (0.618 + 0.414 * axis) % 1 for axis in axes]
+    return np.asarray(sum(parts, np.zeros((1, *shape[1:]))) / max(len(parts), 1))
 
 
 def rescale_softmax(layer: Operator, x: Any, multiplier: Any) -> Any:
