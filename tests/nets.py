@@ -91,9 +91,9 @@ def cheap(cls: type[Method], shape: tuple[int, ...], **given: Any) -> Method:
     Args:
         cls: of the method.
         shape: (H, W, C) of the image.
-        **given: fields that are not chosen.
+        **given: fields that are not chosen; those of a method inside are left to it.
     """
-    method = cls(**given)
+    method = cls(**{each.name: given[each.name] for each in fields(cls) if each.name in given})
     for each in fields(cls):
         value = getattr(method, each.name)
         if each.name in given or isinstance(value, bool) or not isinstance(value, int):
