@@ -26,6 +26,30 @@ function answer(fake: FakeModel, op: string, fields: object, to = op): void {
 const whatIf = (fake: FakeModel, top: number): void =>
   answer(fake, "what_if", { only: [{ ...ROWS[0], probability: top }, ROWS[1]], without: [{ ...ROWS[0], probability: 1 - top }], area: 0.25 });
 
+describe("keys", () => {
+  const press = (element: Element, key: string): boolean =>
+    element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+
+  test("a question mark lists the keys, and puts the list away; typed into a field it is text", async () => {
+    const { root } = await shown();
+    const list = find(root, ".slw-keys").parentElement!;
+    expect(list.hidden).toBe(true);
+
+    press(find(root, "canvas.slw-picture"), "?");
+    await frame();
+    expect(list.hidden).toBe(false);
+    expect(tab(root, "Keys").getAttribute("aria-expanded")).toBe("true");
+
+    press(find(root, "input[type=text], input[type=search], input[type=number]"), "?");
+    await frame();
+    expect(list.hidden).toBe(false);
+
+    press(find(root, "canvas.slw-picture"), "?");
+    await frame();
+    expect(list.hidden).toBe(true);
+  });
+});
+
 describe("what if", () => {
   test("nothing is asked while the drawer is closed", async () => {
     const { fake, root } = await shown();

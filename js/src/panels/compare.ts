@@ -2,7 +2,7 @@
 
 import { cellsOf, comparing, firstGrid, namesOf, pairShown, pinned, toggling } from "../select.ts";
 import { keyOf, shownCell, type Grid, type State } from "../state.ts";
-import { h, hasModifier, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
+import { h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
 import { segments, type Choices } from "./segments.ts";
 import { show } from "./show.ts";
 
@@ -44,8 +44,7 @@ export function comparePanel(context: Context, root: HTMLElement): HTMLElement {
   );
   on(root, "keydown", signal, (event) => {
     const layout = KEYS[event.key];
-    const typing = (event.target as HTMLElement).matches("input:not([type=checkbox], [type=range]), select, textarea");
-    if (!layout || typing || hasModifier(event) || !comparing(store.state)) return;
+    if (!layout || isTyping(event) || hasModifier(event) || !comparing(store.state)) return;
     event.preventDefault();
     lay(layout);
   });

@@ -22,7 +22,7 @@ export interface Glance {
   /** Whether blinking is at the other cell. */
   readonly turned: boolean;
   /** What is opened beneath the picture. */
-  readonly drawer: "" | "selection" | "parameters" | "save";
+  readonly drawer: "" | "selection" | "parameters" | "save" | "keys";
   /** What the pointer does on the picture. */
   readonly tool: Tool;
   /** Radius of the brush, as a share of the map's longer side. */
@@ -140,6 +140,11 @@ export function roving(group: HTMLElement, signal: AbortSignal, onMove?: (index:
       stopAt(focused >= 0 ? focused : Math.max(current, 0));
     },
   };
+}
+
+/** Whether a key is text for the control that has the focus. */
+export function isTyping(event: KeyboardEvent): boolean {
+  return (event.target as HTMLElement).matches("input:not([type=checkbox], [type=range]), select, textarea");
 }
 
 export function hasModifier(event: KeyboardEvent): boolean {

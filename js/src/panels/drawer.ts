@@ -2,8 +2,9 @@
 
 import { fits } from "../picked.ts";
 import { shownExplained } from "../select.ts";
-import { h, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
+import { h, isTyping, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
 import { droppingPanel } from "./dropping.ts";
+import { keysPanel } from "./keys.ts";
 import { parametersPanel } from "./parameters.ts";
 import { savePanel } from "./takeaway.ts";
 import { selectionPanel } from "./selection.ts";
@@ -15,6 +16,7 @@ const TABS: readonly (readonly [Drawer, string, string])[] = [
   ["selection", "What if…", "Select a part of the picture, and ask the model about it"],
   ["parameters", "Parameters", "The fields of this method, and what they cost"],
   ["save", "Save", "Take it away: pictures, numbers, Python"],
+  ["keys", "Keys", "Which key does what (?)"],
 ];
 
 export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
@@ -23,6 +25,13 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
     selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context)),
     parameters: parametersPanel(context),
     save: savePanel(context),
+    keys: keysPanel(),
+  };
+  const toggle = (name: Drawer): void => {
+    const drawer = glance.state.drawer === name ? "" : name;
+    glance.send({ drawer, tool: "look" });
+    store.send({ kind: "set", settings: { live: drawer === "selection" } });
+    store.send({ kind: "commit" });
   };
   const note = h("span", { class: "slw-muted slw-drawer-note" });
   const buttons = TABS.map(([name, text, title]) =>
@@ -32,13 +41,13 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
     bodies[name].hidden = true;
     setAttribute(bodies[name], "role", "group");
     setAttribute(bodies[name], "aria-label", TABS[i]![1]);
-    on(buttons[i]!, "click", signal, () => {
-      const drawer = glance.state.drawer === name ? "" : name;
-      glance.send({ drawer, tool: "look" });
-      store.send({ kind: "set", settings: { live: drawer === "selection" } });
-      store.send({ kind: "commit" });
-    });
+    on(buttons[i]!, "click", signal, () => toggle(name));
   }
+  on(root, "keydown", signal, (event) => {
+    if (event.key !== "?" || isTyping(event)) return;
+    event.preventDefault();
+    toggle("keys");
+  });
   // Python may have it opened
   watch(({ shown }) => [shown.live], ({ shown }, { drawer }) => {
     if (shown.live && drawer !== "selection") glance.send({ drawer: "selection" });
