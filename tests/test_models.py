@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,11 @@ def test_every_method_works_on_every_model_or_refuses_in_its_words(kind: str, me
         assert "occlusion" in alternatives
         assert method not in alternatives
     elif kind in RUN:
-        exp = saliency.explain(model, image, cheap(cls, image.shape, **FEW.get(method, {})), 1, progress=False)
+        few, own = FEW.get(method, {}), {each.name for each in fields(cls)}
+        chosen = cheap(cls, image.shape, **{name: value for name, value in few.items() if name in own})
+        # the others are of the method inside it
+        inner = {name: value for name, value in few.items() if name not in own}
+        exp = saliency.explain(model, image, chosen, 1, progress=False, **inner)
         assert np.isfinite(exp.mask).all()
         assert exp.mask.shape[:2] == image.shape[:2]
 
