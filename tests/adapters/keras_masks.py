@@ -24,6 +24,12 @@ FEW: dict[str, dict[str, Any]] = {
     "guided_ig": {"steps": 4},
     "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
     "occlusion": {"size": 8, "stride": 5},
+    "feature_ablation": {"features": 6},
+    **{name: {"samples": 12, "seed": 1} for name in ("rise", "lime", "hsic")},
+    **{name: {"samples": 16, "features": 6} for name in ("kernel_shap", "partition_shap")},
+    "shapley_sampling": {"samples": 3, "features": 5},
+    "shapley": {"features": 3},
+    "sobol": {"samples": 3, "features": 4},
     "refine_cam": {"layer": ["norm", "block"]},
 }
 
