@@ -216,6 +216,54 @@ def tokens_on_grid(tokens: int, image: tuple[int, int], maps: Collection[tuple[i
     raise Unsupported(f"The model attends among {tokens} tokens, which are no grid of patches of the image.")
 
 
+def token_grid(
+    shape: Sequence[int | None], image: tuple[int, int], maps: Collection[tuple[int, int]], attended: Collection[int]
+) -> Grid | None:
+    """How a layer's (N, T, K) lies over an image, as patches that attend to each other; None if it does not.
+
+    Args:
+        shape: of the layer.
+        image: height and width.
+        maps: grids that the model made on its way.
+        attended: how many tokens attend to each other, wherever some do.
+    """
+    if len(shape) != 3 or shape[1] not in attended:
+        return None
+    return next(iter(token_grids(int(shape[1]), image, maps)), None)
+
+
+def last_used(
+    table: Sequence[tuple[str, tuple[int, ...], str]], used: Callable[[Sequence[str]], Sequence[bool]]
+) -> str:
+    """Name of the last layer with a grid that the scores depend on.
+
+    Behind the last attention a class token's score does not depend on the patches any more: of rows of tokens it is
+    looked where they still count.
+
+    Args:
+        table: (name, shape, grid in words) in the model's order.
+        used: of names, whether the scores depend on the patches there.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    rows = [name for name, shape, _ in table if len(shape) == 3]
+    counts = dict(zip(rows, used(rows), strict=True)) if table and len(table[-1][1]) == 3 else dict.fromkeys(rows, True)
+    for name, _, _ in reversed(table):
+        if counts.get(name, True):
+            return name
+    raise UnknownName(NO_GRID)
+
+
+def patches(array: Any, grid: Grid | None, reshape: Callable[..., Any]) -> Any:
+    """The patches (…, h, w, K) of tokens (…, T, K); the array itself where it has no such grid."""
+    if grid is None:
+        return array
+    *before, tokens, channels = (int(n) for n in array.shape)
+    rows = array[..., grid.before : tokens - grid.after, :]
+    return reshape(rows, (*before, grid.height, grid.width, channels))
+
+
 def static(targets: Sequence[Any]) -> tuple[Any, ...]:
     """What a compiled question depends on: a callable is part of it, a class's index is handed in."""
     return tuple(None if isinstance(each, ClassScore) else each for each in targets)

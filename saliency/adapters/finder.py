@@ -61,7 +61,15 @@ class Program(Protocol):
         """What steps that work on each value by itself make of some values."""
 
 
-def nodes_of(program: Program, work: Work, wanted: set[Any], *, folds: bool) -> list[Node]:
+_STATISTICS = (
+    "sub add mul div neg reduce_sum broadcast_in_dim reshape squeeze expand_dims rsqrt sqrt pow integer_pow square max "
+    "squared_difference stop_gradient convert_element_type copy"
+)
+STATISTICS = frozenset(_STATISTICS.split())
+"""What a norm makes its mean and variance with."""
+
+
+def nodes_of(program: Program, work: Work, wanted: set[Any], *, folds: bool, norms: bool) -> list[Node]:
     """The operators that the images go through on the way to some slots, in order.
 
     Args:
@@ -69,15 +77,16 @@ def nodes_of(program: Program, work: Work, wanted: set[Any], *, folds: bool) -> 
         work: what its framework does.
         wanted: the slots.
         folds: whether a batch norm is one operator with the weights before it.
+        norms: whether a norm by the example's own statistics is one operator.
     """
-    return _Finder(program, work, wanted, folds).found()
+    return _Finder(program, work, wanted, folds, norms).found()
 
 
 class _Finder:
     """Puts steps together to operators."""
 
-    def __init__(self, program: Program, work: Work, wanted: set[Any], folds: bool) -> None:
-        self._program, self._work, self._folds = program, work, folds
+    def __init__(self, program: Program, work: Work, wanted: set[Any], folds: bool, norms: bool) -> None:
+        self._program, self._work, self._folds, self._norms = program, work, folds, norms
         self._alive = program.after(program.images)
         on_the_way = program.before(wanted)
         self._steps = [
@@ -94,11 +103,12 @@ class _Finder:
 
     def found(self) -> list[Node]:
         for i, step in enumerate(self._steps):
-            self._nodes[i] = self._softmax(step) or self._by_value(step) or self._alone(step)
+            self._nodes[i] = self._softmax(step) or self._by_value(step) or self._norm(step) or self._alone(step)
             # what became part of a later operator is none of its own
             own = {id(each) for each in self._nodes[i].steps[:-1]}
             self._nodes = {j: node for j, node in self._nodes.items() if j == i or id(self._steps[j]) not in own}
         self._join()
+        self._average()
         return [self._nodes[i] for i in sorted(self._nodes)]
 
     def _dependent(self, step: Any) -> list[Any]:
@@ -182,9 +192,7 @@ class _Finder:
             if not wanted.isdisjoint(each.gives) and slot not in each.gives and not self._before(each.gives[0], slot):
                 inside.insert(0, each)
                 wanted.update(each.takes)
-        uses: Counter[Any] = Counter(taken for each in inside for taken in set(each.takes))
-        within = [given for each in inside[:-1] for given in each.gives]
-        return inside if all(self._users[given] == uses[given] for given in within) else None
+        return inside if self._alone_in(inside) else None
 
     def _before(self, given: Any, slot: Any) -> bool:
         """Whether what a step gives came before a slot, and does not depend on it."""
@@ -215,6 +223,48 @@ class _Finder:
             return None
         return Softmax(self._work, inside, slot, self._program.softmax_axis(inside))
 
+    def _norm(self, step: Any) -> Node | None:
+        """The steps that bring what one slot holds to mean zero and variance one, or to variance one alone."""
+        if not self._norms or step.primitive not in ("mul", "div", "add", "sub"):
+            return None
+        if (steps := self._statistics(step)) is None:
+            return None
+        found = {each.primitive for each in steps}
+        if found.isdisjoint({"rsqrt", "sqrt", "pow"}) or (made := self._made(self._source(steps))) is None:
+            return None
+        if (before := self._statistics(made)) is not None and self._alone_in([*before, *steps]):
+            # the mean was taken away first
+            steps = [*before, *steps]
+        return Node(self._work, "normalization", steps, [self._source(steps)]) if self._alone_in(steps) else None
+
+    def _statistics(self, step: Any) -> list[Any] | None:
+        """The steps by which a step with two inputs comes from one slot, over sums of it; None if it does not."""
+        frontier, inside = set(self._dependent(step)), {}
+        while len(frontier) > 1:
+            slot = max(frontier, key=lambda each: self._at.get(each, -1))
+            made = self._made(slot)
+            if made is None or made.primitive not in STATISTICS:
+                return None
+            inside[self._at[slot]] = made
+            frontier = (frontier - {slot}) | set(self._dependent(made))
+        steps = [inside[i] for i in sorted(inside)] + [step]
+        same = len(steps) > 1 and self._same_shape(step, *frontier)
+        return steps if same and any(each.primitive == "reduce_sum" for each in steps) else None
+
+    def _made(self, slot: Any) -> Any:
+        """The step that gives a slot; None for the images."""
+        return self._steps[self._at[slot]] if slot in self._at else None
+
+    def _source(self, steps: Sequence[Any]) -> Any:
+        """The one slot that steps take from outside of them."""
+        given = {slot for each in steps for slot in each.gives}
+        return next(slot for each in steps for slot in self._dependent(each) if slot not in given)
+
+    def _alone_in(self, steps: Sequence[Any]) -> bool:
+        """Whether nothing else takes what steps give on the way."""
+        uses: Counter[Any] = Counter(taken for each in steps for taken in set(each.takes))
+        return all(self._users[given] == uses[given] for each in steps[:-1] for given in each.gives)
+
     def _join(self) -> None:
         """Put what is added to a product of weights, and multiplied with it, to the weights."""
         for i, node in sorted(self._nodes.items()):
@@ -227,6 +277,20 @@ class _Finder:
                 last = follower
                 self._nodes[last] = node
             self._nodes[last] = Linear(self._work, node.steps[0], node.place, then)
+
+    def _average(self) -> None:
+        """Put what a sum is divided by to the sum: together they are a mean."""
+        for i, node in sorted(self._nodes.items()):
+            if node.kind != "average" or len(node.steps) > 1 or self._users[node.gives[0]] != 1:
+                continue
+            (slot,) = node.gives
+            j = next((j for j in self._nodes if slot in self._nodes[j].steps[0].takes), None)
+            if j is None or self._nodes[j].kind != "scale" or len(self._nodes[j].steps) > 1:
+                continue
+            step = self._nodes[j].steps[0]
+            if all(each == slot or not self._program.shapes[each] for each in step.takes):
+                self._nodes[j] = Node(self._work, "average", [*node.steps, step], node.takes)
+                del self._nodes[i]
 
     def _follower(self, node: Linear, last: int) -> int | None:
         """The only step behind, if it adds a constant, or multiplies each channel with one, or only reshapes."""

@@ -19,7 +19,9 @@ import numpy as np
 from saliency.adapters.answers import (
     class_scores,
     indices,
+    last_used,
     one_number_each,
+    patches,
     shared_by,
     static,
     tokens_of,
@@ -180,16 +182,26 @@ class JaxModel:
         said = self._ask("layers", images)
         if self.channels_first:
             said = [(jnp.moveaxis(a, 1, -1), jnp.moveaxis(g, 2, -1)) if a.ndim == 4 else (a, g) for a, g in said]
-        return [Layer(*each) for each in said]
+        grids = [self._grid(activations, images) for activations, _ in said]
+        return [
+            Layer(*(patches(each, grid, jnp.reshape) for each in pair)) for pair, grid in zip(said, grids, strict=True)
+        ]
 
     def activations(self, images: Any) -> list[Any]:
         """(N, h, w, K) per bound layer."""
         said: list[Any] = self._ask("activations", images)
-        return [jnp.moveaxis(each, 1, -1) if self.channels_first and each.ndim == 4 else each for each in said]
+        said = [jnp.moveaxis(each, 1, -1) if self.channels_first and each.ndim == 4 else each for each in said]
+        return [patches(each, self._grid(each, images), jnp.reshape) for each in said]
 
     def scores_with(self, images: Any, activations: Any) -> Any:
         """(k, N), with something else in the place of what the bound layer says."""
-        own = jnp.moveaxis(activations, -1, 1) if self.channels_first and activations.ndim == 4 else activations
+        (seen,) = self._ask("activations", images)
+        if (grid := self._grid(seen, images)) is not None:
+            # what stands for no patch stays as it is
+            rows = jnp.reshape(activations, (len(images), -1, seen.shape[-1]))
+            own = jnp.concatenate([seen[:, : grid.before], rows, seen[:, seen.shape[1] - grid.after :]], 1)
+        else:
+            own = jnp.moveaxis(activations, -1, 1) if self.channels_first and activations.ndim == 4 else activations
         return self._ask("scores_with", images, own)
 
     def attentions(self, images: Any) -> Attention[Any]:
@@ -204,7 +216,7 @@ class JaxModel:
         layers = [Layer(*each) for each in self._ask(kind, images)]
         tokens, size = tokens_of([each.activations for each in layers], len(images)), _size(images)
         if tokens not in self._grids:
-            maps = {(shape[1], shape[2]) for _, shape, _ in self.layer_table(images)}
+            maps = {(shape[1], shape[2]) for _, shape, _ in self.layer_table(images) if len(shape) == 4}
             self._grids[tokens] = tokens_on_grid(tokens, size, maps)
         grid = self._grids[tokens]
         note = f"attention read among {grid.said()}"
@@ -213,14 +225,32 @@ class JaxModel:
 
     def automatic_layer(self, images: Any) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
-        program = self._program(images[:1])
-        return program.automatic(_size(images), self.channels_first, Question(self).scored(program))
+        return last_used(self.layer_table(images), lambda names: self._used(images, names))
+
+    def _used(self, images: Any, names: Sequence[str]) -> list[bool]:
+        """Whether the scores depend on the patches at each of some layers."""
+        layers = self.at(self._targets or (0,), names).layers(images[:1])
+        return [bool((each.gradients != 0).any()) for each in layers]
+
+    def _grid(self, activations: Any, images: Any) -> Grid | None:
+        """How a layer's tokens lie over the image; None where it has none."""
+        if activations.ndim != 3 or len(images.shape) != 4:
+            return None
+        program, tokens = self._program(images[:1]), int(activations.shape[1])
+        found = program.grids(_size(images), self.channels_first, Question(self).scored(program))
+        grid = next((grid for _, shape, grid in found if grid.layout == "tokens" and shape[1] == tokens), None)
+        note = f"a layer read as a grid of {grid.said()}" if grid is not None else ""
+        self.notes += [note] if note and note not in self.notes else []
+        return grid
 
     def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
         program, first = self._program(images[:1]), self.channels_first
         found = program.grids(_size(images), first, Question(self).scored(program))
-        return [(name, shape, "×".join(map(str, shape[2:] if first else shape[1:3]))) for name, shape in found]
+        return [
+            (name, shape, grid.said() if grid.layout == "tokens" else f"{grid.height}×{grid.width}")
+            for name, shape, grid in found
+        ]
 
     def _program(self, images: Any) -> Program:
         """The way from the image to the class scores, or to what is bound where the outputs hold no scores."""

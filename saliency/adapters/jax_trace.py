@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from saliency.adapters.answers import NO_GRID, NOT_A_LAYER, on_grid
-from saliency.errors import UnknownName, unknown
+from saliency.adapters.answers import NOT_A_LAYER, on_grid, token_grid
+from saliency.adapters.tokens import Grid
+from saliency.errors import unknown
 
 MARK = "@"
 """Begins the name of a scope that stands for a module."""
@@ -257,34 +258,48 @@ class Program:
                 found[seen] = step.gives[0]
         return [found[i + 1] for i in range(len(maps)) if i + 1 in found]
 
-    def automatic(self, image: tuple[int, int], first: bool, scores: set[int]) -> str:
-        """Name of the last output with a grid over the image, on the way to the scores.
+    def grids(
+        self, image: tuple[int, int], first: bool, scores: set[int]
+    ) -> Iterator[tuple[str, tuple[int, ...], Grid]]:
+        """(name, shape, grid) of every output with a grid, in order; of tokens those of the stream through the blocks.
 
         Args:
             image: height and width.
             first: whether channels come first in the function's own layout.
             scores: slots that they are made of.
         """
-        for name, _ in reversed(list(self.grids(image, first, scores))):
-            return name
-        raise UnknownName(NO_GRID)
-
-    def grids(self, image: tuple[int, int], first: bool, scores: set[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """(name, shape) of every output with a grid, in order."""
         wanted = self.before(scores) & self.after(self.images)
+        maps: set[tuple[int, int]] = set()
+        attended = {int(self.shapes[slot][-1]) for slot in self.attention(scores)}
         for i, step in enumerate(self.steps):
-            aval: Any = step.equation.outvars[0].aval
-            shape: tuple[int, ...] = tuple(aval.shape)
+            shape = tuple(self.shapes[step.gives[0]])
+            if step.gives[0] not in wanted or step.gives[0] in self.outputs:
+                continue
             moved = [shape[i] for i in (0, 2, 3, 1)] if first and len(shape) == 4 else shape
-            if step.gives[0] not in wanted or not on_grid(moved, image) or step.gives[0] in self.outputs:
+            if on_grid(moved, image):
+                grid: Grid | None = Grid("first" if first else "last", moved[1], moved[2])
+            else:
+                grid = token_grid(shape, image, maps, attended) if self._in_stream(step) else None
+            if grid is None or step.primitive in NOT_A_LAYER or step.primitive == "dot_general":
                 continue
-            if step.equation.primitive.name in NOT_A_LAYER or step.equation.primitive.name == "dot_general":
-                continue
+            if grid.layout != "tokens":
+                maps.add((moved[1], moved[2]))
             following = self.steps[i + 1].modules if i + 1 < len(self.steps) else ()
             # a module's name is easier to say than an operator's, where its call ends here
             ends = [module for module in step.modules if module not in following]
             named = ends[0] if ends and self.layer(ends[0]) == step.gives[0] else step.name
-            yield named, shape
+            yield named, shape, grid
+
+    def _in_stream(self, step: Step) -> bool:
+        """Whether a step is what a transformer's blocks hand on: a sum of two rows of tokens, or a norm's output."""
+        if step.primitive not in ("add", "add_any"):
+            return False
+        alive = self.after(self.images)
+        dependent = [slot for slot in step.takes if slot in alive]
+        if len(dependent) == 2:
+            return self.shapes[dependent[0]] == self.shapes[dependent[1]]
+        made = next((each for each in self.steps if dependent and dependent[0] in each.gives), None)
+        return made is not None and made.primitive == "mul"
 
 
 def bound(equation: Any, values: list[Any]) -> Any:

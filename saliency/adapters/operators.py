@@ -138,7 +138,9 @@ class Node:
     def _through(self, inputs: Sequence[Any], values: Values) -> list[Any]:
         if len(self.steps) == 1:
             # by position: both operands of a product may be one and the same slot
-            left, step, dependent = list(inputs), self.steps[0], set(self.takes)
+            step, dependent = self.steps[0], set(self.takes)
+            twice = len(self.takes) < sum(slot in dependent for slot in step.takes)
+            left = [inputs[0]] * len(step.takes) if twice else list(inputs)
             return self.work.said(step, [left.pop(0) if slot in dependent else values[slot] for slot in step.takes])
         now = {**values, **dict(zip(self.takes, inputs, strict=True))}
         for step in self.steps:

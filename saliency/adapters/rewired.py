@@ -62,9 +62,10 @@ class Rewired:
 
     def __init__(self, program: Program, work: Work, wanted: set[Any], rules: Composite, ops: Ops[Any]) -> None:
         self.program, self.ops, self._rules = program, ops, rules
-        self._nodes = nodes_of(program, work, wanted, folds=rules.folds)
+        ruled = {kind for kind, _ in rules.rules}
+        norms = "normalization" in ruled or not rules.opens
+        self._nodes = nodes_of(program, work, wanted, folds=rules.folds, norms=norms)
         if rules.opens:
-            ruled = {kind for kind, _ in rules.rules}
             self._nodes = [
                 part
                 for i, node in enumerate(self._nodes)

@@ -19,11 +19,14 @@ from saliency.adapters.answers import (
     NOT_A_LAYER,
     class_scores,
     indices,
+    last_used,
     not_called,
     on_grid,
     one_number_each,
+    patches,
     shared_by,
     static,
+    token_grid,
     tokens_of,
     tokens_on_grid,
     told_by_the_model,
@@ -55,6 +58,14 @@ class Place(NamedTuple):
 
     name: str
     output: Any
+
+
+class Laid(NamedTuple):
+    """A result with a grid over the image."""
+
+    name: str
+    output: Any
+    grid: Grid
 
 
 class Source:
@@ -182,14 +193,23 @@ class TensorFlowModel:
 
     def layers(self, images: Any) -> list[Layer[Any]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
-        return [Layer(*each) for each in self._ask("layers", images)]
+        said = self._ask("layers", images)
+        grids = [self._grid(activations, images) for activations, _ in said]
+        return [
+            Layer(*(patches(each, grid, tf.reshape) for each in pair)) for pair, grid in zip(said, grids, strict=True)
+        ]
 
     def activations(self, images: Any) -> list[Any]:
         """(N, h, w, K) per bound layer."""
-        return list(self._ask("activations", images))
+        return [patches(each, self._grid(each, images), tf.reshape) for each in self._ask("activations", images)]
 
     def scores_with(self, images: Any, activations: Any) -> Any:
         """(k, N), with something else in the place of what the bound layer says."""
+        (seen,) = self._ask("activations", images)
+        if (grid := self._grid(seen, images)) is not None:
+            # what stands for no patch stays as it is
+            rows = tf.reshape(activations, (len(images), -1, seen.shape[-1]))
+            activations = tf.concat([seen[:, : grid.before], rows, seen[:, seen.shape[1] - grid.after :]], 1)
         return self._ask("scores_with", images, activations)
 
     def attentions(self, images: Any) -> Attention[Any]:
@@ -198,7 +218,7 @@ class TensorFlowModel:
         tokens = tokens_of([each.activations for each in layers], len(images))
         size = (int(images.shape[1]), int(images.shape[2]))
         if tokens not in self._grids:
-            maps = {(shape[1], shape[2]) for _, shape, _ in self.layer_table(images)}
+            maps = {(shape[1], shape[2]) for _, shape, _ in self.layer_table(images) if len(shape) == 4}
             self._grids[tokens] = tokens_on_grid(tokens, size, maps)
         grid = self._grids[tokens]
         note = f"attention read among {grid.said()}"
@@ -207,22 +227,43 @@ class TensorFlowModel:
 
     def automatic_layer(self, images: Any) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
-        for name, _, _ in reversed(self.layer_table(images)):
-            return name
-        raise UnknownName(f"{NO_GRID} Operators inside a tf.function that is called by another cannot be seen.")
+        if not (table := self.layer_table(images)):
+            raise UnknownName(f"{NO_GRID} Operators inside a tf.function that is called by another cannot be seen.")
+        return last_used(table, lambda names: self._used(images, names))
+
+    def _used(self, images: Any, names: Sequence[str]) -> list[bool]:
+        """Whether the scores depend on the patches at each of some layers."""
+        layers = self.at(self._targets or (0,), names).layers(images[:1])
+        return [bool(tf.reduce_any(each.gradients != 0)) for each in layers]
+
+    def _grid(self, activations: Any, images: Any) -> Grid | None:
+        """How a layer's tokens lie over the image; None where it has none."""
+        if len(activations.shape) != 3 or len(images.shape) != 4:
+            return None
+        tokens, found = int(activations.shape[1]), list[Grid]()
+
+        def look(images: Any) -> Any:
+            found[:] = [each.grid for each in Question(self).grids(images) if each.grid.layout == "tokens"]
+            return tf.constant(0)
+
+        if tokens not in self._grids:
+            with self.lock:
+                _graph(look, images, with_classes=False)
+            grids = {each.height * each.width + each.before + each.after: each for each in found}
+            if tokens not in grids:
+                return None
+            self._grids[tokens] = grids[tokens]
+            self.notes.append(f"a layer read as a grid of {grids[tokens].said()}")
+        return self._grids[tokens]
 
     def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
-        question = Question(self)
         found: list[tuple[str, tuple[int, ...], str]] = []
-        size = (int(images.shape[1]), int(images.shape[2])) if len(images.shape) == 4 else (1, 1)
 
         def look(images: Any) -> Any:
-            traced = question.traced(images)
-            said = traced.joined() if question.bound else traced.class_scores()
             found[:] = [
-                (place.name, (1, *map(int, place.output.shape[1:])), f"{place.output.shape[1]}×{place.output.shape[2]}")
-                for place in traced.grids(said, size)
+                (each.name, (1, *map(int, each.output.shape[1:])), each.grid.said())
+                for each in Question(self).grids(images)
             ]
             return tf.constant(0)
 
@@ -269,6 +310,12 @@ class Question:
                 raise
             raise told from error
         return Traced(self, images, raw, places, classes)
+
+    def grids(self, images: Any) -> list[Laid]:
+        """Every layer with a grid that the scores depend on, in order."""
+        traced = self.traced(images)
+        size = (int(images.shape[1]), int(images.shape[2])) if len(images.shape) == 4 else (1, 1)
+        return list(traced.grids(traced.joined() if self.bound else traced.class_scores(), size))
 
     def outputs(self, images: Any, classes: Any) -> Any:
         traced = self.traced(images)
@@ -441,23 +488,33 @@ class Traced:
         squares = [each for each in found if each.shape.rank == 4 and each.shape[2] is not None]
         return [each for each in squares if each.shape[2] == each.shape[3] > 1 and each.op.name in wanted]
 
-    def grids(self, scores: Any, size: tuple[int, int]) -> Iterator[Place]:
-        """Every result with a grid that lies on the way from the image to the scores."""
+    def grids(self, scores: Any, size: tuple[int, int]) -> Iterator[Laid]:
+        """Every result with a grid that lies on the way from the image to the scores.
+
+        Of tokens those of the stream through the blocks: sums of two rows of them.
+        """
         wanted, after = _before(scores.op), {self.images.op.name}
         layers = {place.output.name for place in self.places if tf.is_tensor(place.output)}
-        everything = self._all()
-        for place in everything:
-            operator = place.output.op
-            if not any(each.op.name in after for each in operator.inputs):
+        attended, maps = {int(each.shape[-1]) for each in self.attention(scores)}, set[tuple[int, int]]()
+        for place in self._all():
+            operator, shape = place.output.op, place.output.shape
+            came = [each for each in operator.inputs if each.op.name in after]
+            if not came:
                 continue
             after.add(operator.name)
-            if operator.name not in wanted or place.output.shape.rank != 4 or not place.output.dtype.is_floating:
+            if operator.name not in wanted or not place.output.dtype.is_floating or shape.rank not in (3, 4):
+                continue
+            if shape.rank == 3:
+                both = operator.type in ("Add", "AddV2") and len(came) == 2
+                if both and (grid := token_grid(shape.as_list(), size, maps, attended)) is not None:
+                    yield Laid(place.name, place.output, grid)
                 continue
             if operator.type in ("Pad", "PadV2"):
                 continue  # a layer of its own in Keras, that says nothing new
             moves = operator.type.lower() in NOT_A_LAYER or operator.type in ("BatchMatMulV2", "Einsum", "Identity")
-            if (place.output.name in layers or not moves) and on_grid(place.output.shape, size):
-                yield place
+            if (place.output.name in layers or not moves) and on_grid(shape, size):
+                maps.add((int(shape[1]), int(shape[2])))
+                yield Laid(place.name, place.output, Grid("first", int(shape[1]), int(shape[2])))
 
 
 def why_no_gradient(scores: Any, images: Any) -> str:

@@ -19,6 +19,8 @@ class Functions(NamedTuple):
     softmax: Callable[..., Any]
     gelu: Callable[..., Any]
     mean: Callable[..., Any]
+    for_each: Callable[..., Any]
+    """(one, images) -> one for each of the images."""
 
 
 def weights() -> Weights:
@@ -41,7 +43,7 @@ def forward(f: Functions, w: Any, x: Any) -> Any:
     kernel = f.reshape(f.transpose(w["patch_embed.weight"], (2, 3, 1, 0)), (192, 12))
     patches = f.reshape(f.transpose(f.reshape(x, (-1, 4, 8, 6, 8, 3)), (0, 1, 3, 2, 4, 5)), (-1, 24, 192))
     patches = patches @ kernel + w["patch_embed.bias"]
-    tokens = f.concat([patches[:, :1] * 0 + w["first"], patches], 1)
+    tokens = f.concat([f.for_each(w["first"], x), patches], 1)
     for i in range(2):
         name = f"blocks.{i}"
         parts = f.reshape(dense(norm(tokens, f"{name}.norm1"), f"{name}.qkv"), (-1, 25, 3, 3, 4))
@@ -65,6 +67,7 @@ def in_jax() -> tuple[Any, Any]:
         jax.nn.softmax,
         lambda x: jax.nn.gelu(x, approximate=False),
         lambda x: jnp.mean(x, -1, keepdims=True),
+        lambda one, images: jnp.repeat(one, images.shape[0], 0),
     )
     return lambda w, x: forward(functions, w, x), jax.tree.map(jnp.asarray, weights())
 
@@ -74,7 +77,13 @@ def in_tensorflow() -> Any:
     import tensorflow as tf
 
     functions = Functions(
-        tf.reshape, tf.transpose, tf.concat, tf.nn.softmax, tf.nn.gelu, lambda x: tf.reduce_mean(x, -1, keepdims=True)
+        tf.reshape,
+        tf.transpose,
+        tf.concat,
+        tf.nn.softmax,
+        tf.nn.gelu,
+        lambda x: tf.reduce_mean(x, -1, keepdims=True),
+        lambda one, images: tf.repeat(one, tf.shape(images)[0], 0),
     )
 
     class Net(tf.Module):  # type: ignore[misc]

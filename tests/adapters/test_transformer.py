@@ -1,0 +1,91 @@
+"""A small vision transformer with the same weights in torch, JAX and TensorFlow: the same masks by every method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saliency
+from tests.adapters import same_transformer
+from tests.nets import picture
+from tests.test_layers import made
+
+IMAGE = picture(32, 48)
+# what torch calls the layers that the others name by number: the sum behind the first block
+BLOCK: dict[str, Any] = {"torch": "blocks.0", "jax": 3, "tensorflow": 1}
+
+METHODS: dict[str, dict[str, Any]] = {
+    "gradient": {},
+    "input_x_gradient": {},
+    "integrated_gradients": {"steps": 4},
+    "blur_ig": {"steps": 3},
+    "guided_ig": {"steps": 3},
+    "smooth_grad": {"samples": 2},
+    "guided_backprop": {},
+    "deep_lift": {},
+    "lrp": {"composite": "epsilon", "epsilon": 1e-2},
+    "occlusion": {"size": 16, "stride": 16},
+    "rise": {"samples": 8},
+}
+AT_A_LAYER: dict[str, dict[str, Any]] = {
+    "grad_cam": {"relu": False},
+    "eigen_cam": {},
+    "ablation_cam": {"relu": False},
+    "xgrad_cam": {"relu": False},
+}
+
+
+@pytest.fixture(scope="module", params=["jax", "tensorflow"])
+def framework(request: pytest.FixtureRequest) -> str:
+    """Whose transformer is compared with torch's."""
+    name: str = request.param
+    pytest.importorskip(name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def net(framework: str) -> Any:
+    """The transformer, its attention written out."""
+    return same_transformer.in_jax() if framework == "jax" else same_transformer.in_tensorflow()
+
+
+def explained(net: Any, method: str, **options: Any) -> np.ndarray:
+    """Two classes at once, without a bar."""
+    return np.stack([each.mask for each in saliency.explain(net, IMAGE, method, [1, 3], progress=False, **options)])
+
+
+def near(found: np.ndarray, expected: np.ndarray) -> None:
+    """Equal to 1e-4 of the maximum, and not empty."""
+    assert expected.any()
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_agrees_with_torch(net: Any, method: str) -> None:
+    """Gradients, paths, rules through norms and attention, black boxes."""
+    near(explained(net, method, **METHODS[method]), explained(made(), method, **METHODS[method]))
+
+
+@pytest.mark.parametrize("method", AT_A_LAYER)
+def test_a_layer_of_tokens_is_a_grid(net: Any, framework: str, method: str) -> None:
+    """Behind the first block the class token is left out, the patches lie in rows, and the map is that of torch."""
+    table = saliency.layers(net, IMAGE)
+    layer = table[BLOCK[framework]]
+
+    assert layer.shape == (1, 25, 12)
+    assert layer.grid == "4×6 patches, 1 before left out"
+    expected = explained(made(), method, layer=BLOCK["torch"], **AT_A_LAYER[method])
+    near(explained(net, method, layer=layer.name, **AT_A_LAYER[method]), expected)
+
+
+def test_the_automatic_layer_lies_before_the_last_attention(net: Any) -> None:
+    """Behind it a class token's score does not depend on the patches: the layer chosen is the last where it does."""
+    found = saliency.explain(net, IMAGE, "grad_cam", 1, progress=False, relu=False)
+
+    assert found.mask.any()
+    assert found.layer is not None
+    assert any("a layer read as a grid of 4×6 patches" in note for note in found.notes)
+    table = [row.name for row in saliency.layers(net, IMAGE)]
+    assert 0 < table.index(found.layer) < len(table) - 1
