@@ -227,9 +227,10 @@ def token_grid(
         maps: grids that the model made on its way.
         attended: how many tokens attend to each other, wherever some do.
     """
-    if len(shape) != 3 or shape[1] not in attended:
+    tokens = shape[1] if len(shape) == 3 else None
+    if tokens is None or tokens not in attended:
         return None
-    return next(iter(token_grids(int(shape[1]), image, maps)), None)
+    return next(iter(token_grids(tokens, image, maps)), None)
 
 
 def last_used(

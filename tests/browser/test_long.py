@@ -101,7 +101,7 @@ def test_an_error_is_shown_as_text_and_the_others_live_on(notebook: Notebook, wi
 def test_labels_are_text(widget: Widget) -> None:
     """A label with tags in it is shown with its tags."""
     expect(widget.root.locator(".slw-chip", has_text="<i>ape</i>")).to_be_visible()
-    assert widget.root.locator("i").count() == 0
+    assert widget.root.locator("i", has_text="ape").count() == 0
 
 
 def test_a_cell_may_run_beside(notebook: Notebook, widget: Widget) -> None:

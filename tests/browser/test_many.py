@@ -101,7 +101,7 @@ def test_thirty_widgets_in_a_notebook(notebook: Notebook) -> None:
             notebook.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
             notebook.page.wait_for_function("root => !root.isConnected", arg=first, timeout=PATIENCE)
 
-    notebook.run("alive = weakref.WeakSet(each._explainer for each in shown)")
+    notebook.run("alive = weakref.WeakSet(shown)")
     notebook.run("[each.close() for each in shown]; shown.clear(); each = None")
     notebook.until("threads()", 0)
     assert notebook.run("gc.collect(); len(alive)").splitlines()[-1] == "0"
