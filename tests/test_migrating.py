@@ -60,8 +60,6 @@ def test_a_row_holds(names: dict[str, Any], theirs: str, ours: str, otherwise: s
     """Both sides run; they give the same numbers unless the row says why not."""
     found = eval(ours, names).mask
     assert found.shape in ((12, 10, 3), (12, 10))
-    if theirs.startswith(("KernelShap", "Lime")):
-        pytest.importorskip("sklearn", reason="Captum's own need scikit-learn")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Captum tells of its hooks
         expected = eval(theirs, names).detach()[0].permute(1, 2, 0).numpy()

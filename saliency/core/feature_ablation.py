@@ -13,7 +13,7 @@ from saliency.core.features import Attribution, FeatureMethod, Game
 
 @dataclass(eq=False, repr=False)
 class FeatureAblation(FeatureMethod):
-    """How much the score drops when one feature is removed and all others stay: f(x) - f(x without it).
+    """How much the score drops when one feature is removed and all others stay (after arXiv:1311.2901, section 4.2).
 
     One forward pass a feature and one for the image, for each baseline.
     """

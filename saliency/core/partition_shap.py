@@ -21,7 +21,7 @@ ROUND = 16
 
 @dataclass(eq=False, repr=False)
 class PartitionShap(FeatureMethod):
-    """Owen values on a k-d tree of the image: what a part is worth is shared between its halves (Owen 1977).
+    """Owen values on a k-d tree of the image: halves share what a part is worth (doi:10.1007/978-3-642-45494-3_7).
 
     A half is worth what it adds to nothing and to the other half, averaged, wherever the parts around are shown or not.
     The parts that weigh most are cut first; a part that is not cut spreads its worth evenly over its pixels. Sums to

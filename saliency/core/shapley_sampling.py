@@ -14,7 +14,7 @@ from saliency.method import parameter
 
 @dataclass(eq=False, repr=False)
 class ShapleySampling(FeatureMethod):
-    """Each feature's marginal worth, averaged over random orders of joining (Castro et al. 2009, algorithm 1).
+    """Each feature's marginal worth, averaged over random orders of joining (doi:10.1016/j.cor.2008.04.004).
 
     Every second order is the one before it reversed: antithetic pairs, of less variance (Mitchell et al., JMLR 2022).
     The values sum to f(image) - f(baseline) whatever was drawn. `samples` * (d - 1) + 2 forward passes for d features

@@ -58,7 +58,7 @@ def test_two_inputs_agree_with_torch(found: Any, method: str) -> None:
 def test_every_method_agrees_with_torch(found: Any, expected: dict[str, np.ndarray], method: str) -> None:
     """Two targets at once, by every method: the masks of the same net in torch, or a sentence why there are none."""
     if (refused := f"functional refused {method}") in found:
-        assert re.search("follow no rules on the way back|attention", str(found[refused]))
+        assert re.search("attention|its head cannot be asked behind each block", str(found[refused]))
         return
     same = expected[method]
 
