@@ -10,13 +10,36 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 START = 90.0
 """Seconds a server has to come up, on a machine that is busy with other tests."""
 
 
-class Jupyter:
+class Running:
+    """A server's process and its log, for as long as a block lasts."""
+
+    _process: subprocess.Popen[bytes]
+    _output: IO[bytes]
+
+    def stop(self) -> None:
+        """End the server and what it started."""
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+
+class Jupyter(Running):
     """JupyterLab or Notebook 7, at a port that the system chose.
 
     Args:
@@ -79,22 +102,6 @@ class Jupyter:
     def write(self, name: str, cells: list[str]) -> None:
         """Put a notebook there."""
         (self.root / name).write_text(json.dumps(notebook(cells)))
-
-    def stop(self) -> None:
-        """End the server and its kernels."""
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._output.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
 
 
 def notebook(cells: list[str]) -> dict[str, Any]:

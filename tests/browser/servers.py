@@ -13,14 +13,13 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Self
 
-from tests.browser.jupyter import START, notebook
+from tests.browser.jupyter import START, Running, notebook
 
 CHECKOUT = str(Path(__file__).resolve().parents[2])
 
 
-class Server:
+class Server(Running):
     """A process that serves one page.
 
     Args:
@@ -57,22 +56,6 @@ class Server:
                 time.sleep(0.05)
         self.stop()
         raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
-
-    def stop(self) -> None:
-        """End the server and what it started."""
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._output.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
 
 
 def voila(home: Path, cells: list[str]) -> Server:

@@ -100,6 +100,22 @@ export function on<K extends keyof HTMLElementEventMap>(
   }
 }
 
+/** Dragging along an element: how far, from 0 at its left end to 1 at its right, and that it is over. */
+export function dragged(element: HTMLElement, signal: AbortSignal, along: (share: number) => void, done: () => void): void {
+  const follow = (event: PointerEvent): void => {
+    const box = element.getBoundingClientRect();
+    along(Math.min(Math.max((event.clientX - box.x) / box.width, 0), 1));
+  };
+  on(element, "pointerdown", signal, (event) => {
+    element.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  on(element, "pointermove", signal, (event) => {
+    if (element.hasPointerCapture(event.pointerId)) follow(event);
+  });
+  on(element, ["pointerup", "pointercancel"], signal, done);
+}
+
 const STEPS: Readonly<Record<string, number>> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
 /** Where a key leads in a row of `count` items; null for keys that lead nowhere. */

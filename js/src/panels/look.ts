@@ -5,7 +5,7 @@ import { formatPercent } from "../format.ts";
 import { bars } from "../pixels.ts";
 import { fieldShown, percentileShown, shownExplained, shownRegions, shownSign } from "../select.ts";
 import type { Settings, State } from "../state.ts";
-import { h, on, setAttribute, setText, type Context } from "./dom.ts";
+import { dragged, h, on, setAttribute, setText, type Context } from "./dom.ts";
 import { scale, scaleMatters } from "./scale.ts";
 import { slider } from "./slider.ts";
 
@@ -73,18 +73,7 @@ function barPlot({ store, signal, watch }: Context, input: (percentile: number) 
       for (const svg of [all, kept]) setAttribute(svg.firstElementChild ?? svg, "d", path);
     },
   );
-  const follow = (event: PointerEvent): void => {
-    const box = plot.getBoundingClientRect();
-    input(Math.min(Math.max((event.clientX - box.x) / box.width, 0), 1) * 100);
-  };
-  on(plot, "pointerdown", signal, (event) => {
-    plot.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  on(plot, "pointermove", signal, (event) => {
-    if (plot.hasPointerCapture(event.pointerId)) follow(event);
-  });
-  on(plot, ["pointerup", "pointercancel"], signal, () => store.send({ kind: "commit" }));
+  dragged(plot, signal, (share) => input(share * 100), () => store.send({ kind: "commit" }));
   return plot;
 }
 

@@ -6,7 +6,7 @@ import { histogram, shareUpTo } from "../histogram.ts";
 import { fieldOf } from "../pixels.ts";
 import { cellsOf, cutOf, fieldShown, percentileShown, scaleOf, shownExplained, shownSign } from "../select.ts";
 import type { Explained, State } from "../state.ts";
-import { h, on, setAttribute, setText, type Context } from "./dom.ts";
+import { dragged, h, setAttribute, setText, type Context } from "./dom.ts";
 
 const BARS = 59;
 const HEIGHT = 26;
@@ -63,23 +63,15 @@ function plotOf({ store, signal, watch }: Context, cut: (percentile: number) => 
       }
     },
   );
-  const follow = (event: PointerEvent): void => {
+  const along = (share: number): void => {
     const explained = shownExplained(store.state);
     if (!explained) return;
-    const box = plot.getBoundingClientRect();
     const ends = endsOf(store.state);
-    const value = ends.low + Math.min(Math.max((event.clientX - box.x) / box.width, 0), 1) * (ends.high - ends.low);
+    const value = ends.low + share * (ends.high - ends.low);
     const { table } = fieldShown(store.state, explained);
     cut(shareUpTo(table, magnitudeCut(store.state) ? Math.abs(value) : value) * 100);
   };
-  on(plot, "pointerdown", signal, (event) => {
-    plot.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  on(plot, "pointermove", signal, (event) => {
-    if (plot.hasPointerCapture(event.pointerId)) follow(event);
-  });
-  on(plot, ["pointerup", "pointercancel"], signal, () => store.send({ kind: "commit" }));
+  dragged(plot, signal, along, () => store.send({ kind: "commit" }));
   return plot;
 }
 
