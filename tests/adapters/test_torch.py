@@ -42,7 +42,7 @@ class Wrapped(nn.Module):
 def everything(net: nn.Module) -> dict[str, Any]:
     """All that an explanation must not change."""
     return {
-        "state": {name: (t.clone(), t.data_ptr(), t.device) for name, t in net.state_dict().items()},
+        "state": {name: (t.clone(), t.data_ptr(), t.device, t.stride()) for name, t in net.state_dict().items()},
         "modes": [part.training for part in net.modules()],
         "hooks": [
             len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks)
@@ -74,12 +74,21 @@ class Uncopyable(SmallNet):
         self.guard = threading.Lock()
 
 
-METHODS = ["gradient", "integrated_gradients", "grad_cam", "occlusion", "smooth_grad"]
+METHODS = [
+    "gradient",
+    "integrated_gradients",
+    "grad_cam",
+    "occlusion",
+    "smooth_grad",
+    "lrp",
+    "deep_lift",
+    "ablation_cam",
+]
 FEW = {"integrated_gradients": {"steps": 4}, "occlusion": {"size": 8, "stride": 8}, "smooth_grad": {"samples": 3}}
 
 
 class TestTheModelIsLeftAsItWas:
-    """Parameters, buffers, modes, hooks, gradients, random state: after success, error and cancel."""
+    """Parameters, buffers, where they lie and how, modes, hooks, random state: after success, error and cancel."""
 
     @pytest.fixture(params=["copied", "uncopyable"])
     def net(self, request: pytest.FixtureRequest) -> nn.Module:
@@ -89,6 +98,7 @@ class TestTheModelIsLeftAsItWas:
         net.head.eval()
         net.stem.weight.requires_grad_(False)
         net.block.weight.grad = torch.ones_like(net.block.weight)
+        net.block.weight.data = net.block.weight.data.to(memory_format=torch.channels_last)
         return net
 
     @pytest.mark.parametrize("method", METHODS)
