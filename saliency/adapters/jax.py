@@ -236,12 +236,16 @@ class JaxModel:
         """How a layer's tokens lie over the image; None where it has none."""
         if activations.ndim != 3 or len(images.shape) != 4:
             return None
-        program, tokens = self._program(images[:1]), int(activations.shape[1])
-        found = program.grids(_size(images), self.channels_first, Question(self).scored(program))
-        grid = next((grid for _, shape, grid in found if grid.layout == "tokens" and shape[1] == tokens), None)
-        note = f"a layer read as a grid of {grid.said()}" if grid is not None else ""
-        self.notes += [note] if note and note not in self.notes else []
-        return grid
+        tokens = int(activations.shape[1])
+        if tokens not in self._grids:
+            program = self._program(images[:1])
+            found = program.grids(_size(images), self.channels_first, Question(self).scored(program))
+            grid = next((grid for _, shape, grid in found if grid.layout == "tokens" and shape[1] == tokens), None)
+            if grid is None:
+                return None
+            self._grids[tokens] = grid
+            self.notes.append(f"a layer read as a grid of {grid.said()}")
+        return self._grids[tokens]
 
     def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
