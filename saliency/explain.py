@@ -160,6 +160,7 @@ def explain(
     progress: bool | Progress = True,
     seed: int | None = None,
     cancelled: Callable[[], bool] | None = None,
+    shared: Callable[[], bool] | None = None,
     partial: Callable[[Any], None] | None = None,
     framework: str | None = None,
     **fields_of_the_method: Any,
@@ -186,6 +187,8 @@ def explain(
         progress: True for a bar, False for none, or a callable told (images asked, images in all).
         seed: for methods that draw.
         cancelled: asked between questions; when true, :class:`saliency.Cancelled` is raised.
+        shared: asked between questions; while true, somebody else asks the model too, and questions whose size is
+            measured are of one image, so that they wait least.
         partial: given explanations on the way, at most 20 a run, each a fair estimate.
         framework: whose arrays a plain function takes ("numpy", "torch", "tensorflow", "jax"); found out by asking it
             once.
@@ -226,6 +229,7 @@ def explain(
             batch_size=batch_size,
             progress=tell,
             cancelled=cancelled,
+            shared=shared,
             total=total,
             streaming=partial is not None,
             named_baseline=lambda name, _: picture.without(name),

@@ -122,6 +122,7 @@ def perturbation_curves(
     batch_size: int | str = "auto",
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    shared: Callable[[], bool] | None = None,
 ) -> PerturbationCurves:
     """Insertion and deletion: what the target's probability does as the most salient pixels come, and as they go.
 
@@ -143,6 +144,7 @@ def perturbation_curves(
         batch_size: images a question; "auto" measures.
         progress: told (images asked, images in all).
         cancelled: asked between questions; when true, :class:`saliency.Cancelled` is raised.
+        shared: see :func:`saliency.explain`.
 
     Raises:
         BadShape: the mask has not the shape of what the model is fed.
@@ -152,7 +154,13 @@ def perturbation_curves(
     picture = picture_for(image, preprocess, adapted)
     order = order_of(_of_shape(_salience(mask), picture, "mask"))
     session = Session(
-        adapted, batch_size=batch_size, progress=progress, cancelled=cancelled, total=2 * points, streaming=True
+        adapted,
+        batch_size=batch_size,
+        progress=progress,
+        cancelled=cancelled,
+        shared=shared,
+        total=2 * points,
+        streaming=True,
     )
     if target is None and isinstance(mask, Explanation) and isinstance(mask.target, int):
         target = mask.target

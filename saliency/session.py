@@ -58,6 +58,8 @@ class Session(Generic[A]):
         batch_size: images a question; "auto" measures while it works. Halved when memory runs out.
         progress: told (done, total) after each question.
         cancelled: asked between questions; when true, :class:`~saliency.errors.Cancelled` is raised.
+        shared: asked between questions; while true, somebody else asks the model too, and measured questions are of one
+            image, so that they wait least.
         total: images that will be asked in all, for `progress`.
         streaming: whether partial results are wanted on the way.
         literal: PAIR's way: paths in order, answers taken as they come, NaN and all.
@@ -72,6 +74,7 @@ class Session(Generic[A]):
         batch_size: int | str = "auto",
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
+        shared: Callable[[], bool] | None = None,
         total: int = 0,
         streaming: bool = False,
         literal: bool = False,
@@ -83,7 +86,7 @@ class Session(Generic[A]):
         self.model, self.ops = model, model.ops
         self.batch_size, self.total = batch_size, total
         self.streaming, self.literal = streaming, literal
-        self._progress, self._cancelled = progress, cancelled
+        self._progress, self._cancelled, self._shared = progress, cancelled, shared
         self._named_baseline, self._inputs = named_baseline or fill, inputs
         self._sizes: dict[Hashable, BatchSize] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
@@ -310,7 +313,8 @@ class Session(Generic[A]):
         most = max(BatchSize.FIRST, self.total // LEAST_PARTIALS) if self.streaming else count
         while done < count:
             self.check()
-            rows = slice(done, min(done + min(size.now, most), count))
+            alone = self._shared is None or not self._shared()
+            rows = slice(done, min(done + min(size.now if alone else size.least, most), count))
             started = time.perf_counter()
             try:
                 batch = samples[rows]
@@ -352,7 +356,7 @@ class BatchSize:
         key: kind of question and shape of an image.
     """
 
-    WARM_UP, FIRST, LAST = 2, 4, 256
+    WARM_UP, FIRST, LAST = 1, 4, 256
     TRIES = 2
 
     def __init__(self, fixed: int | None, kept: MutableMapping[Hashable, Any], key: Hashable) -> None:
@@ -360,6 +364,11 @@ class BatchSize:
         self._fixed, self._most = fixed, self.LAST
         # the first question pays for allocations and kernel choice: it says nothing
         self.now = fixed or (self._next() if self._timings else self.WARM_UP)
+
+    @property
+    def least(self) -> int:
+        """The smallest size that may be asked at all."""
+        return self._fixed or self.WARM_UP
 
     def measured(self, count: int, seconds: float) -> None:
         """Take note of what `count` images cost."""

@@ -218,7 +218,11 @@ class Explainer:
         def run() -> None:
             try:
                 told = self._asker().curve(
-                    self._explained(key), fill, at_intervals(self._listener.post, rid), lambda: self._interrupted(job)
+                    self._explained(key),
+                    fill,
+                    at_intervals(self._listener.post, rid),
+                    cancelled=lambda: self._interrupted(job),
+                    shared=lambda: self._worker.in_demand,
                 )
                 self._listener.post(told.but(rid=rid))
             except saliency.Cancelled:
@@ -336,6 +340,7 @@ class Explainer:
             progress=reports.progress,
             partial=reports.partial,
             cancelled=lambda: self._interrupted(task.job),
+            shared=lambda: self._worker.in_demand,
         )
         self.pace.learn(choice.method, explanation.images, explanation.seconds)
         told = result_message(explanation, method_id, choice.method, subject.place)

@@ -6,6 +6,7 @@ import atexit
 import contextvars
 import logging
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
@@ -13,6 +14,9 @@ logger = logging.getLogger(__name__.partition(".")[0])
 
 LINGER = 5.0
 """How long an idle thread waits for more work: a new one would start its numerical libraries' threads anew."""
+
+IN_DEMAND = 1.5
+"""Who has broken into a running job is likely to come again within so many seconds: a slider is being moved."""
 
 FAREWELL = 1.0
 """How long the interpreter's end waits for a running question."""
@@ -49,6 +53,7 @@ class Worker:
         self._changed = threading.Condition()
         self._users: weakref.WeakSet[object] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
+        self._broken_into = float("-inf")
 
     def join(self, user: object) -> None:
         """Keep the thread ready for `user`, which is held weakly."""
@@ -82,6 +87,12 @@ class Worker:
         """Called by the running job between two questions: what is more urgent is done now."""
         while (job := self._next(below=self._running[-1].urgency())) is not None:
             self._do(job)
+            self._broken_into = time.monotonic()
+
+    @property
+    def in_demand(self) -> bool:
+        """Whether the running job should give way soon again."""
+        return time.monotonic() - self._broken_into < IN_DEMAND
 
     @property
     def is_current(self) -> bool:

@@ -71,6 +71,7 @@ class Asker:
         fill: str,
         progress: Callable[[int, int], None],
         cancelled: Callable[[], bool],
+        shared: Callable[[], bool],
     ) -> Message:
         """A `curve`: insertion and deletion of an explanation."""
 
@@ -85,6 +86,7 @@ class Asker:
                 batch_size=self.batch_size,
                 progress=progress,
                 cancelled=cancelled,
+                shared=shared,
             )
             return message("curve", **{name: np.asarray(value).tolist() for name, value in found._asdict().items()})
 

@@ -143,6 +143,22 @@ def test_a_session_counts_what_it_asks() -> None:
     assert session.seconds > 0
 
 
+def test_who_shares_the_model_asks_one_image_at_a_time() -> None:
+    """While `shared` says so, measured questions are of one image; a size that was asked for stays."""
+    others = iter([False, False, True, True, True, False, False])
+    measured, fixed = Square(), Square()
+    expected = last(IntegratedGradients(steps=9), Square(), batch_size=4)
+
+    found = last(IntegratedGradients(steps=9), measured, shared=lambda: next(others, False))
+    last(IntegratedGradients(steps=9), fixed, batch_size=4, shared=lambda: True)
+
+    assert measured.asked[:2] == [1, 4]
+    assert measured.asked[2:5] == [1, 1, 1]
+    assert measured.asked[5] > 1
+    assert fixed.asked == [4, 4, 4, 4, 2]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("bad", [0, -1, 2.5, "many", None])
 def test_a_bad_batch_size_is_told(bad: Any) -> None:
     """A batch size is a whole number of at least 1, or "auto"."""
@@ -162,9 +178,9 @@ def run_tuner(cost: Any, kept: dict[Hashable, Any] | None = None, questions: int
 
 def test_auto_batch_size_stays_where_an_image_is_cheapest() -> None:
     """With the cheapest images at 16 a question, its neighbours are tried twice and left."""
-    each = {2: 9.0, 4: 1.0, 8: 0.8, 16: 0.6, 32: 0.7}
+    each = {1: 9.0, 4: 1.0, 8: 0.8, 16: 0.6, 32: 0.7}
 
-    assert run_tuner(lambda n: n * each[n]) == [2, 4, 8, 16, 32, 32, 8] + [16] * 7
+    assert run_tuner(lambda n: n * each[n]) == [1, 4, 8, 16, 32, 32, 8] + [16] * 7
 
 
 def test_auto_batch_size_follows_the_machine() -> None:
@@ -175,7 +191,7 @@ def test_auto_batch_size_follows_the_machine() -> None:
 
 def test_one_slow_question_does_not_decide() -> None:
     """A size that had bad luck the first time gets its second chance, in this session or the next."""
-    each = {2: 9.0, 4: 1.0, 8: 0.8, 16: 0.6, 32: 0.7}
+    each = {1: 9.0, 4: 1.0, 8: 0.8, 16: 0.6, 32: 0.7}
     unlucky = iter([9.0, 1.0, 0.8, 3.0])
     kept: dict[Hashable, Any] = {}
     run_tuner(lambda n: n * next(unlucky, each[n]), kept, questions=5)

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from saliency_widget import jobs
 from saliency_widget.jobs import Job, Worker, worker_for
 from tests.widget.front_end import PATIENCE
 
@@ -86,6 +87,27 @@ def test_a_running_job_gives_way(worker: Worker) -> None:
 
     assert done.wait(PATIENCE)
     assert order == ["urgent", "long", "same"]
+
+
+def test_who_has_broken_in_is_expected_again(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker is in demand once something more urgent came in between, and for a moment after."""
+    seen: list[bool] = []
+    done = threading.Event()
+
+    def long() -> None:
+        worker.give_way()
+        seen.append(worker.in_demand)
+        worker.submit(job(lambda: None, 0))
+        worker.give_way()
+        seen.append(worker.in_demand)
+        monkeypatch.setattr(jobs, "IN_DEMAND", 0.0)
+        seen.append(worker.in_demand)
+        done.set()
+
+    worker.submit(job(long, 2))
+
+    assert done.wait(PATIENCE)
+    assert seen == [False, True, False]
 
 
 def test_a_job_that_fails_ends_nothing_else(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -124,6 +126,35 @@ def test_an_answer_comes_while_a_long_method_runs(make: Make) -> None:
     assert browser.of("result", long) == []
     gate.free()
     browser.wait("result", rid=long)
+
+
+def test_beside_a_what_if_a_long_method_asks_little_at_a_time(make: Make) -> None:
+    """After a what-if has come in between, the running explanation asks about one image a question for a while."""
+    asked_of: list[int] = []
+    reached = threading.Event()
+
+    def model(images: np.ndarray) -> np.ndarray:
+        asked_of.append(len(images))
+        if sum(asked_of) > 60:
+            reached.set()
+        time.sleep(0.002)
+        return np.asarray(images.mean((1, 2)))
+
+    widget = make(model, methods=[GRID, saliency.Occlusion(size=2, stride=1)], target=0)
+    widget.compute("occlusion", wait=True)
+    asked_of.clear()
+    browser = Browser(widget)
+    long = browser.ask("compute", method="occlusion-2", target=0)
+    assert reached.wait(PATIENCE)
+    browser.wait("what_if", rid=browser.ask("what_if", method="occlusion", target=0, **VIEW))
+    widget.wait(0.1)
+    browser.ask("cancel", rid=long)
+    browser.wait("cancelled", rid=long)
+
+    before, (_, *after) = asked_of[:10], asked_of[len(asked_of) - asked_of[::-1].index(2) - 1 :]
+    assert max(before) >= 4
+    assert len(after) > 3
+    assert set(after) == {1}
 
 
 def test_curves_are_the_engine_s(make: Make) -> None:
