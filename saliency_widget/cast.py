@@ -13,13 +13,13 @@ import numpy as np
 
 import saliency
 from saliency_widget import drawing
+from saliency_widget.cells import Pair
 from saliency_widget.choices import Choice, Named, choose
+from saliency_widget.commands import TOP, index_of
 from saliency_widget.exhibit import PICTURE_SIDE, Exhibit
-from saliency_widget.explainer import Subject
 from saliency_widget.place import Place, find_place
-
-Pair = tuple[int, int]
-"""Index of the model, index of the image."""
+from saliency_widget.subject import Subject
+from saliency_widget.traits import MOST_CELLS
 
 
 class Cast(NamedTuple):
@@ -52,6 +52,16 @@ class Asked(NamedTuple):
     fields: Mapping[str, Any]
     batch_size: int | str
     activation: str
+
+    @property
+    def given(self) -> list[str]:
+        """What is not as it would be by default, by name: without it nobody comes to the same result."""
+        given = {
+            "labels": self.labels,
+            "preprocess": self.preprocess,
+            "batch_size": None if self.batch_size == "auto" else self.batch_size,
+        }
+        return [name for name, value in given.items() if value is not None]
 
 
 def cast(model: Any, img: Any, asked: Asked) -> Cast:
@@ -154,6 +164,32 @@ def index_in(names: Sequence[str], wanted: int | str, what: str) -> int:
     if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool) and 0 <= wanted < len(names):
         return int(wanted)
     raise saliency.UnknownName(f"There is no {what} {wanted!r}; there is: {', '.join(names)}.")
+
+
+def grid_of(
+    cast: Cast,
+    methods: Iterable[str] = (),
+    targets: Iterable[int | str] = (),
+    models: Iterable[int | str] = (),
+    images: Iterable[int | str] = (),
+) -> dict[str, list[Any]]:
+    """What Python names, as the trait `grid` has it; where nothing is named, all that there are several of.
+
+    Raises:
+        SaliencyError: a label or name is unknown.
+    """
+    axes: dict[str, list[Any]] = {
+        "methods": list(methods),
+        "targets": [TOP if each == TOP else index_of(each, cast.labels) for each in targets],
+        "models": [index_in(cast.models, each, "model") for each in models],
+        "images": [index_in(cast.images, each, "image") for each in images],
+    }
+    if not any(axes.values()):
+        several = {"models": cast.models, "images": cast.images}
+        axes = {name: list(range(len(names))) for name, names in several.items() if len(names) > 1}
+        favourites = [each.id for each in cast.choices if each.favourite and not each.lacks]
+        axes = axes or {"methods": favourites[:MOST_CELLS]}
+    return {name: axis for name, axis in axes.items() if axis}
 
 
 def _named(given: Any, name_of: Callable[[Any, int], str]) -> dict[str, Any]:

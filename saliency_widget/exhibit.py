@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from saliency_widget import drawing
-from saliency_widget.explainer import Found
+from saliency_widget.found import Found
 from saliency_widget.wire import Message, maps_in, pack
 
 PICTURE_SIDE, SMALL_SIDE = 1024, 384
@@ -39,7 +39,7 @@ class Exhibit:
     """
 
     def __init__(self, picture: np.ndarray, index: int = 0) -> None:
-        self._picture, self._index = picture, index
+        self._picture, self.index = picture, index
 
     def welcome(self, rid: str = "") -> Message:
         """The picture in full."""
@@ -79,7 +79,7 @@ class Exhibit:
 
     def _message(self, data: bytes, mime: str, rid: str = "") -> Message:
         size = list(self._picture.shape[:2])
-        fields = {"op": "welcome", "rid": rid, "image": self._index, "format": mime, "size": size}
+        fields = {"op": "welcome", "rid": rid, "image": self.index, "format": mime, "size": size}
         return Message(fields, {"picture": data})
 
 

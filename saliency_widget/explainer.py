@@ -1,67 +1,35 @@
-"""What one widget has its model asked, and the answers it remembers. Knows nothing of traits or notebooks."""
+"""What one model is asked about one picture, and what it has answered. Knows nothing of traits or notebooks."""
 
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import saliency
-from saliency_widget.choices import Choice
+from saliency_widget.agenda import HEARTBEAT, Agenda
+from saliency_widget.cells import Key
 from saliency_widget.commands import TOP
 from saliency_widget.drawing import View
-from saliency_widget.jobs import Job, worker_for
+from saliency_widget.found import Earlier, Found
+from saliency_widget.jobs import Job
 from saliency_widget.pace import Pace
-from saliency_widget.place import Place
 from saliency_widget.questions import Answers, Asker, at_intervals
 from saliency_widget.recipe import recipe
-from saliency_widget.tasks import Key, Listener, Reports, Task, class_row, error_message
-from saliency_widget.wire import Message, message, result_message, size
+from saliency_widget.subject import Subject
+from saliency_widget.tasks import Listener, Reports, Task, class_row, error_message
+from saliency_widget.wire import Message, message, result_message
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
 NOW, SHOWN, LATER, LAST = range(4)
 """How urgent a job is: answers that take one question, what is on the screen, the rest, tidying up."""
 
-HEARTBEAT = 0.2
-"""Seconds between two looks of whoever waits: else an interrupt just before a wait begins would go unseen."""
-
-REMEMBERED_BYTES = 256 << 20
-"""Of maps that were computed with fields that are not chosen now."""
-
 FOUND_AT_MOST = 50
 TOP_CLASSES = 5
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is explained, and how."""
-
-    model: Any
-    picture: saliency.Picture
-    choices: Mapping[str, Choice]
-    place: Place
-    labels: Sequence[str] | None
-    batch_size: int | str
-    activation: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """An answer."""
-
-    explanation: saliency.Explanation
-    message: Message
-    """A `result`, ready to be sent."""
-    version: Hashable
-    """Of the weights that gave it."""
-    method: str
-    """The :meth:`saliency.Method.key` of the method that gave it."""
 
 
 class Explainer:
@@ -79,17 +47,14 @@ class Explainer:
         self.pace = Pace()
         self._answers = Answers()
         self._curves: dict[str, Job] = {}
-        self._earlier: dict[tuple[str, Key], Found] = {}
+        self._earlier = Earlier()
         self._subject: Subject | None = subject
         self._listener = listener
-        self._worker = worker_for(subject.model)
-        self._worker.join(self)
+        self._agenda = Agenda(subject.model)
         self._predicted: Hashable = None
         self._seen: Hashable = None
         self._lock = threading.RLock()
-        self._idle = threading.Condition(self._lock)
         self._tasks: dict[Key, Task] = {}
-        self._open: set[Job] = set()
 
     def greet(self, rid: str, picture: Callable[[], Message] | None = None) -> None:
         """Send the prediction, and every result there is: the shown one first.
@@ -104,7 +69,7 @@ class Explainer:
                 self._listener.post(picture())
 
         def run() -> None:
-            model = self._adapted()
+            model = self._asked().adapted()
             if not self._predict(model):
                 self._listener.post(self.prediction_message())
             for found in self.in_order():
@@ -112,22 +77,20 @@ class Explainer:
                     self._listener.post(found.message)
 
         if picture is not None:
-            self._submit(self._job(lambda: self._answering(rid, show), NOW))
-        self._submit(
-            self._job(lambda: self._answering(rid, run), lambda: LATER if self._listener.shown() is None else NOW)
-        )
+            self._agenda.bring(lambda: self._answering(rid, show), NOW)
+        self._agenda.bring(lambda: self._answering(rid, run), lambda: LATER if self._listener.shown() is None else NOW)
 
     def look(self) -> None:
         """Tell if the weights are no longer those of the results there are."""
 
         def run() -> None:
-            version = self._adapted().version
+            version = self._asked().adapted().version
             if version != self._seen and any(found.version != version for found in list(self.found.values())):
                 self._listener.post(message("stale"))
             self._seen = version
 
         if self.found:
-            self._submit(self._job(lambda: self._answering("", run), LATER))
+            self._agenda.bring(lambda: self._answering("", run), LATER)
 
     def search(self, rid: str, query: str) -> None:
         """Send the classes whose label or index contains `query`."""
@@ -139,13 +102,13 @@ class Explainer:
             self._listener.post(message("classes", rid, classes=rows_told), answering=answering)
 
         def predict_and_run() -> None:
-            self._predict(self._adapted())
+            self._predict(self._asked().adapted())
             run()
 
         if self.predictions:
             run(answering=True)
         else:
-            self._submit(self._job(lambda: self._answering(rid, predict_and_run), NOW))
+            self._agenda.bring(lambda: self._answering(rid, predict_and_run), NOW)
 
     def compute(self, key: Key, rid: str = "") -> Task:
         """Have an explanation made, unless it is on its way: then the newer request of the browser is answered."""
@@ -159,9 +122,9 @@ class Explainer:
                 older, task.rid = (task.rid, rid) if rid else ("", task.rid)
             else:
                 older, task = "", Task(key, rid)
-                task.job = self._job(lambda: self._explain(task), lambda: self._urgency(task))
+                task.job = self._agenda.job(lambda: self._explain(task), lambda: self._urgency(task))
                 self._tasks[key] = task
-                self._submit(task.job)
+                self._agenda.submit(task.job)
         if older:
             self._listener.post(message("cancelled", older), answering=True)
         return task
@@ -174,13 +137,13 @@ class Explainer:
         for task in tasks:
             self._cancel(task)
         for each in curves:
-            if (job := self._curves.get(each)) is not None and self._withdraw(job):
+            if (job := self._curves.get(each)) is not None and self._agenda.withdraw(job):
                 del self._curves[each]
                 self._listener.post(message("cancelled", each))
         return bool(tasks or curves)
 
     def _cancel(self, task: Task) -> None:
-        if self._withdraw(task.job):
+        if self._agenda.withdraw(task.job):
             self._end(task, saliency.Cancelled("The explanation was cancelled before it began."))
 
     def configure(self, method_id: str, method: saliency.Method) -> None:
@@ -189,9 +152,7 @@ class Explainer:
             self.choices[method_id] = self.choices[method_id]._replace(method=method)
             for key in [key for key in self.found if key[0] == method_id]:
                 del self.found[key]
-            for (method_key, key), found in self._earlier.items():
-                if method_key == method.key() and key[0] == method_id:
-                    self.found[key] = found
+            self.found |= self._earlier.of(method, method_id)
             outdated = [task for task in self._tasks.values() if task.key[0] == method_id]
         for task in outdated:
             self._cancel(task)
@@ -210,7 +171,7 @@ class Explainer:
 
     def tell(self, rid: str, make: Callable[[], Message]) -> None:
         """Have an answer made on the model's thread before anything else, and sent."""
-        self._submit(self._job(lambda: self._answering(rid, lambda: self._listener.post(make().but(rid=rid))), NOW))
+        self._agenda.bring(lambda: self._answering(rid, lambda: self._listener.post(make().but(rid=rid))), NOW)
 
     def curve(self, rid: str, key: Key, fill: str) -> None:
         """Send insertion and deletion of a result, when nobody waits for an explanation."""
@@ -221,8 +182,8 @@ class Explainer:
                     self._explained(key),
                     fill,
                     at_intervals(self._listener.post, rid),
-                    cancelled=lambda: self._interrupted(job),
-                    shared=lambda: self._worker.in_demand,
+                    cancelled=lambda: self._agenda.interrupted(job),
+                    shared=lambda: self._agenda.in_demand,
                 )
                 self._listener.post(told.but(rid=rid))
             except saliency.Cancelled:
@@ -230,37 +191,23 @@ class Explainer:
             finally:
                 self._curves.pop(rid, None)
 
-        job = self._curves[rid] = self._job(lambda: self._answering(rid, run), LATER)
-        self._submit(job)
+        job = self._curves[rid] = self._agenda.job(lambda: self._answering(rid, run), LATER)
+        self._agenda.submit(job)
 
     def _asker(self) -> Asker:
         """Whom to ask, about what: for the model's thread."""
         subject = self._asked()
         return Asker(
-            self._adapted(), subject.picture, subject.place, subject.activation, subject.batch_size, self._answers
+            subject.adapted(), subject.picture, subject.place, subject.activation, subject.batch_size, self._answers
         )
-
-    def _interrupted(self, job: Job) -> bool:
-        """Between two questions of a job: what is more urgent is done now. Whether the job is to end."""
-        if not job.cancelled.is_set():
-            self._worker.give_way()
-        return job.cancelled.is_set()
-
-    def _withdraw(self, job: Job) -> bool:
-        """Cancel a job; whether it had not begun, and never will."""
-        job.cancelled.set()
-        if not self._worker.withdraw(job):
-            return False
-        self._close_job(job)
-        return True
 
     def later(self, run: Callable[[], None]) -> None:
         """Have something done on the model's thread when there is nothing else to do."""
-        self._submit(self._job(run, LAST))
+        self._agenda.bring(run, LAST)
 
     def result(self, task: Task) -> saliency.Explanation:
         """Wait for a task, and give what came of it; an interrupt cancels it."""
-        self._refuse_own_thread()
+        self._agenda.refuse_own_thread()
         try:
             while not task.ended.wait(HEARTBEAT):
                 pass
@@ -273,24 +220,13 @@ class Explainer:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
-        self._refuse_own_thread()
-        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
-        with self._idle:
-            while self._open:
-                if (left := deadline - time.monotonic()) <= 0:
-                    return False
-                self._idle.wait(min(left, HEARTBEAT))
-        return True
+        return self._agenda.wait(timeout)
 
     def close(self) -> None:
         """Cancel everything, and let go of the model."""
         self.cancel()
-        with self._lock:
-            jobs = list(self._open)
-        for job in jobs:
-            self._withdraw(job)
+        self._agenda.close()
         self._subject = None
-        self._worker.leave(self)
 
     def in_order(self) -> list[Found]:
         """The results there are, the shown one first."""
@@ -319,14 +255,14 @@ class Explainer:
             task.ended.set()
 
     def _answer(self, task: Task) -> Found:
-        model = self._adapted()
+        subject = self._asked()
+        model = subject.adapted()
         version = model.version
         self._predict(model)
         self._rename(task)
-        subject = self._asked()
         method_id, target = task.key
         choice = self.choices[method_id]
-        known = self._earlier.get((choice.method.key(), task.key))
+        known = self._earlier.get(choice.method, task.key)
         if known is not None and known.version == version:
             return known
         reports = Reports(self._listener, task, choice, subject.place)
@@ -339,8 +275,8 @@ class Explainer:
             batch_size=subject.batch_size,
             progress=reports.progress,
             partial=reports.partial,
-            cancelled=lambda: self._interrupted(task.job),
-            shared=lambda: self._worker.in_demand,
+            cancelled=lambda: self._agenda.interrupted(task.job),
+            shared=lambda: self._agenda.in_demand,
         )
         self.pace.learn(choice.method, explanation.images, explanation.seconds)
         told = result_message(explanation, method_id, choice.method, subject.place)
@@ -353,7 +289,7 @@ class Explainer:
                 del self._tasks[task.key]
             rid = task.rid
             if isinstance(outcome, Found):
-                self._remember(task.key, outcome)
+                self._earlier.keep(task.key, outcome)
                 task.explanation = outcome.explanation
                 if outcome.method != self.choices[task.key[0]].method.key():
                     outcome = saliency.Cancelled("The method's fields were changed meanwhile.")
@@ -371,12 +307,6 @@ class Explainer:
             if not rid:
                 logger.warning("%s failed: %s", task.key[0], outcome)
         task.ended.set()
-
-    def _remember(self, key: Key, found: Found) -> None:
-        """Keep what was found for the day its fields are chosen again; the oldest goes first."""
-        self._earlier[found.method, key] = found
-        while sum(size(each.message) for each in self._earlier.values()) > REMEMBERED_BYTES and len(self._earlier) > 1:
-            del self._earlier[next(iter(self._earlier))]
 
     def _predict(self, model: saliency.Adapted[Any]) -> bool:
         """Ask what the model sees, unless these very weights were asked; whether that was news."""
@@ -401,11 +331,6 @@ class Explainer:
         except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
             self._listener.post(error_message(rid, error))
 
-    def _adapted(self) -> saliency.Adapted[Any]:
-        """The model as it is now; adapting is cheap, and sees layers and tensors that were replaced."""
-        subject = self._asked()
-        return saliency.adapt(subject.model, labels=subject.labels, image=lambda: subject.picture.fed)
-
     def _explained(self, key: Key) -> saliency.Explanation:
         """The result there is.
 
@@ -418,34 +343,10 @@ class Explainer:
 
     # on any thread
 
-    def _refuse_own_thread(self) -> None:
-        if self._worker.is_current:
-            raise RuntimeError("Waiting on the model's own thread, as in an observer, would be to wait for itself.")
-
     def _asked(self) -> Subject:
         if (subject := self._subject) is None:
             raise saliency.Cancelled("The widget was closed.")
         return subject
-
-    def _job(self, run: Callable[[], None], urgency: int | Callable[[], int]) -> Job:
-        def run_and_close() -> None:
-            try:
-                run()
-            finally:
-                self._close_job(job)
-
-        job = Job(run_and_close, urgency if callable(urgency) else lambda: urgency)
-        return job
-
-    def _submit(self, job: Job) -> None:
-        with self._lock:
-            self._open.add(job)
-        self._worker.submit(job)
-
-    def _close_job(self, job: Job) -> None:
-        with self._idle:
-            self._open.discard(job)
-            self._idle.notify_all()
 
     def _urgency(self, task: Task) -> int:
         shown = self._listener.shown()

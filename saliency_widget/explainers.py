@@ -6,34 +6,20 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any
 
 import saliency
-from saliency_widget.cast import Cast, Pair
+from saliency_widget.cast import Asked, Cast, joined
+from saliency_widget.cells import Cell, Key, Pair
 from saliency_widget.commands import TOP
 from saliency_widget.exhibit import Exhibit, compact_packet
-from saliency_widget.explainer import Explainer, Found
-from saliency_widget.tasks import Key, Listener, Post
+from saliency_widget.explainer import Explainer
+from saliency_widget.found import Found
+from saliency_widget.tasks import Listener, Post
 from saliency_widget.wire import Message, located, pack
 
-
-class Shown(NamedTuple):
-    """What is on the screen, or the first of it."""
-
-    method: str
-    target: int
-    model: int
-    image: int
-
-    @property
-    def key(self) -> Key:
-        """What an explainer knows it by."""
-        return self.method, self.target
-
-    @property
-    def pair(self) -> Pair:
-        """Which explainer knows it."""
-        return self.model, self.image
+MOST_IMAGES = 32
+"""How many pictures there may be once some are added."""
 
 
 class Explainers(Mapping[Pair, Explainer]):
@@ -41,6 +27,7 @@ class Explainers(Mapping[Pair, Explainer]):
 
     Args:
         cast: the models and the images.
+        asked: how the models are to be asked, of images that are added too.
         post: sends to the browser.
         shown: what is on the screen.
         predicted: is told what the shown model sees in the shown image.
@@ -50,12 +37,14 @@ class Explainers(Mapping[Pair, Explainer]):
     def __init__(
         self,
         cast: Cast,
+        asked: Asked,
         post: Post,
-        shown: Callable[[], Shown],
+        shown: Callable[[], Cell],
         predicted: Callable[[Sequence[saliency.Prediction]], None],
         found: Callable[[], None],
     ) -> None:
-        self._exhibits, self._post, self._shown = cast.exhibits, post, shown
+        self.cast, self.asked = cast, asked
+        self._post, self._shown = post, shown
         self._on_predicted, self._on_found = predicted, found
         # encoded here, as whoever answers the browser has no time for it
         self.exhibit.png  # noqa: B018
@@ -70,13 +59,20 @@ class Explainers(Mapping[Pair, Explainer]):
     def __len__(self) -> int:
         return len(self._all)
 
-    def join(self, cast: Cast) -> None:
-        """Take in what there is more of: the explainers of another image, with the methods as they are set."""
-        self._exhibits = cast.exhibits
-        for pair, subject in cast.subjects.items():
+    def add(self, img: Any, name: str | None) -> Exhibit:
+        """Take in another image, with the methods as they are set.
+
+        Raises:
+            SaliencyError: it cannot be read, or there are too many.
+        """
+        if len(self.cast.images) >= MOST_IMAGES:
+            raise saliency.BadImage(f"There are {MOST_IMAGES} pictures already: make another widget.")
+        self.cast = joined(self.cast, img, name, self.asked)
+        for pair, subject in self.cast.subjects.items():
             if pair not in self._all:
                 choices = self._all[pair[0], 0].choices
                 self._all[pair] = Explainer(replace(subject, choices=choices), self._listener(pair))
+        return self.cast.exhibits[-1]
 
     @property
     def shown(self) -> Explainer:
@@ -91,7 +87,7 @@ class Explainers(Mapping[Pair, Explainer]):
     @property
     def exhibit(self) -> Exhibit:
         """The image that is on the screen."""
-        return self._exhibits[self._shown().image]
+        return self.cast.exhibits[self._shown().image]
 
     def greet(self, rid: str) -> None:
         """Send all there is: the shown image first."""
@@ -102,7 +98,7 @@ class Explainers(Mapping[Pair, Explainer]):
             if (model, image) != shown.pair:
                 # a picture is sent once, by the thread of the first model
                 news = model == 0 and image != shown.image
-                explainer.greet("", self._exhibits[image].welcome if news else None)
+                explainer.greet("", self.cast.exhibits[image].welcome if news else None)
 
     def cancel(self, rid: str | None = None) -> bool:
         """Cancel the request `rid`, or all; False where there is none."""
@@ -129,10 +125,13 @@ class Explainers(Mapping[Pair, Explainer]):
         """Cancel everything, and let go of the models."""
         for each in self._all.values():
             each.close()
+        # what the models were asked about is held here too
+        self.cast = self.cast._replace(subjects={})
+        self.asked = self.asked._replace(preprocess=None, methods=None)
 
     def packet(self) -> bytes:
         """Everything in full, what is shown first."""
-        welcomes = [each.welcome() for each in sorted(self._exhibits, key=lambda each: each is not self.exhibit)]
+        welcomes = [each.welcome() for each in sorted(self.cast.exhibits, key=lambda each: each is not self.exhibit)]
         told = [message for pair in self._in_order() for message in self._told(pair)]
         return pack([*welcomes, *told])
 

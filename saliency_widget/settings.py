@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import anywidget
 import traitlets
 
+import saliency
+from saliency_widget.cells import Cell
 from saliency_widget.commands import LARGEST_TARGET, TOP
+from saliency_widget.drawing import View
+from saliency_widget.parameters import Controls
 from saliency_widget.picked import PickedTrait
 from saliency_widget.traits import COLORMAPS, FILLS, MODES, SCALES, SIGNS, Flag, Grid, Number, OneOf, Whole
 
@@ -26,7 +31,12 @@ PATIENCE = 1.0
 
 
 class Settings(anywidget.AnyWidget):
-    """What Python and the browser share, see "Traits" in docs/widget-protocol.md."""
+    """What Python and the browser share, see "Traits" in docs/widget-protocol.md.
+
+    Args:
+        controls: know what the methods' fields may be.
+        **values: of the traits.
+    """
 
     spec = traitlets.Dict().tag(sync=True)
     method = traitlets.Unicode().tag(sync=True)
@@ -51,7 +61,8 @@ class Settings(anywidget.AnyWidget):
     parameters = traitlets.Dict().tag(sync=True)
     _snapshot = traitlets.Bytes().tag(sync=True, echo_update=False)
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, controls: Controls, **values: Any) -> None:
+        self._controls = controls
         # ipywidgets' traits do not take writers from two threads
         self._changing = threading.RLock()
         super().__init__(**values)
@@ -102,6 +113,25 @@ class Settings(anywidget.AnyWidget):
             raise traitlets.TraitError(f"grid's targets must be indices of classes or {TOP}, got {wrong}.")
         return dict(proposal.value)
 
+    @traitlets.validate("parameters")
+    def _check_parameters(self, proposal: Any) -> dict[str, dict[str, Any]]:
+        """Only what differs from the methods as they were offered.
+
+        Raises:
+            SaliencyError: no such method or field, or a value it cannot have.
+        """
+        for method_id in proposal.value:
+            if method_id not in self._ids:
+                raise saliency.UnknownName(f"parameters: there is no method {method_id!r} in this widget.")
+        found = {each: self._controls.different(each, fields) for each, fields in proposal.value.items()}
+        return {method_id: fields for method_id, fields in found.items() if fields}
+
+    def _configure(self, method_id: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Offer a method with other fields, and give those that differ; a SaliencyError where it cannot have them."""
+        with self._changing:
+            self.parameters = {**self.parameters, method_id: dict(fields)}
+        return dict(self.parameters.get(method_id, {}))
+
     def _write(self, **values: Any) -> None:
         """Set traits from the model's thread, while nobody else does."""
         held = self._changing.acquire(timeout=PATIENCE)
@@ -115,3 +145,13 @@ class Settings(anywidget.AnyWidget):
     @property
     def _ids(self) -> list[str]:
         return [each["id"] for each in self.spec["methods"]]
+
+
+def view_of(settings: Settings) -> View:
+    """How results are looked at."""
+    return View(*(getattr(settings, name) for name in View._fields))
+
+
+def shown_in(settings: Settings) -> Cell:
+    """What is on the screen, or the first of it."""
+    return Cell(settings.method, settings.target, settings.model_index, settings.image_index)

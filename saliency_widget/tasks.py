@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import saliency
+from saliency_widget.cells import Key
 from saliency_widget.choices import Choice
 from saliency_widget.jobs import Job
 from saliency_widget.place import Place
 from saliency_widget.wire import Message, message, result_message
-
-Key = tuple[str, int]
-"""Id of the method, index of the class."""
 
 BETWEEN_PROGRESS = 0.1
 BETWEEN_PARTIALS = 0.125

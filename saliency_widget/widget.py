@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,48 +10,25 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import traitlets
-from PIL import Image, ImageOps
 
 import saliency
-from saliency_widget import drawing, export
-from saliency_widget.cast import Asked, cast, index_in, joined
+from saliency_widget import drawing
+from saliency_widget.cast import Asked, cast, grid_of, index_in
+from saliency_widget.cells import Key
 from saliency_widget.choices import Named, first_available
-from saliency_widget.commands import TOP, Refused, Request, index_of, parse
-from saliency_widget.explainer import Explainer, Found
-from saliency_widget.explainers import Explainers, Shown
+from saliency_widget.commands import TOP, index_of
+from saliency_widget.conversation import Conversation, Desk
+from saliency_widget.explainers import Explainers
+from saliency_widget.front_end import built
 from saliency_widget.host import after_each_cell
 from saliency_widget.outbox import Outbox
 from saliency_widget.parameters import Controls
 from saliency_widget.picked import of_mask
-from saliency_widget.settings import SETTINGS, Settings
-from saliency_widget.tasks import Key, error_message
-from saliency_widget.traits import MOST_CELLS
-from saliency_widget.wire import Message, message
-
-logger = logging.getLogger(__name__.partition(".")[0])
-
-MOST_IMAGES = 32
-MOST_PIXELS = 50_000_000
-"""How many pictures may be added, and how large one that is dropped may be."""
+from saliency_widget.settings import SETTINGS, Settings, shown_in, view_of
+from saliency_widget.stills import Stills
 
 STATE = 1
 """Version of what :meth:`SaliencyWidget.state` gives."""
-
-STATIC = Path(__file__).with_name("static")
-
-
-def built(name: str) -> str:
-    """A file of the front end.
-
-    As text: of a path anywidget watches the contents, and holds every widget that shows them for ever.
-    """
-    path = STATIC / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The front end is not built: saliency_widget/static/{name} is missing. In a checkout run "
-            "`npm ci && npm run build` (Node.js 20 or newer); released wheels carry it."
-        )
-    return path.read_text(encoding="utf-8")
 
 
 class SaliencyWidget(Settings):
@@ -104,12 +79,9 @@ class SaliencyWidget(Settings):
             if name.startswith("_") or name == "spec" or not self.has_trait(name):
                 raise TypeError(f"SaliencyWidget has no {name!r}; there is: {', '.join(SETTINGS)}, layout.")
         fields = {name: value for name, value in {"layer": layer, "baseline": baseline}.items() if value is not None}
-        self._asked = Asked(methods, labels, preprocess, fields, batch_size, activation)
-        made = cast(model, img, self._asked)
-        self._cast = made
-        self._controls = Controls({each.id: each.method for each in made.choices}, made.shape)
-        given = {"labels": labels, "preprocess": preprocess, "batch_size": None if batch_size == "auto" else batch_size}
-        self._given = [name for name, value in given.items() if value is not None]
+        asked = Asked(methods, labels, preprocess, fields, batch_size, activation)
+        made = cast(model, img, asked)
+        controls = Controls({each.id: each.method for each in made.choices}, made.shape)
         self._outbox = Outbox(self.send)
         initial_traits = {
             "method": first_available(made.choices),
@@ -118,10 +90,13 @@ class SaliencyWidget(Settings):
         }
         name = " and ".join(made.models)
         decides = "decides" if len(made.models) == 1 else "decide"
-        super().__init__(spec={"title": f"Why {name} {decides}", **made.spec}, **initial_traits)
-        self._explainers = Explainers(made, self._outbox.post, self._shown, self._predicted, self._store)
+        super().__init__(controls, spec={"title": f"Why {name} {decides}", **made.spec}, **initial_traits)
+        told = (self._outbox.post, lambda: shown_in(self), self._predicted, self._store)
+        self._explainers = explainers = Explainers(made, asked, *told)
+        self._stills = Stills(self, explainers)
         self._apply_parameters()
-        self.on_msg(self._on_message)
+        desk = Desk(lambda: view_of(self), self._configure, self.add)
+        self.on_msg(Conversation(explainers, controls, self._outbox, desk))
         self._forget = after_each_cell(self, "_look")
 
     # what Python asks
@@ -169,16 +144,17 @@ class SaliencyWidget(Settings):
         Raises:
             SaliencyError: with `wait`, whatever went wrong.
         """
+        explainers = self._working()
+        cast = explainers.cast
         pair = (
-            self.model_index if model is None else index_in(self._cast.models, model, "model"),
-            self.image_index if image is None else index_in(self._cast.images, image, "image"),
+            self.model_index if model is None else index_in(cast.models, model, "model"),
+            self.image_index if image is None else index_in(cast.images, image, "image"),
         )
-        explainer = self._working()[pair]
         method_id = self.method if method is None else method
         if method_id not in self._ids:
             raise saliency.UnknownName(f"This widget offers no method {method_id!r}, but: {', '.join(self._ids)}.")
-        task = explainer.compute((method_id, self.target if target is None else index_of(target, self._cast.labels)))
-        return explainer.result(task) if wait else None
+        task = explainers[pair].compute((method_id, self.target if target is None else index_of(target, cast.labels)))
+        return explainers[pair].result(task) if wait else None
 
     def add(self, img: Any, name: str | None = None) -> int:
         """Take in another image, as one that is dropped onto the widget, and show it.
@@ -193,8 +169,13 @@ class SaliencyWidget(Settings):
         Raises:
             SaliencyError: it cannot be read, or there are too many.
         """
-        self._join(img, name)
-        return self.image_index
+        explainers = self._working()
+        exhibit = explainers.add(img, name)
+        self._write(spec={**self.spec, "images": explainers.cast.spec["images"]})
+        self._outbox.post(exhibit.welcome())
+        # another image has a top class of its own
+        self._write(image_index=exhibit.index, target=TOP, picked={})
+        return exhibit.index
 
     def compare(
         self,
@@ -219,19 +200,7 @@ class SaliencyWidget(Settings):
             SaliencyError: a label or name is unknown.
             TraitError: a method is unknown, or there would be more cells than can be looked at.
         """
-        axes = {
-            "methods": list(methods),
-            "targets": [TOP if each == TOP else index_of(each, self._cast.labels) for each in targets],
-            "models": [index_in(self._cast.models, each, "model") for each in models],
-            "images": [index_in(self._cast.images, each, "image") for each in images],
-        }
-        if not any(axes.values()):
-            several = {"models": self._cast.models, "images": self._cast.images}
-            axes = {name: list(range(len(names))) for name, names in several.items() if len(names) > 1}
-            axes = axes or {
-                "methods": [each.id for each in self._cast.choices if each.favourite and not each.lacks][:MOST_CELLS]
-            }
-        self.grid = {name: axis for name, axis in axes.items() if axis}
+        self.grid = grid_of(self._working().cast, methods, targets, models, images)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything that was asked is answered; False if `timeout` seconds were not enough."""
@@ -247,9 +216,6 @@ class SaliencyWidget(Settings):
         if self._explainers is not None:
             self._explainers.close()
             self._forget()
-            # what the models were asked about is held here too
-            self._cast = self._cast._replace(subjects={})
-            self._asked = self._asked._replace(preprocess=None, methods=None)
         super().close()
 
     @property
@@ -269,7 +235,7 @@ class SaliencyWidget(Settings):
     @property
     def explanation(self) -> saliency.Explanation | None:
         """The one that is shown, if it is computed."""
-        return self.explanations.get(self._shown().key)
+        return self.explanations.get(shown_in(self).key)
 
     @property
     def selection(self) -> np.ndarray:
@@ -280,7 +246,7 @@ class SaliencyWidget(Settings):
         """
         if (shown := self.explanation) is None:
             raise ValueError(f"{self.method!r} is not computed for this class: compute(wait=True) does it.")
-        return drawing.selection_of(shown, self._view(), self._cast.places[self._shown().pair])
+        return drawing.selection_of(shown, view_of(self), self._working().cast.places[shown_in(self).pair])
 
     def select(self, mask: np.ndarray | None = None, *, regions: Iterable[int] | None = None) -> None:
         """Select pixels, or regions; or, with neither, what `keep` or `region` says.
@@ -306,7 +272,8 @@ class SaliencyWidget(Settings):
         Raises:
             ValueError: what is shown is not computed.
         """
-        return self._working().shown.recipe(self._shown().key, self._view(), self._given)
+        explainers = self._working()
+        return explainers.shown.recipe(shown_in(self).key, view_of(self), explainers.asked.given)
 
     def state(self) -> dict[str, Any]:
         """How it is looked at, as plain values that JSON can hold; :meth:`from_state` gives it back."""
@@ -339,7 +306,7 @@ class SaliencyWidget(Settings):
         Args:
             width: in pixels; by default that of the picture on the screen, and at least 448.
         """
-        return drawing.png(self._working().exhibit.draw(self._found(), self._view(), width))
+        return self._stills.png(width)
 
     @overload
     def to_html(self, path: None = None, title: str | None = None) -> str: ...
@@ -357,14 +324,7 @@ class SaliencyWidget(Settings):
         Returns:
             The path, or the page where none is given.
         """
-        text = export.page(
-            self.spec["title"] if title is None else title,
-            code=self._esm,
-            css=self._css,
-            traits={name: getattr(self, name) for name in ("spec", *SETTINGS)},
-            packet=self._working().packet(),
-            fallback=self._still()[1],
-        )
+        text = self._stills.page(title, code=self._esm, css=self._css)
         if path is None:
             return text
         Path(path).write_text(text, encoding="utf-8")
@@ -373,7 +333,7 @@ class SaliencyWidget(Settings):
     def __repr__(self) -> str:
         shown = self.explanation
         what = repr(shown.label) if shown is not None else "the top class" if self.target == TOP else self.target
-        name = " and ".join(self._cast.models)
+        name = " and ".join(self.spec["models"])
         return f"<SaliencyWidget of {name}: {self.method} for {what}, {len(self.explanations)} computed>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -382,93 +342,8 @@ class SaliencyWidget(Settings):
         if bundle is None:
             return None
         data, metadata = bundle
-        png, page = self._still()
+        png, page = self._stills.fallback()
         return {**data, "image/png": base64.b64encode(png).decode(), "text/html": page}, metadata
-
-    # what the browser asks
-
-    def _on_message(self, _widget: object, content: Any, buffers: Any) -> None:
-        """Answer within milliseconds: every comm of the kernel waits. Work is left to the model's thread."""
-        try:
-            request = parse(content, buffers, self._ids, len(self._cast.models), len(self._cast.images))
-            self._outbox.accept(request.rid)
-            self._answer(request)
-        except Refused as reason:
-            logger.warning("Ignored a message of the browser: %s.", reason)
-        except Exception:  # the kernel and its other widgets live on
-            logger.exception("Could not answer the browser.")
-
-    def _answer(self, request: Request) -> None:
-        explainers = self._working()
-        match request.op:
-            case "hello":
-                explainers.greet(request.rid)
-            case "compute":
-                explainers[request.model, request.image].compute((request.method, request.target), request.rid)
-            case "cancel":
-                if not explainers.cancel(request.rid):
-                    logger.info("Ignored a cancel: %r is not waiting or running.", request.rid)
-            case "classes":
-                explainers.shown.search(request.rid, request.query)
-            case "what_if" | "curve" | "code" | "describe" | "configure":
-                self._explore(request, explainers[request.model, request.image])
-            case "picture":
-                explainers.shown.tell(request.rid, lambda: self._take(request))
-            case "poll":
-                self._outbox.resend()
-
-    def _take(self, request: Request) -> Message:
-        """Explain a picture that was dropped or pasted; on the model's thread, as reading takes its time."""
-        try:
-            with Image.open(io.BytesIO(request.data)) as opened:
-                if opened.width * opened.height > MOST_PIXELS:
-                    raise saliency.BadImage(f"The picture is too large: {opened.width} × {opened.height} pixels.")
-                opened.load()
-                upright = ImageOps.exif_transpose(opened)
-        except (OSError, SyntaxError, ValueError) as reason:
-            raise saliency.BadImage(f"This is no picture that can be read: {reason}.") from None
-        self._join(upright, request.query or None)
-        return message("taken", image=self.image_index)
-
-    def _join(self, img: Any, name: str | None) -> None:
-        if len(self._cast.images) >= MOST_IMAGES:
-            raise saliency.BadImage(f"There are {MOST_IMAGES} pictures already: make another widget.")
-        explainers = self._working()
-        made = joined(self._cast, img, name, self._asked)
-        index = len(made.images) - 1
-        self._cast = made
-        explainers.join(made)
-        self._write(spec={**self.spec, "images": made.spec["images"]})
-        self._outbox.post(made.exhibits[index].welcome())
-        # another image has a top class of its own
-        self._write(image_index=index, target=TOP, picked={})
-
-    def _explore(self, request: Request, explainer: Explainer) -> None:
-        match request.op:
-            case "what_if":
-                view = self._view()._replace(**request.view)
-                explainer.what_if(request.rid, (request.method, request.target), view, request.fill)
-            case "curve":
-                explainer.curve(request.rid, (request.method, request.target), request.fill)
-            case "code":
-                explainer.code(request.rid, (request.method, request.target), self._view(), self._given)
-            case "describe":
-                told = self._controls.described(request.rid, request.method, request.fields, explainer.pace)
-                self._outbox.post(told, answering=True)
-            case "configure":
-                self._configure(request)
-
-    def _configure(self, request: Request) -> None:
-        """Offer a method with other fields, if it can have them."""
-        try:
-            with self._changing:
-                self.parameters = {**self.parameters, request.method: dict(request.fields)}
-        except saliency.SaliencyError as reason:
-            self._outbox.post(error_message(request.rid, reason), answering=True)
-        else:
-            fields = self.parameters.get(request.method, {})
-            told = message("configured", request.rid, method=request.method, fields=fields)
-            self._outbox.post(told, answering=True)
 
     # what follows from the state
 
@@ -480,19 +355,6 @@ class SaliencyWidget(Settings):
                 f"target must be the index of a class, 0 to {classes - 1}, got {proposal.value}."
             )
         return int(proposal.value)
-
-    @traitlets.validate("parameters")
-    def _check_parameters(self, proposal: Any) -> dict[str, dict[str, Any]]:
-        """Only what differs from the methods as they were offered.
-
-        Raises:
-            SaliencyError: no such method or field, or a value it cannot have.
-        """
-        for method_id in proposal.value:
-            if method_id not in self._ids:
-                raise saliency.UnknownName(f"parameters: there is no method {method_id!r} in this widget.")
-        found = {each: self._controls.different(each, fields) for each, fields in proposal.value.items()}
-        return {method_id: fields for method_id, fields in found.items() if fields}
 
     @traitlets.observe("parameters")
     def _apply_parameters(self, _change: object = None) -> None:
@@ -518,9 +380,6 @@ class SaliencyWidget(Settings):
         elif self._explainers.shown_found is not None:
             self._explainers.shown.later(self._store)
 
-    def _shown(self) -> Shown:
-        return Shown(self.method, self.target, self.model_index, self.image_index)
-
     def _predicted(self, predictions: Sequence[saliency.Prediction]) -> None:
         self._write(target=predictions[0].index)
 
@@ -537,20 +396,3 @@ class SaliencyWidget(Settings):
         if self._explainers is None:
             raise RuntimeError("The widget is not ready.")
         return self._explainers
-
-    def _found(self) -> Found | None:
-        """The result that is shown."""
-        return None if self._explainers is None else self._explainers.shown_found
-
-    def _view(self) -> drawing.View:
-        return drawing.View(*(getattr(self, name) for name in drawing.View._fields))
-
-    def _still(self) -> tuple[bytes, str]:
-        return self._working().exhibit.still(self._found(), self._view(), self._summary())
-
-    def _summary(self) -> str:
-        name = next(each["name"] for each in self.spec["methods"] if each["id"] == self.method)
-        found = self._found()
-        if found is None:
-            return f"{self.spec['title']}: {name}, not computed yet"
-        return f"{name} for {found.explanation.label}: {found.message.fields['result']['quality']}"

@@ -19,8 +19,8 @@ import traitlets
 
 import saliency
 from saliency_widget import SaliencyWidget, __version__
+from saliency_widget.front_end import built
 from saliency_widget.jobs import worker_for
-from saliency_widget.widget import built
 from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate
@@ -475,7 +475,7 @@ def test_a_process_ends_while_its_model_computes(checkout: Path) -> None:
 
 def test_a_missing_front_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout in which npm was not run says so, and how to."""
-    monkeypatch.setattr("saliency_widget.widget.STATIC", tmp_path)
+    monkeypatch.setattr("saliency_widget.front_end.STATIC", tmp_path)
 
     with pytest.raises(FileNotFoundError, match="npm run build"):
         built("widget.js")

@@ -1,0 +1,28 @@
+"""What one explainer is about: a model, a picture as that model sees it, and the methods on offer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import saliency
+from saliency_widget.choices import Choice
+from saliency_widget.place import Place
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is explained, and how."""
+
+    model: Any
+    picture: saliency.Picture
+    choices: Mapping[str, Choice]
+    place: Place
+    labels: Sequence[str] | None
+    batch_size: int | str
+    activation: str
+
+    def adapted(self) -> saliency.Adapted[Any]:
+        """The model as it is now; adapting is cheap, and sees layers and tensors that were replaced."""
+        return saliency.adapt(self.model, labels=self.labels, image=lambda: self.picture.fed)
