@@ -44,22 +44,13 @@ export function lookupTable(name: string, gamma = 1): Uint32Array {
 }
 
 function straightTable(name: string): Uint32Array {
-  if (name === "diverging") return diverging();
-  const text = CONTROL_POINTS[name] ?? CONTROL_POINTS["inferno"] ?? "";
-  const points = text.split(" ").map((word): Point => {
+  const text = name === "diverging" ? DIVERGING : (CONTROL_POINTS[name] ?? CONTROL_POINTS["inferno"] ?? "");
+  const points = text.split(" ").map((word, i, { length }): Point => {
     const value = parseInt(word, 16);
-    return [(value >>> 24) / 255, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
+    const at = word.length > 6 ? (value >>> 24) / 255 : i / (length - 1);
+    return [at, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
   });
-  return interpolate(points, 256);
-}
-
-function diverging(): Uint32Array {
-  const words = DIVERGING.split(" ");
-  const points = words.map((word, i): Point => {
-    const value = parseInt(word, 16);
-    return [i / (words.length - 1), value >>> 16, (value >>> 8) & 255, value & 255];
-  });
-  return interpolate(points, 255);
+  return interpolate(points, name === "diverging" ? 255 : 256);
 }
 
 function interpolate(points: readonly Point[], length: number): Uint32Array {

@@ -1,5 +1,7 @@
 /** Numbers as people read them: a true minus, three digits, no more width than needed. */
 
+import { clamp } from "./geometry.ts";
+
 const MINUS = "\u2212";
 
 export function formatNumber(value: number): string {
@@ -14,7 +16,7 @@ export function formatNumber(value: number): string {
 export function formatAlike(values: readonly number[]): string[] {
   const most = Math.max(...values.map(Math.abs));
   if (!(most >= 1e-4 && most < 1e4)) return values.map((value) => (value === 0 ? "0" : exponential(value).replaceAll("-", MINUS)));
-  const decimals = Math.min(Math.max(2 - Math.floor(Math.log10(most)), 0), 6);
+  const decimals = clamp(2 - Math.floor(Math.log10(most)), 0, 6);
   return values.map((value) => value.toFixed(decimals).replace(/^-(0\.?0*)$/, "$1").replace("-", MINUS));
 }
 

@@ -43,7 +43,7 @@ export function cellAt(place: Place, shape: Size, x: number, y: number): readonl
   return row >= 0 && column >= 0 && row < shape[0] && column < shape[1] ? [row, column] : null;
 }
 
-function clamp(value: number, low: number, high: number): number {
+export function clamp(value: number, low: number, high: number): number {
   return Math.min(Math.max(value, low), high);
 }
 

@@ -1,6 +1,6 @@
 /** What the kernel says, checked: a message that does not hold what docs/widget-protocol.md promises throws here and nowhere later. */
 
-import { floatsOf, shortsOf, type Buffers, type Message, type Raw } from "./packet.ts";
+import { floatsOf, shortsOf, unexpected, type Buffers, type Message, type Raw } from "./packet.ts";
 import type { ClassRow, Explained, Failure, Region, Result, Sign } from "./state.ts";
 
 export type Reply = { readonly rid: string } & (
@@ -27,7 +27,7 @@ export function parseReply({ raw, buffers }: Message): Reply {
       return { op, rid };
     case "welcome": {
       const bytes = buffers.get("picture");
-      if (!bytes) throw new Error("expected a picture in welcome, got none");
+      if (!bytes) throw unexpected("a picture in welcome", bytes);
       // a copy: a Blob takes no view of shared memory, and the host may reuse its own
       return { op, rid, image: number(raw, "image", 0), picture: new Blob([bytes.slice()], { type: text(raw, "format") }) };
     }
@@ -62,7 +62,7 @@ export function parseReply({ raw, buffers }: Message): Reply {
         failure: { kind: text(raw, "kind"), message: text(raw, "message"), details: text(raw, "details", "") },
       };
     default:
-      throw new Error(`expected a known op, got ${JSON.stringify(op)}`);
+      throw unexpected("a known op", op);
   }
 }
 
@@ -75,7 +75,7 @@ function explained(raw: Raw, buffers: Buffers, share: number): Explained {
   };
   const values = map("values", cells);
   const valuesTable = map("values_table", TABLE_LENGTH);
-  if (!values || !valuesTable) throw new Error("expected values and values_table beside a result");
+  if (!values || !valuesTable) throw unexpected("values and values_table beside a result", [...buffers.keys()]);
   const magnitude = map("magnitude", cells);
   const magnitudeTable = map("magnitude_table", TABLE_LENGTH);
   const step = buffers.get("step");
@@ -96,7 +96,7 @@ function resultOf(raw: Raw): Result {
   const shape = list(raw, "shape");
   const [height, width] = shape;
   if (typeof height !== "number" || typeof width !== "number" || height < 1 || width < 1) {
-    throw new Error(`expected shape [h, w], got ${JSON.stringify(shape)}`);
+    throw unexpected("shape [h, w]", shape);
   }
   return {
     method: text(raw, "method"),
@@ -120,7 +120,7 @@ function resultOf(raw: Raw): Result {
 function placeOf(value: unknown): Result["place"] {
   const [x, y, width, height] = Array.isArray(value) ? (value as unknown[]) : [];
   if (typeof x === "number" && typeof y === "number" && typeof width === "number" && typeof height === "number") return [x, y, width, height];
-  throw new Error(`expected place [x, y, width, height], got ${JSON.stringify(value)}`);
+  throw unexpected("place [x, y, width, height]", value);
 }
 
 function signOf(value: unknown): Sign {
@@ -138,29 +138,24 @@ function classRow(value: unknown): ClassRow {
 }
 
 function sized<A extends Float32Array | Uint16Array>(array: A, length: number, name: string): A {
-  if (array.length !== length) throw new Error(`expected ${length} numbers in ${name}, got ${array.length}`);
+  if (array.length !== length) throw unexpected(`${length} numbers in ${name}`, array.length);
   return array;
 }
 
 function object(value: unknown, name: string): Raw {
   if (typeof value === "object" && value !== null) return value as Raw;
-  throw new Error(`expected ${name} to be an object, got ${JSON.stringify(value)}`);
+  throw unexpected(`${name} to be an object`, value);
 }
 
-function list(raw: Raw, name: string): readonly unknown[] {
-  const value = raw[name];
-  if (Array.isArray(value)) return value as unknown[];
-  throw new Error(`expected ${name} to be a list, got ${JSON.stringify(value)}`);
+/** A reader of fields of one type. */
+function fields<T>(what: string, is: (value: unknown) => value is T): (raw: Raw, name: string, otherwise?: T) => T {
+  return (raw, name, otherwise) => {
+    const value = raw[name] ?? otherwise;
+    if (is(value)) return value;
+    throw unexpected(`${name} to be ${what}`, value);
+  };
 }
 
-function text(raw: Raw, name: string, otherwise?: string): string {
-  const value = raw[name] ?? otherwise;
-  if (typeof value === "string") return value;
-  throw new Error(`expected ${name} to be text, got ${JSON.stringify(value)}`);
-}
-
-function number(raw: Raw, name: string, otherwise?: number): number {
-  const value = raw[name] ?? otherwise;
-  if (typeof value === "number") return value;
-  throw new Error(`expected ${name} to be a number, got ${JSON.stringify(value)}`);
-}
+const list = fields<readonly unknown[]>("a list", (value) => Array.isArray(value));
+const text = fields("text", (value) => typeof value === "string");
+const number = fields("a number", (value) => typeof value === "number");

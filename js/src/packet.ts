@@ -8,22 +8,27 @@ export interface Message {
   readonly buffers: Buffers;
 }
 
+/** An error that says what was expected and what came. */
+export function unexpected(wanted: string, got: unknown): Error {
+  return new Error(`expected ${wanted}, got ${JSON.stringify(got)}`);
+}
+
 /** JupyterLab hands over a DataView, Colab a Uint8Array, others an ArrayBuffer: all are looked at, none is copied. */
 export function bytesOf(buffer: unknown): Uint8Array {
   if (ArrayBuffer.isView(buffer)) return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   if (buffer instanceof ArrayBuffer) return new Uint8Array(buffer);
-  throw new Error(`expected a buffer, got ${typeof buffer}`);
+  throw unexpected("a buffer", buffer);
 }
 
 /** Copied only where the bytes do not start on a multiple of four. */
 export function floatsOf(bytes: Uint8Array): Float32Array {
-  if (bytes.byteLength % 4 !== 0) throw new Error(`expected whole float32 numbers, got ${bytes.byteLength} bytes`);
+  if (bytes.byteLength % 4 !== 0) throw unexpected("bytes of whole float32 numbers", bytes.byteLength);
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
 }
 
 export function shortsOf(bytes: Uint8Array): Uint16Array {
-  if (bytes.byteLength % 2 !== 0) throw new Error(`expected whole uint16 numbers, got ${bytes.byteLength} bytes`);
+  if (bytes.byteLength % 2 !== 0) throw unexpected("bytes of whole uint16 numbers", bytes.byteLength);
   const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
   return new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 2);
 }
@@ -72,12 +77,12 @@ function partOf(raw: Raw): readonly [index: number, count: number] {
   if (!Array.isArray(part)) return [0, 1];
   const [index, count] = part as unknown[];
   if (typeof index === "number" && typeof count === "number" && index >= 0 && index < count) return [index, count];
-  throw new Error(`expected part to be [i, n] with i < n, got ${JSON.stringify(part)}`);
+  throw unexpected("part to be [i, n] with i < n", part);
 }
 
 function piecesOf(raw: Raw, buffers: readonly unknown[]): Piece[] {
   const named = (raw["pieces"] ?? raw["buffers"] ?? []) as readonly (string | { name: string; offset: number })[];
-  if (named.length !== buffers.length) throw new Error(`expected ${named.length} buffers, got ${buffers.length}`);
+  if (named.length !== buffers.length) throw unexpected(`${named.length} buffers`, buffers.length);
   return named.map((one, i) => {
     const { name, offset } = typeof one === "string" ? { name: one, offset: 0 } : one;
     return { name, offset, bytes: bytesOf(buffers[i]) };
@@ -97,7 +102,7 @@ function concatenated(pieces: readonly Piece[]): Uint8Array {
   const bytes = new Uint8Array(pieces.reduce((total, piece) => total + piece.bytes.length, 0));
   let end = 0;
   for (const piece of pieces) {
-    if (piece.offset !== end) throw new Error(`expected ${piece.name} to go on at byte ${end}, got ${piece.offset}`);
+    if (piece.offset !== end) throw unexpected(`${piece.name} to go on at byte ${end}`, piece.offset);
     bytes.set(piece.bytes, end);
     end += piece.bytes.length;
   }
@@ -117,7 +122,7 @@ export async function unpack(packet: Uint8Array): Promise<Message[]> {
     const buffers = new Map<string, Uint8Array>();
     for (const [i, name] of (raw.buffers ?? []).entries()) {
       const size = raw.lengths?.[i] ?? 0;
-      if (at + size > bytes.length) throw new Error(`expected ${size} bytes for ${name}, got ${bytes.length - at}`);
+      if (at + size > bytes.length) throw unexpected(`${size} bytes for ${name}`, bytes.length - at);
       const stored = bytes.subarray(at, at + size);
       buffers.set(name, raw.encodings?.[i] === "u8" ? widened(stored) : stored);
       at = padded(at + size);

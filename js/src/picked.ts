@@ -1,5 +1,6 @@
 /** What a person picks on the picture: regions one by one, or a mask of their own, kept as run lengths. */
 
+import { clamp } from "./geometry.ts";
 import type { Explained } from "./state.ts";
 
 /** `{}`: nothing, what `keep` and `region` say holds. */
@@ -74,7 +75,7 @@ export function brush(mask: Uint8Array, [height, width]: readonly [number, numbe
   for (let row = top; row <= bottom; row++) {
     for (let column = left; column <= right; column++) {
       const [y, x] = [row + 0.5 - from[0], column + 0.5 - from[1]];
-      const along = length === 0 ? 0 : Math.min(Math.max((y * down + x * across) / length, 0), 1);
+      const along = length === 0 ? 0 : clamp((y * down + x * across) / length, 0, 1);
       if (Math.hypot(y - along * down, x - along * across) <= radius) mask[row * width + column] = value;
     }
   }
@@ -82,7 +83,7 @@ export function brush(mask: Uint8Array, [height, width]: readonly [number, numbe
 
 /** Sets the cells that a rectangle between two corners touches. */
 export function box(mask: Uint8Array, [height, width]: readonly [number, number], one: Spot, other: Spot, value: 0 | 1): void {
-  const within = (at: number, size: number): number => Math.min(Math.max(Math.floor(at), 0), size - 1);
+  const within = (at: number, size: number): number => clamp(Math.floor(at), 0, size - 1);
   const top = within(Math.min(one[0], other[0]), height);
   const bottom = within(Math.max(one[0], other[0]), height);
   const left = within(Math.min(one[1], other[1]), width);

@@ -1,6 +1,7 @@
 /** Pixel kernels: pure loops that write into buffers the caller keeps. Nothing here allocates in proportion to the picture. */
 
 import { pack } from "./colormaps.ts";
+import { clamp } from "./geometry.ts";
 import type { Explained, Sign } from "./state.ts";
 
 /** One way to look at a result: which numbers are coloured, and which are compared with a percentile. */
@@ -17,7 +18,7 @@ export interface Field {
 
 /** Index of a percentile in a table of 1001. */
 export function tableIndex(percentile: number): number {
-  return Math.round(Math.min(Math.max(percentile, 0), 100) * 10);
+  return Math.round(clamp(percentile, 0, 100) * 10);
 }
 
 /**
@@ -131,7 +132,7 @@ export function bars({ table, low, high }: Field, count: number): number[] {
   const per = (table.length - 1) / count;
   return Array.from({ length: count }, (_, bar) => {
     const value = table[Math.round((bar + 0.5) * per)] ?? 0;
-    return Math.sqrt(Math.min(Math.max((value - floor) / (high - floor), 0), 1));
+    return Math.sqrt(clamp((value - floor) / (high - floor), 0, 1));
   });
 }
 

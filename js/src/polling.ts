@@ -1,5 +1,7 @@
 /** Asking for news where pushes do not arrive (Colab shows none from background threads). */
 
+import { ended } from "./store.ts";
+
 /** Without news for this long while something is open, polling begins. */
 const PATIENCE = 1000;
 const EVERY = 400;
@@ -37,7 +39,7 @@ export function createPolling(isOpen: () => boolean, poll: () => void, signal: A
     poll();
     arm(fruitless <= EAGER ? EVERY : Math.min(EVERY * 2 ** (fruitless - EAGER), SLOWEST));
   };
-  signal.addEventListener("abort", stop, { once: true });
+  ended(signal, stop);
   return {
     opened() {
       fruitless = 0;

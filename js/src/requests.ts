@@ -9,7 +9,7 @@ import { createPolling } from "./polling.ts";
 import { cellsOf, gridKey, statusOf } from "./select.ts";
 import { createSilence } from "./silence.ts";
 import { keyOf, pairOf, shownCell, type Cell, type Event, type Link, type Spec, type State } from "./state.ts";
-import type { Store } from "./store.ts";
+import { ended, type Store } from "./store.ts";
 import { listen, type Model } from "./traits.ts";
 
 const UNFINISHED: readonly Reply["op"][] = ["accepted", "welcome", "progress", "partial"];
@@ -199,5 +199,5 @@ function replayIfAlone(model: Model, store: Store<State, Event>, signal: AbortSi
     const snapshot = model.get("_snapshot");
     if (store.state.link === "waiting" && snapshot && snapshot.byteLength > 0) replay(bytesOf(snapshot)).catch(warn);
   }, WELCOME_WITHIN);
-  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  ended(signal, () => clearTimeout(timer));
 }

@@ -1,7 +1,7 @@
 /** Whether the kernel still answers: every message is accepted at once by a kernel that is alive and not busy. */
 
 import type { Event, State } from "./state.ts";
-import type { Store } from "./store.ts";
+import { ended, type Store } from "./store.ts";
 
 /** A cell of the notebook's own may hold up an answer for a while. */
 const PATIENCE = 8000;
@@ -25,7 +25,7 @@ export function createSilence(store: Store<State, Event>, signal: AbortSignal): 
     stop();
     if (store.state.link === "live") store.send({ kind: "silent", silent: true });
   };
-  signal.addEventListener("abort", stop, { once: true });
+  ended(signal, stop);
   return {
     asked() {
       if (!signal.aborted) timer ??= setTimeout(gone, PATIENCE);

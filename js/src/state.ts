@@ -1,5 +1,6 @@
 /** Everything the screen depends on, and the only way it changes. The words are those of docs/widget-protocol.md. */
 
+import { clamp } from "./geometry.ts";
 import type { Picked } from "./picked.ts";
 
 export type Mode = "heat" | "area";
@@ -324,7 +325,7 @@ function inStep(state: State, settings: Partial<Settings>): Partial<Settings> {
 function ofOneArea(state: State, settings: Partial<Settings>): Partial<Settings> {
   const regions = state.explained.get(keyOf(shownCell(state)))?.result.regions;
   if (settings.region !== undefined && regions) {
-    const region = Math.min(Math.max(settings.region, 1), regions.length);
+    const region = clamp(settings.region, 1, regions.length);
     return { ...settings, region, keep: Math.round((regions[region - 1]?.cumulative ?? 0) * 1000) / 10 };
   }
   return settings.keep === undefined ? settings : { ...settings, region: 0 };

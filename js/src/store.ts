@@ -5,6 +5,16 @@ export interface Store<S, E> {
   subscribe(listener: (state: S, before: S) => void, signal: AbortSignal): void;
 }
 
+/** Whether two rows hold the very same things. */
+export function same(one: readonly unknown[], other: readonly unknown[] | null): boolean {
+  return other !== null && one.length === other.length && one.every((part, i) => Object.is(part, other[i]));
+}
+
+/** Run `end` when `signal` aborts, once. */
+export function ended(signal: AbortSignal, end: () => void): void {
+  signal.addEventListener("abort", end, { once: true });
+}
+
 /** One state, one pure `update`, listeners told after every real change. */
 export function createStore<S, E>(initial: S, update: (state: S, event: E) => S): Store<S, E> {
   let state = initial;
@@ -22,7 +32,7 @@ export function createStore<S, E>(initial: S, update: (state: S, event: E) => S)
     subscribe(listener, signal) {
       if (signal.aborted) return;
       listeners.add(listener);
-      signal.addEventListener("abort", () => listeners.delete(listener), { once: true });
+      ended(signal, () => listeners.delete(listener));
     },
   };
 }

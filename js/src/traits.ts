@@ -2,7 +2,7 @@
 
 import type { AnyModel } from "@anywidget/types";
 import type { Event, Parameters, Settings, Spec, State } from "./state.ts";
-import type { Store } from "./store.ts";
+import { ended, type Store } from "./store.ts";
 
 export interface Traits extends Settings {
   readonly spec: Spec;
@@ -59,5 +59,5 @@ export function connectTraits(model: Model, store: Store<State, Event>, signal: 
 /** Attach a listener to the model until `signal` aborts. */
 export function listen(model: Model, name: string, signal: AbortSignal, listener: (...args: unknown[]) => void): void {
   model.on(name, listener);
-  signal.addEventListener("abort", () => model.off(name, listener), { once: true });
+  ended(signal, () => model.off(name, listener));
 }

@@ -15,14 +15,24 @@ import { stagePanel } from "./panels/stage.ts";
 import { subjectsPanel } from "./panels/subjects.ts";
 import { followTheme } from "./panels/theme.ts";
 import type { Event, State } from "./state.ts";
-import { createStore, type Store } from "./store.ts";
+import { createStore, ended, same, type Store } from "./store.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
 export function mount(el: HTMLElement, store: Store<State, Event>, commands: Commands, signal: AbortSignal): void {
   const glance = createStore<Glance, Partial<Glance>>(FIRST_GLANCE, (now, news) => ({ ...now, ...news }));
   const frames = createFrames(store, glance, signal);
   const prefix = `slw-${Math.random().toString(36).slice(2, 8)}`;
-  const context: Context = { store, glance, commands, signal, watch: frames.watch, id: (name) => `${prefix}-${name}` };
+  const set: Context["set"] = (settings) => store.send({ kind: "set", settings });
+  const commit = (): void => store.send({ kind: "commit" });
+  const context: Context = {
+    store, glance, commands, signal, set, commit,
+    choose(settings) {
+      set(settings);
+      commit();
+    },
+    watch: frames.watch,
+    id: (name) => `${prefix}-${name}`,
+  };
 
   const frame = h("div", { class: "slw-frame", tabindex: -1 });
   const root = h("div", { class: "slw-root", role: "group", "aria-label": store.state.spec.title || "Saliency", "data-state": "waiting" }, frame);
@@ -41,7 +51,7 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
   holdSpace(root, glance, signal);
   el.append(root);
   frames.flush();
-  signal.addEventListener("abort", () => root.remove(), { once: true });
+  ended(signal, () => root.remove());
 }
 
 /** Quietly: everything on the screen still works. */
@@ -73,7 +83,7 @@ function createFrames(store: Store<State, Event>, glance: Store<Glance, Partial<
   const flush = (): void => {
     for (const watcher of watchers) {
       const now = watcher.select(store.state, glance.state);
-      if (watcher.last?.every((part, i) => Object.is(part, now[i]))) continue;
+      if (same(now, watcher.last)) continue;
       watcher.last = now;
       watcher.draw(store.state, glance.state);
     }
@@ -86,7 +96,7 @@ function createFrames(store: Store<State, Event>, glance: Store<Glance, Partial<
   };
   store.subscribe(schedule, signal);
   glance.subscribe(schedule, signal);
-  signal.addEventListener("abort", () => frame !== null && cancelAnimationFrame(frame), { once: true });
+  ended(signal, () => frame !== null && cancelAnimationFrame(frame));
   return { watch: (select, draw) => void watchers.push({ select, draw, last: null }), flush };
 }
 

@@ -1,6 +1,6 @@
 /** The tools on the picture: a pointer, or the arrow keys with Enter, pick regions, brush, and draw rectangles. */
 
-import { cellAt, pointAt, type Point } from "../geometry.ts";
+import { clamp, cellAt, pointAt, type Point } from "../geometry.ts";
 import { box, brush, fits, keepPicked, runsOf, toggled, type Spot } from "../picked.ts";
 import { explainedOf, imageOf, pixelOf, regionCount, regionsOf } from "../select.ts";
 import { keyOf, shownCell, type Cell, type Explained } from "../state.ts";
@@ -13,7 +13,7 @@ const ARROWS: Readonly<Record<string, Point>> = { ArrowLeft: [-1, 0], ArrowRight
 
 /** Goes before the gestures that look closer: while a tool is chosen, these are for the tool. */
 export function followTools(context: Context, canvas: HTMLElement, cellOf: () => Cell): void {
-  const { store, glance, signal, watch } = context;
+  const { store, glance, signal, commit, watch } = context;
   let stroke: Stroke | null = null;
 
   const begin = (point: Point): Stroke | null => {
@@ -30,7 +30,7 @@ export function followTools(context: Context, canvas: HTMLElement, cellOf: () =>
   };
   const end = (): void => {
     stroke = null;
-    store.send({ kind: "commit" });
+    commit();
   };
   const using = (): boolean => glance.state.tool !== "look";
   const pointOf = (event: PointerEvent): Point | null => pointAt(canvas.getBoundingClientRect(), glance.state.view, event.clientX, event.clientY);
@@ -86,7 +86,7 @@ function followKeys({ glance, signal }: Context, canvas: HTMLElement, hand: Hand
     const at = glance.state.point ?? ([0.5, 0.5] as const);
     if (way) {
       const step = event.shiftKey ? FINE_STEP : KEY_STEP;
-      const within = (value: number): number => Math.min(Math.max(value, 0), 0.9999);
+      const within = (value: number): number => clamp(value, 0, 0.9999);
       const point = [within(at[0] + way[0] * step), within(at[1] + way[1] * step)] as const;
       glance.send({ point });
       hand.move(point);
@@ -106,7 +106,7 @@ interface Stroke {
   readonly to: (point: Point) => void;
 }
 
-function strokeOf({ store, glance }: Context, cell: Cell, explained: Explained, from: Point): Stroke {
+function strokeOf({ store, set, glance }: Context, cell: Cell, explained: Explained, from: Point): Stroke {
   const { shape, place } = explained.result;
   const before = new Uint8Array(explained.values.length);
   const { picked } = store.state.shown;
@@ -126,24 +126,22 @@ function strokeOf({ store, glance }: Context, cell: Cell, explained: Explained, 
       if (tool === "box") box(mask, shape, first, now, value);
       else brush(mask, shape, last, now, Math.max(radius * Math.max(...shape), 0.5), value);
       last = now;
-      store.send({ kind: "set", settings: { mode: "area", picked: { shape, runs: runsOf(mask) } } });
+      set({ mode: "area", picked: { shape, runs: runsOf(mask) } });
     },
   };
 }
 
-function toggleAt({ store }: Context, cell: Cell, explained: Explained, point: Point): void {
-  const [x, y] = pixelOf(point, imageOf(store.state, cell).size);
+function toggleAt(context: Context, cell: Cell, explained: Explained, point: Point): void {
+  const [x, y] = pixelOf(point, imageOf(context.store.state, cell).size);
   const at = cellAt(explained.result.place, explained.result.shape, x, y);
   const rank = at && explained.step?.[at[0] * explained.result.shape[1] + at[1]];
   if (typeof rank !== "number" || rank === 65535 || !regionsOf(explained)) return;
-  toggleRegion(store, rank);
+  toggleRegion(context, rank);
 }
 
-export function toggleRegion(store: Context["store"], rank: number): void {
-  const { state } = store;
+export function toggleRegion({ store: { state }, choose }: Context, rank: number): void {
   // from what is seen: the first regions, as long as none was picked
   const before = state.shown.picked.regions ?? Array.from({ length: regionCount(state) }, (_, i) => i);
   const regions = toggled(before, rank);
-  store.send({ kind: "set", settings: { mode: "area", picked: { regions } } });
-  store.send({ kind: "commit" });
+  choose({ mode: "area", picked: { regions } });
 }

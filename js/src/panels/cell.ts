@@ -7,6 +7,7 @@ import {
   cellsOf, comparing, explainedOf, imageOf, jobOf, keepShown, labelOf, nameOf, namesOf, readingAt, regionCount, regionsOf, shownRegions, signOf, signsDiffer, statusOf,
 } from "../select.ts";
 import { keyOf, shownCell, type Cell, type State } from "../state.ts";
+import { same } from "../store.ts";
 import { h, hasModifier, keyTarget, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
 import { followTools } from "./brush.ts";
 import { followGestures } from "./gestures.ts";
@@ -42,7 +43,7 @@ export function createCellView(context: Context, grounds: Grounds): CellView {
   followTools(own, canvas, () => cells[0]!);
   followGestures(own, canvas, () => cells[0]!);
   on(canvas, "keydown", own.signal, (event) => stepByKeys(own, event));
-  on(canvas, ["keyup", "blur"], own.signal, () => context.store.send({ kind: "commit" }));
+  on(canvas, ["keyup", "blur"], own.signal, context.commit);
 
   return {
     element,
@@ -56,9 +57,8 @@ export function createCellView(context: Context, grounds: Grounds): CellView {
         version, shown, glance.view, glance.plain, glance.turned, glance.divider, glance.layout, state.spec, canvas.clientWidth,
         canvas.clientHeight, shown.scale === "shared" && state.explained, ...cells.map((cell) => explainedOf(state, cell)),
       ];
-      const same = now.every((part, i) => Object.is(part, last[i]));
+      const painted = same(now, last) ? null : lay(state, glance, cells);
       last = now;
-      const painted = same ? null : lay(state, glance, cells);
       share = painted ?? share;
       const cell = at(glance);
       setAttribute(element, "aria-current", comparing(state) && keyOf(cell) === keyOf(shownCell(state)) ? "true" : false);

@@ -31,7 +31,7 @@ export function classesPanel(context: Context): HTMLElement {
       const hadFocus = chips.matches(":focus-within");
       chips.replaceChildren(...rows.map((row, i) => h("span", { class: "slw-slot" }, boxOf(row), shown[i]!.chip)));
       const current = shown.findIndex(({ index }) => index === target);
-      for (const [i, one] of shown.entries()) setAttribute(one.chip, "aria-checked", i === current ? "true" : "false");
+      for (const [i, one] of shown.entries()) setAttribute(one.chip, "aria-checked", String(i === current));
       const items = shown.map((one) => one.chip);
       rove.refresh(items, current);
       const chosen = items[current];
@@ -43,10 +43,9 @@ export function classesPanel(context: Context): HTMLElement {
   return h("div", { class: "slw-classes" }, h("span", { class: "slw-muted slw-lead" }, "Explain"), chips, searchPanel(context, (row) => choose(context, row)));
 }
 
-function choose({ store }: Context, row: ClassRow): void {
+function choose({ store, choose: settle }: Context, row: ClassRow): void {
   store.send({ kind: "chosen", row });
-  store.send({ kind: "set", settings: choosing(store.state, "targets", row.index) });
-  store.send({ kind: "commit" });
+  settle(choosing(store.state, "targets", row.index));
 }
 
 function chip(context: Context, row: ClassRow): HTMLElement {

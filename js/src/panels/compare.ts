@@ -2,7 +2,8 @@
 
 import { cellsOf, comparing, firstGrid, namesOf, pairShown, pinned, toggling } from "../select.ts";
 import { keyOf, shownCell, type Grid, type State } from "../state.ts";
-import { h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
+import { ended } from "../store.ts";
+import { button, h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
 import { segments, type Choices } from "./segments.ts";
 import { show } from "./show.ts";
 
@@ -14,19 +15,19 @@ const LAYOUTS: Choices<Glance["layout"]> = [
 const KEYS: Readonly<Record<string, Glance["layout"]>> = { g: "grid", s: "swipe", b: "blink" };
 const BEAT = 700;
 
-export function compareButton({ store, glance, signal, watch }: Context): HTMLElement {
-  const button = h("button", { class: "slw-button slw-compare", title: "Lay methods, classes, models or images side by side" }, "Compare");
-  on(button, "click", signal, () => {
+export function compareButton(context: Context): HTMLElement {
+  const { store, glance, watch, choose } = context;
+  const title = "Lay methods, classes, models or images side by side";
+  const element = button(context, { class: "slw-button slw-compare", title }, "Compare", () => {
     const { state } = store;
-    store.send({ kind: "set", settings: { grid: comparing(state) ? {} : firstGrid(state) } });
-    store.send({ kind: "commit" });
+    choose({ grid: comparing(state) ? {} : firstGrid(state) });
     glance.send({ layout: "grid" });
   });
   watch(
     (state) => [comparing(state)],
-    (state) => setAttribute(button, "aria-pressed", comparing(state) ? "true" : "false"),
+    (state) => setAttribute(element, "aria-pressed", String(comparing(state))),
   );
-  return button;
+  return element;
 }
 
 export function comparePanel(context: Context, root: HTMLElement): HTMLElement {
@@ -54,7 +55,7 @@ export function comparePanel(context: Context, root: HTMLElement): HTMLElement {
 
 /** Which two lie over each other. */
 function pairPanel(context: Context): HTMLElement {
-  const { store, glance, signal, watch } = context;
+  const { store, glance, signal, commit, watch } = context;
   const first = h("select", { class: "slw-field", "aria-label": "First" });
   const second = h("select", { class: "slw-field", "aria-label": "Second" });
   const element = h("div", { class: "slw-two", hidden: true }, first, h("span", { class: "slw-muted", "aria-hidden": "true" }, "↔"), second);
@@ -64,7 +65,7 @@ function pairPanel(context: Context): HTMLElement {
     // choosing the other one as the first turns them round
     if (first.value === second.value) glance.send({ other: keyOf(shownCell(store.state)) });
     if (cell) show(context, cell);
-    store.send({ kind: "commit" });
+    commit();
   });
   on(second, "change", signal, () => glance.send({ other: second.value }));
   watch(
@@ -103,16 +104,16 @@ function blink({ glance, signal, watch }: Context): void {
       }, BEAT);
     },
   );
-  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  ended(signal, () => clearInterval(timer));
 }
 
 /** A box beside a method, class, model or image: whether it is compared. */
-export function compareBox({ store, signal, watch }: Context, axis: keyof Grid, value: string | number, name: string): HTMLInputElement {
+export function compareBox({ store, signal, set, commit, watch }: Context, axis: keyof Grid, value: string | number, name: string): HTMLInputElement {
   const box = h("input", { type: "checkbox", class: "slw-box", "aria-label": `Compare ${name}`, hidden: true });
   on(box, "change", signal, () => {
     const settings = toggling(store.state, axis, value);
-    if (settings) store.send({ kind: "set", settings });
-    store.send({ kind: "commit" });
+    if (settings) set(settings);
+    commit();
     box.checked = pinned(store.state, axis).includes(value);
   });
   watch(

@@ -1,6 +1,7 @@
 /** One control for one field of a method. */
 
 import type { Field, FieldValue } from "../answers.ts";
+import { clamp } from "../geometry.ts";
 import { h, on, setAttribute, type Context } from "./dom.ts";
 
 export interface Control {
@@ -107,18 +108,13 @@ function numberPart({ signal }: Context, field: Field, { propose, commit }: List
 
 export function scale(low: number, high: number, whole: boolean): { readonly toNotch: (value: number) => number; readonly toValue: (notch: number) => number } {
   const wide = low > 0 && high / low > WIDE;
+  const [bent, straight] = wide ? [Math.log, Math.exp] : [Number, Number];
+  const start = bent(low);
+  const span = bent(high) - start || 1;
   const round = (value: number): number => (whole ? Math.round(value) : Number(value.toPrecision(3)));
-  const within = (value: number): number => Math.min(Math.max(value, low), high);
-  if (!wide) {
-    return {
-      toNotch: (value) => Math.round(((within(value) - low) / (high - low || 1)) * NOTCHES),
-      toValue: (notch) => within(round(low + (notch / NOTCHES) * (high - low))),
-    };
-  }
-  const span = Math.log(high / low);
   return {
-    toNotch: (value) => Math.round((Math.log(within(value) / low) / span) * NOTCHES),
-    toValue: (notch) => within(round(low * Math.exp((notch / NOTCHES) * span))),
+    toNotch: (value) => Math.round(((bent(clamp(value, low, high)) - start) / span) * NOTCHES),
+    toValue: (notch) => clamp(round(straight(start + (notch / NOTCHES) * span)), low, high),
   };
 }
 

@@ -5,7 +5,8 @@ import type { Request } from "../commands.ts";
 import { formatPercent } from "../format.ts";
 import { shownExplained } from "../select.ts";
 import { shownCell, type Explained, type State } from "../state.ts";
-import { h, on, setAttribute, setText, type Context } from "./dom.ts";
+import { ended } from "../store.ts";
+import { dragged, h, setAttribute, setText, shape, type Context } from "./dom.ts";
 
 const WIDTH = 240;
 const HEIGHT = 92;
@@ -62,7 +63,7 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
     ask(state);
     draw(answer());
   });
-  signal.addEventListener("abort", () => request?.cancel(), { once: true });
+  ended(signal, () => request?.cancel());
   followPointer(context, plot.element);
   const title = h("div", { class: "slw-split" }, h("h3", {}, "From nothing to everything"), note);
   const names = h("div", { class: "slw-split slw-number" }, ...legend);
@@ -83,14 +84,13 @@ interface Plot {
 }
 
 function plotOf(): Plot {
-  const svg = shape("svg", { viewBox: `0 -4 ${WIDTH} ${HEIGHT + 8}`, preserveAspectRatio: "none" });
   const insertion = shape("path", { class: "slw-line-only" });
   const deletion = shape("path", { class: "slw-line-without" });
   const marker = shape("path", { class: "slw-line-at" });
-  svg.append(shape("path", { class: "slw-line-axis", d: `M0 ${HEIGHT}H${WIDTH}M0 0H${WIDTH}` }), marker, insertion, deletion);
+  const axis = shape("path", { class: "slw-line-axis", d: `M0 ${HEIGHT}H${WIDTH}M0 0H${WIDTH}` });
+  const svg = shape("svg", { viewBox: `0 -4 ${WIDTH} ${HEIGHT + 8}`, preserveAspectRatio: "none" }, axis, marker, insertion, deletion);
   const dots = [h("i", { class: "slw-spot slw-spot-only" }), h("i", { class: "slw-spot slw-spot-without" })] as const;
-  const element = h("div", { class: "slw-curve", role: "img" }, ...dots);
-  element.prepend(svg);
+  const element = h("div", { class: "slw-curve", role: "img" }, svg, ...dots);
   return {
     element,
     draw(found, at) {
@@ -111,25 +111,7 @@ export function pathOf(shares: readonly number[], heights: readonly number[]): s
   return shares.map((share, i) => `${i ? "L" : "M"}${(share * WIDTH).toFixed(1)} ${((1 - heights[i]!) * HEIGHT).toFixed(1)}`).join("");
 }
 
-function shape(name: string, attributes: Readonly<Record<string, string>>): SVGElement {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) setAttribute(element, key, value);
-  return element;
-}
-
 /** The plot is a slider too: where it is clicked, so much of the picture is kept. */
-function followPointer({ store, signal }: Context, plot: HTMLElement): void {
-  const follow = (event: PointerEvent): void => {
-    const { x, width } = plot.getBoundingClientRect();
-    const keep = Math.round(Math.min(Math.max((event.clientX - x) / width, 0), 1) * 1000) / 10;
-    store.send({ kind: "set", settings: { mode: "area", keep } });
-  };
-  on(plot, "pointerdown", signal, (event) => {
-    plot.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  on(plot, "pointermove", signal, (event) => {
-    if (plot.hasPointerCapture(event.pointerId)) follow(event);
-  });
-  on(plot, ["pointerup", "pointercancel"], signal, () => store.send({ kind: "commit" }));
+function followPointer({ set, commit, signal }: Context, plot: HTMLElement): void {
+  dragged(plot, signal, (share) => set({ mode: "area", keep: Math.round(share * 1000) / 10 }), commit);
 }

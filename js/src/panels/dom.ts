@@ -1,8 +1,8 @@
 /** The few things every panel needs from the DOM. Text goes in as text nodes only: nothing here parses HTML. */
 
 import type { Commands } from "../commands.ts";
-import { WHOLE, type Point, type Viewport } from "../geometry.ts";
-import type { Event, State } from "../state.ts";
+import { clamp, WHOLE, type Point, type Viewport } from "../geometry.ts";
+import type { Event, Settings, State } from "../state.ts";
 import type { Store } from "../store.ts";
 
 /** What belongs to one view only, and is nobody else's to know: where its pointer is, how near it looks, and how. */
@@ -43,6 +43,11 @@ export interface Context {
   readonly glance: Store<Glance, Partial<Glance>>;
   readonly commands: Commands;
   readonly signal: AbortSignal;
+  /** Change settings while a gesture lasts; `commit` ends it, and only then Python is told. */
+  readonly set: (settings: Partial<Settings>) => void;
+  readonly commit: () => void;
+  /** Change settings at one stroke. */
+  readonly choose: (settings: Partial<Settings>) => void;
   /** Run `draw` in the next frame after any of what `select` gives has changed. */
   readonly watch: (
     select: (state: State, glance: Glance) => readonly unknown[],
@@ -66,6 +71,29 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   if (tag === "button") element.setAttribute("type", "button");
   element.append(...children);
   return element;
+}
+
+/** A button that does something. */
+export function button({ signal }: Pick<Context, "signal">, attributes: Attributes, text: string, run: () => void): HTMLButtonElement {
+  const element = h("button", { class: "slw-button", ...attributes }, text);
+  on(element, "click", signal, run);
+  return element;
+}
+
+/** An element of a drawing. */
+export function shape(name: string, attributes: Attributes, ...children: readonly SVGElement[]): SVGElement {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) setAttribute(element, key, value);
+  element.append(...children);
+  return element;
+}
+
+/** Bars side by side, from heights between 0 and 1, at least as high as can be seen; none where a height is negative. */
+export function barsPath(heights: readonly number[], top: number, least: number): string {
+  return heights.map((height, i) => {
+    const rise = Math.max(height * top, least).toFixed(2);
+    return height < 0 ? "" : `M${i} ${top}v-${rise}h.8v${rise}z`;
+  }).join("");
 }
 
 const FOCUSABLE: ReadonlySet<string> = new Set(["button", "input", "select", "summary"]);
@@ -104,7 +132,7 @@ export function on<K extends keyof HTMLElementEventMap>(
 export function dragged(element: HTMLElement, signal: AbortSignal, along: (share: number) => void, done: () => void): void {
   const follow = (event: PointerEvent): void => {
     const box = element.getBoundingClientRect();
-    along(Math.min(Math.max((event.clientX - box.x) / box.width, 0), 1));
+    along(clamp((event.clientX - box.x) / box.width, 0, 1));
   };
   on(element, "pointerdown", signal, (event) => {
     element.setPointerCapture(event.pointerId);
@@ -123,7 +151,7 @@ export function keyTarget(key: string, at: number, count: number): number | null
   if (key === "Home") return 0;
   if (key === "End") return count - 1;
   const step = STEPS[key];
-  return step === undefined ? null : Math.min(Math.max(at + step, 0), count - 1);
+  return step === undefined ? null : clamp(at + step, 0, count - 1);
 }
 
 export interface Roving {

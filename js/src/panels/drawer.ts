@@ -20,7 +20,7 @@ const TABS: readonly (readonly [Drawer, string, string])[] = [
 ];
 
 export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
-  const { store, glance, signal, watch } = context;
+  const { glance, signal, choose, watch } = context;
   const bodies: Record<Drawer, HTMLElement> = {
     selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context)),
     parameters: parametersPanel(context),
@@ -30,8 +30,7 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   const toggle = (name: Drawer): void => {
     const drawer = glance.state.drawer === name ? "" : name;
     glance.send({ drawer, tool: "look" });
-    store.send({ kind: "set", settings: { live: drawer === "selection" } });
-    store.send({ kind: "commit" });
+    choose({ live: drawer === "selection" });
   };
   const note = h("span", { class: "slw-muted slw-drawer-note" });
   const buttons = TABS.map(([name, text, title]) =>
@@ -56,7 +55,7 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   watch((_, { drawer }) => [drawer], (_, { drawer }) => {
     for (const [i, [name]] of TABS.entries()) {
       bodies[name].hidden = drawer !== name;
-      setAttribute(buttons[i]!, "aria-expanded", drawer === name ? "true" : "false");
+      setAttribute(buttons[i]!, "aria-expanded", String(drawer === name));
     }
   });
   watch(({ shown, explained }) => [shown.picked, explained, shown.method, shown.target], (state) => {

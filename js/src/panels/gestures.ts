@@ -14,7 +14,7 @@ const STILL = 4;
 const MIDDLE: Point = [0.5, 0.5];
 
 export function followGestures(context: Context, canvas: HTMLElement, cell: () => Cell): void {
-  const { store, glance, signal } = context;
+  const { store, glance, signal, commit } = context;
   const box = (): DOMRect => canvas.getBoundingClientRect();
   const point = (event: PointerEvent): void => {
     glance.send({ point: pointAt(box(), glance.state.view, event.clientX, event.clientY) });
@@ -29,7 +29,7 @@ export function followGestures(context: Context, canvas: HTMLElement, cell: () =
     if (glance.state.layout === "blink") glance.send({ turned: !glance.state.turned });
     if (glance.state.layout !== "grid") return;
     show(context, cell());
-    store.send({ kind: "commit" });
+    commit();
   });
   zoomByWheel(context, canvas, box);
   zoomByKeys(context, canvas);

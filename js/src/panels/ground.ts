@@ -2,8 +2,9 @@
 
 import type { Viewport } from "../geometry.ts";
 import { grey } from "../pixels.ts";
+import { ended } from "../store.ts";
 import type { Context } from "./dom.ts";
-import { layerOf, resize, type Layer } from "./painter.ts";
+import { newLayer, resize, type Layer } from "./painter.ts";
 
 export interface Grounds {
   /** The picture of an image at a size in device pixels, with or without its colours; null before it is decoded. */
@@ -48,7 +49,7 @@ export function createGrounds({ store, signal, watch }: Context, shown: () => re
       }
     },
   );
-  signal.addEventListener("abort", () => pictures.forEach(({ bitmap }) => bitmap.close()), { once: true });
+  ended(signal, () => pictures.forEach(({ bitmap }) => bitmap.close()));
   return {
     has: (image) => pictures.has(image),
     at(image, width, height, view, greyed) {
@@ -64,7 +65,7 @@ export function createGrounds({ store, signal, watch }: Context, shown: () => re
 }
 
 function fresh(): Scaled {
-  return { layer: layerOf(document.createElement("canvas")), laid: "" };
+  return { layer: newLayer(0, 0), laid: "" };
 }
 
 function lay({ canvas, context }: Layer, source: CanvasImageSource, size: ImageBitmap, width: number, height: number, view: Viewport): void {
@@ -79,9 +80,8 @@ function lay({ canvas, context }: Layer, source: CanvasImageSource, size: ImageB
 
 /** A picture without its colours, at its own size. */
 function greyOf(bitmap: ImageBitmap): Layer {
-  const layer = layerOf(document.createElement("canvas"));
   const { width, height } = bitmap;
-  resize(layer, width, height);
+  const layer = newLayer(width, height);
   layer.context.drawImage(bitmap, 0, 0);
   const image = layer.context.getImageData(0, 0, width, height);
   grey(image.data);

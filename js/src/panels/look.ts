@@ -5,7 +5,7 @@ import { formatPercent } from "../format.ts";
 import { bars } from "../pixels.ts";
 import { fieldShown, percentileShown, shownExplained, shownRegions, shownSign } from "../select.ts";
 import type { Settings, State } from "../state.ts";
-import { dragged, h, on, setAttribute, setText, type Context } from "./dom.ts";
+import { barsPath, button, dragged, h, on, setAttribute, setText, shape, type Context } from "./dom.ts";
 import { scale, scaleMatters } from "./scale.ts";
 import { slider } from "./slider.ts";
 
@@ -34,16 +34,15 @@ export function percentilePanel(context: Context): HTMLElement {
     },
   );
   const line = h("div", { class: "slw-split" }, says, number);
-  const reset = h("button", { class: "slw-reset", title: "Back to the look it opened with" }, "Reset");
-  on(reset, "click", context.signal, () => store.send({ kind: "reset" }));
+  const reset = button(context, { class: "slw-reset", title: "Back to the look it opened with" }, "Reset", () => store.send({ kind: "reset" }));
   const title = h("div", { class: "slw-split" }, h("h3", {}, "Percentile"), reset);
   return h("section", { class: "slw-block" }, title, plot, range.element, line);
 }
 
 /** In area mode the slider's place is what is left out, so that the kept part lies to its right in both modes. */
-function cutAt({ store }: Context, percentile: number): void {
+function cutAt({ store, set }: Context, percentile: number): void {
   const { mode } = store.state.shown;
-  store.send({ kind: "set", settings: mode === "area" ? { keep: tenth(100 - percentile) } : { threshold: tenth(percentile) } });
+  set(mode === "area" ? { keep: tenth(100 - percentile) } : { threshold: tenth(percentile) });
 }
 
 function tenth(value: number): number {
@@ -51,47 +50,34 @@ function tenth(value: number): number {
 }
 
 /** One bar for every 1/48 of the pixels, as high as their value: where it may be cut is read from left to right. */
-function barPlot({ store, signal, watch }: Context, input: (percentile: number) => void): HTMLElement {
-  const shape = (name: string): SVGSVGElement => {
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    setAttribute(svg, "viewBox", `0 0 ${BARS} ${BAR_HEIGHT}`);
-    setAttribute(svg, "preserveAspectRatio", "none");
-    setAttribute(svg, "class", name);
-    svg.append(document.createElementNS("http://www.w3.org/2000/svg", "path"));
-    return svg;
-  };
-  const all = shape("slw-bars-all");
-  const kept = shape("slw-bars-kept");
+function barPlot({ signal, commit, watch }: Context, input: (percentile: number) => void): HTMLElement {
+  const paths = [shape("path", {}), shape("path", {})] as const;
+  const drawing = (name: string, path: SVGElement): SVGElement =>
+    shape("svg", { class: name, viewBox: `0 0 ${BARS} ${BAR_HEIGHT}`, preserveAspectRatio: "none" }, path);
   const title = "The pixels from the weakest to the strongest; a bar is as high as their value";
-  const plot = h("div", { class: "slw-bars", "aria-hidden": "true", title }, all, kept);
+  const plot = h("div", { class: "slw-bars", "aria-hidden": "true", title }, drawing("slw-bars-all", paths[0]), drawing("slw-bars-kept", paths[1]));
   watch(
     (state) => [shownExplained(state), shownSign(state), state.shown.mode],
     (state) => {
       const explained = shownExplained(state);
       const heights = explained ? bars(fieldShown(state, explained), BARS) : [];
-      const path = heights.map((height, i) => barPath(i, Math.max(height * BAR_HEIGHT, 0.5))).join("");
-      for (const svg of [all, kept]) setAttribute(svg.firstElementChild ?? svg, "d", path);
+      for (const path of paths) setAttribute(path, "d", barsPath(heights, BAR_HEIGHT, 0.5));
     },
   );
-  dragged(plot, signal, (share) => input(share * 100), () => store.send({ kind: "commit" }));
+  dragged(plot, signal, (share) => input(share * 100), commit);
   return plot;
 }
 
-function barPath(index: number, height: number): string {
-  const rise = height.toFixed(2);
-  return `M${index} ${BAR_HEIGHT}v-${rise}h.8v${rise}z`;
-}
-
 export function coloursPanel(context: Context): HTMLElement {
-  const { store, watch } = context;
+  const { set, watch } = context;
   const opacity = slider(context, {
     label: "Opacity", min: 0, max: 1, fine: 0.01, step: 0.05,
-    input: (value) => store.send({ kind: "set", settings: { opacity: value } }),
+    input: (value) => set({ opacity: value }),
   });
   // in halvings and doublings: 2 is as far from 1 as one half
   const gamma = slider(context, {
     label: "Gamma", min: -2, max: 2, fine: 0.05, step: 0.25,
-    input: (value) => store.send({ kind: "set", settings: { gamma: Math.round(2 ** value * 100) / 100 } }),
+    input: (value) => set({ gamma: Math.round(2 ** value * 100) / 100 }),
   });
   const exponent = h("span", { class: "slw-number" });
   watch(({ shown }) => [shown.opacity], ({ shown }) => opacity.show(shown.opacity, `${Math.round(shown.opacity * 100)} %`));
@@ -114,12 +100,11 @@ export function coloursPanel(context: Context): HTMLElement {
   );
 }
 
-function colormapField({ store, signal, watch }: Context): HTMLElement {
+function colormapField({ choose, signal, watch }: Context): HTMLElement {
   const select = h("select", { class: "slw-field", "aria-label": "Colours" }, ...COLORMAPS.map((name) => h("option", { value: name }, name)));
   const diverging = h("option", { value: "diverging" }, "blue–white–red");
   on(select, "change", signal, () => {
-    store.send({ kind: "set", settings: { colormap: select.value } });
-    store.send({ kind: "commit" });
+    choose({ colormap: select.value });
   });
   watch(
     (state) => [state.shown.colormap, state.shown.mode, shownSign(state)],
@@ -149,12 +134,11 @@ function flags(context: Context): HTMLElement {
 }
 
 function flag(
-  { store, signal, watch }: Context, name: string, title: string, current: (state: State) => boolean, settings: (on: boolean) => Partial<Settings>,
+  { choose, signal, watch }: Context, name: string, title: string, current: (state: State) => boolean, settings: (on: boolean) => Partial<Settings>,
 ): HTMLElement {
   const box = h("input", { type: "checkbox", class: "slw-box" });
   on(box, "change", signal, () => {
-    store.send({ kind: "set", settings: settings(box.checked) });
-    store.send({ kind: "commit" });
+    choose(settings(box.checked));
   });
   watch(
     (state) => [current(state), state.shown.mode],

@@ -2,7 +2,8 @@
 
 import { lackOf, nameOf, statusOf } from "../select.ts";
 import { keyOf, type Cell, type Failure, type State } from "../state.ts";
-import { h, on, type Context } from "./dom.ts";
+import { same } from "../store.ts";
+import { button, h, type Context } from "./dom.ts";
 
 export interface MessageBox {
   readonly element: HTMLElement;
@@ -18,7 +19,7 @@ export function messageBox(context: Context): MessageBox {
       const status = statusOf(state, cell);
       // made anew only where it says something else: the focus may be inside
       const now = [keyOf(cell), status.kind, status.kind === "failed" && status.failure, state.trouble, state.spec];
-      if (now.every((part, i) => Object.is(part, last[i]))) return;
+      if (same(now, last)) return;
       last = now;
       const children = contentOf(context, state, cell);
       element.hidden = children.length === 0;
@@ -41,17 +42,15 @@ function contentOf(context: Context, state: State, cell: Cell): HTMLElement[] {
   return [];
 }
 
-function failureBox({ commands, signal }: Context, name: string, failure: Failure, again: Cell | null): HTMLElement[] {
-  const copy = h("button", { class: "slw-button" }, "Copy");
-  on(copy, "click", signal, () => {
+function failureBox(context: Context, name: string, failure: Failure, again: Cell | null): HTMLElement[] {
+  const copy = button(context, {}, "Copy", () => {
     const text = [`${failure.kind}: ${failure.message}`, failure.details].filter(Boolean).join("\n\n");
     navigator.clipboard.writeText(text).then(
       () => (copy.textContent = "Copied"),
       () => (copy.textContent = "Not allowed here"),
     );
   });
-  const retry = h("button", { class: "slw-button" }, "Try again");
-  on(retry, "click", signal, () => again && commands.compute(again, true));
+  const retry = button(context, {}, "Try again", () => again && context.commands.compute(again, true));
   const details = h(
     "details",
     {},

@@ -67,7 +67,7 @@ export function methodsPanel(context: Context): HTMLElement {
 }
 
 function methodRow(context: Context, method: MethodSpec): Row {
-  const { store, commands, signal } = context;
+  const { store, commands, signal, choose } = context;
   const dot = h("span", { class: "slw-dot", "aria-hidden": "true" });
   const status = h("span", { class: "slw-status slw-muted" });
   const bar = h("span", { class: "slw-bar", hidden: true });
@@ -83,8 +83,7 @@ function methodRow(context: Context, method: MethodSpec): Row {
   const element = h("li", {}, button, compareBox(context, "methods", method.id, method.name), stop);
   const own = (): Cell => ({ ...shownCell(store.state), method: method.id });
   on(button, "click", signal, () => {
-    store.send({ kind: "set", settings: choosing(store.state, "methods", method.id) });
-    store.send({ kind: "commit" });
+    choose(choosing(store.state, "methods", method.id));
     // a row that is shown already may have been cancelled before
     commands.compute(own());
   });

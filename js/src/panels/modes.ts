@@ -1,7 +1,7 @@
 /** Heat map or top area, the sign, and a look at the plain picture. */
 
 import { cellsOf, explainedOf, gridKey, shownSign, signsDiffer } from "../select.ts";
-import type { Mode, Settings, Sign } from "../state.ts";
+import type { Mode, Sign } from "../state.ts";
 import { h, on, setAttribute, type Context } from "./dom.ts";
 import { segments, type Choices } from "./segments.ts";
 
@@ -16,12 +16,9 @@ const SIGNS: Choices<Sign> = [
 ];
 
 export function modesPanel(context: Context): HTMLElement {
-  const set = (settings: Partial<Settings>): void => {
-    context.store.send({ kind: "set", settings });
-    context.store.send({ kind: "commit" });
-  };
-  const modes = segments(context, "View", MODES, ({ shown }) => shown.mode, (mode) => set({ mode }));
-  const signs = segments(context, "Sign", SIGNS, shownSign, (sign) => set({ sign }));
+  const { choose } = context;
+  const modes = segments(context, "View", MODES, ({ shown }) => shown.mode, (mode) => choose({ mode }));
+  const signs = segments(context, "Sign", SIGNS, shownSign, (sign) => choose({ sign }));
   context.watch(
     (state) => [state.explained, gridKey(state)],
     (state) => {
@@ -49,6 +46,6 @@ function peekButton({ glance, signal, watch }: Context): HTMLElement {
   });
   on(button, ["pointerup", "pointercancel", "keyup", "blur"], signal, () => glance.send({ plain: false }));
   on(button, "contextmenu", signal, (event) => event.preventDefault()); // a long press opens one
-  watch((_, { plain }) => [plain], (_, { plain }) => setAttribute(button, "aria-pressed", plain ? "true" : "false"));
+  watch((_, { plain }) => [plain], (_, { plain }) => setAttribute(button, "aria-pressed", String(plain)));
   return button;
 }

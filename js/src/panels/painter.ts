@@ -8,6 +8,7 @@ import { boxBlur, heat, keepAbove, keepRegions, markBorder, onlyRegion, shade, t
 import { keepPicked } from "../picked.ts";
 import { cutOf, explainedOf, fieldShown, imageOf, regionCount, regionsOf, signOf } from "../select.ts";
 import type { Cell, Explained, State } from "../state.ts";
+import { same } from "../store.ts";
 import type { Grounds } from "./ground.ts";
 
 export interface Painter {
@@ -140,7 +141,8 @@ interface MapLayer {
 
 function createMap(): MapLayer {
   const lut = remembered(lookupTable);
-  const blur = rememberedBlur();
+  const blur = remembered((values: Float32Array, rows: number, columns: number) =>
+    boxBlur(values, columns, rows, Math.round(Math.max(rows, columns) / GRAIN)));
   let cells: Cells | null = null;
   let asked: readonly unknown[] = [];
   let drawn: Drawn | null = null;
@@ -153,12 +155,12 @@ function createMap(): MapLayer {
       const count = regionCount(state, cell);
       const { picked } = state.shown;
       const asks = [explained, field.values, field.strength, field.low, field.high, colours, gamma, contours, cut, count, picked, fine];
-      if (drawn && asks.every((part, i) => Object.is(part, asked[i]))) return drawn;
+      if (drawn && same(asks, asked)) return drawn;
       asked = asks;
       cells = cellsFor(explained.result.shape, cells);
       if (mode === "heat") {
         heat(field, cut, lut(colours, gamma), cells.words);
-        const lines = contours ? contourLines(blur(field.values, explained.result.shape), field, explained.result.shape) : [];
+        const lines = contours ? contourLines(blur(field.values, ...explained.result.shape), field, explained.result.shape) : [];
         drawn = { layer: cells.layer, outlines: [], border: null, contours: lines, share: 1 };
       } else {
         const byHand = keepPicked(explained, picked, cells.kept);
@@ -286,8 +288,7 @@ function cellsFor(shape: Size, before: Cells | null): Cells {
   const [height, width] = shape;
   if (before?.shape[0] === height && before.shape[1] === width) return before;
   const sheet = (): Sheet => {
-    const layer = layerOf(document.createElement("canvas"));
-    resize(layer, width, height);
+    const layer = newLayer(width, height);
     const image = layer.context.createImageData(width, height);
     return { layer, image, words: new Uint32Array(image.data.buffer) };
   };
@@ -301,29 +302,22 @@ export function layerOf(canvas: HTMLCanvasElement): Layer {
   return { canvas, context };
 }
 
+/** A canvas that is on no page. */
+export function newLayer(width: number, height: number): Layer {
+  return layerOf(Object.assign(document.createElement("canvas"), { width, height }));
+}
+
 /** Setting a canvas's size clears it, so only where it differs. */
 export function resize({ canvas }: Layer, width: number, height: number): void {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
 }
 
-function rememberedBlur(): (values: Float32Array, shape: Size) => Float32Array {
-  let known: Float32Array | null = null;
-  let blurred: Float32Array = new Float32Array();
-  return (values, shape) => {
-    if (known !== values) blurred = boxBlur(values, shape[1], shape[0], Math.round(Math.max(...shape) / GRAIN));
-    known = values;
-    return blurred;
-  };
-}
-
-function remembered(make: (name: string, gamma: number) => Uint32Array): (name: string, gamma: number) => Uint32Array {
-  let known = "";
-  let table: Uint32Array = new Uint32Array();
-  return (name, gamma) => {
-    const wanted = `${name} ${gamma}`;
-    if (known !== wanted) table = make(name, gamma);
-    known = wanted;
-    return table;
+/** Made anew only of other things than the last time. */
+function remembered<A extends readonly unknown[], T>(make: (...of: A) => T): (...of: A) => T {
+  let last: { readonly of: A; readonly made: T } | null = null;
+  return (...of) => {
+    if (!last || !same(of, last.of)) last = { of, made: make(...of) };
+    return last.made;
   };
 }

@@ -5,7 +5,7 @@ import { formatCalls, formatSeconds } from "../format.ts";
 import { shownMethod } from "../select.ts";
 import type { State } from "../state.ts";
 import { control, type Control } from "./controls.ts";
-import { h, on, setText, type Context } from "./dom.ts";
+import { button, h, setText, type Context } from "./dom.ts";
 
 export function parametersPanel(context: Context): HTMLElement {
   const { glance, commands, watch } = context;
@@ -46,8 +46,8 @@ export function parametersPanel(context: Context): HTMLElement {
     fields.replaceChildren(...(controls.length ? controls.map(({ element }) => element) : [h("p", { class: "slw-muted" }, "This method has nothing to set.")]));
     if (focused) controls.find(({ field }) => field.name === focused)?.focus();
     presets.replaceChildren(
-      ...told.presets.map((preset) => button(context, preset.name, formatCalls(preset.cost), () => commit(preset.fields))),
-      ...(controls.length ? [button(context, "reset", "As the method was offered", () => commit({}))] : []),
+      ...told.presets.map((preset) => button(context, { title: formatCalls(preset.cost) }, preset.name, () => commit(preset.fields))),
+      ...(controls.length ? [button(context, { title: "As the method was offered" }, "reset", () => commit({}))] : []),
     );
   };
   const load = latest(async (state: State) => {
@@ -71,12 +71,6 @@ export function parametersPanel(context: Context): HTMLElement {
 
 function messageOf(reason: unknown): string {
   return reason instanceof Error ? reason.message : String(reason);
-}
-
-function button({ signal }: Context, name: string, title: string, run: () => void): HTMLElement {
-  const element = h("button", { class: "slw-button", title }, name);
-  on(element, "click", signal, run);
-  return element;
 }
 
 function costText({ cost, seconds }: Described): string {

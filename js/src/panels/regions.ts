@@ -1,33 +1,33 @@
 /** Regions in the order in which they were added: step, play, jump. */
 
 import { formatNumber } from "../format.ts";
+import { clamp } from "../geometry.ts";
 import { keepShown, regionCount, shownRegions } from "../select.ts";
 import type { Region, State } from "../state.ts";
+import { ended } from "../store.ts";
 import { toggleRegion } from "./brush.ts";
-import { h, on, reveal, roving, setAttribute, setText, type Context, type Roving } from "./dom.ts";
+import { button, h, on, reveal, roving, setAttribute, setText, type Context, type Roving } from "./dom.ts";
 
 const BEAT = 450;
 const CALM_BEAT = 1500;
 
 /** Show the first `region` regions; in the heat map there are none to see, so it becomes the area. */
-export function stepTo({ store }: Context, region: number): void {
-  store.send({ kind: "set", settings: { mode: "area", region } });
+export function stepTo({ set }: Context, region: number): void {
+  set({ mode: "area", region });
 }
 
 export function regionsPanel(context: Context): HTMLElement {
-  const { store, signal, watch } = context;
+  const { store, commit, watch } = context;
   const count = h("span", { class: "slw-muted slw-number" });
   const list = h("div", { class: "slw-region-list", role: "listbox", "aria-label": "Regions" });
   const play = playButton(context);
   const move = (step: number): void => {
     play.stop();
     stepTo(context, regionCount(store.state) + step);
-    store.send({ kind: "commit" });
+    commit();
   };
-  const back = h("button", { class: "slw-button", "aria-label": "Previous region", title: "Previous region" }, "◀");
-  const forth = h("button", { class: "slw-button", "aria-label": "Next region", title: "Next region" }, "▶");
-  on(back, "click", signal, () => move(-1));
-  on(forth, "click", signal, () => move(1));
+  const back = button(context, { "aria-label": "Previous region", title: "Previous region" }, "◀", () => move(-1));
+  const forth = button(context, { "aria-label": "Next region", title: "Next region" }, "▶", () => move(1));
   const bar = h("div", { class: "slw-split" }, h("div", { class: "slw-row" }, back, forth, play.element), jumpField(context));
   const title = h("div", { class: "slw-split" }, h("h3", {}, "Regions"), count);
   const element = h("section", { class: "slw-block slw-regions" }, title, bar, list);
@@ -54,7 +54,7 @@ export function regionsPanel(context: Context): HTMLElement {
       for (const [i, row] of rows.entries()) {
         const chosen = picked ? picked.includes(i) : i === now - 1;
         setAttribute(row, "data-shown", chosen ? "current" : !picked && i < now - 1 ? "before" : "after");
-        setAttribute(row, "aria-selected", chosen ? "true" : "false");
+        setAttribute(row, "aria-selected", String(chosen));
       }
       back.disabled = now <= 1;
       forth.disabled = now >= rows.length;
@@ -68,17 +68,17 @@ export function regionsPanel(context: Context): HTMLElement {
 
 /** A row steps to its region; while a selection is composed, or with Ctrl, it takes its region in or out. */
 function followRows(context: Context, list: HTMLElement, stop: () => void, rows: () => readonly HTMLElement[]): Roving {
-  const { store, glance, signal } = context;
+  const { store, glance, signal, commit } = context;
   const composing = (): boolean => glance.state.tool === "regions" || pickedRegions(store.state) !== null;
   const rowOf = (event: Event): number => rows().findIndex((row) => row.contains(event.target as Node));
   on(list, "click", signal, (event) => {
     const at = rowOf(event);
     if (at < 0) return;
     stop();
-    if (composing() || event.ctrlKey || event.metaKey) toggleRegion(store, at);
+    if (composing() || event.ctrlKey || event.metaKey) toggleRegion(context, at);
     else {
       stepTo(context, at + 1);
-      store.send({ kind: "commit" });
+      commit();
     }
   });
   on(list, "keydown", signal, (event) => {
@@ -86,9 +86,9 @@ function followRows(context: Context, list: HTMLElement, stop: () => void, rows:
     if (at < 0 || !composing() || (event.key !== "Enter" && event.key !== " ")) return;
     event.preventDefault();
     event.stopPropagation();
-    toggleRegion(store, at);
+    toggleRegion(context, at);
   });
-  on(list, ["keyup", "focusout"], signal, () => store.send({ kind: "commit" }));
+  on(list, ["keyup", "focusout"], signal, commit);
   return roving(list, signal, (index) => {
     if (!composing()) stepTo(context, index + 1);
   });
@@ -100,12 +100,11 @@ function pickedRegions(state: State): readonly number[] | null {
 }
 
 /** As many regions as come nearest to a share of the area. */
-function jumpField({ store, signal, watch }: Context): HTMLElement {
+function jumpField({ choose, signal, watch }: Context): HTMLElement {
   const input = h("input", { class: "slw-field slw-number slw-jump", type: "number", min: 0, max: 100, step: "any", "aria-label": "Jump to a share of the area, in per cent" });
   on(input, "change", signal, () => {
     if (!Number.isFinite(input.valueAsNumber)) return;
-    store.send({ kind: "set", settings: { mode: "area", keep: Math.min(Math.max(input.valueAsNumber, 0), 100) } });
-    store.send({ kind: "commit" });
+    choose({ mode: "area", keep: clamp(input.valueAsNumber, 0, 100) });
   });
   watch((state) => [keepShown(state)], (state) => {
     if (!input.matches(":focus")) input.value = String(keepShown(state));
@@ -136,15 +135,14 @@ interface Play {
 
 /** Adds region after region; slower where the system asks for less motion. */
 function playButton(context: Context): Play {
-  const { store, signal } = context;
-  const element = h("button", { class: "slw-button slw-play" }, "Play");
+  const { store, signal, commit } = context;
   let timer: ReturnType<typeof setInterval> | null = null;
   const stop = (): void => {
     if (timer === null) return;
     clearInterval(timer);
     timer = null;
     setText(element, "Play");
-    store.send({ kind: "commit" });
+    commit();
   };
   const beat = (): void => {
     const total = shownRegions(store.state)?.length ?? 0;
@@ -152,7 +150,7 @@ function playButton(context: Context): Play {
     if (next <= total) stepTo(context, next);
     if (next >= total) stop();
   };
-  on(element, "click", signal, () => {
+  const element = button(context, { class: "slw-button slw-play" }, "Play", () => {
     if (timer !== null) {
       stop();
       return;
@@ -163,6 +161,6 @@ function playButton(context: Context): Play {
     timer = setInterval(beat, calm ? CALM_BEAT : BEAT);
     setText(element, "Stop");
   });
-  signal.addEventListener("abort", () => timer !== null && clearInterval(timer), { once: true });
+  ended(signal, () => timer !== null && clearInterval(timer));
   return { element, stop };
 }

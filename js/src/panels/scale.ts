@@ -2,15 +2,15 @@
 
 import { cssColours, lookupTable } from "../colormaps.ts";
 import { formatAlike } from "../format.ts";
+import { clamp } from "../geometry.ts";
 import { histogram, shareUpTo } from "../histogram.ts";
 import { fieldOf } from "../pixels.ts";
 import { cellsOf, cutOf, fieldShown, percentileShown, scaleOf, shownExplained, shownSign } from "../select.ts";
 import type { Explained, State } from "../state.ts";
-import { dragged, h, setAttribute, setText, type Context } from "./dom.ts";
+import { barsPath, dragged, h, setAttribute, setText, shape, type Context } from "./dom.ts";
 
 const BARS = 59;
 const HEIGHT = 26;
-const SVG = "http://www.w3.org/2000/svg";
 
 export function scale(context: Context, cut: (percentile: number) => void): HTMLElement {
   const { watch } = context;
@@ -37,11 +37,9 @@ export function scale(context: Context, cut: (percentile: number) => void): HTML
 }
 
 /** The histogram on the very scale of the colours, with the cut as a line that can be dragged. */
-function plotOf({ store, signal, watch }: Context, cut: (percentile: number) => void): HTMLElement {
-  const svg = document.createElementNS(SVG, "svg");
-  setAttribute(svg, "viewBox", `0 0 ${BARS} ${HEIGHT}`);
-  setAttribute(svg, "preserveAspectRatio", "none");
-  const path = svg.appendChild(document.createElementNS(SVG, "path"));
+function plotOf({ store, signal, commit, watch }: Context, cut: (percentile: number) => void): HTMLElement {
+  const path = shape("path", {});
+  const svg = shape("svg", { viewBox: `0 0 ${BARS} ${HEIGHT}`, preserveAspectRatio: "none" }, path);
   const lines = [h("span", { class: "slw-cut" }), h("span", { class: "slw-cut" })] as const;
   const title = "How often each value comes; the line is where the percentile cuts, and can be dragged";
   const plot = h("div", { class: "slw-histogram", "aria-hidden": "true", title }, svg, ...lines);
@@ -51,7 +49,7 @@ function plotOf({ store, signal, watch }: Context, cut: (percentile: number) => 
       const explained = shownExplained(state);
       const ends = endsOf(state);
       const heights = explained ? histogram(tableOf(state, explained), ends.low, ends.high, BARS) : [];
-      setAttribute(path, "d", heights.map((height, i) => (height > 0 ? bar(i, Math.max(height * HEIGHT, 0.6)) : "")).join(""));
+      setAttribute(path, "d", barsPath(heights.map((height) => height || -1), HEIGHT, 0.6));
     },
   );
   watch(
@@ -71,13 +69,8 @@ function plotOf({ store, signal, watch }: Context, cut: (percentile: number) => 
     const { table } = fieldShown(store.state, explained);
     cut(shareUpTo(table, magnitudeCut(store.state) ? Math.abs(value) : value) * 100);
   };
-  dragged(plot, signal, along, () => store.send({ kind: "commit" }));
+  dragged(plot, signal, along, commit);
   return plot;
-}
-
-function bar(index: number, height: number): string {
-  const rise = height.toFixed(2);
-  return `M${index} ${HEIGHT}v-${rise}h.85v${rise}z`;
 }
 
 function endsOf(state: State): { readonly low: number; readonly high: number } {
@@ -101,7 +94,7 @@ function cutsOf(state: State): readonly (number | null)[] {
   if (!explained || percentileShown(state) === 0) return [null, null];
   const { low, high } = endsOf(state);
   const cut = cutOf(state, fieldShown(state, explained));
-  const at = (value: number): number => Math.min(Math.max((value - low) / (high - low), 0), 1);
+  const at = (value: number): number => clamp((value - low) / (high - low), 0, 1);
   return [at(cut), magnitudeCut(state) ? at(-cut) : null];
 }
 

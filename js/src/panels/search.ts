@@ -1,6 +1,8 @@
 /** All other classes: a button that opens a list to search in. */
 
+import { clamp } from "../geometry.ts";
 import type { ClassRow } from "../state.ts";
+import { ended } from "../store.ts";
 import { h, on, reveal, setAttribute, type Context } from "./dom.ts";
 
 /** Fast typing asks once. */
@@ -16,7 +18,7 @@ export function searchPanel(context: Context, choose: (row: ClassRow) => void): 
 
   const open = (wanted: boolean): void => {
     popup.hidden = !wanted;
-    setAttribute(button, "aria-expanded", wanted ? "true" : "false");
+    setAttribute(button, "aria-expanded", String(wanted));
     if (!wanted) return;
     input.value = "";
     ask(0);
@@ -94,8 +96,8 @@ function optionList({ watch }: Context, input: HTMLInputElement, list: HTMLEleme
   let elements: readonly HTMLElement[] = [];
   let active = 0;
   const activate = (index: number): void => {
-    active = Math.min(Math.max(index, 0), rows.length - 1);
-    for (const [i, element] of elements.entries()) setAttribute(element, "aria-selected", i === active ? "true" : "false");
+    active = clamp(index, 0, rows.length - 1);
+    for (const [i, element] of elements.entries()) setAttribute(element, "aria-selected", String(i === active));
     const element = elements[active];
     setAttribute(input, "aria-activedescendant", element?.id ?? false);
     if (element) reveal(list, element);
@@ -129,7 +131,7 @@ function option(row: ClassRow, id: string): HTMLElement {
 /** Runs once the calls have paused for so long. */
 function delayed(run: () => void, signal: AbortSignal): (pause: number) => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  ended(signal, () => clearTimeout(timer));
   return (pause) => {
     clearTimeout(timer);
     timer = setTimeout(run, pause);

@@ -37,7 +37,7 @@ export function segments<T extends string>(
     (state, glance) => {
       for (const [i, button] of buttons.entries()) {
         const checked = choices[i]?.[0] === current(state, glance);
-        setAttribute(button, "aria-checked", checked ? "true" : "false");
+        setAttribute(button, "aria-checked", String(checked));
         setAttribute(button, "tabindex", checked ? 0 : -1);
       }
     },

@@ -6,7 +6,7 @@ import { keepAbove, keepRegions } from "../pixels.ts";
 import { areaField, tableIndex } from "../pixels.ts";
 import { keepShown, regionCount, regionsOf, shownExplained, shownRegions, shownSign } from "../select.ts";
 import type { Explained, State } from "../state.ts";
-import { h, on, setAttribute, setText, type Context, type Tool } from "./dom.ts";
+import { button, h, on, setAttribute, setText, type Context, type Tool } from "./dom.ts";
 import { segments, type Choices } from "./segments.ts";
 import { slider } from "./slider.ts";
 
@@ -24,27 +24,20 @@ const SAYS: Readonly<Record<Tool, string>> = {
 };
 
 export function selectionPanel(context: Context): HTMLElement {
-  const { store, glance, signal, watch } = context;
-  const choose = (tool: Tool): void => {
+  const { glance, signal, choose, watch } = context;
+  const use = (tool: Tool): void => {
     glance.send({ tool });
-    if (tool === "look") set(NOTHING);
-    else store.send({ kind: "set", settings: { mode: "area" } });
-    store.send({ kind: "commit" });
+    choose(tool === "look" ? { picked: NOTHING } : { mode: "area" });
   };
-  const set = (picked: object): void => store.send({ kind: "set", settings: { picked } });
-  const tools = segments(context, "Select by", TOOLS, (_, { tool }) => tool, choose);
+  const tools = segments(context, "Select by", TOOLS, (_, { tool }) => tool, use);
   const hint = h("p", { class: "slw-muted slw-hint-text" });
   const size = slider(context, {
     label: "Size of the brush", min: 0.01, max: 0.2, fine: 0.005, step: 0.01, input: (radius) => glance.send({ radius }),
   });
   const erase = h("input", { type: "checkbox" });
   const erasing = h("label", { class: "slw-check" }, erase, "erase");
-  const clear = h("button", { class: "slw-button" }, "Clear");
+  const clear = button(context, {}, "Clear", () => choose({ picked: glance.state.tool === "regions" ? { regions: [] } : NOTHING }));
   on(erase, "change", signal, () => glance.send({ erases: erase.checked }));
-  on(clear, "click", signal, () => {
-    set(glance.state.tool === "regions" ? { regions: [] } : NOTHING);
-    store.send({ kind: "commit" });
-  });
   const row = h("div", { class: "slw-row slw-brush" }, size.element, erasing, clear);
   watch((state, { tool, radius, erases }) => [tool, radius, erases, shownRegions(state), state.shown.picked], (state, { tool, radius, erases }) => {
     setText(hint, tool === "regions" && !shownRegions(state) ? "This method has no regions." : SAYS[tool]);

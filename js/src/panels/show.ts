@@ -2,6 +2,6 @@ import type { Cell } from "../state.ts";
 import type { Context } from "./dom.ts";
 
 /** Have the panels speak of another cell. */
-export function show({ store }: Context, { method, target, model, image }: Cell): void {
-  store.send({ kind: "set", settings: { method, target, model_index: model, image_index: image } });
+export function show({ set }: Context, { method, target, model, image }: Cell): void {
+  set({ method, target, model_index: model, image_index: image });
 }

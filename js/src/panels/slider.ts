@@ -22,9 +22,8 @@ interface Options {
  * A range input. It reports every move, and commits once when the gesture ends: pointer up or key up, not once per repeated
  * key.
  */
-export function slider({ store, signal }: Context, { label, min, max, fine, step, input }: Options): Slider {
+export function slider({ commit, signal }: Context, { label, min, max, fine, step, input }: Options): Slider {
   const element = h("input", { type: "range", class: "slw-slider", min, max, step: fine, "aria-label": label });
-  const commit = (): void => store.send({ kind: "commit" });
   const show = (value: number, text: string): void => {
     element.value = String(value);
     element.style.setProperty("--slw-at", String((value - min) / (max - min)));

@@ -134,5 +134,5 @@ function publish(root: HTMLElement, state: State, hasPicture: boolean, painted: 
     region: String(regionCount(state)),
     painted: String(painted),
   });
-  setAttribute(root, "aria-busy", busy ? "true" : "false");
+  setAttribute(root, "aria-busy", String(busy));
 }

@@ -2,14 +2,14 @@
 
 import { cellsOf, statusOf } from "../select.ts";
 import type { Cell, State } from "../state.ts";
-import { h, on, type Context } from "./dom.ts";
+import { button, h, type Context } from "./dom.ts";
 
-export function stalePanel({ store, commands, signal, watch }: Context): HTMLElement {
-  const button = h("button", { class: "slw-button" }, "Compute again");
-  const element = h("div", { class: "slw-stale", role: "status", hidden: true }, h("span", {}, "The weights have changed since."), button);
-  on(button, "click", signal, () => {
+export function stalePanel(context: Context): HTMLElement {
+  const { store, commands, watch } = context;
+  const again = button(context, {}, "Compute again", () => {
     for (const cell of staleOf(store.state)) commands.compute(cell, true);
   });
+  const element = h("div", { class: "slw-stale", role: "status", hidden: true }, h("span", {}, "The weights have changed since."), again);
   watch(
     (state) => [staleOf(state).length > 0, state.link],
     (state) => (element.hidden = staleOf(state).length === 0 || state.link !== "live"),

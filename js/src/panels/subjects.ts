@@ -30,15 +30,14 @@ export function subjectsPanel(context: Context): HTMLElement {
 }
 
 function strip(context: Context, title: string, axis: "models" | "images", contents: readonly (readonly HTMLElement[])[]): HTMLElement {
-  const { store, signal, watch } = context;
+  const { store, signal, choose, watch } = context;
   const row = h("div", { class: "slw-chips", role: "radiogroup", "aria-label": title });
   const rove = roving(row, signal);
   const chips = contents.map((content, i) => {
     const chip = h("button", { class: `slw-chip slw-subject slw-of-${axis}`, role: "radio" }, ...content);
     setAttribute(chip, "title", chip.textContent);
     on(chip, "click", signal, () => {
-      store.send({ kind: "set", settings: choosing(store.state, axis, i) });
-      store.send({ kind: "commit" });
+      choose(choosing(store.state, axis, i));
     });
     row.append(h("span", { class: "slw-slot" }, compareBox(context, axis, i, `${title.toLowerCase()} ${chip.textContent}`), chip));
     return chip;
@@ -47,7 +46,7 @@ function strip(context: Context, title: string, axis: "models" | "images", conte
   watch(
     (state) => [shownIndex(state)],
     (state) => {
-      for (const [i, chip] of chips.entries()) setAttribute(chip, "aria-checked", i === shownIndex(state) ? "true" : "false");
+      for (const [i, chip] of chips.entries()) setAttribute(chip, "aria-checked", String(i === shownIndex(state)));
       rove.refresh(chips, shownIndex(state));
       const chip = chips[shownIndex(state)];
       if (chip) reveal(row, chip);

@@ -1,5 +1,6 @@
 /** The line between two pictures that are laid over each other. */
 
+import { clamp } from "../geometry.ts";
 import { comparing } from "../select.ts";
 import { h, hasModifier, on, setAttribute, type Context } from "./dom.ts";
 
@@ -10,7 +11,7 @@ export function divider({ glance, signal, watch }: Context): HTMLElement {
     class: "slw-divider", role: "slider", tabindex: 0, "aria-label": "Divider", "aria-valuemin": 0, "aria-valuemax": 100,
     "aria-orientation": "horizontal", hidden: true,
   });
-  const set = (share: number): void => glance.send({ divider: Math.min(Math.max(share, 0), 1) });
+  const set = (share: number): void => glance.send({ divider: clamp(share, 0, 1) });
   on(element, "pointerdown", signal, (event) => {
     element.setPointerCapture(event.pointerId);
     event.preventDefault();

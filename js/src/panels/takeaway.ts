@@ -9,13 +9,13 @@ import { cutOf, fieldShown, imageOf, shownExplained, signOf } from "../select.ts
 import { shownCell, type Explained, type State } from "../state.ts";
 import { BAR_HEIGHT, npzOf, pathOf, svgOf, type Sheet } from "../still.ts";
 import { titleOf } from "./cell.ts";
-import { h, on, setText, type Context } from "./dom.ts";
+import { button, h, setText, type Context } from "./dom.ts";
 import type { Grounds } from "./ground.ts";
 import { createPainter, layerOf, resize } from "./painter.ts";
 import { selected } from "./selection.ts";
 
 export function savePanel(context: Context): HTMLElement {
-  const { store, commands, signal, watch } = context;
+  const { store, commands, watch } = context;
   const said = h("span", { class: "slw-muted", role: "status" });
   const withBar = h("input", { type: "checkbox" });
   const code = h("textarea", { class: "slw-code", readonly: true, rows: 10, hidden: true, "aria-label": "Python", spellcheck: "false" });
@@ -55,11 +55,7 @@ export function savePanel(context: Context): HTMLElement {
       });
     })],
   ];
-  const buttons = actions.map(([name, title, act]) => {
-    const element = h("button", { class: "slw-button", title }, name);
-    on(element, "click", signal, act);
-    return element;
-  });
+  const buttons = actions.map(([name, title, act]) => button(context, { title }, name, act));
   watch((state) => [shownExplained(state), state.shown], () => {
     code.hidden = true;
     say("");

@@ -1,5 +1,7 @@
 /** Whether the host is dark, followed while it changes. */
 
+import { ended } from "../store.ts";
+
 /** JupyterLab, VS Code, Colab and marimo each say it in their own words; where none speaks, the system decides. */
 export function hostIsDark(): boolean {
   const { documentElement: html, body } = document;
@@ -24,6 +26,6 @@ export function followTheme(root: HTMLElement, signal: AbortSignal): void {
     observer.observe(element, { attributes: true, attributeFilter });
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply, { signal });
-  signal.addEventListener("abort", () => observer.disconnect(), { once: true });
+  ended(signal, () => observer.disconnect());
   apply();
 }

@@ -14,7 +14,7 @@ const REMEMBERED = 500;
 
 /** Two blocks: the numbers, and the curves. */
 export function whatIfPanel(context: Context): readonly HTMLElement[] {
-  const { store, signal, watch } = context;
+  const { store, signal, choose, watch } = context;
   const asker = createAsker(context, () => draw(store.state));
   const only = figure("only this", "slw-only");
   const without = figure("without this", "slw-without");
@@ -24,8 +24,7 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
   const rows = h("div", { class: "slw-tops" });
   const curves = curvePanel(context, () => asker.answer);
   on(fill, "change", signal, () => {
-    store.send({ kind: "set", settings: { fill: fill.value } });
-    store.send({ kind: "commit" });
+    choose({ fill: fill.value });
   });
 
   const draw = (state: State): void => {

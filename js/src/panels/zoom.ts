@@ -1,18 +1,16 @@
 /** How near one looks, for those who have no wheel at hand. */
 
 import { CLOSEST, WHOLE, zoomAt } from "../geometry.ts";
-import { h, on, setText, type Context } from "./dom.ts";
+import { button, h, setText, type Context } from "./dom.ts";
 
 const FACTOR = 1.5;
 
-export function zoomPanel({ glance, signal, watch }: Context): HTMLElement {
+export function zoomPanel(context: Context): HTMLElement {
+  const { glance, watch } = context;
   const by = (factor: number): void => glance.send({ view: zoomAt(glance.state.view, factor, [0.5, 0.5]) });
-  const out = h("button", { class: "slw-button", "aria-label": "Zoom out", title: "Zoom out (−)" }, "−");
-  const whole = h("button", { class: "slw-button slw-number", title: "The whole picture (0, or a double click)" });
-  const nearer = h("button", { class: "slw-button", "aria-label": "Zoom in", title: "Zoom in (+, Ctrl with the wheel, a pinch)" }, "+");
-  on(out, "click", signal, () => by(1 / FACTOR));
-  on(nearer, "click", signal, () => by(FACTOR));
-  on(whole, "click", signal, () => glance.send({ view: WHOLE }));
+  const out = button(context, { "aria-label": "Zoom out", title: "Zoom out (−)" }, "−", () => by(1 / FACTOR));
+  const whole = button(context, { class: "slw-button slw-number", title: "The whole picture (0, or a double click)" }, "", () => glance.send({ view: WHOLE }));
+  const nearer = button(context, { "aria-label": "Zoom in", title: "Zoom in (+, Ctrl with the wheel, a pinch)" }, "+", () => by(FACTOR));
   watch(
     (_, { view }) => [view.zoom],
     (_, { view: { zoom } }) => {
