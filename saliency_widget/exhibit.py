@@ -83,17 +83,22 @@ class Exhibit:
         return Message(fields, {"picture": data})
 
 
-def compact_packet(begin: Sequence[Message], results: Sequence[Message]) -> bytes:
-    """What comes first, the first result at one byte a pixel, and others while there is room."""
+def compact_packet(begin: Sequence[Message], results: Sequence[Sequence[Message]]) -> bytes:
+    """What comes first, the first result at one byte a pixel, and others while there is room.
+
+    Args:
+        begin: what comes first.
+        results: each with what the model has said of it; one at least.
+    """
     packet = b""
     side = SIDES[-1]
     for side in SIDES:
-        packet = pack([*begin, *results[:1]], compact=side)
+        packet = pack([*begin, *results[0]], compact=side)
         if len(packet) <= SNAPSHOT_BYTES:
             break
     for count in range(2, len(results) + 1):
-        larger = pack([*begin, *results[:count]], compact=side)
+        larger = pack([*begin, *(each for group in results[:count] for each in group)], compact=side)
         if len(larger) > SNAPSHOT_BYTES:
             break
         packet = larger
-    return packet if results else b""
+    return packet

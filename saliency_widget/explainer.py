@@ -176,29 +176,56 @@ class Explainer:
     def curve(self, rid: str, key: Key, fill: str) -> None:
         """Send insertion and deletion of a result, when nobody waits for an explanation."""
 
+        def ask(job: Job) -> None:
+            told = self._asker(job).curve(self._explained(key), fill, at_intervals(self._listener.post, rid))
+            self._listener.post(told.but(rid=rid))
+            self._listener.found()
+
+        self._question(rid, ask, lambda error: self._listener.post(error_message(rid, error)))
+
+    def ask_ahead(self, view: View, fill: str, failed: Callable[[Exception], None]) -> None:
+        """Have each result asked about, see :meth:`Asker.ahead`, when nobody waits for an explanation."""
+        for key, found in list(self.found.items()):
+
+            def ask(job: Job, explanation: saliency.Explanation = found.explanation) -> None:
+                self._asker(job).ahead(explanation, view, fill)
+
+            self._question(f"ahead:{key}", ask, failed)
+
+    def _question(self, rid: str, ask: Callable[[Job], None], failed: Callable[[Exception], None]) -> None:
+        """Have something asked that takes its time; `rid` cancels it."""
+
         def run() -> None:
             try:
-                told = self._asker().curve(
-                    self._explained(key),
-                    fill,
-                    at_intervals(self._listener.post, rid),
-                    cancelled=lambda: self._agenda.interrupted(job),
-                    shared=lambda: self._agenda.in_demand,
-                )
-                self._listener.post(told.but(rid=rid))
+                ask(job)
             except saliency.Cancelled:
                 self._listener.post(message("cancelled", rid))
+            except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
+                failed(error)
             finally:
                 self._curves.pop(rid, None)
 
-        job = self._curves[rid] = self._agenda.job(lambda: self._answering(rid, run), LATER)
+        job = self._curves[rid] = self._agenda.job(run, LATER)
         self._agenda.submit(job)
 
-    def _asker(self) -> Asker:
-        """Whom to ask, about what: for the model's thread."""
+    def answers_about(self, found: Found) -> list[Message]:
+        """What the model has said of a result when it was asked, each with the request it answers as `asked`."""
+        told = found.message.fields["result"]
+        about = {"method": told["method"], "target": told["target"]}
+        return [each.but(asked={**each.fields["asked"], **about}) for each in self._answers.about(found.explanation)]
+
+    def _asker(self, job: Job | None = None) -> Asker:
+        """Whom to ask, about what: for the model's thread. A job lets others by between its questions."""
         subject = self._asked()
         return Asker(
-            subject.adapted(), subject.picture, subject.place, subject.activation, subject.batch_size, self._answers
+            subject.adapted(),
+            subject.picture,
+            subject.place,
+            subject.activation,
+            subject.batch_size,
+            self._answers,
+            lambda: job is not None and self._agenda.interrupted(job),
+            lambda: self._agenda.in_demand,
         )
 
     def later(self, run: Callable[[], None]) -> None:

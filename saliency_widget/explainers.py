@@ -12,9 +12,11 @@ import saliency
 from saliency_widget.cast import Asked, Cast, joined
 from saliency_widget.cells import Cell, Key, Pair
 from saliency_widget.commands import TOP
+from saliency_widget.drawing import View
 from saliency_widget.exhibit import Exhibit, compact_packet
 from saliency_widget.explainer import Explainer
 from saliency_widget.found import Found
+from saliency_widget.picked import Picked
 from saliency_widget.tasks import Listener, Post
 from saliency_widget.wire import Message, located, pack
 
@@ -129,22 +131,44 @@ class Explainers(Mapping[Pair, Explainer]):
         self.cast = self.cast._replace(subjects={})
         self.asked = self.asked._replace(preprocess=None, methods=None)
 
-    def packet(self) -> bytes:
-        """Everything in full, what is shown first."""
+    def ask_ahead(self, view: View, fill: str, failed: Callable[[Exception], None]) -> None:
+        """Have each result asked about; see :meth:`Explainer.ask_ahead`."""
+        for each in self._all.values():
+            each.ask_ahead(view, fill, failed)
+
+    @property
+    def methods(self) -> set[str]:
+        """Those that anything was computed with."""
+        return {method for each in self._all.values() for method, _ in list(each.found)}
+
+    def packet(self, fields: Sequence[Message], picked: Picked) -> bytes:
+        """Everything in full, what is shown first.
+
+        Args:
+            fields: what is told of the methods.
+            picked: now; of answers to what was brushed only those to this can ever be looked up.
+        """
         welcomes = [each.welcome() for each in sorted(self.cast.exhibits, key=lambda each: each is not self.exhibit)]
-        told = [message for pair in self._in_order() for message in self._told(pair)]
-        return pack([*welcomes, *told])
+        told: list[Message] = []
+        for pair in self._in_order():
+            told += [self._prediction(pair), *(each for group in self._told(pair, picked) for each in group)]
+        return pack([*welcomes, *told, *fields])
 
-    def compact_packet(self) -> bytes:
+    def compact_packet(self, fields: Sequence[Message], picked: Picked) -> bytes:
         """The shown result at one byte a pixel, and others of its model and image while there is room."""
-        prediction, *results = self._told(self._shown().pair)
-        return compact_packet([self.exhibit.thumbnail, prediction], results)
+        pair = self._shown().pair
+        first, *others = self._told(pair, picked) or [[]]
+        begin = [self.exhibit.thumbnail, self._prediction(pair)]
+        return compact_packet(begin, [[*first, *fields], *others]) if first else b""
 
-    def _told(self, pair: Pair) -> list[Message]:
-        """What a model has said of an image: the prediction and the results."""
+    def _prediction(self, pair: Pair) -> Message:
+        return located(self._all[pair].prediction_message(), *pair)
+
+    def _told(self, pair: Pair, picked: Picked) -> list[list[Message]]:
+        """What there is of a model and an image: each result with what the model has said when asked about it."""
         explainer = self._all[pair]
-        messages = [explainer.prediction_message(), *(each.message for each in explainer.in_order())]
-        return [located(each, *pair) for each in messages]
+        groups = [[found.message, *explainer.answers_about(found)] for found in explainer.in_order()]
+        return [[located(each, *pair) for each in group if _reachable(each, picked)] for group in groups]
 
     def _in_order(self) -> list[Pair]:
         shown = self._shown().pair
@@ -164,3 +188,9 @@ class Explainers(Mapping[Pair, Explainer]):
                 self._on_predicted(predictions)
 
         return Listener(post, shown, lambda: self._shown().target, predicted, self._on_found)
+
+
+def _reachable(told: Message, picked: Picked) -> bool:
+    """Whether the question that a message answers can come up again: a stroke of the brush does not."""
+    asked = told.fields.get("asked", {}).get("picked", {})
+    return "runs" not in asked or asked == picked

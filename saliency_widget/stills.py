@@ -1,12 +1,15 @@
-"""What is on the screen, for places where no script runs: drawn, and told in a line."""
+"""What a widget leaves where no kernel is: pages, what notebooks keep, and, where no script runs, a drawing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from saliency_widget import drawing, export
 from saliency_widget.explainers import Explainers
+from saliency_widget.parameters import Controls
 from saliency_widget.settings import SETTINGS, Settings, view_of
+from saliency_widget.wire import Message
 
 
 class Stills:
@@ -15,10 +18,11 @@ class Stills:
     Args:
         settings: how it is looked at.
         explainers: what was found.
+        controls: what the methods may be set to.
     """
 
-    def __init__(self, settings: Settings, explainers: Explainers) -> None:
-        self._settings, self._explainers = settings, explainers
+    def __init__(self, settings: Settings, explainers: Explainers, controls: Controls) -> None:
+        self._settings, self._explainers, self._controls = settings, explainers, controls
 
     def png(self, width: int | None = None) -> bytes:
         """As a PNG file; the picture alone where nothing is computed."""
@@ -33,15 +37,46 @@ class Stills:
     def page(self, title: str | None, code: str, css: str) -> str:
         """One page with everything computed so far; see :func:`saliency_widget.export.page`."""
         settings = self._settings
-        traits: dict[str, Any] = {name: getattr(settings, name) for name in ("spec", *SETTINGS)}
+        traits: dict[str, Any] = {name: getattr(settings, name) for name in ("spec", "parameters", *SETTINGS)}
+        methods = sorted(self._explainers.methods)
         return export.page(
             settings.spec["title"] if title is None else title,
             code=code,
             css=css,
             traits=traits,
-            packet=self._explainers.packet(),
+            packet=self._explainers.packet(self._described(methods), settings.picked),
             fallback=self.fallback()[1],
         )
+
+    def snapshot(self) -> bytes:
+        """What a notebook is saved with; empty where nothing is computed."""
+        return self._explainers.compact_packet(self._described([self._settings.method]), self._settings.picked)
+
+    def ask_ahead(self) -> None:
+        """Have the model asked about all that is computed, or is being computed, and wait for it.
+
+        Raises:
+            Exception: whatever the model raises.
+        """
+        troubles: list[Exception] = []
+        try:
+            self._explainers.wait()
+            self._explainers.ask_ahead(view_of(self._settings), self._settings.fill, troubles.append)
+            self._explainers.wait()
+        except KeyboardInterrupt:
+            self._explainers.cancel()
+            raise
+        for trouble in troubles:
+            raise trouble
+
+    def _described(self, methods: Iterable[str]) -> list[Message]:
+        """What is told of methods as they are set, for whoever cannot ask."""
+        told = []
+        for method in methods:
+            fields = self._settings.parameters.get(method, {})
+            described = self._controls.described("", method, fields, self._explainers.shown.pace)
+            told.append(described.but(asked={"op": "describe", "method": method, "fields": fields}))
+        return told
 
     def _summary(self) -> str:
         spec = self._settings.spec

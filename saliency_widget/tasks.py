@@ -42,7 +42,7 @@ class Listener:
     predicted: Callable[[Sequence[saliency.Prediction]], None]
     """The model has said what it sees."""
     found: Callable[[], None]
-    """There is a result, or another one for what had one."""
+    """There is a result, or another one for what had one; or curves of one."""
 
 
 class Task:

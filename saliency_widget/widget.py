@@ -93,7 +93,7 @@ class SaliencyWidget(Settings):
         super().__init__(controls, spec={"title": f"Why {name} {decides}", **made.spec}, **initial_traits)
         told = (self._outbox.post, lambda: shown_in(self), self._predicted, self._store)
         self._explainers = explainers = Explainers(made, asked, *told)
-        self._stills = Stills(self, explainers)
+        self._stills = Stills(self, explainers, controls)
         self._apply_parameters()
         desk = Desk(lambda: view_of(self), self._configure, self.add)
         self.on_msg(Conversation(explainers, controls, self._outbox, desk))
@@ -309,21 +309,33 @@ class SaliencyWidget(Settings):
         return self._stills.png(width)
 
     @overload
-    def to_html(self, path: None = None, title: str | None = None) -> str: ...
+    def to_html(self, path: None = None, title: str | None = None, *, what_if: bool = False) -> str: ...
 
     @overload
-    def to_html(self, path: str | os.PathLike[str], title: str | None = None) -> Path: ...
+    def to_html(self, path: str | os.PathLike[str], title: str | None = None, *, what_if: bool = False) -> Path: ...
 
-    def to_html(self, path: str | os.PathLike[str] | None = None, title: str | None = None) -> str | Path:
+    def to_html(
+        self, path: str | os.PathLike[str] | None = None, title: str | None = None, *, what_if: bool = False
+    ) -> str | Path:
         """One page with the widget as it is and every explanation computed so far; it needs no kernel and no network.
+
+        What the model has said to selections is there too, with the curves that were asked for.
 
         Args:
             path: where to write it.
             title: of the page.
+            what_if: whether to wait for what is being computed and then ask the model about every explanation, with
+                the chosen `fill`, as on the page nobody can: its curves, and its top 5, 10, … 95 % (or as many
+                regions) alone and left out. That is some 90 images for each.
 
         Returns:
             The path, or the page where none is given.
+
+        Raises:
+            Exception: with `what_if`, whatever the model raises.
         """
+        if what_if:
+            self._stills.ask_ahead()
         text = self._stills.page(title, code=self._esm, css=self._css)
         if path is None:
             return text
@@ -385,7 +397,7 @@ class SaliencyWidget(Settings):
 
     def _store(self) -> None:
         """Keep the shown result, and others while there is room, in `_snapshot`."""
-        if packet := self._working().compact_packet():
+        if packet := self._stills.snapshot():
             self._write(_snapshot=packet)
 
     def _look(self) -> None:

@@ -68,6 +68,8 @@ def result_message(explanation: saliency.Explanation, method_id: str, method: sa
 def located(whole: Message, model: int, image: int) -> Message:
     """The same, with what it is about: the indices of the model and the image."""
     where = {"model": model, "image": image}
+    if "asked" in whole.fields:
+        return whole.but(asked={**whole.fields["asked"], **where})
     if "result" in whole.fields:
         return whole.but(result={**whole.fields["result"], **where})
     return whole.but(**where) if whole.fields["op"] in ("prediction", "stale") else whole

@@ -7,6 +7,8 @@ export interface WhatIf {
   readonly only: readonly ClassRow[];
   readonly without: readonly ClassRow[];
   readonly area: number;
+  /** The model was not asked about this very selection: two numbers read from the curves. */
+  readonly read?: boolean;
 }
 
 export interface Curve {
@@ -57,6 +59,17 @@ export function curve(raw: Raw): Curve {
   const [shares, insertion, deletion] = lines as [number[], number[], number[]];
   if (insertion.length !== shares.length || deletion.length !== shares.length) throw new Error("expected curves of one length");
   return { shares, insertion, deletion, insertionAuc: Number(raw["insertion_auc"]), deletionAuc: Number(raw["deletion_auc"]) };
+}
+
+/** What the curves of an explanation say of a share of its pixels, of the explained class alone. */
+export function readAt({ shares, insertion, deletion }: Curve, area: number, row: Omit<ClassRow, "probability">): WhatIf {
+  const next = Math.max(shares.findIndex((share) => share >= area), 1);
+  const [from = 0, to = 1] = [shares[next - 1], shares[next]];
+  const at = (heights: readonly number[]): readonly ClassRow[] => {
+    const [before = 0, after = 0] = [heights[next - 1], heights[next]];
+    return [{ ...row, probability: before + ((area - from) / (to - from)) * (after - before) }];
+  };
+  return { only: at(insertion), without: at(deletion), area, read: true };
 }
 
 export function described(raw: Raw): Described {

@@ -10,7 +10,11 @@ export interface Commands {
   search(query: string): void;
   /** Ask what only the asker wants to know: no state depends on it. */
   readonly request: (op: string, fields: Raw, options?: Options) => Request;
+  /** Where no kernel answers: stored answers to requests with these fields, each with the request as `asked`. */
+  readonly recall: (op: string, fields: Raw) => readonly Stored[];
 }
+
+export type Stored = Raw & { readonly asked: Raw };
 
 export interface Options {
   readonly progress?: (share: number) => void;

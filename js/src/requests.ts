@@ -1,7 +1,7 @@
 /** The conversation with the kernel: asks, listens, and tells the store (see "Messages" in docs/widget-protocol.md). */
 
 import { createAsking } from "./asking.ts";
-import type { Commands } from "./commands.ts";
+import type { Commands, Stored } from "./commands.ts";
 import { surplus } from "./memory.ts";
 import { parseReply, type Reply } from "./messages.ts";
 import { bytesOf, createAssembler, unpack, type Message, type Raw } from "./packet.ts";
@@ -66,7 +66,6 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
       warn(error);
     }
   });
-  replayIfAlone(model, store, signal);
   ask(hello, "hello");
 
   return {
@@ -81,6 +80,7 @@ export function connect(model: Model, store: Store<State, Event>, signal: AbortS
       ask(searching, "classes", { query });
     },
     request: (...question) => asking.request(...question),
+    recall: replayIfAlone(model, store, signal),
   };
 }
 
@@ -187,12 +187,15 @@ function followCells(store: Store<State, Event>, compute: (cell: Cell) => void, 
   };
 }
 
-/** Where no kernel answers, show what the snapshot holds. */
-function replayIfAlone(model: Model, store: Store<State, Event>, signal: AbortSignal): void {
+/** Where no kernel answers, show what the snapshot holds. Gives what looks up the answers that it holds too. */
+function replayIfAlone(model: Model, store: Store<State, Event>, signal: AbortSignal): Commands["recall"] {
+  const stored: Stored[] = [];
   const replay = async (packet: Uint8Array): Promise<void> => {
     for (const message of await unpack(packet)) {
       if (signal.aborted || store.state.link === "live") return;
-      for (const event of eventsOf(parseReply(message), "packed", false)) store.send(event);
+      const reply = parseReply(message);
+      if (reply.op === "answer" && reply.raw["asked"]) stored.push(reply.raw as Stored);
+      for (const event of eventsOf(reply, "packed", false)) store.send(event);
     }
   };
   const timer = setTimeout(() => {
@@ -200,4 +203,6 @@ function replayIfAlone(model: Model, store: Store<State, Event>, signal: AbortSi
     if (store.state.link === "waiting" && snapshot && snapshot.byteLength > 0) replay(bytesOf(snapshot)).catch(warn);
   }, WELCOME_WITHIN);
   ended(signal, () => clearTimeout(timer));
+  return (op, fields) => stored.filter(({ asked }) =>
+    asked["op"] === op && Object.keys(fields).every((name) => JSON.stringify(asked[name]) === JSON.stringify(fields[name])));
 }

@@ -14,7 +14,8 @@ from PIL import Image
 
 import saliency
 from saliency_widget import drawing
-from tests.nets import LABELS, picture, small_net
+from saliency_widget.picked import of_mask
+from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, unpack
 
@@ -50,6 +51,16 @@ def code_in(page: Page) -> str:
     return base64.b64decode(found[1]).decode()
 
 
+def told_in(packet: bytes, op: str) -> list[dict[str, Any]]:
+    """The stored messages of a kind."""
+    return [message.fields for message in unpack(packet) if message.op == op]
+
+
+def packet_of(text: str) -> bytes:
+    """What a page has stored."""
+    return base64.b64decode(Page(text).texts["packet"])
+
+
 def test_the_page_holds_every_result_in_full(make: Make) -> None:
     """Its packet is the picture, the prediction and each explanation, shown first, to the last bit."""
     widget = make(target=1, method="gradient", keep=12)
@@ -62,10 +73,10 @@ def test_the_page_holds_every_result_in_full(make: Make) -> None:
     assert traits["spec"] == widget.spec
     assert (traits["method"], traits["target"], traits["keep"]) == ("gradient", 1, 12)
     messages = unpack(base64.b64decode(page.texts["packet"]))
-    assert [m.op for m in messages] == ["welcome", "prediction", "result", "result", "result"]
+    assert [m.op for m in messages] == ["welcome", "prediction", *["result"] * 3, *["described"] * 3]
     assert messages[0].buffers["picture"].startswith(b"\x89PNG")
     assert messages[2].fields["result"]["method"] == "gradient"
-    for message in messages[2:]:
+    for message in messages[2:5]:
         explanation = widget.explanations[message.fields["result"]["method"], 1]
         mask = explanation.mask
         np.testing.assert_array_equal(message.array("values"), mask.sum(2) if mask.ndim == 3 else mask)
@@ -132,7 +143,7 @@ def test_a_dead_notebook_keeps_what_was_shown(make: Make) -> None:
     messages = unpack(widget._snapshot)
 
     assert widget._snapshot.startswith(b"SLWZ")
-    assert [m.op for m in messages] == ["welcome", "prediction", "result"]
+    assert [m.op for m in messages] == ["welcome", "prediction", "result", "described"]
     assert messages[0].fields["format"] == "image/jpeg"
     values = explanation.mask.sum(2)
     np.testing.assert_allclose(messages[2].array("values"), values, atol=0.51 * np.ptp(values) / 254)
@@ -146,13 +157,16 @@ def test_the_snapshot_follows_what_is_shown(make: Make, monkeypatch: pytest.Monk
     for method in ("gradient", "integrated_gradients"):
         widget.compute(method, wait=True)
     widget.wait(PATIENCE)
-    assert [m.fields["result"]["method"] for m in unpack(widget._snapshot)[2:]] == ["gradient", "integrated_gradients"]
+    assert [each["result"]["method"] for each in told_in(widget._snapshot, "result")] == [
+        "gradient",
+        "integrated_gradients",
+    ]
 
     monkeypatch.setattr("saliency_widget.exhibit.SNAPSHOT_BYTES", 10)
     widget.method = "integrated_gradients"
     widget.wait(PATIENCE)
 
-    assert [m.fields["result"]["method"] for m in unpack(widget._snapshot)[2:]] == ["integrated_gradients"]
+    assert [each["result"]["method"] for each in told_in(widget._snapshot, "result")] == ["integrated_gradients"]
 
 
 def test_a_widget_that_cannot_be_shown_leaves_a_picture(make: Make) -> None:
@@ -289,3 +303,112 @@ def test_a_notebook_grows_by_little(make: Make) -> None:
 
     assert widget._snapshot
     assert len(snapshot) + len(told) + len(html) <= 60_000
+
+
+def test_what_the_model_has_said_is_in_the_page(make: Make) -> None:
+    """Answers to selections and curves travel with the request they answer; nothing is asked for the page's sake."""
+    calls: list[int] = []
+    function = black_box(small_net())
+
+    def counted(images: np.ndarray) -> Any:
+        calls.append(len(images))
+        return function(images)
+
+    widget = make(counted, methods=[saliency.Occlusion(size=4, stride=4)], target=1)
+    shown = widget.compute(wait=True)
+    browser = Browser(widget)
+    view = {"sign": "auto", "keep": 40.0, "region": 0, "picked": {}}
+    cell = {"method": "occlusion", "target": 1, "model": 0, "image": 0}
+    said = browser.wait("what_if", rid=browser.ask("what_if", **cell, **view, fill="mean")).fields
+    drawn = browser.wait("curve", rid=browser.ask("curve", **cell, fill="blur")).fields
+    assert widget.wait(PATIENCE)
+    before = len(calls)
+
+    packet = packet_of(widget.to_html())
+
+    assert len(calls) == before
+    (answer,) = told_in(packet, "what_if")
+    assert answer["asked"] == {"op": "what_if", **cell, **view, "fill": "mean"}
+    assert (answer["only"], answer["without"]) == (said["only"], said["without"])
+    assert answer["area"] == pytest.approx(shown.top(40).mean())
+    (curve,) = told_in(packet, "curve")
+    assert curve["asked"] == {"op": "curve", **cell, "fill": "blur"}
+    assert curve["insertion"] == drawn["insertion"]
+    assert told_in(widget._snapshot, "curve") == [curve]
+
+
+def test_answers_about_what_is_gone_stay_behind(make: Make) -> None:
+    """Those about a map of other fields, and those to strokes of the brush that are no longer on the picture."""
+    widget = make(target=1, methods=[saliency.IntegratedGradients(steps=3)])
+    widget.compute(wait=True)
+    browser = Browser(widget)
+    cell = {"method": "integrated_gradients", "target": 1, "sign": "auto", "keep": 30.0, "region": 0, "fill": "mean"}
+    strokes = [of_mask(np.arange(320).reshape(20, 16) < end) for end in (5, 9)]
+    for picked in ({}, *strokes):
+        browser.wait("what_if", rid=browser.ask("what_if", **cell, picked=picked))
+    widget.picked = strokes[1]
+
+    kept = told_in(packet_of(widget.to_html()), "what_if")
+    assert [each["asked"]["picked"] for each in kept] == [{}, strokes[1]]
+
+    widget.parameters = {"integrated_gradients": {"steps": 5}}
+    widget.compute(wait=True)
+    assert told_in(packet_of(widget.to_html()), "what_if") == []
+
+
+def test_the_model_is_asked_ahead_where_nobody_can_ask(make: Make) -> None:
+    """With `what_if` each map has its curves, and the engine's own answers to its top 5, 10, … 95 %."""
+    nets = [small_net(), small_net()]
+    widget = make(nets, methods=["gradient"], labels=LABELS, fill="mean")
+    maps = [widget.compute("gradient", "bee", wait=True, model=model) for model in range(2)]
+
+    packet = packet_of(widget.to_html(what_if=True))
+
+    curves, answers = told_in(packet, "curve"), told_in(packet, "what_if")
+    assert [each["asked"]["model"] for each in curves] == [0, 1]
+    assert len(answers) == 2 * 19
+    for each in curves:
+        wanted = saliency.perturbation_curves(nets[0], picture(), maps[each["asked"]["model"]], fill="mean", points=24)
+        np.testing.assert_allclose(each["deletion"], wanted.deletion, atol=1e-6)
+    for each in answers[::6]:
+        mask = maps[each["asked"]["model"]].top(each["asked"]["keep"])
+        expected = saliency.what_if(nets[0], picture(), mask, "mean", labels=LABELS)
+        assert each["only"][0]["label"] == expected.only[0].label
+        assert each["only"][0]["probability"] == pytest.approx(expected.only[0].probability, abs=1e-6)
+
+
+def test_a_model_that_fails_when_it_is_asked_ahead_is_heard(make: Make) -> None:
+    """Its own error comes out of `to_html`, and the widget goes on."""
+    asleep: list[bool] = []
+    function = black_box(small_net())
+
+    def tired(images: np.ndarray) -> Any:
+        if asleep:
+            raise ValueError("tired")
+        return function(images)
+
+    widget = make(tired, methods=[saliency.Occlusion(size=4, stride=4)], target=1)
+    widget.compute(wait=True)
+    asleep.append(True)
+
+    with pytest.raises(ValueError, match="tired"):
+        widget.to_html(what_if=True)
+
+    assert told_in(packet_of(widget.to_html()), "curve") == []
+
+
+def test_the_page_knows_the_fields_of_its_maps(make: Make) -> None:
+    """What `describe` answers for each method that has a map, with the fields it was made with."""
+    widget = make(target=1, methods=["gradient", saliency.IntegratedGradients(steps=3), "occlusion"])
+    widget.parameters = {"integrated_gradients": {"steps": 7}}
+    for method in ("gradient", "integrated_gradients"):
+        widget.compute(method, wait=True)
+
+    text = widget.to_html()
+
+    told = {each["asked"]["method"]: each for each in told_in(packet_of(text), "described")}
+    assert set(told) == {"gradient", "integrated_gradients"}
+    assert json.loads(Page(text).texts["traits"])["parameters"] == {"integrated_gradients": {"steps": 7}}
+    assert told["integrated_gradients"]["asked"]["fields"] == {"steps": 7}
+    steps = next(each for each in told["integrated_gradients"]["fields"] if each["name"] == "steps")
+    assert (steps["value"], steps["default"]) == (7, 3)

@@ -280,7 +280,7 @@ def test_the_page_has_every_model_and_image(make: Make) -> None:
             widget.compute(wait=True, model=m, image=i)
     widget.image_index = 1
     assert widget.wait(PATIENCE)
-    stored = unpack(widget._working().packet())
+    stored = unpack(widget._working().packet([], {}))
     kept = unpack(widget._snapshot)
 
     assert [m.fields["image"] for m in stored if m.op == "welcome"] == [1, 0]

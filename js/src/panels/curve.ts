@@ -1,7 +1,7 @@
 /** Insertion and deletion: the whole way from nothing to everything, with the selection's place on it. */
 
 import { curve, type Curve, type WhatIf } from "../answers.ts";
-import type { Request } from "../commands.ts";
+import type { Commands, Request } from "../commands.ts";
 import { formatPercent } from "../format.ts";
 import { shownExplained } from "../select.ts";
 import { shownCell, type Explained, type State } from "../state.ts";
@@ -39,6 +39,10 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
   const ask = (state: State): void => {
     const explained = shownExplained(state);
     const wanted = state.shown.live && state.link === "live" && explained !== undefined && explained.share >= 1;
+    if (state.link === "packed") {
+      found = storedCurve(commands, state);
+      return;
+    }
     const same = explained === about && fill === state.shown.fill;
     // what has come is kept while nobody looks
     if (same && (wanted || found)) return;
@@ -70,6 +74,12 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
   const element = h("section", { class: "slw-block" }, title, plot.element, names);
   setAttribute(names, "title", "The areas under the curves: a good map has a large one for insertion and a small one for deletion (arXiv:1806.07421)");
   return { element, draw };
+}
+
+/** The curves of what is shown, if they were asked for while there was a kernel. */
+export function storedCurve(commands: Commands, state: State): Curve | null {
+  const [raw] = commands.recall("curve", { ...shownCell(state), fill: state.shown.fill });
+  return raw ? curve(raw) : null;
 }
 
 interface Position {

@@ -5,7 +5,7 @@ import { formatCalls, formatSeconds } from "../format.ts";
 import { shownMethod } from "../select.ts";
 import type { State } from "../state.ts";
 import { control, type Control } from "./controls.ts";
-import { button, h, setText, type Context } from "./dom.ts";
+import { button, h, setAttribute, setText, type Context } from "./dom.ts";
 
 export function parametersPanel(context: Context): HTMLElement {
   const { glance, commands, watch } = context;
@@ -52,21 +52,27 @@ export function parametersPanel(context: Context): HTMLElement {
   };
   const load = latest(async (state: State) => {
     method = state.shown.method;
-    show(state, described(await commands.request("describe", { method, fields: state.parameters[method] ?? {} }).answer));
+    const question = { method, fields: state.parameters[method] ?? {} };
+    const live = state.link === "live";
+    const told = live ? await commands.request("describe", question).answer : commands.recall("describe", question)[0];
+    if (told) show(state, described(told));
+    else for (const each of [heading, about, price, fields]) each.replaceChildren();
+    if (!live) readOnly(fields, presets);
   });
   watch(
     ({ shown, parameters, link }, { drawer }) => [drawer === "parameters", shown.method, parameters, link],
     (state) => {
-      if (glance.state.drawer !== "parameters") return;
-      if (state.link === "live") load(state);
-      else {
-        setText(heading, "");
-        fields.replaceChildren(h("p", { class: "slw-muted" }, "Parameters need a running kernel."));
-      }
+      if (glance.state.drawer === "parameters") load(state);
     },
   );
   const top = h("div", { class: "slw-split" }, heading, price);
   return h("div", { class: "slw-drawer-body slw-parameters" }, top, about, problem, fields, presets);
+}
+
+/** Where no kernel answers: what the map was made with. */
+function readOnly(fields: HTMLElement, presets: HTMLElement): void {
+  for (const input of fields.querySelectorAll("input, select")) setAttribute(input, "disabled", true);
+  presets.replaceChildren(h("p", { class: "slw-muted" }, "Changing parameters needs a running kernel."));
 }
 
 function messageOf(reason: unknown): string {

@@ -7,6 +7,7 @@ import { keyOf, shownCell, type ClassRow, type Explained, type Failure, type Sta
 import type { Raw } from "../packet.ts";
 import { curvePanel } from "./curve.ts";
 import { h, on, setText, type Context } from "./dom.ts";
+import { createRecall } from "./recall.ts";
 import { selectionText } from "./selection.ts";
 
 export const FILLS = ["blur", "mean", "grey", "noise", "black", "white"] as const;
@@ -16,26 +17,30 @@ const REMEMBERED = 500;
 export function whatIfPanel(context: Context): readonly HTMLElement[] {
   const { store, signal, choose, watch } = context;
   const asker = createAsker(context, () => draw(store.state));
+  const recall = createRecall(context.commands);
+  const answerTo = (state: State): WhatIf | null => (state.link === "packed" ? recall(state) : asker.answer);
   const only = figure("only this", "slw-only");
   const without = figure("without this", "slw-without");
   const what = h("span", { class: "slw-muted" });
   const fill = h("select", { class: "slw-field slw-fill", "aria-label": "What stands where pixels are taken away" }, ...FILLS.map((name) => h("option", { value: name }, name)));
   const trouble = h("p", { class: "slw-trouble", role: "alert", hidden: true });
   const rows = h("div", { class: "slw-tops" });
-  const curves = curvePanel(context, () => asker.answer);
+  const curves = curvePanel(context, () => answerTo(store.state));
   on(fill, "change", signal, () => {
     choose({ fill: fill.value });
   });
 
   const draw = (state: State): void => {
-    const { answer, failure } = asker;
+    const { failure } = asker;
+    const answer = answerTo(state);
     const cell = shownCell(state);
     const whole = classesOf(state).find(({ index }) => index === cell.target)?.probability;
-    only.show(probability(answer?.only, cell.target), whole);
-    without.show(probability(answer?.without, cell.target), whole);
-    setText(what, whyNot(state) || `${labelOf(state, cell)} in ${selectionText(state)}`);
+    only.show(probability(answer?.only, cell.target), whole, answer?.read);
+    without.show(probability(answer?.without, cell.target), whole, answer?.read);
+    setText(what, whyNot(state, answer) || `${labelOf(state, cell)} in ${selectionText(state)}${answer?.read ? ", read from the curves" : ""}`);
     trouble.hidden = failure === null;
     setText(trouble, failure ? `The model failed: ${failure.kind}: ${failure.message}` : "");
+    rows.hidden = answer?.read === true;
     rows.replaceChildren(list("only this", answer?.only ?? [], cell.target), list("without this", answer?.without ?? [], cell.target));
     curves.draw(answer);
   };
@@ -52,7 +57,8 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
 }
 
 /** Why the model is not asked; empty where it is. */
-function whyNot(state: State): string {
+function whyNot(state: State, answer: WhatIf | null): string {
+  if (state.link === "packed" && answer) return "";
   if (state.link !== "live") return "Asking the model needs a running kernel.";
   if ((shownExplained(state)?.share ?? 0) < 1) return "As soon as this method has its map.";
   return "";
@@ -62,13 +68,13 @@ function probability(rows: readonly ClassRow[] | undefined, target: number): num
   return rows?.find(({ index }) => index === target)?.probability ?? null;
 }
 
-function figure(words: string, name: string): { readonly element: HTMLElement; readonly show: (value: number | null, whole: number | undefined) => void } {
+function figure(words: string, name: string): { readonly element: HTMLElement; readonly show: (value: number | null, whole: number | undefined, read?: boolean) => void } {
   const number = h("strong", { class: `slw-number ${name}` }, "–");
   const than = h("span", { class: "slw-muted slw-number" });
   return {
     element: h("div", { class: "slw-says" }, number, h("span", {}, words, than)),
-    show(value, whole) {
-      setText(number, value === null ? "–" : value.toFixed(2));
+    show(value, whole, read) {
+      setText(number, value === null ? "–" : `${read ? "≈ " : ""}${value.toFixed(2)}`);
       setText(than, whole === undefined ? "" : ` (whole: ${whole.toFixed(2)})`);
     },
   };
