@@ -75,6 +75,7 @@ class Explainer:
             for found in self.in_order():
                 if found.version == model.version:
                     self._listener.post(found.message)
+            self.tell_pace()
 
         if picture is not None:
             self._agenda.bring(lambda: self._answering(rid, show), NOW)
@@ -156,6 +157,7 @@ class Explainer:
             outdated = [task for task in self._tasks.values() if task.key[0] == method_id]
         for task in outdated:
             self._cancel(task)
+        self.tell_pace(answering=True)
 
     def what_if(self, rid: str, key: Key, view: View, fill: str) -> None:
         """Send what the model says to the selection of a view; between two questions of whatever is running."""
@@ -269,6 +271,17 @@ class Explainer:
         rows += [row for row in self.predictions[TOP_CLASSES:] if row.index == target]
         return message("prediction", classes=[class_row(row) for row in rows])
 
+    def tell_pace(self, answering: bool = False) -> None:
+        """Send how long each method would take, from what this model has taken so far; nothing while nothing is known."""
+        shape = self._asked().picture.fed.shape
+        told = {
+            each.id: self.pace.seconds(each.method, each.method.cost(shape))
+            for each in self.choices.values()
+            if not each.lacks
+        }
+        if known := {method: round(seconds, 2) for method, seconds in told.items() if seconds}:
+            self._listener.post(message("pace", seconds=known), answering=answering)
+
     # on the model's thread
 
     def _explain(self, task: Task) -> None:
@@ -325,6 +338,7 @@ class Explainer:
             else:
                 task.error = outcome
         if isinstance(outcome, Found):
+            self.tell_pace()
             self._listener.post(outcome.message.but(rid=rid))
             self._listener.found()
         elif isinstance(outcome, saliency.Cancelled):
@@ -349,6 +363,7 @@ class Explainer:
             for task in list(self._tasks.values()):
                 self._rename(task)
         self._listener.predicted(predictions)
+        self.tell_pace()
         self._listener.post(self.prediction_message())
         return True
 

@@ -7,12 +7,15 @@ import saliency
 BACKWARD = 3
 """A forward and a backward pass take about three times as long as the forward pass alone."""
 
+FADING = 0.5
+"""What a run counts when another has followed it: the machine may be less busy by now."""
+
 
 class Pace:
-    """Seconds an image, by what is asked of the model."""
+    """Seconds an image: of a method, of what it asks of the model, and of the forward pass alone."""
 
     def __init__(self) -> None:
-        self._known: dict[object, float] = {}
+        self._runs: dict[object, tuple[float, float]] = {}
         self._forward: float | None = None
 
     def predicted(self, seconds: float) -> None:
@@ -20,15 +23,19 @@ class Pace:
         self._forward = seconds if self._forward is None else min(self._forward, seconds)
 
     def learn(self, method: saliency.Method, images: int, seconds: float) -> None:
-        """Take note of a whole run; the latest counts."""
+        """Take note of a whole run."""
         if images > 0:
-            self._known[method.needs] = seconds / images
+            for what in (type(method), method.needs):
+                earlier, took = self._runs.get(what, (0.0, 0.0))
+                # a run of one image says little beside one of a hundred
+                self._runs[what] = images + FADING * earlier, seconds + FADING * took
 
     def seconds(self, method: saliency.Method, images: int) -> float | None:
         """How long a run of so many images would take; None while nothing is known of this model."""
-        each = self._known.get(method.needs)
-        if each is None:
-            each = self._forward
-            if each is not None and method.needs is not saliency.Occlusion.needs:
-                each *= BACKWARD
-        return None if each is None else each * images
+        for what in (type(method), method.needs):
+            if what in self._runs:
+                known, took = self._runs[what]
+                return took / known * images
+        if self._forward is None:
+            return None
+        return self._forward * images * (1 if method.needs is saliency.Occlusion.needs else BACKWARD)

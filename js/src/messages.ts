@@ -9,6 +9,7 @@ export type Reply = { readonly rid: string } & (
   | { readonly op: "prediction"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
   | { readonly op: "classes"; readonly classes: readonly ClassRow[] }
   | { readonly op: "stale"; readonly model: number; readonly image: number }
+  | { readonly op: "pace"; readonly model: number; readonly image: number; readonly seconds: Readonly<Record<string, unknown>> }
   | { readonly op: "progress"; readonly done: number; readonly total: number; readonly secondsLeft: number | null }
   | { readonly op: "partial" | "result"; readonly explained: Explained }
   | { readonly op: "answer"; readonly raw: Raw }
@@ -46,6 +47,8 @@ export function parseReply({ raw, buffers }: Message): Reply {
       return { op: "answer", rid, raw };
     case "stale":
       return { op, rid, model: number(raw, "model", 0), image: number(raw, "image", 0) };
+    case "pace":
+      return { op, rid, model: number(raw, "model", 0), image: number(raw, "image", 0), seconds: object(raw["seconds"], "seconds") };
     case "progress": {
       const left = raw["seconds_left"];
       const secondsLeft = typeof left === "number" ? left : null;

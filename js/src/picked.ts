@@ -1,7 +1,7 @@
 /** What a person picks on the picture: regions one by one, or a mask of their own, kept as run lengths. */
 
 import { clamp } from "./geometry.ts";
-import type { Explained } from "./state.ts";
+import type { Explained, Region } from "./state.ts";
 
 /** `{}`: nothing, what `keep` and `region` say holds. */
 export interface Picked {
@@ -118,4 +118,14 @@ export function massIn({ values, magnitude }: Explained, kept: Uint8Array): Mass
     inside += size;
   }
   return { area: count / kept.length, mass, share: all > 0 ? inside / all : 0, mean: count > 0 ? mass / count : 0 };
+}
+
+/** How many regions come nearest to a share of the area: at least one, unless nothing is to be kept. */
+export function regionsFor(regions: readonly Region[], share: number): number {
+  if (share <= 0) return 0;
+  let best = 0;
+  for (const [i, { cumulative }] of regions.entries()) {
+    if (Math.abs(cumulative - share) < Math.abs(regions[best]!.cumulative - share)) best = i;
+  }
+  return best + 1;
 }

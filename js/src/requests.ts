@@ -134,6 +134,8 @@ function eventsOf(reply: Reply, link: Link, toHello: boolean): readonly Event[] 
       return [{ kind: "predicted", model: reply.model, image: reply.image, classes: reply.classes }];
     case "stale":
       return [{ kind: "stale", model: reply.model, image: reply.image }];
+    case "pace":
+      return [{ kind: "paced", model: reply.model, image: reply.image, seconds: reply.seconds }];
     case "classes":
       return [{ kind: "found", classes: reply.classes }];
     case "progress": {

@@ -2,8 +2,9 @@
 
 import { areaField, fieldOf, tableIndex, type Field } from "./pixels.ts";
 import { cellAt, type Point } from "./geometry.ts";
+import { regionsFor } from "./picked.ts";
 import {
-  keyOf, pairOf, regionsFor, shownCell, TOP,
+  keyOf, pairOf, shownCell, TOP,
   type Cell, type ClassRow, type Explained, type Failure, type Grid, type ImageSpec, type Job, type MethodSpec, type Region, type Settings, type Sign,
   type State,
 } from "./state.ts";

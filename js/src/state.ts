@@ -151,6 +151,8 @@ export interface State {
   /** The best classes and those that were looked up, by `pairOf`. */
   readonly predictions: ReadonlyMap<string, readonly ClassRow[]>;
   readonly found: readonly ClassRow[];
+  /** How long each method would take, by `pairOf` and its id. */
+  readonly paces: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
   /** By `keyOf`, as are the two after it. */
   readonly jobs: ReadonlyMap<string, Job>;
   readonly explained: ReadonlyMap<string, Explained>;
@@ -174,6 +176,7 @@ export type Event =
   | { readonly kind: "linked"; readonly link: Link; readonly image: number; readonly picture: Blob }
   | { readonly kind: "predicted"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
   | { readonly kind: "found"; readonly classes: readonly ClassRow[] }
+  | { readonly kind: "paced"; readonly model: number; readonly image: number; readonly seconds: Readonly<Record<string, unknown>> }
   | { readonly kind: "chosen"; readonly row: ClassRow }
   | { readonly kind: "started"; readonly key: string; readonly rid: string }
   | { readonly kind: "progress"; readonly rid: string; readonly job: Omit<Job, "rid"> }
@@ -199,6 +202,7 @@ export function initialState(spec: Spec, settings: Settings): State {
     pictures: new Map(),
     predictions: new Map(),
     found: [],
+    paces: new Map(),
     jobs: new Map(),
     explained: new Map(),
     failures: new Map(),
@@ -231,12 +235,10 @@ export function update(state: State, event: Event): State {
       return predicted(state, event, event.classes);
     case "found":
       return { ...state, found: event.classes };
-    case "chosen": {
-      const pair = pairOf(state.shown.model_index, state.shown.image_index);
-      const rows = state.predictions.get(pair) ?? [];
-      if (rows.some(({ index }) => index === event.row.index)) return state;
-      return { ...state, predictions: including(state.predictions, pair, [...rows, event.row]) };
-    }
+    case "paced":
+      return { ...state, paces: including(state.paces, pairOf(event.model, event.image), event.seconds) };
+    case "chosen":
+      return chosen(state, event.row);
     case "started": {
       const job = { rid: event.rid, done: 0, total: 0, secondsLeft: null };
       return { ...state, jobs: including(state.jobs, event.key, job), failures: without(state.failures, event.key) };
@@ -280,6 +282,14 @@ function configured(state: State, parameters: Parameters): State {
   return { ...state, parameters, explained: new Map(provisional), jobs: keep(state.jobs), failures: keep(state.failures) };
 }
 
+/** A class that was looked up stands beside the best. */
+function chosen(state: State, row: ClassRow): State {
+  const pair = pairOf(state.shown.model_index, state.shown.image_index);
+  const rows = state.predictions.get(pair) ?? [];
+  if (rows.some(({ index }) => index === row.index)) return state;
+  return { ...state, predictions: including(state.predictions, pair, [...rows, row]) };
+}
+
 function told(state: State, settings: Partial<Settings>): State {
   const shown = changed(state.shown, settings);
   const saved = changed(state.saved, settings);
@@ -298,16 +308,6 @@ export function pairOf(model: number, image: number): string {
 /** The cell that the panels speak of. */
 export function shownCell({ shown: { method, target, model_index, image_index } }: State): Cell {
   return { method, target, model: model_index, image: image_index };
-}
-
-/** How many regions come nearest to a share of the area: at least one, unless nothing is to be kept. */
-export function regionsFor(regions: readonly Region[], share: number): number {
-  if (share <= 0) return 0;
-  let best = 0;
-  for (const [i, { cumulative }] of regions.entries()) {
-    if (Math.abs(cumulative - share) < Math.abs(regions[best]!.cumulative - share)) best = i;
-  }
-  return best + 1;
 }
 
 /** What a model gave for an image, as no longer its own. */

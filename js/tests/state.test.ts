@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { keepShown, percentileShown, readingAt, regionCount, shownSign, statusOf } from "../src/select.ts";
-import { keyOf, pairOf, regionsFor, shownCell, update, type Cell, type Event, type State } from "../src/state.ts";
+import { regionsFor } from "../src/picked.ts";
+import { keyOf, pairOf, shownCell, update, type Cell, type Event, type State } from "../src/state.ts";
 import { SPEC } from "./fake-model.ts";
 import { explained, REGIONS, result, state, withResult } from "./fixtures.ts";
 

@@ -124,6 +124,23 @@ describe("what the page says", () => {
     expect(fake.asked("compute")).toHaveLength(1);
   });
 
+  test("a method says how long it would take, as soon as the model's pace is known", async () => {
+    const fake = fakeModel();
+    const { root } = await open(fake);
+    welcome(fake);
+    finish(fake);
+    const row = [...root.querySelectorAll<HTMLElement>(".slw-status")].at(1)!;
+    await frame();
+    expect(row.textContent).toBe("~25 model calls");
+
+    fake.say({ op: "pace", seq: 9001, model: 0, image: 0, seconds: { ig: 0.74, xrai: "soon" } });
+    await frame();
+    expect(row.textContent).toBe("~25 model calls · 0.7 s");
+    fake.say({ op: "pace", seq: 9002, model: 1, image: 0, seconds: { ig: 60 } });
+    await frame();
+    expect(row.textContent).toBe("~25 model calls · 0.7 s");
+  });
+
   test("a running method has a bar and a button that cancels it", async () => {
     const fake = fakeModel();
     const { root } = await open(fake);

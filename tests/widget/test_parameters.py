@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import saliency
+from saliency_widget.pace import Pace
 from saliency_widget.parameters import changed, described, presets
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make
@@ -111,6 +112,45 @@ def test_a_proposal_is_priced_and_changes_nothing(make: Make) -> None:
     assert "1 to 10000" in wrong["problem"]
     assert {each["name"]: each["value"] for each in wrong["fields"]}["samples"] == 25
     assert widget.parameters == {}
+
+
+def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
+    """Once a run has shown the model's pace, `pace` has seconds for all methods: exactly its own, others by what they ask."""
+    widget = make(target=1, methods=["gradient", "smooth_grad", "occlusion", saliency.IntegratedGradients(steps=10)])
+    browser = Browser(widget)
+    browser.ask("hello")
+    run = widget.compute("smooth_grad", wait=True)
+    widget.wait(PATIENCE)
+
+    told = browser.of("pace")[-1].fields["seconds"]
+
+    assert set(told) <= {"gradient", "smooth_grad", "occlusion", "integrated_gradients"}
+    pace = Pace()
+    pace.predicted(0.5)
+    assert pace.seconds(saliency.Occlusion(), 8) == 4
+    assert pace.seconds(saliency.SmoothGrad(), 8) == 12
+    pace.learn(saliency.SmoothGrad(), 25, 50.0)
+    assert pace.seconds(saliency.SmoothGrad(), 10) == pace.seconds(saliency.IntegratedGradients(), 10) == 20
+    pace.learn(saliency.IntegratedGradients(), 1, 9.0)
+    assert pace.seconds(saliency.IntegratedGradients(), 10) == 90
+    assert pace.seconds(saliency.SmoothGrad(), 10) == 20
+    assert told["smooth_grad"] == pytest.approx(run.seconds, abs=0.006)
+
+
+def test_other_fields_are_told_what_they_take(make: Make) -> None:
+    """A method with fields of another cost has its time told anew at once, within the handler."""
+    widget = make(target=1, method="integrated_gradients")
+    widget.compute(wait=True)
+    browser = Browser(widget)
+    explainer = widget._working().shown
+    explainer.pace.learn(saliency.IntegratedGradients(), 100, 500.0)
+
+    browser.ask("configure", method="integrated_gradients", fields={"steps": 50})
+
+    expected = explainer.pace.seconds(saliency.IntegratedGradients(), 50)
+    assert expected is not None
+    assert expected > 100
+    assert browser.of("pace")[-1].fields["seconds"]["integrated_gradients"] == pytest.approx(expected, abs=0.01)
 
 
 def test_a_change_is_computed_and_the_way_back_is_free(make: Make) -> None:

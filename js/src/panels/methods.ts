@@ -2,7 +2,7 @@
 
 import { formatCalls, formatSeconds } from "../format.ts";
 import { choosing, jobOf, lackOf, shareOf, statusOf, type Status } from "../select.ts";
-import { shownCell, type Cell, type Job, type MethodSpec, type State } from "../state.ts";
+import { pairOf, shownCell, type Cell, type Job, type MethodSpec, type State } from "../state.ts";
 import { compareBox } from "./compare.ts";
 import { h, on, reveal, roving, setAttribute, setText, type Context } from "./dom.ts";
 
@@ -49,8 +49,8 @@ export function methodsPanel(context: Context): HTMLElement {
     },
   );
   context.watch(
-    ({ spec, shown: { method, target, model_index, image_index, grid }, jobs, explained, failures, link, silent }) => [
-      spec.methods, method, target, model_index, image_index, grid, jobs, explained, failures, link, silent,
+    ({ spec, shown: { method, target, model_index, image_index, grid }, jobs, explained, failures, link, silent, paces }) => [
+      spec.methods, method, target, model_index, image_index, grid, jobs, explained, failures, link, silent, paces,
     ],
     (state) => {
       const { method } = state.shown;
@@ -127,8 +127,11 @@ function statusText(state: State, cell: Cell, method: MethodSpec, status: Status
       return lackOf(state, cell);
     case "unreachable":
       return state.silent ? "the kernel does not answer" : "needs a running kernel";
-    case "idle":
-      return method.cost > 0 ? `~${formatCalls(method.cost)}` : "not computed";
+    case "idle": {
+      const seconds = state.paces.get(pairOf(cell.model, cell.image))?.[method.id];
+      const long = typeof seconds === "number" ? ` · ${formatSeconds(seconds)}` : "";
+      return method.cost > 0 ? `~${formatCalls(method.cost)}${long}` : "not computed";
+    }
   }
 }
 
