@@ -70,12 +70,13 @@ class Explainer:
 
         def run() -> None:
             model = self._asked().adapted()
-            if not self._predict(model):
+            if not (news := self._predict(model)):
                 self._listener.post(self.prediction_message())
             for found in self.in_order():
                 if found.version == model.version:
                     self._listener.post(found.message)
-            self.tell_pace()
+            if not news:
+                self.tell_pace()
 
         if picture is not None:
             self._agenda.bring(lambda: self._answering(rid, show), NOW)
@@ -272,7 +273,7 @@ class Explainer:
         return message("prediction", classes=[class_row(row) for row in rows])
 
     def tell_pace(self, answering: bool = False) -> None:
-        """Send how long each method would take, from what this model has taken so far; nothing while nothing is known."""
+        """Send how long each method would take, from what this model has taken so far; if anything is known."""
         shape = self._asked().picture.fed.shape
         told = {
             each.id: self.pace.seconds(each.method, each.method.cost(shape))

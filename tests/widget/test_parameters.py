@@ -115,7 +115,7 @@ def test_a_proposal_is_priced_and_changes_nothing(make: Make) -> None:
 
 
 def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
-    """Once a run has shown the model's pace, `pace` has seconds for all methods: exactly its own, others by what they ask."""
+    """From a run on `pace` has seconds for all methods: its own exactly, those of others by what they ask."""
     widget = make(target=1, methods=["gradient", "smooth_grad", "occlusion", saliency.IntegratedGradients(steps=10)])
     browser = Browser(widget)
     browser.ask("hello")
