@@ -65,12 +65,13 @@ class Exhibit:
         """A small drawing as a PNG file, and as HTML with its caption."""
         height, width = self._picture.shape[:2]
         image = self.draw(found, view, max(1, round(SMALL_SIDE * width / max(height, width))))
-        told = html.escape(caption)
         smaller = Image.fromarray(drawing.shrunk(np.asarray(image), PAGE_SIDE))
-        source = drawing.data_url(drawing.encoded(smaller, "JPEG", quality=70), "image/jpeg")
-        page = f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
         # a table of 256 colours makes it a third of the size
-        return drawing.png(image.quantize(256)), page
+        return drawing.png(image.quantize(256)), _figure(smaller, caption)
+
+    def figure(self, found: Found | None, view: drawing.View, caption: str) -> str:
+        """A drawing as large as on the screen, as HTML with its caption."""
+        return _figure(self.draw(found, view), caption)
 
     @cached_property
     def thumbnail(self) -> Message:
@@ -81,6 +82,12 @@ class Exhibit:
         size = list(self._picture.shape[:2])
         fields = {"op": "welcome", "rid": rid, "image": self.index, "format": mime, "size": size}
         return Message(fields, {"picture": data})
+
+
+def _figure(image: Image.Image, caption: str) -> str:
+    told = html.escape(caption)
+    source = drawing.data_url(drawing.encoded(image, "JPEG", quality=70), "image/jpeg")
+    return f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
 
 
 def compact_packet(begin: Sequence[Message], results: Sequence[Sequence[Message]]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,45 +13,80 @@ PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' data:; \
-style-src 'unsafe-inline'; img-src data: blob:">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
+style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'">
 <title>{title}</title>
 <style>
-body {{ margin: 0; padding: 16px; font: 14px/1.4 system-ui, sans-serif; background: Canvas; color: CanvasText }}
-:root {{ color-scheme: light dark }}
-main {{ max-width: 1120px; margin: 0 auto }}
+{style}
 {css}
+{printed}
 </style>
-<main id="widget"><noscript>{fallback}</noscript></main>
+<main id="widget"><div id="still">{fallback}<p id="why">With JavaScript it can be looked at in full.</p></div></main>
 <script type="application/json" id="traits">{traits}</script>
 <script type="text/plain" id="packet">{packet}</script>
 <script type="module">
+{code}
 {host}
 </script>
 """
 
+STYLE = """
+:root { color-scheme: light dark }
+body { margin: 0; padding: 16px; font: 14px/1.4 system-ui, sans-serif; background: Canvas; color: CanvasText }
+main { max-width: 1120px; margin: 0 auto }
+#still figure { margin: 0 }
+#still img { max-width: 100%; height: auto }
+"""
+
+# What is looked at is printed, in dark on white whatever the screen shows; what it could be changed with is not.
+PRINTED = """
+@media print {
+  :root, .slw-root[data-theme] {
+    --slw-ground: #fff; --slw-ink: #1b1d21; --slw-rule: #d0d3d9; --slw-blue: #1f6feb; --slw-warm: #c2410c;
+    color-scheme: light;
+  }
+  body { padding: 0 }
+  .slw-root .slw-frame { display: block; border: 0 }
+  .slw-link, .slw-compare, .slw-others, .slw-box, .slw-slot:not(:has([aria-checked="true"])), .slw-methods, .slw-side,
+  .slw-main > :not(.slw-stage), .slw-tabs, .slw-ask > :first-child, .slw-reading { display: none !important }
+  .slw-cell, .slw-block { break-inside: avoid }
+}
+"""
+
+EXPORTED = re.compile(r"export\s*\{\s*([\w$]+) as default\s*\};?\s*$")
+
 # A stand-in for anywidget's model: settings live in the page, and what is sent goes nowhere.
 HOST = """
-const text = (id) => document.getElementById(id).textContent;
-const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-const traits = {{ ...JSON.parse(text("traits")), _snapshot: bytes(text("packet")) }};
-const listeners = new Map();
-const model = {{
-  get: (name) => traits[name],
-  set(name, value) {{
-    traits[name] = value;
-    for (const listener of listeners.get("change:" + name) ?? []) listener();
-  }},
-  save_changes() {{}},
-  on: (name, listener) => listeners.set(name, [...(listeners.get(name) ?? []), listener]),
-  off: (name, listener) => listeners.set(name, (listeners.get(name) ?? []).filter((each) => each !== listener)),
-  send() {{}},
-}};
-const {{ default: widget }} = await import("data:text/javascript;base64,{code}");
-const {{ initialize, render }} = await (typeof widget === "function" ? widget() : widget);
-const {{ signal }} = new AbortController();
-await initialize?.({{ model, signal }});
-await render({{ model, signal, el: document.getElementById("widget") }});
+const saliencyWidget = {factory};
+{{
+  const text = (id) => document.getElementById(id).textContent;
+  const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const traits = {{ ...JSON.parse(text("traits")), _alone: true, _snapshot: bytes(text("packet")) }};
+  const listeners = new Map();
+  const model = {{
+    get: (name) => traits[name],
+    set(name, value) {{
+      traits[name] = value;
+      for (const listener of listeners.get("change:" + name) ?? []) listener();
+    }},
+    save_changes() {{}},
+    on: (name, listener) => listeners.set(name, [...(listeners.get(name) ?? []), listener]),
+    off: (name, listener) => listeners.set(name, (listeners.get(name) ?? []).filter((each) => each !== listener)),
+    send() {{}},
+  }};
+  const show = async () => {{
+    if (!globalThis.DecompressionStream) throw new Error("it lacks DecompressionStream, known since 2023");
+    const {{ initialize, render }} = await (typeof saliencyWidget === "function" ? saliencyWidget() : saliencyWidget);
+    const {{ signal }} = new AbortController();
+    await initialize?.({{ model, signal }});
+    await render({{ model, signal, el: document.getElementById("widget") }});
+    document.getElementById("still").remove();
+  }};
+  show().catch((reason) => {{
+    const why = document.getElementById("why");
+    if (why) why.textContent = "This browser cannot show more than the picture: " + reason.message + ".";
+  }});
+}}
 """
 
 
@@ -63,16 +99,23 @@ def page(title: str, code: str, css: str, traits: Mapping[str, Any], packet: byt
         css: its style sheet.
         traits: what the front end reads of its model, without the packet.
         packet: messages, see :func:`saliency_widget.wire.pack`.
-        fallback: HTML for browsers that run no scripts.
+        fallback: HTML for browsers that run no scripts, or not these.
     """
+    exported = EXPORTED.search(code)
+    if exported is None:
+        raise ValueError("Expected the front end to end in a default export: it is not the built widget.js.")
     return PAGE.format(
         title=html.escape(title),
+        style=STYLE.strip(),
         # an end tag would end the element, wherever it stands
         css=css.replace("</", r"<\/"),
+        printed=PRINTED.strip(),
         fallback=fallback,
         traits=_json(traits),
         packet=base64.b64encode(packet).decode(),
-        host=HOST.format(code=base64.b64encode(code.encode()).decode()).strip(),
+        # within the page, as no policy that lets scripts run at all forbids; and no tag or comment in a string is one
+        code=code[: exported.start()].replace("</", r"<\/").replace("<!--", r"<\!--").replace("<script", r"<\script"),
+        host=HOST.format(factory=exported[1]).strip(),
     )
 
 

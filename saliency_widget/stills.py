@@ -36,16 +36,16 @@ class Stills:
 
     def page(self, title: str | None, code: str, css: str) -> str:
         """One page with everything computed so far; see :func:`saliency_widget.export.page`."""
-        settings = self._settings
+        settings, explainers = self._settings, self._explainers
         traits: dict[str, Any] = {name: getattr(settings, name) for name in ("spec", "parameters", *SETTINGS)}
-        methods = sorted(self._explainers.methods)
+        methods = sorted(explainers.methods)
         return export.page(
             settings.spec["title"] if title is None else title,
             code=code,
             css=css,
             traits=traits,
-            packet=self._explainers.packet(self._described(methods), settings.picked),
-            fallback=self.fallback()[1],
+            packet=explainers.packet(self._described(methods), settings.picked),
+            fallback=explainers.exhibit.figure(explainers.shown_found, view_of(settings), self._summary()),
         )
 
     def snapshot(self) -> bytes:

@@ -203,7 +203,7 @@ function replayIfAlone(model: Model, store: Store<State, Event>, signal: AbortSi
   const timer = setTimeout(() => {
     const snapshot = model.get("_snapshot");
     if (store.state.link === "waiting" && snapshot && snapshot.byteLength > 0) replay(bytesOf(snapshot)).catch(warn);
-  }, WELCOME_WITHIN);
+  }, model.get("_alone") ? 0 : WELCOME_WITHIN);
   ended(signal, () => clearTimeout(timer));
   return (op, fields) => stored.filter(({ asked }) =>
     asked["op"] === op && Object.keys(fields).every((name) => JSON.stringify(asked[name]) === JSON.stringify(fields[name])));

@@ -8,6 +8,8 @@ export interface Traits extends Settings {
   readonly spec: Spec;
   readonly parameters: Parameters | undefined;
   readonly _snapshot: DataView | Uint8Array | null;
+  /** On a page that no kernel has. */
+  readonly _alone?: boolean;
 }
 export type Model = AnyModel<Traits & Record<string, unknown>>;
 

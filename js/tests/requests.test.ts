@@ -294,6 +294,14 @@ describe("without a kernel", () => {
     expect(one.asked("compute")).toEqual([]);
   });
 
+  test("on a page of its own nobody is waited for", async () => {
+    const one = start({ _snapshot: packet, _alone: true });
+    await vi.advanceTimersByTimeAsync(0);
+
+    expect(one.store.state.link).toBe("packed");
+    expect(one.store.state.explained.has(keyOf(SHOWN))).toBe(true);
+  });
+
   test("a deflated snapshot is shown as well", async () => {
     vi.useRealTimers();
     const one = start({ _snapshot: await deflated(packet) });

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import saliency
-from saliency_widget import drawing
+from saliency_widget import drawing, export
 from saliency_widget.picked import of_mask
 from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
@@ -42,13 +42,6 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts[self._open] = self.texts.get(self._open, "") + data
-
-
-def code_in(page: Page) -> str:
-    """The front end in a page."""
-    found = re.search(r'import\("data:text/javascript;base64,([A-Za-z0-9+/=]+)"\)', page.texts["script"])
-    assert found is not None
-    return base64.b64decode(found[1]).decode()
 
 
 def told_in(packet: bytes, op: str) -> list[dict[str, Any]]:
@@ -92,16 +85,34 @@ def test_the_page_needs_nobody(make: Make, checkout: Path) -> None:
     text = widget.to_html()
 
     page = Page(text)
-    for source in (text, code_in(page)):
-        addresses = set(re.findall(r"""https?://[^\s"'`)<>\\]+""", source))
-        # and where a paper is, opened by nothing but a click
-        assert {each for each in addresses if not each.startswith("https://arxiv.org/abs/")} <= NAMESPACES
+    addresses = set(re.findall(r"""https?://[^\s"'`)<>\\]+""", text))
+    # and where a paper is, opened by nothing but a click
+    assert {each for each in addresses if not each.startswith("https://arxiv.org/abs/")} <= NAMESPACES
+    packet = unpack(packet_of(text))
+    for source in (text, *(json.dumps(message.fields) for message in packet)):
         assert str(checkout) not in source
         assert str(Path.home()) + "/" not in source
     assert not [found for found in page.attributes if found[1] in {"src", "href"} and not found[2].startswith("data:")]
     policy = next(value for _, name, value in page.attributes if name == "content" and "default-src" in value)
-    assert policy.startswith("default-src 'none'")
+    assert policy.startswith("default-src 'none'; script-src 'unsafe-inline';")
     assert "http" not in policy
+
+
+def test_what_is_no_front_end_is_not_packed_into_a_page(make: Make) -> None:
+    """A bundle without a default export at its end is refused: the page would stay empty."""
+    with pytest.raises(ValueError, match="default export"):
+        export.page("title", "console.log(1)", "", {}, b"", "")
+
+
+def test_scripts_within_the_script_end_nothing(make: Make) -> None:
+    """Tags and comments in the front end's own strings do not end its element."""
+    code = 'const t = "</script><!--<script>"; export { t as default };'
+
+    page = Page(export.page("title", code, "", {}, b"", ""))
+
+    assert r'const t = "<\/script><\!--<\script>";' in page.texts["script"]
+    assert page.texts["script"].rstrip().endswith("}")
+    assert "const saliencyWidget = t;" in page.texts["script"]
 
 
 def test_text_stays_text(make: Make) -> None:
