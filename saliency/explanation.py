@@ -100,10 +100,13 @@ class Explanation:
         """The mask as (H, W), larger where more salient: its magnitude, or the values where `sign` keeps the sign."""
         return display.magnitude(self.mask) if self.sign == "absolute" else display.summed(self.mask)
 
-    def on_picture(self) -> np.ndarray:
+    def on_picture(self, smooth: bool = True) -> np.ndarray:
         """The mask on the picture's own pixels, (H, W, C) or (H, W).
 
         Resize and crop are undone; zero where the model was fed nothing.
+
+        Args:
+            smooth: whether values run into each other between the mask's pixels; else each has its nearest one's.
 
         Raises:
             BadImage: it is of an input that is no picture.
@@ -121,7 +124,7 @@ class Explanation:
         planes = self.mask if self.mask.ndim == 3 else self.mask[..., None]
         moved = [
             # constant beyond the outermost pixel centres by half a pixel, zero further out
-            ndimage.affine_transform(plane, turn, offset, (height, width), order=1, mode="nearest")
+            ndimage.affine_transform(plane, turn, offset, (height, width), order=int(smooth), mode="nearest")
             for plane in np.moveaxis(planes, -1, 0)
         ]
         grid = np.indices((height, width)).reshape(2, -1)

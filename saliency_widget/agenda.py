@@ -74,6 +74,11 @@ class Agenda:
         """Whether the running job should give way soon again."""
         return self._worker.in_demand
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is waiting or running."""
+        return not self._open
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
         self.refuse_own_thread()

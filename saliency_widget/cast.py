@@ -21,6 +21,9 @@ from saliency_widget.place import Place, find_place
 from saliency_widget.subject import Subject
 from saliency_widget.traits import MOST_CELLS
 
+ADDED = "added"
+"""What images that came later are called in Python, by their names."""
+
 
 class Cast(NamedTuple):
     """What a widget is about."""
@@ -41,6 +44,8 @@ class Cast(NamedTuple):
     """Of what the first model is fed of the first image, (1, H, W, C)."""
     spec: Mapping[str, Any]
     """What the browser is told of all this, but for its title."""
+    terms: Mapping[str, Sequence[str]]
+    """By "models" and "images": what each is in Python, by how they were given."""
 
 
 class Asked(NamedTuple):
@@ -53,15 +58,15 @@ class Asked(NamedTuple):
     batch_size: int | str
     activation: str
 
-    @property
-    def given(self) -> list[str]:
-        """What is not as it would be by default, by name: without it nobody comes to the same result."""
+    def given(self, model: int) -> list[str]:
+        """What was given beside one of the models and an image, as arguments of :func:`saliency.explain`."""
+        each = f"preprocess[{model}]" if isinstance(self.preprocess, list | tuple) else "preprocess"
         given = {
-            "labels": self.labels,
-            "preprocess": self.preprocess,
-            "batch_size": None if self.batch_size == "auto" else self.batch_size,
+            "labels=labels": self.labels is not None,
+            f"preprocess={each}": self.preprocess is not None,
+            "batch_size=batch_size": self.batch_size != "auto",
         }
-        return [name for name, value in given.items() if value is not None]
+        return [argument for argument, is_given in given.items() if is_given]
 
 
 def cast(model: Any, img: Any, asked: Asked) -> Cast:
@@ -110,8 +115,18 @@ def cast(model: Any, img: Any, asked: Asked) -> Cast:
         "images": [{"name": name, "size": list(small.shape[:2])} for name, small in zip(images, smalls, strict=True)],
         "notes": _notes(list(models), adapted, list(images), pictures),
     }
-    exhibits = [Exhibit(small, i) for i, small in enumerate(smalls)]
-    return Cast(tuple(models), tuple(images), adapted[0].labels, choices[0], exhibits, subjects, places, shape, spec)
+    return Cast(
+        models=tuple(models),
+        images=tuple(images),
+        labels=adapted[0].labels,
+        choices=choices[0],
+        exhibits=[Exhibit(small, i) for i, small in enumerate(smalls)],
+        subjects=subjects,
+        places=places,
+        shape=shape,
+        spec=spec,
+        terms={"models": _terms(model, "model", "models"), "images": _terms(img, "img", "images")},
+    )
 
 
 def joined(before: Cast, img: Any, name: str | None, asked: Asked) -> Cast:
@@ -150,6 +165,7 @@ def joined(before: Cast, img: Any, name: str | None, asked: Asked) -> Cast:
         subjects=subjects,
         places=places,
         spec={**before.spec, "images": images},
+        terms={**before.terms, "images": [*before.terms["images"], f"{ADDED}[{called!r}]"]},
     )
 
 
@@ -196,8 +212,7 @@ def _named(given: Any, name_of: Callable[[Any, int], str]) -> dict[str, Any]:
     """One or several things, by their names; names that are not unique get a number."""
     if isinstance(given, Mapping):
         items = [(str(name), each) for name, each in given.items()]
-    # a tuple is one model of JAX: (f, weights), or (module, variables)
-    elif isinstance(given, list) and not (given and isinstance(given[0], int | float | list | tuple)):
+    elif _is_several(given):
         items = [(name_of(each, i), each) for i, each in enumerate(given)]
     else:
         items = [(name_of(given, 0), given)]
@@ -208,6 +223,18 @@ def _named(given: Any, name_of: Callable[[Any, int], str]) -> dict[str, Any]:
         name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}": each
         for i, (name, each) in enumerate(items)
     }
+
+
+def _is_several(given: Any) -> bool:
+    # a tuple is one model of JAX: (f, weights), or (module, variables)
+    return isinstance(given, list) and not (given and isinstance(given[0], int | float | list | tuple))
+
+
+def _terms(given: Any, one: str, several: str) -> list[str]:
+    """What each of some things is in Python, where they are passed on as they were given."""
+    if isinstance(given, Mapping):
+        return [f"{several}[{name!r}]" for name in given]
+    return [f"{several}[{i}]" for i in range(len(given))] if _is_several(given) else [one]
 
 
 def _model_name(model: Any, _index: int) -> str:

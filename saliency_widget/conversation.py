@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from PIL import Image, ImageOps
 
 import saliency
+from saliency_widget.cells import Cell
 from saliency_widget.commands import Refused, Request, parse
-from saliency_widget.drawing import View
 from saliency_widget.explainer import Explainer
 from saliency_widget.explainers import Explainers
 from saliency_widget.outbox import Outbox
 from saliency_widget.parameters import Controls
+from saliency_widget.screen import Screen
 from saliency_widget.tasks import error_message
 from saliency_widget.wire import Message, message
 
@@ -28,8 +29,8 @@ MOST_PIXELS = 50_000_000
 class Desk(NamedTuple):
     """What of the widget a message may have to do with, beside asking its models."""
 
-    view: Callable[[], View]
-    """How results are looked at."""
+    screen: Screen
+    """What is shown."""
     configure: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
     """Sets the fields of a method; gives those that differ from the method as it was offered."""
     add: Callable[[Any, str | None], int]
@@ -84,13 +85,13 @@ class Conversation:
     def _explore(self, request: Request, explainer: Explainer) -> None:
         match request.op:
             case "what_if":
-                view = self._desk.view()._replace(**request.view)
+                view = self._desk.screen.view(self._desk.screen.shown)._replace(**request.view)
                 explainer.what_if(request.rid, (request.method, request.target), view, request.fill)
             case "curve":
                 explainer.curve(request.rid, (request.method, request.target), request.fill)
             case "code":
-                given = self._explainers.asked.given
-                explainer.code(request.rid, (request.method, request.target), self._desk.view(), given)
+                cell = Cell(request.method, request.target, request.model, request.image)
+                explainer.tell(request.rid, lambda: message("code", text=self._desk.screen.script(cell)))
             case "describe":
                 told = self._controls.described(request.rid, request.method, request.fields, explainer.pace)
                 self._outbox.post(told, answering=True)

@@ -9,19 +9,25 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 import saliency
-from saliency_widget.maps import Maps, cut, field_of, kept, maps_of, region_count
+from saliency_widget.maps import WHITE, Level, Maps, blurred, cut, field_of, kept, levels, maps_of, region_count
 from saliency_widget.picked import Picked, mask_of
 from saliency_widget.place import Place
 
 SHADE = (17, 18, 22)
 """What lies over the picture where it is not kept, and where the model saw nothing."""
 
-WHITE, WARM = (255, 255, 255), (255, 160, 46)
+WARM, DARK = (255, 160, 46), (0, 0, 0)
 LONGEST_OUTLINE = 40
 """An outline that would go so many times across the map hides what it encloses: it fades out on the way there."""
+
+LINES = ((2.6, 0.45), (1.2, 1.0))
+"""Widths and opacities of a contour and of the dark line beneath it, on a picture :data:`LINE_SIDE` wide."""
+
+LINE_SIDE, FINER = 500, 3
+"""Contours are drawn so many times finer first, and then made smaller: their edges are smooth."""
 
 LUMA = (0.2126, 0.7152, 0.0722)
 
@@ -39,6 +45,10 @@ class View(NamedTuple):
     smooth: bool
     region: int
     picked: Picked = MappingProxyType({})
+    contours: bool = False
+    scale: str = "own"
+    fill: str = "blur"
+    live: bool = False
 
 
 class Shown(NamedTuple):
@@ -51,6 +61,8 @@ class Shown(NamedTuple):
     regions: Sequence[saliency.Region] | None
     place: Sequence[float]
     """Where the maps lie in the picture: x, y, width, height in its pixels."""
+    ends: tuple[float, float] | None = None
+    """Of the colours, where the map does not have its own."""
 
 
 def sign_of(view: View, suggested: str) -> str:
@@ -144,13 +156,38 @@ class _Canvas:
     def lay_mask(self, mask: np.ndarray) -> np.ndarray:
         return np.asarray(self.lay(Image.fromarray(mask.astype(np.uint8) * 255), False, 0)) > 0
 
+    def contoured(self, image: Image.Image, values: np.ndarray, ends: Sequence[Level]) -> Image.Image:
+        """An image with lines of equal value over it, each on a darker one that is a little wider."""
+        from contourpy import contour_generator  # comes with matplotlib
+
+        x, y, width, height = self._rectangle
+        down, across = values.shape
+        if min(down, across) < 2:
+            return image
+        generator = contour_generator(z=values.astype(np.float64))
+        for level, colour in ends:
+            # a value stands in the middle of its cell
+            found = (np.asarray(line, np.float64) for line in generator.lines(level))
+            lines = [((line + 0.5) * (width / across, height / down) + (x, y)) * FINER for line in found]
+            for stroke, opacity in LINES:
+                alpha = Image.new("L", (self._size[0] * FINER, self._size[1] * FINER))
+                pen = ImageDraw.Draw(alpha)
+                for line in lines:
+                    wide = max(1, round(stroke * FINER * max(1.0, self._size[0] / LINE_SIDE)))
+                    pen.line([(float(a), float(b)) for a, b in line], 255, wide, "curve")
+                share = np.asarray(alpha.reduce(FINER), np.float64) / 255 * opacity
+                over = np.array(DARK if opacity < 1 else colour, np.float64)
+                image = _blended(np.asarray(image, np.float64), over, share)
+        return image
+
 
 def _heat(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
     sign = sign_of(view, shown.sign)
     field = field_of(shown.maps, sign)
     signed = sign == "signed"
     table = _colours("RdBu_r" if signed else view.colormap, 255 if signed else 256)
-    scaled = np.clip((field.values.astype(np.float64) - field.low) / (field.high - field.low), 0, 1)
+    low, high = shown.ends or (field.low, field.high)
+    scaled = np.clip((field.values.astype(np.float64) - low) / (high - low), 0, 1)
     if signed:
         # bent from the middle, so that zero stays zero
         scaled = (1 + np.sign(2 * scaled - 1) * np.abs(2 * scaled - 1) ** view.gamma) / 2
@@ -160,7 +197,8 @@ def _heat(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Ima
     colours[field.strength < np.float32(cut(field.table, view.threshold)), 3] = 0
     layer = np.asarray(canvas.lay(Image.fromarray(colours), view.smooth, (*SHADE, 255)), np.float64)
     grey = np.asarray(ground, np.float64) @ np.array(LUMA)
-    return _blended(np.repeat(grey[..., None], 3, -1), layer[..., :3], layer[..., 3] / 255 * view.opacity)
+    drawn = _blended(np.repeat(grey[..., None], 3, -1), layer[..., :3], layer[..., 3] / 255 * view.opacity)
+    return canvas.contoured(drawn, blurred(field.values), levels(low, high)) if view.contours else drawn
 
 
 def _area(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
@@ -178,10 +216,11 @@ def _area(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Ima
 
 def _outlined(picture: np.ndarray, light: np.ndarray, cells: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
     """A line round the inner border of what is lit."""
-    edges = sum(int(np.count_nonzero(np.diff(cells, axis=axis))) for axis in (0, 1))
+    edges = sum(int(np.count_nonzero(np.diff(np.pad(cells, 1), axis=axis))) for axis in (0, 1))
     alpha = float(np.clip(2 * (1 - edges / (LONGEST_OUTLINE * sum(cells.shape) / 2)), 0, 1))
-    lit = Image.fromarray(light.astype(np.uint8) * 255)
-    line = light & (np.asarray(lit.filter(ImageFilter.MinFilter(3))) == 0)
+    # beyond the picture nothing is lit
+    lit = Image.fromarray(np.pad(light.astype(np.uint8) * 255, 1))
+    line = light & (np.asarray(lit.filter(ImageFilter.MinFilter(3)))[1:-1, 1:-1] == 0)
     return np.asarray(_blended(picture, np.array(colour), line * alpha), np.float64)
 
 

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import saliency
@@ -18,7 +18,6 @@ from saliency_widget.found import Earlier, Found
 from saliency_widget.jobs import Job
 from saliency_widget.pace import Pace
 from saliency_widget.questions import Answers, Asker, at_intervals
-from saliency_widget.recipe import recipe
 from saliency_widget.subject import Subject
 from saliency_widget.tasks import Listener, Reports, Task, class_row, error_message
 from saliency_widget.wire import Message, message, result_message
@@ -116,7 +115,7 @@ class Explainer:
         """Have an explanation made, unless it is on its way: then the newer request of the browser is answered."""
         self._asked()
         with self._lock:
-            key = self._resolved(key)
+            key = self.resolved(key)
             running = self._tasks.get(key)
             if running is not None and not running.job.cancelled.is_set():
                 task = running
@@ -163,14 +162,6 @@ class Explainer:
     def what_if(self, rid: str, key: Key, view: View, fill: str) -> None:
         """Send what the model says to the selection of a view; between two questions of whatever is running."""
         self.tell(rid, lambda: self._asker().what_if(self._explained(key), view, fill))
-
-    def code(self, rid: str, key: Key, view: View, given: Sequence[str]) -> None:
-        """Send a result, and how it is looked at, as Python."""
-        self.tell(rid, lambda: message("code", text=self.recipe(key, view, given)))
-
-    def recipe(self, key: Key, view: View, given: Sequence[str]) -> str:
-        """A result, and how it is looked at, as Python; see :func:`saliency_widget.recipe.recipe`."""
-        return recipe(self._explained(key), self.choices[key[0]].method, view, self._asked().place, given)
 
     def tell(self, rid: str, make: Callable[[], Message]) -> None:
         """Have an answer made on the model's thread before anything else, and sent."""
@@ -248,6 +239,11 @@ class Explainer:
             raise task.error or saliency.Cancelled("The explanation was cut short.")
         return task.explanation
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is waiting or running."""
+        return self._agenda.idle
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
         return self._agenda.wait(timeout)
@@ -257,6 +253,11 @@ class Explainer:
         self.cancel()
         self._agenda.close()
         self._subject = None
+
+    def resolved(self, key: Key) -> Key:
+        """The same with the top class by its index, where it is known."""
+        method, target = key
+        return (method, self.predictions[0].index) if target == TOP and self.predictions else key
 
     def in_order(self) -> list[Found]:
         """The results there are, the shown one first."""
@@ -380,7 +381,7 @@ class Explainer:
         Raises:
             ValueError: there is none.
         """
-        if (found := self.found.get(self._resolved(key))) is None:
+        if (found := self.found.get(self.resolved(key))) is None:
             raise ValueError(f"{key[0]!r} is not computed for this class.")
         return found.explanation
 
@@ -393,17 +394,12 @@ class Explainer:
 
     def _urgency(self, task: Task) -> int:
         shown = self._listener.shown()
-        return SHOWN if shown is not None and task.key == self._resolved(shown) else LATER
-
-    def _resolved(self, key: Key) -> Key:
-        """The same with the top class by its index, where it is known."""
-        method, target = key
-        return (method, self.predictions[0].index) if target == TOP and self.predictions else key
+        return SHOWN if shown is not None and task.key == self.resolved(shown) else LATER
 
     def _rename(self, task: Task) -> None:
         """Put a task where its class is found by its index."""
         with self._lock:
-            key = self._resolved(task.key)
+            key = self.resolved(task.key)
             if key != task.key:
                 if self._tasks.get(task.key) is task:
                     del self._tasks[task.key]

@@ -13,7 +13,7 @@ from saliency_widget.cast import Asked, Cast, joined
 from saliency_widget.cells import Cell, Key, Pair
 from saliency_widget.commands import TOP
 from saliency_widget.drawing import View
-from saliency_widget.exhibit import Exhibit, compact_packet
+from saliency_widget.exhibit import SMALL_SIDE, Exhibit, compact_packet
 from saliency_widget.explainer import Explainer
 from saliency_widget.found import Found
 from saliency_widget.picked import Picked
@@ -110,8 +110,12 @@ class Explainers(Mapping[Pair, Explainer]):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
-        lefts = ((each, deadline - time.monotonic()) for each in self._all.values())
-        return all(each.wait(None if timeout is None else max(left, 0)) for each, left in lefts)
+        # what one model's thread ends with may be more work for another's
+        while busy := [each for each in self._all.values() if not each.idle]:
+            for each in busy:
+                if not each.wait(None if timeout is None else max(deadline - time.monotonic(), 0)):
+                    return False
+        return True
 
     def configure(self, method_id: str, method: saliency.Method) -> None:
         """Offer a method with other fields."""
@@ -154,12 +158,24 @@ class Explainers(Mapping[Pair, Explainer]):
             told += [self._prediction(pair), *(each for group in self._told(pair, picked) for each in group)]
         return pack([*welcomes, *told, *fields])
 
-    def compact_packet(self, fields: Sequence[Message], picked: Picked) -> bytes:
-        """The shown result at one byte a pixel, and others of its model and image while there is room."""
-        pair = self._shown().pair
-        first, *others = self._told(pair, picked) or [[]]
-        begin = [self.exhibit.thumbnail, self._prediction(pair)]
-        return compact_packet(begin, [[*first, *fields], *others]) if first else b""
+    def compact_packet(self, cells: Sequence[Cell], fields: Sequence[Message], picked: Picked) -> bytes:
+        """The shown result at one byte a pixel, and others while there is room: of the cells on the screen first.
+
+        Empty where nothing is computed of the shown model and image.
+        """
+        shown = self._shown().pair
+        pairs = sorted({shown, *(cell.pair for cell in cells)}, key=lambda pair: (pair != shown, pair))
+        first, *others = self._told(shown, picked) or [[]]
+        if not first:
+            return b""
+        others += [group for pair in pairs[1:] for group in self._told(pair, picked)]
+        others.sort(key=lambda group: _about(group[0]) not in cells)
+        images = list(dict.fromkeys(image for _, image in pairs))
+        side = int(SMALL_SIDE / math.sqrt(len(images)))
+        begin = [self.cast.exhibits[image].thumbnail(side) for image in images]
+        begin += [self._prediction(pair) for pair in pairs]
+        wanted = 1 + sum(_about(group[0]) in cells for group in others)
+        return compact_packet(begin, [[*first, *fields], *others], wanted)
 
     def _prediction(self, pair: Pair) -> Message:
         return located(self._all[pair].prediction_message(), *pair)
@@ -194,3 +210,9 @@ def _reachable(told: Message, picked: Picked) -> bool:
     """Whether the question that a message answers can come up again: a stroke of the brush does not."""
     asked = told.fields.get("asked", {}).get("picked", {})
     return "runs" not in asked or asked == picked
+
+
+def _about(result: Message) -> Cell:
+    """The cell of a `result`."""
+    told = result.fields["result"]
+    return Cell(*(told[name] for name in Cell._fields))

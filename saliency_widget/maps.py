@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,14 @@ class Maps(NamedTuple):
         return self.values_table if self.magnitude_table is None else self.magnitude_table
 
 
+WHITE, COLD = (255, 255, 255), (143, 208, 255)
+Level = tuple[float, tuple[int, int, int]]
+"""A value whose contour is drawn, and in which colour."""
+
+GRAIN = 75
+"""A map is this many grains wide when its contours are drawn."""
+
+
 class Field(NamedTuple):
     """One way to look at maps: what is coloured, what is compared with a percentile, and the ends of the colours."""
 
@@ -67,9 +75,9 @@ def tabled(values: np.ndarray, magnitude: np.ndarray, step: np.ndarray | None) -
     return Maps(values, table_of(values), magnitude, table_of(magnitude), step)
 
 
-def table_of(values: np.ndarray) -> np.ndarray:
-    """The percentiles 0, 0.1, … 100 as float32."""
-    return np.percentile(values, QUANTILES).astype("<f4")
+def table_of(values: np.ndarray, method: Literal["linear", "higher"] = "linear") -> np.ndarray:
+    """The percentiles 0, 0.1, … 100 as float32; what lies between two values by NumPy's `method`."""
+    return np.percentile(values, QUANTILES, method=method).astype("<f4")
 
 
 def field_of(maps: Maps, sign: str) -> Field:
@@ -112,6 +120,23 @@ def kept(maps: Maps, sign: str, keep: float, count: int | None) -> np.ndarray:
     # of signed values the top ones are kept, not the strongest
     field = field_of(maps, "positive" if sign == "signed" else sign)
     return field.strength >= np.float32(cut(field.table, 100 - keep))
+
+
+def levels(low: float, high: float) -> list[Level]:
+    """The values whose contours are drawn: quarters of the colour scale, of a signed one on both sides of zero."""
+    if low < 0:
+        return [(share * high, COLD if share < 0 else WHITE) for share in (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)]
+    return [(low + share * (high - low), WHITE) for share in (0.25, 0.5, 0.75)]
+
+
+def blurred(values: np.ndarray) -> np.ndarray:
+    """A map without its finest grain, (h, w): contours round every speck would tell nothing."""
+    from scipy.ndimage import uniform_filter
+
+    size = 2 * int(max(values.shape) / GRAIN + 0.5) + 1
+    sums = uniform_filter(values.astype(np.float64), size, mode="constant")
+    # at the edges means of what there is
+    return np.asarray(sums / uniform_filter(np.ones(values.shape), size, mode="constant"))
 
 
 def _top(table: np.ndarray) -> float:

@@ -1,90 +1,88 @@
-"""The view as Python that needs no widget: to be pasted into a script, where it gives the same numbers and picture."""
+"""The view as Python that needs no widget: to be pasted into a script, where it gives the same numbers and pictures."""
 
 from __future__ import annotations
 
+import base64
+import textwrap
+import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import saliency
-from saliency_widget.drawing import LUMA, SHADE, View, selection_of, sign_of
-from saliency_widget.maps import maps_of, region_count
+from saliency_widget import phrases
+from saliency_widget.cast import ADDED
+from saliency_widget.drawing import LONGEST_OUTLINE, LUMA, SHADE, View, selection_of
+from saliency_widget.maps import COLD, GRAIN, region_count
 from saliency_widget.picked import of_mask
 from saliency_widget.place import Place
 
 LARGEST_ARRAY = 64
 """Numbers of an array that are written out; a larger one is left to whoever has it."""
 
-HEAD = """\
-from dataclasses import replace
+MOST_RUNS = 200
+"""Run lengths that are written out; a mask of more is deflated."""
 
-import matplotlib.pyplot as plt
-import numpy as np
+METHODS = "methods"
+"""What methods that cannot be written in a line are called, by their ids in the widget."""
 
-import saliency
-
-# {given}: as they were given to the widget
-found = saliency.explain(
-    model, img, {method}, target={target!r},{options}
-    progress=False,
-)
-"""
-
-AREA = """
-kept = {kept}
-light = replace(found, mask=kept.astype(np.float32)).on_picture() > 0.5
-shown = np.where(light[..., None], found.picture, found.picture + ({shade} - found.picture.astype(float)) * {opacity})
-"""
-
-HEAT = """
-values = {values}
-strength = {strength}
-low, high = {ends}
-share = np.clip((values - low) / (high - low), 0, 1){gamma}
-colours = plt.get_cmap({colormap!r}, {length})(share)
-colours[strength < np.float32(np.percentile(strength, {threshold})), 3] = 0
-colours = replace(found, mask=colours.astype(np.float32)).on_picture()
-grey = (found.picture @ np.array({luma}))[..., None]
-shown = grey + (colours[..., :3] * 255 - grey) * colours[..., 3:] * {opacity}
-"""
-
-GAMMA = {
-    False: "share = share ** {gamma}",
-    True: "share = (1 + np.sign(2 * share - 1) * np.abs(2 * share - 1) ** {gamma}) / 2",
-}
-"""The colour scale bent, the signed one on both sides of zero."""
-
-TAIL = """
-figure, axes = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
-axes.imshow(np.rint(shown).astype(np.uint8))
-axes.set_title(f"{found.caption}\\n{found.label}", fontsize="small")
-axes.set_axis_off()
-"""
+SIDE = 3.2, 3.5
+"""Inches of one of several pictures, with its caption."""
 
 
-def recipe(
-    explanation: saliency.Explanation, method: saliency.Method, view: View, place: Place, given: Sequence[str]
-) -> str:
-    """A script that gives the explanation, what is selected of it (`kept`), and the picture as it is shown (`shown`).
+class Part(NamedTuple):
+    """One cell of a view."""
+
+    name: str
+    """What tells it from the others."""
+    model: str
+    image: str
+    """What the model and the image are in Python."""
+    id: str
+    """Of the method in the widget."""
+    method: saliency.Method
+    target: int | str | None
+    """None for the top class, while nobody knows which that is."""
+    options: Sequence[str]
+    """More arguments of :func:`saliency.explain`, as they are written."""
+    explanation: saliency.Explanation | None
+    """What was found, if it was."""
+    place: Place
+    size: tuple[int, int]
+    """Height and width of the picture in which the map has its place."""
+
+    def arguments(self, model: str, image: str) -> str:
+        """Those of :func:`saliency.explain`."""
+        written = expression(self.method) or f"{METHODS}[{self.id!r}]"
+        return ", ".join([model, image, written, f"target={self.target!r}", *self.options])
+
+    @property
+    def covers(self) -> bool:
+        """Whether the model sees all of the picture."""
+        x, y, width, height = self.place.rectangle
+        return x < 1 and y < 1 and x + width > self.size[1] - 1 and y + height > self.size[0] - 1
+
+
+def recipe(parts: Sequence[Part], view: View, columns: int, activation: str = "auto") -> str:
+    """A script that gives the explanations, what is selected of each (`kept`), and the pictures as they are shown.
 
     Args:
-        explanation: what is shown.
-        method: that gave it.
+        parts: what is shown, row by row.
         view: how it is looked at.
-        place: where it lies.
-        given: which of "labels", "preprocess" and "batch_size" the widget was given.
+        columns: how many stand side by side.
+        activation: from the model's outputs to probabilities, as the widget was given it.
     """
-    written = expression(method)
-    names = ["model", "img", *given] + ["method"] * (written is None)
-    options = "".join(f" {name}={name}," for name in given)
-    head = HEAD.format(
-        given=", ".join(names),
-        method=written or "method",
-        target=explanation.target,
-        options=f"\n   {options}" if options else "",
-    )
-    return head + (_heat(explanation, view) if view.mode == "heat" else _area(explanation, view, place)) + TAIL
+    single = len(parts) == 1
+    body = _heat(parts, view) if view.mode == "heat" else _area(parts, view)
+    lines = _lines(view, "last" in body)
+    show = phrases.SHOW.format(lines=lines, title='f"{found.caption}\\n{found.label}"' if single else "name")
+    text = _single(parts[0], body, show) if single else _several(parts, columns, f"{body}{show}")
+    if single and view.live and view.mode == "area":
+        asked = [each for each in parts[0].options if not each.startswith("batch_size")]
+        asked += [f"activation={activation!r}"] * (activation != "auto")
+        text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in asked))
+    return f"{_head(parts, text)}{text}"
 
 
 def expression(method: saliency.Method) -> str | None:
@@ -111,50 +109,168 @@ def _value(value: Any) -> str | None:
     return repr(value) if value is None or isinstance(value, str | int | float | bool) else None
 
 
-def _area(explanation: saliency.Explanation, view: View, place: Place) -> str:
-    shade = f"np.array({list(SHADE)})"
-    return AREA.format(kept=_kept(explanation, view, place), shade=shade, opacity=view.opacity)
+def _head(parts: Sequence[Part], text: str) -> str:
+    """Imports, the functions that are called, and what the script does not make itself."""
+    kept = {"outline(": phrases.OUTLINE, "contours(": phrases.CONTOURS, "measured(": phrases.MEASURED}
+    functions = [function for name, function in kept.items() if name in text]
+    if "outline(" in text or "contours(" in text:
+        functions.insert(0, phrases.AT)
+    fill = {"{longest}": str(LONGEST_OUTLINE // 4), "{grain}": str(GRAIN), "{cold}": "#" + bytes(COLD).hex()}
+    written = "\n\n".join(functions)
+    for name, value in fill.items():
+        written = written.replace(name, value)
+    standard = ["import base64", "import zlib"] * ("zlib." in text) + ["from dataclasses import replace"]
+    others = ["import matplotlib.pyplot as plt", "import numpy as np"]
+    others += ["from scipy.ndimage import uniform_filter"] * ("uniform_filter(" in written)
+    imports = "\n\n".join("\n".join(each) for each in (standard, others, ["import saliency"]))
+    return f"{imports}\n\n\n{written}\n\n{_sources(parts)}" if written else f"{imports}\n\n{_sources(parts)}"
 
 
-def _kept(explanation: saliency.Explanation, view: View, place: Place) -> str:
-    regions = explanation.regions
-    if regions is not None and "regions" in view.picked:
-        return f"np.isin(found.regions.ranks, {view.picked['regions']})"
-    if "runs" in view.picked:
-        picked = of_mask(selection_of(explanation, view, place))
-        runs, shape = picked["runs"], picked["shape"]
-        return f"np.repeat(np.arange({len(runs)}) % 2 == 1, {runs}).reshape({shape})"
-    if regions is not None:
-        return f"found.regions.ranks < {region_count(regions.table, view.region, view.keep)}"
-    values = _values(explanation, "positive" if sign_of(view, explanation.sign) == "signed" else view.sign)
-    return f"(values := {values}) >= np.float32(np.percentile(values, {round(100 - view.keep, 1)}))"
+def _sources(parts: Sequence[Part]) -> str:
+    """Which names the script does not define, and what they stand for."""
+    terms = [term for part in parts for term in (part.model, part.image)]
+    roots = [term.partition("[")[0] for term in terms]
+    options = [option.partition("=")[0] for part in parts for option in part.options]
+    given = list(dict.fromkeys(each for each in (*roots, *options) if each != ADDED))
+    added = dict.fromkeys(term for term in terms if term.startswith(ADDED))
+    own = dict.fromkeys(part.id for part in parts if expression(part.method) is None)
+    told = [
+        f"# {', '.join(given)}: as they were given to the widget",
+        *(f"# {term}: the picture that was added under this name; load it as it was then" for term in added),
+        *(f"# {METHODS}[{each!r}]: the method that was given to the widget, and has this id there" for each in own),
+    ]
+    return "\n".join(told) + "\n"
 
 
-def _heat(explanation: saliency.Explanation, view: View) -> str:
-    sign = sign_of(view, explanation.sign)
-    signed = sign == "signed"
-    strength = _values(explanation, "absolute") if signed else "values"
-    maps = maps_of(explanation)
-    # nearly everywhere the 99th percentile; where that is no more than the bottom of the scale, the maximum
-    table = maps.values_table if sign == "positive" else maps.strength_table
-    low = max(0.0, float(table[0]))
-    top = 99 if float(table[990]) > low else 100
-    ends = f"max(0, values.min()), np.percentile(values, {top})"
-    return HEAT.format(
-        values=_values(explanation, "positive" if signed else sign),
-        strength=strength,
-        ends=f"-np.percentile(strength, {top}), np.percentile(strength, {top})" if signed else ends,
-        gamma="" if view.gamma == 1 else f"\n{GAMMA[signed].format(gamma=view.gamma)}",
-        colormap="RdBu_r" if signed else view.colormap,
-        length=255 if signed else 256,
-        threshold=view.threshold,
-        luma=LUMA,
-        opacity=view.opacity,
+def _single(part: Part, body: str, show: str) -> str:
+    names = [f"{name} = {term}\n" for name, term in (("model", part.model), ("img", part.image)) if name != term]
+    arguments = part.arguments("model", "img")
+    return phrases.SINGLE.format(names="".join(names), arguments=arguments, body=body, show=show)
+
+
+def _several(parts: Sequence[Part], columns: int, body: str) -> str:
+    calls = [
+        f"    ({part.name!r}, saliency.explain({part.arguments(part.model, part.image)}, progress=False)),\n"
+        for part in parts
+    ]
+    rows = -(-len(parts) // columns)
+    return phrases.SEVERAL.format(
+        calls="".join(calls),
+        rows=rows,
+        columns=columns,
+        size=f"({SIDE[0] * columns:.1f}, {SIDE[1] * rows:.1f})",
+        body=textwrap.indent(body, "    "),
     )
 
 
-def _values(explanation: saliency.Explanation, sign: str) -> str:
-    """One number a pixel."""
-    sign = explanation.sign if sign == "auto" else sign
-    mask = "np.abs(found.mask)" if sign == "absolute" else "found.mask"
-    return f"{mask}.sum(2)" if explanation.mask.ndim == 3 else mask
+def _lines(view: View, regions: bool) -> str:
+    if view.mode == "heat":
+        return "contours(axes, found, values, low, high)\n" if view.contours else ""
+    return 'outline(axes, found, kept, "white")\n' + 'outline(axes, found, last, "#ffa02e")\n' * regions
+
+
+def _area(parts: Sequence[Part], view: View) -> str:
+    """What is kept keeps its colours."""
+    ways = [way for way in (_by_hand(parts, view), _by_region(parts, view)) if way is not None]
+    told = [(condition, code) for condition, code, _ in ways]
+    if not any(everywhere for *_, everywhere in ways):
+        told.append(("", phrases.KEEP.format(values=_values(view), percentile=round(100 - view.keep, 1))))
+    else:
+        # what holds everywhere needs no other way beside it
+        first = next(at for at, (*_, everywhere) in enumerate(ways) if everywhere)
+        told = told[: first + 1]
+    if len(told) == 1:
+        kept = told[0][1]
+    else:
+        words = ["if", *["elif"] * (len(told) - 2)]
+        kept = "".join(
+            f"{word} {condition}:\n{textwrap.indent(code, '    ')}\n"
+            for word, (condition, code) in zip(words, told[:-1], strict=True)
+        )
+        kept += f"else:\n{textwrap.indent(told[-1][1], '    ')}"
+        if "last" in kept:
+            kept = f"last = np.zeros((1, 1), bool)\n{kept}"
+    return phrases.AREA.format(kept=kept, shade=list(SHADE), opacity=view.opacity)
+
+
+Way = tuple[str, str, bool]
+"""When it is taken, what is kept, and whether that holds for all cells."""
+
+
+def _by_hand(parts: Sequence[Part], view: View) -> Way | None:
+    """A mask of one's own, for the cells whose maps it fits."""
+    if "runs" not in view.picked:
+        return None
+    fitting = [part for part in parts if part.explanation is not None and _fits(part, view)]
+    if not fitting or fitting[0].explanation is None:
+        return None
+    mask = selection_of(fitting[0].explanation, view, fitting[0].place)
+    told = of_mask(mask)
+    runs, shape = told["runs"], tuple(told["shape"])
+    if len(runs) <= MOST_RUNS:
+        code = phrases.RUNS.format(count=len(runs), runs=runs, shape=shape)
+    else:
+        text = base64.b85encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode()
+        code = phrases.DEFLATED.format(text=text, count=mask.size, shape=shape)
+    return f"found.mask.shape[:2] == {shape}", code, len(fitting) == len(parts)
+
+
+def _fits(part: Part, view: View) -> bool:
+    assert part.explanation is not None
+    shape = part.explanation.mask.shape[:2]
+    upright = part.place.upright(shape)
+    return list(view.picked["shape"]) == list(shape if upright is None else upright.shape)
+
+
+def _by_region(parts: Sequence[Part], view: View) -> Way | None:
+    """Whole regions, for the cells that have some."""
+    tables = [None if part.explanation is None else part.explanation.regions for part in parts]
+    have = [table is not None for table in tables]
+    unknown = [part.explanation is None for part in parts]
+    if not any(have) and not any(unknown):
+        return None
+    if "regions" in view.picked:
+        code = f"kept = np.isin(found.regions.ranks, {view.picked['regions']})"
+    elif view.region > 0 or (len(parts) == 1 and tables[0] is not None):
+        count = view.region if tables[0] is None else region_count(tables[0].table, view.region, view.keep)
+        code = f"kept, last = found.regions.ranks < {count}, found.regions.ranks == {count - 1}"
+    elif view.keep > 0:
+        code = phrases.NEAREST.format(share=round(view.keep / 100, 4))
+    else:
+        code = "kept = np.zeros(found.regions.ranks.shape, bool)"
+    return "found.regions is not None", code, all(have)
+
+
+def _values(view: View) -> str:
+    """One number a pixel, of which the top ones are kept."""
+    if view.sign == "auto":
+        return "found.salience()"
+    return "np.abs(np.atleast_3d(found.mask)).sum(2)" if view.sign == "absolute" else "np.atleast_3d(found.mask).sum(2)"
+
+
+def _heat(parts: Sequence[Part], view: View) -> str:
+    """The map as colours over the greyed picture."""
+    signs = {part.method.sign if view.sign == "auto" else view.sign for part in parts}
+    sign = repr(*signs) if len(signs) == 1 else "found.sign"
+    signed, unsigned = '"RdBu_r", 255', f"{view.colormap!r}, 256"
+    if signs == {"signed"}:
+        colormap, gamma = signed, phrases.GAMMA["signed"]
+    elif "signed" not in signs:
+        colormap, gamma = unsigned, phrases.GAMMA["unsigned"]
+    else:
+        colormap, gamma = f'*(({signed}) if found.sign == "signed" else ({unsigned}))', phrases.GAMMA["either"]
+    shared = ""
+    if view.scale == "shared" and len(parts) > 1:
+        each, alike = (sign, "") if len(signs) == 1 else ("each.sign", " if each.sign == found.sign")
+        shared = phrases.SHARED.format(each=each, alike=alike)
+    return phrases.HEAT.format(
+        sign=sign,
+        shared=shared,
+        gamma="" if view.gamma == 1 else gamma.format(gamma=view.gamma),
+        colormap=colormap,
+        threshold=round(view.threshold, 1),
+        smooth=view.smooth,
+        crop="" if all(part.covers for part in parts) else phrases.CROP.format(shade=[*SHADE, 255]),
+        luma=LUMA,
+        opacity=view.opacity,
+    )

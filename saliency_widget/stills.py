@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from saliency_widget import drawing, export
+from saliency_widget.cells import Cell
 from saliency_widget.explainers import Explainers
 from saliency_widget.parameters import Controls
+from saliency_widget.screen import Screen
 from saliency_widget.settings import SETTINGS, Settings, view_of
+from saliency_widget.sheet import GAP, sheet
 from saliency_widget.wire import Message
+
+LEAST_WIDTH, MOST_WIDTH = 448, 1600
+"""Of a PNG file, unless its width is given: of a single picture, and of several side by side."""
+
+SMALL_SIDE, PAGE_SIDE = 384, 240
+"""The longest side of the picture that notebooks are saved with, as a PNG file and beside it in HTML."""
+
+SHEET_SIDE, SHEET_PAGE_SIDE = 720, 320
+"""The same of several pictures side by side."""
 
 
 class Stills:
     """Draws what a widget shows.
 
     Args:
-        settings: how it is looked at.
+        settings: the traits.
         explainers: what was found.
         controls: what the methods may be set to.
+        screen: what is shown.
     """
 
-    def __init__(self, settings: Settings, explainers: Explainers, controls: Controls) -> None:
-        self._settings, self._explainers, self._controls = settings, explainers, controls
+    def __init__(self, settings: Settings, explainers: Explainers, controls: Controls, screen: Screen) -> None:
+        self._settings, self._explainers, self._controls, self._screen = settings, explainers, controls, screen
 
     def png(self, width: int | None = None) -> bytes:
         """As a PNG file; the picture alone where nothing is computed."""
-        explainers = self._explainers
-        return drawing.png(explainers.exhibit.draw(explainers.shown_found, view_of(self._settings), width))
+        return drawing.png(self._draw(width))
 
     def fallback(self) -> tuple[bytes, str]:
-        """As a small PNG file, and as HTML."""
-        explainers = self._explainers
-        return explainers.exhibit.still(explainers.shown_found, view_of(self._settings), self._summary())
+        """As a small PNG file, and as HTML with a caption."""
+        several = len(self._screen.cells) > 1
+        height, width = self._explainers.exhibit.size
+        side = SHEET_SIDE if several else SMALL_SIDE
+        image = self._draw(side if several else max(1, round(side * width / max(height, width))))
+        # a grid with many rows is as large as one with many columns
+        image = Image.fromarray(drawing.shrunk(np.asarray(image), side))
+        smaller = Image.fromarray(drawing.shrunk(np.asarray(image), SHEET_PAGE_SIDE if several else PAGE_SIDE))
+        # a table of 256 colours makes it a third of the size
+        return drawing.png(image.quantize(256)), _figure(smaller, self._summary())
 
     def page(self, title: str | None, code: str, css: str) -> str:
         """One page with everything computed so far; see :func:`saliency_widget.export.page`."""
@@ -45,12 +68,14 @@ class Stills:
             css=css,
             traits=traits,
             packet=explainers.packet(self._described(methods), settings.picked),
-            fallback=explainers.exhibit.figure(explainers.shown_found, view_of(settings), self._summary()),
+            fallback=_figure(self._draw(None), self._summary()),
         )
 
     def snapshot(self) -> bytes:
         """What a notebook is saved with; empty where nothing is computed."""
-        return self._explainers.compact_packet(self._described([self._settings.method]), self._settings.picked)
+        return self._explainers.compact_packet(
+            self._screen.cells, self._described([self._settings.method]), self._settings.picked
+        )
 
     def ask_ahead(self) -> None:
         """Have the model asked about all that is computed, or is being computed, and wait for it.
@@ -78,10 +103,36 @@ class Stills:
             told.append(described.but(asked={"op": "describe", "method": method, "fields": fields}))
         return told
 
+    def _draw(self, width: int | None) -> Image.Image:
+        """All cells, `width` pixels wide together."""
+        screen, cells = self._screen, self._screen.cells
+        if len(cells) == 1:
+            exhibit = self._explainers.exhibit
+            wide = max(exhibit.size[1], LEAST_WIDTH) if width is None else width
+            return self._one(cells[0], wide)
+        columns = screen.columns
+        whole = min(columns * (LEAST_WIDTH + GAP), MOST_WIDTH) if width is None else width
+        each = max(1, (whole + GAP) // columns - GAP)
+        return sheet([self._one(cell, each) for cell in cells], [screen.name(cell, cells) for cell in cells], columns)
+
+    def _one(self, cell: Cell, width: int) -> Image.Image:
+        picture = self._explainers.cast.exhibits[cell.image].picture
+        return drawing.draw(picture, self._screen.drawn(cell), self._screen.view(cell), width)
+
     def _summary(self) -> str:
-        spec = self._settings.spec
+        spec, screen = self._settings.spec, self._screen
+        cells = screen.cells
+        if len(cells) > 1:
+            return f"{spec['title']}: {'; '.join(screen.name(cell, cells) for cell in cells)}"
         name = next(each["name"] for each in spec["methods"] if each["id"] == self._settings.method)
-        found = self._explainers.shown_found
+        found = screen.found(cells[0])
         if found is None:
             return f"{spec['title']}: {name}, not computed yet"
         return f"{name} for {found.explanation.label}: {found.message.fields['result']['quality']}"
+
+
+def _figure(image: Image.Image, caption: str) -> str:
+    """A drawing as HTML with its caption."""
+    told = html.escape(caption)
+    source = drawing.data_url(drawing.encoded(image, "JPEG", quality=70), "image/jpeg")
+    return f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'

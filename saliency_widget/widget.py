@@ -24,6 +24,7 @@ from saliency_widget.host import after_each_cell
 from saliency_widget.outbox import Outbox
 from saliency_widget.parameters import Controls
 from saliency_widget.picked import of_mask
+from saliency_widget.screen import Screen
 from saliency_widget.settings import SETTINGS, Settings, shown_in, view_of
 from saliency_widget.stills import Stills
 
@@ -59,6 +60,7 @@ class SaliencyWidget(Settings):
     _css = built("widget.css")
 
     _explainers: Explainers | None = None
+    _storing = False
 
     def __init__(
         self,
@@ -91,11 +93,12 @@ class SaliencyWidget(Settings):
         name = " and ".join(made.models)
         decides = "decides" if len(made.models) == 1 else "decide"
         super().__init__(controls, spec={"title": f"Why {name} {decides}", **made.spec}, **initial_traits)
-        told = (self._outbox.post, lambda: shown_in(self), self._predicted, self._store)
+        told = (self._outbox.post, lambda: shown_in(self), self._predicted, self._found)
         self._explainers = explainers = Explainers(made, asked, *told)
-        self._stills = Stills(self, explainers, controls)
+        self._screen = Screen(self, explainers)
+        self._stills = Stills(self, explainers, controls, self._screen)
         self._apply_parameters()
-        desk = Desk(lambda: view_of(self), self._configure, self.add)
+        desk = Desk(self._screen, self._configure, self.add)
         self.on_msg(Conversation(explainers, controls, self._outbox, desk))
         self._forget = after_each_cell(self, "_look")
 
@@ -267,13 +270,12 @@ class SaliencyWidget(Settings):
             self.picked = {} if regions is None else {"regions": [int(each) for each in regions]}
 
     def code(self) -> str:
-        """What is shown as Python that needs no widget: the explanation, the selection, and the picture.
+        """What is shown as Python that needs no widget: each explanation, the selection, and the figure.
 
         Raises:
-            ValueError: what is shown is not computed.
+            Unsupported: no model can answer what is shown.
         """
-        explainers = self._working()
-        return explainers.shown.recipe(shown_in(self).key, view_of(self), explainers.asked.given)
+        return self._screen.script()
 
     def state(self) -> dict[str, Any]:
         """How it is looked at, as plain values that JSON can hold; :meth:`from_state` gives it back."""
@@ -382,7 +384,7 @@ class SaliencyWidget(Settings):
         if spec != self.spec:
             self.spec = spec
 
-    @traitlets.observe("method", "target", "model_index", "image_index")
+    @traitlets.observe("method", "target", "model_index", "image_index", "grid")
     def _follow(self, _change: object) -> None:
         """What is kept for dead notebooks is what is on the screen."""
         if self._explainers is None:
@@ -395,8 +397,17 @@ class SaliencyWidget(Settings):
     def _predicted(self, predictions: Sequence[saliency.Prediction]) -> None:
         self._write(target=predictions[0].index)
 
+    def _found(self) -> None:
+        """There is another result; of several on the screen more are to be expected."""
+        if not any(self.grid.values()):
+            self._store()
+        elif not self._storing:
+            self._storing = True
+            self._working().shown.later(self._store)
+
     def _store(self) -> None:
         """Keep the shown result, and others while there is room, in `_snapshot`."""
+        self._storing = False
         if packet := self._stills.snapshot():
             self._write(_snapshot=packet)
 

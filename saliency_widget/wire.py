@@ -17,6 +17,9 @@ from saliency_widget.place import Place
 PART = 1 << 20
 """Bytes of buffers that go in one message at most."""
 
+EIGHTHS = {name: name.removesuffix("_table") for name in ("values", "values_table", "magnitude", "magnitude_table")}
+"""The buffers that compact packets have at one byte a number, and between the ends of which."""
+
 
 class Message(NamedTuple):
     """A message, with its buffers by name."""
@@ -72,7 +75,7 @@ def located(whole: Message, model: int, image: int) -> Message:
         return whole.but(asked={**whole.fields["asked"], **where})
     if "result" in whole.fields:
         return whole.but(result={**whole.fields["result"], **where})
-    return whole.but(**where) if whole.fields["op"] in ("prediction", "stale") else whole
+    return whole.but(**where) if whole.fields["op"] in ("prediction", "stale", "pace") else whole
 
 
 def maps_in(result: Message) -> Maps:
@@ -137,9 +140,11 @@ def pack(messages: Iterable[Message], *, compact: int = 0) -> bytes:
     body = bytearray()
     for each in messages:
         smaller = _compact(each, compact) if compact else each
-        eighths = {"values", "magnitude"} if compact else set()
+        eighths = EIGHTHS if compact else {}
         stored = [
-            _eighth(np.asarray(buffer)) if name in eighths else _bytes_of(buffer).tobytes()
+            _eighth(np.asarray(buffer), np.asarray(smaller.buffers[eighths[name]]))
+            if name in eighths
+            else _bytes_of(buffer).tobytes()
             for name, buffer in smaller.buffers.items()
         ]
         header.append(
@@ -180,14 +185,15 @@ def _compact(whole: Message, side: int) -> Message:
     for name in whole.buffers.keys() & {"values", "magnitude", "step"}:
         array = np.asarray(whole.buffers[name])
         small[name] = array[every // 2 :: every, every // 2 :: every] if name == "step" else _blocks(array, every)
-    values = _widened(_eighth(small["values"]), small["values"].shape)
-    buffers: dict[str, bytes | np.ndarray] = {"values": small["values"], "values_table": table_of(values)}
-    if "magnitude" in small:
-        magnitude = _widened(_eighth(small["magnitude"]), small["magnitude"].shape)
-        buffers |= {"magnitude": small["magnitude"], "magnitude_table": table_of(magnitude)}
+    buffers: dict[str, bytes | np.ndarray] = {}
+    for name in ("values", "magnitude"):
+        if name in small:
+            told = _widened(_eighth(small[name], small[name]), small[name].shape)
+            # of values that are there, so that a byte tells them exactly: the same pixels lie above
+            buffers |= {name: small[name], f"{name}_table": table_of(told, "higher")}
     if "step" in small:
         buffers["step"] = np.ascontiguousarray(small["step"])
-    result = {**whole.fields["result"], "shape": list(values.shape)}
+    result = {**whole.fields["result"], "shape": list(small["values"].shape)}
     return Message({**whole.fields, "result": result}, buffers)
 
 
@@ -201,9 +207,9 @@ def _blocks(values: np.ndarray, every: int) -> np.ndarray:
     return np.asarray(padded.reshape(wanted[0], every, wanted[1], every).mean((1, 3)), "<f4")
 
 
-def _eighth(values: np.ndarray) -> bytes:
-    """float32 low and high, and one byte a value between them; zero, where it is among them, stays zero."""
-    low, high = float(values.min()), float(values.max())
+def _eighth(values: np.ndarray, among: np.ndarray) -> bytes:
+    """float32 low and high of some values, and one byte a value between them; zero, where it is among them, stays."""
+    low, high = float(among.min()), float(among.max())
     if low < 0 < high:
         step = (high - low) / 254
         low = -math.ceil(-low / step) * step

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 import saliency
 from saliency_widget import SaliencyWidget
 from saliency_widget.picked import of_mask
 from saliency_widget.recipe import expression
-from tests.nets import LABELS, picture, small_net
+from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import Browser
 
@@ -134,16 +134,170 @@ def test_what_cannot_be_written_is_left_to_its_owner() -> None:
 
 
 def test_the_browser_asks_for_the_script(make: Make) -> None:
-    """`code` is answered with the very text; for what is not computed with an error."""
-    widget = make(target=1, methods=["gradient", "grad_cam"], preprocess=None)
-    widget.compute("gradient", wait=True)
+    """`code` is answered with the very text, computed or not; for what the model cannot answer with the reason."""
+    widget = make([small_net(), black_box(small_net())], target=1, methods=["gradient", "grad_cam"])
     browser = Browser(widget)
 
     told = browser.wait("code", rid=browser.ask("code", method="gradient", target=1))
-    none = browser.wait("error", rid=browser.ask("code", method="grad_cam", target=1))
+    cannot = browser.wait("error", rid=browser.ask("code", method="grad_cam", target=1, model=1))
 
     assert told.fields["text"] == widget.code()
-    assert "not computed" in none.fields["message"]
+    assert cannot.fields["message"] == widget.spec["methods"][1]["lacks"][1]
+
+
+FAMILIES = {
+    "gradients": saliency.InputXGradient(),
+    "paths": saliency.IntegratedGradients(steps=3),
+    "noise": saliency.SmoothGrad(samples=3),
+    "backward rules": saliency.LRP(),
+    "layers": saliency.GradCam(),
+    "perturbation": saliency.Occlusion(size=12, stride=6),
+    "regions": saliency.XRAI(steps=2),
+}
+
+
+def test_each_family_is_tried() -> None:
+    """But for attention, which the small net has none of, there is a method of each family."""
+    assert {method.family for method in FAMILIES.values()} == set(FAMILIES)
+    assert set(FAMILIES) == {info.family for info in saliency.methods()} - {"attention"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("mode", ["area", "heat"])
+def test_each_family_s_figure_is_the_widget_s(
+    make: Make, monkeypatch: pytest.MonkeyPatch, family: str, mode: str
+) -> None:
+    """With outlines or contours, the script's figure has the pixels of the widget's own PNG."""
+    net, img = small_net(), picture(48, 40)
+    look = {"mode": mode, "keep": 25, "contours": True, "gamma": 0.7, "sign": "absolute"}
+    widget = make(net, img, [FAMILIES[family]], labels=LABELS, target=1, **look)
+    shown = widget.compute(wait=True)
+
+    found = run(widget.code(), monkeypatch, model=net, img=img, labels=LABELS)
+
+    np.testing.assert_allclose(found["found"].mask, shown.mask, atol=1e-6)
+    drawn, figure = picture_of(widget, 400), drawn_in(found["axes"], 400)
+    assert near(figure, drawn) > 0.95
+    # and the lines are part of it
+    bare = Image.fromarray(np.rint(found["shown"]).astype(np.uint8)).resize((400, 480))
+    assert near(np.asarray(bare, float), drawn) < near(figure, drawn)
+
+
+def near(one: np.ndarray, other: np.ndarray) -> float:
+    """The share of a picture's pixels that are like the other's, thin lines within two pixels."""
+    soft = ImageFilter.BoxBlur(2)
+    first, second = (np.asarray(Image.fromarray(each.astype(np.uint8)).filter(soft), float) for each in (one, other))
+    return float((np.abs(first - second).max(2) < 40).mean())
+
+
+def drawn_in(axes: Any, width: int) -> np.ndarray:
+    """What a figure shows within its axes, so many pixels wide."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    axes.figure.set_dpi(300)
+    canvas: Any = FigureCanvasAgg(axes.figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    box = axes.get_window_extent()
+    top, bottom = (round(pixels.shape[0] - edge) for edge in (box.y1, box.y0))
+    inside = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, round(box.x0) : round(box.x1)]))
+    height = round(width * inside.height / inside.width)
+    return np.asarray(inside.resize((width, height)), float)
+
+
+LOOKS: list[dict[str, Any]] = [
+    {"mode": "heat", "scale": "shared", "gamma": 1.5, "threshold": 30},
+    {"mode": "heat", "scale": "shared", "sign": "signed", "smooth": False},
+    {"mode": "area", "region": 2},
+    {"mode": "area", "keep": 20, "sign": "positive"},
+    {"mode": "area", "picked": of_mask(np.tri(24, 20) > 0)},
+    {"mode": "area", "picked": {"regions": [1, 2]}},
+]
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_a_grid_is_a_figure_of_all_its_cells(make: Make, monkeypatch: pytest.MonkeyPatch, look: dict[str, Any]) -> None:
+    """Of several models and images each cell is named, and has the picture that the widget draws of it."""
+    nets = {"vgg": small_net(), "two": small_net(seed=1)}
+    images = [picture(), picture(seed=5)]
+    methods = ["gradient", saliency.FeatureAblation(segments="grid", features=6)]
+    widget = make(nets, images, methods, labels=LABELS, target=1, method="feature_ablation", image_index=1, **look)
+    widget.compare(["gradient", "feature_ablation"], models=["vgg", "two"])
+    for cell in widget._screen.cells:
+        widget.compute(*cell.key, wait=True, model=cell.model, image=cell.image)
+    # lines are drawn otherwise; they are looked at elsewhere
+    monkeypatch.setattr("saliency_widget.drawing._outlined", lambda drawn, *_: drawn)
+
+    code = widget.code()
+    found = run(code, monkeypatch, models=nets, images=images, labels=LABELS)
+
+    cells = widget._screen.cells
+    assert "saliency.explain(models['vgg'], images[1]," in code
+    assert [name for name, _ in found["cells"]] == [widget._screen.name(cell, cells) for cell in cells]
+    assert len(cells) == 4
+    for cell, axes in zip(cells, found["grid"].flat, strict=False):
+        drawn = np.asarray(widget._stills._one(cell, picture().shape[1]), float)
+        assert np.abs(np.asarray(axes.images[0].get_array(), float) - drawn).mean() < 1.5
+
+
+def test_an_added_picture_is_told_of(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right after `add`, before anything is computed, the script runs, and says which picture must be loaded."""
+    net, other = small_net(), picture(20, 28, seed=3)
+    widget = make(net, labels=LABELS, methods=["gradient"])
+    widget.add(other, 'a "cat"')
+
+    code = widget.code()
+    found = run(code, monkeypatch, model=net, labels=LABELS, added={'a "cat"': other})
+
+    assert "added['a \"cat\"']: the picture that was added under this name" in code
+    np.testing.assert_allclose(found["found"].mask, widget.compute(wait=True).mask, atol=1e-6)
+    np.testing.assert_array_equal(found["kept"], widget.selection)
+
+
+def test_a_crop_is_shaded_beside_the_map(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the model does not see is shaded in the script's heat map too."""
+    net, img = small_net(), picture(48, 40)
+
+    def preprocess(image: np.ndarray) -> np.ndarray:
+        return image[12:36, 10:30].astype(np.float32) / 255
+
+    widget = make(net, img, ["gradient"], preprocess=[preprocess], target=1, mode="heat", smooth=False)
+    widget.compute(wait=True)
+
+    found = run(widget.code(), monkeypatch, model=net, img=img, preprocess=[preprocess])
+
+    assert np.abs(np.rint(found["shown"]) - picture_of(widget, 40)).mean() < 1.5
+
+
+def test_what_the_model_says_to_the_selection_is_asked(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the widget asks as the selection changes, the script asks the same, with the same fill."""
+    net = small_net()
+    widget = make(net, labels=LABELS, methods=["gradient"], target=1, live=True, fill="mean", keep=40)
+    widget.compute(wait=True)
+    told = Browser(widget)
+    rid = told.ask("what_if", method="gradient", target=1, sign="auto", keep=40, region=0, picked={}, fill="mean")
+    answer = told.wait("what_if", rid=rid).fields["without"][0]
+
+    found = run(widget.code(), monkeypatch, model=net, img=picture(), labels=LABELS)
+
+    assert found["without"][0].label == answer["label"]
+    assert found["without"][0].probability == pytest.approx(answer["probability"], abs=1e-6)
+
+
+def test_a_speckled_selection_stays_short(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask of thousands of runs is written in less than its runs, and is the same mask."""
+    net = small_net()
+    widget = make(net, picture(96, 96), methods=["gradient"], target=1)
+    widget.compute(wait=True)
+    speckles = np.random.default_rng(0).random((96, 96)) < 0.5
+    widget.select(speckles)
+
+    code = widget.code()
+    found = run(code, monkeypatch, model=net, img=picture(96, 96))
+
+    assert len(str(widget.picked["runs"])) > 8000
+    assert max(map(len, code.splitlines())) < 2000
+    np.testing.assert_array_equal(found["kept"], speckles)
 
 
 def test_a_state_comes_back(make: Make) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 
 import saliency
 from saliency_widget import SaliencyWidget
+from saliency_widget import cells as cells_module
 from saliency_widget.host import after_each_cell
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make
@@ -289,6 +290,107 @@ def test_the_page_has_every_model_and_image(make: Make) -> None:
     assert (results[0]["model"], results[0]["image"]) == (0, 1)
     assert [(m.op, m.fields.get("image")) for m in kept[:2]] == [("welcome", 1), ("prediction", 1)]
     assert kept[2].fields["result"]["image"] == 1
+
+
+def test_a_notebook_keeps_all_cells_of_a_grid(make: Make) -> None:
+    """`_snapshot` has the result of every cell while there is room, the shown one first, with all it needs."""
+    widget = make([small_net(), other_net()], two_pictures(), METHODS, method="gradient", target=1, model_index=1)
+    widget.compare(["gradient", "integrated_gradients"], models=[0, 1], images=[0, 1])
+    for cell in widget._screen.cells:
+        widget.compute(*cell.key, model=cell.model, image=cell.image)
+    widget.compute("gradient", 0)
+    assert widget.wait(PATIENCE)
+
+    kept = unpack(widget._snapshot)
+
+    results = [m.fields["result"] for m in kept if m.op == "result"]
+    told = [(r["method"], r["target"], r["model"], r["image"]) for r in results]
+    assert told[0] == widget._screen.shown
+    assert set(told[:8]) == set(widget._screen.cells)
+    assert {m.fields["image"] for m in kept if m.op == "welcome"} == {0, 1}
+    assert len([m for m in kept if m.op == "prediction"]) == 4
+    assert len(widget._snapshot) < 30_000
+
+
+def test_of_too_many_cells_the_shown_one_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no room for all, the shown one and those that stand first are there."""
+    monkeypatch.setattr("saliency_widget.exhibit.SNAPSHOT_BYTES", 10)
+    widget = make([small_net(), other_net()], methods=METHODS, method="gradient", target=1, model_index=1)
+    widget.compare()
+    for model in (0, 1):
+        widget.compute(model=model)
+    assert widget.wait(PATIENCE)
+
+    results = [m.fields["result"] for m in unpack(widget._snapshot) if m.op == "result"]
+
+    assert [(r["method"], r["model"]) for r in results] == [("gradient", 1)]
+
+
+def test_a_still_shows_the_grid(make: Make) -> None:
+    """PNG and HTML for places without scripts have every cell, each with its caption."""
+    widget = make({"a": small_net(), "b": other_net()}, methods=METHODS, method="gradient", target=1, mode="heat")
+    widget.compute(wait=True)
+    alone = np.asarray(Image.open(io.BytesIO(widget.snapshot_png(width=200))).convert("RGB"), int)
+    widget.compare(["gradient", "integrated_gradients"], models=["a", "b"])
+    for cell in widget._screen.cells:
+        widget.compute(*cell.key, wait=True, model=cell.model)
+
+    sheet = np.asarray(Image.open(io.BytesIO(widget.snapshot_png(width=408))).convert("RGB"), int)
+    bundle: Any = widget._repr_mimebundle_()
+
+    line = sheet.shape[0] // 2 - alone.shape[0] - 4
+    np.testing.assert_array_equal(sheet[line : line + alone.shape[0], :200], alone)
+    for top in (0, alone.shape[0] + line + 8):
+        for left in (0, 208):
+            assert (sheet[top : top + line, left : left + 200] < 128).any()
+            assert sheet[top + line + 1 : top + alone.shape[0], left : left + 200].std() > 5
+    html = bundle[0]["text/html"]
+    for name in ("Gradient · a", "Integrated Gradients · b"):
+        assert html.count(name) == 2
+    assert len(html) < 20_000
+
+
+def test_cells_of_one_sign_share_their_colours(make: Make) -> None:
+    """With one scale for all, drawings use the widest ends among the cells of a sign."""
+    widget = make([small_net(), other_net()], methods=METHODS, method="gradient", target=1, mode="heat")
+    widget.compare(models=[0, 1])
+    for model in (0, 1):
+        widget.compute(wait=True, model=model)
+    cells = widget._screen.cells
+    assert [widget._screen.drawn(cell).ends for cell in cells] == [None, None]  # type: ignore[union-attr]  # computed
+    own = widget.snapshot_png()
+
+    widget.scale = "shared"
+
+    strengths = [np.abs(widget._screen.found(cell).explanation.mask).sum(2) for cell in cells]  # type: ignore[union-attr]
+    wanted = min(each.min() for each in strengths), max(np.percentile(each, 99) for each in strengths)
+    for cell in cells:
+        assert widget._screen.drawn(cell).ends == pytest.approx(wanted)  # type: ignore[union-attr]
+    assert widget.snapshot_png() != own
+
+
+@pytest.mark.parametrize(
+    ("grid", "expected", "columns"),
+    [
+        ({}, ["m0"], 1),
+        ({"methods": ["m", "n"]}, ["m0", "n0"], 2),
+        ({"methods": ["n"]}, ["n0", "m0"], 2),
+        ({"methods": ["m", "n"], "images": [0, 1]}, ["m0", "n0", "m1", "n1"], 2),
+        ({"targets": [-1, 7], "images": [0, 1]}, ["m0", "m0", "m1", "m1"], 2),
+        ({"targets": [-1, 5]}, ["m0"], 1),
+        ({"methods": ["a", "b", "c", "d", "e", "m"]}, ["a0", "b0", "c0", "d0", "e0", "m0"], 3),
+    ],
+)
+def test_cells_are_laid_out_as_in_the_browser(grid: dict[str, Any], expected: list[str], columns: int) -> None:
+    """Methods side by side, images below each other; the shown one is among them, and no cell twice."""
+
+    def resolved(cell: cells_module.Cell) -> cells_module.Cell:
+        return cell._replace(target=5) if cell.target == -1 else cell
+
+    found = cells_module.laid_out(cells_module.Cell("m", -1, 0, 0), grid, resolved)
+
+    assert [f"{cell.method}{cell.image}" for cell in found] == expected
+    assert cells_module.columns(found) == columns
 
 
 def test_a_cell_that_has_run_is_noticed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
