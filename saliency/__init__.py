@@ -6,6 +6,7 @@ PAIR-code/saliency's package of that name. No framework is imported until a mode
 
 from saliency import core, deepexplain, demo, targets, tf1, upstream
 from saliency.adapters import adapt
+from saliency.catalogue import methods
 from saliency.core import (
     IDGI,
     LRP,
@@ -61,7 +62,7 @@ from saliency.errors import (
     UnknownName,
     Unsupported,
 )
-from saliency.explain import explain, layers, methods
+from saliency.explain import explain, layers
 from saliency.explanation import Explanation
 from saliency.images import Picture, read
 from saliency.method import Method, described

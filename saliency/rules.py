@@ -30,10 +30,11 @@ Of add, multiply, divide and matmul `x`, and what the rule makes of it, are tupl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from saliency.errors import Unsupported
 from saliency.model import Ops
 
 LINEAR = ("dense", "convolution")
@@ -104,6 +105,30 @@ class Composite:
         if self.first is not None and operator.first and operator.kind in LINEAR:
             return self.first
         return next((rule for kind, rule in self.rules if kind == operator.kind), None)
+
+    def require(self, kinds: Collection[str], unknown: Collection[str]) -> None:
+        """Raise where the rules find no operator to hold on to.
+
+        Args:
+            kinds: of the operators that the model sends the image through.
+            unknown: names of those whose kind nobody knows.
+
+        Raises:
+            Unsupported: none is of a required kind.
+        """
+        if self.required and not any(kind in kinds for kind in self.required):
+            seen = ", ".join([*sorted(kinds), *sorted(unknown)])
+            raise Unsupported(
+                f"The rules found nothing to hold on to: they are for operators of the kind "
+                f"{' or '.join(self.required)}, and the model sends the image through "
+                f"{f'{seen} only' if seen else 'none that can be seen'}."
+            )
+
+    def notes(self, unknown: Collection[str]) -> list[str]:
+        """What is to be told, in sentences, of operators whose kind nobody knows."""
+        if not self.exhaustive or not unknown:
+            return []
+        return [f"no rule is known for {', '.join(sorted(unknown))}: the plain gradient went through"]
 
 
 def guided(layer: Operator, x: Any, relevance: Any) -> Any:

@@ -106,7 +106,7 @@ def cheap(cls: type[Method], shape: tuple[int, ...], **given: Any) -> Method:
 
 def every_method(kinds: Iterable[str], whole: str) -> list[Any]:
     """(kind of model, method) to be tested: every method on the kind `whole`, one for each capability on the others."""
-    from saliency.explain import METHODS
+    from saliency.catalogue import METHODS
 
     one_each = {cls().needs: name for name, cls in reversed(METHODS.items())}.values()
     return [

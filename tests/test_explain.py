@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import saliency
-from saliency.explain import METHODS
+from saliency.catalogue import METHODS
 from saliency.model import Model
 from tests.nets import LABELS, black_box, picture, small_net
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency.explain import METHODS
+from saliency.catalogue import METHODS
 from saliency.method import Method, described, parameter
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import importlib.util
 import sys
 import threading
 import types
@@ -22,8 +21,12 @@ from saliency.targets import ClassScore
 FRAMEWORKS = ("numpy", "torch", "tensorflow", "jax")
 """Whose arrays a function may take."""
 
-ADAPTERS = {"torch": "TorchFunction", "tensorflow": "TensorFlowModel", "jax": "JaxModel"}
-"""In the adapter of that name: the class that is made of a function and the names of its classes."""
+ADAPTERS = {
+    "torch": ("torch_function", "TorchFunction"),
+    "tensorflow": ("tensorflow", "TensorFlowModel"),
+    "jax": ("jax", "JaxModel"),
+}
+"""By framework, the module and the class in it that is made of a function and the names of its classes."""
 
 
 class FunctionModel:
@@ -139,12 +142,8 @@ def function_model(
         framework = "numpy" if image is None else framework_of(function, image)
     if framework == "numpy":
         return FunctionModel(function, labels)
-    module = f"saliency.adapters.{framework}"
-    if importlib.util.find_spec(module) is None:
-        model = FunctionModel(function, labels)
-        model._offers_only_scores(f"functions of {framework} offer only scores in this version")
-        return model
-    adapted: Adapted[Any] = getattr(importlib.import_module(module), ADAPTERS[framework])(function, labels)
+    module, name = ADAPTERS[framework]
+    adapted: Adapted[Any] = getattr(importlib.import_module(f"saliency.adapters.{module}"), name)(function, labels)
     return adapted
 
 

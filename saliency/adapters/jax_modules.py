@@ -73,7 +73,7 @@ class Linen:
         self.signature: Hashable = repr(module)
 
     def call(self, weights: Any, images: Any) -> Any:
-        """See :class:`saliency.adapters.jax.Source`."""
+        """See :class:`saliency.adapters.jax_questions.Source`."""
         from flax import linen
 
         def interceptor(proceed: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
@@ -92,8 +92,13 @@ def nnx_model(module: Any, labels: Sequence[str] | None = None) -> JaxModel:
     from flax import nnx
 
     made = JaxModel(module, labels, source=Nnx(nnx.graphdef(module)), weights=lambda: nnx.state(module))
-    if not called_attention((".".join(map(str, path)), part) for path, part in nnx.iter_modules(module)):
-        made.lacks = {**made.lacks, Attentive: NO_ATTENTION}
+    return _told(made, ((".".join(map(str, path)), part) for path, part in nnx.iter_modules(module)))
+
+
+def _told(made: JaxModel, parts: Iterable[tuple[str, Any]]) -> JaxModel:
+    """The model, that says of itself if no part of it is called attention."""
+    if not called_attention(parts):
+        made.lacks = {Attentive: NO_ATTENTION}
     return made
 
 
@@ -107,7 +112,7 @@ class Nnx:
         self.signature: Any = definition
 
     def call(self, weights: Any, images: Any) -> Any:
-        """See :class:`saliency.adapters.jax.Source`."""
+        """See :class:`saliency.adapters.jax_questions.Source`."""
         from flax import nnx
 
         module = nnx.merge(self.signature, weights)
@@ -131,7 +136,8 @@ def equinox_model(module: Any, state: Any = None, labels: Sequence[str] | None =
         return equinox.partition((equinox.nn.inference_mode(module), state), equinox.is_array)[0]
 
     static = equinox.partition((equinox.nn.inference_mode(module), state), equinox.is_array)[1]
-    return JaxModel(module, labels, source=Equinox(static), weights=weights)
+    made = JaxModel(module, labels, source=Equinox(static), weights=weights)
+    return _told(made, _parts(module, equinox.Module))
 
 
 class Equinox:
@@ -145,7 +151,7 @@ class Equinox:
         self._static = static
 
     def call(self, weights: Any, images: Any) -> Any:
-        """See :class:`saliency.adapters.jax.Source`."""
+        """See :class:`saliency.adapters.jax_questions.Source`."""
         import equinox
 
         module, state = equinox.combine(weights, self._static)

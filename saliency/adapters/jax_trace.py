@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from saliency.adapters.answers import NOT_A_LAYER, on_grid, token_grid
-from saliency.adapters.tokens import Grid
+from saliency.adapters.tokens import NOT_A_LAYER, Grid, Laid, over_image, token_grid
 from saliency.errors import unknown
 
 MARK = "@"
@@ -258,10 +257,8 @@ class Program:
                 found[seen] = step.gives[0]
         return [found[i + 1] for i in range(len(maps)) if i + 1 in found]
 
-    def grids(
-        self, image: tuple[int, int], first: bool, scores: set[int]
-    ) -> Iterator[tuple[str, tuple[int, ...], Grid]]:
-        """(name, shape, grid) of every output with a grid, in order; of tokens those of the stream through the blocks.
+    def grids(self, image: tuple[int, int], first: bool, scores: set[int]) -> Iterator[Laid]:
+        """Every output with a grid, in order; of tokens those of the stream through the blocks.
 
         Args:
             image: height and width.
@@ -270,13 +267,14 @@ class Program:
         """
         wanted = self.before(scores) & self.after(self.images)
         maps: set[tuple[int, int]] = set()
-        attended = {int(self.shapes[slot][-1]) for slot in self.attention(scores)}
+        attention = {tuple(self.shapes[slot]) for slot in self.attention(scores)}
+        attended = {int(shape[-1]) for shape in attention}
         for i, step in enumerate(self.steps):
             shape = tuple(self.shapes[step.gives[0]])
-            if step.gives[0] not in wanted or step.gives[0] in self.outputs:
+            if step.gives[0] not in wanted or step.gives[0] in self.outputs or shape in attention:
                 continue
             moved = [shape[i] for i in (0, 2, 3, 1)] if first and len(shape) == 4 else shape
-            if on_grid(moved, image):
+            if over_image(moved, image):
                 grid: Grid | None = Grid("first" if first else "last", moved[1], moved[2])
             else:
                 grid = token_grid(shape, image, maps, attended) if self._in_stream(step) else None
@@ -288,7 +286,7 @@ class Program:
             # a module's name is easier to say than an operator's, where its call ends here
             ends = [module for module in step.modules if module not in following]
             named = ends[0] if ends and self.layer(ends[0]) == step.gives[0] else step.name
-            yield named, shape, grid
+            yield Laid(named, shape, grid)
 
     def _in_stream(self, step: Step) -> bool:
         """Whether a step is what a transformer's blocks hand on: a sum of two rows of tokens, or a norm's output."""

@@ -67,7 +67,9 @@ def _wanted(mine: Sequence[int | None], shape: tuple[int, int, int]) -> tuple[in
 def _on_backend(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
     match keras.backend.backend():
         case "tensorflow":
-            from saliency.adapters.tensorflow import Place, Source, TensorFlowModel
+            from saliency.adapters.tensorflow import TensorFlowModel
+            from saliency.adapters.tensorflow_questions import Source
+            from saliency.adapters.tensorflow_trace import Place
 
             class OnTensorFlow(Source):
                 def call(self, images: Any) -> Any:

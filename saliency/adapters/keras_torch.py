@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from saliency.adapters.answers import (
-    NO_GRID,
-    class_scores,
-    not_called,
-    on_grid,
-    one_number_each,
-    shared_by,
-    told_by_the_model,
-)
+from saliency.adapters.adapter import GridAdapter, size_of
+from saliency.adapters.answers import Arrays, class_scores, not_called, one_number_each, told_by_the_model
 from saliency.adapters.keras import watched
+from saliency.adapters.tokens import Grid, Laid, over_image, token_grid
+from saliency.adapters.torch_attention import Attending, pulled_back
+from saliency.adapters.torch_gradients import by_each, each_gradient, leaf_of
+from saliency.adapters.torch_layers import Replaced
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of
 from saliency.adapters.torch_trace import Break, LastSoftmax
-from saliency.errors import NoGradient, UnknownName, unknown
-from saliency.model import Answer, Attentive, Layer, Target
-from saliency.rules import Composite
+from saliency.errors import NoGradient, unknown
+from saliency.model import Layer, Target
 from saliency.targets import ClassScore, Unit, are_probabilities, units
+
+KERAS = Arrays(torch.is_tensor, torch.reshape)
 
 
 class Seen(dict[str, Tensor]):
@@ -49,7 +46,7 @@ class Seen(dict[str, Tensor]):
         return self[name]
 
 
-class KerasOnTorch:
+class KerasOnTorch(GridAdapter):
     """A Keras model on the torch backend, with targets and layers bound. Build it with :func:`saliency.adapt`.
 
     Args:
@@ -57,124 +54,127 @@ class KerasOnTorch:
         labels: names of the classes.
     """
 
-    channels_first = False
-
     def __init__(self, model: Any, labels: Sequence[str] | None = None) -> None:
-        self.model, self.labels = model, labels
-        self._shared = shared_by(model)
-        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: Mapping[type, str] = {
-            Attentive: "attention maps of Keras on torch are not read: use the backend tensorflow or jax"
-        }
-        self.notes: list[str] = []
-        first = next((t for t in self._tensors() if t.is_floating_point()), torch.zeros(1))
-        self.ops = TorchOps(first.device, torch.float64 if first.dtype == torch.float64 else torch.float32)
-        self._targets: tuple[Target, ...] = ()
-        self._layers: tuple[str, ...] = ()
+        first = next((t for t in _tensors(model) if t.is_floating_point()), torch.zeros(1))
+        dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
+        super().__init__(model, labels, TorchOps(first.device, dtype))
+        self._dtype = dtype
         # the bound layer, and the number of its last call
-        self._last: tuple[str, int] | None = None
-        self._rules: Composite | None = None
-        self._ends_in_softmax = False
-
-    def _tensors(self) -> list[Tensor]:
-        return [variable.value for variable in self.model.variables]
+        self._call_of: tuple[str, int] | None = None
 
     @property
     def version(self) -> Hashable:
         """Changes whenever a weight is written to or replaced."""
-        return hash(tuple((t.data_ptr(), t._version) for t in self._tensors()))
+        return hash(tuple((t.data_ptr(), t._version) for t in _tensors(self.model)))
 
-    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> KerasOnTorch:
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
         """See :meth:`saliency.model.Adapted.at`."""
-        bound = copy.copy(self)
-        bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
-        bound._layers, bound._last = tuple(layers), None
-        bound.notes = list(self.notes)
+        bound = super().at(targets, layers)
+        bound._call_of = None
         return bound
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the model says, (N, classes)."""
         with _ready(grad=False):
             with LastSoftmax() as spy:
-                said = class_scores(self._call(images), torch.is_tensor, torch.reshape)
+                said = class_scores(self._call(images), KERAS)
             if not self._ends_in_softmax and are_probabilities(self.ops.tohost(said)):
-                self._ends_in_softmax = spy.logits(said) is not None
-                which = "logit" if self._ends_in_softmax else "probability (its logits cannot be reached)"
-                self.notes.append(f"the model ends in a softmax: explained the {which}")
-        return said.to(self.ops.dtype)
-
-    def scores(self, images: Tensor) -> Tensor:
-        """(k, N)."""
-        with _ready(grad=False):
-            return self._scores(images)
-
-    def gradients(self, images: Tensor) -> Answer[Tensor]:
-        """(k, N) and (k, N, H, W, C), from one forward pass."""
-        with _ready(grad=True):
-
-            def ask(images: Tensor) -> tuple[Tensor, Tensor]:
-                leaf = images.detach().clone().requires_grad_()
-                return leaf, self._scores(leaf)
-
-            leaf, scores = ask(images) if self._rules is None else ask_by_rules(self._rules, ask, images, self.notes)
-            return Answer(scores.detach(), self._by(scores, leaf, [leaf], ["image"])[0])
-
-    def rewired(self, rules: Composite) -> KerasOnTorch:
-        """See :meth:`saliency.model.Rewirable.rewired`."""
-        view = copy.copy(self)
-        view._rules = rules
-        return view
+                self._probabilities(logits=spy.logits(said) is not None)
+        return said.to(self._dtype)
 
     def operators(self, images: Tensor) -> frozenset[str]:
         """See :meth:`saliency.model.Rewirable.operators`."""
         with _ready(grad=True):
-            return kinds_of(self._scores, images.detach().clone().requires_grad_())
+            return kinds_of(self._scores, leaf_of(images))
 
-    def layers(self, images: Tensor) -> list[Layer[Tensor]]:
-        """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
-        with _ready(grad=True):
-            leaf, seen = images.detach().clone().requires_grad_(), Seen()
-            scores = self._scores(leaf, seen)
-            found = [seen[self._known(name, seen)] for name in self._layers]
-            gradients = self._by(scores, leaf, found, self._layers)
-            return [Layer(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
+    def _ask(self, kind: str, images: Tensor, *beside: Tensor) -> Any:
+        """See :class:`GridAdapter`."""
+        with _ready(grad=kind not in ("scores", "activations", "scores_with")):
+            return getattr(self, f"_asked_{kind}")(images, *beside)
 
-    def activations(self, images: Tensor) -> list[Tensor]:
-        """(N, h, w, K) per bound layer."""
-        with _ready(grad=False):
-            self._watched(images, seen := Seen())
-            return [seen[self._known(name, seen)] for name in self._layers]
+    def _asked_scores(self, images: Tensor) -> Tensor:
+        return self._scores(images)
 
-    def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
-        """(k, N), with something else in the place of what the bound layer says."""
-        with _ready(grad=False):
-            if self._last is None:
-                self._watched(images[:1], seen := Seen())
-                known = self._known(self._layers[0], seen)
-                self._last = known, seen.calls[known]
-            return self._scores(images, Seen({self._last: activations}))
+    def _asked_gradients(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = leaf_of(images)
+        return self._image_gradients(leaf, self._scores(leaf))
 
-    def automatic_layer(self, images: Tensor) -> str:
-        """See :meth:`saliency.model.Adapted.automatic_layer`."""
-        for name, _, _ in reversed(self.layer_table(images)):
-            return name
-        raise UnknownName(NO_GRID)
+    def _asked_rewired(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        assert self._rules is not None
 
-    def layer_table(self, images: Tensor) -> list[tuple[str, tuple[int, ...], str]]:
-        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
-        size = (int(images.shape[1]), int(images.shape[2])) if images.ndim == 4 else (1, 1)
+        def ask(images: Tensor) -> tuple[Tensor, Tensor]:
+            leaf = leaf_of(images)
+            return leaf, self._scores(leaf)
+
+        return self._image_gradients(*ask_by_rules(self._rules, ask, images, self.notes))
+
+    def _image_gradients(self, leaf: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        return scores.detach(), self._by(scores, leaf, [leaf], ["image"])[0]
+
+    def _asked_layers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        leaf, seen = leaf_of(images), Seen()
+        scores = self._scores(leaf, seen)
+        found = [seen[self._known(name, seen)] for name in self._layers]
+        gradients = self._by(scores, leaf, found, self._layers)
+        return [(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
+
+    def _asked_activations(self, images: Tensor) -> list[Tensor]:
+        self._watched(images, seen := Seen())
+        return [seen[self._known(name, seen)] for name in self._layers]
+
+    def _asked_scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
+        if self._call_of is None:
+            self._watched(images[:1], seen := Seen())
+            known = self._known(self._layers[0], seen)
+            self._call_of = known, seen.calls[known]
+        return self._scores(images, Seen({self._call_of: activations}))
+
+    def _asked_attentions(self, images: Tensor) -> list[Layer[Tensor]]:
+        leaf = leaf_of(images)
+        with Attending(torch.nn.Module(), leaf) as watch, watch.inside(""):
+            scores = self._scores(leaf)
+        if not (maps := watch.maps()):
+            return []
+        if not scores.requires_grad:
+            raise NoGradient(self._why(leaf))
+        return watch.by_heads(by_each(scores, maps))
+
+    def _asked_early_exits(self, images: Tensor) -> list[Layer[Tensor]]:
+        leaf = leaf_of(images)
+        with Attending(torch.nn.Module(), leaf) as watch, watch.inside(""):
+            self._call(leaf)
+        if not (maps := watch.maps()):
+            return []
+        blocks = watch.blocks()
+        exits = [each.output.detach().requires_grad_() for each in blocks]
+        # the head is asked about all of them at once
+        put = Replaced(torch.nn.Module(), blocks[-1].name, blocks[-1].number, lambda _: torch.cat(exits))
+        with put, put.inside(""):
+            scores = self._scores(leaf.detach(), count=len(exits) * len(leaf))
+        return watch.by_heads([pulled_back(blocks, maps, back) for back in by_each(scores, exits)])
+
+    def _survey(self, images: Tensor) -> list[Laid]:
+        """See :class:`GridAdapter`; of tokens those layers whose output is a sum of two rows of them."""
+        size = size_of(images)
         with self.lock, _ready(grad=True):
-            leaf, seen = images[:1].detach().clone().requires_grad_(), Seen()
-            scores = self._scores(leaf, seen)
-            places = [(name, each) for name, each in seen.items() if on_grid(each.shape, size) and each.requires_grad]
-            used: Sequence[Tensor | None] = [None] * len(places)
-            if places and scores.requires_grad:
-                used = torch.autograd.grad(scores.sum(), [each for _, each in places], allow_unused=True)
-        return [
-            (name, tuple(each.shape), f"{each.shape[1]}×{each.shape[2]}")
-            for (name, each), gradient in zip(places, used, strict=True)
-            if gradient is not None
-        ]
+            leaf, seen = leaf_of(images[:1]), Seen()
+            with Attending(torch.nn.Module(), leaf) as watch, watch.inside(""):
+                scores = self._scores(leaf, seen)
+            attended, maps = {int(each.shape[-1]) for each in watch.maps()}, set[tuple[int, int]]()
+            found: list[tuple[Laid, Tensor]] = []
+            for name, each in seen.items():
+                grid, shape = None, tuple(each.shape)
+                if over_image(shape, size):
+                    grid = Grid("last", shape[1], shape[2])
+                    maps.add((grid.height, grid.width))
+                elif watch.is_sum(each):
+                    grid = token_grid(shape, size, maps, attended)
+                if grid is not None and each.requires_grad:
+                    found.append((Laid(name, shape, grid), each))
+            used: Sequence[Tensor | None] = [None] * len(found)
+            if found and scores.requires_grad:
+                used = torch.autograd.grad(scores.sum(), [each for _, each in found], allow_unused=True)
+        return [laid for (laid, _), gradient in zip(found, used, strict=True) if gradient is not None]
 
     def _why(self, leaf: Tensor) -> str:
         """Why the scores have no gradient."""
@@ -196,8 +196,8 @@ class KerasOnTorch:
             raise not_called(name)
         raise unknown("layer", name, seen)
 
-    def _scores(self, images: Tensor, seen: Seen | None = None) -> Tensor:
-        """(k, N); what each layer said last goes into `seen`."""
+    def _scores(self, images: Tensor, seen: Seen | None = None, count: int | None = None) -> Tensor:
+        """(k, N), of `count` images where that is not how many are fed; what each layer said last goes into `seen`."""
         seen = Seen() if seen is None and units(self._targets) else seen
         with LastSoftmax(active=self._ends_in_softmax) as spy:
             raw = self._call(images) if seen is None else self._watched(images, seen)
@@ -206,13 +206,13 @@ class KerasOnTorch:
                 if isinstance(target, Unit) and seen is not None:
                     row = target.read(seen[self._known(target.layer, seen)])
                 elif isinstance(target, ClassScore):
-                    said = class_scores(raw, torch.is_tensor, torch.reshape)
+                    said = class_scores(raw, KERAS)
                     logits = spy.logits(said) if self._ends_in_softmax else None
                     row = target(said if logits is None else logits)
                 else:
                     row = target(raw)
-                rows.append(one_number_each(row, target, torch.is_tensor, len(images)))
-        return torch.stack(rows).to(self.ops.dtype)
+                rows.append(one_number_each(row, target, KERAS, len(images) if count is None else count))
+        return torch.stack(rows).to(self._dtype)
 
     def _watched(self, images: Tensor, seen: Seen) -> Any:
         def around(name: str, call: Any) -> Any:
@@ -234,16 +234,17 @@ class KerasOnTorch:
         """(k, N, …) gradients of the scores by each input."""
         if not scores.requires_grad or not all(each.requires_grad for each in inputs):
             raise NoGradient(self._why(leaf))
-        found: list[list[Tensor]] = [[] for _ in inputs]
-        for i, row in enumerate(scores):
-            more = i + 1 < len(scores)
-            gradients = torch.autograd.grad(row.sum(), inputs, retain_graph=more, allow_unused=True)
-            for several, gradient, name in zip(found, gradients, names, strict=True):
-                if gradient is None:
-                    told = f"The score does not depend on {name!r}: there is no gradient."
-                    raise NoGradient(self._why(leaf) if name == "image" else told)
-                several.append(gradient)
-        return [torch.stack(several) for several in found]
+        try:
+            found = list(each_gradient(scores, inputs, names))
+        except NoGradient:
+            if names[0] != "image":
+                raise
+            raise NoGradient(self._why(leaf)) from None
+        return [torch.stack(several) for several in zip(*found, strict=True)]
+
+
+def _tensors(model: Any) -> list[Tensor]:
+    return [variable.value for variable in model.variables]
 
 
 @contextmanager

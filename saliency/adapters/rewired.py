@@ -8,7 +8,6 @@ from typing import Any
 
 from saliency.adapters.finder import Program, nodes_of
 from saliency.adapters.operators import Node, Values, Work, opened
-from saliency.errors import Unsupported
 from saliency.model import Ops
 from saliency.rules import LINEAR, Change, Composite
 
@@ -87,16 +86,13 @@ class Rewired:
         """Names of operators of no kind that do more than move numbers about."""
         return {node.name for node in self._nodes if node.unknown}
 
+    def notes(self) -> list[str]:
+        """What is to be told of operators that the rules do not know."""
+        return self._rules.notes(self.unknown)
+
     def require(self) -> None:
         """Raise where the rules find no operator to hold on to."""
-        rules = self._rules
-        if rules.required and not any(self.kinds[kind] for kind in rules.required):
-            seen = ", ".join([*sorted(self.kinds), *sorted(self.unknown)])
-            raise Unsupported(
-                f"The rules found nothing to hold on to: they are for operators of the kind "
-                f"{' or '.join(rules.required)}, and the model sends the image through "
-                f"{f'{seen} only' if seen else 'none that can be seen'}."
-            )
+        self._rules.require(self.kinds, self.unknown)
 
     def back(self, values: Values, references: Sequence[Values], relevance: Values) -> Any:
         """What comes back to the images.

@@ -8,8 +8,10 @@ made on the way. No framework is needed for that.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+from saliency.errors import Unsupported
 
 MOST_EXTRA = 16
 """How many tokens may stand for no place."""
@@ -19,6 +21,21 @@ HALVINGS = 5
 
 LIKE = 0.2
 """By how much (the logarithm of) a map's proportions may differ from the image's."""
+
+
+NO_MAPS = "No attention maps were seen in the model: it has no softmax over the products of its tokens, or hides it in "
+"""Begins what is said of a model that was thought to have some."""
+
+WINDOWS = (
+    "The model attends within windows, or among other numbers of tokens from layer to layer, as Swin does: "
+    "no map says where a token of the whole image looks. Grad-CAM and its kin read its layers."
+)
+
+NO_BLOCKS = "The model's blocks cannot be told apart: they do not end in a sum of tokens, (N, T, K)."
+"""Why a head cannot be asked behind each block."""
+
+NOT_A_LAYER = frozenset({"transpose", "reshape", "broadcast_in_dim", "convert_element_type", "cast", "pad", "padv2"})
+"""Operators that only move numbers about: what they say is no layer of its own."""
 
 
 class Grid(NamedTuple):
@@ -33,12 +50,25 @@ class Grid(NamedTuple):
     after: int = 0
     """Tokens without a place, behind the patches'."""
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens lie so, those without a place too."""
+        return self.before + self.height * self.width + self.after
+
     def said(self) -> str:
         """The grid in words, for a note."""
         if self.layout != "tokens":
             return f"{self.height}×{self.width}" + (", channels last" if self.layout == "last" else "")
         extra = [f"{n} {where}" for n, where in ((self.before, "before"), (self.after, "behind")) if n]
         return f"{self.height}×{self.width} patches" + (f", {' and '.join(extra)} left out" if extra else "")
+
+
+class Laid(NamedTuple):
+    """A layer whose output lies over the image."""
+
+    name: str
+    shape: tuple[int, ...]
+    grid: Grid
 
 
 def map_grid(
@@ -85,6 +115,71 @@ def token_grids(tokens: int, image: tuple[int, int], maps: Collection[tuple[int,
         fitting = [(tokens - h * w, h, w) for h, w in sizes if min(h, w) > 1 and 0 <= tokens - h * w <= MOST_EXTRA]
         found += [Grid("tokens", h, w, extra) for extra, h, w in sorted(fitting)]
     return found
+
+
+def over_image(shape: Sequence[int | None], image: tuple[int, int]) -> bool:
+    """Whether (N, h, w, K) may be a grid over an image: smaller than it, of its proportions.
+
+    Attention maps (N, heads, T, T) have four axes too.
+    """
+    if len(shape) != 4 or shape[1] is None or shape[2] is None:
+        return False
+    (height, width), (h, w) = image, (int(shape[1]), int(shape[2]))
+    if h < 2 or w < 2 or h > height or w > width:
+        return False
+    expected = width * h / height
+    return abs(w - expected) <= max(2.0, 0.25 * expected)
+
+
+def tokens_of(maps: Sequence[Any], count: int) -> int:
+    """How many tokens attend to each other in maps (N, heads, T, T) of `count` images.
+
+    Raises:
+        Unsupported: there are no maps, or they are of windows.
+    """
+    if not maps:
+        raise Unsupported(f"{NO_MAPS}an operator of its own.")
+    sizes = {int(each.shape[-1]) for each in maps}
+    if len(sizes) > 1 or any(int(each.shape[0]) != count for each in maps):
+        raise Unsupported(WINDOWS)
+    return sizes.pop()
+
+
+def tokens_on_grid(tokens: int, image: tuple[int, int], maps: Collection[tuple[int, int]]) -> Grid:
+    """How so many tokens lie over an image; see :func:`token_grids`.
+
+    Raises:
+        Unsupported: they are no patches of it.
+    """
+    for grid in token_grids(tokens, image, maps):
+        return grid
+    raise Unsupported(f"The model attends among {tokens} tokens, which are no grid of patches of the image.")
+
+
+def token_grid(
+    shape: Sequence[int | None], image: tuple[int, int], maps: Collection[tuple[int, int]], attended: Collection[int]
+) -> Grid | None:
+    """How a layer's (N, T, K) lies over an image, as patches that attend to each other; None if it does not.
+
+    Args:
+        shape: of the layer.
+        image: height and width.
+        maps: grids that the model made on its way.
+        attended: how many tokens attend to each other, wherever some do.
+    """
+    tokens = shape[1] if len(shape) == 3 else None
+    if tokens is None or tokens not in attended:
+        return None
+    return next(iter(token_grids(tokens, image, maps)), None)
+
+
+def patches(array: Any, grid: Grid | None, reshape: Callable[..., Any]) -> Any:
+    """The patches (…, h, w, K) of tokens (…, T, K); the array itself where it has no such grid."""
+    if grid is None:
+        return array
+    *before, tokens, channels = (int(n) for n in array.shape)
+    rows = array[..., grid.before : tokens - grid.after, :]
+    return reshape(rows, (*before, grid.height, grid.width, channels))
 
 
 def _misfit(sides: tuple[int, ...], image: tuple[int, int]) -> float:

@@ -6,45 +6,32 @@ mode, so that a training loop may go on beside it. Images are (N, H, W, C) outsi
 
 from __future__ import annotations
 
-import copy
-import threading
-import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from saliency.adapters.function import held
+from saliency.adapters.adapter import Adapter
+from saliency.adapters.answers import class_scores, one_number_each
 from saliency.adapters.tokens import Grid
-from saliency.adapters.torch_answers import class_scores, one_number_each, told_by_the_model
-from saliency.adapters.torch_attention import Attending, by_each, pulled_back
+from saliency.adapters.torch_answers import TORCH, told_by_the_model
+from saliency.adapters.torch_attention import Attending, pulled_back
+from saliency.adapters.torch_copy import aliased, switched, tensors_of
+from saliency.adapters.torch_gradients import by_each, each_gradient, leaf_of
 from saliency.adapters.torch_layers import Captured, Place, Replaced, last_used, off_grid, on_grid, surveyed
 from saliency.adapters.torch_ops import TorchOps
-from saliency.adapters.torch_rules import ask_by_rules, kinds_of, scripted, uncompiled
+from saliency.adapters.torch_rules import ask_by_rules, kinds_of, uncompiled
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
 from saliency.adapters.torch_wrapped import lost, unwrapped
 from saliency.errors import NoGradient, unknown
-from saliency.model import Answer, Attention, Attentive, Inspectable, Layer, Target
+from saliency.model import Answer, Attention, Layer, Target
 from saliency.rules import Composite
-from saliency.targets import ClassScore, OfScores, Unit, are_probabilities, units
+from saliency.targets import OfScores, Unit, are_probabilities, units
 
 
-class Shared:
-    """What belongs to one underlying module, whoever adapts it: the lock, and the batch sizes found best."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.batch_sizes: dict[Hashable, Any] = {}
-        self.wanted: dict[tuple[int, int, int], tuple[int, int, int]] = {}
-
-
-_SHARED: weakref.WeakKeyDictionary[nn.Module, Shared] = weakref.WeakKeyDictionary()
-
-
-class TorchModel:
+class TorchModel(Adapter):
     """An ``nn.Module`` with targets and layers bound. Build it with :func:`saliency.adapt`.
 
     Args:
@@ -56,32 +43,28 @@ class TorchModel:
 
     def __init__(self, module: nn.Module, labels: Sequence[str] | None = None) -> None:
         self.module = unwrapped(module)
-        self.labels = labels
-        self._shared = _SHARED.setdefault(self.module, Shared())
-        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.lacks: dict[type, str] = lost(self.module)
-        self.notes: list[str] = []
-        self._working = _aliased(self.module)
+        self._fed_as(self.module)
+        super().__init__(self.module, labels, TorchOps(self._device, self._wide))
+        self.lacks = lost(self.module)
+        self._working = aliased(self.module)
         if self._working is None:
             self.notes.append("the model cannot be copied: it is switched to eval during each question, and back")
         if self.module.training:
             self.notes.append("the model is in training mode: explained in eval mode, left as it was")
-        first = next((t for t in _tensors(self.module) if t.is_floating_point()), None)
-        self._device = torch.device("cpu") if first is None else first.device
-        self._dtype = torch.float32 if first is None else first.dtype
-        wide = torch.float64 if self._dtype == torch.float64 else torch.float32
-        self.ops = TorchOps(self._device, wide)
-        self._targets: tuple[Target, ...] = ()
-        self._layers: tuple[str, ...] = ()
         # by shape of image, the last call of the bound layer and how it lies over the image
         self._places: dict[torch.Size, tuple[int, Grid | None]] = {}
-        self._rules: Composite | None = None
-        self._ends_in_softmax = False
+
+    def _fed_as(self, *modules: nn.Module) -> None:
+        """Where and in which type the modules' weights are, so must be the images; CPU and float32 without any."""
+        first = next((t for each in modules for t in tensors_of(each) if t.is_floating_point()), None)
+        self._device = torch.device("cpu") if first is None else first.device
+        self._dtype = torch.float32 if first is None else first.dtype
+        self._wide = torch.float64 if self._dtype == torch.float64 else torch.float32
 
     @property
     def version(self) -> Hashable:
         """Changes whenever a weight is written to or replaced."""
-        return hash(tuple((t.data_ptr(), t._version) for t in _tensors(self.module)))
+        return hash(tuple((t.data_ptr(), t._version) for t in tensors_of(self.module)))
 
     def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
         """See :meth:`saliency.model.Adapted.at`."""
@@ -89,10 +72,8 @@ class TorchModel:
         for layer in (*layers, *units(targets)):
             if layer.partition(":")[0] not in names:
                 raise unknown("layer", layer, sorted(names - {""}))
-        bound = copy.copy(self)
-        bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
-        bound._layers, bound._places = tuple(layers), {}
-        bound.notes = list(self.notes)
+        bound = super().at(targets, layers)
+        bound._places = {}
         return bound
 
     @property
@@ -108,9 +89,9 @@ class TorchModel:
         channels = conv.in_channels if conv is not None and shape[2] == 1 else shape[2]
         sizes = dict.fromkeys((shape[:2], self.size or shape[:2]))
         ways = list(dict.fromkeys((*size, count) for count in (shape[2], channels) for size in sizes))
-        if len(ways) > 1 and shape not in self._shared.wanted:
-            self._shared.wanted[shape] = next(filter(self._takes, ways), shape)
-        return self._shared.wanted.get(shape, shape)
+        if len(ways) == 1:
+            return shape
+        return cast(tuple[int, int, int], self._shared.once(shape, lambda: next(filter(self._takes, ways), shape)))
 
     def _takes(self, shape: tuple[int, int, int]) -> bool:
         """Whether the model answers to a picture of that shape."""
@@ -125,59 +106,56 @@ class TorchModel:
         """What the model says, (N, classes)."""
         with self._ready(grad=False) as module:
             raw = self._forward(module, images)
-            said = class_scores(raw)
+            said = class_scores(raw, TORCH)
             if not self._ends_in_softmax and are_probabilities(self.ops.tohost(said.float())):
                 with LastSoftmax() as spy:
-                    again = class_scores(self._forward(module, images))
-                self._ends_in_softmax = spy.logits(again) is not None
-                which = "logit" if self._ends_in_softmax else "probability (its logits cannot be reached)"
-                self.notes.append(f"the model ends in a softmax: explained the {which}")
-        return said.to(self.ops.dtype)
+                    again = class_scores(self._forward(module, images), TORCH)
+                self._probabilities(logits=spy.logits(again) is not None)
+        return said.to(self._wide)
 
     def scores(self, images: Tensor) -> Tensor:
         """(k, N)."""
         # how tokens lie over the image is found out by gradients
         with self._ready(grad=bool(units(self._targets))) as module:
-            return self._scores(module, _leaf(images) if units(self._targets) else images).detach()
+            return self._scores(module, leaf_of(images) if units(self._targets) else images).detach()
 
     def gradients(self, images: Tensor) -> Answer[Tensor]:
         """(k, N) and (k, N, H, W, C), from one forward pass."""
         with self._ready(grad=True) as module:
 
             def ask(images: Tensor) -> tuple[Tensor, Tensor]:
-                leaf = _leaf(images)
+                leaf = leaf_of(images)
                 return leaf, self._scores(module, leaf)
 
             leaf, scores = ask(images) if self._rules is None else ask_by_rules(self._rules, ask, images, self.notes)
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf)))
-            return Answer(scores.detach(), torch.stack([grads[0] for grads in _each_gradient(scores, [leaf])]))
+            return Answer(scores.detach(), torch.stack([grads[0] for grads in each_gradient(scores, [leaf])]))
 
     def rewired(self, rules: Composite) -> Self:
         """See :meth:`saliency.model.Rewirable.rewired`."""
-        view = copy.copy(self)
-        view._rules = rules
+        view = super().rewired(rules)
         compiled = any(hasattr(part, "_orig_mod") for part in self.module.modules())
-        if compiled and (copied := _aliased(self.module)) is not None:
+        if compiled and (copied := aliased(self.module)) is not None:
             view._working = uncompiled(copied)
         return view
 
     def operators(self, images: Tensor) -> frozenset[str]:
         """See :meth:`saliency.model.Rewirable.operators`."""
         with self.rewired(Composite(()))._ready(grad=True) as module:
-            return kinds_of(lambda leaf: self._scores(module, leaf), _leaf(images))
+            return kinds_of(lambda leaf: self._scores(module, leaf), leaf_of(images))
 
     def layers(self, images: Tensor) -> list[Layer[Tensor]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
-        leaf = _leaf(images)
+        leaf = leaf_of(images)
         with self._ready(grad=True) as module:
             with Captured(module, (*self._layers, *units(self._targets)), leaf) as captured:
                 scores = self._scores(module, leaf, captured)
             seen = [captured.output(name) for name in self._layers]
             if not scores.requires_grad:
-                raise NoGradient(why_no_gradient(module, lambda: self._scores(module, _leaf(images))))
+                raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
             grids = [captured.grid(each) for each in seen]
-            gradients = list(_each_gradient(scores, seen, self._layers))
+            gradients = list(each_gradient(scores, seen, self._layers))
         for i, (name, grid) in enumerate(zip(self._layers, grids, strict=True)):
             self._say(name, grid, [each[i] for each in gradients])
         return [
@@ -207,38 +185,36 @@ class TorchModel:
 
     def attentions(self, images: Tensor) -> Attention[Tensor]:
         """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
-        leaf = _leaf(images)
+        leaf = leaf_of(images)
         with self._ready(grad=True) as module:
             with Attending(module, leaf) as watch:
                 scores = self._scores(module, leaf)
-            maps = self._maps(watch)
+            grid = watch.lie()
             if not scores.requires_grad:
-                raise NoGradient(why_no_gradient(module, lambda: self._scores(module, _leaf(images))))
-            return watch.told(by_each(scores, maps))
+                raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
+            return self._told(watch.by_heads(by_each(scores, watch.maps())), grid)
 
-    def _maps(self, watch: Attending) -> list[Tensor]:
-        maps, grid = watch.found()
-        note = f"attention read among {grid.said()}"
-        self.notes += [] if note in self.notes else [note]
-        return maps
+    def _told(self, layers: list[Layer[Tensor]], grid: Grid) -> Attention[Tensor]:
+        self.note(f"attention read among {grid.said()}")
+        return Attention(layers, grid.height, grid.width, grid.before)
 
     def early_exits(self, images: Tensor) -> Attention[Tensor]:
         """The same, each layer's gradients of the scores that the model's head gives behind its own block."""
-        leaf = _leaf(images)
+        leaf = leaf_of(images)
         with self._ready(grad=True) as module:
             with Attending(module, leaf) as watch:
                 self._forward(module, leaf)
-            maps = self._maps(watch)
-            blocks = watch.blocks()
+            grid, maps, blocks = watch.lie(), watch.maps(), watch.blocks()
             exits = [each.output.detach().requires_grad_() for each in blocks]
             # the head is asked about all of them at once
             with Replaced(module, blocks[-1].name, blocks[-1].number, lambda _: torch.cat(exits)):
                 scores = self._scores(module, leaf.detach(), count=len(exits) * len(leaf))
-            return watch.told([pulled_back(blocks, maps, back) for back in by_each(scores, exits)])
+            back = by_each(scores, exits)
+            return self._told(watch.by_heads([pulled_back(blocks, maps, each) for each in back]), grid)
 
     def _captured(self, images: Tensor) -> Captured:
         """What the bound layers say, whatever the targets."""
-        leaf = _leaf(images)
+        leaf = leaf_of(images)
         # how tokens lie over the image is found out by gradients
         with self._ready(grad=True) as module, Captured(module, self._layers, leaf) as captured:
             self._forward(module, leaf)
@@ -248,10 +224,9 @@ class TorchModel:
         """Note how a layer was read, where that is not plain."""
         if grid is None or grid.layout == "first":
             return
-        notes = [f"{name} read as a grid of {grid.said()}"]
+        self.note(f"{name} read as a grid of {grid.said()}")
         if not any(bool(on_grid(each, grid).any()) for each in gradients):
-            notes.append(f"the score does not depend on the patches at {name}: name an earlier layer")
-        self.notes += [note for note in notes if note not in self.notes]
+            self.note(f"the score does not depend on the patches at {name}: name an earlier layer")
 
     def automatic_layer(self, images: Tensor) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""
@@ -267,14 +242,14 @@ class TorchModel:
 
     def _survey(self, images: Tensor) -> tuple[list[Place], list[bool]]:
         """Every layer with a grid, and whether the bound targets, or any class, depend on it."""
-        leaf = _leaf(images[:1])
+        leaf = leaf_of(images[:1])
         with self._ready(grad=True) as module:
             with Captured(module, units(self._targets), leaf) as watch:
                 scores = self._scores(module, leaf, watch) if self._targets else self._classes(module, leaf)
             return surveyed(watch, scores)
 
     def _classes(self, module: nn.Module, images: Tensor) -> Tensor:
-        return class_scores(self._forward(module, images))
+        return class_scores(self._forward(module, images), TORCH)
 
     def _scores(
         self, module: nn.Module, images: Tensor, watch: Captured | None = None, count: int | None = None
@@ -291,12 +266,12 @@ class TorchModel:
                     said = watch.output(target.layer)
                     row = target.read(on_grid(said, watch.grid(said)))
                 elif isinstance(target, OfScores):
-                    said = class_scores(raw)
+                    said = class_scores(raw, TORCH)
                     row = target(spy.logits(said) if self._ends_in_softmax else said)
                 else:
                     row = target(raw)
-                rows.append(one_number_each(row, len(images) if count is None else count, target))
-        return torch.stack(rows).to(self.ops.dtype)
+                rows.append(one_number_each(row, target, TORCH, len(images) if count is None else count))
+        return torch.stack(rows).to(self._wide)
 
     def _forward(self, module: nn.Module, images: Tensor) -> Any:
         # cloned, so that a model that writes into its input cannot write into ours
@@ -318,99 +293,5 @@ class TorchModel:
             if self._working is not None:
                 yield self._working
                 return
-            with self.lock, _switched(self.module):
+            with self.lock, switched(self.module):
                 yield self.module
-
-
-class _Function(nn.Module):
-    """A function in a module's clothes."""
-
-    def __init__(self, function: Callable[[Tensor], Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Function:
-        # what a function holds is its own: a bound method's model, say, is not to be copied
-        return _Function(self.function)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.function(x)
-
-
-class TorchFunction(TorchModel):
-    """A function from images (N, C, H, W) to scores, with targets bound.
-
-    Args:
-        function: of torch.
-        labels: names of the classes.
-    """
-
-    def __init__(self, function: Callable[[Tensor], Any], labels: Sequence[str] | None = None) -> None:
-        super().__init__(_Function(function), labels)
-        self._held = [each for each in held(function) if isinstance(each, nn.Module)]
-        why = "a plain function shows no layers: pass the module itself"
-        lacks = {name: told for module in self._held for name, told in lost(module).items()}
-        self.lacks = {**lacks, Inspectable: why, Attentive: why}
-        first = next((t for module in self._held for t in _tensors(module) if t.is_floating_point()), None)
-        if first is not None:
-            self._device, self._dtype = first.device, first.dtype
-            self.ops = TorchOps(self._device, torch.float64 if self._dtype == torch.float64 else torch.float32)
-        if any(module.training for module in self._held):
-            self.notes.append("the function's model is in training mode, and is asked as it is: call eval() on it")
-
-    @property
-    def version(self) -> Hashable:
-        """Changes whenever a weight of the function's modules does."""
-        weights = tuple((t.data_ptr(), t._version) for module in self._held for t in _tensors(module))
-        return hash((id(cast(_Function, self.module).function), weights))
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    return chain(module.parameters(), module.buffers())
-
-
-def _aliased(module: nn.Module) -> nn.Module | None:
-    """A copy of the modules around the very same memory, in eval mode; None if it cannot be made.
-
-    ``.data`` gives the shared memory a version counter of its own, so that an optimiser's step beside us does not
-    break a backward pass of ours.
-    """
-    if scripted(module):
-        return None  # its copy would have memory of its own
-    memo: dict[int, Any] = {}
-    for tensor in _tensors(module):
-        alias = nn.Parameter(tensor.data, requires_grad=False) if isinstance(tensor, nn.Parameter) else tensor.data
-        memo[id(tensor)] = alias
-    try:
-        return copy.deepcopy(module, memo).eval()
-    except Exception:  # noqa: BLE001  # whatever a user's __deepcopy__ or attribute may raise, there is another way
-        return None
-
-
-@contextmanager
-def _switched(module: nn.Module) -> Iterator[None]:
-    """`module` in eval mode, each part put back as it was."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
-def _leaf(images: Tensor) -> Tensor:
-    images = images.clone() if images.is_inference() else images.detach()
-    return images.requires_grad_()
-
-
-def _each_gradient(
-    scores: Tensor, inputs: Sequence[Tensor], names: Sequence[str] = ("image",)
-) -> Iterator[tuple[Tensor, ...]]:
-    """Per target, the gradients of its scores by each of the inputs."""
-    for i, row in enumerate(scores):
-        gradients = torch.autograd.grad(row.sum(), inputs, retain_graph=i + 1 < len(scores), allow_unused=True)
-        for gradient, name in zip(gradients, names, strict=True):
-            if gradient is None:
-                raise NoGradient(f"The score does not depend on {name!r}: there is no gradient.")
-        yield gradients

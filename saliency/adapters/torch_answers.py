@@ -2,57 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
+import torch
 from torch import Tensor
 
-from saliency.errors import BadImage, BadOutput, BadTarget, SaliencyError
+from saliency.adapters.answers import Arrays
+from saliency.errors import BadImage, SaliencyError
 
-
-def class_scores(outputs: Any) -> Tensor:
-    """The (N, classes) scores in whatever a model returned."""
-    found: Any = outputs
-    if isinstance(outputs, Mapping):
-        keys = [key for key in ("logits", "out", "output") if key in outputs]
-        found = outputs[keys[0]] if keys else next(iter(outputs.values())) if len(outputs) == 1 else None
-    elif not isinstance(outputs, Tensor) and isinstance(getattr(outputs, "logits", None), Tensor):
-        found = outputs.logits
-    elif isinstance(outputs, tuple | list):
-        found = next((part for part in outputs if isinstance(part, Tensor) and part.ndim == 2), None)
-    if isinstance(found, Tensor):
-        if found.ndim == 4 and found.shape[2:] == (1, 1):
-            found = found.flatten(1)
-        if found.ndim == 1:
-            found = found[:, None]
-        if found.ndim == 2:
-            return found
-    raise BadOutput(
-        f"No class scores of shape (N, classes) were found in the model's output, {described(outputs)}. "
-        "Say what to explain: target=lambda outputs: … -> one number per image."
-    )
-
-
-def described(outputs: Any) -> str:
-    """What came, in words."""
-    if isinstance(outputs, Tensor):
-        return f"a tensor of shape {tuple(outputs.shape)}"
-    if isinstance(outputs, Mapping):
-        return "a mapping with " + ", ".join(f"{key!r}: {described(value)}" for key, value in outputs.items())
-    if isinstance(outputs, tuple | list):
-        return f"a {type(outputs).__name__} of " + ", ".join(map(described, outputs))
-    return f"a {type(outputs).__name__}"
-
-
-def one_number_each(row: Any, count: int, target: Callable[..., Any]) -> Tensor:
-    """`row`, if it has one number for each of `count` images."""
-    if not isinstance(row, Tensor) or row.shape != (count,):
-        got = described(row)
-        raise BadTarget(
-            f"The target {getattr(target, '__name__', target)!r} must give one number per image, "
-            f"a tensor of shape ({count},), got {got}."
-        )
-    return row
+TORCH = Arrays(torch.is_tensor, torch.reshape, "a tensor", channels_first=True)
 
 
 def told_by_the_model(error: Exception, fed: Tensor) -> Exception | None:

@@ -6,21 +6,19 @@ A fused operator (``scaled_dot_product_attention``) tells no map, so that it is 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from types import FunctionType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from saliency.adapters.answers import NO_MAPS, WINDOWS
-from saliency.adapters.tokens import Grid
+from saliency.adapters.tokens import NO_BLOCKS, NO_MAPS, WINDOWS, Grid
 from saliency.adapters.torch_layers import Survey
+from saliency.adapters.torch_opened import attention, inside
 from saliency.errors import Unsupported
-from saliency.model import Attention, Layer
+from saliency.model import Layer
 
 ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 """Functions that end a transformer's block: what it made is added to what it was given."""
@@ -48,14 +46,16 @@ class Attending(Survey):
         self._maps: list[Tensor] = []
         # by number of the maps seen before it, the last sum of tokens
         self._sums: dict[int, Call] = {}
+        # the very sums of two rows of tokens, by id
+        self._stream: dict[int, Tensor] = {}
         self._calls: Counter[str] = Counter()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         function = getattr(func, "__name__", "")
-        if function == "multi_head_attention_forward":
+        if function == "multi_head_attention_forward" and (opened := inside(func)) is not None:
             TorchFunctionMode.__enter__(self)
             try:
-                return _opened(func)(*args, **(kwargs or {}))
+                return opened(*args, **(kwargs or {}))
             finally:
                 TorchFunctionMode.__exit__(self, None, None, None)
         if function == "scaled_dot_product_attention":
@@ -66,71 +66,68 @@ class Attending(Survey):
         super().see(name, result, args)
         function = name.split(":")[1]
         self._calls[name] += 1
-        if function == "softmax" and result.ndim in (3, 4) and result.shape[-1] == result.shape[-2] > 1:
+        if function == "softmax":
             return self._kept(result)
-        if function in ADDITIONS and result.ndim == 3 and len(result) == len(self._leaf):
+        # a bias is added too, but is no row of tokens
+        both = sum(isinstance(each, Tensor) and each.shape == result.shape for each in args) > 1
+        if function in ADDITIONS and both and result.ndim == 3 and len(result) == len(self._leaf):
             self._sums[len(self._maps)] = Call(name, self._calls[name], result)
-            return result.clone()
+            goes_on = result.clone()
+            self._stream[id(goes_on)] = goes_on
+            return goes_on
         return result
 
-    def scaled_dot_product_attention(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attn_mask: Tensor | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> Tensor:
-        """softmax(query keyᵀ scale + mask) value, as torch's own is defined; nothing is dropped."""
-        if enable_gqa:
-            key, value = (each.repeat_interleave(query.shape[-3] // each.shape[-3], -3) for each in (key, value))
-        logits = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
-        if is_causal:
-            attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
-        if attn_mask is not None:
-            logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else logits + attn_mask
-        weights = logits.softmax(-1)
-        square = weights.ndim in (3, 4) and weights.shape[-1] == weights.shape[-2] > 1
-        return (self._kept(weights) if square else weights) @ value
+    def scaled_dot_product_attention(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Torch's own, by its definition, so that its map is seen."""
+        return attention(*args, seen=self._kept, **kwargs)
 
     def _kept(self, weights: Tensor) -> Tensor:
+        """A softmax, kept if it may be a map; what goes on is a copy, lest a later in-place operator change it."""
+        if weights.ndim not in (3, 4) or not weights.shape[-1] == weights.shape[-2] > 1:
+            return weights
         self._maps.append(weights)
-        # what goes on is a copy, lest a later in-place operator change what was kept
         return weights.clone()
 
-    def found(self) -> tuple[list[Tensor], Grid]:
-        """The maps in their order, each as it stands in the graph, and how their tokens lie over the image.
+    def is_sum(self, result: Tensor) -> bool:
+        """Whether something is the very sum of two rows of tokens."""
+        return id(result) in self._stream
+
+    def maps(self) -> list[Tensor]:
+        """The maps in their order, each as it stands in the graph.
+
+        Raises:
+            Unsupported: they are of windows.
+        """
+        sizes = {int(each.shape[-1]) for each in self._maps}
+        if len(sizes) > 1 or any(each.ndim == 4 and len(each) != len(self._leaf) for each in self._maps):
+            raise Unsupported(WINDOWS)
+        return self._maps
+
+    def lie(self) -> Grid:
+        """How the tokens of the maps lie over the image.
 
         Raises:
             Unsupported: there are none, or they are not of the patches of the whole image.
         """
-        if not self._maps:
+        if not (maps := self.maps()):
             eager = 'with transformers: model.set_attn_implementation("eager")'
             raise Unsupported(f"{NO_MAPS}a fused kernel ({eager}).")
-        count = len(self._leaf)
-        sizes = {int(each.shape[-1]) for each in self._maps}
-        windows = any(each.ndim == 4 and len(each) != count for each in self._maps)
-        if windows or len(sizes) > 1 or not sizes <= self._rows.keys():
+        tokens = int(maps[0].shape[-1])
+        if tokens not in self._rows:
             raise Unsupported(WINDOWS)
-        (tokens,) = sizes
         if (grid := self._tokens(tokens)) is None:
             raise Unsupported(f"The model attends among {tokens} tokens, which are no grid of patches of the image.")
-        return self._maps, grid
+        return grid
 
-    def told(self, gradients: Sequence[Sequence[Tensor]]) -> Attention[Tensor]:
+    def by_heads(self, gradients: Sequence[Sequence[Tensor]]) -> list[Layer[Tensor]]:
         """The maps with their gradients per target, images and heads in axes of their own."""
-        maps, grid = self.found()
 
-        def by_heads(weights: Tensor) -> Tensor:
+        def split(weights: Tensor) -> Tensor:
             return weights.detach().reshape(len(self._leaf), -1, *weights.shape[-2:])
 
-        layers = [
-            Layer(by_heads(each), torch.stack([by_heads(mine[i]) for mine in gradients])) for i, each in enumerate(maps)
+        return [
+            Layer(split(each), torch.stack([split(mine[i]) for mine in gradients])) for i, each in enumerate(self._maps)
         ]
-        return Attention(layers, grid.height, grid.width, grid.before)
 
     def blocks(self) -> list[Call]:
         """What the tokens were after the block of each map.
@@ -141,17 +138,8 @@ class Attending(Survey):
         found = [self._sums.get(i + 1) for i in range(len(self._maps))]
         calls = [each for each in found if each is not None]
         if len(calls) < len(found) or len({each.output.shape for each in calls}) > 1:
-            raise Unsupported("The model's blocks cannot be told apart: they do not end in a sum of tokens, (N, T, K).")
+            raise Unsupported(NO_BLOCKS)
         return calls
-
-
-def by_each(scores: Tensor, inputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-    """Per target, the gradients of its scores (k, N) by each of the inputs; zeros where they do not depend on it."""
-    last = len(scores) - 1
-    return [
-        torch.autograd.grad(row.sum(), inputs, retain_graph=i < last, allow_unused=True, materialize_grads=True)
-        for i, row in enumerate(scores)
-    ]
 
 
 def pulled_back(blocks: Sequence[Call], maps: Sequence[Tensor], back: Sequence[Tensor]) -> list[Tensor]:
@@ -160,12 +148,3 @@ def pulled_back(blocks: Sequence[Call], maps: Sequence[Tensor], back: Sequence[T
         torch.autograd.grad(block.output, each, given, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
         for block, each, given in zip(blocks, maps, back, strict=True)
     ]
-
-
-def _opened(function: Any) -> Any:
-    """A Python function of torch without the question whether a mode wants to be asked instead.
-
-    So the operators inside it are seen, and not it as one.
-    """
-    names = {**function.__globals__, "has_torch_function": lambda *_: False}
-    return FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)

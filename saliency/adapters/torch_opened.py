@@ -39,8 +39,15 @@ def attention(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
+    *,
+    seen: Callable[[Tensor], Tensor] = lambda weights: weights,
 ) -> Tensor:
-    """``scaled_dot_product_attention`` as the two products and the softmax that it is."""
+    """``scaled_dot_product_attention`` as the two products and the softmax that it is.
+
+    Args:
+        query: (…, T, d); all up to `enable_gqa` as torch has them.
+        seen: is given the attention map (…, T, T); what it returns goes on in its place.
+    """
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
@@ -51,7 +58,7 @@ def attention(
     if attn_mask is not None:
         added = attn_mask.dtype != torch.bool
         logits = logits + attn_mask if added else logits.masked_fill(~attn_mask, -math.inf)
-    return functional.dropout(logits.softmax(-1), dropout_p, training=dropout_p > 0) @ value
+    return functional.dropout(seen(logits.softmax(-1)), dropout_p, training=dropout_p > 0) @ value
 
 
 def product_and_sum(input: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:  # noqa: A002

@@ -262,15 +262,8 @@ def ask_by_rules(rules: Composite, ask: Callable[[Tensor], T], images: Tensor, n
         recorded.append(watch.recorded)
     with Rewire(rules, recorded) as watch:
         answer = ask(images[:, 0] if rules.references else images)
-    if rules.required and not any(watch.kinds[kind] for kind in rules.required):
-        raise Unsupported(
-            f"The rules found nothing to hold on to: they are for operators of the kind {' or '.join(rules.required)}, "
-            f"and the model sends the image through {_listed(watch)}."
-        )
-    if rules.exhaustive and watch.unknown:
-        note = f"no rule is known for {', '.join(sorted(watch.unknown))}: the plain gradient went through"
-        if note not in notes:
-            notes.append(note)
+    rules.require(watch.kinds, watch.unknown)
+    notes += [note for note in rules.notes(watch.unknown) if note not in notes]
     return answer
 
 
@@ -297,11 +290,6 @@ def scripted(module: nn.Module) -> bool:
 
 def _arguments(args: Any, kwargs: Any) -> Arguments:
     return {**dict(enumerate(args)), **kwargs}
-
-
-def _listed(watch: Rewire) -> str:
-    known = sorted(watch.kinds) + sorted(watch.unknown)
-    return f"{', '.join(known)} only" if known else "none that can be seen"
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from saliency.adapters.several import told_of_inputs
-from saliency.adapters.torch import _SHARED, Shared, TorchModel
+from saliency.adapters.shared import shared_by
+from saliency.adapters.torch import TorchModel
 from saliency.inputs import Packing
 
 
@@ -41,5 +42,5 @@ class SeveralInputs(TorchModel):
         taken.training = module.training
         super().__init__(taken, labels)
         # whoever asks the module, there is one lock
-        self._shared = _SHARED.setdefault(module, Shared())
+        self._shared = shared_by(module)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes

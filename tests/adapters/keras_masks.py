@@ -33,6 +33,12 @@ FEW: dict[str, dict[str, Any]] = {
     "refine_cam": {"layer": ["norm", "block"]},
 }
 
+AT_A_TRANSFORMER: dict[str, dict[str, Any]] = {
+    **{name: {"layer": "attention_0", "relu": False} for name in ("grad_cam", "ablation_cam")},
+    **{name: {} for name in ("attention_rollout", "attention_relevance", "grad_sam", "le_grad")},
+}
+"""Methods that read the tokens of a transformer, and how."""
+
 
 def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
     """By method, the masks of two classes; or the sentence why there are none."""
@@ -58,7 +64,7 @@ def main(path: str) -> None:
         config: Any = jax.config
         config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
     import saliency
-    from tests.adapters import same_net, two_inputs
+    from tests.adapters import same_net, same_transformer, two_inputs
     from tests.nets import picture
 
     found: dict[str, Any] = {}
@@ -81,6 +87,13 @@ def main(path: str) -> None:
         for i, row in enumerate(two_inputs.explained(two_inputs.of_keras(), method)):
             for j, mask in enumerate(row):
                 found[f"two inputs {method} {i}{j}"] = mask
+    transformer: Any = same_transformer.in_keras()
+    for method, options in AT_A_TRANSFORMER.items():
+        exps = saliency.explain(transformer, picture(32, 48), method, [1, 3], progress=False, **options)
+        found[f"transformer {method}"] = np.stack([exp.mask for exp in exps])
+    found["transformer layers"] = [row.name for row in saliency.layers(transformer, picture(32, 48))]
+    found["transformer grid"] = saliency.layers(transformer, picture(32, 48))[0].grid
+    found["transformer notes"] = np.array(exps[0].notes)
     for wrong, layer in (("stam", "stam"), ("channels", None)):
         try:
             image = picture(channels=4) if wrong == "channels" else picture()

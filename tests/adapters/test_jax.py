@@ -8,7 +8,7 @@ import pytest
 
 import saliency
 from saliency import targets
-from saliency.explain import METHODS
+from saliency.catalogue import METHODS
 from tests.adapters import same_net
 from tests.nets import LABELS, black_box, every_method, picture, small_net
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 import saliency
-from saliency.explain import METHODS
+from saliency.catalogue import METHODS
 from saliency.model import Rewirable
 from saliency.rules import Composite
 from tests.adapters import same_net

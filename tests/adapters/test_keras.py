@@ -11,8 +11,9 @@ import pytest
 
 import saliency
 from tests.adapters import two_inputs
-from tests.adapters.keras_masks import masks
+from tests.adapters.keras_masks import AT_A_TRANSFORMER, masks
 from tests.nets import picture, small_net
+from tests.test_layers import made
 
 pytest.importorskip("keras")
 pytest.importorskip("tensorflow")
@@ -58,7 +59,7 @@ def test_two_inputs_agree_with_torch(found: Any, method: str) -> None:
 def test_every_method_agrees_with_torch(found: Any, expected: dict[str, np.ndarray], method: str) -> None:
     """Two targets at once, by every method: the masks of the same net in torch, or a sentence why there are none."""
     if (refused := f"functional refused {method}") in found:
-        assert re.search("attention|its head cannot be asked behind each block", str(found[refused]))
+        assert re.search("no part of the model is called attention", str(found[refused]))
         return
     same = expected[method]
 
@@ -90,6 +91,25 @@ def test_a_unit_is_a_target(found: Any, kind: str) -> None:
     same = saliency.explain(small_net(), picture(), "gradient", unit, progress=False).mask
 
     np.testing.assert_allclose(found[f"{kind} unit"], same, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", AT_A_TRANSFORMER)
+def test_a_transformer_agrees_with_torch(found: Any, method: str) -> None:
+    """Its attention maps, and what is read at its first block, are those of torch: two classes by each method."""
+    options = AT_A_TRANSFORMER[method] | ({"layer": "blocks.0"} if "layer" in AT_A_TRANSFORMER[method] else {})
+    same = np.stack(
+        [exp.mask for exp in saliency.explain(made(), picture(32, 48), method, [1, 3], progress=False, **options)]
+    )
+
+    assert same.any()
+    np.testing.assert_allclose(found[f"transformer {method}"], same, atol=1e-4 * np.abs(same).max())
+
+
+def test_a_transformer_s_blocks_are_layers(found: Any) -> None:
+    """By their names, the class token left out; notes say how tokens were read."""
+    assert {"attention_0", "attention_1"} <= {str(name).rpartition("/")[2] for name in found["transformer layers"]}
+    assert str(found["transformer grid"]) == "4×6 patches, 1 before left out"
+    assert "attention read among 4×6 patches, 1 before left out" in found["transformer notes"]
 
 
 def test_the_notes_say_what_was_explained(found: Any) -> None:

@@ -89,3 +89,12 @@ def test_the_automatic_layer_lies_before_the_last_attention(net: Any) -> None:
     assert any("a layer read as a grid of 4×6 patches" in note for note in found.notes)
     table = [row.name for row in saliency.layers(net, IMAGE)]
     assert 0 < table.index(found.layer) < len(table) - 1
+
+
+def test_tokens_of_single_images_are_a_grid() -> None:
+    """Of a module that is mapped over a batch: Grad-CAM at its first block is that of torch."""
+    pytest.importorskip("equinox")
+    net, options = same_transformer.in_equinox(), {"layer": "blocks.0", "relu": False}
+
+    assert "4×6 patches, 1 before left out" in {row.grid for row in saliency.layers(net, IMAGE)}
+    near(explained(net, "grad_cam", **options), explained(made(), "grad_cam", **options))

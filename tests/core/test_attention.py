@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import saliency
 from saliency.adapters.torch_attention import Attending
-from saliency.explain import METHODS
+from saliency.catalogue import METHODS
 from saliency.samples import Originals
 from saliency.session import Session
 from tests.nets import picture, small_net

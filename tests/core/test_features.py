@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import saliency
+from saliency.catalogue import METHODS
 from saliency.core.features import FeatureMethod
-from saliency.explain import METHODS
 from tests.nets import black_box, picture, small_net
 
 IMAGE = picture(24, 20).astype(np.float32) / 255

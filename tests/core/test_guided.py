@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import saliency
-from saliency.explain import METHODS
+from saliency.catalogue import METHODS
 from saliency.session import Session
 from tests.nets import small_net
 

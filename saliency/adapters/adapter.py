@@ -1,0 +1,211 @@
+"""What adapters do alike: bind targets and layers, note what was decided, read a layer's tokens as patches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from saliency.adapters.shared import shared_by
+from saliency.adapters.tokens import Grid, Laid, patches, tokens_of, tokens_on_grid
+from saliency.errors import UnknownName
+from saliency.model import Answer, Attention, Layer, Ops, Target
+from saliency.rules import Composite
+from saliency.targets import ClassScore
+
+NO_GRID = (
+    "No layer with a spatial grid was found in the model (an output of shape (N, h, w, K) with h, w > 1, on the way "
+    "from the image to the scores). Name one with layer=…"
+)
+
+
+class Adapter:
+    """A model with targets and layers bound.
+
+    Args:
+        model: the user's own; what belongs to it is shared by all its adapters.
+        labels: names of the classes.
+        ops: the array functions of its framework.
+    """
+
+    def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
+        self.model, self.labels, self.ops = model, labels, ops
+        self._shared = shared_by(model)
+        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
+        self.lacks: Mapping[type, str] = {}
+        self.notes: list[str] = []
+        self._targets: tuple[Target, ...] = ()
+        self._layers: tuple[str, ...] = ()
+        self._rules: Composite | None = None
+        self._ends_in_softmax = False
+
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
+        """See :meth:`saliency.model.Adapted.at`."""
+        bound = copy.copy(self)
+        bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
+        bound._layers = tuple(layers)
+        bound.notes = list(self.notes)
+        return bound
+
+    def rewired(self, rules: Composite) -> Self:
+        """See :meth:`saliency.model.Rewirable.rewired`."""
+        view = copy.copy(self)  # what cannot follow is told in the notes of the model itself
+        view._rules = rules
+        return view
+
+    def note(self, said: str) -> None:
+        """Tell what was decided for the user, once."""
+        if said not in self.notes:
+            self.notes.append(said)
+
+    def _probabilities(self, logits: bool) -> None:
+        """Note that the model ends in a softmax, and whether what went into it was found."""
+        self._ends_in_softmax = logits
+        which = "logit" if logits else "probability (its logits cannot be reached)"
+        self.note(f"the model ends in a softmax: explained the {which}")
+
+
+class GridAdapter(Adapter):
+    """An adapter that asks its model by the name of a question, and finds the model's layers by a survey.
+
+    A framework says how: :meth:`_ask` and :meth:`_survey`.
+    """
+
+    def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
+        super().__init__(model, labels, ops)
+        # by number of tokens, how they lie over the image
+        self._grids: dict[int, Grid] = {}
+        # by shape of image, how the bound layer's tokens lie over it; None where it is a map
+        self._patched: dict[tuple[int, ...], Grid | None] = {}
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the model's own images are (C, H, W)."""
+        return False
+
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
+        """See :meth:`saliency.model.Adapted.at`."""
+        bound = super().at(targets, layers)
+        bound._grids, bound._patched = {}, {}
+        return bound
+
+    def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
+        """Answer one kind of question, in the layout of the framework.
+
+        Args:
+            kind: "scores", "gradients", "rewired", "layers", "activations", "scores_with", "attentions", "early_exits".
+            images: (N, H, W, C).
+            *beside: what else is asked with, (N, …) too.
+        """
+        raise NotImplementedError
+
+    def _survey(self, images: Any) -> list[Laid]:
+        """Every layer with a grid that the scores depend on, in the model's order."""
+        raise NotImplementedError
+
+    def scores(self, images: Any) -> Any:
+        """(k, N)."""
+        return self._ask("scores", images)
+
+    def gradients(self, images: Any) -> Answer[Any]:
+        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        return Answer(*self._ask("gradients" if self._rules is None else "rewired", images))
+
+    def layers(self, images: Any) -> list[Layer[Any]]:
+        """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
+        said = [(self._last(seen, 1), self._last(back, 2)) for seen, back in self._ask("layers", images)]
+        grids = [self._grid(seen, images) for seen, _ in said]
+        return [
+            Layer(*(patches(each, grid, self.ops.reshape) for each in pair))
+            for pair, grid in zip(said, grids, strict=True)
+        ]
+
+    def activations(self, images: Any) -> list[Any]:
+        """(N, h, w, K) per bound layer."""
+        said = [self._last(each, 1) for each in self._ask("activations", images)]
+        return [patches(each, self._grid(each, images), self.ops.reshape) for each in said]
+
+    def scores_with(self, images: Any, activations: Any) -> Any:
+        """(k, N), with something else in the place of what the bound layer says."""
+        if (shape := tuple(images.shape[1:])) not in self._patched:
+            self._patched[shape] = self._grid(self._ask("activations", images[:1])[0], images)
+        if (grid := self._patched[shape]) is not None:
+            # what stands for no patch stays as it is
+            (seen,) = self._ask("activations", images)
+            rows = self.ops.reshape(activations, (len(images), -1, int(seen.shape[-1])))
+            own = self.ops.concat([seen[:, : grid.before], rows, seen[:, grid.tokens - grid.after :]], 1)
+        elif self.channels_first and len(activations.shape) == 4:
+            own = self.ops.transpose(activations, (0, 3, 1, 2))
+        else:
+            own = activations
+        return self._ask("scores_with", images, own)
+
+    def attentions(self, images: Any) -> Attention[Any]:
+        """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
+        return self._attended("attentions", images)
+
+    def early_exits(self, images: Any) -> Attention[Any]:
+        """The same, each layer's gradients of the scores that the model's head gives behind its own block."""
+        return self._attended("early_exits", images)
+
+    def _attended(self, kind: str, images: Any) -> Attention[Any]:
+        layers = [Layer(*each) for each in self._ask(kind, images)]
+        tokens = tokens_of([each.activations for each in layers], len(images))
+        if tokens not in self._grids:
+            maps = {(laid.grid.height, laid.grid.width) for laid in self._survey(images) if len(laid.shape) == 4}
+            self._grids[tokens] = tokens_on_grid(tokens, size_of(images), maps)
+        grid = self._grids[tokens]
+        self.note(f"attention read among {grid.said()}")
+        return Attention(layers, grid.height, grid.width, grid.before)
+
+    def automatic_layer(self, images: Any) -> str:
+        """See :meth:`saliency.model.Adapted.automatic_layer`.
+
+        Behind the last attention a class token's score does not depend on the patches any more: of rows of tokens it is
+        looked where they still count.
+        """
+        found = self._survey(images)
+        rows = [each.name for each in found if each.grid.layout == "tokens"]
+        counts: dict[str, bool] = {}
+        if found and found[-1].grid.layout == "tokens":
+            layers = self.at(self._targets or (0,), rows).layers(images[:1])
+            counts = {
+                name: bool(self.ops.tohost(each.gradients).any()) for name, each in zip(rows, layers, strict=True)
+            }
+        for each in reversed(found):
+            if counts.get(each.name, True):
+                return each.name
+        raise UnknownName(NO_GRID)
+
+    def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
+        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
+        return [
+            (name, shape, grid.said() if grid.layout == "tokens" else f"{grid.height}×{grid.width}")
+            for name, shape, grid in self._survey(images)
+        ]
+
+    def _grid(self, activations: Any, images: Any) -> Grid | None:
+        """How a layer's tokens lie over the image; None where it has none."""
+        if len(activations.shape) != 3 or len(images.shape) != 4:
+            return None
+        tokens = int(activations.shape[1])
+        if tokens not in self._grids:
+            found = (each.grid for each in self._survey(images) if each.grid.layout == "tokens")
+            grid = next((each for each in found if each.tokens == tokens), None)
+            if grid is None:
+                return None
+            self._grids[tokens] = grid
+            self.notes.append(f"a layer read as a grid of {grid.said()}")
+        return self._grids[tokens]
+
+    def _last(self, array: Any, leading: int) -> Any:
+        """Channels last, of a map that has them first behind its `leading` axes."""
+        axes = len(array.shape)
+        if not self.channels_first or axes - leading != 3:
+            return array
+        return self.ops.transpose(array, (*range(leading), axes - 2, axes - 1, leading))
+
+
+def size_of(images: Any) -> tuple[int, int]:
+    """Height and width of images (N, H, W, C); (1, 1) where they are none."""
+    return (int(images.shape[1]), int(images.shape[2])) if len(images.shape) == 4 else (1, 1)

@@ -1,0 +1,309 @@
+"""What is asked of a JAX model, as functions to be compiled: of its weights, the images and the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from saliency.adapters.answers import Arrays, class_scores, one_number_each, told_by_the_model
+from saliency.adapters.jax_operators import WHOLE, JaxWork
+from saliency.adapters.jax_ops import JaxOps
+from saliency.adapters.jax_trace import Program
+from saliency.adapters.rewired import Rewired
+from saliency.adapters.tokens import NO_BLOCKS
+from saliency.errors import NoGradient, Unsupported
+from saliency.model import Target
+from saliency.rules import Composite
+from saliency.targets import ClassScore, Unit, units
+
+SPARE = 8
+"""By how many times a batch may be padded at most, lest a new size be compiled."""
+
+ARRAYS = Arrays(lambda value: isinstance(value, jax.Array), jnp.reshape)
+
+
+class Source(Protocol):
+    """How a JAX model is called. Compiled questions hold it, so it must hold neither the model nor its weights."""
+
+    channels_first: bool
+    notes: Sequence[str]
+    signature: Hashable
+    """What the answers depend on beside weights and images."""
+
+    def call(self, weights: Any, images: Any) -> Any:
+        """What the model says of (N, H, W, C)."""
+
+
+class Question(NamedTuple):
+    """What of an adapter goes into a compiled program: never the model itself. Its public methods are compiled."""
+
+    source: Source
+    bound: Sequence[Target]
+    names: Sequence[str]
+    """Of the bound layers."""
+    through_softmax: bool
+    dtype: Any
+    rules: Composite | None
+
+    def raw(self, weights: Any, images: Any) -> Any:
+        """What the model says, its complaints retold."""
+        try:
+            return self.source.call(weights, images)
+        except jax.errors.TracerArrayConversionError as error:
+            raise Unsupported(
+                "JAX cannot trace this function: it turns its input into a NumPy array on the way. Write it with "
+                f"jax.numpy throughout. JAX says: {str(error).splitlines()[0]}"
+            ) from error
+        except Exception as error:
+            if (told := told_by_the_model(error, images.shape)) is None:
+                raise
+            raise told from error
+
+    def class_scores(self, weights: Any, images: Any) -> Any:
+        """(N, classes)."""
+        return class_scores(self.raw(weights, images), ARRAYS)
+
+    def parts(self, weights: Any, images: Any) -> tuple[Any, list[Any]]:
+        """What targets are made of: the class scores, if any target wants them, and a row of each callable."""
+        raw, rows, said = self.raw(weights, images), [], None
+        for target in self.bound:
+            if isinstance(target, ClassScore):
+                said = class_scores(raw, ARRAYS) if said is None else said
+            elif not isinstance(target, Unit):
+                rows.append(one_number_each(target(raw), target, ARRAYS, images.shape[0]))
+        return said, rows
+
+    def joined(self, said: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
+        """(k, N) of :meth:`parts`, and of the rows of units."""
+        called, read = iter(rows), iter(inner)
+        found = [
+            said[:, classes[i]]
+            if isinstance(target, ClassScore)
+            else next(read if isinstance(target, Unit) else called)
+            for i, target in enumerate(self.bound)
+        ]
+        stacked = jnp.stack(found)
+        # whole numbers stay what they are: they have no gradient, and that shall be found out
+        return stacked.astype(self.dtype) if is_floating(stacked) else stacked
+
+    def scored(self, program: Program) -> set[int]:
+        """The slots of :meth:`parts` that the scores are made of."""
+        return {*program.outputs, *map(program.layer, units(self.bound))}
+
+    def said(self, weights: Any, images: Any, classes: Any) -> Any:
+        """(k, N), of the logits where they were found; in whatever type they came."""
+        if not self.through_softmax and not units(self.bound):
+            return self.joined(*self.parts(weights, images), classes)
+        program = Program(self.parts, weights, images)
+        return self.of_program(program, classes, *program.run(weights, images))
+
+    def of_program(self, program: Program, classes: Any, parts: Any, values: Mapping[int, Any]) -> Any:
+        """(k, N) of what the traced :meth:`parts` gave."""
+        said, rows = parts
+        if self.through_softmax and said is not None:
+            logits = program.softmaxed(program.outputs[0])
+            said = said if logits is None else values[logits]
+        inner = [self.read(each, program, values) for each in self.bound if isinstance(each, Unit)]
+        return self.joined(said, rows, classes, inner)
+
+    def followed(self, weights: Any, images: Any, rules: Composite) -> Rewired:
+        """The way from the images to the scores, to be walked back by rules."""
+        program = Program(self.parts, weights, images, whole=WHOLE)
+        return Rewired(program, JaxWork(), set(self.sources(program)), rules, JaxOps(self.dtype))
+
+    def sources(self, program: Program) -> list[int]:
+        """The slots that the scores are read from."""
+        found = [*program.outputs, *map(program.layer, units(self.bound))]
+        if self.through_softmax and (logits := program.softmaxed(program.outputs[0])) is not None:
+            found = [logits, *found[1:]]
+        return found
+
+    def read(self, target: Unit, program: Program, values: Mapping[int, Any]) -> Any:
+        """(N,) of what a unit said."""
+        activations = values[program.layer(target.layer)]
+        if self.source.channels_first and activations.ndim == 4:
+            activations = jnp.moveaxis(activations, 1, -1)
+        return target.read(activations)
+
+    def outputs(self, weights: Any, images: Any, _: Any) -> Any:
+        return self.class_scores(weights, images).astype(self.dtype)
+
+    def scores(self, weights: Any, images: Any, classes: Any) -> Any:
+        return self.said(weights, images, classes).astype(self.dtype)
+
+    def gradients(self, weights: Any, images: Any, classes: Any) -> Any:
+        score = self._differentiable(weights, images, classes)
+        scores, back = jax.vjp(score, images)
+        return scores, _each(back, scores)
+
+    def layers(self, weights: Any, images: Any, classes: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        slots = [program.layer(name) for name in self.names]
+        wanted = program.before(self.scored(program))
+        for name, slot in zip(self.names, slots, strict=True):
+            if slot not in wanted:
+                raise NoGradient(f"The score does not depend on {name!r}: there is no gradient.")
+        return self._read_at(program, slots, weights, images, classes)
+
+    def activations(self, weights: Any, images: Any, _: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        values = program.run(weights, images)[1]
+        return [values[program.layer(name)] for name in self.names]
+
+    def scores_with(self, weights: Any, images: Any, classes: Any, activations: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        (name,) = self.names
+        parts, values = program.run(weights, images, instead={program.layer(name): activations})
+        return self.of_program(program, classes, parts, values)
+
+    def rewired(self, weights: Any, images: Any, classes: Any) -> Any:
+        rules = self.rules
+        assert rules is not None
+        own = images[:, 0] if rules.references else images
+        self._differentiable(weights, own, classes)
+        followed = self.followed(weights, own, rules)
+        program: Any = followed.program
+        slots = self.sources(program)
+        _, values = program.run(weights, own)
+        references = [program.run(weights, images[:, 1 + i])[1] for i in range(rules.references)]
+
+        def score(read: list[Any]) -> Any:
+            now = {**values, **dict(zip(slots, read, strict=True))}
+            parts = jax.tree.unflatten(program.tree, [now[slot] for slot in program.outputs])
+            return self.of_program(program, classes, parts, now)
+
+        def walk(read: list[Any]) -> Any:
+            found: dict[int, Any] = {}
+            for slot, each in zip(slots, read, strict=True):
+                found[slot] = found[slot] + each if slot in found else each
+            return followed.back(values, references, found)
+
+        scores, back = jax.vjp(score, [values[slot] for slot in slots])
+        return scores, _each(lambda row: [walk(back(row)[0])], scores)
+
+    def attentions(self, weights: Any, images: Any, classes: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        maps = program.attention(self.scored(program))
+        found = self._read_at(program, maps, weights, images, classes)
+        axes = self._image_axes(program, maps, weights, images)
+        return [_by_heads(seen, back, axis) for (seen, back), axis in zip(found, axes, strict=True)]
+
+    def early_exits(self, weights: Any, images: Any, classes: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        maps = program.attention(self.scored(program))
+        blocks, axes = program.blocks(maps), self._image_axes(program, maps, weights, images)
+        if len({program.aval(each).shape for each in blocks}) > 1 or len(blocks) != len(maps):
+            raise Unsupported(NO_BLOCKS)
+
+        def behind(i: int) -> Any:
+            """The map of a block, and the gradients there of what the head says behind that block."""
+
+            def score(change: Any) -> Any:
+                values = program.run(weights, images, changes={maps[i]: change})[1]
+                parts, after = program.run(weights, images, instead={blocks[-1]: values[blocks[i]]})
+                return self.of_program(program, classes, parts, after), values[maps[i]]
+
+            aval = program.aval(maps[i])
+            scores, back, seen = jax.vjp(score, jnp.zeros(aval.shape, aval.dtype), has_aux=True)
+            return _by_heads(seen, _each(back, scores), axes[i])
+
+        return [behind(i) for i in range(len(maps))]
+
+    def _image_axes(self, program: Program, maps: list[int], weights: Any, images: Any) -> list[int]:
+        """Which axis of each map stands for the images: the one that is longer where there is one image more."""
+        one_more: Any = jax.ShapeDtypeStruct  # it ships no types
+        other = Program(self.parts, weights, one_more((images.shape[0] + 1, *images.shape[1:]), images.dtype))
+        pairs = zip(maps, other.attention(self.scored(other)), strict=True)
+        shapes = [(program.shapes[ours], other.shapes[theirs]) for ours, theirs in pairs]
+        return [next((i for i, (n, m) in enumerate(zip(*both, strict=True)) if n != m), 0) for both in shapes]
+
+    def _differentiable(self, weights: Any, images: Any, classes: Any) -> Callable[[Any], Any]:
+        """The scores as a function of the images, once it is known that they have a gradient."""
+
+        def score(images: Any) -> Any:
+            return self.said(weights, images, classes)
+
+        program = Program(score, images)
+        if (why := program.cut(program.outputs[0])) is not None:
+            raise NoGradient(why)
+        return score
+
+    def _read_at(self, program: Program, slots: list[int], weights: Any, images: Any, classes: Any) -> Any:
+        """What the slots hold, and the gradients there."""
+
+        def score(changes: list[Any]) -> Any:
+            parts, values = program.run(weights, images, changes=dict(zip(slots, changes, strict=True)))
+            return self.of_program(program, classes, parts, values), [values[slot] for slot in slots]
+
+        # the gradient there is that of the score by something added there
+        nothing = [jnp.zeros(each.shape, each.dtype) for each in map(program.aval, slots)]
+        scores, back, seen = jax.vjp(score, nothing, has_aux=True)
+        return list(zip(seen, _each(back, scores), strict=True))
+
+
+class Compiled:
+    """One kind of question, compiled per size of batch."""
+
+    def __init__(self, kind: str, question: Question) -> None:
+        self._kind = kind
+        self._run = jax.jit(partial(getattr(question, kind)))  # by identity: a question need not be hashable
+        self._sizes: dict[tuple[int, ...], set[int]] = {}
+
+    def __call__(self, weights: Any, images: Any, classes: np.ndarray, *beside: Any) -> Any:
+        count, *shape = images.shape
+        sizes = self._sizes.setdefault((len(classes), *shape), set())
+        fitting = [size for size in sizes if count <= size <= SPARE * count]
+        size = min(fitting, default=1 << (count - 1).bit_length())
+        if size > count:
+            # more of the last image: zeros might not be numbers the model can take
+            images, *padded = (
+                jnp.concatenate([each, jnp.repeat(each[-1:], size - count, 0)]) for each in (images, *beside)
+            )
+            beside = tuple(padded)
+        try:
+            said = self._run(weights, images, classes, *beside)
+        except Exception as error:
+            sizes.discard(size)
+            if "do not support JVP" in str(error):
+                raise NoGradient(
+                    "The score cannot be differentiated by the image: the model works outside JAX on the way "
+                    f"(a callback). JAX says: {str(error).splitlines()[0]}"
+                ) from error
+            raise
+        sizes.add(size)
+        if size == count:
+            return said
+        match self._kind:
+            case "outputs":
+                return said[:count]
+            case "activations":
+                return [each[:count] for each in said]
+            case "layers" | "attentions" | "early_exits":
+                return [(activations[:count], gradients[:, :count]) for activations, gradients in said]
+        return jax.tree.map(lambda array: array[:, :count], said)
+
+
+def _each(back: Callable[..., Any], scores: Any) -> Any:
+    """Per target, the gradients of its scores, from the one forward pass."""
+    rows = jnp.eye(len(scores), dtype=scores.dtype)[:, :, None] * jnp.ones_like(scores)
+    return jax.vmap(lambda row: back(row)[0])(rows)
+
+
+def _by_heads(maps: Any, gradients: Any, axis: int) -> tuple[Any, Any]:
+    """Maps (N, heads, T, T) and gradients (k, N, heads, T, T) of those that have images along `axis`."""
+
+    def turned(maps: Any) -> Any:
+        first = jnp.moveaxis(maps, axis, 0)
+        return first.reshape(first.shape[0], -1, *first.shape[-2:])
+
+    return turned(maps), jax.vmap(turned)(gradients)
+
+
+def is_floating(value: Any) -> bool:
+    """Whether it is an array of floating numbers."""
+    return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)

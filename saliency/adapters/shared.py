@@ -1,0 +1,69 @@
+"""What belongs to one underlying model, whoever adapts it."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+
+class Shared:
+    """The lock, the batch sizes found best, and what was made once for the model: none of them may hold the model."""
+
+    MOST = 24
+    """Things made that are kept; the least recently asked for goes first."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.batch_sizes: dict[Hashable, Any] = {}
+        self._made: OrderedDict[Hashable, Any] = OrderedDict()
+        self._weights: list[weakref.ref[Any]] = []
+        self._version = 0
+
+    def version(self, weights: Sequence[Any]) -> int:
+        """A number that changes whenever one of these objects is another than last time."""
+        with self.lock:
+            if len(weights) != len(self._weights) or any(
+                seen() is not now for seen, now in zip(self._weights, weights, strict=True)
+            ):
+                # not by id, which a new array may inherit from one that is gone
+                self._weights = [weakref.ref(each) for each in weights]
+                self._version += 1
+            return self._version
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` made for this key, now or before: a compiled question, say."""
+        with self.lock:
+            if key not in self._made:
+                self._made[key] = make()
+            self._made.move_to_end(key)
+            while len(self._made) > self.MOST:
+                self._made.popitem(last=False)
+            return self._made[key]
+
+
+_SHARED: dict[int, tuple[weakref.ref[Any], Shared]] = {}
+
+
+def shared_by(model: Any) -> Shared:
+    """The one :class:`Shared` of an object, for as long as it lives; a fresh one for what cannot be referred to weakly.
+
+    By identity: many models cannot be hashed, and two equal ones are still two.
+    """
+    kept = _SHARED.get(id(model))
+    if kept is not None and kept[0]() is model:
+        return kept[1]
+    shared, key = Shared(), id(model)
+
+    def forget(gone: weakref.ref[Any]) -> None:
+        if key in _SHARED and _SHARED[key][0] is gone:
+            del _SHARED[key]
+
+    try:
+        reference = weakref.ref(model, forget)
+    except TypeError:
+        return shared
+    _SHARED[key] = (reference, shared)
+    return shared

@@ -1,0 +1,100 @@
+"""What a run's masks mean: explanations, with the scores and what was noted on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from saliency.asked import Asked
+from saliency.errors import BadOutput
+from saliency.explanation import Explanation
+from saliency.images import Picture
+from saliency.inputs import Inputs
+from saliency.method import Method
+from saliency.model import Adapted
+from saliency.session import Session
+
+EMPTY = "the mask is zero everywhere", "the mask is zero everywhere: what was found speaks only against the target"
+"""Said of a mask without content; the second where only what speaks for the target is shown."""
+
+
+class Builder:
+    """Makes explanations of a run's masks."""
+
+    def __init__(
+        self,
+        method: Method,
+        caption: str,
+        targets: list[Asked],
+        layers: Sequence[str],
+        picture: Picture | Inputs,
+        adapted: Adapted[Any],
+        session: Session[Any],
+        notes: list[str],
+        started: float,
+    ) -> None:
+        self.method, self.caption, self.targets, self.layers = method, caption, targets, layers
+        self.session = session
+        self.picture, self.adapted, self.notes, self.started = picture, adapted, notes, started
+        self.scores = np.full(len(targets), np.nan)
+        self.baseline_scores: np.ndarray | None = None
+
+    def measure(self, images: Any) -> None:
+        """Ask the scores of the image, and of the baselines where the mask should sum to the difference."""
+        self.scores = self._mean_scores([images])
+        if self.method.complete:
+            self.baseline_scores = self._mean_scores(self.method.beginnings(images, self.session))
+
+    def _mean_scores(self, several: list[Any]) -> np.ndarray:
+        ops, model = self.session.ops, self.session.model
+        with model.lock:
+            asked = [ops.tohost(model.scores(images)).astype(np.float64).mean(1) for images in several]
+        return np.asarray(np.mean(asked, axis=0))
+
+    def __call__(self, masks: Any) -> list[Any]:
+        """One explanation per target, of masks (k, 1, H, W, C) or (k, 1, H, W); of inputs, a list of them each."""
+        host = self.session.ops.tohost(masks)[:, 0].astype(np.float32)
+        host = np.array(np.broadcast_to(host, (len(self.targets), *host.shape[1:])))
+        if not np.isfinite(host).all():
+            raise BadOutput(f"The mask of {self.method!r} holds NaN or infinite values: it overflowed float32.")
+        details = self.session.details
+        regions, errors, sums = (details.get(name) for name in ("regions", "standard_error", "attributed"))
+        placement = self.picture.placement
+        notes = tuple(dict.fromkeys([*self.picture.notes, *self.adapted.notes, *self.notes, *self.session.notes]))
+        found = []
+        for i, target in enumerate(self.targets):
+            mine = None if self.baseline_scores is None else float(self.baseline_scores[i])
+            score = float(self.scores[i])
+            empty = () if host[i].any() else (EMPTY[self.method.sign == "positive"],)
+            attributed = float(host[i].sum(dtype=np.float64) if sums is None else sums[i][0])
+            gap = None if mine is None else attributed - (score - mine)
+            picture = self.picture
+            parts = picture.split(host[i]) if isinstance(picture, Inputs) else (host[i],)
+            each = [
+                Explanation(
+                    mask=part,
+                    method=self.method.id,
+                    caption=self.caption,
+                    target=target.name,
+                    label=target.label,
+                    layer=", ".join(self.layers) or None,
+                    score=score,
+                    baseline_score=mine,
+                    gap=gap,
+                    regions=None if regions is None else regions[i][0],
+                    standard_error=None if errors is None else errors[i][0].astype(np.float32),
+                    notes=(*notes, *empty),
+                    sign=self.method.sign,
+                    calls=self.session.calls,
+                    images=self.session.images,
+                    seconds=time.perf_counter() - self.started,
+                    picture=self.picture.shown,
+                    placement=placement,
+                )
+                for part in parts
+            ]
+            found.append(each if isinstance(picture, Inputs) else each[0])
+        return found
