@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 from saliency_widget.jobs import Job, worker_for
 
+NOW, SHOWN, LATER, LAST = range(4)
+"""How urgent a job is: answers that take one question, what is on the screen, the rest, tidying up."""
+
 HEARTBEAT = 0.2
 """Seconds between two looks of whoever waits: else an interrupt just before a wait begins would go unseen."""
 

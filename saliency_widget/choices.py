@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import saliency
+from saliency_widget.pace import Pace
 
 FAVOURITES = ("xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion")
 """What is offered first where nothing is asked for: regions, paths, noise, a layer, the gradient, and scores alone."""
@@ -30,7 +31,7 @@ class Choice(NamedTuple):
         return {
             "id": self.id,
             "name": self.name,
-            "cost": self.method.cost(shape),
+            "cost": Pace().images(self.method, shape),
             "paper": self.method.paper,
             "family": "" if self.favourite else self.method.family,
             "lacks": list(lacks),

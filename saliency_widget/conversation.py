@@ -78,35 +78,42 @@ class Conversation:
             case "what_if" | "curve" | "code" | "describe" | "configure":
                 self._explore(request, explainers[request.model, request.image])
             case "picture":
-                explainers.shown.tell(request.rid, lambda: self._take(request))
+                explainers.shown.enquiries.tell(request.rid, lambda: self._take(request))
             case "poll":
                 self._outbox.resend()
 
     def _explore(self, request: Request, explainer: Explainer) -> None:
+        def explained() -> saliency.Explanation:
+            return explainer.explained((request.method, request.target))
+
         match request.op:
             case "what_if":
                 view = self._desk.screen.view(self._desk.screen.shown)._replace(**request.view)
-                explainer.what_if(request.rid, (request.method, request.target), view, request.fill)
+                explainer.enquiries.what_if(request.rid, explained, view, request.fill)
             case "curve":
-                explainer.curve(request.rid, (request.method, request.target), request.fill)
+                explainer.enquiries.curve(request.rid, explained, request.fill)
             case "code":
                 cell = Cell(request.method, request.target, request.model, request.image)
-                explainer.tell(request.rid, lambda: message("code", text=self._desk.screen.script(cell)))
-            case "describe":
-                told = self._controls.described(request.rid, request.method, request.fields, explainer.pace)
-                self._outbox.post(told, answering=True)
-            case "configure":
-                self._configure(request)
+                explainer.enquiries.tell(request.rid, lambda: message("code", text=self._desk.screen.script(cell)))
+            case "describe" | "configure":
+                tell = self._described if request.op == "describe" else self._configured
+                if explainer.layers is None and self._controls.reads_layers(request.method):
+                    # only the model knows which there are
+                    explainer.learn_layers()
+                    explainer.enquiries.tell(request.rid, lambda: tell(request, explainer))
+                else:
+                    self._outbox.post(tell(request, explainer), answering=True)
 
-    def _configure(self, request: Request) -> None:
+    def _described(self, request: Request, explainer: Explainer) -> Message:
+        return self._controls.described(request.rid, request.method, request.fields, explainer.pace)
+
+    def _configured(self, request: Request, _explainer: Explainer) -> Message:
         """Offer a method with other fields, if it can have them."""
         try:
             fields = self._desk.configure(request.method, request.fields)
         except saliency.SaliencyError as reason:
-            self._outbox.post(error_message(request.rid, reason), answering=True)
-        else:
-            told = message("configured", request.rid, method=request.method, fields=fields)
-            self._outbox.post(told, answering=True)
+            return error_message(request.rid, reason)
+        return message("configured", request.rid, method=request.method, fields=fields)
 
     def _take(self, request: Request) -> Message:
         """Explain a picture that was dropped or pasted; on the model's thread, as reading takes its time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -10,22 +11,18 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import saliency
-from saliency_widget.agenda import HEARTBEAT, Agenda
+from saliency_widget.agenda import HEARTBEAT, LAST, LATER, NOW, SHOWN, Agenda
 from saliency_widget.cells import Key
 from saliency_widget.commands import TOP
-from saliency_widget.drawing import View
+from saliency_widget.enquiries import Enquiries
 from saliency_widget.found import Earlier, Found
-from saliency_widget.jobs import Job
 from saliency_widget.pace import Pace
-from saliency_widget.questions import Answers, Asker, at_intervals
+from saliency_widget.parameters import Layers
 from saliency_widget.subject import Subject
 from saliency_widget.tasks import Listener, Reports, Task, class_row, error_message
 from saliency_widget.wire import Message, message, result_message
 
 logger = logging.getLogger(__name__.partition(".")[0])
-
-NOW, SHOWN, LATER, LAST = range(4)
-"""How urgent a job is: answers that take one question, what is on the screen, the rest, tidying up."""
 
 FOUND_AT_MOST = 50
 TOP_CLASSES = 5
@@ -43,13 +40,13 @@ class Explainer:
         self.found: dict[Key, Found] = {}
         self.predictions: list[saliency.Prediction] = []
         self.choices = dict(subject.choices)
+        self.layers: Layers | None = None
         self.pace = Pace()
-        self._answers = Answers()
-        self._curves: dict[str, Job] = {}
         self._earlier = Earlier()
         self._subject: Subject | None = subject
         self._listener = listener
         self._agenda = Agenda(subject.model)
+        self.enquiries = Enquiries(self._agenda, listener, self._asked)
         self._predicted: Hashable = None
         self._seen: Hashable = None
         self._lock = threading.RLock()
@@ -134,14 +131,9 @@ class Explainer:
         """Cancel the request `rid`, or all; False where there is none."""
         with self._lock:
             tasks = [task for task in self._tasks.values() if rid is None or task.rid == rid]
-            curves = [each for each in list(self._curves) if rid in (None, each)]
         for task in tasks:
             self._cancel(task)
-        for each in curves:
-            if (job := self._curves.get(each)) is not None and self._agenda.withdraw(job):
-                del self._curves[each]
-                self._listener.post(message("cancelled", each))
-        return bool(tasks or curves)
+        return self.enquiries.cancel(rid) or bool(tasks)
 
     def _cancel(self, task: Task) -> None:
         if self._agenda.withdraw(task.job):
@@ -159,68 +151,23 @@ class Explainer:
             self._cancel(task)
         self.tell_pace(answering=True)
 
-    def what_if(self, rid: str, key: Key, view: View, fill: str) -> None:
-        """Send what the model says to the selection of a view; between two questions of whatever is running."""
-        self.tell(rid, lambda: self._asker().what_if(self._explained(key), view, fill))
-
-    def tell(self, rid: str, make: Callable[[], Message]) -> None:
-        """Have an answer made on the model's thread before anything else, and sent."""
-        self._agenda.bring(lambda: self._answering(rid, lambda: self._listener.post(make().but(rid=rid))), NOW)
-
-    def curve(self, rid: str, key: Key, fill: str) -> None:
-        """Send insertion and deletion of a result, when nobody waits for an explanation."""
-
-        def ask(job: Job) -> None:
-            told = self._asker(job).curve(self._explained(key), fill, at_intervals(self._listener.post, rid))
-            self._listener.post(told.but(rid=rid))
-            self._listener.found()
-
-        self._question(rid, ask, lambda error: self._listener.post(error_message(rid, error)))
-
-    def ask_ahead(self, view: View, fill: str, failed: Callable[[Exception], None]) -> None:
-        """Have each result asked about, see :meth:`Asker.ahead`, when nobody waits for an explanation."""
-        for key, found in list(self.found.items()):
-
-            def ask(job: Job, explanation: saliency.Explanation = found.explanation) -> None:
-                self._asker(job).ahead(explanation, view, fill)
-
-            self._question(f"ahead:{key}", ask, failed)
-
-    def _question(self, rid: str, ask: Callable[[Job], None], failed: Callable[[Exception], None]) -> None:
-        """Have something asked that takes its time; `rid` cancels it."""
+    def learn_layers(self) -> None:
+        """Have the model asked for its layers; one that cannot list them has none that are known."""
 
         def run() -> None:
-            try:
-                ask(job)
-            except saliency.Cancelled:
-                self._listener.post(message("cancelled", rid))
-            except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
-                failed(error)
-            finally:
-                self._curves.pop(rid, None)
+            subject = self._asked()
+            model = subject.adapted()
+            names = [each.name for each in saliency.layers(model, subject.picture)]
+            with model.lock:
+                automatic = model.automatic_layer(model.ops.asarray(subject.picture.fed))
+            self.layers = Layers(tuple(dict.fromkeys(names)), automatic)
 
-        job = self._curves[rid] = self._agenda.job(run, LATER)
-        self._agenda.submit(job)
+        def run_or_not() -> None:
+            # whatever is wrong with the model is told when it is asked for an explanation
+            with contextlib.suppress(Exception):
+                run()
 
-    def answers_about(self, found: Found) -> list[Message]:
-        """What the model has said of a result when it was asked, each with the request it answers as `asked`."""
-        told = found.message.fields["result"]
-        about = {"method": told["method"], "target": told["target"]}
-        return [each.but(asked={**each.fields["asked"], **about}) for each in self._answers.about(found.explanation)]
-
-    def _asker(self, job: Job | None = None) -> Asker:
-        """Whom to ask, about what: for the model's thread. A job lets others by between its questions."""
-        subject = self._asked()
-        return Asker(
-            subject.adapted(),
-            subject.picture,
-            subject.place,
-            subject.activation,
-            subject.batch_size,
-            self._answers,
-            lambda: job is not None and self._agenda.interrupted(job),
-            lambda: self._agenda.in_demand,
-        )
+        self._agenda.bring(run_or_not, NOW)
 
     def later(self, run: Callable[[], None]) -> None:
         """Have something done on the model's thread when there is nothing else to do."""
@@ -259,6 +206,16 @@ class Explainer:
         method, target = key
         return (method, self.predictions[0].index) if target == TOP and self.predictions else key
 
+    def explained(self, key: Key) -> saliency.Explanation:
+        """The result there is.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if (found := self.found.get(self.resolved(key))) is None:
+            raise ValueError(f"{key[0]!r} is not computed for this class.")
+        return found.explanation
+
     def in_order(self) -> list[Found]:
         """The results there are, the shown one first."""
         with self._lock:
@@ -277,7 +234,7 @@ class Explainer:
         """Send how long each method would take, from what this model has taken so far; if anything is known."""
         shape = self._asked().picture.fed.shape
         told = {
-            each.id: self.pace.seconds(each.method, each.method.cost(shape))
+            each.id: self.pace.seconds(each.method, self.pace.images(each.method, shape))
             for each in self.choices.values()
             if not each.lacks
         }
@@ -361,7 +318,7 @@ class Explainer:
         predictions = saliency.predict(model, subject.picture, top=sys.maxsize, activation=subject.activation)
         self.pace.predicted(time.perf_counter() - began)
         with self._lock:
-            self.predictions, self._predicted = predictions, version
+            self.predictions, self._predicted, self.layers = predictions, version, None
             for task in list(self._tasks.values()):
                 self._rename(task)
         self._listener.predicted(predictions)
@@ -374,16 +331,6 @@ class Explainer:
             run()
         except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
             self._listener.post(error_message(rid, error))
-
-    def _explained(self, key: Key) -> saliency.Explanation:
-        """The result there is.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if (found := self.found.get(self.resolved(key))) is None:
-            raise ValueError(f"{key[0]!r} is not computed for this class.")
-        return found.explanation
 
     # on any thread
 

@@ -16,6 +16,7 @@ from saliency_widget.drawing import View
 from saliency_widget.exhibit import SMALL_SIDE, Exhibit, compact_packet
 from saliency_widget.explainer import Explainer
 from saliency_widget.found import Found
+from saliency_widget.parameters import Layers
 from saliency_widget.picked import Picked
 from saliency_widget.tasks import Listener, Post
 from saliency_widget.wire import Message, located, pack
@@ -136,9 +137,17 @@ class Explainers(Mapping[Pair, Explainer]):
         self.asked = self.asked._replace(preprocess=None, methods=None)
 
     def ask_ahead(self, view: View, fill: str, failed: Callable[[Exception], None]) -> None:
-        """Have each result asked about; see :meth:`Explainer.ask_ahead`."""
+        """Have each result asked about; see :meth:`saliency_widget.enquiries.Enquiries.ahead`."""
         for each in self._all.values():
-            each.ask_ahead(view, fill, failed)
+            each.enquiries.ahead(list(each.found.values()), view, fill, failed)
+
+    @property
+    def layers(self) -> Layers | None:
+        """Those that any of the models is known to have; automatic is the first model's."""
+        known = [each.layers for each in self._all.values() if each.layers is not None]
+        if not known:
+            return None
+        return Layers(tuple(dict.fromkeys(name for each in known for name in each.names)), known[0].automatic)
 
     @property
     def methods(self) -> set[str]:
@@ -183,7 +192,7 @@ class Explainers(Mapping[Pair, Explainer]):
     def _told(self, pair: Pair, picked: Picked) -> list[list[Message]]:
         """What there is of a model and an image: each result with what the model has said when asked about it."""
         explainer = self._all[pair]
-        groups = [[found.message, *explainer.answers_about(found)] for found in explainer.in_order()]
+        groups = [[found.message, *explainer.enquiries.about(found)] for found in explainer.in_order()]
         return [[located(each, *pair) for each in group if _reachable(each, picked)] for group in groups]
 
     def _in_order(self) -> list[Pair]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import saliency
-from saliency_widget.pace import Pace
+from saliency_widget.pace import Pace, beyond
 from saliency_widget.traits import FILLS
 from saliency_widget.wire import Message, message
 
@@ -31,32 +31,46 @@ FACTOR = 4
 """What a whole number is multiplied with, or divided by, for presets."""
 
 
-def described(method: saliency.Method, like: saliency.Method) -> list[dict[str, Any]]:
+LAYER = "layer"
+"""The field that names a layer, or several, in every method that has it."""
+
+
+class Layers(NamedTuple):
+    """What a field that names layers may name."""
+
+    names: tuple[str, ...]
+    automatic: str
+    """The one that is read where none is named."""
+
+
+def described(method: saliency.Method, like: saliency.Method, layers: Layers | None = None) -> list[dict[str, Any]]:
     """The fields of a method for controls, those of the method inside it after its own.
 
     Args:
         method: whose values are told.
         like: whose values are the defaults.
+        layers: of the model, where they are known.
 
     Returns:
         of each its `name`, `kind` ("whole", "number", "flag", "choice", "names", "text", or "fixed" for what no control
-        can say), `value`, `default`, `optional` (whether it may be null, for automatic), `low`, `high`, `choices` and
-        `help`.
+        can say), `value`, `default`, `optional` (whether it may be null, for automatic), `automatic` (what that is),
+        `low`, `high`, `choices` and `help`.
     """
-    return [_told(name, field, before) for name, field, before in _walk(method, like)]
+    return [_told(name, field, before) for name, field, before in _walk(method, like, layers)]
 
 
-def changed(method: saliency.Method, values: Fields) -> saliency.Method:
+def changed(method: saliency.Method, values: Fields, layers: Layers | None = None) -> saliency.Method:
     """The method with some fields set.
 
     Args:
         method: the one on offer.
         values: plain ones, as JSON has them.
+        layers: of the model, where they are known: then none but these can be named.
 
     Raises:
         SaliencyError: no such field, or a value it cannot have.
     """
-    known = {name: field for name, field, _ in _walk(method, method)}
+    known = {name: field for name, field, _ in _walk(method, method, layers)}
     for name, value in values.items():
         if name not in known:
             raise saliency.UnknownName(f"{method!r} has no field {name!r}. It has: {', '.join(known)}.")
@@ -96,7 +110,14 @@ def about(method: saliency.Method) -> str:
     )
 
 
-def _walk(method: saliency.Method, like: saliency.Method) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
+def reads_layers(method: saliency.Method) -> bool:
+    """Whether a field of it, or of the method inside it, names a layer."""
+    return any(name.rpartition(".")[2] == LAYER for name, *_ in _walk(method, method))
+
+
+def _walk(
+    method: saliency.Method, like: saliency.Method, layers: Layers | None = None
+) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
     """Each field by its dotted name, as the engine describes it, with its default."""
     before = {each["name"]: each["value"] for each in saliency.described(like)}
     types = {each.name: str(each.type).split(" | ") for each in fields(method)}
@@ -107,10 +128,12 @@ def _walk(method: saliency.Method, like: saliency.Method) -> Iterator[tuple[str,
         if isinstance(value, saliency.Method):
             same = isinstance(default, type(value))
             inside.append((field["name"], value, default if same else value))
+        elif field["name"] == LAYER and layers is not None:
+            yield field["name"], {**told, "choices": layers.names, "automatic": layers.automatic}, default
         else:
             yield field["name"], told, default
     for name, value, default in inside:
-        for inner, field, before_it in _walk(value, default):
+        for inner, field, before_it in _walk(value, default, layers):
             yield f"{name}.{inner}", field, before_it
 
 
@@ -120,12 +143,13 @@ def _told(name: str, field: Mapping[str, Any], default: Any) -> dict[str, Any]:
     return {
         "name": name,
         "kind": kind,
-        "value": _brief(value) if kind == "fixed" else _names(value) if names else value,
-        "default": _brief(default) if kind == "fixed" else _names(default) if names else default,
+        "value": _brief(value) if kind == "fixed" else _listed(value) if names else value,
+        "default": _brief(default) if kind == "fixed" else _listed(default) if names else default,
         "optional": "None" in field["types"],
+        "automatic": field.get("automatic", ""),
         "low": field["low"],
         "high": field["high"],
-        "choices": list(FILLS) if names else None if field["choices"] is None else list(field["choices"]),
+        "choices": None if (choices := _choices(field)) is None else list(choices),
         "help": field["help"],
     }
 
@@ -136,7 +160,9 @@ def _kind(field: Mapping[str, Any]) -> str:
     if isinstance(value, bool):
         return "flag"
     if "Baseline" in types:
-        return "names" if _names(value) else "fixed"
+        return "names" if _all_in(value, FILLS) else "fixed"
+    if "automatic" in field:
+        return "names" if "Sequence[str]" in types else "choice"
     if isinstance(value, str):
         return "text" if field["choices"] is None else "choice"
     if value is None or isinstance(value, int | float):
@@ -144,12 +170,24 @@ def _kind(field: Mapping[str, Any]) -> str:
     return "fixed"
 
 
-def _names(value: Any) -> list[str]:
-    """The named baselines of a value; none where there are others among them."""
+def _choices(field: Mapping[str, Any]) -> Sequence[str] | None:
+    """Of what a field's value is chosen."""
+    return FILLS if "Baseline" in field["types"] and _kind(field) == "names" else field["choices"]
+
+
+def _listed(value: Any) -> list[str] | None:
+    """Several names, or one, as a list."""
+    return [value] if isinstance(value, str) else None if value is None else list(value)
+
+
+def _all_in(value: Any, names: Sequence[str]) -> bool:
+    """Whether a value is one of some names, or several, and nothing else."""
     several = [value] if isinstance(value, str) else value
-    if not isinstance(several, list | tuple) or not all(isinstance(each, str) and each in FILLS for each in several):
-        return []
-    return list(several)
+    return (
+        isinstance(several, list | tuple)
+        and bool(several)
+        and all(isinstance(each, str) and each in names for each in several)
+    )
 
 
 def _plain(name: str, field: Mapping[str, Any], value: Any) -> Any:
@@ -167,11 +205,15 @@ def _plain(name: str, field: Mapping[str, Any], value: Any) -> Any:
             return int(value)
         case "number" if isinstance(value, int | float) and not isinstance(value, bool):
             return value
-        case "choice" | "text" if isinstance(value, str):
+        case "text" if isinstance(value, str):
             return value
-        case "names" if isinstance(value, list) and value and _names(value) == value:
+        case "choice" if isinstance(value, str) and ("automatic" not in field or value in field["choices"]):
+            # of other choices the method itself tells
+            return value
+        case "names" if isinstance(value, list) and _all_in(value, _choices(field) or ()):
             return value[0] if len(value) == 1 else tuple(value)
-    raise saliency.BadField(f"{name} cannot be {_brief(value)}.")
+    among = f" There is: {', '.join(field['choices'])}." if "automatic" in field else ""
+    raise saliency.BadField(f"{name} cannot be {_brief(value)}.{among}")
 
 
 def _set(method: saliency.Method, path: Sequence[str], value: Any) -> saliency.Method:
@@ -204,18 +246,29 @@ class Controls:
     Args:
         offered: by their ids, as they are without any change.
         shape: of the image, (1, H, W, C).
+        layers: gives those of the models, as far as they are known.
     """
 
-    def __init__(self, offered: Mapping[str, saliency.Method], shape: tuple[int, ...]) -> None:
-        self._offered, self._shape = dict(offered), shape
+    def __init__(
+        self,
+        offered: Mapping[str, saliency.Method],
+        shape: tuple[int, ...],
+        layers: Callable[[], Layers | None] = lambda: None,
+    ) -> None:
+        self._offered, self._shape, self._layers = dict(offered), shape, layers
+
+    def reads_layers(self, method_id: str) -> bool:
+        """Whether a method has a field that names layers."""
+        return reads_layers(self._offered[method_id])
 
     def method(self, method_id: str, values: Fields) -> saliency.Method:
         """A method with some fields set; see :func:`changed`."""
-        return changed(self._offered[method_id], values)
+        return changed(self._offered[method_id], values, self._layers())
 
     def cost(self, method_id: str, values: Fields) -> int:
-        """How many images it asks."""
-        return self.method(method_id, values).cost(self._shape)
+        """How many images it asks; 0 where only the model's answer can tell."""
+        method = self.method(method_id, values)
+        return 0 if beyond(method) else method.cost(self._shape)
 
     def different(self, method_id: str, values: Fields) -> dict[str, Any]:
         """Of the values those that are not the method's own anyway.
@@ -223,7 +276,7 @@ class Controls:
         Raises:
             SaliencyError: see :func:`changed`.
         """
-        fields_now = described(self.method(method_id, values), self._offered[method_id])
+        fields_now = described(self.method(method_id, values), self._offered[method_id], self._layers())
         return {each["name"]: each["value"] for each in fields_now if each["value"] != each["default"]}
 
     def described(self, rid: str, method_id: str, values: Fields, pace: Pace) -> Message:
@@ -233,7 +286,7 @@ class Controls:
             method = self.method(method_id, values)
         except saliency.SaliencyError as reason:
             method, problem = offered, str(reason)
-        cost = method.cost(self._shape)
+        cost = pace.images(method, self._shape)
         return message(
             "described",
             rid,
@@ -241,9 +294,10 @@ class Controls:
             about=about(offered),
             advice=offered.advice,
             paper=offered.paper,
-            fields=described(method, offered),
+            fields=described(method, offered, self._layers()),
             presets=presets(offered, self._shape),
             cost=cost,
-            seconds=pace.seconds(method, cost),
+            beyond="" if cost else beyond(method),
+            seconds=pace.seconds(method, cost) or None,
             problem=problem,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import anywidget
@@ -25,6 +26,9 @@ SETTINGS = (
     *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "live"),
 )
 """The traits that the browser may write."""
+
+STATE = 1
+"""Version of what :meth:`saliency_widget.SaliencyWidget.state` gives."""
 
 PATIENCE = 1.0
 """Seconds that the model's thread waits for whoever is changing traits: an observer may be waiting for it."""
@@ -128,16 +132,22 @@ class Settings(anywidget.AnyWidget):
 
     def _configure(self, method_id: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Offer a method with other fields, and give those that differ; a SaliencyError where it cannot have them."""
-        with self._changing:
+        with self._alone():
             self.parameters = {**self.parameters, method_id: dict(fields)}
         return dict(self.parameters.get(method_id, {}))
 
     def _write(self, **values: Any) -> None:
         """Set traits from the model's thread, while nobody else does."""
-        held = self._changing.acquire(timeout=PATIENCE)
-        try:
+        with self._alone():
             for name, value in values.items():
                 setattr(self, name, value)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else changes traits, as far as that can be waited for."""
+        held = self._changing.acquire(timeout=PATIENCE)
+        try:
+            yield
         finally:
             if held:
                 self._changing.release()
@@ -145,6 +155,17 @@ class Settings(anywidget.AnyWidget):
     @property
     def _ids(self) -> list[str]:
         return [each["id"] for each in self.spec["methods"]]
+
+
+def checked_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state that a widget gave, without its version.
+
+    Raises:
+        BadField: it is of a newer version, or none.
+    """
+    if (state or {}).get("version") != STATE:
+        raise saliency.BadField(f"Expected what state() gave, of version {STATE}, got {str(state)[:60]}.")
+    return {name: value for name, value in state.items() if name != "version"}
 
 
 def view_of(settings: Settings) -> View:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Iterable
 from typing import Any
@@ -45,8 +46,8 @@ class Stills:
         """As a PNG file; the picture alone where nothing is computed."""
         return drawing.png(self._draw(width))
 
-    def fallback(self) -> tuple[bytes, str]:
-        """As a small PNG file, and as HTML with a caption."""
+    def bundle(self) -> dict[str, str]:
+        """As a small PNG file and as HTML with a caption, by their MIME types, as notebooks have them."""
         several = len(self._screen.cells) > 1
         height, width = self._explainers.exhibit.size
         side = SHEET_SIDE if several else SMALL_SIDE
@@ -55,7 +56,8 @@ class Stills:
         image = Image.fromarray(drawing.shrunk(np.asarray(image), side))
         smaller = Image.fromarray(drawing.shrunk(np.asarray(image), SHEET_PAGE_SIDE if several else PAGE_SIDE))
         # a table of 256 colours makes it a third of the size
-        return drawing.png(image.quantize(256)), _figure(smaller, self._summary())
+        png = base64.b64encode(drawing.png(image.quantize(256))).decode()
+        return {"image/png": png, "text/html": _figure(smaller, self._summary())}
 
     def page(self, title: str | None, code: str, css: str) -> str:
         """One page with everything computed so far; see :func:`saliency_widget.export.page`."""

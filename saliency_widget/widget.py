@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,15 +20,13 @@ from saliency_widget.conversation import Conversation, Desk
 from saliency_widget.explainers import Explainers
 from saliency_widget.front_end import built
 from saliency_widget.host import after_each_cell
+from saliency_widget.keeper import Keeper
 from saliency_widget.outbox import Outbox
 from saliency_widget.parameters import Controls
 from saliency_widget.picked import of_mask
 from saliency_widget.screen import Screen
-from saliency_widget.settings import SETTINGS, Settings, shown_in, view_of
+from saliency_widget.settings import SETTINGS, STATE, Settings, checked_state, shown_in, view_of
 from saliency_widget.stills import Stills
-
-STATE = 1
-"""Version of what :meth:`SaliencyWidget.state` gives."""
 
 
 class SaliencyWidget(Settings):
@@ -60,7 +57,6 @@ class SaliencyWidget(Settings):
     _css = built("widget.css")
 
     _explainers: Explainers | None = None
-    _storing = False
 
     def __init__(
         self,
@@ -83,7 +79,8 @@ class SaliencyWidget(Settings):
         fields = {name: value for name, value in {"layer": layer, "baseline": baseline}.items() if value is not None}
         asked = Asked(methods, labels, preprocess, fields, batch_size, activation)
         made = cast(model, img, asked)
-        controls = Controls({each.id: each.method for each in made.choices}, made.shape)
+        offered = {each.id: each.method for each in made.choices}
+        controls = Controls(offered, made.shape, lambda: None if self._explainers is None else self._explainers.layers)
         self._outbox = Outbox(self.send)
         initial_traits = {
             "method": first_available(made.choices),
@@ -93,10 +90,11 @@ class SaliencyWidget(Settings):
         name = " and ".join(made.models)
         decides = "decides" if len(made.models) == 1 else "decide"
         super().__init__(controls, spec={"title": f"Why {name} {decides}", **made.spec}, **initial_traits)
-        told = (self._outbox.post, lambda: shown_in(self), self._predicted, self._found)
+        told = (self._outbox.post, lambda: shown_in(self), lambda seen: self._write(target=seen[0].index), self._found)
         self._explainers = explainers = Explainers(made, asked, *told)
         self._screen = Screen(self, explainers)
         self._stills = Stills(self, explainers, controls, self._screen)
+        self._keeper = Keeper(self, lambda packet: self._write(_snapshot=packet), explainers, self._stills)
         self._apply_parameters()
         desk = Desk(self._screen, self._configure, self.add)
         self.on_msg(Conversation(explainers, controls, self._outbox, desk))
@@ -295,11 +293,9 @@ class SaliencyWidget(Settings):
         Raises:
             BadField: the state is of a newer version, or none.
         """
-        if (state or {}).get("version") != STATE:
-            raise saliency.BadField(f"Expected what state() gave, of version {STATE}, got {str(state)[:60]}.")
-        settings = {name: value for name, value in state.items() if name not in ("version", "methods", "target")}
-        target = state.get("target", TOP)
-        methods = options.pop("methods", state.get("methods"))
+        settings = checked_state(state)
+        methods, target = settings.pop("methods", None), settings.pop("target", TOP)
+        methods = options.pop("methods", methods)
         return cls(model, img, methods, None if target == TOP else target, **{**settings, **options})
 
     def snapshot_png(self, width: int | None = None) -> bytes:
@@ -356,18 +352,14 @@ class SaliencyWidget(Settings):
         if bundle is None:
             return None
         data, metadata = bundle
-        png, page = self._stills.fallback()
-        return {**data, "image/png": base64.b64encode(png).decode(), "text/html": page}, metadata
+        return {**data, **self._stills.bundle()}, metadata
 
     # what follows from the state
 
     @traitlets.validate("target")
     def _check_target(self, proposal: Any) -> int:
-        classes = len(self.predictions)
-        if classes and proposal.value >= classes:
-            raise traitlets.TraitError(
-                f"target must be the index of a class, 0 to {classes - 1}, got {proposal.value}."
-            )
+        if (classes := len(self.predictions)) and proposal.value >= classes:
+            raise traitlets.TraitError(f"target must be a class's index, 0 to {classes - 1}, got {proposal.value}.")
         return int(proposal.value)
 
     @traitlets.observe("parameters")
@@ -391,25 +383,11 @@ class SaliencyWidget(Settings):
             return
         if self.target == TOP and (predictions := self._explainers.shown.predictions):
             self.target = predictions[0].index
-        elif self._explainers.shown_found is not None:
-            self._explainers.shown.later(self._store)
-
-    def _predicted(self, predictions: Sequence[saliency.Prediction]) -> None:
-        self._write(target=predictions[0].index)
+        else:
+            self._keeper.follow()
 
     def _found(self) -> None:
-        """There is another result; of several on the screen more are to be expected."""
-        if not any(self.grid.values()):
-            self._store()
-        elif not self._storing:
-            self._storing = True
-            self._working().shown.later(self._store)
-
-    def _store(self) -> None:
-        """Keep the shown result, and others while there is room, in `_snapshot`."""
-        self._storing = False
-        if packet := self._stills.snapshot():
-            self._write(_snapshot=packet)
+        self._keeper.found()
 
     def _look(self) -> None:
         """A cell has run: it may have trained a model."""

@@ -28,6 +28,8 @@ export interface Field {
   readonly value: FieldValue;
   readonly default: FieldValue;
   readonly optional: boolean;
+  /** What null stands for, where that is known. */
+  readonly automatic?: string;
   readonly low: number | null;
   readonly high: number | null;
   readonly choices: readonly string[] | null;
@@ -40,7 +42,9 @@ export interface Described {
   readonly paper: string;
   readonly fields: readonly Field[];
   readonly presets: readonly { readonly name: string; readonly fields: Fields; readonly cost: number }[];
+  /** 0 where only the model's answer can tell: `beyond` says what it depends on. */
   readonly cost: number;
+  readonly beyond?: string;
   readonly seconds: number | null;
   readonly problem: string;
 }

@@ -114,6 +114,66 @@ def test_a_proposal_is_priced_and_changes_nothing(make: Make) -> None:
     assert widget.parameters == {}
 
 
+def test_a_layer_is_chosen_among_the_model_s(make: Make) -> None:
+    """Fields that name layers have these as choices, with the automatic one's name; what is no layer is refused."""
+    net = small_net()
+    widget = make(net, methods=["grad_cam", "refine_cam", saliency.SmoothGrad(saliency.GradCam(), samples=2)], target=1)
+    browser = Browser(widget)
+    names = list(dict.fromkeys(each.name for each in saliency.layers(net, picture())))
+
+    def field(method: str, name: str) -> dict[str, Any]:
+        told = browser.wait("described", rid=browser.ask("describe", method=method, fields={})).fields
+        return next(each for each in told["fields"] if each["name"] == name)
+
+    one, several, inner = field("grad_cam", "layer"), field("refine_cam", "layer"), field("smooth_grad", "method.layer")
+
+    for each in (one, several, inner):
+        assert each["choices"] == names
+        assert each["optional"]
+        assert each["automatic"] == widget.compute("grad_cam", wait=True).layer
+    assert (one["kind"], several["kind"], inner["kind"]) == ("choice", "names", "choice")
+    asked = [{"layer": "stem"}, {"layer": ["stem", names[-1]]}, {"method.layer": "stem"}]
+    for method, fields in zip(("grad_cam", "refine_cam", "smooth_grad"), asked, strict=True):
+        browser.wait("configured", rid=browser.ask("configure", method=method, fields=fields))
+        assert "stem" in str(widget.compute(method, wait=True).layer)
+    for wrong in ("nonsense", ["stem"], 3, True):
+        error = browser.wait("error", rid=browser.ask("configure", method="grad_cam", fields={"layer": wrong})).fields
+        assert all(name in error["message"] for name in names)
+    with pytest.raises(saliency.BadField, match="There is: stem"):
+        widget.parameters = {"refine_cam": {"layer": ["stem", "nonsense"]}}
+    assert widget.parameters["grad_cam"] == {"layer": "stem"}
+
+
+def test_a_layer_is_checked_before_anyone_asked_for_them(make: Make) -> None:
+    """Also the first thing that a page sends is held against the model's layers."""
+    widget = make(methods=["grad_cam"], target=1)
+    browser = Browser(widget)
+
+    error = browser.wait("error", rid=browser.ask("configure", method="grad_cam", fields={"layer": "nonsense"}))
+
+    assert "There is: stem" in error.fields["message"]
+    assert widget.parameters == {}
+
+
+def test_what_only_the_model_can_tell_is_no_cost(make: Make) -> None:
+    """Score-CAM has no number before it has run, but says what it depends on; then it has the one it had."""
+    widget = make(methods=["score_cam", saliency.SmoothGrad(saliency.AblationCam(), samples=2)], target=1)
+    browser = Browser(widget)
+    assert [each["cost"] for each in widget.spec["methods"]] == [0, 0]
+
+    before = browser.wait("described", rid=browser.ask("describe", method="score_cam", fields={})).fields
+    run = widget.compute("score_cam", wait=True)
+    told = browser.wait("described", rid=browser.ask("describe", method="score_cam", fields={})).fields
+    inner = browser.wait("described", rid=browser.ask("describe", method="smooth_grad", fields={})).fields
+    other = browser.wait("described", rid=browser.ask("describe", method="score_cam", fields={"layer": "stem"})).fields
+
+    assert (before["cost"], before["beyond"], before["seconds"]) == (0, "the layer's channels", None)
+    assert (told["cost"], told["beyond"]) == (run.images, "")
+    assert told["seconds"] == pytest.approx(run.seconds, abs=0.01)
+    assert (inner["cost"], inner["beyond"]) == (0, "the layer's channels")
+    assert other["cost"] == 0
+
+
 def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
     """From a run on `pace` has seconds for all methods: its own exactly, those of others by what they ask."""
     widget = make(target=1, methods=["gradient", "smooth_grad", "occlusion", saliency.IntegratedGradients(steps=10)])

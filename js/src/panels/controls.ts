@@ -55,10 +55,11 @@ function partOf(context: Context, field: Field, listener: Listener): Part {
       return { element: input, input, value: () => input.checked };
     }
     case "choice": {
-      const input = h("select", { class: "slw-field" }, ...(field.choices ?? []).map((name) => h("option", { value: name }, name)));
-      input.value = String(field.value);
+      const automatic = field.optional ? [h("option", { value: "" }, automaticName(field))] : [];
+      const input = h("select", { class: "slw-field" }, ...automatic, ...(field.choices ?? []).map((name) => h("option", { value: name }, name)));
+      input.value = String(field.value ?? "");
       on(input, "change", signal, listener.commit);
-      return { element: input, input, value: () => input.value };
+      return { element: input, input, value: () => input.value || null };
     }
     case "names":
       return namesPart(context, field, listener);
@@ -118,7 +119,12 @@ export function scale(low: number, high: number, whole: boolean): { readonly toN
   };
 }
 
-/** Several of some names: at least one stays. */
+/** What a choice is called that is left to the method, with what it then is, where that is known. */
+function automaticName({ automatic }: Field): string {
+  return automatic ? `automatic (${automatic})` : "automatic";
+}
+
+/** Several of some names: at least one stays, unless none stands for what the method chooses. */
 function namesPart({ signal }: Context, field: Field, { commit }: Listener): Part {
   const chosen = new Set(Array.isArray(field.value) ? (field.value as readonly string[]) : []);
   const boxes = (field.choices ?? []).map((name) => {
@@ -126,10 +132,13 @@ function namesPart({ signal }: Context, field: Field, { commit }: Listener): Par
     box.checked = chosen.has(name);
     return box;
   });
-  const value = (): FieldValue => boxes.filter((box) => box.checked).map((box) => box.value);
+  const value = (): FieldValue => {
+    const names = boxes.filter((box) => box.checked).map((box) => box.value);
+    return field.optional && names.length === 0 ? null : names;
+  };
   for (const box of boxes) {
     on(box, "change", signal, () => {
-      if (boxes.some((each) => each.checked)) commit();
+      if (field.optional || boxes.some((each) => each.checked)) commit();
       else box.checked = true;
     });
   }

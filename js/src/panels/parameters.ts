@@ -79,8 +79,8 @@ function messageOf(reason: unknown): string {
   return reason instanceof Error ? reason.message : String(reason);
 }
 
-function costText({ cost, seconds }: Described): string {
-  const calls = formatCalls(cost);
+function costText({ cost, beyond, seconds }: Described): string {
+  const calls = beyond ? `model calls: ${beyond}` : formatCalls(cost);
   return seconds === null ? calls : `${calls} · ~${formatSeconds(seconds)}`;
 }
 
