@@ -81,6 +81,7 @@ const saliencyWidget = {factory};
     await initialize?.({{ model, signal }});
     await render({{ model, signal, el: document.getElementById("widget") }});
     document.getElementById("still").remove();
+    document.getElementById("widget").model = model; // for other scripts of the page
   }};
   show().catch((reason) => {{
     const why = document.getElementById("why");

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,19 @@ MEAN, LOUD, SHARE = 2.0, 40, 0.02
 `SHARE` of its pixels: another version of a font or of the browser may move an edge, a panel may not move."""
 
 
-def assert_same_picture(name: str, png: bytes) -> None:
-    """Compare a screenshot with the kept picture of that name; what is new is left beside it as ``name.new.png``."""
-    kept, new = KEPT / f"{name}.png", KEPT / f"{name}.new.png"
+SHOWN = Path(__file__).resolve().parents[2] / "docs" / "images"
+"""Where pictures are that the README shows."""
+
+
+def assert_same_picture(name: str, png: bytes, folder: Path = KEPT) -> None:
+    """Compare a screenshot with the kept picture of that name; what is new is left beside it as ``name.new.png``.
+
+    With `KEEP_PICTURES` in the environment (``make pictures``) it is kept, instead of what was.
+    """
+    kept, new = folder / f"{name}.png", folder / f"{name}.new.png"
+    if os.environ.get("KEEP_PICTURES"):
+        kept.write_bytes(png)
+        return
     now = _read(io.BytesIO(png))
     why = "there is none yet"
     if kept.exists():
