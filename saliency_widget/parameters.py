@@ -163,8 +163,10 @@ def _kind(field: Mapping[str, Any]) -> str:
         return "names" if _all_in(value, FILLS) else "fixed"
     if "automatic" in field:
         return "names" if "Sequence[str]" in types else "choice"
+    if field["choices"] is not None and isinstance(value, str | None):
+        return "choice"
     if isinstance(value, str):
-        return "text" if field["choices"] is None else "choice"
+        return "text"
     if value is None or isinstance(value, int | float):
         return next((kind for plain, kind in KINDS.items() if plain in types), "fixed")
     return "fixed"

@@ -72,6 +72,19 @@ def test_json_becomes_what_the_field_wants(name: str, value: Any, method: salien
     assert changed(saliency.IntegratedGradients(), {name: value}).key() == method.key()
 
 
+def test_a_choice_may_be_left_to_the_method() -> None:
+    """A field with named values is chosen among them, also while it has none; a value of one's own is only shown."""
+    own = np.zeros((4, 4), int)
+
+    def told(method: saliency.Method) -> dict[str, Any]:
+        return next(each for each in described(method, saliency.XRAI()) if each["name"] == "segments")
+
+    assert (told(saliency.XRAI())["kind"], told(saliency.XRAI())["value"]) == ("choice", None)
+    assert told(changed(saliency.XRAI(), {"segments": "grid"}))["value"] == "grid"
+    assert changed(saliency.XRAI(segments="grid"), {"segments": None}).key() == saliency.XRAI().key()
+    assert told(saliency.XRAI(segments=own))["kind"] == "fixed"
+
+
 @pytest.mark.parametrize(
     ("method", "fields", "reason"),
     [
@@ -85,7 +98,7 @@ def test_json_becomes_what_the_field_wants(name: str, value: Any, method: salien
         (saliency.IntegratedGradients(), {"__class__": 1}, "no field '__class__'"),
         (saliency.IntegratedGradients(baseline=np.zeros(3)), {"baseline": "black"}, "baseline cannot be"),
         (saliency.XRAI(), {"algorithm": "slow"}, "slow"),
-        (saliency.XRAI(), {"segments": "all"}, "segments cannot be 'all'"),
+        (saliency.XRAI(), {"segments": "all"}, "There is: slic, felzenszwalb"),
     ],
     ids=str,
 )
