@@ -20,6 +20,7 @@ from saliency_widget.exhibit import PICTURE_SIDE, Exhibit
 from saliency_widget.place import Place, find_place
 from saliency_widget.subject import Subject
 from saliency_widget.traits import MOST_CELLS
+from saliency_widget.wire import readable
 
 ADDED = "added"
 """What images that came later are called in Python, by their names."""
@@ -155,7 +156,7 @@ def joined(before: Cast, img: Any, name: str | None, asked: Asked) -> Cast:
         place = find_place(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], small.shape[:2])
         places[m, i] = place
         subjects[m, i] = replace(models[m], picture=picture, place=place)
-    wanted = _image_name(img, at) if name is None else name
+    wanted = readable(_image_name(img, at) if name is None else name)
     taken = sum(each == wanted or each.startswith(f"{wanted} ") for each in before.images)
     called = f"{wanted} {taken + 1}" if wanted in before.images else wanted
     images = [*before.spec["images"], {"name": called, "size": list(small.shape[:2])}]
@@ -211,7 +212,7 @@ def grid_of(
 def _named(given: Any, name_of: Callable[[Any, int], str]) -> dict[str, Any]:
     """One or several things, by their names; names that are not unique get a number."""
     if isinstance(given, Mapping):
-        items = [(str(name), each) for name, each in given.items()]
+        items = [(readable(name), each) for name, each in given.items()]
     elif _is_several(given):
         items = [(name_of(each, i), each) for i, each in enumerate(given)]
     else:
@@ -244,9 +245,9 @@ def _model_name(model: Any, _index: int) -> str:
 def _image_name(image: Any, index: int) -> str:
     """A file's own name, never its folder."""
     if isinstance(image, str | os.PathLike):
-        return Path(image).stem
+        return readable(Path(image).stem)
     file = getattr(image, "filename", "")
-    return Path(file).stem if isinstance(file, str) and file else f"image {index + 1}"
+    return readable(Path(file).stem) if isinstance(file, str) and file else f"image {index + 1}"
 
 
 def _each(preprocess: Any, models: int) -> Sequence[Any]:

@@ -11,7 +11,7 @@ from saliency_widget.found import Found
 from saliency_widget.jobs import Job
 from saliency_widget.questions import Answers, Asker, at_intervals
 from saliency_widget.subject import Subject
-from saliency_widget.tasks import Listener, error_message
+from saliency_widget.tasks import Listener, error_message, tamed
 from saliency_widget.wire import Message, message
 
 Explained = Callable[[], saliency.Explanation]
@@ -38,8 +38,8 @@ class Enquiries:
         def run() -> None:
             try:
                 told = make()
-            except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
-                told = error_message(rid, error)
+            except BaseException as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
+                told = error_message(rid, tamed(error))
             self._listener.post(told.but(rid=rid))
 
         self._agenda.bring(run, NOW)
@@ -90,8 +90,8 @@ class Enquiries:
                 ask(job)
             except saliency.Cancelled:
                 self._listener.post(message("cancelled", rid))
-            except Exception as error:  # noqa: BLE001  # as above
-                failed(error)
+            except BaseException as error:  # noqa: BLE001  # as above
+                failed(tamed(error))
             finally:
                 self._open.pop(rid, None)
 

@@ -19,7 +19,7 @@ from saliency_widget.found import Earlier, Found
 from saliency_widget.pace import Pace
 from saliency_widget.parameters import Layers
 from saliency_widget.subject import Subject
-from saliency_widget.tasks import Listener, Reports, Task, class_row, error_message
+from saliency_widget.tasks import Listener, Reports, Task, class_row, error_message, tamed
 from saliency_widget.wire import Message, message, result_message
 
 logger = logging.getLogger(__name__.partition(".")[0])
@@ -164,7 +164,7 @@ class Explainer:
 
         def run_or_not() -> None:
             # whatever is wrong with the model is told when it is asked for an explanation
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 run()
 
         self._agenda.bring(run_or_not, NOW)
@@ -246,8 +246,8 @@ class Explainer:
     def _explain(self, task: Task) -> None:
         try:
             found = self._answer(task)
-        except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
-            self._end(task, error)
+        except BaseException as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
+            self._end(task, tamed(error))
         else:
             self._end(task, found)
         finally:
@@ -329,8 +329,8 @@ class Explainer:
     def _answering(self, rid: str, run: Callable[[], None]) -> None:
         try:
             run()
-        except Exception as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
-            self._listener.post(error_message(rid, error))
+        except BaseException as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
+            self._listener.post(error_message(rid, tamed(error)))
 
     # on any thread
 

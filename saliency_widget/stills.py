@@ -17,13 +17,16 @@ from saliency_widget.parameters import Controls
 from saliency_widget.screen import Screen
 from saliency_widget.settings import SETTINGS, Settings, view_of
 from saliency_widget.sheet import GAP, sheet
-from saliency_widget.wire import Message
+from saliency_widget.wire import Message, readable
 
 LEAST_WIDTH, MOST_WIDTH = 448, 1600
 """Of a PNG file, unless its width is given: of a single picture, and of several side by side."""
 
 SMALL_SIDE, PAGE_SIDE = 384, 240
 """The longest side of the picture that notebooks are saved with, as a PNG file and beside it in HTML."""
+
+LONGEST = 400
+"""Characters of a caption."""
 
 SHEET_SIDE, SHEET_PAGE_SIDE = 720, 320
 """The same of several pictures side by side."""
@@ -122,6 +125,11 @@ class Stills:
         return drawing.draw(picture, self._screen.drawn(cell), self._screen.view(cell), width)
 
     def _summary(self) -> str:
+        """In a line that is no longer than can be read."""
+        line = readable(" ".join(self._told().split()))
+        return line if len(line) <= LONGEST else line[:LONGEST] + "…"
+
+    def _told(self) -> str:
         spec, screen = self._settings.spec, self._screen
         cells = screen.cells
         if len(cells) > 1:

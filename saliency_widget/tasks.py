@@ -14,7 +14,7 @@ from saliency_widget.cells import Key
 from saliency_widget.choices import Choice
 from saliency_widget.jobs import Job
 from saliency_widget.place import Place
-from saliency_widget.wire import Message, message, result_message
+from saliency_widget.wire import Message, message, readable, result_message
 
 BETWEEN_PROGRESS = 0.1
 BETWEEN_PARTIALS = 0.125
@@ -97,10 +97,26 @@ class Reports:
 
 def class_row(prediction: saliency.Prediction) -> dict[str, Any]:
     """A class as the browser is told of it."""
-    return {"index": prediction.index, "label": prediction.label, "probability": prediction.probability}
+    return {"index": prediction.index, "label": readable(prediction.label), "probability": prediction.probability}
 
 
-def error_message(rid: str, error: Exception) -> Message:
+def error_message(rid: str, error: BaseException) -> Message:
     """What went wrong, in its own words and with its traceback."""
     details = "".join(traceback.format_exception(error))
-    return message("error", rid, kind=type(error).__name__, message=str(error), details=details)
+    return message("error", rid, kind=type(error).__name__, message=readable(_said(error)), details=readable(details))
+
+
+def tamed(error: BaseException) -> Exception:
+    """The error itself, or one for whoever waits in its place: a model does not end its user's program."""
+    if isinstance(error, Exception):
+        return error
+    told = RuntimeError(f"The model raised {type(error).__name__}: {_said(error)}")
+    told.__cause__ = error
+    return told
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # an error that fails to say what it is
+        return f"{type(error).__name__}, which cannot say more."

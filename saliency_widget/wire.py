@@ -32,6 +32,11 @@ class Message(NamedTuple):
         return Message({**self.fields, **fields}, self.buffers)
 
 
+def readable(text: object) -> str:
+    """Text that can be sent: half characters, which no encoding has, become question marks."""
+    return str(text).encode(errors="replace").decode()
+
+
 def message(op: str, rid: str = "", **fields: Any) -> Message:
     """A message without buffers."""
     return Message({"op": op, "rid": rid, **fields}, {})
@@ -48,8 +53,8 @@ def result_message(explanation: saliency.Explanation, method_id: str, method: sa
         "target": explanation.target,
         "model": 0,
         "image": 0,
-        "label": explanation.label,
-        "caption": explanation.caption,
+        "label": readable(explanation.label),
+        "caption": readable(explanation.caption),
         "quality": quality(explanation, method),
         "shape": [height, width],
         "place": list(place.rectangle),
