@@ -303,9 +303,11 @@ class Explainer:
         elif isinstance(outcome, saliency.Cancelled):
             self._listener.post(message("cancelled", rid))
         else:
-            self._listener.post(error_message(rid, outcome))
+            told = error_message(rid, outcome)
+            self._listener.post(told)
             if not rid:
-                logger.warning("%s failed: %s", task.key[0], outcome)
+                # not the error itself: whoever keeps what is logged would keep the model
+                logger.warning("%s failed: %s", task.key[0], told.fields["message"])
         task.ended.set()
 
     def _predict(self, model: saliency.Adapted[Any]) -> bool:
