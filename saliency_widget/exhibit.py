@@ -14,7 +14,7 @@ from saliency_widget.wire import Message, pack
 PICTURE_SIDE, SMALL_SIDE = 1024, 384
 """The longest side of the picture in the browser; and of stored pictures, which notebooks are saved with."""
 
-SNAPSHOT_BYTES = 28_000
+SNAPSHOT_BYTES = 24_000
 """Of a compact packet, which every notebook is saved with: as text it is a third larger. A first result that is larger
 at the least of :data:`SIDES` is kept all the same."""
 
@@ -58,17 +58,21 @@ class Exhibit:
         return Message(fields, {"picture": data})
 
 
-def compact_packet(begin: Sequence[Message], results: Sequence[Sequence[Message]], wanted: int = 1) -> bytes:
+def compact_packet(
+    begin: Sequence[Message], results: Sequence[Sequence[Message]], wanted: int = 1, answers: Sequence[Message] = ()
+) -> bytes:
     """What comes first, and results at one byte a pixel while there is room.
 
     Args:
         begin: what comes first.
-        results: each with what the model has said of it; the first is there in any case.
+        results: each with what belongs to it; the first is there in any case.
         wanted: so many of them are rather coarse than left out.
+        answers: what is there if there is room left, of many the first.
     """
 
-    def packed(count: int, side: int) -> bytes:
-        return pack([*begin, *(each for group in results[:count] for each in group)], compact=side)
+    def packed(count: int, side: int, answered: int = 0) -> bytes:
+        several = [each for group in results[:count] for each in group]
+        return pack([*begin, *several, *answers[:answered]], compact=side)
 
     for count in (wanted, 1):
         for side in SIDES:
@@ -80,4 +84,7 @@ def compact_packet(begin: Sequence[Message], results: Sequence[Sequence[Message]
         break
     while count < len(results) and len(larger := packed(count + 1, side)) <= SNAPSHOT_BYTES:
         packet, count = larger, count + 1
-    return packet
+    answered = len(answers)
+    while answered and len(larger := packed(count, side, answered)) > SNAPSHOT_BYTES:
+        answered //= 2
+    return larger if answered else packet

@@ -24,6 +24,9 @@ from saliency_widget.wire import Message, located, pack
 MOST_IMAGES = 32
 """How many pictures there may be once some are added."""
 
+ANSWERS_KEPT = 32
+"""How many of the answers to selections notebooks are saved with at most, the latest."""
+
 
 class Explainers(Mapping[Pair, Explainer]):
     """The explainers of a widget, by model and image.
@@ -184,7 +187,9 @@ class Explainers(Mapping[Pair, Explainer]):
         begin = [self.cast.exhibits[image].thumbnail(side) for image in images]
         begin += [self._prediction(pair) for pair in pairs]
         wanted = 1 + sum(_about(group[0]) in cells for group in others)
-        return compact_packet(begin, [[*first, *fields], *others], wanted)
+        results = [[each for each in group if not _is_answer(each)] for group in [[*first, *fields], *others]]
+        answers = [each for each in first if _is_answer(each)][: -ANSWERS_KEPT - 1 : -1]
+        return compact_packet(begin, results, wanted, answers)
 
     def _prediction(self, pair: Pair) -> Message:
         return located(self._all[pair].prediction_message(), *pair)
@@ -213,6 +218,11 @@ class Explainers(Mapping[Pair, Explainer]):
                 self._on_predicted(predictions)
 
         return Listener(post, shown, lambda: self._shown().target, predicted, self._on_found)
+
+
+def _is_answer(told: Message) -> bool:
+    """Whether it is what the model said to a selection: of these there may be hundreds."""
+    return told.fields["op"] == "what_if"
 
 
 def _reachable(told: Message, picked: Picked) -> bool:

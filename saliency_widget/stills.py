@@ -28,7 +28,7 @@ SMALL_SIDE, PAGE_SIDE = 384, 240
 LONGEST = 400
 """Characters of a caption."""
 
-SHEET_SIDE, SHEET_PAGE_SIDE = 720, 320
+SHEET_SIDE, SHEET_PAGE_SIDE = 720, 224
 """The same of several pictures side by side."""
 
 

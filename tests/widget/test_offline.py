@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import saliency
-from saliency_widget import drawing, export
+from saliency_widget import SaliencyWidget, drawing, export
 from saliency_widget.picked import of_mask
 from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
@@ -298,22 +298,50 @@ def test_labels_reach_the_page(make: Make) -> None:
     assert "cat" in LABELS
 
 
+def growth(widget: SaliencyWidget) -> int:
+    """By how many bytes a notebook grows, beside the script, the styles and one PNG."""
+    bundle, _ = widget._repr_mimebundle_()  # type: ignore[misc]  # it is shown
+    state = {name: value for name, value in widget.get_state().items() if name not in ("_esm", "_css")}
+    assert state["_snapshot"]
+    snapshot = base64.b64encode(state.pop("_snapshot"))
+    html = json.dumps({kind: text for kind, text in bundle.items() if kind != "image/png"})
+    return len(snapshot) + len(json.dumps(state, default=str)) + len(html)
+
+
 def test_a_notebook_grows_by_little(make: Make) -> None:
-    """With a gradient's grain, which does not deflate: 60 kB beside the script, the styles and one PNG."""
+    """With a gradient's grain, which does not deflate, and all that the model was asked about it: by at most 60 kB."""
     demo = saliency.demo
     widget = make(demo.model(), demo.image(), labels=demo.labels, target="cat", method="gradient")
     widget.compute(wait=True)
     widget.compute("integrated_gradients", wait=True)
+    browser = Browser(widget)
+    cell = {"method": "gradient", "target": 1}
+    for keep in range(40, 48):
+        view = {"sign": "auto", "keep": keep, "region": 0, "picked": {}, "fill": "blur"}
+        browser.wait("what_if", rid=browser.ask("what_if", **cell, **view))
+    browser.wait("curve", rid=browser.ask("curve", **cell, fill="blur"))
     assert widget.wait(60)
 
-    bundle, _ = widget._repr_mimebundle_()  # type: ignore[misc]  # it is shown
-    state = {name: value for name, value in widget.get_state().items() if name not in ("_esm", "_css")}
-    snapshot = base64.b64encode(state.pop("_snapshot"))
-    told = json.dumps(state, default=str)
-    html = json.dumps({kind: text for kind, text in bundle.items() if kind != "image/png"})
+    assert growth(widget) <= 60_000
+    assert len(told_in(widget._snapshot, "curve")) == 1
+    # the last ones
+    answers = told_in(widget._snapshot, "what_if")
+    assert [each["asked"]["keep"] for each in answers] == list(range(47, 47 - len(answers), -1))
+    assert answers
 
-    assert widget._snapshot
-    assert len(snapshot) + len(told) + len(html) <= 60_000
+
+def test_a_grid_makes_a_notebook_grow_by_little(make: Make) -> None:
+    """Two models by two images, of the same grain: by at most 60 kB."""
+    demo = saliency.demo
+    images = [demo.image(), demo.image()[:, ::-1]]
+    widget = make([demo.model()] * 2, images, labels=demo.labels, target="cat", method="gradient")
+    for m in (0, 1):
+        for i in (0, 1):
+            widget.compute(wait=True, model=m, image=i)
+    widget.compare(models=[0, 1], images=[0, 1])
+    assert widget.wait(60)
+
+    assert growth(widget) <= 60_000
 
 
 def test_what_the_model_has_said_is_in_the_page(make: Make) -> None:
