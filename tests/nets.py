@@ -17,6 +17,28 @@ from saliency.method import Method
 CLASSES = 4
 LABELS = ("ape", "bee", "cat", "dog")
 
+FEW: dict[str, dict[str, Any]] = {
+    "smooth_grad": {"samples": 3},
+    "smooth_grad_squared": {"samples": 3},
+    "var_grad": {"samples": 3},
+    "integrated_gradients": {"steps": 4},
+    "expected_gradients": {"samples": 5},
+    "idgi": {"steps": 4},
+    "idg": {"steps": 4},
+    "blur_ig": {"steps": 4},
+    "guided_ig": {"steps": 4},
+    "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
+    "occlusion": {"size": 8, "stride": 5},
+    "feature_ablation": {"features": 6},
+    **{name: {"samples": 12, "seed": 1} for name in ("rise", "lime", "hsic")},
+    **{name: {"samples": 16, "features": 6} for name in ("kernel_shap", "partition_shap")},
+    "shapley_sampling": {"samples": 3, "features": 5},
+    "shapley": {"features": 3},
+    "sobol": {"samples": 3, "features": 4},
+    "refine_cam": {"layer": ["norm", "block"]},
+}
+"""By method, fields by which it asks little of a picture of 24×20; of refine_cam the layers."""
+
 
 class SmallNet(nn.Module):
     """conv, batch norm, ReLU in place, a residual `+=`, functional pooling, mean, linear."""
@@ -125,3 +147,9 @@ def picture(height: int = 24, width: int = 20, channels: int = 3, seed: int = 0)
     smooth = gaussian_filter(noise, (2, 2, 0))
     scaled = (smooth - smooth.min()) / np.ptp(smooth)
     return np.asarray(np.rint(scaled * 255), np.uint8)
+
+
+def near(found: np.ndarray, expected: np.ndarray, share: float = 1e-4) -> None:
+    """Equal up to that share of the maximum, and not empty."""
+    assert expected.any()
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=share * np.abs(expected).max())

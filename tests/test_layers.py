@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import saliency
 from saliency.adapters.tokens import Grid, map_grid, token_grids
-from tests.nets import black_box, picture, small_net
+from tests.nets import black_box, near, picture, small_net
 
 
 class Block(nn.Module):
@@ -62,6 +62,29 @@ class Transformer(nn.Module):
         first, last = (each.expand(len(x), -1, -1) for each in (self.first, self.last))
         tokens = self.norm(self.blocks(torch.cat([first, tokens, last], 1)))
         return self.head(tokens.mean(1) if self.head_of == "mean" else tokens[:, 0])
+
+
+class TokensFirst(Transformer):
+    """The same with rows of tokens (T, N, K), as nn.MultiheadAttention has them by default and CLIP throughout."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        block: Any
+        for i, block in enumerate(self.blocks):
+            attention: Any = nn.MultiheadAttention(12, 3)
+            attention.in_proj_weight, attention.in_proj_bias = block.qkv.weight, block.qkv.bias
+            attention.out_proj = block.proj
+            self.add_module(f"attention{i}", attention)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = torch.cat([self.first.expand(len(x), -1, -1), self.patch_embed(x).flatten(2).transpose(1, 2)], 1)
+        tokens = tokens.permute(1, 0, 2)
+        block: Any
+        for i, block in enumerate(self.blocks):
+            normed = block.norm1(tokens)
+            tokens = tokens + self.get_submodule(f"attention{i}")(normed, normed, normed, need_weights=False)[0]
+            tokens = tokens + block.mlp(block.norm2(tokens))
+        return self.head(self.norm(tokens)[0])
 
 
 class ChannelsLast(nn.Module):
@@ -201,3 +224,46 @@ def test_the_likeliest_grid_comes_first(
 ) -> None:
     """ViT, DeiT, registers, Swin's last stage, and images that are not square."""
     assert token_grids(tokens, image, maps)[0] == first
+
+
+@pytest.mark.parametrize("method", ["attention_rollout", "attention_relevance", "grad_sam", "le_grad"])
+def test_tokens_before_images_are_attention_s_too(method: str) -> None:
+    """Of a transformer of (T, N, K) the maps are those of the same weights in (N, T, K)."""
+    torch.manual_seed(0)
+    turned = TokensFirst().eval()
+    plain = made()
+    plain.load_state_dict(turned.state_dict(), strict=False)
+    found, expected = (
+        [exp.mask for exp in saliency.explain(net, picture(32, 48), method, [1, 3], progress=False)]
+        for net in (turned, plain)
+    )
+
+    near(np.stack(found), np.stack(expected))
+
+
+@pytest.mark.parametrize("count", [1, 3, 25])
+def test_a_layer_of_tokens_before_images_is_a_grid(count: int) -> None:
+    """Activations, gradients and scores with others in their place, also of as many images as there are tokens."""
+    torch.manual_seed(0)
+    turned = TokensFirst().eval()
+    plain = made()
+    plain.load_state_dict(turned.state_dict(), strict=False)
+    images = np.stack([picture(32, 48, seed=seed) / 255 for seed in range(count)]).astype(np.float32)
+    asked = [saliency.adapt(net).at([1, 3], ["blocks.0.norm2"]) for net in (turned, plain)]
+    (found,), (expected,) = (model.layers(torch.from_numpy(images)) for model in asked)  # type: ignore[attr-defined]
+
+    assert found.activations.shape == (count, 4, 6, 12)
+    near(found.activations.numpy(), expected.activations.numpy())
+    near(found.gradients.numpy(), expected.gradients.numpy())
+    swapped = found.activations.flip(1)
+    said, same = (model.scores_with(torch.from_numpy(images), swapped) for model in asked)  # type: ignore[attr-defined]
+    near(said.numpy(), same.numpy())
+
+
+def test_the_automatic_layer_is_found_among_tokens_before_images() -> None:
+    """The last norm that the patches still count at, as where images come first; the notes say how it was read."""
+    torch.manual_seed(0)
+    exp = explained(TokensFirst().eval())
+
+    assert exp.layer == "blocks.1.norm1"
+    assert "blocks.1.norm1 read as a grid of 4×6 patches, 1 before left out" in exp.notes

@@ -21,8 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import saliency
 from saliency.catalogue import METHODS
-from tests.adapters.keras_masks import FEW
-from tests.nets import black_box, cheap, picture, small_net
+from tests.nets import FEW, black_box, cheap, picture, small_net
 from tests.test_layers import made
 
 GUIDE = Path(__file__).parent.parent / "docs" / "models.md"

@@ -165,9 +165,9 @@ class GridAdapter(Adapter):
         looked where they still count.
         """
         found = self._survey(images)
-        rows = [each.name for each in found if each.grid.layout == "tokens"]
+        rows = [each.name for each in found if each.grid.of_tokens]
         counts: dict[str, bool] = {}
-        if found and found[-1].grid.layout == "tokens":
+        if found and found[-1].grid.of_tokens:
             layers = self.at(self._targets or (0,), rows).layers(images[:1])
             counts = {
                 name: bool(self.ops.tohost(each.gradients).any()) for name, each in zip(rows, layers, strict=True)
@@ -180,7 +180,7 @@ class GridAdapter(Adapter):
     def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
         """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
         return [
-            (name, shape, grid.said() if grid.layout == "tokens" else f"{grid.height}×{grid.width}")
+            (name, shape, grid.said() if grid.of_tokens else f"{grid.height}×{grid.width}")
             for name, shape, grid in self._survey(images)
         ]
 
@@ -190,7 +190,7 @@ class GridAdapter(Adapter):
             return None
         tokens = int(activations.shape[1])
         if tokens not in self._grids:
-            found = (each.grid for each in self._survey(images) if each.grid.layout == "tokens")
+            found = (each.grid for each in self._survey(images) if each.grid.of_tokens)
             grid = next((each for each in found if each.tokens == tokens), None)
             if grid is None:
                 return None

@@ -280,7 +280,7 @@ class Program:
                 grid = token_grid(shape, image, maps, attended) if self._in_stream(step) else None
             if grid is None or step.primitive in NOT_A_LAYER or step.primitive == "dot_general":
                 continue
-            if grid.layout != "tokens":
+            if not grid.of_tokens:
                 maps.add((moved[1], moved[2]))
             following = self.steps[i + 1].modules if i + 1 < len(self.steps) else ()
             # a module's name is easier to say than an operator's, where its call ends here

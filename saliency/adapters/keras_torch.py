@@ -148,7 +148,7 @@ class KerasOnTorch(GridAdapter):
         blocks = watch.blocks()
         exits = [each.output.detach().requires_grad_() for each in blocks]
         # the head is asked about all of them at once
-        put = Replaced(torch.nn.Module(), blocks[-1].name, blocks[-1].number, lambda _: torch.cat(exits))
+        put = Replaced(torch.nn.Module(), blocks[-1].name, blocks[-1].number, lambda _: watch.together(exits))
         with put, put.inside(""):
             scores = self._scores(leaf.detach(), count=len(exits) * len(leaf))
         return watch.by_heads([pulled_back(blocks, maps, back) for back in by_each(scores, exits)])

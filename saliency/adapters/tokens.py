@@ -42,7 +42,7 @@ class Grid(NamedTuple):
     """How one layer's output (N, …) lies over the image."""
 
     layout: str
-    """"first" (N, K, h, w), "last" (N, h, w, K) or "tokens" (N, T, K)."""
+    """"first" (N, K, h, w), "last" (N, h, w, K), "tokens" (N, T, K), or "tokens_first" (T, N, K)."""
     height: int
     width: int
     before: int = 0
@@ -51,13 +51,18 @@ class Grid(NamedTuple):
     """Tokens without a place, behind the patches'."""
 
     @property
+    def of_tokens(self) -> bool:
+        """Whether it is made of a row of tokens."""
+        return self.layout.startswith("tokens")
+
+    @property
     def tokens(self) -> int:
         """How many tokens lie so, those without a place too."""
         return self.before + self.height * self.width + self.after
 
     def said(self) -> str:
         """The grid in words, for a note."""
-        if self.layout != "tokens":
+        if not self.of_tokens:
             return f"{self.height}×{self.width}" + (", channels last" if self.layout == "last" else "")
         extra = [f"{n} {where}" for n, where in ((self.before, "before"), (self.after, "behind")) if n]
         return f"{self.height}×{self.width} patches" + (f", {' and '.join(extra)} left out" if extra else "")

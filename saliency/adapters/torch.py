@@ -207,7 +207,7 @@ class TorchModel(Adapter):
             grid, maps, blocks = watch.lie(), watch.maps(), watch.blocks()
             exits = [each.output.detach().requires_grad_() for each in blocks]
             # the head is asked about all of them at once
-            with Replaced(module, blocks[-1].name, blocks[-1].number, lambda _: torch.cat(exits)):
+            with Replaced(module, blocks[-1].name, blocks[-1].number, lambda _: watch.together(exits)):
                 scores = self._scores(module, leaf.detach(), count=len(exits) * len(leaf))
             back = by_each(scores, exits)
             return self._told(watch.by_heads([pulled_back(blocks, maps, each) for each in back]), grid)

@@ -70,7 +70,7 @@ class Attending(Survey):
             return self._kept(result)
         # a bias is added too, but is no row of tokens
         both = sum(isinstance(each, Tensor) and each.shape == result.shape for each in args) > 1
-        if function in ADDITIONS and both and result.ndim == 3 and len(result) == len(self._leaf):
+        if function in ADDITIONS and both and result.ndim == 3 and len(self._leaf) in result.shape[:2]:
             self._sums[len(self._maps)] = Call(name, self._calls[name], result)
             goes_on = result.clone()
             self._stream[id(goes_on)] = goes_on
@@ -140,6 +140,10 @@ class Attending(Survey):
         if len(calls) < len(found) or len({each.output.shape for each in calls}) > 1:
             raise Unsupported(NO_BLOCKS)
         return calls
+
+    def together(self, exits: Sequence[Tensor]) -> Tensor:
+        """What the tokens were after several blocks as one batch, block by block."""
+        return torch.cat(list(exits), int(self.tokens_first(self.blocks()[0].output)))
 
 
 def pulled_back(blocks: Sequence[Call], maps: Sequence[Tensor], back: Sequence[Tensor]) -> list[Tensor]:

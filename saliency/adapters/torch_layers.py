@@ -50,10 +50,14 @@ class Survey(Watch):
         # the first row of so many tokens: before attention has mixed them, where it can be had
         self._rows: dict[int, Tensor] = {}
         self._grids: dict[int, Grid | None] = {}
+        # by number of images, which is that of tokens too, whether the tokens come first
+        self._turned: dict[int, bool] = {}
 
     def see(self, name: str, result: Tensor, args: Any) -> Tensor:
-        if result.ndim not in (3, 4) or len(result) != len(self._leaf) or not result.is_floating_point():
+        if result.ndim not in (3, 4) or not result.is_floating_point():
             return result
+        if len(self._leaf) not in result.shape[: 5 - result.ndim]:
+            return result  # tokens may come before the images
         function, shape = name.split(":")[1], tuple(result.shape[1:])
         if result.ndim == 4:
             if function in ATTENTION:
@@ -66,9 +70,25 @@ class Survey(Watch):
             self._seen.append((name, result))
         elif function in STREAM:
             if result.requires_grad:
-                self._rows.setdefault(shape[0], result)
+                row = result.transpose(0, 1) if self.tokens_first(result) else result
+                self._rows.setdefault(row.shape[1], row)
             self._seen.append((name, result))
         return result
+
+    def tokens_first(self, row: Tensor) -> bool:
+        """Whether a row of tokens is (T, N, K), not (N, T, K)."""
+        count = len(self._leaf)
+        if len(row) != count or row.shape[1] != count or count == 1:
+            return len(row) != count
+        if count not in self._turned and not row.requires_grad:
+            return False
+        if count not in self._turned:
+            # as many tokens as images: a token in the middle, a patch's, depends on every image, an image on itself
+            depends = torch.autograd.grad(
+                row[count // 2].cos().sum(), self._leaf, retain_graph=True, allow_unused=True, materialize_grads=True
+            )[0].flatten(1)
+            self._turned[count] = int((depends != 0).any(1).sum()) > 1
+        return self._turned[count]
 
     def leave(self, path: str, result: Any) -> Any:
         # a module's name is easier to say than an operator's
@@ -80,7 +100,11 @@ class Survey(Watch):
         """How a result lies over the image, now that the model has been watched to its end."""
         if output.ndim == 4:
             return self._map(tuple(output.shape[1:]))
-        return self._tokens(int(output.shape[1])) if output.ndim == 3 else None
+        if output.ndim != 3 or len(self._leaf) not in output.shape[:2]:
+            return None
+        turned = self.tokens_first(output)
+        grid = self._tokens(int(output.shape[0 if turned else 1]))
+        return grid._replace(layout="tokens_first") if grid is not None and turned else grid
 
     def places(self) -> list[Place]:
         """Every result with a grid that depends on the image, in order."""
@@ -225,6 +249,7 @@ def on_grid(array: Tensor, grid: Grid | None) -> Tensor:
         return array
     if grid.layout == "first":
         return array.permute(0, 2, 3, 1)
+    array = array.transpose(0, 1) if grid.layout == "tokens_first" else array
     patches = array[:, grid.before : array.shape[1] - grid.after]
     return patches.reshape(len(array), grid.height, grid.width, array.shape[-1])
 
@@ -241,7 +266,10 @@ def off_grid(values: Tensor, grid: Grid | None, like: Tensor) -> Tensor:
     if grid.layout == "first":
         return values.permute(0, 3, 1, 2)
     patches = values.reshape(len(values), -1, values.shape[-1])
-    return torch.cat([like[:, : grid.before], patches, like[:, like.shape[1] - grid.after :]], 1)
+    turned = grid.layout == "tokens_first"
+    like = like.transpose(0, 1) if turned else like
+    rows = torch.cat([like[:, : grid.before], patches, like[:, like.shape[1] - grid.after :]], 1)
+    return rows.transpose(0, 1) if turned else rows
 
 
 def surveyed(watch: Survey, scores: Tensor) -> tuple[list[Place], list[bool]]:
@@ -257,7 +285,7 @@ def surveyed(watch: Survey, scores: Tensor) -> tuple[list[Place], list[bool]]:
         used = torch.autograd.grad(scores.sum(), [each.output for each in places], allow_unused=True)
     return places, [
         # behind the last attention a class token's score does not depend on the patches any more
-        gradient is not None and (place.grid.layout != "tokens" or bool(on_grid(gradient, place.grid).any()))
+        gradient is not None and (not place.grid.of_tokens or bool(on_grid(gradient, place.grid).any()))
         for place, gradient in zip(places, used, strict=True)
     ]
 

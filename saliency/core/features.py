@@ -138,6 +138,21 @@ class FeatureMethod(Method):
         return [session.ops.concat(list(each)) for each in zip(*nothing, strict=True)]
 
 
+@dataclass(eq=False, repr=False)
+class SensitivityMethod(FeatureMethod):
+    """How much features matter, whether for or against: by default the cells of a grid."""
+
+    sign = "positive"
+
+    segments: Segments = parameter(
+        "grid",
+        "the features: 'grid', 'slic', 'felzenszwalb' or 'quickshift', a label map (H, W), bool masks (H, W) that "
+        "share no pixel, or a function picture -> one of these",
+        choices=SEGMENTERS,
+    )
+    features: int = parameter(64, "how many features a named segmentation makes", low=1, high=10_000)
+
+
 def spread(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(k, d) laid on the pixels of their features, (k, H, W); zero where there is none."""
     padded = np.concatenate([values, np.zeros((len(values), 1))], 1)

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from saliency.core.features import Attribution, FeatureMethod, Game
+from saliency.core.features import Attribution, Game, SensitivityMethod
 from saliency.method import parameter
-from saliency.segments import SEGMENTERS, Segments
 
 
 @dataclass(eq=False, repr=False)
-class Hsic(FeatureMethod):
+class Hsic(SensitivityMethod):
     """How far the score depends on a feature's presence, by Hilbert-Schmidt independence (arXiv:2206.06219, eq. 4).
 
     Each feature is there with probability ½; the kernels are ½ for equal and -½ for unequal presence, and a Gaussian of
@@ -31,15 +30,7 @@ class Hsic(FeatureMethod):
         "The important cells from few images, and the same number for any grid. No sign, and no unit: read the order "
         "of the cells."
     )
-    sign = "positive"
 
-    segments: Segments = parameter(
-        "grid",
-        "the features: 'grid', 'slic', 'felzenszwalb' or 'quickshift', a label map (H, W), bool masks (H, W) that "
-        "share no pixel, or a function picture -> one of these",
-        choices=SEGMENTERS,
-    )
-    features: int = parameter(64, "how many features a named segmentation makes", low=1, high=10_000)
     samples: int = parameter(500, "coalitions drawn", low=4, high=10_000)
     seed: int = parameter(0, "of the coalitions", low=0)
 

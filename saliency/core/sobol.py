@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from saliency.core.features import Attribution, FeatureMethod, Game
+from saliency.core.features import Attribution, Game, SensitivityMethod
 from saliency.method import parameter
-from saliency.segments import SEGMENTERS, Segments
 
 
 @dataclass(eq=False, repr=False)
-class Sobol(FeatureMethod):
+class Sobol(SensitivityMethod):
     """Total Sobol indices: the share of the score's variance that a feature has a part in (arXiv:2111.04138, eq. 4).
 
     All features fade at random: they are shown to a degree in [0, 1], drawn from a scrambled Sobol sequence. Jansen's
@@ -34,15 +33,7 @@ class Sobol(FeatureMethod):
         "Counts interactions, whatever their order. No sign, and it costs as many images a design as there are "
         "features: hsic is cheaper where only the order of the features matters."
     )
-    sign = "positive"
 
-    segments: Segments = parameter(
-        "grid",
-        "the features: 'grid', 'slic', 'felzenszwalb' or 'quickshift', a label map (H, W), bool masks (H, W) that "
-        "share no pixel, or a function picture -> one of these",
-        choices=SEGMENTERS,
-    )
-    features: int = parameter(64, "how many features a named segmentation makes", low=1, high=10_000)
     samples: int = parameter(32, "designs: points of the sequence; powers of two are spread best", low=2, high=100_000)
     seed: int = parameter(0, "of the sequence's scrambling", low=0)
 

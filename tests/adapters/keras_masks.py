@@ -12,27 +12,6 @@ from typing import Any
 import numpy as np
 
 TOLD = "uint8 fed as 0–255: the model scales it itself"
-FEW: dict[str, dict[str, Any]] = {
-    "smooth_grad": {"samples": 3},
-    "smooth_grad_squared": {"samples": 3},
-    "var_grad": {"samples": 3},
-    "integrated_gradients": {"steps": 4},
-    "expected_gradients": {"samples": 5},
-    "idgi": {"steps": 4},
-    "idg": {"steps": 4},
-    "blur_ig": {"steps": 4},
-    "guided_ig": {"steps": 4},
-    "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
-    "occlusion": {"size": 8, "stride": 5},
-    "feature_ablation": {"features": 6},
-    **{name: {"samples": 12, "seed": 1} for name in ("rise", "lime", "hsic")},
-    **{name: {"samples": 16, "features": 6} for name in ("kernel_shap", "partition_shap")},
-    "shapley_sampling": {"samples": 3, "features": 5},
-    "shapley": {"features": 3},
-    "sobol": {"samples": 3, "features": 4},
-    "refine_cam": {"layer": ["norm", "block"]},
-}
-
 AT_A_TRANSFORMER: dict[str, dict[str, Any]] = {
     **{name: {"layer": "attention_0", "relu": False} for name in ("grad_cam", "ablation_cam")},
     **{name: {} for name in ("attention_rollout", "attention_relevance", "grad_sam", "le_grad")},
@@ -43,7 +22,7 @@ AT_A_TRANSFORMER: dict[str, dict[str, Any]] = {
 def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
     """By method, the masks of two classes; or the sentence why there are none."""
     import saliency
-    from tests.nets import picture
+    from tests.nets import FEW, picture
 
     found = {}
     adapted, needs = saliency.adapt(net), {row.id: row.cls().needs for row in saliency.methods()}

@@ -5,6 +5,7 @@ Each function imports its own framework, so that a process needs only the one it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -204,3 +205,27 @@ def keras(w: Weights, kind: str = "functional", softmax: bool = False) -> Any:
         layer.set_weights([w[f"{name}.weight"], w[f"{name}.bias"]])
     norm.set_weights([w[f"norm.{part}"] for part in ("weight", "bias", "running_mean", "running_var")])
     return net
+
+
+def by_two_layers(theirs: Callable[[Any], Any], size: int) -> tuple[Any, list[np.ndarray]]:
+    """A torch module of an activation between two dense layers, (N, C, H, W) -> (N, 3), and its four weights.
+
+    Args:
+        theirs: the activation.
+        size: how many numbers an image has; they are taken in the order (H, W, C).
+    """
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(size, 10), nn.Linear(10, 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.last(theirs(self.first(x.permute(0, 2, 3, 1).flatten(1))))
+
+    net = Net()
+    return net, [each.detach().numpy() for each in net.parameters()]

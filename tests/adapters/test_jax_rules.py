@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 import saliency
@@ -18,7 +17,7 @@ from saliency.catalogue import METHODS
 from saliency.model import Rewirable
 from saliency.rules import Composite
 from tests.adapters import same_net
-from tests.nets import small_net
+from tests.nets import near, small_net
 
 X = np.random.default_rng(0).random((16, 14, 3), np.float32)
 BY_RULES = [name for name, cls in METHODS.items() if cls().needs is Rewirable]
@@ -51,12 +50,6 @@ def adapted(model: Any) -> Any:
     return saliency.adapt(model)
 
 
-def near(found: np.ndarray, expected: np.ndarray) -> None:
-    """Equal to 1e-4 of the maximum, and not empty."""
-    assert expected.any()
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
-
-
 @pytest.fixture(scope="module")
 def models() -> dict[str, Any]:
     """SmallNet in every flavour of JAX."""
@@ -79,28 +72,19 @@ def test_agrees_with_torch(models: dict[str, Any], method: str, written: str) ->
 def test_activations_are_known_by_what_they_do(activation: str, method: str) -> None:
     """A rectifier, and what else makes one value of one value, is one operator in whatever words it is written."""
     ours, theirs = ACTIVATIONS[activation]
-    torch.manual_seed(0)
-    first, last = nn.Linear(X.size, 10), nn.Linear(10, 3)
-
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.last = first, last
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.last(theirs(self.first(x.permute(0, 2, 3, 1).flatten(1))))
-
-    w = [jnp.asarray(each.detach().numpy()) for each in (*first.parameters(), *last.parameters())]
+    net_of_torch, weights = same_net.by_two_layers(theirs, X.size)
+    w = [jnp.asarray(each) for each in weights]
 
     def net(w: Any, x: Any) -> Any:
         return ours(x.reshape(len(x), -1) @ w[0].T + w[1]) @ w[2].T + w[3]
 
     kinds = [
-        adapted(each).at([0]).operators(fed) for each, fed in (((net, w), X[None]), (Net(), torch.tensor(X[None])))
+        adapted(each).at([0]).operators(fed)
+        for each, fed in (((net, w), X[None]), (net_of_torch, torch.tensor(X[None])))
     ]
     assert kinds[0] == kinds[1]
     try:
-        expected = explained(Net(), method)
+        expected = explained(net_of_torch, method)
     except saliency.Unsupported:
         with pytest.raises(saliency.Unsupported, match="nothing to hold on to"):
             explained((net, w), method)

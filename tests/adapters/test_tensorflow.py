@@ -12,28 +12,12 @@ import saliency
 from saliency import targets
 from saliency.catalogue import METHODS
 from tests.adapters import same_net
-from tests.nets import every_method, picture, small_net
+from tests.nets import FEW, every_method, picture, small_net
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 tf = pytest.importorskip("tensorflow")
 
 IMAGE = picture()
-FEW: dict[str, dict[str, Any]] = {
-    "smooth_grad": {"samples": 3},
-    "smooth_grad_squared": {"samples": 3},
-    "var_grad": {"samples": 3},
-    "integrated_gradients": {"steps": 4},
-    "blur_ig": {"steps": 4},
-    "guided_ig": {"steps": 4},
-    "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
-    "occlusion": {"size": 8, "stride": 5},
-    "feature_ablation": {"features": 6},
-    **{name: {"samples": 12, "seed": 1} for name in ("rise", "lime", "hsic")},
-    **{name: {"samples": 16, "features": 6} for name in ("kernel_shap", "partition_shap")},
-    "shapley_sampling": {"samples": 3, "features": 5},
-    "shapley": {"features": 3},
-    "sobol": {"samples": 3, "features": 4},
-}
 
 
 def explain(net: Any, method: Any = "gradient", target: Any = 1, **options: Any) -> Any:

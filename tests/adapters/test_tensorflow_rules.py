@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
-from torch import nn
 from torch.nn import functional
 
 import saliency
@@ -17,7 +16,7 @@ from saliency.catalogue import METHODS
 from saliency.model import Rewirable
 from saliency.rules import Composite
 from tests.adapters import same_net
-from tests.nets import small_net
+from tests.nets import near, small_net
 
 X = np.random.default_rng(0).random((24, 20, 3), np.float32)
 BY_RULES = [name for name, cls in METHODS.items() if cls().needs is Rewirable]
@@ -41,12 +40,6 @@ def explained(model: Any, method: Any) -> np.ndarray:
     return np.stack([each.mask for each in saliency.explain(model, X, method, [1, 2], progress=False)])
 
 
-def near(found: np.ndarray, expected: np.ndarray) -> None:
-    """Equal to 1e-4 of the maximum, and not empty."""
-    assert expected.any()
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
-
-
 def adapted(model: Any) -> Any:
     """The model as methods see it, a class bound."""
     return saliency.adapt(model).at([0])
@@ -63,18 +56,8 @@ def test_agrees_with_torch(method: str) -> None:
 def test_activations_are_known_by_what_they_do(activation: str, method: str) -> None:
     """A rectifier, and what else makes one value of one value, is one operator in whatever words it is written."""
     ours, theirs = ACTIVATIONS[activation]
-    torch.manual_seed(0)
-    first, last = nn.Linear(X.size, 10), nn.Linear(10, 3)
-
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.last = first, last
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.last(theirs(self.first(x.permute(0, 2, 3, 1).flatten(1))))
-
-    w = [tf.constant(each.detach().numpy()) for each in (*first.parameters(), *last.parameters())]
+    net_of_torch, weights = same_net.by_two_layers(theirs, X.size)
+    w = [tf.constant(each) for each in weights]
 
     def net(x: Any) -> Any:
         hidden = ours(tf.matmul(tf.reshape(x, (-1, X.size)), w[0], transpose_b=True) + w[1])
@@ -82,7 +65,7 @@ def test_activations_are_known_by_what_they_do(activation: str, method: str) -> 
 
     model = saliency.adapt(net, framework="tensorflow")
     try:
-        expected = explained(Net(), method)
+        expected = explained(net_of_torch, method)
     except saliency.Unsupported:
         with pytest.raises(saliency.Unsupported, match="nothing to hold on to"):
             explained(model, method)

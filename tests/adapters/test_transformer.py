@@ -9,7 +9,7 @@ import pytest
 
 import saliency
 from tests.adapters import same_transformer
-from tests.nets import picture
+from tests.nets import near, picture
 from tests.test_layers import made
 
 IMAGE = picture(32, 48)
@@ -54,12 +54,6 @@ def net(framework: str) -> Any:
 def explained(net: Any, method: str, **options: Any) -> np.ndarray:
     """Two classes at once, without a bar."""
     return np.stack([each.mask for each in saliency.explain(net, IMAGE, method, [1, 3], progress=False, **options)])
-
-
-def near(found: np.ndarray, expected: np.ndarray) -> None:
-    """Equal to 1e-4 of the maximum, and not empty."""
-    assert expected.any()
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("method", METHODS)
