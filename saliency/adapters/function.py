@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import sys
-import threading
 import types
 import weakref
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
+from saliency.adapters.adapter import Adapter
 from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName, unknown
-from saliency.model import Adapted, Attentive, Differentiable, Inspectable, Rewirable, Target
+from saliency.model import Adapted, Attentive, Differentiable, Inspectable, Rewirable
 from saliency.ops import NumpyOps
-from saliency.targets import ClassScore
 
 FRAMEWORKS = ("numpy", "torch", "tensorflow", "jax")
 """Whose arrays a function may take."""
@@ -29,7 +27,7 @@ ADAPTERS = {
 """By framework, the module and the class in it that is made of a function and the names of its classes."""
 
 
-class FunctionModel:
+class FunctionModel(Adapter):
     """A function from images (N, H, W, C) to scores (N, classes), with targets bound.
 
     Args:
@@ -40,14 +38,9 @@ class FunctionModel:
     channels_first = False
 
     def __init__(self, function: Callable[[np.ndarray], Any], labels: Sequence[str] | None = None) -> None:
-        self.function, self.labels = function, labels
-        self.ops = NumpyOps()
-        self.lock = threading.RLock()
-        self.batch_sizes: dict[Hashable, Any] = {}
-        self.notes: list[str] = []
-        self.lacks: dict[type, str] = {}
+        super().__init__(function, labels, NumpyOps())
+        self.function = function
         self._offers_only_scores("a plain function offers only scores")
-        self._targets: tuple[Target, ...] = ()
 
     def _offers_only_scores(self, why: str) -> None:
         self.lacks = {Differentiable: why, Inspectable: why, Attentive: why, Rewirable: why}
@@ -56,12 +49,6 @@ class FunctionModel:
     def version(self) -> Hashable:
         """A function's weights, if it has any, are its own affair."""
         return id(self.function)
-
-    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
-        """See :meth:`saliency.model.Adapted.at`."""
-        bound = copy.copy(self)
-        bound._targets = tuple(target if callable(target) else ClassScore(target) for target in targets)
-        return bound
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """What the function says, (N, classes)."""

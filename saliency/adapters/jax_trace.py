@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from saliency.adapters.operators import before
 from saliency.adapters.tokens import NOT_A_LAYER, Grid, Laid, over_image, token_grid
 from saliency.errors import unknown
 
@@ -196,11 +197,7 @@ class Program:
 
     def before(self, slots: set[int]) -> set[int]:
         """These slots, and all that they depend on."""
-        found = set(slots)
-        for step in reversed(self.steps):
-            if not found.isdisjoint(step.gives):
-                found.update(step.takes)
-        return found
+        return before(self.steps, slots)
 
     def after(self, slot: int) -> set[int]:
         """This slot, and all that depends on it."""

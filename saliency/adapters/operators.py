@@ -77,6 +77,15 @@ class Step(Protocol):
         """Slots of its outputs."""
 
 
+def before(steps: Sequence[Any], slots: set[Any]) -> set[Any]:
+    """These slots, and all that they depend on."""
+    found = set(slots)
+    for step in reversed(steps):
+        if not found.isdisjoint(step.gives):
+            found.update(step.takes)
+    return found
+
+
 class Work(Protocol):
     """What a framework does for the operators of its programs."""
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from saliency.adapters.operators import moved
+from saliency.adapters.operators import before, moved
 from saliency.errors import Unsupported
 
 PRIMITIVES = {
@@ -122,11 +122,7 @@ class GraphProgram:
 
     def before(self, slots: set[Any]) -> set[Any]:
         """See :class:`~saliency.adapters.finder.Program`, as for the others."""
-        found = set(slots)
-        for step in reversed(self.steps):
-            if not found.isdisjoint(step.gives):
-                found.update(step.takes)
-        return found
+        return before(self.steps, slots)
 
     def after(self, slot: Any) -> set[Any]:
         found = {slot}

@@ -151,7 +151,8 @@ class BlurPath(PerImage[A]):
 
     def blurred(self, sigmas: np.ndarray) -> Any:
         """The first image with any other sigmas, (n, H, W, C)."""
-        return self._blurred(0, sigmas)[0]
+        down, across = (_halves(self.ops, profiles(sigmas, length)) for length in self._lengths)
+        return self._unfolded(self.ops.matmul(down[:, None], self._across(0, across)))
 
     def speeds(self, image: int, which: slice) -> A:
         """How fast the copies that were built last change with sigma, (n, H, W, C)."""
@@ -159,27 +160,35 @@ class BlurPath(PerImage[A]):
 
     def _blurred(self, image: int, sigmas: np.ndarray) -> tuple[Any, Any]:
         """One image at each sigma, and its derivatives, (n, H, W, C) both."""
-        ops, n, x = self.ops, len(sigmas), self._parts[image]
-        columns, rows, h, channels, w = (int(size) for size in x.shape)
-        (k_down, d_down), (k_across, d_across) = (self._matrices(sigmas, 2 * half) for half in (h, w))
-        x = ops.reshape(x, (1, columns, rows * h * channels, w))
-        beside = (n, columns, rows, h, channels * w)
-        blurred: Any = ops.reshape(ops.matmul(x, k_across), beside)
-        changed: Any = ops.reshape(ops.matmul(x, d_across), beside)
+        ops = self.ops
+        (k_down, d_down), (k_across, d_across) = (self._matrices(sigmas, length) for length in self._lengths)
+        blurred, changed = self._across(image, k_across), self._across(image, d_across)
         point: Any = ops.matmul(k_down[:, None], blurred)
         speed: Any = ops.matmul(k_down[:, None], changed)
         speed = speed + ops.matmul(d_down[:, None], blurred + self.step * changed)
-        shape = (n, columns, rows, h, channels, w)
-        return self._unfolded(ops.reshape(point, shape)), self._unfolded(ops.reshape(speed, shape))
+        return self._unfolded(point), self._unfolded(speed)
+
+    def _across(self, image: int, matrices: Any) -> Any:
+        """The parts of an image, their lines multiplied by each of the matrices: (n, 2, 2, h, C * w)."""
+        parts: Any = self._parts[image]
+        columns, rows, h, channels, w = (int(size) for size in parts.shape)
+        lines: Any = self.ops.reshape(parts, (1, columns, rows * h * channels, w))
+        return self.ops.reshape(self.ops.matmul(lines, matrices), (len(matrices), columns, rows, h, channels * w))
+
+    @property
+    def _lengths(self) -> tuple[int, int]:
+        """Height and width, made even."""
+        return 2 * int(self._parts.shape[3]), 2 * int(self._parts.shape[5])
 
     def _matrices(self, sigmas: np.ndarray, length: int) -> tuple[Any, Any]:
         """K and D for each sigma along an axis, folded: (n, 2, length / 2, length / 2) both."""
-        now, then = (np.stack([profile(s, length) for s in each]) for each in (sigmas, sigmas + self.step))
+        now, then = (profiles(each, length) for each in (sigmas, sigmas + self.step))
         return _halves(self.ops, now), _halves(self.ops, (then - now) / self.step)
 
     def _unfolded(self, parts: Any) -> Any:
-        """(n, 2, 2, h, C, w) as pictures (n, H, W, C)."""
+        """(n, 2, 2, h, C * w) as pictures (n, H, W, C)."""
         ops, (height, width) = self.ops, self.shape[:2]
+        parts = ops.reshape(parts, (len(parts), *(int(size) for size in self._parts.shape[1:])))
         even, odd = parts[:, :, 0], parts[:, :, 1]
         rows: Any = ops.concat([even + odd, ops.flip(even - odd, 2)], 2)
         even, odd = rows[:, 0], rows[:, 1]
@@ -229,6 +238,11 @@ def profile(sigma: float, length: int) -> np.ndarray:
     weights[: len(near)] = near
     weights[2 * length - len(near) + 1 :] = near[:0:-1]
     return weights
+
+
+def profiles(sigmas: np.ndarray, length: int) -> np.ndarray:
+    """See :func:`profile`, for each of the sigmas: (n, 2 * length)."""
+    return np.stack([profile(sigma, length) for sigma in sigmas])
 
 
 def _halves(ops: Ops[A], profiles: np.ndarray) -> Any:
