@@ -21,7 +21,9 @@ style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'no
 {css}
 {printed}
 </style>
-<main id="widget"><div id="still">{fallback}<p id="why">With JavaScript it can be looked at in full.</p></div></main>
+<header><h1>{title}</h1></header>
+<main id="widget"><h2 class="slw-hidden">Explanations</h2>
+<div id="still">{fallback}<p id="why">With JavaScript it can be looked at in full.</p></div></main>
 <script type="application/json" id="traits">{traits}</script>
 <script type="text/plain" id="packet">{packet}</script>
 <script type="module">
@@ -33,7 +35,8 @@ style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'no
 STYLE = """
 :root { color-scheme: light dark }
 body { margin: 0; padding: 16px; font: 14px/1.4 system-ui, sans-serif; background: Canvas; color: CanvasText }
-main { max-width: 1120px; margin: 0 auto }
+header, main { max-width: 1120px; margin: 0 auto }
+h1 { margin: 0 0 10px; font-size: 18px }
 #still figure { margin: 0 }
 #still img { max-width: 100%; height: auto }
 """

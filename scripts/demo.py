@@ -31,7 +31,7 @@ for each in seen[:3]:
         if not any(method["lacks"]):
             widget.compute(method["id"], each.index)
 widget.wait()
-widget.to_html({str(PAGE)!r})
+widget.to_html({str(PAGE)!r}, what_if=True)
 shots = []
 for each in seen[:3]:
     widget.target = each.index

@@ -191,8 +191,7 @@ def _set(widget: SaliencyWidget, traits: dict[str, Any]) -> None:
 
 INTRODUCTION = """
 <style>
-header {{ max-width: 1120px; margin: 0 auto 16px; line-height: 1.5 }}
-header h1 {{ margin: 0 0 4px; font-size: 20px }}
+header {{ margin-bottom: 16px; line-height: 1.5 }}
 header h2 {{ margin: 0 0 6px; font-size: 14px }}
 header p {{ margin: 0 0 10px; max-width: 75ch }}
 header ol {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 10px 24px;
@@ -201,17 +200,14 @@ header li p {{ margin: 2px 0 0 }}
 header button {{ padding: 2px 8px; border: 1px solid GrayText; border-radius: 5px; background: none; color: inherit;
   font: inherit; font-weight: 600; text-align: left; cursor: pointer }}
 header button[aria-current] {{ border-color: currentColor; box-shadow: inset 3px 0 currentColor }}
-@media print {{ header {{ display: none }} }}
+@media print {{ header :not(h1) {{ display: none }} }}
 </style>
-<header>
-<h1>Why does the network say so?</h1>
 <p>A small network has learned eight kinds of objects. Here is what in two pictures speaks for which of them, as several
 methods find it. All was computed beforehand: nothing is loaded, and nothing is sent.</p>
 <h2>Six things to try, each at a click</h2>
 <ol>
 {steps}
 </ol>
-</header>
 """
 
 SCRIPT = """
@@ -239,9 +235,9 @@ def page(widget: SaliencyWidget, network: torch.nn.Module) -> str:
         for i, each in enumerate(told, 1)
     )
     _set(widget, told[0].traits)
-    text = widget.to_html(title="A tour of saliency-widget", what_if=True)
-    before, main, after = text.partition('<main id="widget">')
-    return f"{before}{INTRODUCTION.format(steps=listed).strip()}\n{main}{after}{SCRIPT.lstrip()}"
+    text = widget.to_html(title="Why does the network say so?", what_if=True)
+    before, end, after = text.partition("</header>")
+    return f"{before}{INTRODUCTION.format(steps=listed)}{end}{after}{SCRIPT.lstrip()}"
 
 
 def main(path: Path = PAGE) -> None:

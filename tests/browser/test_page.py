@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, Rou
 
 from saliency_widget import SaliencyWidget
 from tests.browser.driving import PATIENCE, Widget
+from tests.browser.test_pictures import AXE
 from tests.nets import LABELS, picture, small_net
 
 STRICT = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -107,6 +108,18 @@ def test_it_works_wherever_it_is_opened(
     expect(widget.root.locator(".slw-says .slw-only")).not_to_have_text("–", timeout=PATIENCE)
 
     assert trouble == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_read_by_everyone(opened: Callable[..., Page], path: Path, scheme: str) -> None:
+    """axe-core finds nothing in the whole page, and its headings tell what it is."""
+    page = from_file(opened(color_scheme=scheme), path)
+    Widget(page.locator(".slw-root")).wait(state="ready")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Why SmallNet decides")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("async () => (await axe.run()).violations.map(v => `${v.id}: ${v.nodes[0].html}`)")
+    assert found == []
 
 
 def test_without_scripts_the_picture_is_there(opened: Callable[..., Page], path: Path) -> None:
