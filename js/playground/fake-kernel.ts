@@ -15,6 +15,8 @@ export interface Options {
   readonly onlyPolls: boolean;
   /** Nothing arrives at all; the snapshot has to do. */
   readonly dead: boolean;
+  /** Classes have names of sixty letters. */
+  readonly long: boolean;
 }
 
 export const METHODS = [
@@ -105,18 +107,19 @@ export function createFakeKernel(options: Options) {
     later(60, () => round(0));
   };
 
+  const classes = CLASSES.map((row) => (options.long ? { ...row, label: `${row.label}, ${"a cat that has a very long name ".repeat(2)}`.slice(0, 60) } : row));
   const answer = (message: Fields): void => {
     const { op, rid, query } = message as { op: string; rid: string; query: string };
     deliver({ op: "accepted", rid }, []);
     if (op === "hello") {
       const { models, images } = options.spec as { models: unknown[]; images: unknown[] };
       for (const image of images.keys()) push({ op: "welcome", rid: image === 0 ? rid : "", image, format: "image/jpeg" }, new Map([["picture", options.picture]]));
-      for (const model of models.keys()) for (const image of images.keys()) later(150, () => push({ op: "prediction", model, image, classes: CLASSES }));
+      for (const model of models.keys()) for (const image of images.keys()) later(150, () => push({ op: "prediction", model, image, classes }));
     }
     if (op === "compute") compute(message as unknown as Ask);
     if (op === "cancel") cancelled.add(rid);
     if (op === "classes") {
-      const rows = [...CLASSES, ...OTHERS.map((label, i) => ({ index: 290 + i, label, probability: 0.001 }))];
+      const rows = [...classes, ...OTHERS.map((label, i) => ({ index: 290 + i, label, probability: 0.001 }))];
       push({ op: "classes", rid, classes: rows.filter(({ label }) => label.includes(query)) });
     }
     const aside = asideOf(message);

@@ -1,6 +1,7 @@
 /** Answers to questions that a panel asks on its own, checked as messages.ts checks the others. */
 
-import type { Raw } from "./packet.ts";
+import { classRow, list, number, object, text } from "./messages.ts";
+import { unexpected, type Raw } from "./packet.ts";
 import type { ClassRow } from "./state.ts";
 
 export interface WhatIf {
@@ -50,19 +51,19 @@ export interface Described {
 }
 
 export function whatIf(raw: Raw): WhatIf {
-  const { only, without, area } = raw;
-  if (!Array.isArray(only) || !Array.isArray(without) || typeof area !== "number") throw new Error("expected what_if to have only, without and area");
-  return { only: only as ClassRow[], without: without as ClassRow[], area };
+  return { only: list(raw, "only").map(classRow), without: list(raw, "without").map(classRow), area: number(raw, "area") };
 }
 
 export function curve(raw: Raw): Curve {
-  const lines = [raw["shares"], raw["insertion"], raw["deletion"]].map((line) => {
-    if (!Array.isArray(line) || !line.every((each) => typeof each === "number")) throw new Error("expected curves to be numbers");
-    return line;
-  });
-  const [shares, insertion, deletion] = lines as [number[], number[], number[]];
-  if (insertion.length !== shares.length || deletion.length !== shares.length) throw new Error("expected curves of one length");
-  return { shares, insertion, deletion, insertionAuc: Number(raw["insertion_auc"]), deletionAuc: Number(raw["deletion_auc"]) };
+  const line = (name: string): readonly number[] => {
+    const heights = list(raw, name);
+    if (heights.length === list(raw, "shares").length && heights.every(Number.isFinite)) return heights as readonly number[];
+    throw unexpected(`${name} to be as many numbers as shares`, heights);
+  };
+  return {
+    shares: line("shares"), insertion: line("insertion"), deletion: line("deletion"),
+    insertionAuc: number(raw, "insertion_auc"), deletionAuc: number(raw, "deletion_auc"),
+  };
 }
 
 /** What the curves of an explanation say of a share of its pixels, of the explained class alone. */
@@ -76,9 +77,27 @@ export function readAt({ shares, insertion, deletion }: Curve, area: number, row
   return { only: at(insertion), without: at(deletion), area, read: true };
 }
 
+const KINDS = ["whole", "number", "flag", "choice", "names", "text", "fixed"] as const satisfies readonly Field["kind"][];
+
 export function described(raw: Raw): Described {
-  if (!Array.isArray(raw["fields"]) || !Array.isArray(raw["presets"])) throw new Error("expected described to have fields and presets");
-  return raw as unknown as Described;
+  return {
+    about: text(raw, "about", ""), advice: text(raw, "advice", ""), paper: text(raw, "paper", ""), problem: text(raw, "problem", ""), beyond: text(raw, "beyond", ""),
+    fields: list(raw, "fields").map(field),
+    presets: list(raw, "presets").map((each) => {
+      const preset = object(each, "preset");
+      return { name: text(preset, "name"), fields: object(preset["fields"], "fields") as Fields, cost: number(preset, "cost") };
+    }),
+    cost: number(raw, "cost"),
+    seconds: typeof raw["seconds"] === "number" ? raw["seconds"] : null,
+  };
+}
+
+function field(value: unknown): Field {
+  const raw = object(value, "field");
+  text(raw, "name");
+  if (!KINDS.some((kind) => kind === raw["kind"])) throw unexpected(`kind to be one of ${KINDS.join(", ")}`, raw["kind"]);
+  if (raw["choices"] != null) list(raw, "choices");
+  return raw as unknown as Field;
 }
 
 /** The fields that are not what they are by default. */

@@ -16,6 +16,12 @@ export class Refusal extends Error {
   }
 }
 
+/** Whatever was thrown, as it is told. */
+export function failureOf(reason: unknown): Failure {
+  if (reason instanceof Refusal) return reason.failure;
+  return { kind: "Error", message: reason instanceof Error ? reason.message : String(reason), details: "" };
+}
+
 export interface Asking {
   readonly request: (op: string, fields: Raw, options?: Options) => Request;
   /** Hands a reply to whoever waits for it. */

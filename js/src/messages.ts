@@ -30,11 +30,11 @@ export function parseReply({ raw, buffers }: Message): Reply {
       const bytes = buffers.get("picture");
       if (!bytes) throw unexpected("a picture in welcome", bytes);
       // a copy: a Blob takes no view of shared memory, and the host may reuse its own
-      return { op, rid, image: number(raw, "image", 0), picture: new Blob([bytes.slice()], { type: text(raw, "format") }) };
+      return { op, rid, image: whole(raw, "image", 0), picture: new Blob([bytes.slice()], { type: text(raw, "format") }) };
     }
     case "prediction": {
       const classes = list(raw, "classes").map(classRow);
-      return { op, rid, model: number(raw, "model", 0), image: number(raw, "image", 0), classes };
+      return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0), classes };
     }
     case "classes":
       return { op, rid, classes: list(raw, "classes").map(classRow) };
@@ -46,9 +46,9 @@ export function parseReply({ raw, buffers }: Message): Reply {
     case "taken":
       return { op: "answer", rid, raw };
     case "stale":
-      return { op, rid, model: number(raw, "model", 0), image: number(raw, "image", 0) };
+      return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0) };
     case "pace":
-      return { op, rid, model: number(raw, "model", 0), image: number(raw, "image", 0), seconds: object(raw["seconds"], "seconds") };
+      return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0), seconds: object(raw["seconds"], "seconds") };
     case "progress": {
       const left = raw["seconds_left"];
       const secondsLeft = typeof left === "number" ? left : null;
@@ -96,16 +96,13 @@ function explained(raw: Raw, buffers: Buffers, share: number): Explained {
 }
 
 function resultOf(raw: Raw): Result {
-  const shape = list(raw, "shape");
-  const [height, width] = shape;
-  if (typeof height !== "number" || typeof width !== "number" || height < 1 || width < 1) {
-    throw unexpected("shape [h, w]", shape);
-  }
+  const [height, width] = list(raw, "shape");
+  if (!isWhole(height) || !isWhole(width) || height < 1 || width < 1) throw unexpected("shape [h, w]", raw["shape"]);
   return {
     method: text(raw, "method"),
-    target: number(raw, "target"),
-    model: number(raw, "model", 0),
-    image: number(raw, "image", 0),
+    target: whole(raw, "target"),
+    model: whole(raw, "model", 0),
+    image: whole(raw, "image", 0),
     label: text(raw, "label", ""),
     caption: text(raw, "caption", ""),
     quality: text(raw, "quality", ""),
@@ -121,8 +118,7 @@ function resultOf(raw: Raw): Result {
 }
 
 function placeOf(value: unknown): Result["place"] {
-  const [x, y, width, height] = Array.isArray(value) ? (value as unknown[]) : [];
-  if (typeof x === "number" && typeof y === "number" && typeof width === "number" && typeof height === "number") return [x, y, width, height];
+  if (Array.isArray(value) && value.length === 4 && value.every(Number.isFinite)) return value as unknown as Result["place"];
   throw unexpected("place [x, y, width, height]", value);
 }
 
@@ -135,9 +131,9 @@ function region(value: unknown): Region {
   return { gain: number(raw, "gain"), area: number(raw, "area"), cumulative: number(raw, "cumulative") };
 }
 
-function classRow(value: unknown): ClassRow {
+export function classRow(value: unknown): ClassRow {
   const raw = object(value, "class");
-  return { index: number(raw, "index"), label: text(raw, "label"), probability: number(raw, "probability") };
+  return { index: whole(raw, "index"), label: text(raw, "label"), probability: number(raw, "probability") };
 }
 
 function sized<A extends Float32Array | Uint16Array>(array: A, length: number, name: string): A {
@@ -145,7 +141,7 @@ function sized<A extends Float32Array | Uint16Array>(array: A, length: number, n
   return array;
 }
 
-function object(value: unknown, name: string): Raw {
+export function object(value: unknown, name: string): Raw {
   if (typeof value === "object" && value !== null) return value as Raw;
   throw unexpected(`${name} to be an object`, value);
 }
@@ -159,6 +155,12 @@ function fields<T>(what: string, is: (value: unknown) => value is T): (raw: Raw,
   };
 }
 
-const list = fields<readonly unknown[]>("a list", (value) => Array.isArray(value));
-const text = fields("text", (value) => typeof value === "string");
-const number = fields("a number", (value) => typeof value === "number");
+export const list = fields<readonly unknown[]>("a list", (value) => Array.isArray(value));
+export const text = fields("text", (value) => typeof value === "string");
+/** JSON has no other, but a host may hand over what is no JSON. */
+export const number = fields("a number", (value): value is number => Number.isFinite(value));
+const whole = fields("a whole number", isWhole);
+
+function isWhole(value: unknown): value is number {
+  return Number.isInteger(value);
+}

@@ -1,6 +1,7 @@
 /** A view as a file: the numbers as NumPy's, the picture as SVG. Pure: nothing here knows the page. */
 
 import { formatAlike } from "./format.ts";
+import type { Box } from "./geometry.ts";
 import { npy, zip } from "./npz.ts";
 import type { Outline } from "./outline.ts";
 import type { Field } from "./pixels.ts";
@@ -22,28 +23,31 @@ export interface Sheet {
   readonly height: number;
   /** Addresses of the picture, and of what lies over it. */
   readonly picture: string;
-  readonly overlay: { readonly href: string; readonly x: number; readonly y: number; readonly width: number; readonly height: number; readonly opacity: number; readonly smooth: boolean } | null;
-  readonly lines: readonly { readonly path: string; readonly colour: string; readonly alpha: number }[];
+  readonly overlays: readonly (Box & { readonly href: string; readonly opacity: number; readonly smooth: boolean })[];
+  /** What the model did not see. */
+  readonly shades: { readonly colour: string; readonly opacity: number; readonly boxes: readonly Box[] };
+  readonly lines: readonly { readonly path: string; readonly colour: string; readonly alpha: number; readonly width: number }[];
   readonly title: string;
   /** Colours from left to right, and the ends of the scale. */
   readonly bar: { readonly colours: readonly string[]; readonly field: Pick<Field, "low" | "high"> } | null;
 }
 
 /** A picture whose outlines, colour bar and words stay sharp at any size. */
-export function svgOf({ width, height, picture, overlay, lines, title, bar }: Sheet): string {
+export function svgOf({ width, height, picture, overlays, shades, lines, title, bar }: Sheet): string {
   const whole = height + (bar ? BAR_HEIGHT : 0);
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${whole}" width="${width}" height="${whole}">`,
     `<title>${escaped(title)}</title>`,
     `<image href="${picture}" width="${width}" height="${height}"/>`,
   ];
-  if (overlay) {
-    const { href, x, y, opacity, smooth } = overlay;
+  const placed = ({ x, y, width: across, height: down }: Box): string => `x="${x}" y="${y}" width="${across}" height="${down}"`;
+  for (const { href, opacity, smooth, ...box } of overlays) {
     const drawn = smooth ? "" : ' style="image-rendering:pixelated"';
-    parts.push(`<image href="${href}" x="${x}" y="${y}" width="${overlay.width}" height="${overlay.height}" preserveAspectRatio="none" opacity="${opacity}"${drawn}/>`);
+    parts.push(`<image href="${href}" ${placed(box)} preserveAspectRatio="none" opacity="${opacity}"${drawn}/>`);
   }
-  for (const { path, colour, alpha } of lines) {
-    parts.push(`<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.5" stroke-opacity="${alpha.toFixed(2)}"/>`);
+  for (const box of shades.boxes) parts.push(`<rect ${placed(box)} fill="${shades.colour}" opacity="${shades.opacity}"/>`);
+  for (const { path, colour, alpha, width: wide } of lines) {
+    parts.push(`<path d="${path}" fill="none" stroke="${colour}" stroke-width="${wide.toFixed(2)}" stroke-opacity="${alpha.toFixed(2)}"/>`);
   }
   if (bar) {
     const { colours, field } = bar;
@@ -60,7 +64,7 @@ export function svgOf({ width, height, picture, overlay, lines, title, bar }: Sh
 }
 
 /** An outline, in cells, as a path over the picture. */
-export function pathOf({ points, ends }: Outline, place: readonly [number, number, number, number], shape: readonly [number, number]): string {
+export function pathOf({ points, ends }: Pick<Outline, "points" | "ends">, place: readonly [number, number, number, number], shape: readonly [number, number]): string {
   const x = (cell: number): string => (place[0] + (cell * place[2]) / shape[1]).toFixed(1);
   const y = (cell: number): string => (place[1] + (cell * place[3]) / shape[0]).toFixed(1);
   let path = "";

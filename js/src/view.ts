@@ -4,7 +4,7 @@ import type { Commands } from "./commands.ts";
 import { announcer } from "./panels/announcer.ts";
 import { classesPanel } from "./panels/classes.ts";
 import { compareButton, comparePanel } from "./panels/compare.ts";
-import { FIRST_GLANCE, h, hasModifier, on, setText, type Context, type Glance } from "./panels/dom.ts";
+import { FIRST_GLANCE, h, hasModifier, on, setAttribute, setText, type Context, type Glance } from "./panels/dom.ts";
 import { coloursPanel, percentilePanel } from "./panels/look.ts";
 import { drawerPanel } from "./panels/drawer.ts";
 import { methodsPanel } from "./panels/methods.ts";
@@ -56,10 +56,11 @@ export function mount(el: HTMLElement, store: Store<State, Event>, commands: Com
 
 /** Quietly: everything on the screen still works. */
 function linkNote({ watch }: Context): HTMLElement {
-  const note = h("span", { class: "slw-link slw-muted", hidden: true }, "no kernel: showing what was computed");
+  const note = h("span", { class: "slw-link slw-muted", role: "status", hidden: true });
   watch(({ link, silent }) => [link, silent], ({ link, silent }) => {
     note.hidden = link !== "packed" && !silent;
     setText(note, silent ? "the kernel does not answer: busy, restarted or gone" : "no kernel: showing what was computed");
+    setAttribute(note, "title", note.textContent);
   });
   return note;
 }

@@ -106,13 +106,23 @@ describe("what if", () => {
     const { fake, root } = await shown();
     tab(root, "What if…").click();
     await frame();
-    answer(fake, "error", { kind: "ValueError", message: "<b>no</b>", details: "" }, "what_if");
+    answer(fake, "error", { kind: "ValueError", message: "<b>no</b>", details: "Traceback <i>…</i>" }, "what_if");
     await frame();
 
     const trouble = find(root, ".slw-trouble");
     expect(trouble.hidden).toBe(false);
-    expect(trouble.textContent).toBe("The model failed: ValueError: <b>no</b>");
+    expect(find(trouble, "strong").textContent).toBe("The model failed: ValueError");
+    expect(find(trouble, "p").textContent).toBe("<b>no</b>");
+    expect(find(trouble, "pre").textContent).toBe("Traceback <i>…</i>");
     expect(fake.asked("what_if")).toHaveLength(1);
+
+    const range = root.querySelector<HTMLInputElement>("[aria-label=Percentile]")!;
+    range.value = "50";
+    range.dispatchEvent(new Event("input"));
+    await frame();
+    whatIf(fake, 0.4);
+    await frame();
+    expect(trouble.hidden).toBe(true);
   });
 
   test("the curves are asked once, told with their areas, and cancelled with the drawer", async () => {
@@ -255,7 +265,14 @@ describe("parameters", () => {
     answer(fake, "error", { kind: "BadField", message: "steps must be 1 to 5", details: "" }, "configure");
     await frame();
 
-    expect(find(root, ".slw-parameters [role=alert]").textContent).toBe("steps must be 1 to 5");
+    const refusal = find(root, ".slw-parameters .slw-trouble");
+    expect(find(refusal, "strong").textContent).toBe("The kernel refused: BadField");
+    expect(find(refusal, "p").textContent).toBe("steps must be 1 to 5");
+
+    root.querySelector<HTMLElement>(".slw-presets button")!.click();
+    answer(fake, "configured", { method: "xrai", fields: { steps: 6 } }, "configure");
+    await frame();
+    expect(refusal.hidden).toBe(true);
   });
 
   test("one baseline always stays", async () => {

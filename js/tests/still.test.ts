@@ -49,7 +49,7 @@ describe("NumPy's files", () => {
 
 describe("SVG", () => {
   const sheet: Sheet = {
-    width: 40, height: 20, picture: "data:image/png;base64,AA==", overlay: null, lines: [], title: "<b>cat & mouse</b>", bar: null,
+    width: 40, height: 20, picture: "data:image/png;base64,AA==", overlays: [], shades: { colour: "#111", opacity: 0.5, boxes: [] }, lines: [], title: "<b>cat & mouse</b>", bar: null,
   };
 
   test("holds words as text, whatever they are", () => {
@@ -63,6 +63,19 @@ describe("SVG", () => {
     expect(svg).toContain('viewBox="0 0 40 54"');
     expect(svg).toContain("\u22121.00");
     expect(svg).toContain(">1.00<");
+  });
+
+  test("has what lies over the picture in its order: the map, what the model did not see, lines", () => {
+    const svg = svgOf({
+      ...sheet, overlays: [{ href: "data:map", x: 10, y: 0, width: 20, height: 20, opacity: 0.7, smooth: false }],
+      shades: { colour: "#111", opacity: 0.7, boxes: [{ x: 0, y: 0, width: 10, height: 20 }] },
+      lines: [{ path: "M0 0L1 1Z", colour: "#fff", alpha: 1, width: 1.5 }],
+    });
+    const drawn = [...new DOMParser().parseFromString(svg, "image/svg+xml").querySelectorAll("image, rect, path")];
+    expect(drawn.map(({ tagName }) => tagName)).toEqual(["image", "image", "rect", "path"]);
+    expect(drawn[1]!.getAttribute("style")).toBe("image-rendering:pixelated");
+    expect(drawn[2]!.getAttribute("width")).toBe("10");
+    expect(drawn[3]!.getAttribute("stroke-width")).toBe("1.50");
   });
 
   test("outlines lie where their cells do", () => {

@@ -66,6 +66,7 @@ export function createCellView(context: Context, grounds: Grounds): CellView {
       setText(left, glance.plain ? "the picture" : cells[1] ? namesOf(state, cell).join(" · ") : captionOf(state, cell));
       setText(right, glance.plain ? "" : two ? namesOf(state, cells[1]!).join(" · ") : besideOf(state, cell, share, glance));
       setAttribute(canvas, "aria-label", `${describe(state, cell)}${glance.plain ? ", hidden while the picture is shown" : ""}`);
+      for (const words of [left, right]) setAttribute(words, "title", words.textContent);
       message.show(state, cell);
       return painted !== null;
     },
@@ -85,7 +86,7 @@ export function createCellView(context: Context, grounds: Grounds): CellView {
 
 function elementsOf(context: Context) {
   const canvas = h("canvas", { class: "slw-picture", role: "img", tabindex: 0 });
-  const message = messageBox(context);
+  const message = messageBox(context, canvas);
   const cursor = h("div", { class: "slw-cursor", "aria-hidden": "true", hidden: true });
   const left = h("span", { class: "slw-caption-left" });
   const right = h("span", { class: "slw-number" });

@@ -27,16 +27,17 @@ export function classesPanel(context: Context): HTMLElement {
       const known = target < 0 || classes.some(({ index }) => index === target);
       const bound: ClassRow = { index: target, label: labelOf(state, shownCell(state)), probability: NaN };
       const rows = known ? classes : [...classes, bound];
+      // the class that has the focus keeps it, though its chip is made anew
+      const focused = shown.find(({ chip }) => chip.matches(":focus"))?.index;
       shown = rows.map((row) => ({ index: row.index, chip: chip(context, row) }));
-      const hadFocus = chips.matches(":focus-within");
       chips.replaceChildren(...rows.map((row, i) => h("span", { class: "slw-slot" }, boxOf(row), shown[i]!.chip)));
       const current = shown.findIndex(({ index }) => index === target);
       for (const [i, one] of shown.entries()) setAttribute(one.chip, "aria-checked", String(i === current));
       const items = shown.map((one) => one.chip);
       rove.refresh(items, current);
       const chosen = items[current];
+      if (focused !== undefined) (shown.find(({ index }) => index === focused)?.chip ?? chosen)?.focus({ preventScroll: true });
       if (!chosen) return;
-      if (hadFocus) chosen.focus({ preventScroll: true });
       reveal(chips, chosen);
     },
   );

@@ -1,12 +1,15 @@
 /** Insertion and deletion: the whole way from nothing to everything, with the selection's place on it. */
 
 import { curve, type Curve, type WhatIf } from "../answers.ts";
+import { failureOf } from "../asking.ts";
 import type { Commands, Request } from "../commands.ts";
 import { formatPercent } from "../format.ts";
 import { shownExplained } from "../select.ts";
-import { shownCell, type Explained, type State } from "../state.ts";
+import { shownCell, type Cell, type Explained, type Failure, type State } from "../state.ts";
 import { ended } from "../store.ts";
-import { dragged, h, setAttribute, setText, shape, type Context } from "./dom.ts";
+import { button, dragged, h, setAttribute, setText, shape, type Context } from "./dom.ts";
+import { failureBox } from "./message.ts";
+import { quiet } from "./quiet.ts";
 
 const WIDTH = 240;
 const HEIGHT = 92;
@@ -18,16 +21,12 @@ export interface CurvePanel {
 }
 
 export function curvePanel(context: Context, answer: () => WhatIf | null): CurvePanel {
-  const { store, commands, signal, watch } = context;
+  const { store, signal, watch } = context;
   const plot = plotOf();
   const legend = [h("span", { class: "slw-only" }), h("span", { class: "slw-without" })] as const;
-  const note = h("span", { class: "slw-muted slw-number" });
-  let found: Curve | null = null;
-  let about: Explained | undefined;
-  let fill = "";
-  let request: Request | null = null;
-
+  const asker = createAsker(context, () => draw(answer()));
   const draw = (told: WhatIf | null): void => {
+    const { found } = asker;
     const target = shownCell(store.state).target;
     const of = (rows: WhatIf["only"] | undefined): number | null => rows?.find(({ index }) => index === target)?.probability ?? null;
     plot.draw(found, told && { area: told.area, only: of(told.only), without: of(told.without) });
@@ -36,44 +35,87 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
     const at = told ? ` At ${formatPercent(Math.round(told.area * 1000) / 10)} of the pixels: ${of(told.only)?.toFixed(2) ?? "–"} only this, ${of(told.without)?.toFixed(2) ?? "–"} without.` : "";
     setAttribute(plot.element, "aria-label", found ? `Insertion curve, area ${found.insertionAuc.toFixed(2)}; deletion curve, area ${found.deletionAuc.toFixed(2)}.${at}` : "Insertion and deletion curves, not asked yet");
   };
-  const ask = (state: State): void => {
-    const explained = shownExplained(state);
-    const wanted = state.shown.live && state.link === "live" && explained !== undefined && explained.share >= 1;
+  watch((state) => [shownExplained(state), state.shown.fill, state.shown.live, state.link], (state) => {
+    asker.follow(state);
+    draw(answer());
+  });
+  followPointer(context, plot.element);
+  const title = h("div", { class: "slw-split" }, h("h3", {}, "From nothing to everything"), asker.note);
+  const names = h("div", { class: "slw-split slw-number" }, ...legend);
+  const element = h("section", { class: "slw-block" }, title, plot.element, names, ...asker.troubles);
+  setAttribute(names, "title", "The areas under the curves: a good map has a large one for insertion and a small one for deletion (arXiv:1806.07421)");
+  ended(signal, asker.cancel);
+  return { element, draw };
+}
+
+interface Asker {
+  readonly found: Curve | null;
+  /** How far the question is. */
+  readonly note: HTMLElement;
+  /** Why there are no curves. */
+  readonly troubles: readonly HTMLElement[];
+  readonly follow: (state: State) => void;
+  readonly cancel: () => void;
+}
+
+/** Asks for the curves of what is shown once, while somebody looks. */
+function createAsker(context: Context, changed: () => void): Asker {
+  const { store, commands, signal } = context;
+  const note = h("span", { class: "slw-muted slw-number" });
+  const slow = quiet(signal);
+  const again = button(context, {}, "Try again", () => {
+    about = undefined;
+    follow(store.state);
+  });
+  const trouble = failureBox(context, "The curves failed", again);
+  let found: Curve | null = null;
+  let about: Explained | undefined;
+  let fill = "";
+  let request: Request | null = null;
+
+  const say = (text: string, failure: Failure | null, waiting: boolean): void => {
+    setText(note, text);
+    trouble.show(failure);
+    slow.wait(waiting);
+  };
+  const ask = (cell: Cell): void => {
+    const progress = (share: number): void => say(`${Math.round(share * 100)} %`, null, true);
+    const mine = commands.request("curve", { ...cell, fill }, { progress });
+    request = mine;
+    say("asking…", null, true);
+    const over = (told: Curve | null, failure: Failure | null): void => {
+      if (mine !== request || signal.aborted) return;
+      found = told;
+      say("", failure, false);
+      changed();
+    };
+    mine.answer.then(curve).then((told) => over(told, null), (reason: unknown) => over(null, failureOf(reason)));
+  };
+  const follow = (state: State): void => {
     if (state.link === "packed") {
       found = storedCurve(commands, state);
       return;
     }
+    const explained = shownExplained(state);
+    const wanted = state.shown.live && state.link === "live" && explained !== undefined && explained.share >= 1;
     const same = explained === about && fill === state.shown.fill;
     // what has come is kept while nobody looks
     if (same && (wanted || found)) return;
     request?.cancel();
     [request, found, about] = [null, null, undefined];
-    setText(note, "");
+    say("", null, false);
     if (!wanted) return;
     [about, fill] = [explained, state.shown.fill];
-    const mine = commands.request("curve", { ...shownCell(state), fill }, { progress: (share) => setText(note, `${Math.round(share * 100)} %`) });
-    request = mine;
-    setText(note, "asking…");
-    mine.answer.then(
-      (raw) => {
-        if (mine !== request) return;
-        found = curve(raw);
-        setText(note, "");
-      },
-      () => mine === request && setText(note, "could not be asked"),
-    ).finally(() => !signal.aborted && mine === request && draw(answer()));
+    ask(shownCell(state));
   };
-  watch((state) => [shownExplained(state), state.shown.fill, state.shown.live, state.link], (state) => {
-    ask(state);
-    draw(answer());
-  });
-  ended(signal, () => request?.cancel());
-  followPointer(context, plot.element);
-  const title = h("div", { class: "slw-split" }, h("h3", {}, "From nothing to everything"), note);
-  const names = h("div", { class: "slw-split slw-number" }, ...legend);
-  const element = h("section", { class: "slw-block" }, title, plot.element, names);
-  setAttribute(names, "title", "The areas under the curves: a good map has a large one for insertion and a small one for deletion (arXiv:1806.07421)");
-  return { element, draw };
+  return {
+    get found() {
+      return found;
+    },
+    note, follow,
+    troubles: [slow.element, trouble.element],
+    cancel: () => request?.cancel(),
+  };
 }
 
 /** The curves of what is shown, if they were asked for while there was a kernel. */

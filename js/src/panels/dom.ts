@@ -186,6 +186,21 @@ export function roving(group: HTMLElement, signal: AbortSignal, onMove?: (index:
   };
 }
 
+/** Whether a text could be put into the clipboard: many pages may not, and those without a secure address have none. */
+export async function copied(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the focus lies on an element or in it; some hosts put widgets into a shadow tree, where `activeElement` does not look. */
+export function hasFocus(element: Element): boolean {
+  return element.matches(":focus") || element.querySelector(":focus") !== null;
+}
+
 /** Whether a key is text for the control that has the focus. */
 export function isTyping(event: KeyboardEvent): boolean {
   return (event.target as HTMLElement).matches("input:not([type=checkbox], [type=range]), select, textarea");
@@ -199,8 +214,10 @@ export function hasModifier(event: KeyboardEvent): boolean {
 export function reveal(list: HTMLElement, item: HTMLElement): void {
   const room = list.getBoundingClientRect();
   const box = item.getBoundingClientRect();
-  if (box.top < room.top) list.scrollTop -= room.top - box.top;
-  else if (box.bottom > room.bottom) list.scrollTop += box.bottom - room.bottom;
+  // with half of its neighbour, so that one sees that there is more
+  const more = box.height / 2;
+  if (box.top < room.top + more) list.scrollTop -= room.top + more - box.top;
+  else if (box.bottom > room.bottom - more) list.scrollTop += box.bottom - room.bottom + more;
   if (box.left < room.left) list.scrollLeft -= room.left - box.left;
   else if (box.right > room.right) list.scrollLeft += box.right - room.right;
 }

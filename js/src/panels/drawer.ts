@@ -2,7 +2,7 @@
 
 import { fits } from "../picked.ts";
 import { shownExplained } from "../select.ts";
-import { h, isTyping, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
+import { h, hasFocus, isTyping, on, setAttribute, setText, type Context, type Glance } from "./dom.ts";
 import { droppingPanel } from "./dropping.ts";
 import { keysPanel } from "./keys.ts";
 import { parametersPanel } from "./parameters.ts";
@@ -43,9 +43,11 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
     on(buttons[i]!, "click", signal, () => toggle(name));
   }
   on(root, "keydown", signal, (event) => {
-    if (event.key !== "?" || isTyping(event)) return;
+    const { drawer } = glance.state;
+    if (event.key === "?" && !isTyping(event)) toggle("keys");
+    else if (event.key === "Escape" && drawer && !event.defaultPrevented) toggle(drawer);
+    else return;
     event.preventDefault();
-    toggle("keys");
   });
   // Python may have it opened
   watch(({ shown }) => [shown.live], ({ shown }, { drawer }) => {
@@ -54,7 +56,9 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   });
   watch((_, { drawer }) => [drawer], (_, { drawer }) => {
     for (const [i, [name]] of TABS.entries()) {
+      const hadFocus = hasFocus(bodies[name]);
       bodies[name].hidden = drawer !== name;
+      if (hadFocus && drawer !== name) buttons[i]!.focus();
       setAttribute(buttons[i]!, "aria-expanded", String(drawer === name));
     }
   });

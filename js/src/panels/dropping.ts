@@ -1,5 +1,6 @@
 /** Another picture: dropped onto the widget, pasted into it, or chosen from the disk. */
 
+import { failureOf } from "../asking.ts";
 import { h, on, setText, type Context } from "./dom.ts";
 
 /** Hosts close the connection on messages of ten million bytes. */
@@ -10,13 +11,13 @@ const SIDE = 2048;
 export function droppingPanel(context: Context, root: HTMLElement): HTMLElement {
   const { store, commands, signal, watch } = context;
   const file = h("input", { type: "file", accept: "image/*", hidden: true, tabindex: -1 });
-  const button = h("button", { class: "slw-tab slw-open", title: "Explain another picture: choose it, drop it here, or paste it" }, "Open picture…");
+  const button = h("button", { class: "slw-tab slw-open", title: "Explain another picture: choose it, drop it here, or paste it" }, "Open", h("span", { class: "slw-roomy" }, " picture"), "…");
   const said = h("span", { class: "slw-muted", role: "status" });
   const take = (pictures: readonly File[] | FileList | undefined): boolean => {
     const picture = [...(pictures ?? [])].find(({ type }) => type.startsWith("image/"));
     if (!picture || store.state.link !== "live") return false;
     setText(said, "reading…");
-    explain(picture).then(() => setText(said, ""), (reason: unknown) => setText(said, reason instanceof Error ? reason.message : String(reason)));
+    explain(picture).then(() => setText(said, ""), (reason: unknown) => setText(said, failureOf(reason).message));
     return true;
   };
   const explain = async (picture: File): Promise<void> => {

@@ -11,7 +11,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["G S B", "while comparing: grid, swipe, blink"],
   ["Arrows, Enter, Esc", "with a tool: move it, use it, put it away; Shift for small steps"],
   ["Page Up, Page Down", "on a slider: ten steps"],
-  ["?", "this list"],
+  ["?", "this list; Esc closes what is open"],
 ];
 
 export function keysPanel(): HTMLElement {

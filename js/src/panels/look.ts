@@ -102,7 +102,7 @@ export function coloursPanel(context: Context): HTMLElement {
 
 function colormapField({ choose, signal, watch }: Context): HTMLElement {
   const select = h("select", { class: "slw-field", "aria-label": "Colours" }, ...COLORMAPS.map((name) => h("option", { value: name }, name)));
-  const diverging = h("option", { value: "diverging" }, "blue–white–red");
+  const diverging = h("option", { value: "diverging" }, "blue–red");
   on(select, "change", signal, () => {
     choose({ colormap: select.value });
   });

@@ -3,14 +3,14 @@
 import { lackOf, nameOf, statusOf } from "../select.ts";
 import { keyOf, type Cell, type Failure, type State } from "../state.ts";
 import { same } from "../store.ts";
-import { button, h, type Context } from "./dom.ts";
+import { button, copied, h, hasFocus, setText, type Context } from "./dom.ts";
 
 export interface MessageBox {
   readonly element: HTMLElement;
   readonly show: (state: State, cell: Cell) => void;
 }
 
-export function messageBox(context: Context): MessageBox {
+export function messageBox(context: Context, canvas: HTMLElement): MessageBox {
   const element = h("div", { class: "slw-message", hidden: true });
   let last: readonly unknown[] = [];
   return {
@@ -22,8 +22,11 @@ export function messageBox(context: Context): MessageBox {
       if (same(now, last)) return;
       last = now;
       const children = contentOf(context, state, cell);
+      const hadFocus = hasFocus(element);
       element.hidden = children.length === 0;
       element.replaceChildren(...children);
+      // "Try again" goes, and the picture is what it was about
+      if (hadFocus) canvas.focus({ preventScroll: true });
     },
   };
 }
@@ -31,8 +34,10 @@ export function messageBox(context: Context): MessageBox {
 function contentOf(context: Context, state: State, cell: Cell): HTMLElement[] {
   const status = statusOf(state, cell);
   const name = nameOf(state, cell);
-  if (status.kind === "failed") return failureBox(context, name, status.failure, cell);
-  if (state.trouble && status.kind !== "done") return failureBox(context, "The model", state.trouble, null);
+  if (status.kind === "failed") {
+    return failureParts(context, `${name} failed`, status.failure, button(context, {}, "Try again", () => context.commands.compute(cell, true)));
+  }
+  if (state.trouble && status.kind !== "done") return failureParts(context, "The model failed", state.trouble);
   if (status.kind === "lacking") {
     return [h("strong", {}, `${name} is not possible with this model`), h("p", {}, lackOf(state, cell))];
   }
@@ -42,25 +47,35 @@ function contentOf(context: Context, state: State, cell: Cell): HTMLElement[] {
   return [];
 }
 
-function failureBox(context: Context, name: string, failure: Failure, again: Cell | null): HTMLElement[] {
+export interface FailureBox {
+  readonly element: HTMLElement;
+  /** Null takes it away. */
+  readonly show: (failure: Failure | null) => void;
+}
+
+/** A failure where the answer would have stood. */
+export function failureBox(context: Context, title: string, ...buttons: readonly HTMLElement[]): FailureBox {
+  const element = h("div", { class: "slw-trouble", role: "alert", hidden: true });
+  let last: Failure | null = null;
+  return {
+    element,
+    show(failure) {
+      if (failure === last) return;
+      last = failure;
+      element.hidden = failure === null;
+      element.replaceChildren(...(failure ? failureParts(context, title, failure, ...buttons) : []));
+    },
+  };
+}
+
+/** What went wrong, in text only; the whole of it can be copied. */
+function failureParts(context: Context, title: string, { kind, message, details }: Failure, ...buttons: readonly HTMLElement[]): HTMLElement[] {
   const copy = button(context, {}, "Copy", () => {
-    const text = [`${failure.kind}: ${failure.message}`, failure.details].filter(Boolean).join("\n\n");
-    navigator.clipboard.writeText(text).then(
-      () => (copy.textContent = "Copied"),
-      () => (copy.textContent = "Not allowed here"),
-    );
+    const text = [`${kind}: ${message}`, details].filter(Boolean).join("\n\n");
+    void copied(text).then((done) => setText(copy, done ? "Copied" : "Not allowed here"));
   });
-  const retry = button(context, {}, "Try again", () => again && context.commands.compute(again, true));
-  const details = h(
-    "details",
-    {},
-    h("summary", {}, "Details"),
-    h("pre", { tabindex: 0, role: "region", "aria-label": "Details of the failure" }, failure.details),
-  );
-  return [
-    h("strong", {}, `${name} failed: ${failure.kind}`),
-    h("p", {}, failure.message),
-    h("div", { class: "slw-row" }, ...(again ? [retry, copy] : [copy])),
-    ...(failure.details ? [details] : []),
-  ];
+  const parts = [h("strong", {}, `${title}: ${kind}`), h("p", {}, message), h("div", { class: "slw-row" }, ...buttons, copy)];
+  if (!details) return parts;
+  const whole = h("pre", { tabindex: 0, role: "region", "aria-label": "Details of the failure" }, details);
+  return [...parts, h("details", {}, h("summary", {}, "Details"), whole)];
 }

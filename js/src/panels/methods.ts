@@ -104,7 +104,9 @@ function methodRow(context: Context, method: MethodSpec): Row {
       setAttribute(button, "aria-current", state.shown.method === method.id ? "true" : false);
       setText(status, text);
       setAttribute(button, "title", now.kind === "failed" ? `${now.failure.kind}: ${now.failure.message}` : `${method.name}: ${text}`);
+      const hadFocus = stop.matches(":focus");
       stop.hidden = !job;
+      if (hadFocus && !job) button.focus({ preventScroll: true });
       bar.hidden = !job;
       bar.style.setProperty("--slw-share", String(job ? shareOf(job) : 0));
     },

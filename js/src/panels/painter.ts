@@ -32,13 +32,13 @@ export interface Frame {
 
 /** An outline that would go so many times across the map hides what it encloses: it fades out on the way there. */
 const LONGEST_OUTLINE = 40;
-const LINE_WIDTH = 1.5;
+export const LINE_WIDTH = 1.5;
 /** Points of an outline that are nearer than this on the screen are drawn as one. */
 const NEAR = 0.7;
 /** Chromium's software strokes take time by the square of a path's length: many short ones are several times faster. */
 const POINTS_A_STROKE = 200;
 /** `SHADE` of the kernels, for what lies beside the map. */
-const SHADE_CSS = "rgb(17 18 22)";
+export const SHADE_CSS = "rgb(17 18 22)";
 const WHITE = "#ffffff";
 const WHITE_WORD = pack(255, 255, 255, 255);
 const WARM_WORD = pack(255, 160, 46, 255);
@@ -52,6 +52,8 @@ const MOST_SIDES = 6000;
 const COLD = "#8fd0ff";
 /** A map is this many grains wide when its contours are drawn. */
 const GRAIN = 75;
+/** Under a contour and of it; null is its own colour. */
+export const HALO = [["#00000073", 2.6], [null, 1.2]] as const;
 /** On the shaded ground, whatever the theme. */
 const WARM = "#ffa02e";
 
@@ -139,7 +141,7 @@ interface MapLayer {
   readonly of: (state: State, cell: Cell, explained: Explained, fine: boolean) => Drawn;
 }
 
-function createMap(): MapLayer {
+export function createMap(): MapLayer {
   const lut = remembered(lookupTable);
   const blur = remembered((values: Float32Array, rows: number, columns: number) =>
     boxBlur(values, columns, rows, Math.round(Math.max(rows, columns) / GRAIN)));
@@ -269,8 +271,8 @@ function stroke(
 function strokePieces(context: CanvasRenderingContext2D, { pieces, colour }: Stroke, place: Box, [rows, columns]: Size, scale: number): void {
   const sx = place.width / columns;
   const sy = place.height / rows;
-  for (const [style, width] of [["rgb(0 0 0 / 45%)", 2.6], [colour, 1.2]] as const) {
-    context.strokeStyle = style;
+  for (const [dark, width] of HALO) {
+    context.strokeStyle = dark ?? colour;
     context.lineWidth = width * scale;
     context.beginPath();
     for (let i = 0; i < pieces.length; i += 4) {

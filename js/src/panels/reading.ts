@@ -4,7 +4,7 @@ import { formatCalls, formatNumber, formatSeconds, formatShare } from "../format
 import { imageOf, pixelOf, readingAt, shownExplained, shownMethod } from "../select.ts";
 import type { Point } from "../geometry.ts";
 import { shownCell, type State } from "../state.ts";
-import { h, setText, type Context } from "./dom.ts";
+import { h, on, setText, type Context } from "./dom.ts";
 
 const FIGURES = ["x", "y", "value", "region", "gain", "area"] as const;
 type Figure = (typeof FIGURES)[number];
@@ -17,6 +17,12 @@ export function readingPanel(context: Context): HTMLElement {
   const cost = h("span", { class: "slw-cost slw-muted" });
   const notes = h("ul", { class: "slw-notes" });
   const decided = h("details", { class: "slw-decided" }, h("summary", {}, "what was decided"), notes);
+  on(decided, "keydown", context.signal, (event) => {
+    if (event.key !== "Escape" || !decided.open) return;
+    decided.open = false;
+    event.preventDefault();
+    decided.querySelector("summary")?.focus();
+  });
 
   context.watch(
     (state, { point }) => [point, state.shown, shownExplained(state)],
@@ -69,10 +75,7 @@ function costText(state: State): string {
 function notesOf(state: State): readonly string[] {
   const result = shownExplained(state)?.result;
   const paper = shownMethod(state)?.paper;
-  return [
-    ...state.spec.notes,
-    ...(result?.notes ?? []),
-    ...(result?.caption ? [result.caption] : []),
-    ...(paper ? [`Paper: ${paper}`] : []),
-  ];
+  const sentences = [...state.spec.notes, ...(result?.notes ?? []), result?.caption ?? "", paper ? `Paper: ${paper}` : ""];
+  // what was decided about the model is told by its maps too
+  return [...new Set(sentences)].filter(Boolean);
 }

@@ -40,8 +40,10 @@ export function regionsPanel(context: Context): HTMLElement {
       const regions = shownRegions(state);
       play.stop();
       setAttribute(element, "data-absent", regions === null);
+      const focused = rows.findIndex((row) => row.matches(":focus"));
       rows = regions ? regionRows(regions) : [];
       list.replaceChildren(...rows);
+      if (focused >= 0) (rows[focused] ?? back).focus({ preventScroll: true });
     },
   );
   watch(

@@ -5,6 +5,7 @@ import { shownCell, type Cell, type State } from "../state.ts";
 import { createCellView, type CellView } from "./cell.ts";
 import { h, setAttribute, type Context, type Glance } from "./dom.ts";
 import { createGrounds } from "./ground.ts";
+import { quietPanel } from "./quiet.ts";
 import { stalePanel } from "./stale.ts";
 import { divider } from "./swipe.ts";
 import { zoomPanel } from "./zoom.ts";
@@ -60,7 +61,7 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
     (_, { view }) => [view.zoom > 1],
     (_, { view }) => setAttribute(element, "data-near", view.zoom > 1),
   );
-  element.append(divider(context), zoomPanel(context), stalePanel(context));
+  element.append(divider(context), zoomPanel(context), h("div", { class: "slw-notices" }, quietPanel(context), stalePanel(context)));
   return element;
 }
 

@@ -1,17 +1,18 @@
 /** Taking it away: the picture, the numbers, and Python that gives both again. */
 
+import { failureOf } from "../asking.ts";
 import { cssColours, lookupTable } from "../colormaps.ts";
-import { placeOnCanvas, WHOLE } from "../geometry.ts";
+import { outside, placeOnCanvas, WHOLE } from "../geometry.ts";
 import { formatAlike } from "../format.ts";
-import { traceOutline } from "../outline.ts";
-import { heat, shade } from "../pixels.ts";
-import { cutOf, fieldShown, imageOf, shownExplained, signOf } from "../select.ts";
+import { grey } from "../pixels.ts";
+import { fieldShown, imageOf, shownExplained, signOf } from "../select.ts";
 import { shownCell, type Explained, type State } from "../state.ts";
 import { BAR_HEIGHT, npzOf, pathOf, svgOf, type Sheet } from "../still.ts";
 import { titleOf } from "./cell.ts";
-import { button, h, setText, type Context } from "./dom.ts";
+import { button, copied, h, setText, type Context } from "./dom.ts";
 import type { Grounds } from "./ground.ts";
-import { createPainter, layerOf, resize } from "./painter.ts";
+import { failureBox } from "./message.ts";
+import { createMap, createPainter, HALO, LINE_WIDTH, newLayer, SHADE_CSS, type Layer } from "./painter.ts";
 import { selected } from "./selection.ts";
 
 export function savePanel(context: Context): HTMLElement {
@@ -19,11 +20,17 @@ export function savePanel(context: Context): HTMLElement {
   const said = h("span", { class: "slw-muted", role: "status" });
   const withBar = h("input", { type: "checkbox" });
   const code = h("textarea", { class: "slw-code", readonly: true, rows: 10, hidden: true, "aria-label": "Python", spellcheck: "false" });
+  const trouble = failureBox(context, "That failed");
   const say = (text: string): void => setText(said, text);
   const run = (work: (state: State, explained: Explained) => Promise<string>) => (): void => {
     const explained = shownExplained(store.state);
+    trouble.show(null);
     say(explained ? "…" : "There is nothing to save yet.");
-    if (explained) work(store.state, explained).then(say, (reason: unknown) => say(reason instanceof Error ? reason.message : String(reason)));
+    if (!explained) return;
+    work(store.state, explained).then(say, (reason: unknown) => {
+      say("");
+      trouble.show(failureOf(reason));
+    });
   };
   const actions: readonly (readonly [string, string, () => void])[] = [
     ["Copy picture", "To the clipboard, at the picture's resolution", run(async (state) => {
@@ -45,23 +52,23 @@ export function savePanel(context: Context): HTMLElement {
       return Promise.resolve(save(new Blob([npzOf(explained, kept).slice()], { type: "application/zip" }), fileName(state, "npz")));
     })],
     ["Copy as Python", "A script that needs no widget, and gives exactly this", run(async (state) => {
-      if (state.link !== "live") throw new Error("The script is written by a running kernel.");
+      if (state.link !== "live") return "The script is written by a running kernel.";
       const raw = await commands.request("code", { ...shownCell(state) }).answer;
       code.value = String(raw["text"]);
       code.hidden = false;
-      return navigator.clipboard.writeText(code.value).then(() => "The script is in the clipboard.", () => {
-        code.select();
-        return "The clipboard is closed here: copy it from below.";
-      });
+      if (await copied(code.value)) return "The script is in the clipboard.";
+      code.select();
+      return "The clipboard is closed here: copy it from below.";
     })],
   ];
   const buttons = actions.map(([name, title, act]) => button(context, { title }, name, act));
   watch((state) => [shownExplained(state), state.shown], () => {
     code.hidden = true;
+    trouble.show(null);
     say("");
   });
   const bar = h("label", { class: "slw-check" }, withBar, "with the colour bar");
-  return h("div", { class: "slw-drawer-body slw-save" }, h("div", { class: "slw-row" }, ...buttons, bar), said, code);
+  return h("div", { class: "slw-drawer-body slw-save" }, h("div", { class: "slw-row" }, ...buttons, bar), said, trouble.element, code);
 }
 
 function fileName(state: State, ending: string): string {
@@ -85,13 +92,11 @@ function pngOf(canvas: HTMLCanvasElement): Promise<Blob> {
 async function drawn(state: State, withBar: boolean): Promise<HTMLCanvasElement> {
   const cell = shownCell(state);
   const [height, width] = imageOf(state, cell).size;
-  const screen = layerOf(document.createElement("canvas"));
-  resize(screen, width, height);
+  const screen = newLayer(width, height);
   createPainter(screen, await groundOf(state)).paint(state, cell, { width, height, scale: Math.max(1, width / 500), view: WHOLE, plain: false, many: false });
   const bar = withBar ? barOf(state) : null;
   if (!bar) return screen.canvas;
-  const whole = layerOf(document.createElement("canvas"));
-  resize(whole, width, height + BAR_HEIGHT);
+  const whole = newLayer(width, height + BAR_HEIGHT);
   const { context } = whole;
   context.fillStyle = "#fff";
   context.fillRect(0, 0, width, height + BAR_HEIGHT);
@@ -125,45 +130,42 @@ async function groundOf(state: State): Promise<Grounds> {
   return {
     has: () => true,
     at(_image, width, height, _view, greyed) {
-      const layer = layerOf(document.createElement("canvas"));
-      resize(layer, width, height);
-      layer.context.filter = greyed ? "grayscale(1)" : "none";
-      layer.context.drawImage(bitmap, 0, 0, width, height);
-      return layer.canvas;
+      const { canvas, context } = newLayer(width, height);
+      context.drawImage(bitmap, 0, 0, width, height);
+      if (!greyed) return canvas;
+      const image = context.getImageData(0, 0, width, height);
+      grey(image.data);
+      context.putImageData(image, 0, 0);
+      return canvas;
     },
   };
 }
 
+/** The same picture in parts: what the painter makes of the map, as it lies over the picture. */
 async function sheetOf(state: State, explained: Explained, withBar: boolean): Promise<Sheet> {
   const cell = shownCell(state);
   const size = imageOf(state, cell).size;
   const [height, width] = size;
-  const { mode, opacity, colormap, gamma, smooth } = state.shown;
+  const { mode, opacity, smooth } = state.shown;
   const { shape, place } = explained.result;
   const heatMap = mode === "heat";
   const ground = (await groundOf(state)).at(cell.image, width, height, WHOLE, heatMap);
-  const layer = layerOf(document.createElement("canvas"));
-  resize(layer, shape[1], shape[0]);
-  const image = layer.context.createImageData(shape[1], shape[0]);
-  const words = new Uint32Array(image.data.buffer);
-  const kept = new Uint8Array(words.length);
-  const field = fieldShown(state, explained);
-  let lines: Sheet["lines"] = [];
-  if (heatMap) {
-    const colours = signOf(state, explained) === "signed" ? "diverging" : colormap;
-    heat(field, cutOf(state, field), lookupTable(colours, gamma), words);
-  } else {
-    selected(state, explained, kept);
-    shade(kept, words);
-    const outline = traceOutline(kept, shape[1], shape[0], 20 * (shape[0] + shape[1]));
-    if (outline) lines = [{ path: pathOf(outline, place, shape), colour: "#ffffff", alpha: 1 }];
-  }
-  layer.context.putImageData(image, 0, 0);
+  const { layer, border, outlines, contours } = createMap().of(state, cell, explained, false);
   const box = placeOnCanvas(place, size, width, height, WHOLE);
+  const scale = Math.max(1, width / 500);
+  const over = ({ canvas }: Layer, alpha: number, soft: boolean): Sheet["overlays"][number] =>
+    ({ href: canvas.toDataURL("image/png"), ...box, opacity: alpha, smooth: soft });
+  const piecewise = (pieces: Float32Array): string =>
+    pathOf({ points: pieces, ends: Array.from({ length: pieces.length / 4 }, (_, i) => 4 * i + 4) }, place, shape);
   return {
-    width, height, lines,
+    width, height,
     picture: ground?.toDataURL("image/png") ?? "",
-    overlay: { href: layer.canvas.toDataURL("image/png"), ...box, opacity, smooth: heatMap && smooth },
+    overlays: [over(layer, opacity, heatMap && smooth), ...(border ? [over(border.layer, border.alpha, true)] : [])],
+    shades: { colour: SHADE_CSS, opacity, boxes: outside(box, width, height) },
+    lines: [
+      ...contours.flatMap(({ pieces, colour }) => HALO.map(([dark, wide]) => ({ path: piecewise(pieces), colour: dark ?? colour, alpha: 1, width: wide * scale }))),
+      ...outlines.map(({ outline, colour, alpha }) => ({ path: pathOf(outline, place, shape), colour, alpha, width: LINE_WIDTH * scale })),
+    ],
     title: titleOf(state, cell),
     bar: withBar ? barOf(state) : null,
   };

@@ -1,12 +1,14 @@
 /** What the model says to the selection alone, and to the picture without it, while the selection changes. */
 
 import { whatIf, type WhatIf } from "../answers.ts";
-import { Refusal } from "../asking.ts";
+import { failureOf } from "../asking.ts";
 import { classesOf, labelOf, shownExplained } from "../select.ts";
 import { keyOf, shownCell, type ClassRow, type Explained, type Failure, type State } from "../state.ts";
 import type { Raw } from "../packet.ts";
 import { curvePanel } from "./curve.ts";
 import { h, on, setText, type Context } from "./dom.ts";
+import { failureBox } from "./message.ts";
+import { quiet } from "./quiet.ts";
 import { createRecall } from "./recall.ts";
 import { selectionText } from "./selection.ts";
 
@@ -19,11 +21,11 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
   const asker = createAsker(context, () => draw(store.state));
   const recall = createRecall(context.commands);
   const answerTo = (state: State): WhatIf | null => (state.link === "packed" ? recall(state) : asker.answer);
-  const only = figure("only this", "slw-only");
-  const without = figure("without this", "slw-without");
+  const figures = [figure("only this", "slw-only"), figure("without this", "slw-without"), figure("whole picture", "")] as const;
+  const spoken = h("div", { class: "slw-hidden", role: "status" });
   const what = h("span", { class: "slw-muted" });
   const fill = h("select", { class: "slw-field slw-fill", "aria-label": "What stands where pixels are taken away" }, ...FILLS.map((name) => h("option", { value: name }, name)));
-  const trouble = h("p", { class: "slw-trouble", role: "alert", hidden: true });
+  const trouble = failureBox(context, "The model failed");
   const rows = h("div", { class: "slw-tops" });
   const curves = curvePanel(context, () => answerTo(store.state));
   on(fill, "change", signal, () => {
@@ -34,18 +36,18 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
     const { failure } = asker;
     const answer = answerTo(state);
     const cell = shownCell(state);
-    const whole = classesOf(state).find(({ index }) => index === cell.target)?.probability;
-    only.show(probability(answer?.only, cell.target), whole, answer?.read);
-    without.show(probability(answer?.without, cell.target), whole, answer?.read);
+    const words = [answer?.only, answer?.without].map((found) => probabilityText(found, cell.target, answer?.read));
+    for (const [i, text] of [...words, probabilityText(classesOf(state), cell.target)].entries()) setText(figures[i]!.number, text);
+    // not while a slider is dragged: it would never stop talking
+    if (answer && state.saved === state.shown) setText(spoken, `${labelOf(state, cell)}: ${words[0]} only this, ${words[1]} without`);
     setText(what, whyNot(state, answer) || `${labelOf(state, cell)} in ${selectionText(state)}${answer?.read ? ", read from the curves" : ""}`);
-    trouble.hidden = failure === null;
-    setText(trouble, failure ? `The model failed: ${failure.kind}: ${failure.message}` : "");
-    rows.hidden = answer?.read === true;
+    trouble.show(failure);
+    rows.hidden = answer?.read === true || failure !== null;
     rows.replaceChildren(list("only this", answer?.only ?? [], cell.target), list("without this", answer?.without ?? [], cell.target));
     curves.draw(answer);
   };
   watch(
-    (state) => [questionOf(state), shownExplained(state), state.shown.live, state.link, state.silent, state.predictions],
+    (state) => [questionOf(state), shownExplained(state), state.shown.live, state.link, state.silent, state.predictions, state.saved],
     (state) => {
       asker.follow(state);
       draw(state);
@@ -53,7 +55,7 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
     },
   );
   const title = h("div", { class: "slw-split" }, h("h3", {}, "What the model says"), h("label", { class: "slw-row slw-muted" }, "fill", fill));
-  return [h("section", { class: "slw-block" }, title, what, h("div", { class: "slw-pair" }, only.element, without.element), trouble, rows), curves.element];
+  return [h("section", { class: "slw-block" }, title, what, h("div", { class: "slw-says" }, ...figures.map(({ element }) => element)), spoken, asker.slow, trouble.element, rows), curves.element];
 }
 
 /** Why the model is not asked; empty where it is. */
@@ -64,20 +66,14 @@ function whyNot(state: State, answer: WhatIf | null): string {
   return "";
 }
 
-function probability(rows: readonly ClassRow[] | undefined, target: number): number | null {
-  return rows?.find(({ index }) => index === target)?.probability ?? null;
+function probabilityText(rows: readonly ClassRow[] | undefined, target: number, read = false): string {
+  const found = rows?.find(({ index }) => index === target)?.probability;
+  return found === undefined ? "–" : `${read ? "≈ " : ""}${found.toFixed(2)}`;
 }
 
-function figure(words: string, name: string): { readonly element: HTMLElement; readonly show: (value: number | null, whole: number | undefined, read?: boolean) => void } {
-  const number = h("strong", { class: `slw-number ${name}` }, "–");
-  const than = h("span", { class: "slw-muted slw-number" });
-  return {
-    element: h("div", { class: "slw-says" }, number, h("span", {}, words, than)),
-    show(value, whole, read) {
-      setText(number, value === null ? "–" : `${read ? "≈ " : ""}${value.toFixed(2)}`);
-      setText(than, whole === undefined ? "" : ` (whole: ${whole.toFixed(2)})`);
-    },
-  };
+function figure(words: string, name: string): { readonly element: HTMLElement; readonly number: HTMLElement } {
+  const number = h("strong", { class: `slw-number ${name}` });
+  return { element: h("div", {}, number, h("span", { class: "slw-muted" }, words)), number };
 }
 
 function list(words: string, rows: readonly ClassRow[], target: number): HTMLElement {
@@ -101,6 +97,8 @@ function questionOf(state: State): string {
 interface Asker {
   readonly answer: WhatIf | null;
   readonly failure: Failure | null;
+  /** Says when the model is silent. */
+  readonly slow: HTMLElement;
   readonly follow: (state: State) => void;
 }
 
@@ -110,6 +108,7 @@ function createAsker({ store, commands, signal }: Context, changed: () => void):
   let about: Explained | undefined;
   let asked = "";
   let running = false;
+  const slow = quiet(signal);
   let answer: WhatIf | null = null;
   let failure: Failure | null = null;
 
@@ -131,6 +130,7 @@ function createAsker({ store, commands, signal }: Context, changed: () => void):
     }
     if (running || wanted === asked || !state.shown.live || state.link !== "live" || !explained || explained.share < 1) return;
     running = true;
+    slow.wait(true);
     asked = wanted;
     commands.request("what_if", JSON.parse(wanted) as Raw).answer.then(
       (raw) => {
@@ -141,11 +141,11 @@ function createAsker({ store, commands, signal }: Context, changed: () => void):
         if (explained === about) [answer, failure] = [found, null];
       },
       (reason: unknown) => {
-        const message = reason instanceof Error ? reason.message : String(reason);
-        [answer, failure] = [null, reason instanceof Refusal ? reason.failure : { kind: "Error", message, details: "" }];
+        [answer, failure] = [null, failureOf(reason)];
       },
     ).finally(() => {
       running = false;
+      slow.wait(false);
       if (signal.aborted) return;
       follow(store.state);
       changed();
@@ -158,6 +158,7 @@ function createAsker({ store, commands, signal }: Context, changed: () => void):
     get failure() {
       return failure;
     },
+    slow: slow.element,
     follow,
   };
 }
