@@ -1,0 +1,257 @@
+"""What each panel looks like with a kernel behind it, light and dark; axe-core finds nothing in any of them.
+
+The kernel's half of the widget is a real one in this process, and the model does what the test tells it: answers,
+waits, raises. Everything that is told is therefore the same every time, but for seconds, which are covered.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Locator, expect
+
+import saliency
+from saliency_widget import SaliencyWidget
+from tests.browser.driving import PATIENCE, Widget
+from tests.browser.hosts import Host, Quirks
+from tests.browser.pictures import assert_same_picture
+from tests.browser.test_pictures import violations
+
+
+class Mood:
+    """What the model does when it is asked."""
+
+    raises = False
+    answers = 1 << 30
+    """How often, before it waits."""
+    go_on = threading.Event()
+
+
+class Moody(torch.nn.Module):
+    """The demo model, which waits or raises at the test's word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = saliency.demo.model().double()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits, sooner or later."""
+        Mood.answers -= 1
+        if Mood.answers < 0:
+            assert Mood.go_on.wait(60)
+        if Mood.raises:
+            raise RuntimeError("this model has had enough:\nno more <questions>, please")
+        result: torch.Tensor = self.inner(images)
+        return result
+
+
+METHODS: list[Any] = [
+    saliency.IntegratedGradients(steps=12),
+    saliency.XRAI(steps=4),
+    saliency.SmoothGrad(samples=40),
+    saliency.GradCam(),
+    "attention_rollout",
+]
+
+
+@pytest.fixture(scope="module")
+def host(browser: Browser) -> Iterator[Host]:
+    """One widget for all pictures, its first map on the screen."""
+    context = browser.new_context(viewport={"width": 1000, "height": 1000}, reduced_motion="reduce")
+    demo = saliency.demo
+    widget = SaliencyWidget(
+        Moody(), demo.image(), METHODS, labels=demo.labels, target="cat", keep=20, batch_size=4, mode="area"
+    )
+    shown = Host(context.new_page(), widget, Quirks(body='class="light"'))
+    shown.widget.wait(state="ready")
+    yield shown
+    widget.close()
+    context.close()
+
+
+@pytest.fixture(autouse=True)
+def calm(host: Host) -> Iterator[None]:
+    """Each picture begins with a model that answers, a closed drawer and the first method."""
+    yield
+    Mood.raises, Mood.answers = False, 1 << 30
+    Mood.go_on.set()
+    widget = host.widget
+    if widget.root.locator('.slw-tab[aria-expanded="true"]').count():
+        widget.page.keyboard.press("Escape")
+    choose(widget, "Integrated Gradients")
+    widget.wait(state="ready", method="integrated_gradients")
+
+
+def choose(widget: Widget, name: str) -> None:
+    """Click a method."""
+    widget.method(name).locator("button").first.click()
+
+
+def open_tab(widget: Widget, name: str) -> None:
+    """Open a tab of the drawer."""
+    widget.root.locator(".slw-tab", has_text=name).click()
+
+
+DRAWN = re.compile("Insertion curve, area .* only this")
+"""What the plot says of itself when both curves and both answers are there."""
+
+Compare = Callable[..., None]
+
+
+@pytest.fixture
+def compare(host: Host) -> Compare:
+    """Compares a part of the widget with the kept pictures, in both themes."""
+
+    def both(name: str, part: Locator, *covered: str) -> None:
+        page, root = host.page, host.widget.root
+        wrong: list[str] = []
+        for theme in ("light", "dark"):
+            page.evaluate("theme => { document.body.className = theme; }", theme)
+            host.widget.wait(theme=theme)
+            assert violations(page) == []
+            mask = [root.locator(each) for each in (".slw-status", ".slw-cost", *covered)]
+            page.mouse.move(0, 0)
+            png = part.screenshot(animations="disabled", mask=mask, mask_color="#888888")
+            try:
+                assert_same_picture(f"{name}-{theme}", png)
+            except AssertionError as error:
+                wrong.append(str(error))
+        page.evaluate("() => { document.body.className = 'light'; }")
+        assert wrong == []
+
+    return both
+
+
+def test_parameters(host: Host, compare: Compare) -> None:
+    """Fields of every kind with their help, presets, the price, and the field that is not as it was offered."""
+    choose(host.widget, "XRAI")
+    host.widget.wait(state="ready", method="xrai")
+    open_tab(host.widget, "Parameters")
+    root = host.widget.root
+    field = root.get_by_role("spinbutton", name="steps")
+    expect(field).to_have_value("4", timeout=PATIENCE)
+    field.fill("6")
+    field.press("Enter")
+    expect(root.locator("[data-changed]")).to_have_count(1, timeout=PATIENCE)
+    host.widget.wait(state="ready")
+    field = root.get_by_role("spinbutton", name="steps")
+    field.blur()
+
+    compare("parameters", root.locator(".slw-drawer"), ".slw-parameters strong")
+    root.get_by_role("button", name="reset", exact=True).click()
+    expect(root.locator("[data-changed]")).to_have_count(0, timeout=PATIENCE)
+
+
+def test_save(host: Host, compare: Compare) -> None:
+    """The script that gives the same without the widget stands below the buttons."""
+    open_tab(host.widget, "Save")
+    host.widget.root.get_by_role("button", name="Copy as Python").click()
+    code = host.widget.root.get_by_label("Python", exact=True)
+    expect(code).to_be_visible(timeout=PATIENCE)
+    code.evaluate("area => { area.setSelectionRange(0, 0); area.blur(); }")
+
+    # the clipboard of a page without a secure address is closed
+    compare("save", host.widget.root.locator(".slw-drawer"))
+
+
+def test_keys(host: Host, compare: Compare) -> None:
+    """The list of keys, as the question mark opens it."""
+    host.widget.canvas.focus()
+    host.page.keyboard.press("?")
+    expect(host.widget.root.locator(".slw-keys")).to_be_visible()
+
+    compare("keys", host.widget.root.locator(".slw-drawer"))
+    host.page.keyboard.press("Escape")
+    expect(host.widget.root.locator(".slw-keys")).to_be_hidden()
+
+
+def test_a_failed_method(host: Host, compare: Compare) -> None:
+    """Its error lies over the picture as text, with a way to copy it and to try again."""
+    Mood.raises = True
+    choose(host.widget, "Grad-CAM")
+    message = host.widget.root.locator(".slw-message:not([hidden])")
+    expect(message).to_contain_text("no more <questions>, please", timeout=PATIENCE)
+
+    compare("failed", host.widget.root.locator(".slw-frame"))
+
+
+def test_a_method_that_the_model_lacks(host: Host, compare: Compare) -> None:
+    """The picture says why."""
+    choose(host.widget, "Attention Rollout")
+    expect(host.widget.root.locator(".slw-message:not([hidden])")).to_contain_text("not possible", timeout=PATIENCE)
+
+    compare("lacking", host.widget.root.locator(".slw-main"))
+
+
+def test_a_running_method(host: Host, compare: Compare) -> None:
+    """What it has so far, its progress and its ×; and after a while that the model has not answered."""
+    Mood.go_on.clear()
+    Mood.answers = 5
+    choose(host.widget, "SmoothGrad")
+    row = host.widget.method("SmoothGrad")
+    expect(row.locator(".slw-stop")).to_be_visible(timeout=PATIENCE)
+    quiet = host.widget.root.locator(".slw-waits .slw-quiet")
+    expect(quiet).to_be_visible(timeout=PATIENCE)
+
+    seconds = (".slw-caption-left", ".slw-waits .slw-number", "[data-status=running] .slw-bar")
+    compare("running", host.widget.root.locator(".slw-frame"), *seconds)
+    Mood.go_on.set()
+    host.widget.wait(state="ready", method="smooth_grad")
+    expect(quiet).to_be_hidden()
+
+
+def test_what_if(host: Host, compare: Compare) -> None:
+    """The model's answers to the selection and without it, and where they lie on the curves."""
+    open_tab(host.widget, "What if…")
+    root = host.widget.root
+    expect(root.locator(".slw-curve")).to_have_attribute("aria-label", DRAWN, timeout=PATIENCE)
+
+    compare("answers", root.locator(".slw-drawer"))
+
+
+def test_a_failed_what_if(host: Host, compare: Compare) -> None:
+    """What the model raised stands where its answer would, and goes with the next answer."""
+    open_tab(host.widget, "What if…")
+    root = host.widget.root
+    expect(root.locator(".slw-curve")).to_have_attribute("aria-label", DRAWN, timeout=PATIENCE)
+    Mood.raises = True
+    host.widget.slider("Percentile").focus()
+    host.page.keyboard.press("PageUp")
+    trouble = root.locator(".slw-ask .slw-trouble:visible")
+    expect(trouble).to_contain_text("no more <questions>, please", timeout=PATIENCE)
+
+    compare("answers-failed", root.locator(".slw-drawer"))
+    Mood.raises = False
+    host.widget.slider("Percentile").focus()
+    host.page.keyboard.press("PageDown")
+    host.page.keyboard.press("ArrowDown")
+    expect(trouble).to_have_count(0, timeout=PATIENCE)
+    host.page.keyboard.press("ArrowUp")
+
+
+def test_search(host: Host, compare: Compare) -> None:
+    """All classes in a list over what is below; Escape leads back to its button."""
+    root = host.widget.root
+    root.get_by_role("button", name="other…").click()
+    expect(root.get_by_role("option").first).to_be_visible(timeout=PATIENCE)
+
+    compare("search", root.locator(".slw-popup"))
+    host.page.keyboard.press("Escape")
+    expect(root.get_by_role("button", name="other…")).to_be_focused()
+
+
+def test_what_was_decided(host: Host, compare: Compare) -> None:
+    """The notes lie over the drawer's tabs, and move nothing."""
+    root = host.widget.root
+    before = root.bounding_box()
+    root.locator(".slw-decided summary").click()
+    assert root.bounding_box() == before
+
+    compare("decided", root.locator(".slw-notes"))
+    host.page.keyboard.press("Escape")
+    expect(root.locator(".slw-notes")).to_be_hidden()
