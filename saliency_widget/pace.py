@@ -16,6 +16,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._runs: dict[object, tuple[float, float]] = {}
+        self._kinds: dict[object, tuple[float, float, int]] = {}
         self._forward: float | None = None
         self._asked: dict[str, int] = {}
 
@@ -31,6 +32,7 @@ class Pace:
                 earlier, took = self._runs.get(what, (0.0, 0.0))
                 # a run of one image says little beside one of a hundred
                 self._runs[what] = images + FADING * earlier, seconds + FADING * took
+            self._kinds[method.needs] = *self._runs[method.needs], _passes(method)
 
     def images(self, method: saliency.Method, shape: tuple[int, ...]) -> int:
         """How many images a method asks about one of shape (1, H, W, C).
@@ -45,9 +47,16 @@ class Pace:
             if what in self._runs:
                 known, took = self._runs[what]
                 return took / known * images
-        if self._forward is None:
-            return None
-        return self._forward * images * (1 if method.needs is saliency.Occlusion.needs else BACKWARD)
+        passes = _passes(method)
+        # runs of other kinds, and the one question that was asked first, which paid for warming up as well
+        guesses = [took / known / others for known, took, others in self._kinds.values()]
+        guesses += [] if self._forward is None else [self._forward]
+        return min(guesses) * passes * images if guesses else None
+
+
+def _passes(method: saliency.Method) -> int:
+    """What an image costs, in forward passes."""
+    return 1 if method.needs is saliency.Occlusion.needs else BACKWARD
 
 
 def beyond(method: saliency.Method) -> str:

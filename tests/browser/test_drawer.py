@@ -57,7 +57,9 @@ def widget(notebook: Notebook) -> Iterator[Widget]:
     """The widget, its map on the screen, its drawer closed."""
     notebook.complaints.clear()
     notebook.widget().wait(state="ready")
-    notebook.run("w.live, w.picked, w.parameters, w.method, w.keep = False, {}, {}, 'xrai', 25.0\nw.wait()")
+    notebook.run(
+        "w.grid = {}; w.live, w.picked, w.parameters, w.method, w.keep = False, {}, {}, 'xrai', 25.0\nw.wait()"
+    )
     notebook.widget().wait(state="ready", method="xrai")
     yield notebook.widget()
     assert notebook.complaints == []
@@ -79,6 +81,27 @@ def test_the_model_answers_to_the_selection(notebook: Notebook, widget: Widget) 
     curve = widget.root.locator(".slw-curve")
     expect(curve).to_have_attribute("aria-label", re.compile("Insertion curve, area 0"), timeout=PATIENCE)
     assert notebook.run("w.live") == "True"
+
+
+def test_compared_maps_are_ranked_by_the_model(notebook: Notebook, widget: Widget) -> None:
+    """The areas are the engine's, best first, and the rows are gone with the comparison."""
+    notebook.run("w.compare(['xrai', 'integrated_gradients']); w.live = True")
+    widget.wait(cells="2", state="ready")
+    notebook.until("len(w.explanations) >= 2", True)
+    widget.root.get_by_role("button", name="Ask for all").click()
+    rows = widget.root.locator(".slw-ranks li")
+    expect(widget.root.get_by_role("button", name="Ask for all")).to_be_hidden(timeout=PATIENCE)
+
+    code = (
+        "names = {'xrai': 'XRAI', 'integrated_gradients': 'Integrated Gradients'}\n"
+        "areas = [(names[e.method], saliency.perturbation_curves(model, img, e, fill=w.fill, points=24, labels=labels))"
+        " for (_, t), e in w.explanations.items() if t == w.target]\n"
+        "areas.sort(key=lambda each: each[1].deletion_auc - each[1].insertion_auc)\n"
+        "print(json.dumps([f'{t}{c.insertion_auc:.2f}{c.deletion_auc:.2f}' for t, c in areas]))"
+    )
+    expect(rows).to_have_text(json.loads(notebook.run(code)))
+    notebook.run("w.grid = {}")
+    expect(widget.root.locator(".slw-ranking")).to_be_hidden()
 
 
 def test_a_brushed_mask_is_the_selection(notebook: Notebook, widget: Widget) -> None:

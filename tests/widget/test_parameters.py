@@ -203,6 +203,11 @@ def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
     assert pace.seconds(saliency.Occlusion(), 8) == 4
     assert pace.seconds(saliency.SmoothGrad(), 8) == 12
     pace.learn(saliency.SmoothGrad(), 25, 50.0)
+    assert pace.seconds(saliency.Occlusion(), 8) == 4
+    pace.learn(saliency.VarGrad(), 1000, 3.0)
+    assert pace.seconds(saliency.Occlusion(), 1000) == pytest.approx(28 / 1012.5 / 3 * 1000)
+    pace = Pace()
+    pace.learn(saliency.SmoothGrad(), 25, 50.0)
     assert pace.seconds(saliency.SmoothGrad(), 10) == pace.seconds(saliency.IntegratedGradients(), 10) == 20
     pace.learn(saliency.IntegratedGradients(), 1, 9.0)
     assert pace.seconds(saliency.IntegratedGradients(), 10) == 90

@@ -6,6 +6,7 @@ import { h, hasFocus, isTyping, on, setAttribute, setText, type Context, type Gl
 import { droppingPanel } from "./dropping.ts";
 import { keysPanel } from "./keys.ts";
 import { parametersPanel } from "./parameters.ts";
+import { rankingPanel } from "./ranking.ts";
 import { savePanel } from "./takeaway.ts";
 import { selectionPanel } from "./selection.ts";
 import { whatIfPanel } from "./whatif.ts";
@@ -22,7 +23,7 @@ const TABS: readonly (readonly [Drawer, string, string])[] = [
 export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   const { glance, signal, choose, watch } = context;
   const bodies: Record<Drawer, HTMLElement> = {
-    selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context)),
+    selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context), rankingPanel(context)),
     parameters: parametersPanel(context),
     save: savePanel(context),
     keys: keysPanel(),
