@@ -108,6 +108,7 @@ def test_a_brushed_mask_is_the_selection(notebook: Notebook, widget: Widget) -> 
     """What is painted on the picture is what Python has, where it was painted."""
     opened(widget, "What if…")
     widget.root.get_by_role("radio", name="Brush").click()
+    widget.canvas.scroll_into_view_if_needed()
     box = widget.canvas.bounding_box()
     assert box is not None
     page = widget.page
