@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -67,6 +67,46 @@ def small_net(channels: int = 3, seed: int = 0) -> SmallNet:
     net.norm.running_mean = torch.randn(6) * 0.1
     net.norm.running_var = torch.rand(6) + 0.5
     return net.eval()
+
+
+class Wrapped(nn.Module):
+    """SmallNet with something done to its scores, or around it."""
+
+    def __init__(self, after: Callable[[Tensor], Any], **kept: Any) -> None:
+        super().__init__()
+        self.net, self.after = small_net(), after
+        for name, value in kept.items():
+            setattr(self, name, value)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.after(self.net(x))
+
+
+def everything(net: nn.Module) -> dict[str, Any]:
+    """All that an explanation must not change."""
+    return {
+        "state": {name: (t.clone(), t.data_ptr(), t.device, t.stride()) for name, t in net.state_dict().items()},
+        "modes": [part.training for part in net.modules()],
+        "hooks": [
+            len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks)
+            for part in net.modules()
+        ],
+        "grads": [(p.requires_grad, None if p.grad is None else p.grad.clone()) for p in net.parameters()],
+        "attributes": [sorted(vars(part)) for part in net.modules()],
+        "random": torch.get_rng_state(),
+        "grad mode": torch.is_grad_enabled(),
+    }
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two states are equal, tensor by tensor."""
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
 
 
 def called(net: nn.Module, layer: str, target: int) -> Any:

@@ -160,7 +160,7 @@ class KerasOnTorch(GridAdapter):
             leaf, seen = leaf_of(images[:1]), Seen()
             with Attending(torch.nn.Module(), leaf) as watch, watch.inside(""):
                 scores = self._scores(leaf, seen)
-            attended, maps = {int(each.shape[-1]) for each in watch.maps()}, set[tuple[int, int]]()
+            attended, maps = watch.attended, set[tuple[int, int]]()
             found: list[tuple[Laid, Tensor]] = []
             for name, each in seen.items():
                 grid, shape = None, tuple(each.shape)

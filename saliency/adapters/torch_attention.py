@@ -92,14 +92,18 @@ class Attending(Survey):
         """Whether something is the very sum of two rows of tokens."""
         return id(result) in self._stream
 
+    @property
+    def attended(self) -> set[int]:
+        """How many tokens attend to each other, wherever some do."""
+        return {int(each.shape[-1]) for each in self._maps}
+
     def maps(self) -> list[Tensor]:
         """The maps in their order, each as it stands in the graph.
 
         Raises:
             Unsupported: they are of windows.
         """
-        sizes = {int(each.shape[-1]) for each in self._maps}
-        if len(sizes) > 1 or any(each.ndim == 4 and len(each) != len(self._leaf) for each in self._maps):
+        if len(self.attended) > 1 or any(each.ndim == 4 and len(each) != len(self._leaf) for each in self._maps):
             raise Unsupported(WINDOWS)
         return self._maps
 

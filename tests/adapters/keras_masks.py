@@ -73,6 +73,14 @@ def main(path: str) -> None:
     found["transformer layers"] = [row.name for row in saliency.layers(transformer, picture(32, 48))]
     found["transformer grid"] = saliency.layers(transformer, picture(32, 48))[0].grid
     found["transformer notes"] = np.array(exps[0].notes)
+    windowed = same_transformer.windows_in_keras()
+    found["windows grad_cam"] = saliency.explain(
+        windowed, picture(32, 32), "grad_cam", 1, relu=False, progress=False
+    ).mask
+    try:
+        saliency.explain(windowed, picture(32, 32), "attention_rollout", 1, progress=False)
+    except saliency.SaliencyError as error:
+        found["windows told"] = str(error)
     for wrong, layer in (("stam", "stam"), ("channels", None)):
         try:
             image = picture(channels=4) if wrong == "channels" else picture()

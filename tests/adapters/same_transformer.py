@@ -196,3 +196,29 @@ def in_keras() -> Any:
         Part("head", lambda f, w, x: dense(f, w, norm(f, w, x, "norm")[:, 0], "head")),
     ]
     return keras.Sequential([keras.Input((32, 48, 3)), *parts])
+
+
+def windows_in_keras() -> Any:
+    """A Keras model that attends within four windows of a map of 8×8, and then within all of one of 4×4."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+
+    class Attention(layers.Layer):  # type: ignore[misc]
+        def __init__(self, side: int) -> None:
+            super().__init__(name=f"attention_{side}")
+            self.side = side
+
+        def call(self, x: Any) -> Any:
+            side, count = self.side, self.side // 4
+            windows = keras.ops.reshape(x, (-1, count, 4, count, 4, 6))
+            tokens = keras.ops.reshape(keras.ops.transpose(windows, (0, 1, 3, 2, 4, 5)), (-1, 1, 16, 6))
+            maps = keras.ops.softmax(tokens @ keras.ops.transpose(tokens, (0, 1, 3, 2)))
+            mixed = keras.ops.reshape(maps @ tokens, (-1, count, count, 4, 4, 6))
+            return x + keras.ops.reshape(keras.ops.transpose(mixed, (0, 1, 3, 2, 4, 5)), (-1, side, side, 6))
+
+    inputs = keras.Input((32, 32, 3))
+    x = Attention(8)(layers.Conv2D(6, 4, 4)(inputs))
+    x = Attention(4)(layers.Conv2D(6, 2, 2)(x))
+    return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))

@@ -112,6 +112,13 @@ def test_a_transformer_s_blocks_are_layers(found: Any) -> None:
     assert "attention read among 4×6 patches, 1 before left out" in found["transformer notes"]
 
 
+def test_a_model_that_attends_within_windows_has_layers_but_no_maps(found: Any) -> None:
+    """Grad-CAM reads it; of attention it is said that no map is of the whole image."""
+    assert found["windows grad_cam"].shape == (32, 32)
+    assert np.ptp(found["windows grad_cam"]) > 0
+    assert "attends within windows" in str(found["windows told"])
+
+
 def test_the_notes_say_what_was_explained(found: Any) -> None:
     """The logit, where there is a softmax at the end."""
     assert "the model ends in a softmax: explained the logit" in found["notes softmax"]

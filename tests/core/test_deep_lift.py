@@ -16,8 +16,7 @@ from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 
 import saliency
 from saliency.session import Session
-from tests.adapters.test_torch import everything, same
-from tests.nets import small_net
+from tests.nets import everything, same, small_net
 
 pytestmark = [  # Captum's
     pytest.mark.filterwarnings("ignore:Setting forward, backward hooks"),
