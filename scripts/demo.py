@@ -19,7 +19,7 @@ NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 PAGE = ROOT / "build" / "demo" / "quickstart.html"
 PICTURE = PAGE.with_suffix(".png")
 
-KEEP = f"""
+KEEP = """
 import io
 import numpy as np
 from pathlib import Path
@@ -31,15 +31,21 @@ for each in seen[:3]:
         if not any(method["lacks"]):
             widget.compute(method["id"], each.index)
 widget.wait()
-widget.to_html({str(PAGE)!r}, what_if=True)
+widget.to_html({page!r}, what_if=True)
 shots = []
 for each in seen[:3]:
     widget.target = each.index
     with Image.open(io.BytesIO(widget.snapshot_png())) as shot:
         shots.append(np.asarray(shot.convert("RGB")))
-Image.fromarray(np.concatenate(shots, 1)).save({str(PICTURE)!r})
+Image.fromarray(np.concatenate(shots, 1)).save({picture!r})
 """
 """The page has the first methods for the three classes the model sees most; the picture shows a map for each class."""
+
+
+def keeping(page: Path, picture: Path) -> str:
+    """The cell that writes what the notebook shows."""
+    return KEEP.format(page=str(page), picture=str(picture))
+
 
 REPORT = """
 for each in seen:
@@ -51,7 +57,7 @@ def main() -> None:
     """Runs the notebook with this very Python, and tells where the results are."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    notebook.cells += [nbformat.v4.new_code_cell(KEEP), nbformat.v4.new_code_cell(REPORT)]
+    notebook.cells += [nbformat.v4.new_code_cell(keeping(PAGE, PICTURE)), nbformat.v4.new_code_cell(REPORT)]
 
     print(f"Running {NOTEBOOK.relative_to(ROOT)} …", flush=True)
     with tempfile.TemporaryDirectory() as home:
