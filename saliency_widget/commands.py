@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import saliency
+from saliency_widget.brief import brief
 from saliency_widget.picked import checked
 from saliency_widget.traits import FILLS, SIGNS
 
@@ -66,7 +67,7 @@ def parse(
         Refused: it is none.
     """
     if not isinstance(content, dict):
-        raise Refused(f"expected an object, got {_brief(content)}")
+        raise Refused(f"expected an object, got {brief(content)}")
     op, rid = content.get("op"), _text(content, "rid", RID_LENGTH)
     if op == "picture":
         return Request(op, rid, query=_text(content, "name", QUERY_LENGTH, least=0), data=_picture(buffers))
@@ -91,39 +92,42 @@ def parse(
             return Request(op, rid, *_cell(content, methods, models, images), fill=_one_of(content, "fill", FILLS))
         case "describe" | "configure":
             return Request(op, rid, _method(content, methods), fields=_fields(content))
-    raise Refused(f"expected an op of the protocol, got {_brief(op)}")
+    raise Refused(f"expected an op of the protocol, got {brief(op)}")
 
 
 def _picture(buffers: Sequence[Any] | None) -> bytes:
     """The one buffer there is, a file of a size that hosts let through."""
-    if not buffers or len(buffers) != 1:
+    if not isinstance(buffers, list | tuple) or len(buffers) != 1:
         raise Refused(f"expected one buffer, got {len(buffers or ())}")
-    data = bytes(buffers[0])
-    if not 0 < len(data) <= PICTURE_BYTES:
-        raise Refused(f"expected a file of at most {PICTURE_BYTES} bytes, got {len(data)}")
-    return data
+    try:
+        data = memoryview(buffers[0])
+    except TypeError:
+        raise Refused(f"expected a buffer of bytes, got {brief(buffers[0])}") from None
+    if not 0 < data.nbytes <= PICTURE_BYTES:
+        raise Refused(f"expected a file of at most {PICTURE_BYTES} bytes, got {data.nbytes}")
+    return data.tobytes()
 
 
 def _method(content: dict[Any, Any], methods: Container[str]) -> str:
     method = content.get("method")
     if not isinstance(method, str) or method not in methods:
-        raise Refused(f"expected the id of a method, got {_brief(method)}")
+        raise Refused(f"expected the id of a method, got {brief(method)}")
     return method
 
 
 def _cell(content: dict[Any, Any], methods: Container[str], models: int, images: int) -> tuple[str, int, int, int]:
     method, target = _method(content, methods), content.get("target")
     if isinstance(target, bool) or not isinstance(target, int) or not TOP <= target <= LARGEST_TARGET:
-        raise Refused(f"expected the index of a class, got {_brief(target)}")
+        raise Refused(f"expected the index of a class, got {brief(target)}")
     return method, target, _index(content, "model", models), _index(content, "image", images)
 
 
 def _view(content: dict[Any, Any]) -> dict[str, Any]:
     keep, region = content.get("keep"), content.get("region")
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 100:
-        raise Refused(f"expected keep to be a number from 0 to 100, got {_brief(keep)}")
+        raise Refused(f"expected keep to be a number from 0 to 100, got {brief(keep)}")
     if type(region) is not int or not 0 <= region <= LARGEST_TARGET:
-        raise Refused(f"expected region to be a whole number, got {_brief(region)}")
+        raise Refused(f"expected region to be a whole number, got {brief(region)}")
     try:
         picked = checked(content.get("picked"))
     except ValueError as reason:
@@ -134,7 +138,7 @@ def _view(content: dict[Any, Any]) -> dict[str, Any]:
 def _one_of(content: dict[Any, Any], name: str, names: Sequence[str]) -> str:
     value = content.get(name)
     if not isinstance(value, str) or value not in names:
-        raise Refused(f"expected {name} to be one of {', '.join(names)}, got {_brief(value)}")
+        raise Refused(f"expected {name} to be one of {', '.join(names)}, got {brief(value)}")
     return value
 
 
@@ -145,27 +149,22 @@ def _fields(content: dict[Any, Any]) -> dict[str, Any]:
         or len(fields) > FIELDS_AT_MOST
         or not all(isinstance(each, str) for each in fields)
     ):
-        raise Refused(f"expected fields to be an object of at most {FIELDS_AT_MOST} fields, got {_brief(fields)}")
+        raise Refused(f"expected fields to be an object of at most {FIELDS_AT_MOST} fields, got {brief(fields)}")
     return fields
 
 
 def _text(content: dict[Any, Any], name: str, most: int, least: int = 1) -> str:
     value = content.get(name)
     if not isinstance(value, str) or not least <= len(value) <= most:
-        raise Refused(f"expected {name} to be text of {least} to {most} characters, got {_brief(value)}")
+        raise Refused(f"expected {name} to be text of {least} to {most} characters, got {brief(value)}")
     return value
 
 
 def _index(content: dict[Any, Any], name: str, count: int) -> int:
     value = content.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-        raise Refused(f"expected {name} to be an index below {count}, got {_brief(value)}")
+        raise Refused(f"expected {name} to be an index below {count}, got {brief(value)}")
     return value
-
-
-def _brief(value: Any) -> str:
-    shown = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
-    return shown if len(shown) <= 60 else shown[:60] + "…"
 
 
 def index_of(target: Any, labels: Sequence[str] | None) -> int:
@@ -182,5 +181,5 @@ def index_of(target: Any, labels: Sequence[str] | None) -> int:
             raise saliency.UnknownName(f"There is no label {target!r} among the {len(names)} labels.")
         return names.index(target)
     if isinstance(target, bool) or not isinstance(target, int | np.integer) or target < 0:
-        raise saliency.BadTarget(f"A target is the index of a class, from 0 on, or its label, got {target!r}.")
+        raise saliency.BadTarget(f"A target is the index of a class, from 0 on, or its label, got {brief(target)}.")
     return int(target)

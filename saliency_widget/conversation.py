@@ -52,6 +52,7 @@ class Conversation:
 
     def __call__(self, _widget: object, content: Any, buffers: Any) -> None:
         """Take a message, whatever it holds."""
+        request: Request | None = None
         try:
             cast = self._explainers.cast
             ids = [each.id for each in cast.choices]
@@ -60,8 +61,10 @@ class Conversation:
             self._answer(request)
         except Refused as reason:
             logger.warning("Ignored a message of the browser: %s.", reason)
-        except Exception:  # the kernel and its other widgets live on
+        except Exception as error:  # the kernel and its other widgets live on
             logger.exception("Could not answer the browser.")
+            if request is not None:
+                self._outbox.post(error_message(request.rid, error), answering=True)
 
     def _answer(self, request: Request) -> None:
         explainers = self._explainers

@@ -123,7 +123,8 @@ class Explainer:
                 task.job = self._agenda.job(lambda: self._explain(task), lambda: self._urgency(task))
                 self._tasks[key] = task
                 self._agenda.submit(task.job)
-        if older:
+        # a message that a host brings twice is one request
+        if older and older != rid:
             self._listener.post(message("cancelled", older), answering=True)
         return task
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import saliency
+from saliency_widget.brief import brief
 from saliency_widget.pace import Pace, beyond
 from saliency_widget.traits import FILLS
 from saliency_widget.wire import Message, message
@@ -24,8 +25,8 @@ KINDS = {"int": "whole", "float": "number", "str": "text"}
 TELLING = 2
 """By what factor a field must change the cost to be part of a preset."""
 
-BRIEF = 60
-"""Characters at most of a value that is only shown."""
+LARGEST = 2**53
+"""Numbers beyond are not exact in JavaScript."""
 
 FACTOR = 4
 """What a whole number is multiplied with, or divided by, for presets."""
@@ -73,7 +74,7 @@ def changed(method: saliency.Method, values: Fields, layers: Layers | None = Non
     known = {name: field for name, field, _ in _walk(method, method, layers)}
     for name, value in values.items():
         if name not in known:
-            raise saliency.UnknownName(f"{method!r} has no field {name!r}. It has: {', '.join(known)}.")
+            raise saliency.UnknownName(f"{method!r} has no field {brief(name)}. It has: {', '.join(known)}.")
         method = _set(method, name.split("."), _plain(name, known[name], value))
     return method
 
@@ -203,9 +204,9 @@ def _plain(name: str, field: Mapping[str, Any], value: Any) -> Any:
     match _kind(field):
         case "flag" if isinstance(value, bool):
             return value
-        case "whole" if type(value) is int or (isinstance(value, float) and value.is_integer()):
+        case "whole" if _is_number(value) and value == int(value):
             return int(value)
-        case "number" if isinstance(value, int | float) and not isinstance(value, bool):
+        case "number" if _is_number(value):
             return value
         case "text" if isinstance(value, str):
             return value
@@ -237,9 +238,13 @@ def _scaled(field: Mapping[str, Any]) -> list[int]:
     return [each for each in several if low <= each <= high and each != value]
 
 
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number that JavaScript has too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
 def _brief(value: Any) -> str:
-    shown = f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
-    return shown if len(shown) <= BRIEF else shown[:BRIEF] + "…"
+    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else brief(value)
 
 
 class Controls:

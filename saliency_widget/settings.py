@@ -12,12 +12,13 @@ import anywidget
 import traitlets
 
 import saliency
+from saliency_widget.brief import brief
 from saliency_widget.cells import Cell
 from saliency_widget.commands import LARGEST_TARGET, TOP
 from saliency_widget.drawing import View
 from saliency_widget.parameters import Controls
 from saliency_widget.picked import PickedTrait
-from saliency_widget.traits import COLORMAPS, FILLS, MODES, SCALES, SIGNS, Flag, Grid, Number, OneOf, Whole
+from saliency_widget.traits import COLORMAPS, FILLS, MODES, SCALES, SIGNS, Flag, Grid, Number, OneOf, Text, Whole
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
@@ -43,7 +44,7 @@ class Settings(anywidget.AnyWidget):
     """
 
     spec = traitlets.Dict().tag(sync=True)
-    method = traitlets.Unicode().tag(sync=True)
+    method = Text()
     target = Whole(TOP, low=TOP)
     model_index = Whole(0, low=0)
     image_index = Whole(0, low=0)
@@ -76,10 +77,9 @@ class Settings(anywidget.AnyWidget):
         good, refused = {}, []
         for name, value in sync_data.items():
             try:
-                if name in ("spec", "parameters") or name.startswith("_"):
-                    raise traitlets.TraitError(f"{name} is not the browser's to set.")
-                if name in SETTINGS:
-                    self.traits()[name]._validate(self, value)
+                if name not in SETTINGS:
+                    raise traitlets.TraitError(f"{brief(name)} is not the browser's to set.")
+                self.traits()[name]._validate(self, value)
                 good[name] = value
             except traitlets.TraitError as reason:
                 logger.warning("Ignored what the browser set: %s", reason)
@@ -92,7 +92,7 @@ class Settings(anywidget.AnyWidget):
     @traitlets.validate("method")
     def _check_method(self, proposal: Any) -> str:
         if proposal.value not in self._ids:
-            raise traitlets.TraitError(f"method must be one of {', '.join(self._ids)}, got {proposal.value!r}.")
+            raise traitlets.TraitError(f"method must be one of {', '.join(self._ids)}, got {brief(proposal.value)}.")
         return str(proposal.value)
 
     @traitlets.validate("model_index", "image_index")
@@ -108,13 +108,13 @@ class Settings(anywidget.AnyWidget):
     @traitlets.validate("grid")
     def _check_grid(self, proposal: Any) -> dict[str, Any]:
         if unknown := [each for each in proposal.value.get("methods", []) if each not in self._ids]:
-            raise traitlets.TraitError(f"grid's methods must be among {', '.join(self._ids)}, got {unknown}.")
+            raise traitlets.TraitError(f"grid's methods must be among {', '.join(self._ids)}, got {brief(unknown)}.")
         for kind in ("models", "images"):
             count = len(self.spec[kind])
             if wrong := [each for each in proposal.value.get(kind, []) if not 0 <= each < count]:
-                raise traitlets.TraitError(f"grid's {kind} must be indices below {count}, got {wrong}.")
+                raise traitlets.TraitError(f"grid's {kind} must be indices below {count}, got {brief(wrong)}.")
         if wrong := [each for each in proposal.value.get("targets", []) if not TOP <= each < LARGEST_TARGET]:
-            raise traitlets.TraitError(f"grid's targets must be indices of classes or {TOP}, got {wrong}.")
+            raise traitlets.TraitError(f"grid's targets must be indices of classes or {TOP}, got {brief(wrong)}.")
         return dict(proposal.value)
 
     @traitlets.validate("parameters")
@@ -126,7 +126,7 @@ class Settings(anywidget.AnyWidget):
         """
         for method_id in proposal.value:
             if method_id not in self._ids:
-                raise saliency.UnknownName(f"parameters: there is no method {method_id!r} in this widget.")
+                raise saliency.UnknownName(f"parameters: there is no method {brief(method_id)} in this widget.")
         found = {each: self._controls.different(each, fields) for each, fields in proposal.value.items()}
         return {method_id: fields for method_id, fields in found.items() if fields}
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import traitlets
 
+from saliency_widget.brief import brief
+
 COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
 MODES = ("heat", "area")
 SIGNS = ("auto", "absolute", "positive", "signed")
@@ -30,7 +32,9 @@ class Number(traitlets.TraitType[float, float]):
     def validate(self, obj: Any, value: Any) -> float:
         number = math.nan if isinstance(value, bool | str) else _float(value)
         if not self.low <= number <= self.high:
-            raise traitlets.TraitError(f"{self.name} must be a number from {self.low} to {self.high}, got {value!r}.")
+            raise traitlets.TraitError(
+                f"{self.name} must be a number from {self.low} to {self.high}, got {brief(value)}."
+            )
         return number
 
 
@@ -44,9 +48,24 @@ class Whole(traitlets.TraitType[int, int]):
 
     def validate(self, obj: Any, value: Any) -> int:
         number = math.nan if isinstance(value, bool | str) else _float(value)
-        if not (number >= self.low and number == math.floor(number) < 2**31):
-            raise traitlets.TraitError(f"{self.name} must be a whole number of at least {self.low}, got {value!r}.")
+        if not (self.low <= number < 2**31 and number == math.floor(number)):
+            raise traitlets.TraitError(
+                f"{self.name} must be a whole number of at least {self.low}, got {brief(value)}."
+            )
         return int(number)
+
+
+class Text(traitlets.TraitType[str, str]):
+    """Some text."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> str:
+        if not isinstance(value, str):
+            raise traitlets.TraitError(f"{self.name} must be text, got {brief(value)}.")
+        return value
 
 
 class OneOf(traitlets.TraitType[str, str]):
@@ -59,7 +78,7 @@ class OneOf(traitlets.TraitType[str, str]):
 
     def validate(self, obj: Any, value: Any) -> str:
         if not isinstance(value, str) or value not in self.names:
-            raise traitlets.TraitError(f"{self.name} must be one of {', '.join(self.names)}, got {value!r}.")
+            raise traitlets.TraitError(f"{self.name} must be one of {', '.join(self.names)}, got {brief(value)}.")
         return value
 
 
@@ -72,16 +91,17 @@ class Grid(traitlets.TraitType[dict[str, Any], dict[str, Any]]):
 
     def validate(self, obj: Any, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or not set(value) <= set(AXES):
-            raise traitlets.TraitError(f"{self.name} must be a dict with lists for {', '.join(AXES)}, got {value!r}.")
+            raise traitlets.TraitError(
+                f"{self.name} must be a dict with lists for {', '.join(AXES)}, got {brief(value)}."
+            )
         axes = {}
         for name, wanted in value.items():
             kind = str if name == "methods" else int
             if not isinstance(wanted, list | tuple) or not all(
                 isinstance(each, kind) and not isinstance(each, bool) for each in wanted
             ):
-                raise traitlets.TraitError(
-                    f"{self.name}[{name!r}] must be a list of {'ids' if kind is str else 'indices'}, got {wanted!r}."
-                )
+                kinds = "ids" if kind is str else "indices"
+                raise traitlets.TraitError(f"{self.name}[{name!r}] must be a list of {kinds}, got {brief(wanted)}.")
             axes[name] = list(dict.fromkeys(wanted))
         if (cells := math.prod(max(len(each), 1) for each in axes.values())) > MOST_CELLS:
             raise traitlets.TraitError(f"{self.name} would have {cells} cells; at most {MOST_CELLS} can be looked at.")
@@ -97,7 +117,7 @@ class Flag(traitlets.TraitType[bool, bool]):
 
     def validate(self, obj: Any, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise traitlets.TraitError(f"{self.name} must be True or False, got {value!r}.")
+            raise traitlets.TraitError(f"{self.name} must be True or False, got {brief(value)}.")
         return value
 
 
