@@ -46,7 +46,7 @@ test: chromium check $(VENV)/.kernels  ## everything: types and lint, then vites
 
 pictures: chromium $(VENV)/.test $(BUNDLE)  ## take anew the pictures that tests compare and docs show
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && KEEP_PICTURES=1 $(BIN)/python -m pytest $(PYTEST_ARGS) \
-		tests/browser/test_pictures.py tests/browser/test_tour.py tests/browser/test_drawer.py::test_what_if_looks
+		tests/browser/test_{pictures,panels,tour}.py tests/browser/test_drawer.py::test_what_if_looks
 
 check: $(VENV)/.test $(BUNDLE)  ## types and lint only: tsc, eslint, ruff, mypy
 	npm run check

@@ -142,8 +142,8 @@ def steps(widget: SaliencyWidget, network: torch.nn.Module) -> Iterator[Step]:
     yield Step(
         "Methods side by side",
         f"{len(methods)} answers to one question. Point at one, and all tell their values there; Ctrl and the wheel go "
-        "nearer in all. Swipe and Blink lay two over each other.",
-        {**objects, "mode": "heat", "grid": {"methods": methods}},
+        "nearer in all. Swipe and Blink lay two over each other. Below the network itself ranks them.",
+        {**objects, "mode": "heat", "live": True, "grid": {"methods": methods}},
     )
     only, without = _asked(widget, network, there)
     whole = _percent(next(each for each in widget.predictions if each.index == shuttle).probability)

@@ -59,7 +59,7 @@ describe("without a kernel", () => {
     const { root } = await stored([CURVE, told({ region: 2 }, 0.7)], { region: 1 });
 
     expect(find(root, ".slw-curve").getAttribute("aria-label")).toContain("Insertion curve, area 0.65");
-    expect(says(root)).toEqual(["≈ 0.40", "≈ 0.60"]);
+    expect(says(root)).toEqual(["≈\u00a00.40", "≈\u00a00.60"]);
     expect(what(root)).toBe("cat in the first region, read from the curves");
     expect(find(root, ".slw-tops").hidden).toBe(true);
   });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import json
 import re
 import socket
@@ -132,7 +133,7 @@ def test_the_model_has_answered(shown: tuple[Page, Widget]) -> None:
     for _ in range(2):
         page.keyboard.press("ArrowRight")
     expect(widget.root.locator(".slw-ask")).to_contain_text("read from the curves")
-    expect(widget.root.locator(".slw-says .slw-only")).to_have_text(re.compile("^≈ "))
+    expect(widget.root.locator(".slw-says .slw-only")).to_have_text(re.compile(r"^≈\s0"))
 
 
 def test_regions_are_stepped(shown: tuple[Page, Widget]) -> None:
@@ -146,13 +147,19 @@ def test_regions_are_stepped(shown: tuple[Page, Widget]) -> None:
 
 
 def test_methods_stand_side_by_side(shown: tuple[Page, Widget]) -> None:
-    """All of them, each with its map."""
+    """All of them, each with its map, and ranked: what is inserted best and deleted worst comes first."""
     page, widget = shown
     told = step(page, 4)
 
     widget.wait(cells=str(len(CHEAP)))
     assert told.startswith(f"{len(CHEAP)} answers")
     expect(widget.root.locator(".slw-cell .slw-message:visible")).to_have_count(0)
+    ranks = widget.root.locator(".slw-ranks li")
+    expect(ranks).to_have_count(len(CHEAP))
+    found = [re.findall(r"0\.\d\d", each) for each in ranks.all_inner_texts()]
+    gains = [float(insertion) - float(deletion) for insertion, deletion in found]
+    assert all(one >= other - 0.011 for one, other in itertools.pairwise(gains))
+    assert gains[0] > gains[-1]
 
 
 def test_the_portrait_is_a_space_shuttle(shown: tuple[Page, Widget]) -> None:

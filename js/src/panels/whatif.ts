@@ -68,7 +68,7 @@ function whyNot(state: State, answer: WhatIf | null): string {
 
 function probabilityText(rows: readonly ClassRow[] | undefined, target: number, read = false): string {
   const found = rows?.find(({ index }) => index === target)?.probability;
-  return found === undefined ? "–" : `${read ? "≈ " : ""}${found.toFixed(2)}`;
+  return found === undefined ? "–" : `${read ? "≈\u00a0" : ""}${found.toFixed(2)}`;
 }
 
 function figure(words: string, name: string): { readonly element: HTMLElement; readonly number: HTMLElement } {
