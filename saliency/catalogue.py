@@ -59,6 +59,10 @@ METHODS: dict[str, type[Method]] = {
 """Every method that has a name, by its id."""
 
 
+READABLE = 12
+"""How many methods an error may name."""
+
+
 def methods() -> MethodTable:
     """The methods there are: id, class, what they need of a model, what they cost, where they come from."""
     found = []
@@ -111,14 +115,17 @@ def with_field(method: Method, name: str, value: Any) -> Method:
 def unsupported(method: Method, adapted: Adapted[Any], why: str, several: bool = False) -> Unsupported:
     """The error that says why the model cannot answer the method, and what it can be explained by."""
     needed = f"{type(method).__name__} needs {capability(method.needs)}: {why}"
-    return Unsupported(f"{needed}. {offered(adapted, several)}")
+    return Unsupported(f"{needed}. {offered(adapted, several, method.family)}")
 
 
-def offered(adapted: Adapted[Any], several: bool) -> str:
-    """What the model can be explained by, in a sentence."""
+def offered(adapted: Adapted[Any], several: bool, family: str = "") -> str:
+    """What the model can be explained by, in a sentence: of many methods those of a family, and the first."""
     made = [cls() for cls in METHODS.values()]
     can = [each.id for each in made if lacking(adapted, each.needs) is None and not (several and each.images_only)]
     if not can:
         return "No other method takes such inputs."
     what = "These take inputs of any shape:" if several else "This model can be explained by"
-    return f"{what} {', '.join(can)}."
+    if len(can) <= READABLE:
+        return f"{what} {', '.join(can)}."
+    near = sorted(can, key=lambda name: METHODS[name].family != family)[: READABLE // 2]
+    return f"{what} {', '.join(near)} and {len(can) - len(near)} more (saliency.methods() tells them all)."

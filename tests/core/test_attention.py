@@ -247,6 +247,8 @@ def test_models_without_attention_refuse() -> None:
     for name in LITERAL:
         with pytest.raises(saliency.Unsupported, match=r"no part of the model is called attention. This model can be"):
             saliency.explain(small_net(), picture(), name, 1, progress=False)
+        with pytest.raises(saliency.Unsupported, match=r"gradient, (\w+, ){4}\w+ and \d\d more \(saliency.methods\(\)"):
+            saliency.explain(small_net(), picture(), name, 1, progress=False)
         with pytest.raises(saliency.Unsupported, match="a plain function shows no layers"):
             saliency.explain(saliency.adapt(made().forward, framework="torch"), picture(), name, 1, progress=False)
 
