@@ -258,6 +258,25 @@ describe("parameters", () => {
     expect(root.dataset["state"]).toBe("busy");
   });
 
+  test("a layer is chosen among the model's, or left to the method, which says which it takes", async () => {
+    const { fake, root } = await opened();
+    const layer = { default: null, optional: true, low: null, high: null, choices: ["stem", "block"], automatic: "block", help: "which" };
+    const fields = [{ ...layer, name: "layer", kind: "choice", value: "stem" }, { ...layer, name: "method.layer", kind: "names", value: ["stem"] }];
+    fake.tell({ parameters: { xrai: { layer: "stem" } } });
+    await frame();
+    answer(fake, "described", { ...DESCRIBED, fields, cost: 0, beyond: "the layer's channels", seconds: null }, "describe");
+    await frame();
+    const one = root.querySelector<HTMLSelectElement>(".slw-parameters select")!;
+    expect([...one.options].map(({ text }) => text)).toEqual(["automatic (block)", "stem", "block"]);
+    expect(one.value).toBe("stem");
+    expect(find(root, ".slw-parameters .slw-split strong").textContent).toBe("model calls: the layer's channels");
+
+    one.value = "";
+    root.querySelector<HTMLInputElement>(".slw-parameters .slw-names input[value=stem]")!.click();
+    expect(fake.sent.at(-1)).toMatchObject({ op: "configure", fields: {} });
+    expect(Object.keys((fake.sent.at(-1) as { fields: object }).fields)).toEqual([]);
+  });
+
   test("a refusal is told where it was asked", async () => {
     const { fake, root } = await opened();
     root.querySelector<HTMLElement>(".slw-presets button")!.click();
