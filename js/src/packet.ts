@@ -20,17 +20,20 @@ export function bytesOf(buffer: unknown): Uint8Array {
   throw unexpected("a buffer", buffer);
 }
 
-/** Copied only where the bytes do not start on a multiple of four. */
+/** Copied only where the bytes do not start on a multiple of a number. */
+function numbersOf<T>(Kind: { readonly BYTES_PER_ELEMENT: number; new (buffer: ArrayBufferLike, at: number, length: number): T }, bytes: Uint8Array): T {
+  const size = Kind.BYTES_PER_ELEMENT;
+  if (bytes.byteLength % size !== 0) throw unexpected(`bytes of whole numbers of ${size}`, bytes.byteLength);
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  return new Kind(buffer, byteOffset, byteLength / size);
+}
+
 export function floatsOf(bytes: Uint8Array): Float32Array {
-  if (bytes.byteLength % 4 !== 0) throw unexpected("bytes of whole float32 numbers", bytes.byteLength);
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+  return numbersOf(Float32Array, bytes);
 }
 
 export function shortsOf(bytes: Uint8Array): Uint16Array {
-  if (bytes.byteLength % 2 !== 0) throw unexpected("bytes of whole uint16 numbers", bytes.byteLength);
-  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
-  return new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 2);
+  return numbersOf(Uint16Array, bytes);
 }
 
 const REMEMBERED = 4096;

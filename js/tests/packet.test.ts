@@ -27,7 +27,7 @@ describe("buffers", () => {
   });
 
   test("half a number is refused", () => {
-    expect(() => floatsOf(new Uint8Array(5))).toThrow("expected bytes of whole float32 numbers, got 5");
+    expect(() => floatsOf(new Uint8Array(5))).toThrow("expected bytes of whole numbers of 4, got 5");
   });
 });
 

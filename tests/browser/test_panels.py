@@ -255,3 +255,27 @@ def test_what_was_decided(host: Host, compare: Compare) -> None:
     compare("decided", root.locator(".slw-notes"))
     host.page.keyboard.press("Escape")
     expect(root.locator(".slw-notes")).to_be_hidden()
+
+
+def test_in_a_wide_page_the_drawer_opens_beside_the_picture(host: Host) -> None:
+    """Where there is room the picture stays where it is, as large as it is, and what was opened can be seen with it."""
+    widget, page = host.widget, host.page
+    page.set_viewport_size({"width": 1600, "height": 1000})
+    page.wait_for_timeout(300)
+    picture = widget.canvas.bounding_box()
+    assert picture is not None
+    for name in ("Parameters", "Save", "Keys", "What if…"):
+        open_tab(widget, name)
+        expect(widget.root.locator(".slw-tab", has_text=name)).to_have_attribute("aria-expanded", "true")
+        body = widget.root.locator(".slw-drawer-body:visible").bounding_box()
+        frame = widget.root.locator(".slw-frame").bounding_box()
+        assert body is not None
+        assert frame is not None
+        assert body["x"] > picture["x"] + picture["width"]
+        assert body["y"] < picture["y"]
+        assert body["x"] + body["width"] <= frame["x"] + frame["width"]
+        assert widget.canvas.bounding_box() == picture
+    page.keyboard.press("Escape")
+    expect(widget.root.locator(".slw-drawer-body:visible")).to_have_count(0)
+    assert widget.canvas.bounding_box() == picture
+    page.set_viewport_size({"width": 1000, "height": 1000})

@@ -2,6 +2,7 @@
 
 import { failureOf } from "../asking.ts";
 import { h, on, setText, type Context } from "./dom.ts";
+import { blobOf, newLayer } from "./painter.ts";
 
 /** Hosts close the connection on messages of ten million bytes. */
 const LARGEST = 6 << 20;
@@ -61,9 +62,8 @@ export function droppingPanel(context: Context, root: HTMLElement): HTMLElement 
 async function smaller(picture: Blob): Promise<Blob> {
   const bitmap = await createImageBitmap(picture);
   const factor = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
-  const size = { width: Math.round(bitmap.width * factor), height: Math.round(bitmap.height * factor) };
-  const canvas = Object.assign(document.createElement("canvas"), size);
-  canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const { canvas, context } = newLayer(Math.round(bitmap.width * factor), Math.round(bitmap.height * factor));
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
-  return new Promise((done, failed) => canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("This picture cannot be read."))), "image/jpeg", 0.95));
+  return blobOf(canvas, "image/jpeg");
 }

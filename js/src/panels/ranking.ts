@@ -24,7 +24,7 @@ export function rankingPanel(context: Context): HTMLElement {
     ask.hidden = state.link !== "live" || left === 0;
     setText(ask, curves.running ? "Stop" : "Ask for all");
     setText(note, curves.running ? `${cells.length - left} of ${cells.length}` : "");
-    const focused = rows.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset["key"] : "";
+    const focused = rows.querySelector<HTMLElement>(":focus")?.dataset["key"];
     rows.replaceChildren(...ranked(cells.map((cell) => [cell, curves.of(state, cell)] as const)).map((one) => row(context, state, one)));
     if (focused) rows.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   };

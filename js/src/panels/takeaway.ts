@@ -12,7 +12,7 @@ import { titleOf } from "./cell.ts";
 import { button, copied, h, setText, type Context } from "./dom.ts";
 import type { Grounds } from "./ground.ts";
 import { failureBox } from "./message.ts";
-import { createMap, createPainter, HALO, LINE_WIDTH, newLayer, SHADE_CSS, type Layer } from "./painter.ts";
+import { blobOf, createMap, createPainter, HALO, LINE_WIDTH, newLayer, SHADE_CSS, type Layer } from "./painter.ts";
 import { selected } from "./selection.ts";
 
 export function savePanel(context: Context): HTMLElement {
@@ -34,7 +34,7 @@ export function savePanel(context: Context): HTMLElement {
   };
   const actions: readonly (readonly [string, string, () => void])[] = [
     ["Copy picture", "To the clipboard, at the picture's resolution", run(async (state) => {
-      const blob = pngOf(await drawn(state, withBar.checked));
+      const blob = blobOf(await drawn(state, withBar.checked), "image/png");
       try {
         await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
         return "The picture is in the clipboard.";
@@ -43,7 +43,8 @@ export function savePanel(context: Context): HTMLElement {
         return "The clipboard is closed here: saved as a file instead.";
       }
     })],
-    ["PNG", "At the picture's resolution", run(async (state) => save(await pngOf(await drawn(state, withBar.checked)), fileName(state, "png")))],
+    ["PNG", "At the picture's resolution", run(async (state) =>
+      save(await blobOf(await drawn(state, withBar.checked), "image/png"), fileName(state, "png")))],
     ["SVG", "Outlines, colour bar and words stay sharp at any size", run(async (state, explained) =>
       save(new Blob([svgOf(await sheetOf(state, explained, withBar.checked))], { type: "image/svg+xml" }), fileName(state, "svg")))],
     ["NPZ", "The values, for NumPy", run((state, explained) => {
@@ -82,10 +83,6 @@ function save(blob: Blob, name: string): string {
   // not at once: the download reads it
   setTimeout(() => URL.revokeObjectURL(href), 10_000);
   return `Saved as ${name}.`;
-}
-
-function pngOf(canvas: HTMLCanvasElement): Promise<Blob> {
-  return new Promise((done, failed) => canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("This browser made no picture."))), "image/png"));
 }
 
 /** The shown cell as it is looked at, at the picture's own resolution. */
