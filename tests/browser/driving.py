@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,10 @@ COUNT_MESSAGES = """() => {
 
 PIXELS = """canvas => {
   const {width, height} = canvas;
-  return [height, width, Array.from(canvas.getContext('2d').getImageData(0, 0, width, height).data)];
+  const {data} = canvas.getContext('2d').getImageData(0, 0, width, height);
+  let text = '';  // a list of numbers would take seconds on its way
+  for (let i = 0; i < data.length; i += 32768) text += String.fromCharCode(...data.subarray(i, i + 32768));
+  return [height, width, btoa(text)];
 }"""
 
 PAINTINGS = """root => new Promise((resolve, fail) => {
@@ -99,7 +103,7 @@ class Notebook:
 
     def until(self, expression: str, value: object) -> None:
         """Wait until an expression has a value in the kernel."""
-        loop = f"for _ in range(300):\n if {expression} == {value!r}: break\n time.sleep(0.1)"
+        loop = f"for _ in range(300):\n if ({expression}) == {value!r}: break\n time.sleep(0.1)"
         code = f"import time\n{loop}\nprint({expression})"
         assert self.run(code).strip() == str(value)
 
@@ -158,8 +162,7 @@ class Widget:
 
     def pixels(self) -> np.ndarray:
         """The picture's canvas, uint8 (H, W, 4)."""
-        height, width, data = self.canvas.evaluate(PIXELS)
-        return np.array(data, np.uint8).reshape(height, width, 4)
+        return pixels_of(self.canvas)
 
     def slider(self, name: str) -> Locator:
         """A slider by its label."""
@@ -172,6 +175,12 @@ class Widget:
     def choose_class(self, label: str) -> None:
         """Click a class."""
         self.root.locator(".slw-chip", has_text=label).click()
+
+
+def pixels_of(canvas: Locator) -> np.ndarray:
+    """What is on a canvas, uint8 (H, W, 4)."""
+    height, width, data = canvas.evaluate(PIXELS)
+    return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)
 
 
 def difference(one: Any, other: Any) -> float:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 import saliency
 from saliency_widget import SaliencyWidget
-from tests.browser.driving import PATIENCE, PIXELS, Notebook, Widget, difference
+from tests.browser.driving import PATIENCE, Notebook, Widget, difference, pixels_of
 from tests.browser.jupyter import Jupyter
 
 METHODS: list[Any] = [saliency.GradCam(), saliency.GradientSaliency(), saliency.IntegratedGradients(steps=8)]
@@ -63,12 +63,6 @@ def canvases(page: Page) -> Locator:
     return page.locator("canvas.slw-picture")
 
 
-def pixels(canvas: Locator) -> np.ndarray:
-    """A canvas, uint8 (H, W, 4)."""
-    height, width, data = canvas.evaluate(PIXELS)
-    return np.array(data, np.uint8).reshape(height, width, 4)
-
-
 def settled(page: Page) -> None:
     """Until what was asked for is painted."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -76,7 +70,7 @@ def settled(page: Page) -> None:
 
 def test_every_cell_shows_its_own_map(page: Page) -> None:
     """Four cells, told apart by method and class, are four different pictures."""
-    shown = [pixels(canvases(page).nth(i)) for i in range(4)]
+    shown = [pixels_of(canvases(page).nth(i)) for i in range(4)]
 
     assert len({each.tobytes() for each in shown}) == 4
     captions = page.locator(".slw-caption").all_inner_texts()
@@ -90,7 +84,7 @@ def test_every_cell_shows_its_own_map(page: Page) -> None:
 
 def test_all_cells_are_zoomed_together(page: Page) -> None:
     """The wheel with Ctrl magnifies every picture about the pointer; 0 goes back to what was."""
-    before = [pixels(canvases(page).nth(i)) for i in range(4)]
+    before = [pixels_of(canvases(page).nth(i)) for i in range(4)]
     box = canvases(page).first.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
@@ -99,27 +93,27 @@ def test_all_cells_are_zoomed_together(page: Page) -> None:
     page.keyboard.up("Control")
     settled(page)
     expect(page.get_by_role("group", name="Zoom")).to_contain_text("272 %")
-    near = [pixels(canvases(page).nth(i)) for i in range(4)]
+    near = [pixels_of(canvases(page).nth(i)) for i in range(4)]
     assert all(difference(a, b) > 3 for a, b in zip(before, near, strict=True))
 
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 8, box["y"] + box["height"] / 4)
     page.mouse.up()
     settled(page)
-    assert all(difference(a, pixels(canvases(page).nth(i))) > 1 for i, a in enumerate(near))
+    assert all(difference(a, pixels_of(canvases(page).nth(i))) > 1 for i, a in enumerate(near))
     canvases(page).first.press("0")
     settled(page)
-    assert all(difference(a, pixels(canvases(page).nth(i))) == 0 for i, a in enumerate(before))
+    assert all(difference(a, pixels_of(canvases(page).nth(i))) == 0 for i, a in enumerate(before))
 
 
 def test_what_is_magnified_is_the_same_picture(page: Page) -> None:
     """Twice as near, the middle of the canvas is the middle of the picture, twice as large."""
     canvas = canvases(page).first
-    whole = pixels(canvas)[..., :3].astype(float)
+    whole = pixels_of(canvas)[..., :3].astype(float)
     for _ in range(2):
         page.get_by_role("button", name="Zoom in").click()
     settled(page)
-    near = pixels(canvas)[..., :3].astype(float)
+    near = pixels_of(canvas)[..., :3].astype(float)
     size, zoom = whole.shape[0], 2.25
     part = slice(round(size / 2 - size / 2 / zoom), round(size / 2 + size / 2 / zoom))
     step = near.shape[0] / (part.stop - part.start)
@@ -136,7 +130,7 @@ def test_two_fingers_pinch_all_cells(browser: Browser, path: Path) -> None:
     page.goto(path.as_uri())
     Widget(page.locator(".slw-root")).wait(state="ready", cells="4")
     settled(page)
-    before = [pixels(canvases(page).nth(i)) for i in range(4)]
+    before = [pixels_of(canvases(page).nth(i)) for i in range(4)]
     box = canvases(page).first.bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -153,7 +147,7 @@ def test_two_fingers_pinch_all_cells(browser: Browser, path: Path) -> None:
     settled(page)
 
     expect(page.get_by_role("group", name="Zoom")).to_contain_text("300 %")
-    assert all(difference(each, pixels(canvases(page).nth(i))) > 3 for i, each in enumerate(before))
+    assert all(difference(each, pixels_of(canvases(page).nth(i))) > 3 for i, each in enumerate(before))
     context.close()
 
 
@@ -187,7 +181,7 @@ def test_a_swipe_shows_both_sides(page: Page) -> None:
     for key in ("Home", "End"):
         divider.press(key)
         settled(page)
-        ends[key] = pixels(canvas)
+        ends[key] = pixels_of(canvas)
     assert difference(ends["Home"], ends["End"]) > 3
     box = canvas.bounding_box()
     line = divider.bounding_box()
@@ -198,7 +192,7 @@ def test_a_swipe_shows_both_sides(page: Page) -> None:
     page.mouse.move(box["x"] + box["width"] / 2, line["y"] + 40)
     page.mouse.up()
     settled(page)
-    both = pixels(canvas)
+    both = pixels_of(canvas)
     middle = both.shape[1] // 2
 
     assert difference(both[:, : middle - 2], ends["End"][:, : middle - 2]) == 0
@@ -212,25 +206,25 @@ def test_blinking_turns_by_a_click_where_less_motion_is_wanted(page: Page) -> No
     settled(page)
     canvas = canvases(page)
     expect(canvas).to_have_count(1)
-    first = pixels(canvas)
-    assert difference(first, pixels(canvas)) == 0
+    first = pixels_of(canvas)
+    assert difference(first, pixels_of(canvas)) == 0
     canvas.click()
     settled(page)
-    second = pixels(canvas)
+    second = pixels_of(canvas)
     assert difference(first, second) > 3
     page.get_by_label("Second").select_option(index=2)
     settled(page)
-    assert difference(second, pixels(canvas)) > 1
+    assert difference(second, pixels_of(canvas)) > 1
     page.get_by_role("radio", name="Grid").click()
     expect(canvases(page)).to_have_count(4)
 
 
 def test_one_scale_is_that_of_the_widest(page: Page) -> None:
     """With one scale the weaker maps are darker, and the colours' numbers are those of the widest."""
-    own = [pixels(canvases(page).nth(i)) for i in range(4)]
+    own = [pixels_of(canvases(page).nth(i)) for i in range(4)]
     page.get_by_label("one scale").check()
     settled(page)
-    shared = [pixels(canvases(page).nth(i)) for i in range(4)]
+    shared = [pixels_of(canvases(page).nth(i)) for i in range(4)]
     changed = [i for i in range(4) if difference(own[i], shared[i]) > 0]
 
     assert 0 < len(changed) < 4

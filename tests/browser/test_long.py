@@ -106,11 +106,16 @@ def test_labels_are_text(widget: Widget) -> None:
 
 def test_a_cell_may_run_beside(notebook: Notebook, widget: Widget) -> None:
     """While a cell keeps the kernel busy, the widget still computes."""
+    # ipykernel 7.4 hands a comm's messages to the shell that spoke on it last: now to the widget's own, not the cells'
+    widget.choose_class("cat")
+    widget.wait(target="2", state="ready")
+    notebook.until("('gradient', 2) in w.explanations", True)
     notebook.page.evaluate(
         "() => { window.busy = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute("
         "{code: 'done_at = None; time.sleep(4); done_at = time.time()', store_history: false}).done; }"
     )
     widget.choose_class("dog")
+    widget.wait(target="3", state="ready")
     expect(widget.method("Gradient")).to_have_attribute("data-status", "done", timeout=PATIENCE)
     widget.page.evaluate("async () => { await window.busy; }")
     finished = notebook.run("print(w.explanations.keys() >= {('gradient', 3)}, done_at is not None)")
