@@ -15,8 +15,8 @@ class Pace:
     """Seconds an image: of a method, of what it asks of the model, and of the forward pass alone."""
 
     def __init__(self) -> None:
-        self._runs: dict[object, tuple[float, float]] = {}
-        self._kinds: dict[object, tuple[float, float, int]] = {}
+        self._of_methods: dict[type, tuple[float, float]] = {}
+        self._of_needs: dict[type, tuple[float, float]] = {}
         self._forward: float | None = None
         self._asked: dict[str, int] = {}
 
@@ -28,11 +28,10 @@ class Pace:
         """Take note of a whole run."""
         self._asked[method.key()] = images
         if images > 0:
-            for what in (type(method), method.needs):
-                earlier, took = self._runs.get(what, (0.0, 0.0))
+            for runs, what in self._runs(method):
+                earlier, took = runs.get(what, (0.0, 0.0))
                 # a run of one image says little beside one of a hundred
-                self._runs[what] = images + FADING * earlier, seconds + FADING * took
-            self._kinds[method.needs] = *self._runs[method.needs], _passes(method)
+                runs[what] = images + FADING * earlier, seconds + FADING * took
 
     def images(self, method: saliency.Method, shape: tuple[int, ...]) -> int:
         """How many images a method asks about one of shape (1, H, W, C).
@@ -43,20 +42,23 @@ class Pace:
 
     def seconds(self, method: saliency.Method, images: int) -> float | None:
         """How long a run of so many images would take; None while nothing is known of this model."""
-        for what in (type(method), method.needs):
-            if what in self._runs:
-                known, took = self._runs[what]
+        for runs, what in self._runs(method):
+            if what in runs:
+                known, took = runs[what]
                 return took / known * images
-        passes = _passes(method)
         # runs of other kinds, and the one question that was asked first, which paid for warming up as well
-        guesses = [took / known / others for known, took, others in self._kinds.values()]
+        guesses = [took / known / _passes(needs) for needs, (known, took) in self._of_needs.items()]
         guesses += [] if self._forward is None else [self._forward]
-        return min(guesses) * passes * images if guesses else None
+        return min(guesses) * _passes(method.needs) * images if guesses else None
+
+    def _runs(self, method: saliency.Method) -> list[tuple[dict[type, tuple[float, float]], type]]:
+        """Where its runs are kept, images and seconds: its own, and those of all that ask the same."""
+        return [(self._of_methods, type(method)), (self._of_needs, method.needs)]
 
 
-def _passes(method: saliency.Method) -> int:
-    """What an image costs, in forward passes."""
-    return 1 if method.needs is saliency.Occlusion.needs else BACKWARD
+def _passes(needs: type) -> int:
+    """What an image costs that is asked for so much, in forward passes."""
+    return 1 if needs is saliency.Occlusion.needs else BACKWARD
 
 
 def beyond(method: saliency.Method) -> str:

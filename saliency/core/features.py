@@ -69,6 +69,13 @@ class Game(Generic[A]):
         return all_
 
 
+def named_parts(what: str, default: str) -> str:
+    """What is said of a field of segments, by the name that stands first."""
+    *names, last = (repr(each) for each in sorted(SEGMENTERS, key=lambda name: name != default))
+    whole = "a label map (H, W), bool masks (H, W) that share no pixel, or a function picture -> one of these"
+    return f"{what}: {', '.join(names)} or {last}, {whole}"
+
+
 @dataclass(eq=False, repr=False)
 class FeatureMethod(Method):
     """A method that says what each feature of an image is worth, by keeping some and removing the others.
@@ -79,12 +86,7 @@ class FeatureMethod(Method):
 
     sign = "signed"
 
-    segments: Segments = parameter(
-        "slic",
-        "the features: 'slic', 'felzenszwalb', 'quickshift' or 'grid', a label map (H, W), bool masks (H, W) that "
-        "share no pixel, or a function picture -> one of these",
-        choices=SEGMENTERS,
-    )
+    segments: Segments = parameter("slic", named_parts("the features", "slic"), choices=SEGMENTERS)
     features: int = parameter(50, "how many features a named segmentation makes", low=1, high=65_000)
     baseline: Baseline = parameter("mean", "what is shown in place of a feature; several are averaged")
 
@@ -144,12 +146,7 @@ class SensitivityMethod(FeatureMethod):
 
     sign = "positive"
 
-    segments: Segments = parameter(
-        "grid",
-        "the features: 'grid', 'slic', 'felzenszwalb' or 'quickshift', a label map (H, W), bool masks (H, W) that "
-        "share no pixel, or a function picture -> one of these",
-        choices=SEGMENTERS,
-    )
+    segments: Segments = parameter("grid", named_parts("the features", "grid"), choices=SEGMENTERS)
     features: int = parameter(64, "how many features a named segmentation makes", low=1, high=10_000)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.core.features import Attribution, FeatureMethod, Game
+from saliency.core.features import Attribution, FeatureMethod, Game, named_parts
 from saliency.method import parameter
 from saliency.segments import SEGMENTERS, Segments
 
@@ -42,12 +42,7 @@ class PartitionShap(FeatureMethod):
     )
     complete = True
 
-    segments: Segments = parameter(
-        "grid",
-        "the smallest parts: 'grid', 'slic', 'felzenszwalb' or 'quickshift', a label map (H, W), bool masks (H, W) "
-        "that share no pixel, or a function picture -> one of these",
-        choices=SEGMENTERS,
-    )
+    segments: Segments = parameter("grid", named_parts("the smallest parts", "grid"), choices=SEGMENTERS)
     features: int = parameter(1024, "how many parts a named segmentation makes", low=1, high=65_000)
     samples: int = parameter(500, "coalitions, the empty and the whole one among them", low=2, high=1_000_000)
 

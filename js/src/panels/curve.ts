@@ -118,9 +118,9 @@ function createAsker(context: Context, changed: () => void): Asker {
   };
 }
 
-/** The curves of what is shown, if they were asked for while there was a kernel. */
-export function storedCurve(commands: Commands, state: State): Curve | null {
-  const [raw] = commands.recall("curve", { ...shownCell(state), fill: state.shown.fill });
+/** The curves of a cell, if they were asked for while there was a kernel. */
+export function storedCurve(commands: Commands, state: State, cell = shownCell(state)): Curve | null {
+  const [raw] = commands.recall("curve", { ...cell, fill: state.shown.fill });
   return raw ? curve(raw) : null;
 }
 

@@ -5,6 +5,7 @@ import type { Request } from "../commands.ts";
 import { cellsOf, comparing, explainedOf, gridKey, namesOf } from "../select.ts";
 import { keyOf, pairOf, shownCell, type Cell, type Explained, type State } from "../state.ts";
 import { ended } from "../store.ts";
+import { storedCurve } from "./curve.ts";
 import { button, h, setText, type Context } from "./dom.ts";
 import { show } from "./show.ts";
 
@@ -70,9 +71,8 @@ function createCurves({ store, commands, signal }: Context, changed: () => void)
 
   const of = (state: State, cell: Cell): Ranked[1] => {
     const explained = explainedOf(state, cell);
-    const { fill } = state.shown;
-    const [stored] = state.link === "packed" ? commands.recall("curve", { ...cell, fill }) : [];
-    return stored ? curve(stored) : explained && known.get(explained)?.get(fill);
+    const stored = state.link === "packed" ? storedCurve(commands, state, cell) : null;
+    return stored ?? (explained && known.get(explained)?.get(state.shown.fill));
   };
   const missing = (state: State): readonly Cell[] =>
     cellsOf(state).filter((cell) => (explainedOf(state, cell)?.share ?? 0) >= 1 && of(state, cell) === undefined);
