@@ -27,10 +27,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test pictures check format lock clean chromium
+.PHONY: help demo lab test test-long pictures check format lock clean chromium
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo $(BUNDLE)  ## see it: runs examples/quickstart.ipynb, leaves a page, a picture and a tour in build/demo
 	@$(BIN)/python scripts/demo.py
@@ -43,6 +43,9 @@ lab: $(VENV)/.demo $(BUNDLE)  ## play with it: opens the same notebook in Jupyte
 test: chromium check $(VENV)/.kernels  ## everything: types and lint, then vitest, then pytest with a real JupyterLab and Chromium
 	npm test
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: chromium $(VENV)/.test $(BUNDLE)  ## the tests that take minutes each, which `make test` leaves out
+	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 pictures: chromium $(VENV)/.test $(BUNDLE)  ## take anew the pictures that tests compare and docs show
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && KEEP_PICTURES=1 $(BIN)/python -m pytest $(PYTEST_ARGS) \

@@ -18,7 +18,7 @@ from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-wanted = [*project["dependencies"], *extras["torch"], *extras["demo"], *extras["docs"], *extras["test"]]
+wanted = [*project["dependencies"], *extras["torch"], *extras["imagenet"], *extras["demo"], *extras["docs"], *extras["test"]]
 print(*(requirement for requirement in wanted if not requirement.startswith(project["name"] + "[")), sep="\n")
 PYTHON
 
