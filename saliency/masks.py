@@ -113,7 +113,7 @@ class RandomGrids(Generic[A]):
 
 
 def enlarging(size: int, to: int) -> np.ndarray:
-    """The matrix (to, size) that enlarges one axis bilinearly, as scikit-image does it."""
+    """Return the matrix (to, size) that enlarges one axis bilinearly, mirrored at the border as in RISE's own code."""
     from skimage.transform import resize
 
     return np.asarray(resize(np.eye(size), (to, size), order=1, anti_aliasing=False))

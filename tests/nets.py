@@ -69,6 +69,12 @@ def small_net(channels: int = 3, seed: int = 0) -> SmallNet:
     return net.eval()
 
 
+def bilinear(small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) resized by torch, with its borders clamped."""
+    resized: np.ndarray = functional.interpolate(torch.tensor(small)[None, None], size, mode="bilinear")[0, 0].numpy()
+    return resized
+
+
 class Wrapped(nn.Module):
     """SmallNet with something done to its scores, or around it."""
 

@@ -82,7 +82,7 @@ def weighted(weights: Any, activations: Any, ops: Ops[Any]) -> Any:
 
 
 def resized(cams: Any, images: Any, ops: Ops[Any]) -> Any:
-    """Maps (..., h, w) at the size of images (B, H, W, C): (..., H, W)."""
+    """Resize maps (..., h, w) to the size of images (B, H, W, C), bilinearly with clamped borders: (..., H, W)."""
     pairs = zip(cams.shape[-2:], images.shape[1:3], strict=True)
     down, across = (ops.asarray(stretch(int(size), int(to))) for size, to in pairs)
     return ops.matmul(ops.matmul(down, cams), ops.transpose(across, (1, 0)))
@@ -97,13 +97,16 @@ def scaled(maps: Any, ops: Ops[Any]) -> Any:
 
 @lru_cache(64)
 def stretch(size: int, to: int) -> np.ndarray:
-    """The matrix (to, size) that resizes one axis: linear between pixel centres, smoothed first when shrinking.
+    """Return the matrix (to, size) that resizes one axis bilinearly, with clamped borders.
 
-    Resizing is linear in the picture, so what scikit-image does to the unit vectors says it all; as a matrix it runs
-    on whatever device the map lies.
+    The same as ``torch.nn.functional.interpolate`` with ``mode="bilinear"`` and ``align_corners=False``: linear between
+    pixel centres, and constant beyond the outermost ones. An axis that shrinks is averaged over, as with
+    ``antialias=True``. As a matrix it runs on whatever device the maps are.
     """
-    from skimage.transform import resize
-
-    matrix = np.asarray(resize(np.eye(size), (to, size), order=1))
+    scale = size / to
+    centres = (np.arange(to)[:, None] + 0.5) * scale - 0.5
+    weights = np.maximum(1 - np.abs(np.arange(size) - centres) / max(scale, 1.0), 0)
+    # where a row reaches past the border, the pixels inside take all of the weight
+    matrix = np.asarray(weights / weights.sum(1, keepdims=True))
     matrix.flags.writeable = False
     return matrix

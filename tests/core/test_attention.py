@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from skimage.transform import resize
 from torch import Tensor, nn
 
 import saliency
@@ -13,7 +12,7 @@ from saliency.adapters.torch_attention import Attending
 from saliency.catalogue import METHODS
 from saliency.samples import Originals
 from saliency.session import Session
-from tests.nets import picture, small_net
+from tests.nets import bilinear, picture, small_net
 from tests.test_layers import Transformer, made
 
 IMAGES = np.stack([picture(32, 48, seed=seed) for seed in (0, 1)]).astype(np.float32) / 255
@@ -155,7 +154,7 @@ def test_patches_become_a_mask(name: str) -> None:
     assert one.images == 1
     assert "attention read among 4×6 patches, 2 before left out" in one.notes
     for exp, small in zip((one, other), tokens, strict=True):
-        np.testing.assert_allclose(exp.mask, resize(small, (32, 48), order=1), atol=1e-6 * small.max())
+        np.testing.assert_allclose(exp.mask, bilinear(small, (32, 48)), atol=1e-6 * small.max())
     assert np.array_equal(one.mask, other.mask) == (name == "attention_rollout")
 
 

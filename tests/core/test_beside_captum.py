@@ -208,3 +208,17 @@ def test_the_gap_is_captum_s_convergence_delta(net: nn.Module) -> None:
     )
 
     assert_allclose(found.gap, float(delta), rtol=1e-3, atol=1e-5 * float(theirs.detach().abs().sum()))
+
+
+@pytest.mark.parametrize("layer", ["first", "second"])
+@pytest.mark.parametrize("relu", [True, False])
+def test_grad_cam_is_captum_s_resized_by_torch(layer: str, relu: bool) -> None:
+    """Captum's raw map through torch's bilinear interpolation, borders clamped, equals the mask."""
+    net = made("plain", 6)
+    theirs = attr.LayerGradCam(net, net.get_submodule(layer)).attribute(
+        as_captum(IMAGE), target=1, relu_attributions=relu
+    )
+    resized = attr.LayerAttribution.interpolate(theirs, IMAGE.shape[:2], "bilinear")
+
+    assert theirs.abs().max() > 0
+    same(ours(net, saliency.GradCam(relu=relu), layer=layer)[..., None], resized)

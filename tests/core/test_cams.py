@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from skimage.transform import resize
 from torch import Tensor, nn
+from torch.nn import functional
 
 import saliency
+from saliency.core.cam import stretch
 from saliency.core.eigen_cam import first_component
 from saliency.ops import NumpyOps
 from saliency.session import Session
-from tests.nets import black_box, picture, small_net
+from tests.nets import bilinear, black_box, picture, small_net
 
 IMAGES = np.stack([picture(seed=seed) for seed in (0, 1, 2)]).astype(np.float32) / 255
 TARGETS = [1, 3]
@@ -107,7 +108,7 @@ def test_one_forward_pass_serves_all_targets_and_images(cls: Any) -> None:
 
     assert (session.calls, session.images) == (1, 3)
     np.testing.assert_allclose(mask, alone, atol=1e-6)
-    np.testing.assert_allclose(mask[1, 2], resize(small[1, 2], (24, 20), order=1), atol=1e-6)
+    np.testing.assert_allclose(mask[1, 2], bilinear(small[1, 2], (24, 20)), atol=1e-6)
 
 
 def test_hires_cam_is_grad_cam_where_the_gradient_is_the_same_everywhere() -> None:
@@ -286,10 +287,10 @@ def test_eigen_cam_needs_no_gradients() -> None:
 
 
 def score_cam(net: nn.Module, image: np.ndarray, a: np.ndarray, target: int, hidden: float) -> np.ndarray:
-    """Algorithm 1 of arXiv:1910.01279 for one image, channel by channel, by scikit-image's resize."""
+    """Algorithm 1 of arXiv:1910.01279 for one image, channel by channel."""
     scores = []
     for k in range(a.shape[-1]):
-        mask = resize(a[..., k], image.shape[:2], order=1)
+        mask = bilinear(a[..., k], image.shape[:2])
         mask = (mask - mask.min()) / np.ptp(mask) if np.ptp(mask) > 0 else 0 * mask
         seen = torch.tensor(hidden + mask[..., None] * (image - hidden), dtype=torch.float32)
         with torch.no_grad():
@@ -447,3 +448,39 @@ def test_the_maps_are_captums(layer: str) -> None:
         for k, target in enumerate(TARGETS):
             said = peer(net, getattr(net, layer)).attribute(images, target=target).detach().sum(1).numpy()
             np.testing.assert_allclose(found[k], said, atol=1e-5 * np.abs(said).max())
+
+
+class Corner(nn.Module):
+    """A 7×7 map that is 1 in one corner for every image, and a score that is its sum."""
+
+    def __init__(self, row: int = 0, column: int = 0) -> None:
+        super().__init__()
+        self.map = nn.Conv2d(3, 1, 8, 8, bias=False)
+        hot = torch.zeros(1, 1, 7, 7)
+        hot[..., row, column] = 1
+        self.hot: Tensor
+        self.register_buffer("hot", hot)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.map(x) * 0 + self.hot).sum((2, 3)) * torch.tensor([-1.0, 1.0])
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 6), (6, 0), (6, 6), (3, 0)])
+@pytest.mark.parametrize("method", ["grad_cam", "hires_cam", "eigen_cam", "layer_cam", "xgrad_cam"])
+def test_the_hottest_cell_at_the_border_is_the_hottest_pixel_there(method: str, at: tuple[int, int]) -> None:
+    """The image's outermost pixels have the whole value of the outermost cells: nothing is mirrored at the border."""
+    exp = saliency.explain(Corner(*at).eval(), picture(56, 56), method, 1, progress=False)
+    pixel = tuple({0: 0, 6: 55, 3: 28}[each] for each in at)
+
+    assert exp.mask[pixel] == exp.mask.max() > 0
+    assert exp.mask[exp.mask.shape[0] - 1 - pixel[0], 55 - pixel[1]] == 0 or at == (3, 0)
+
+
+@pytest.mark.parametrize(("size", "to"), [(7, 224), (7, 7), (1, 5), (2, 9), (14, 5), (30, 14), (224, 50)])
+def test_maps_are_resized_as_torch_resizes(size: int, to: int) -> None:
+    """Larger by bilinear interpolation, smaller by its anti-aliased kind; a constant map stays what it is."""
+    eye = torch.eye(size, dtype=torch.float64)[None, None]
+    expected = functional.interpolate(eye, (size, to), mode="bilinear", antialias=to < size)[0, 0].T
+
+    np.testing.assert_allclose(stretch(size, to), expected, atol=1e-12)
+    np.testing.assert_allclose(stretch(size, to).sum(1), 1, atol=1e-12)
