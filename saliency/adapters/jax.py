@@ -21,6 +21,7 @@ from saliency.adapters.jax_questions import Compiled, Question, Source, is_float
 from saliency.adapters.jax_trace import Program
 from saliency.adapters.tokens import Laid
 from saliency.model import Answer
+from saliency.precision import precision_note
 from saliency.rules import Composite
 from saliency.targets import ClassScore, are_probabilities
 
@@ -125,6 +126,11 @@ class JaxModel(GridAdapter):
         with self.lock:
             return Program(question.parts if callables else question.class_scores, self.weights(), images)
 
+    def _precision(self, images: Any) -> str | None:
+        """The note on the type that the model computes in."""
+        one = images[:1, 0] if self._rules is not None and self._rules.references else images[:1]
+        return precision_note(self._program(one).precision)
+
     def _question(self) -> Question:
         return Question(self.source, self._targets, self._layers, self._ends_in_softmax, self._dtype, self._rules)
 
@@ -134,6 +140,8 @@ class JaxModel(GridAdapter):
         key = (kind, self.source.signature, self._dtype, bound)
         compiled = self._shared.once(key, lambda: Compiled(kind, self._question()))
         with self.lock:
+            if said := self._shared.once(("precision", *key[1:3], images.shape[1:]), lambda: self._precision(images)):
+                self.note(said)
             return compiled(self.weights(), images, np.asarray(indices(self._targets), np.int32), *beside)
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from saliency.adapters.jax_trace import Step, bound
+from saliency.adapters.jax_trace import Step, widely
 from saliency.adapters.operators import KINDS, moved
 
 WHOLE = frozenset(name for name, kind in KINDS.items() if kind in ("rectifier", "activation")) | {"clip"}
@@ -21,8 +21,7 @@ class JaxWork:
 
     def said(self, step: Step, values: list[Any]) -> list[Any]:
         """See :class:`~saliency.adapters.operators.Work`, as for the others."""
-        answer = bound(step.equation, values)
-        return list(answer) if step.equation.primitive.multiple_results else [answer]
+        return widely(step.equation, values)
 
     def vjp(self, function: Callable[..., list[Any]], inputs: Sequence[Any]) -> tuple[list[Any], Callable[..., Any]]:
         answer, pullback = jax.vjp(function, *inputs)

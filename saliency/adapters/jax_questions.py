@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 from saliency.adapters.answers import Arrays, class_scores, one_number_each, told_by_the_model
 from saliency.adapters.jax_operators import WHOLE, JaxWork
 from saliency.adapters.jax_ops import JaxOps
-from saliency.adapters.jax_trace import Program
+from saliency.adapters.jax_trace import HALF, Program, wide
 from saliency.adapters.rewired import Rewired
 from saliency.adapters.tokens import NO_BLOCKS
 from saliency.errors import NoGradient, Unsupported
@@ -53,7 +52,7 @@ class Question(NamedTuple):
     def raw(self, weights: Any, images: Any) -> Any:
         """What the model says, its complaints retold."""
         try:
-            return self.source.call(weights, images)
+            return _called(self.source, weights, images)
         except jax.errors.TracerArrayConversionError as error:
             raise Unsupported(
                 "JAX cannot trace this function: it turns its input into a NumPy array on the way. Write it with "
@@ -169,8 +168,8 @@ class Question(NamedTuple):
         followed = self.followed(weights, own, rules)
         program: Any = followed.program
         slots = self.sources(program)
-        _, values = program.run(weights, own)
-        references = [program.run(weights, images[:, 1 + i])[1] for i in range(rules.references)]
+        values = _widened(program.run(weights, own)[1])
+        references = [_widened(program.run(weights, images[:, 1 + i])[1]) for i in range(rules.references)]
 
         def score(read: list[Any]) -> Any:
             now = {**values, **dict(zip(slots, read, strict=True))}
@@ -251,7 +250,12 @@ class Compiled:
 
     def __init__(self, kind: str, question: Question) -> None:
         self._kind = kind
-        self._run = jax.jit(partial(getattr(question, kind)))  # by identity: a question need not be hashable
+
+        def run(*asked: Any) -> Any:
+            said = getattr(question, kind)(*asked)
+            return jax.tree.map(lambda each: each.astype(question.dtype) if is_floating(each) else each, said)
+
+        self._run = jax.jit(run)
         self._sizes: dict[tuple[int, ...], set[int]] = {}
 
     def __call__(self, weights: Any, images: Any, classes: np.ndarray, *beside: Any) -> Any:
@@ -286,6 +290,22 @@ class Compiled:
             case "layers" | "attentions" | "early_exits":
                 return [(activations[:count], gradients[:, :count]) for activations, gradients in said]
         return jax.tree.map(lambda array: array[:, :count], said)
+
+
+def _called(source: Source, weights: Any, images: Any) -> Any:
+    """What the model says of images; of images in the type of its weights, where it takes no others."""
+    try:
+        return source.call(weights, images)
+    except TypeError:
+        halves = [each.dtype for each in jax.tree.leaves(weights) if getattr(each, "dtype", None) in HALF]
+        if not halves or images.dtype == halves[0]:
+            raise
+        return source.call(weights, images.astype(halves[0]))
+
+
+def _widened(values: Mapping[int, Any]) -> dict[int, Any]:
+    """What every slot holds, in float32 where it has few digits: rules divide by differences and sums of it."""
+    return {slot: wide(value) for slot, value in values.items()}
 
 
 def _each(back: Callable[..., Any], scores: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend import core
 
 from saliency.adapters.operators import before
@@ -27,6 +28,10 @@ SLASH = "|"
 
 INLINED = frozenset({"jit", "pjit", "closed_call", "core_call"})
 """Primitives that only call another program."""
+
+
+HALF = (np.dtype(jnp.bfloat16), np.dtype(jnp.float16))
+"""Types of two bytes, too coarse for sums and quotients."""
 
 
 class Step(NamedTuple):
@@ -117,7 +122,7 @@ class Program:
             said = bound(step.equation, [values[slot] for slot in step.takes])
             several = said if step.equation.primitive.multiple_results else [said]
             for slot, given in zip(step.gives, several, strict=True):
-                value = instead[slot] if instead and slot in instead else given
+                value = instead[slot].astype(given.dtype) if instead and slot in instead else given
                 values[slot] = value + changes[slot] if changes and slot in changes else value
         return jax.tree.unflatten(self.tree, [values[slot] for slot in self.outputs]), values
 
@@ -163,10 +168,7 @@ class Program:
             for value in at:
                 now = {**constants, source: jnp.full(self.shapes[source], value)}
                 for step in steps:
-                    said = bound(step.equation, [now[slot] for slot in step.takes])
-                    now.update(
-                        zip(step.gives, said if step.equation.primitive.multiple_results else [said], strict=True)
-                    )
+                    now.update(zip(step.gives, widely(step.equation, [now[slot] for slot in step.takes]), strict=True))
                 found.append(float(jnp.ravel(now[steps[-1].gives[0]])[0]))
         return found
 
@@ -206,6 +208,12 @@ class Program:
             if not found.isdisjoint(step.takes):
                 found.update(step.gives)
         return found
+
+    @property
+    def precision(self) -> Any:
+        """The first type of two bytes that anything on the way is of; None where there is none."""
+        types = (each.aval.dtype for step in self.steps for each in step.equation.outvars)
+        return next((each for each in types if each in HALF), None)
 
     def aval(self, slot: int) -> Any:
         """Shape and dtype of what an operator gave."""
@@ -303,6 +311,46 @@ def bound(equation: Any, values: list[Any]) -> Any:
     # functions inside an operator came first in a pair of their own, before they were among its parameters
     functions, params = found if isinstance(found, tuple) else ((), found)
     return equation.primitive.bind(*functions, *values, **params)
+
+
+def widely(equation: Any, values: Sequence[Any]) -> list[Any]:
+    """Return what an operator says, called again in float32 where it is of a type of two bytes."""
+    several = equation.primitive.multiple_results
+    if not any(getattr(each.aval, "dtype", None) in HALF for each in (*equation.invars, *equation.outvars)):
+        said = bound(equation, list(values))
+        return list(said) if several else [said]
+    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    if inner is not None and equation.primitive.name in INLINED:
+        return _evaluated(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), values)
+    if inner is not None:
+        # a function with a gradient of its own is of its own type
+        own = [each.astype(to.aval.dtype) for each, to in zip(map(jnp.asarray, values), equation.invars, strict=True)]
+        said = bound(equation, own)
+        return [wide(each) for each in (said if several else [said])]
+    params = {name: np.dtype(np.float32) if _is_half(value) else value for name, value in equation.params.items()}
+    said = bound(equation.replace(params=params), [wide(each) for each in values])
+    return list(said) if several else [said]
+
+
+def _evaluated(jaxpr: Any, constants: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """A program inside an operator, step by step in float32."""
+    now = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *values), strict=True))
+
+    def at(atom: Any) -> Any:
+        return atom.val if isinstance(atom, core.Literal) else now[atom]
+
+    for equation in jaxpr.eqns:
+        now.update(zip(equation.outvars, widely(equation, [at(atom) for atom in equation.invars]), strict=True))
+    return [wide(at(atom)) for atom in jaxpr.outvars]
+
+
+def wide(value: Any) -> Any:
+    """Return an array of a type of two bytes in float32; all else as it is."""
+    return jnp.asarray(value, jnp.float32) if getattr(value, "dtype", None) in HALF else value
+
+
+def _is_half(value: Any) -> bool:
+    return isinstance(value, np.dtype | type) and value in HALF
 
 
 def _operator(equation: Any) -> str:

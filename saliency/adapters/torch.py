@@ -22,11 +22,13 @@ from saliency.adapters.torch_copy import aliased, switched, tensors_of
 from saliency.adapters.torch_gradients import by_each, each_gradient, leaf_of
 from saliency.adapters.torch_layers import Captured, Place, Replaced, last_used, off_grid, on_grid, surveyed
 from saliency.adapters.torch_ops import TorchOps
+from saliency.adapters.torch_precision import computed_in, fed_as
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of, uncompiled
 from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
 from saliency.adapters.torch_wrapped import lost, unwrapped
 from saliency.errors import NoGradient, unknown
 from saliency.model import Answer, Attention, Layer, Target
+from saliency.precision import precision_note
 from saliency.rules import Composite
 from saliency.targets import OfScores, Unit, are_probabilities, units
 
@@ -55,10 +57,8 @@ class TorchModel(Adapter):
         self._places: dict[torch.Size, tuple[int, Grid | None]] = {}
 
     def _fed_as(self, *modules: nn.Module) -> None:
-        """Where and in which type the modules' weights are, so must be the images; CPU and float32 without any."""
-        first = next((t for each in modules for t in tensors_of(each) if t.is_floating_point()), None)
-        self._device = torch.device("cpu") if first is None else first.device
-        self._dtype = torch.float32 if first is None else first.dtype
+        """Where and in which type the modules' weights are, so must be the images."""
+        self._device, self._dtype = fed_as(modules)
         self._wide = torch.float64 if self._dtype == torch.float64 else torch.float32
 
     @property
@@ -130,7 +130,8 @@ class TorchModel(Adapter):
             leaf, scores = ask(images) if self._rules is None else ask_by_rules(self._rules, ask, images, self.notes)
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf)))
-            return Answer(scores.detach(), torch.stack([grads[0] for grads in each_gradient(scores, [leaf])]))
+            back = each_gradient(scores, [leaf], half=self._goes_through_half())
+            return Answer(scores.detach(), torch.stack([gradients[0] for gradients in back]))
 
     def rewired(self, rules: Composite) -> Self:
         """See :meth:`saliency.model.Rewirable.rewired`."""
@@ -155,11 +156,11 @@ class TorchModel(Adapter):
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
             grids = [captured.grid(each) for each in seen]
-            gradients = list(each_gradient(scores, seen, self._layers))
+            gradients = list(each_gradient(scores, seen, self._layers, half=self._goes_through_half()))
         for i, (name, grid) in enumerate(zip(self._layers, grids, strict=True)):
             self._say(name, grid, [each[i] for each in gradients])
         return [
-            Layer(on_grid(seen[i].detach(), grid), torch.stack([on_grid(each[i], grid) for each in gradients]))
+            Layer(self._read(seen[i], grid), torch.stack([self._read(each[i], grid) for each in gradients]))
             for i, grid in enumerate(grids)
         ]
 
@@ -167,7 +168,11 @@ class TorchModel(Adapter):
         """(N, h, w, K) per bound layer."""
         captured = self._captured(images)
         seen = [captured.output(name) for name in self._layers]
-        return [on_grid(each, captured.grid(each)).detach() for each in seen]
+        return [self._read(each, captured.grid(each)) for each in seen]
+
+    def _read(self, array: Tensor, grid: Grid | None) -> Tensor:
+        """A layer's (N, …) as (N, h, w, K), in the type of our own arithmetic."""
+        return on_grid(array.detach(), grid).to(self._wide)
 
     def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
         """(k, N), with something else in the place of what the bound layer says."""
@@ -192,7 +197,7 @@ class TorchModel(Adapter):
             grid = watch.lie()
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
-            return self._told(watch.by_heads(by_each(scores, watch.maps())), grid)
+            return self._told(watch.by_heads(by_each(scores, watch.maps(), half=self._goes_through_half())), grid)
 
     def _told(self, layers: list[Layer[Tensor]], grid: Grid) -> Attention[Tensor]:
         self.note(f"attention read among {grid.said()}")
@@ -209,7 +214,7 @@ class TorchModel(Adapter):
             # the head is asked about all of them at once
             with Replaced(module, blocks[-1].name, blocks[-1].number, lambda _: watch.together(exits)):
                 scores = self._scores(module, leaf.detach(), count=len(exits) * len(leaf))
-            back = by_each(scores, exits)
+            back = by_each(scores, exits, half=self._goes_through_half())
             return self._told(watch.by_heads([pulled_back(blocks, maps, each) for each in back]), grid)
 
     def _captured(self, images: Tensor) -> Captured:
@@ -271,7 +276,9 @@ class TorchModel(Adapter):
                 else:
                     row = target(raw)
                 rows.append(one_number_each(row, target, TORCH, len(images) if count is None else count))
-        return torch.stack(rows).to(self._wide)
+        # where the model switches autocast on by itself, nothing else says so
+        self._note_precision((scores := torch.stack(rows)).dtype)
+        return scores.to(self._wide)
 
     def _forward(self, module: nn.Module, images: Tensor) -> Any:
         # cloned, so that a model that writes into its input cannot write into ours
@@ -283,6 +290,14 @@ class TorchModel(Adapter):
                 raise
             raise told from error
 
+    def _note_precision(self, dtype: torch.dtype) -> None:
+        if (said := precision_note(dtype)) is not None:
+            self.note(said)
+
+    def _goes_through_half(self) -> bool:
+        """Whether a backward pass goes through float16, in which small gradients are zero."""
+        return computed_in(self._device, self._dtype) == torch.float16
+
     def _call(self, module: nn.Module, fed: Tensor) -> Any:
         return module(fed)
 
@@ -290,6 +305,7 @@ class TorchModel(Adapter):
     def _ready(self, grad: bool) -> Iterator[nn.Module]:
         """The module to ask, in eval mode, gradients on or off whatever the caller's surroundings."""
         with torch.inference_mode(False), torch.set_grad_enabled(grad):
+            self._note_precision(computed_in(self._device, self._dtype))
             if self._working is not None:
                 yield self._working
                 return

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from saliency.adapters.tokens import NO_BLOCKS, NO_MAPS, WINDOWS, Grid
+from saliency.adapters.torch_gradients import backward
 from saliency.adapters.torch_layers import Survey
 from saliency.adapters.torch_opened import attention, inside
+from saliency.adapters.torch_precision import wide
 from saliency.errors import Unsupported
 from saliency.model import Layer
 
@@ -127,7 +129,7 @@ class Attending(Survey):
         """The maps with their gradients per target, images and heads in axes of their own."""
 
         def split(weights: Tensor) -> Tensor:
-            return weights.detach().reshape(len(self._leaf), -1, *weights.shape[-2:])
+            return wide(weights.detach()).reshape(len(self._leaf), -1, *weights.shape[-2:])
 
         return [
             Layer(split(each), torch.stack([split(mine[i]) for mine in gradients])) for i, each in enumerate(self._maps)
@@ -152,7 +154,5 @@ class Attending(Survey):
 
 def pulled_back(blocks: Sequence[Call], maps: Sequence[Tensor], back: Sequence[Tensor]) -> list[Tensor]:
     """From what came back to the end of each block, what goes on to the map inside it."""
-    return [
-        torch.autograd.grad(block.output, each, given, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
-        for block, each, given in zip(blocks, maps, back, strict=True)
-    ]
+    found = (backward(block.output, [each], given)[0] for block, each, given in zip(blocks, maps, back, strict=True))
+    return [torch.zeros_like(wide(each)) if back is None else back for each, back in zip(maps, found, strict=True)]

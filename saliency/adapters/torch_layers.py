@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency.adapters.tokens import Grid, map_grid, token_grids
+from saliency.adapters.torch_gradients import backward
 from saliency.adapters.torch_trace import Watch
 from saliency.errors import BadShape, UnknownName
 
@@ -84,10 +85,8 @@ class Survey(Watch):
             return False
         if count not in self._turned:
             # as many tokens as images: a token in the middle, a patch's, depends on every image, an image on itself
-            depends = torch.autograd.grad(
-                row[count // 2].cos().sum(), self._leaf, retain_graph=True, allow_unused=True, materialize_grads=True
-            )[0].flatten(1)
-            self._turned[count] = int((depends != 0).any(1).sum()) > 1
+            (depends,) = backward(row[count // 2].cos(), [self._leaf])
+            self._turned[count] = depends is not None and int((depends != 0).flatten(1).any(1).sum()) > 1
         return self._turned[count]
 
     def leave(self, path: str, result: Any) -> Any:
@@ -148,15 +147,15 @@ class Survey(Watch):
         # not the plain sum, which a layer norm makes constant
         probe = torch.cos(torch.arange(row.shape[-1], device=row.device)).to(row.dtype)
         for i, j in ((0, 0), (0, grid.width - 1), (grid.height - 1, 0)):
-            asked = (row[0, grid.before + i * grid.width + j] * probe).sum()
-            (gradient,) = torch.autograd.grad(asked, self._leaf, retain_graph=True, allow_unused=True)
+            (gradient,) = backward(row[0, grid.before + i * grid.width + j] * probe, [self._leaf])
             if gradient is None:
                 return False
             mass = gradient[0].abs().sum(-1).float()
             total = mass.sum()
             if not total > 0:
                 return False
-            at = (mass.sum(1) @ down / total * grid.height / height, mass.sum(0) @ across / total * grid.width / width)
+            middle = (mass.sum(1) * down).sum(), (mass.sum(0) * across).sum()
+            at = (middle[0] / total * grid.height / height, middle[1] / total * grid.width / width)
             if abs(float(at[0]) - i - 0.5) > 1 or abs(float(at[1]) - j - 0.5) > 1:
                 return False
         return True
@@ -282,7 +281,7 @@ def surveyed(watch: Survey, scores: Tensor) -> tuple[list[Place], list[bool]]:
     places = [place for place in watch.places() if place.output is not scores]
     used: Sequence[Tensor | None] = [None] * len(places)
     if places and scores.requires_grad:
-        used = torch.autograd.grad(scores.sum(), [each.output for each in places], allow_unused=True)
+        used = backward(scores, [each.output for each in places], keep=False)
     return places, [
         # behind the last attention a class token's score does not depend on the patches any more
         gradient is not None and (not place.grid.of_tokens or bool(on_grid(gradient, place.grid).any()))

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from saliency.adapters.torch_ops import TorchOps
+from saliency.adapters.torch_precision import wide
 from saliency.rules import Change
 
 Key = int | str
@@ -97,9 +98,6 @@ PLAIN = frozenset(_PLAIN.split())
 
 CHANNELS = {"conv1d": 0, "conv2d": 0, "conv3d": 0, "linear": 0, "matmul": -1}
 """By function, the axis of its weights that is the output's channels."""
-
-HALF = (torch.float16, torch.bfloat16)
-"""Types in which quotients of small differences are noise: rules are computed in float32."""
 
 ADDED = "added"
 """Where a bias stands that is added behind the function itself."""
@@ -235,9 +233,7 @@ NORM = {1: "running_mean", 2: "running_var", 3: "weight", 4: "bias"}
 
 def _wide(value: Any) -> Any:
     """A tensor of few digits with more of them, cut off from any graph; all else as it is."""
-    if not isinstance(value, Tensor):
-        return value
-    return value.detach().float() if value.dtype in HALF else value.detach()
+    return wide(value.detach()) if isinstance(value, Tensor) else value
 
 
 def call_of(name: str, function: Callable[..., Any], arguments: Arguments, depends: Depends) -> Call | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saliency.adapters.torch_precision import wide, without_autocast
 from saliency.model import Axis
 
 
@@ -24,7 +25,7 @@ class TorchOps:
         return torch.from_numpy(np.require(host, requirements=("C", "W"))).to(self.device, self.dtype)
 
     def tohost(self, array: Tensor) -> np.ndarray:
-        return array.detach().to("cpu", copy=True).numpy()
+        return wide(array.detach().to("cpu", copy=True)).numpy()
 
     def wait(self, array: Tensor) -> None:
         if array.is_cuda:
@@ -66,7 +67,8 @@ class TorchOps:
         return array[..., torch.from_numpy(indices).to(array.device)]
 
     def matmul(self, array: Tensor, other: Tensor) -> Tensor:
-        return array @ other
+        with without_autocast(self.device):
+            return array @ other
 
     def finite(self, array: Tensor) -> bool:
         return bool(torch.isfinite(array).all())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -26,6 +27,7 @@ from saliency.adapters.torch_operators import (
     signature_of,
     spelt,
 )
+from saliency.adapters.torch_precision import HALF, wide, without_autocast
 from saliency.errors import Unsupported
 from saliency.rules import LINEAR, Composite, Rule
 
@@ -39,6 +41,9 @@ SCRIPTED = "a part of it is scripted (torch.jit), and its operators cannot be se
 
 TURNS = frozenset({"permute", "transpose", "movedim", "swapaxes", "contiguous"})
 """Functions that turn axes about, as where channels come last outside a function and first inside."""
+
+CASTS = frozenset({"to", "half", "bfloat16", "type"})
+"""Functions by which a model turns what it computes to a type of its own."""
 
 UNTOUCHED = frozenset({"__get__", "requires_grad", "backward", "register_hook", "retain_grad", "size", "dim"})
 """Functions that make nothing of a tensor's values."""
@@ -84,6 +89,9 @@ class Made:
 class Rewire(TorchFunctionMode):
     """While on, operators that depend on the image follow the rules of a composite.
 
+    Rules divide by differences and sums of activations, and relevance is passed on through every operator: a model of
+    few digits is computed in float32 meanwhile, with its weights as they are.
+
     Args:
         rules: which operator follows which.
         references: the calls that were recorded while the model saw each of the references.
@@ -102,8 +110,14 @@ class Rewire(TorchFunctionMode):
         self._followed = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        first = next(_tensors(args), None)
+        with nullcontext() if first is None else without_autocast(first.device):
+            return self._called(func, args, kwargs or {})
+
+    def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
         name, in_place = spelt(func)
-        kwargs = kwargs or {}
+        if not in_place and "out" not in kwargs and name != "__setitem__":
+            args, kwargs = self._widened(args, kwargs)
         arguments = _arguments(args, kwargs)
         silent = apart(name, func) if in_place else func
         if (signature := signature_of(func)) is not None:
@@ -118,10 +132,28 @@ class Rewire(TorchFunctionMode):
             self._before_writing(writes)
         if result is NotImplemented:
             result = func(*args, **kwargs)
+            if name in CASTS and isinstance(result, Tensor) and result.dtype in HALF and _carries(target):
+                result = target.to(result.device, copy=True)
         elif in_place:
             result = target.copy_(result)
         self._remember(arguments, result, anew=in_place)
         return result
+
+    def _widened(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The arguments, all in float32 where what depends on the image is and weights, say, are not."""
+        tensors = list(_tensors((*args, *kwargs.values())))
+        if not any(each.dtype in HALF for each in tensors) or not any(map(_carries, tensors)):
+            return args, kwargs
+
+        def widened(value: Any) -> Any:
+            if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
+                return type(value)(map(widened, value))
+            if not isinstance(value, Tensor) or value.dtype not in HALF:
+                return value
+            self._remember({0: value}, found := wide(value), anew=True)
+            return found
+
+        return tuple(map(widened, args)), {name: widened(value) for name, value in kwargs.items()}
 
     def _answer(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
         """The function's result, followed or opened up; NotImplemented where it is to be called as it is."""
@@ -168,7 +200,7 @@ class Rewire(TorchFunctionMode):
             self._lent.setdefault(each.untyped_storage().data_ptr(), []).append(call)
         if self._recording:
             self.recorded.append(call)
-            said = call.run(*(each.to(wide.dtype) for each, wide in zip(call.tensors, call.kept, strict=True)))
+            said = call.run(*map(wide, call.tensors))
             result = (said if isinstance(said, Tensor) else said[0]).to(call.tensors[0].dtype)
         else:
             call.references = tuple(self._reference(each, call) for each in self._references)
@@ -286,6 +318,12 @@ def uncompiled(module: nn.Module) -> nn.Module:
 def scripted(module: nn.Module) -> bool:
     """Whether the module, or a part of it, is a ``torch.jit.ScriptModule``."""
     return any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+
+
+def _carries(value: Any) -> bool:
+    """Whether a value may depend on the image and has enough digits."""
+    made = isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter)
+    return made and value.dtype not in HALF
 
 
 def _arguments(args: Any, kwargs: Any) -> Arguments:

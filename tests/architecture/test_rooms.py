@@ -34,6 +34,7 @@ ROOMS = {
     "saliency.targets": Room(1, sees=1),
     "saliency.images": Room(1, sees=1),
     "saliency.inputs": Room(1, sees=1),
+    "saliency.precision": Room(1, sees=1),
     "saliency.display": Room(1, sees=1),
     "saliency.regions": Room(1, sees=1),
     "saliency.shrink": Room(1, sees=1),
