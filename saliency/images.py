@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from saliency.errors import BadImage, unknown
+from saliency.errors import BadImage, SaliencyError, unknown
+from saliency.pictures.arrays import CHANNELS, LITTLE, WHITE_8, Values, bits_used, channel_axis, from_array
+from saliency.pictures.files import from_file
+from saliency.pictures.placement import IDENTITY, LOST, Placed, Probe, composed, confirmed, find, resized
+from saliency.pictures.preprocessing import prepared
 
 FILLS = ("black", "white", "grey", "mean", "blur", "noise")
 """Baselines that have a name."""
 
-SCALED = "uint8 scaled to 0–1"
-
-CHANNELS = (1, 3, 4)
-"""Counts of channels by which an axis is known to be the channels' one."""
+SCALED = " scaled to 0–1"
 
 
 def fill(name: str, images: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
@@ -84,119 +85,154 @@ class Picture:
     """The value of white."""
     enter: Callable[[np.ndarray], np.ndarray]
     """From `values`-like (H, W, C) to what the model is fed, (1, h, w, C) float32."""
-    resampled: bool
-    """Whether `enter` may move pixels (a preprocess of the user's)."""
+    locate: Callable[[Picture], Placed] | None = None
+    """Finds where what the model is fed lies in the picture; None where it is the picture, pixel for pixel."""
     notes: list[str] = field(default_factory=list)
     scaled: bool = False
-    """Whether `enter` scales 0–255 to 0–1, because nothing else was asked for."""
+    """Whether `enter` scales integers to 0–1, because nothing else was asked for."""
     _known: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What was made of it before: whoever asks about one picture again and again asks for the same things."""
 
     @cached_property
     def fed(self) -> np.ndarray:
-        """What the model is fed, (1, h, w, C) float32."""
-        return self.enter(self.values)
+        """What the model is fed, (1, h, w, C) float32.
+
+        Raises:
+            BadImage: it holds NaN or infinite values.
+        """
+        fed = self.enter(self.values)
+        if not np.isfinite(fed).all():
+            raise BadImage(f"preprocess gave {np.count_nonzero(~np.isfinite(fed))} NaN or infinite values.")
+        return fed
 
     @cached_property
     def shown(self) -> np.ndarray:
-        """What the screen shows, (H, W, 3) uint8."""
+        """What the screen shows, (H, W, 3) uint8: three or four channels as RGB, the mean of any others in grey."""
         span = (self.high - self.low) or 1.0
-        scaled = np.clip((self.values.astype(np.float64) - self.low) / span, 0, 1)
-        channels = scaled.shape[-1]
-        rgb = scaled[..., :3] if channels >= 3 else np.repeat(scaled.mean(-1, keepdims=True), 3, -1)
-        return np.asarray(np.rint(rgb * 255), np.uint8)
+        channels = self.values.shape[-1]
+        colours = self.values[..., :3] if channels in (3, 4) else self.values.mean(-1, keepdims=True, dtype=np.float64)
+        scaled = np.clip((colours.astype(np.float64) - self.low) / span, 0, 1)
+        return np.asarray(np.broadcast_to(np.rint(scaled * 255), (*scaled.shape[:2], 3)), np.uint8)
 
     def without(self, name: str) -> np.ndarray:
-        """The baseline `name` of picture space, as the model would be fed it, (1, h, w, C)."""
+        """Return the baseline `name` of picture space, as the model would be fed it, (1, h, w, C).
+
+        Where a standardisation divides zero by zero, of a baseline of one colour, it is zero.
+
+        Raises:
+            BadImage: preprocess fails on this baseline, or makes infinite values of it.
+        """
         if name not in self._known:
-            self._known[name] = self.enter(fill(name, self.values[None], self.low, self.high)[0])
+            self._known[name] = self._emptied(name)
         return np.asarray(self._known[name])
 
+    def _emptied(self, name: str) -> np.ndarray:
+        baseline = fill(name, self.values[None], self.low, self.high)[0]
+        way_out = "baseline='blur' is made of the picture, and a number or an array is taken as it is."
+        try:
+            with np.errstate(all="ignore"):
+                fed = self.enter(baseline)
+        except SaliencyError:
+            raise
+        except Exception as error:
+            raise BadImage(f"preprocess fails on the baseline {name!r} ({error!r}): {way_out}") from error
+        if np.isinf(fed).any():
+            raise BadImage(f"preprocess makes infinite values of the baseline {name!r}: {way_out}")
+        if np.isnan(fed).any():
+            self.notes.append(f"preprocess divides zero by zero on the baseline {name!r}: read as zero")
+        return np.nan_to_num(fed)
+
     @cached_property
+    def placed(self) -> Placed:
+        """Where what the model is fed lies in the picture, with what is to be said of it."""
+        placed = Placed(IDENTITY) if self.locate is None else self.locate(self)
+        self.notes += [note for note in placed.notes if note not in self.notes]
+        return placed
+
+    @property
     def placement(self) -> np.ndarray:
         """Where a pixel that the model is fed lies in the picture.
 
-        (2, 3): picture (row, column) = placement @ (fed row, fed column, 1). Found by sending two ramps of coordinates
-        through the preprocessing, beside black and white to undo its scaling.
+        (2, 3): picture (row, column) = placement @ (fed row, fed column, 1). See :mod:`saliency.pictures.placement`.
         """
-        height, width = self.values.shape[:2]
-        if not self.resampled:
-            return np.array([[1.0, 0, 0], [0, 1, 0]])
-        down, across = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
-        # tilted against the pixels' rows and columns, so that rounding to 256 levels averages out
-        ramps = [0.9 * down + 0.1 * across, 0.1 * down + 0.9 * across]
-        black, white, *seen = (
-            self.enter(self.low + (self.high - self.low) * np.repeat(ramp[..., None], self.values.shape[-1], -1))
-            for ramp in (np.zeros_like(down), np.ones_like(down), *ramps)
-        )
-        # per channel; one that says nothing (all zero, say) is left out
-        told = white != black
-        scale = np.where(told, white - black, 1.0)
-        tilted = np.stack([(((ramp - black) / scale * told).sum(-1) / told.sum(-1).clip(1))[0] for ramp in seen])
-        sides = np.array([height - 1, width - 1])
-        at = np.einsum("ij,jhw->ihw", np.linalg.inv([[0.9, 0.1], [0.1, 0.9]]), tilted) * sides[:, None, None]
-        # the middle half: no border of a letter box, no edge effect of a resize
-        h, w = at.shape[1:]
-        middle = np.s_[h // 4 : h - h // 4, w // 4 : w - w // 4]
-        grid = np.stack([*(axis[middle].ravel() for axis in np.indices((h, w))), np.ones(at[0][middle].size)], 1)
-        where = np.stack([axis[middle].ravel() for axis in at])
-        found = np.stack([np.linalg.lstsq(grid, axis, rcond=None)[0] for axis in where])
-        misfit = np.abs(found @ grid.T - where).max()
-        if misfit > 0.05 * max(height, width) or abs(np.linalg.det(found[:, :2])) < 1e-6:
-            self.notes.append("where the preprocessing puts the picture could not be found: shown as a plain resize")
-            return np.array([[height / h, 0, (height / h - 1) / 2], [0, width / w, (width / w - 1) / 2]])
-        return found
+        return self.placed.matrix
 
 
-def read(image: Any, preprocess: Callable[..., Any] | None = None, *, channels_first: bool = False) -> Picture:
+def read(
+    image: Any,
+    preprocess: Callable[..., Any] | None = None,
+    *,
+    channels_first: bool = False,
+    channels: int | None = None,
+    layout: str = "auto",
+) -> Picture:
     """Read a picture.
 
     Args:
-        image: PIL image, path, uint8 or float array or tensor; (H, W), (H, W, C) or (C, H, W), with or without a
-            batch axis of one.
+        image: PIL image, path, bytes of a file, open file, array or tensor of integers, floats or booleans; (H, W),
+            (H, W, C) or (C, H, W), with or without a batch axis of one.
         preprocess: from the picture, in the kind it came, to what the model is fed (any layout, any framework).
-            Without it uint8 and PIL images are scaled to 0–1, and float arrays are fed as they are.
-        channels_first: how the model itself likes its images, for reading an ambiguous answer of `preprocess`.
+            Without it integers are scaled to 0–1 by the range of their type, and floats are fed as they are.
+        channels_first: how the model itself takes its images, for reading an ambiguous result of `preprocess`.
+        channels: how many channels the model takes, where that is known; it decides where the shape does not.
+        layout: of an array: "HWC", "CHW", or "auto".
 
     Raises:
-        BadImage: wrong rank or dtype, more than one image, NaN or infinite values.
+        BadImage: no picture, a damaged one, wrong rank or type, undecidable layout, more than one image, NaN.
+        FileNotFoundError: there is no such file.
     """
     notes: list[str] = []
-    values, rebuild = _values(image, notes)
-    whole = values.dtype == np.uint8
-    if whole:
-        low, high = 0.0, 255.0
-    else:
-        low, high = _range(values, notes)
+    values = from_file(image, notes)
+    if values is None:
+        values = from_array(image, notes, channels, layout)
+    low, high = _span(values, preprocess is not None, notes)
+    if (count := values.array.shape[-1]) not in CHANNELS:
+        notes.append(f"a picture of {count} channels: shown as their mean")
+    if preprocess is not None:
+        enter = prepared(preprocess, values, (low, high), notes, channels_first, channels)
+        return Picture(values.array, low, high, enter, partial(_located, preprocess), notes)
+    white = values.white
+    notes.append("float image fed as it is" if white is None else _kind(values) + SCALED)
 
-    if preprocess is None:
+    def as_it_is(picture: np.ndarray) -> np.ndarray:
+        return np.asarray(picture[None] if white is None else picture[None] / white, np.float32)
 
-        def enter(picture: np.ndarray) -> np.ndarray:
-            return np.asarray(picture[None] / 255.0 if whole else picture[None], np.float32)
+    return Picture(values.array, low, high, as_it_is, None, notes, scaled=white is not None)
 
-        notes.append(SCALED if whole else "float image fed as it is")
-    else:
-        prepare = _preparer(preprocess)
 
-        def enter(picture: np.ndarray) -> np.ndarray:
-            if whole:
-                picture = np.asarray(np.clip(np.rint(picture), 0, 255), np.uint8)
-            return _fed(prepare(picture, rebuild), channels_first)
+def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
+    """Find where a preprocessing puts a picture; what is found is remembered for all pictures of the size."""
+    height, width, count = picture.values.shape
+    size, fed = (height, width), (picture.fed.shape[1], picture.fed.shape[2])
+    probe = Probe(picture.enter, (picture.low, picture.high), count)
+    try:
+        known = _PLACED.setdefault(preprocess, {})
+    except TypeError:  # neither hashed nor referred to weakly
+        known = {}
+    key = (size, fed, count, picture.values.dtype)
+    # what was found before may have been of the preprocessing as it was then
+    for anew in (False, True) if key in known else (True,):
+        if anew:
+            known[key] = find(probe, size, fed)
+        if LOST in known[key].notes or confirmed(probe, picture.values, picture.low, known[key], fed):
+            return known[key]
+    return Placed(resized(size, fed), (LOST,))
 
-    return Picture(values, low, high, enter, preprocess is not None, notes, scaled=whole and preprocess is None)
+
+_PLACED: weakref.WeakKeyDictionary[Callable[..., Any], dict[Any, Placed]] = weakref.WeakKeyDictionary()
+"""By preprocessing, and by size and kind of picture: where it puts them."""
 
 
 def unscaled(picture: Picture) -> Picture:
-    """The picture for a model that scales 0–255 itself; as it is, where the user has seen to that."""
+    """Return the picture for a model that scales 0–255 itself; as it is, where the user has seen to that."""
     if not picture.scaled:
         return picture
-    told = "uint8 fed as 0–255: the model scales it itself"
-    notes = [told if note == SCALED else note for note in picture.notes]
+    notes = [note.replace(SCALED, " fed as 0–255: the model scales it itself") for note in picture.notes]
 
     def enter(values: np.ndarray) -> np.ndarray:
         return np.asarray(picture.enter(values) * 255, np.float32)
 
-    return Picture(picture.values, picture.low, picture.high, enter, picture.resampled, notes)
+    return Picture(picture.values, picture.low, picture.high, enter, lambda _: picture.placed, notes)
 
 
 def fitted(picture: Picture, wants: Callable[[tuple[int, int, int]], tuple[int, int, int]]) -> Picture:
@@ -221,46 +257,23 @@ def _refitted(picture: Picture, to: tuple[int, int, int]) -> Picture:
     notes = list(picture.notes)
     if to[2] != channels:
         notes.append(f"grey repeated to the model's {to[2]} channels")
-    resized = to[:2] != (height, width)
-    if resized:
+    other_size = to[:2] != (height, width)
+    if other_size:
         notes.append(f"resized from {height}×{width} to {to[0]}×{to[1]}, the size that the model takes")
 
     def enter(values: np.ndarray) -> np.ndarray:
         fed = picture.enter(values)
-        if resized:
+        if other_size:
             from skimage.transform import resize
 
             # smoothed first when shrinking, as an image processor does
             fed = resize(fed[0], to[:2], order=1, anti_aliasing=True)[None]
         return np.asarray(np.broadcast_to(fed, (1, *to)), np.float32)
 
-    return Picture(picture.values, picture.low, picture.high, enter, picture.resampled or resized, notes)
+    def locate(_: Picture) -> Placed:
+        return Placed(composed(picture.placement, resized((height, width), to[:2])), picture.placed.notes)
 
-
-def channels_last(array: np.ndarray, first: bool, what: str = "image") -> np.ndarray:
-    """(H, W), (H, W, C) or (C, H, W), with or without a batch axis of one, as (H, W, C).
-
-    Args:
-        array: the array.
-        first: whether the channels come first where both readings are possible.
-        what: what it is called in the error.
-    """
-    if array.ndim == 4:
-        if len(array) != 1:
-            raise BadImage(f"Expected one {what}, got a batch of {len(array)} with shape {array.shape}: pass one.")
-        array = array[0]
-    if array.ndim == 2:
-        return array[..., None]
-    if array.ndim != 3:
-        raise BadImage(f"Expected an {what} of shape (H, W), (H, W, C) or (C, H, W), got shape {array.shape}.")
-    if 0 in array.shape:
-        raise BadImage(f"The {what} is empty: its shape is {array.shape}.")
-    leading, trailing = array.shape[0] in CHANNELS, array.shape[-1] in CHANNELS
-    if leading and (first or not trailing):
-        return np.moveaxis(array, 0, -1)
-    if trailing or not first:
-        return array
-    return np.moveaxis(array, 0, -1)
+    return Picture(picture.values, picture.low, picture.high, enter, locate, notes)
 
 
 def held(value: Any) -> Any:
@@ -276,72 +289,32 @@ def held(value: Any) -> Any:
     if type(value).__module__.partition(".")[0] != "torch":
         return np.asarray(value)
     array = np.asarray(value.detach().cpu())
-    first = array.ndim >= 3 and array.shape[-3] in CHANNELS
+    first = array.ndim >= 3 and channel_axis(array.shape[-3:], first=True) == 0
     return np.moveaxis(array, -3, -1) if first else array
 
 
-def _values(image: Any, notes: list[str]) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
-    """(H, W, C) of anything, and the way back from such an array to the kind that came."""
-    if isinstance(image, str | os.PathLike):
-        from PIL import Image
+def _span(values: Values, preprocessed: bool, notes: list[str]) -> tuple[float, float]:
+    """Return black and white of a picture.
 
-        with Image.open(image) as opened:
-            opened.load()
-            return _values(opened, notes)
-    module = type(image).__module__.partition(".")[0]
-    if module == "PIL":
-        return _from_pil(image, notes)
-    if module == "torch":
-        array = image.detach().cpu()
-        array = array.float().numpy() if array.dtype.is_floating_point else array.numpy()
-    else:
-        array = np.asarray(image)
-    if array.dtype == object or not np.issubdtype(array.dtype, np.number):
-        raise BadImage(
-            f"Expected a picture (PIL image, path, array or tensor of numbers), got {type(image).__name__}"
-            + (f" of dtype {array.dtype}." if array.dtype != object else ".")
-        )
-    shape, first = array.shape, module == "torch"
-    array = channels_last(array, first)
-    swapped = array.shape != shape[-3:] and len(shape) >= 3
-    if np.issubdtype(array.dtype, np.integer) and array.dtype != np.uint8:
-        if array.min() < 0 or array.max() > 255:
-            raise BadImage(
-                f"An integer image must hold 0–255, got {array.dtype} from {array.min()} to {array.max()}: "
-                "convert it to float, in the model's own range."
-            )
-        array = array.astype(np.uint8)
-        notes.append("integers read as 0–255")
-    if array.dtype != np.uint8:
-        if not np.isfinite(array).all():
-            raise BadImage(f"The image holds {np.count_nonzero(~np.isfinite(array))} NaN or infinite values.")
-        array = array.astype(np.float32)
-
-    def rebuild(picture: np.ndarray) -> Any:
-        back = np.moveaxis(picture, -1, 0) if swapped else picture
-        back = back.reshape(shape).astype(array.dtype)
-        return image.new_tensor(back) if module == "torch" else back
-
-    return array, rebuild
+    Integers have the range of their type, whatever is used of it; where little of it is, that is noted.
+    """
+    if values.white is None:
+        return _range(values.array, notes)
+    most, white = int(values.array.max()), values.white
+    if 0 < most <= LITTLE * white:
+        note = f"the largest value is {most:,} of {white:,.0f}"
+        if not preprocessed:
+            way = f"preprocess=lambda image: np.asarray(image, np.float32) / {bits_used(most)}"
+            notes.append(f"{note}: fed as {most / white:.2g}; if that is white, {way} feeds it as such")
+        elif white > WHITE_8:
+            # what is fed is the user's affair; here white is for the screen and for baselines
+            white = bits_used(most)
+            notes.append(f"{note}: white, as shown and as a baseline, is {white:,}")
+    return 0.0, float(white)
 
 
-def _from_pil(image: Any, notes: list[str]) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
-    from PIL import Image, ImageOps
-
-    upright = ImageOps.exif_transpose(image)
-    if "A" in upright.getbands() or "transparency" in upright.info:
-        ground = Image.new("RGBA", upright.size, "white")
-        ground.alpha_composite(upright.convert("RGBA"))
-        upright = ground
-        notes.append("transparency laid on white")
-    if upright.mode not in ("L", "RGB"):
-        upright = upright.convert("L" if upright.mode in ("1", "I;16", "I", "F") else "RGB")
-    array = np.asarray(upright)
-
-    def rebuild(picture: np.ndarray) -> Any:
-        return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-
-    return array.reshape(*array.shape[:2], -1), rebuild
+def _kind(values: Values) -> str:
+    return "uint8" if values.white == WHITE_8 else "16 bits"
 
 
 def _range(values: np.ndarray, notes: list[str]) -> tuple[float, float]:
@@ -354,46 +327,3 @@ def _range(values: np.ndarray, notes: list[str]) -> tuple[float, float]:
         return 0.0, 255.0
     notes.append("float image looks normalised: black and white are its own lowest and highest values")
     return lowest, highest
-
-
-def _preparer(preprocess: Callable[..., Any]) -> Callable[[np.ndarray, Callable[[np.ndarray], Any]], Any]:
-    """Call the user's preprocessing the way its maker means it."""
-    makers = {base.__module__.partition(".")[0] for base in type(preprocess).__mro__}
-    own = getattr(preprocess, "__module__", None) or ""
-
-    def as_pil(picture: np.ndarray) -> Any:
-        from PIL import Image
-
-        if picture.dtype != np.uint8:
-            picture = np.asarray(np.clip(np.rint(picture * (255 if picture.max() <= 1 else 1)), 0, 255), np.uint8)
-        return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-
-    if "transformers" in makers:
-        return lambda picture, rebuild: preprocess(images=as_pil(picture), return_tensors="np")
-    if makers & {"torchvision", "timm"}:
-        return lambda picture, rebuild: preprocess(as_pil(picture))
-    if own.startswith(("keras.", "tensorflow.", "tf_keras.")):
-        # Keras' preprocess_input takes 0–255 floats and may work in place
-        return lambda picture, rebuild: preprocess(np.array(picture, np.float32))
-    return lambda picture, rebuild: preprocess(rebuild(picture))
-
-
-def _fed(prepared: Any, channels_first: bool) -> np.ndarray:
-    """(1, h, w, C) float32 of what a preprocessing answered."""
-    if hasattr(prepared, "keys"):
-        if "pixel_values" not in prepared:
-            raise BadImage(f"preprocess gave a mapping without 'pixel_values': {sorted(prepared.keys())}.")
-        prepared = prepared["pixel_values"]
-    if type(prepared).__module__.partition(".")[0] == "PIL":
-        prepared = np.asarray(prepared)
-    elif hasattr(prepared, "detach"):
-        prepared = prepared.detach().cpu()
-        prepared = prepared.float() if prepared.dtype.is_floating_point else prepared
-    array = np.asarray(prepared)
-    if array.dtype == object or not np.issubdtype(array.dtype, np.number):
-        raise BadImage(f"preprocess must give an array or tensor, got {type(prepared).__name__}.")
-    scaled = array / 255.0 if array.dtype == np.uint8 else array
-    fed = channels_last(np.asarray(scaled, np.float32), channels_first, "preprocessed image")[None]
-    if not np.isfinite(fed).all():
-        raise BadImage("preprocess gave NaN or infinite values.")
-    return fed

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from saliency.batch_size import BatchSize, is_out_of_memory
-from saliency.errors import BadField, BadOutput, BadShape, Cancelled, Unsupported
+from saliency.errors import BadField, BadImage, BadOutput, BadShape, Cancelled, Unsupported
 from saliency.images import beyond_pictures, fill
 from saliency.method import Baseline, Method
 from saliency.model import (
@@ -276,8 +277,9 @@ class Session(Generic[A]):
         if host.dtype.kind not in "fiub" or not np.isfinite(host).all():
             raise BadField("A baseline must be finite numbers or a name: it holds NaN, infinity, or what is no number.")
         if not (self.literal or self._inputs) and len(shape) == 4:
-            ends = [self._named_baseline(name, np.zeros((1, *shape[1:]))) for name in ("black", "white")]
-            self.notes += beyond_pictures(host, *ends)
+            with suppress(BadImage):  # a preprocessing may fail on black or white, which this baseline need not be
+                ends = [self._named_baseline(name, np.zeros((1, *shape[1:]))) for name in ("black", "white")]
+                self.notes += beyond_pictures(host, *ends)
         if host.ndim == 0 or host.shape == shape[-1:]:
             # one number, or one per channel
             return [self.ops.asarray(np.broadcast_to(host, (1, *shape[1:])))]

@@ -272,7 +272,10 @@ def _read(img: Any, preprocess: Any, model: saliency.Adapted[Any] | None) -> sal
     """An image as a model sees it, or as any would as long as none is known."""
     if isinstance(img, saliency.Picture):
         return img
-    return saliency.read(img, preprocess, **({} if model is None else {"channels_first": model.channels_first}))
+    if model is None:
+        return saliency.read(img, preprocess)
+    channels = getattr(model, "channels", None)
+    return saliency.read(img, preprocess, channels_first=model.channels_first, channels=channels)
 
 
 def _notes(

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 import saliency
-from saliency.images import Picture, channels_last, fill, read
+from saliency.images import Picture, fill, read
+from saliency.pictures.arrays import channels_last
 from tests.nets import picture
 
 RGB = picture(12, 10)
@@ -83,9 +84,10 @@ def test_transparency_lies_on_white_and_rotation_is_undone(tmp_path: Path) -> No
         (np.zeros((0, 10, 3)), "empty"),
         (np.full((4, 4, 3), np.nan), "48 NaN or infinite"),
         (np.full((4, 4, 3), np.inf), "48 NaN or infinite"),
-        (np.full((4, 4, 3), 300), "must hold 0–255, got int64 from 300 to 300"),
+        (np.full((4, 4, 3), 70_000), "must hold 0–65,535, got int64 from 70,000 to 70,000"),
+        (np.full((4, 4, 3), -3), "got int64 from -3 to -3: convert it to float"),
         (np.array(["a"]), "Expected a picture"),
-        (np.zeros((4, 4), bool), "Expected a picture"),
+        (np.zeros((4, 4), complex), "Expected a picture"),
         (object(), "got object"),
         (None, "got NoneType"),
     ],

@@ -33,6 +33,7 @@ ROOMS = {
     "saliency.rules": Room(1, sees=1),
     "saliency.targets": Room(1, sees=1),
     "saliency.images": Room(1, sees=1),
+    "saliency.pictures": Room(1, sees=1),
     "saliency.inputs": Room(1, sees=1),
     "saliency.precision": Room(1, sees=1),
     "saliency.display": Room(1, sees=1),

@@ -1,0 +1,1 @@
+"""Read pictures from files, PIL images, arrays and tensors, and find where a preprocessing places them."""

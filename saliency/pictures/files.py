@@ -1,0 +1,203 @@
+"""Files and PIL images as numbers: by mode and bit depth, with clear errors for what cannot be read."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saliency.errors import BadImage
+from saliency.pictures.arrays import WHITE_8, WHITE_16, Values
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+DEPTHS = {"I;16": "<u2", "I;16L": "<u2", "I;16N": "=u2", "I;16B": ">u2", "I": "=i4", "F": "=f4"}
+"""Modes of PIL whose numbers are not of 8 bits, with the type of each; they are kept as they are."""
+
+GREY = ("1", "L", "LA", "La")
+
+ELSEWHERE = {
+    ".npy": "np.load({path!r})",
+    ".dcm": "pydicom.dcmread({path!r}).pixel_array",
+    ".nii": "nibabel.load({path!r}).get_fdata()",
+    ".gz": "nibabel.load({path!r}).get_fdata()",
+    ".exr": "imageio.v3.imread({path!r})",
+    ".tif": "tifffile.imread({path!r})",
+    ".tiff": "tifffile.imread({path!r})",
+}
+"""By the end of a file's name: the line that reads what PIL does not."""
+
+URL = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
+
+
+def from_file(image: Any, notes: list[str]) -> Values | None:
+    """Read a path, the bytes of a file, an open file or a PIL image; None for anything else.
+
+    Args:
+        image: the picture. Of several pages the first is read, of a PIL image the one it stands at.
+        notes: what was decided is added to them.
+
+    Raises:
+        BadImage: no picture, a truncated or too large one, a URL, a file opened as text.
+        FileNotFoundError: there is no such file.
+    """
+    if isinstance(image, str) and URL.match(image):
+        raise BadImage(
+            f"Expected a picture, got a URL. Download it first, and pass its bytes: "
+            f"image=urllib.request.urlopen({image[:200]!r}).read()."
+        )
+    if isinstance(image, str | os.PathLike):
+        path = Path(image)
+        with path.open("rb") as file:
+            return _decoded(file, str(path), notes)
+    if isinstance(image, bytes | bytearray):
+        return _decoded(io.BytesIO(image), f"{len(image):,} bytes", notes)
+    if type(image).__module__.partition(".")[0] == "PIL":
+        return _checked(lambda: from_pil(image, notes), "The PIL image")
+    if callable(getattr(image, "read", None)):
+        return _decoded(io.BytesIO(_content(image)), f"open file {getattr(image, 'name', '')!r}", notes)
+    return None
+
+
+def from_pil(image: Any, notes: list[str]) -> Values:
+    """Read a PIL image by its mode, with its EXIF orientation applied.
+
+    Transparency is laid on white; palettes, CMYK, YCbCr, HSV and LAB become RGB; 16 bits, 32 bits and floats are kept.
+
+    Raises:
+        BadImage: 32-bit integers that are negative or beyond 65,535.
+    """
+    from PIL import Image, ImageOps
+
+    pages, page = getattr(image, "n_frames", 1), image.tell()
+    if pages > 1:
+        notes.append(f"page {page + 1} of {pages} is read: image = PIL.Image.open(path); image.seek(n) chooses another")
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in DEPTHS:
+        return _deep(upright, notes)
+    transparent = "A" in upright.getbands() or "a" in upright.getbands() or "transparency" in upright.info
+    binary = upright.mode == "1" and not transparent
+    if transparent:
+        notes.append("transparency laid on white")
+        grey, ground = upright.mode in GREY, Image.new("RGBA", upright.size, "white")
+        ground.alpha_composite(_straight(upright).convert("RGBA"))
+        upright = ground.convert("L" if grey else "RGB")
+    elif upright.mode == "LAB":
+        upright = _from_lab(upright)
+    elif upright.mode not in ("L", "RGB"):
+        upright = upright.convert("L" if upright.mode in GREY else "RGB")
+    array = np.asarray(upright)
+
+    def rebuild(picture: np.ndarray) -> Any:
+        flat = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+        return flat.point(lambda value: WHITE_8 * (value > WHITE_8 / 2), "1") if binary else flat
+
+    return Values(array.reshape(*array.shape[:2], -1), WHITE_8, rebuild)
+
+
+def _straight(image: Image.Image) -> Image.Image:
+    """Return an image whose colours are multiplied by its opacity (RGBa, La) with colours as they are."""
+    return image.convert({"RGBa": "RGBA", "La": "LA"}.get(image.mode, image.mode))
+
+
+def _deep(image: Image.Image, notes: list[str]) -> Values:
+    """Read the numbers of a mode that is not of 8 bits, and make that mode again of them."""
+    from PIL import Image
+
+    mode, dtype = image.mode, np.dtype(DEPTHS[image.mode])
+    array = np.asarray(image)
+    white: float | None = WHITE_16
+    if mode == "F":
+        if not np.isfinite(array).all():
+            raise BadImage(f"The image holds {np.count_nonzero(~np.isfinite(array))} NaN or infinite values.")
+        array, white = array.astype(np.float32), None
+    elif mode == "I":
+        least, most = int(array.min()), int(array.max())
+        if least < 0 or most > WHITE_16:
+            raise BadImage(
+                f"A picture of mode I must hold 0–{WHITE_16:,}, got {least:,} to {most:,}: convert it to floats in "
+                "the model's own range, as image = np.asarray(image, np.float32) / np.max(image)."
+            )
+        notes.append(f"mode I (int32) read as 16 bits, 0–{WHITE_16:,}")
+    values = array if white is None else array.astype(np.uint16)
+
+    def rebuild(picture: np.ndarray) -> Any:
+        flat = picture[..., 0].astype(dtype)
+        return Image.frombytes(mode, flat.shape[::-1], flat.tobytes())
+
+    return Values(values[..., None], white, rebuild)
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    """Convert LAB to sRGB; PIL's own ``convert`` knows no such way."""
+    from PIL import ImageCms
+
+    converted = ImageCms.profileToProfile(
+        image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+    assert converted is not None  # it gives None only where it works in place
+    return converted
+
+
+def _content(file: Any) -> bytes:
+    """Read an open file from its beginning, and leave it where it stood."""
+    if not getattr(file, "seekable", lambda: hasattr(file, "seek"))():
+        raise BadImage("This file can be read only once, and is read more than once here: pass image=file.read().")
+    stood = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(stood)
+    if not isinstance(content, bytes | bytearray):
+        raise BadImage(f'Expected a file opened for bytes, got {type(content).__name__}: open(path, "rb").')
+    return bytes(content)
+
+
+def _decoded(file: Any, name: str, notes: list[str]) -> Values:
+    from PIL import Image
+
+    def decode() -> Values:
+        image = Image.open(file)
+        most = Image.MAX_IMAGE_PIXELS
+        if most is not None and image.width * image.height > most:
+            # PIL itself refuses twice as many
+            raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
+        image.load()
+        return from_pil(image, notes)
+
+    return _checked(decode, name)
+
+
+def _checked(read: Callable[[], Values], name: str) -> Values:
+    """Read a picture, and report what PIL says of one that cannot be read.
+
+    Args:
+        read: reads it.
+        name: of the file, for the error.
+    """
+    import PIL
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return read()
+    except (BadImage, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        line = ELSEWHERE.get(Path(name).suffix.lower())
+        other = f" Read it as an array: image={line.format(path=name)}." if line else ""
+        raise BadImage(f"{name} is no picture that PIL {PIL.__version__} can read.{other}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImage(
+            f"{name} is very large ({error}). Where you trust it, shrink it first: PIL.Image.MAX_IMAGE_PIXELS = None; "
+            "image = PIL.Image.open(path); image.thumbnail((2048, 2048))."
+        ) from error
+    except Exception as error:
+        raise BadImage(
+            f"{name} cannot be read: it is truncated or damaged ({type(error).__name__}: {error}). "
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True reads what there is."
+        ) from error

@@ -1,0 +1,382 @@
+"""Find where a preprocessing puts a picture: from which pixel of the picture each pixel comes that the model is fed.
+
+Binary patterns are sent through the preprocessing and read in its results. A checkerboard and its negative give the two
+values that each pixel can have, whatever is done to values (a gamma, an equalisation, a standardisation, an inversion).
+The other patterns are the checkerboard with some cells inverted: those whose row, or column, has a certain bit set in
+its Gray code, where neighbours differ in one bit. All patterns are half bright everywhere, so that a preprocessing that
+reads the picture's statistics, also local ones, treats them alike. The affine map through the cells is then refined at
+the borders between them, and verified on the user's own picture with a random half of its cells darkened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from saliency.pictures.preprocessing import Prepare
+
+MOST_CELLS, LEAST_CELLS = 64, 4
+"""Cells of a pattern along its longer side."""
+
+FED_PER_CELL = 4
+"""Fed pixels along one side of a cell, if the whole picture is fed."""
+
+SMALL = 512
+"""Longer side of the small patterns that replace those of a large picture, where both give the same result."""
+
+SAMPLED = 512
+"""Fed pixels along one side that are looked at, at most."""
+
+DARKENED = 0.6
+"""Share of a value of the user's own picture that remains in a darkened cell."""
+
+LOST = "where the preprocessing puts the picture could not be found: shown as a plain resize"
+RANDOM = "preprocess gives another result for the same picture (random augmentation?): one of its results is explained"
+
+IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
+
+Size = tuple[int, int]
+
+
+class Unreadable(Exception):
+    """The patterns cannot be found again in what a preprocessing returns."""
+
+
+class Placed(NamedTuple):
+    """Where what the model is fed lies in the picture."""
+
+    matrix: np.ndarray
+    """(2, 3): picture (row, column) = matrix @ (fed row, fed column, 1)."""
+    notes: tuple[str, ...] = ()
+
+
+def resized(picture: Size, fed: Size) -> np.ndarray:
+    """Return the placement (2, 3) of a picture that is resized as a whole."""
+    down, across = (large / small for large, small in zip(picture, fed, strict=True))
+    return np.array([[down, 0, (down - 1) / 2], [0, across, (across - 1) / 2]])
+
+
+def composed(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Return the placement (2, 3) that applies `inner` first, then `outer`."""
+    return np.concatenate([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]], 1)
+
+
+class Cells:
+    """A picture cut into a grid of cells.
+
+    Args:
+        size: of the picture.
+        counts: of cells, down and across.
+    """
+
+    def __init__(self, size: Size, counts: Size) -> None:
+        self.size, self.counts = size, counts
+        # some are larger by a pixel where the picture cannot be cut evenly
+        self.edges = [-(-np.arange(count + 1) * n // count) for count, n in zip(counts, size, strict=True)]
+        self.sides = np.array(size) / counts
+        self.checkers = np.indices(counts).sum(0) % 2 == 1
+        """bool (rows, columns) of the grid."""
+
+    @classmethod
+    def of(cls, size: Size, fed: Size) -> Cells:
+        """Return nearly square cells of a few fed pixels each."""
+        along = min(max(min(fed) // FED_PER_CELL, LEAST_CELLS), MOST_CELLS)
+        down, across = (min(n, max(LEAST_CELLS, round(n * along / max(size)))) for n in size)
+        return cls(size, (down, across))
+
+    def codes(self, axis: int) -> Iterator[np.ndarray]:
+        """Yield the bits of the Gray code of each cell's row (axis 0) or column (axis 1), lowest first."""
+        number = np.indices(self.counts)[axis]
+        for bit in range(int(self.counts[axis] - 1).bit_length()):
+            yield (number ^ (number >> 1)) >> bit & 1 == 1
+
+    def half(self) -> np.ndarray:
+        """Return a random half of the cells, always the same, bool (rows, columns)."""
+        return np.asarray(np.random.default_rng(0).random(self.counts) < 0.5)
+
+    def pixels(self, cells: np.ndarray) -> np.ndarray:
+        """Return values of the cells (rows, columns, …) as values of the pixels (H, W, …)."""
+        across = np.repeat(cells, np.diff(self.edges[1]), 1)
+        return np.repeat(across, np.diff(self.edges[0]), 0)
+
+    def around(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return in which cells points (n, 2) of the picture lie, (n, 2), and which lie well inside a cell, (n,)."""
+        numbers, well = [], np.ones(len(points), bool)
+        for at, edges in zip(points.T + 0.5, self.edges, strict=True):
+            number = np.clip(np.searchsorted(edges, at, "right") - 1, 0, len(edges) - 2)
+            share = (at - edges[number]) / (edges[number + 1] - edges[number])
+            well &= (share > 0.25) & (share < 0.75)
+            numbers.append(number)
+        return np.stack(numbers, 1), well
+
+
+class Probe:
+    """Sends patterns through a preprocessing.
+
+    Args:
+        send: the preprocessing, from (H, W, C) to (1, h, w, C).
+        span: black and white of the picture.
+        channels: of the picture.
+    """
+
+    def __init__(self, send: Prepare, span: tuple[float, float], channels: int) -> None:
+        self._send, (low, high) = send, span
+        # neither black nor white, of which a logarithm or a quotient may be infinite; tinted, for what reads colour
+        tint = np.resize([0.0, 0.04, -0.04, 0.02], channels)
+        self._colours = np.stack([low + (high - low) * share for share in (0.2 + tint, 0.8 - tint)])
+
+    def pattern(self, cells: Cells, bright: np.ndarray) -> np.ndarray:
+        """Return what the model would be fed of a pattern, (h, w, C); `bright` is bool (rows, columns)."""
+        return self.sent(cells.pixels(self._colours[bright.astype(int)].astype(np.float32)))
+
+    def sent(self, picture: np.ndarray) -> np.ndarray:
+        """Return what the model would be fed of a picture, (h, w, C).
+
+        Raises:
+            Unreadable: the preprocessing fails.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                return self._send(picture)[0]
+        except Exception as error:  # whatever a preprocessing says to a picture that is not the user's
+            raise Unreadable from error
+
+    def contrast(self, cells: Cells, bright: np.ndarray) -> Contrast:
+        """Send a pattern and its negative."""
+        return Contrast(self.pattern(cells, bright), self.pattern(cells, ~bright))
+
+
+class Contrast:
+    """Where a picture and its counterpart differ, in which direction, and how far.
+
+    Args:
+        first: what the model is fed of the picture, (h, w, C).
+        second: what it is fed of the counterpart.
+    """
+
+    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        if first.shape != second.shape or 1 in first.shape[:2]:
+            raise Unreadable
+        self.first, self.fed = first, first.shape[:2]
+        self._steps = [-(-n // SAMPLED) for n in self.fed]
+        one, other = self._sampled(first), self._sampled(second)
+        self._middle = (one + other) / 2
+        half = np.nan_to_num((one - other) / 2, nan=0, posinf=0, neginf=0)
+        scale = np.abs(half).max((0, 1))
+        # channels count alike, whatever their units; dark and bright may be exchanged in some
+        weights = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
+        flat = (half * weights).reshape(-1, len(scale))
+        self._weights = weights * np.linalg.eigh(flat.T @ flat)[1][:, -1]
+        self.half = half @ self._weights
+        """(h, w) of the sampled pixels: half the difference, with its sign."""
+        size = np.abs(self.half)
+        self.usual = float(np.percentile(size, 98))
+        self.visible = size > 0.1 * self.usual
+        self.at = np.stack(np.meshgrid(*(np.arange(0, n, s) for n, s in zip(self.fed, self._steps, strict=True))), -1)
+        self.at = self.at.transpose(1, 0, 2)
+        """(h, w, 2): row and column of the sampled pixels in what is fed."""
+
+    def _sampled(self, fed: np.ndarray) -> np.ndarray:
+        down, across = self._steps
+        return fed[::down, ::across].astype(np.float64)
+
+    def read(self, other: np.ndarray) -> np.ndarray:
+        """Return in which of the two a pixel is as in a third picture, (h, w): 1 for the first, -1 for the second."""
+        if other.shape != self.first.shape:
+            raise Unreadable
+        with np.errstate(all="ignore"):
+            seen = ((self._sampled(other) - self._middle) @ self._weights) / self.half
+        return np.nan_to_num(seen, nan=0, posinf=0, neginf=0)
+
+    def crossings(self) -> np.ndarray:
+        """Return where the difference changes its sign between two neighbours, (n, 2) of what is fed."""
+        half = np.where(self.half == 0, 1e-9 * self.usual, self.half)
+        found = []
+        for axis in (0, 1):
+            count = half.shape[axis] - 1
+            one, other = half.take(range(count), axis), half.take(range(1, count + 1), axis)
+            crossed = (one * other < 0) & (np.abs(one) + np.abs(other) > 0.2 * self.usual)
+            one, other = one[crossed], other[crossed]
+            point = self.at.take(range(count), axis)[crossed].astype(float)
+            point[:, axis] += self._steps[axis] * one / (one - other)
+            found.append(point)
+        points = np.concatenate(found)
+        return points[:: max(1, len(points) // 20_000)]
+
+    def like(self, other: Contrast) -> bool:
+        """Whether the other shows the same, maybe at another size."""
+        picks = [
+            np.minimum((np.arange(n) + 0.5) * m / n, m - 1).astype(int)
+            for n, m in zip(self.half.shape, other.half.shape, strict=True)
+        ]
+        theirs = np.ix_(*picks)
+        both = self.visible & other.visible[theirs]
+        same = np.sign(self.half) == np.sign(other.half[theirs])
+        return bool(both.sum() > 0.5 * self.visible.sum() and abs(same[both].mean() - 0.5) > 0.35)
+
+    def agrees(self, cells: Cells, bright: np.ndarray, matrix: np.ndarray) -> bool | None:
+        """Whether it lies where a placement says; None where too little of it is seen.
+
+        Args:
+            cells: the grid of the pattern.
+            bright: its cells that are brighter in the first picture.
+            matrix: the placement (2, 3).
+        """
+        points = self.at[self.visible] @ matrix[:, :2].T + matrix[:, 2]
+        inside = ((points >= -0.5) & (points <= np.array(cells.size) - 0.5)).all(1)
+        numbers, well = cells.around(points)
+        known = inside & well
+        if known.sum() < max(8, 0.002 * self.half.size):
+            return None
+        same = (self.half[self.visible] > 0) == bright[numbers[:, 0], numbers[:, 1]]
+        return bool(abs(same[known].mean() - 0.5) > 0.35)
+
+
+def find(probe: Probe, size: Size, fed: Size) -> Placed:
+    """Find where a preprocessing puts pictures of a size; a plain resize, and a note, where it cannot be found.
+
+    At most 18 patterns are sent, of a large picture two of them at its size.
+
+    Args:
+        probe: sends patterns.
+        size: of the picture.
+        fed: size of what the model is fed of it.
+    """
+    cells, notes = Cells.of(size, fed), []
+    matrix = resized(size, fed)
+    try:
+        whole = probe.contrast(cells, cells.checkers)
+        read, contrast = _smaller(probe, cells, whole)
+        again = [probe.pattern(read, read.checkers) for _ in range(2)]
+        if not all(np.array_equal(each, contrast.first, equal_nan=True) for each in again):
+            notes.append(RANDOM)
+        numbers, sure = _decoded(probe, read, contrast)
+        there = _fitted(read, contrast.at[sure], numbers[sure])
+        there = composed(resized(size, read.size), composed(there, resized(contrast.fed, whole.fed)))
+        matrix = _refined(cells, whole.crossings(), there, fed)
+    except Unreadable:
+        notes.append(LOST)
+    return Placed(matrix, tuple(notes))
+
+
+def confirmed(probe: Probe, picture: np.ndarray, black: float, placed: Placed, fed: Size) -> bool:
+    """Whether a preprocessing puts the user's own picture where it puts patterns: it may crop by the content.
+
+    Args:
+        probe: sends pictures.
+        picture: (H, W, C).
+        black: its black.
+        placed: where patterns are.
+        fed: size of what the model is fed.
+    """
+    cells = Cells.of((picture.shape[0], picture.shape[1]), fed)
+    bright = cells.half()
+    dark = (black + DARKENED * (picture.astype(np.float32) - black)).astype(np.float32)
+    halves = (np.where(cells.pixels(each)[..., None], picture, dark) for each in (bright, ~bright))
+    try:
+        own = Contrast(*map(probe.sent, halves)).agrees(cells, bright, placed.matrix)
+        # of a picture that is nearly black a darkened cell is not seen
+        return probe.contrast(cells, bright).agrees(cells, bright, placed.matrix) is True if own is None else own
+    except Unreadable:
+        return False
+
+
+def _smaller(probe: Probe, cells: Cells, whole: Contrast) -> tuple[Cells, Contrast]:
+    """Return a small picture in place of a large one, if the preprocessing treats both alike; else the large one."""
+    shrink = max(SMALL, 2 * max(whole.half.shape)) / max(cells.size)
+    if shrink > 0.5:
+        return cells, whole
+    down, across = (max(count, round(n * shrink)) for count, n in zip(cells.counts, cells.size, strict=True))
+    small = Cells((down, across), cells.counts)
+    try:
+        contrast = probe.contrast(small, small.checkers)
+    except Unreadable:  # it takes pictures of one size alone
+        return cells, whole
+    return (small, contrast) if contrast.like(whole) else (cells, whole)
+
+
+def _decoded(probe: Probe, cells: Cells, contrast: Contrast) -> tuple[np.ndarray, np.ndarray]:
+    """Return from which cell each sampled pixel comes, (h, w, 2), and where that is sure, (h, w)."""
+    numbers, sure = [], contrast.visible
+    for axis in (0, 1):
+        gray = np.zeros(contrast.half.shape, int)
+        for bit, inverted in enumerate(cells.codes(axis)):
+            seen = contrast.read(probe.pattern(cells, cells.checkers ^ inverted))
+            gray |= (seen < 0).astype(int) << bit
+            sure = sure & (np.abs(seen) > 0.4)
+        number = gray
+        for shift in (1, 2, 4):
+            number = number ^ (number >> shift)
+        sure = sure & (number < cells.counts[axis])
+        numbers.append(number)
+    return np.stack(numbers, -1), sure
+
+
+def _fitted(cells: Cells, at: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return the affine map (2, 3) by which most fed pixels (n, 2) come from their cells (n, 2).
+
+    Raises:
+        Unreadable: most of them follow none.
+    """
+    draw = np.random.default_rng(0)
+    if len(at) > 4000:
+        chosen = draw.choice(len(at), 4000, replace=False)
+        at, numbers = at[chosen], numbers[chosen]
+    if len(at) < 8 or (np.ptp(numbers, 0) == 0).any():
+        raise Unreadable
+    centres = np.stack([(edges[n] + edges[n + 1] - 1) / 2 for n, edges in zip(numbers.T, cells.edges, strict=True)], 1)
+    points = np.concatenate([at, np.ones((len(at), 1))], 1)
+
+    def followed(maps: np.ndarray, most: float) -> np.ndarray:
+        return (np.abs(points @ maps - centres) <= most * cells.sides).all(-1)
+
+    # by three pixels at random, again and again (RANSAC): those that padding mirrors follow another map
+    threes = draw.integers(0, len(at), (300, 3))
+    threes = threes[np.abs(np.linalg.det(points[threes])) > 1e-6 * np.prod(np.ptp(at, 0))]
+    if not len(threes):
+        raise Unreadable
+    maps = np.linalg.solve(points[threes], centres[threes])
+    best = followed(maps, 0.75).sum(1).argmax()
+    fit = maps[best]
+    for most in (0.75, 0.65, 0.65):
+        kept = followed(fit, most)
+        if kept.sum() < max(8, 0.5 * len(at)) or (np.ptp(numbers[kept], 0) == 0).any():
+            raise Unreadable
+        fit = np.linalg.lstsq(points[kept], centres[kept], rcond=None)[0]
+    _require(fit.T, points, cells, followed(fit, 0.75))
+    return np.asarray(fit.T)
+
+
+def _require(matrix: np.ndarray, points: np.ndarray, cells: Cells, followed: np.ndarray) -> None:
+    """Raise unless nearly all pixels that the map puts into the picture follow it."""
+    there = points @ matrix.T
+    inside = ((there >= -0.5) & (there <= np.array(cells.size) - 0.5)).all(1)
+    if not inside.any() or followed[inside].mean() < 0.9 or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
+        raise Unreadable
+
+
+def _refined(cells: Cells, crossings: np.ndarray, matrix: np.ndarray, fed: Size) -> np.ndarray:
+    """Return a placement (2, 3) made precise: the crossings (n, 2) come from borders between cells."""
+    points = np.concatenate([crossings, np.ones((len(crossings), 1))], 1)
+    borders = [edges[1:-1] - 0.5 for edges in cells.edges]
+    for _ in range(3):
+        there = points @ matrix.T
+        nearest = [each[np.abs(each - at[:, None]).argmin(1)] for each, at in zip(borders, there.T, strict=True)]
+        away = np.abs(there - np.stack(nearest, 1)) / cells.sides
+        matrix = matrix.copy()
+        for axis in (0, 1):
+            # at the corner of a cell it cannot be said which border is crossed
+            on = (away[:, axis] < 0.35) & (away[:, 1 - axis] > 0.15)
+            if len(np.unique(nearest[axis][on])) > 1:
+                turns = _turns(matrix, axis, fed)
+                matrix[axis] = 0
+                matrix[axis, turns] = np.linalg.lstsq(points[on][:, turns], nearest[axis][on], rcond=None)[0]
+    return matrix
+
+
+def _turns(matrix: np.ndarray, axis: int, fed: Size) -> list[int]:
+    """Return which columns of a placement one of its rows needs: of rows that stay rows the column plays no part."""
+    slack = 0.5 * np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    return [i for i in (0, 1) if abs(matrix[axis, i]) * fed[i] >= slack] + [2]
