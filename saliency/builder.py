@@ -21,6 +21,13 @@ EMPTY = "the mask is zero everywhere", "the mask is zero everywhere: what was fo
 """Said of a mask without content; the second where only what speaks for the target is shown."""
 
 
+LOSS = 0.1
+"""Share of the scores' difference above which a completeness error is noted."""
+
+ROUNDING = 1e-5
+"""Share of what the mask's values sum to, all taken positive, that float32 may lose."""
+
+
 class Builder:
     """Makes explanations of a run's masks."""
 
@@ -41,12 +48,14 @@ class Builder:
         self.picture, self.adapted, self.notes, self.started = picture, adapted, notes, started
         self.scores = np.full(len(targets), np.nan)
         self.baseline_scores: np.ndarray | None = None
+        self.measured = False
 
     def measure(self, images: Any) -> None:
-        """Ask the scores of the image, and of the baselines where the mask should sum to the difference."""
+        """Compute the scores of the image, and of the baselines where the mask should sum to the difference."""
         self.scores = self._mean_scores([images])
-        if self.method.complete:
-            self.baseline_scores = self._mean_scores(self.method.beginnings(images, self.session))
+        if self.method.complete and (beginnings := self.method.beginnings(images, self.session)):
+            self.baseline_scores = self._mean_scores(beginnings)
+        self.measured = True
 
     def _mean_scores(self, several: list[Any]) -> np.ndarray:
         ops, model = self.session.ops, self.session.model
@@ -61,7 +70,7 @@ class Builder:
         if not np.isfinite(host).all():
             raise BadOutput(f"The mask of {self.method!r} holds NaN or infinite values: it overflowed float32.")
         details = self.session.details
-        regions, errors, sums = (details.get(name) for name in ("regions", "standard_error", "attributed"))
+        regions, errors, sums, losses = map(details.get, ("regions", "standard_error", "attributed", "losses"))
         placement = self.picture.placement
         notes = tuple(dict.fromkeys([*self.picture.notes, *self.adapted.notes, *self.notes, *self.session.notes]))
         found = []
@@ -70,7 +79,9 @@ class Builder:
             score = float(self.scores[i])
             empty = () if host[i].any() else (EMPTY[self.method.sign == "positive"],)
             attributed = float(host[i].sum(dtype=np.float64) if sums is None else sums[i][0])
-            gap = None if mine is None else attributed - (score - mine)
+            gap = attributed - (score - (mine or 0.0)) if self.measured and self.method.complete else None
+            loss = self._loss(gap, score - (mine or 0.0), float(np.abs(host[i]).sum(dtype=np.float64)))
+            own = () if losses is None else losses[i][0]
             picture = self.picture
             parts = picture.split(host[i]) if isinstance(picture, Inputs) else (host[i],)
             each = [
@@ -86,7 +97,7 @@ class Builder:
                     gap=gap,
                     regions=None if regions is None else regions[i][0],
                     standard_error=None if errors is None else errors[i][0].astype(np.float32),
-                    notes=(*notes, *empty),
+                    notes=(*notes, *loss, *own, *empty),
                     sign=self.method.sign,
                     calls=self.session.calls,
                     images=self.session.images,
@@ -98,3 +109,18 @@ class Builder:
             ]
             found.append(each if isinstance(picture, Inputs) else each[0])
         return found
+
+    def _loss(self, gap: float | None, rise: float, size: float) -> tuple[str, ...]:
+        """Return the note on a completeness error, if it is one to be noted.
+
+        Args:
+            gap: what the attribution sums to, less `rise`.
+            rise: the difference of the scores.
+            size: what the mask's values sum to, all taken positive.
+        """
+        if gap is None or "losses" in self.session.details or abs(gap) <= max(LOSS * abs(rise), ROUNDING * size):
+            return ()
+        share = f" {100 * abs(gap / rise):,.0f} %" if rise else ""
+        sums = f"the attribution sums to {rise + gap:.3g}, the scores differ by {rise:.3g}"
+        remedy = self.method.remedy()
+        return (f"completeness error{share}: {sums}{f'; {remedy}' if remedy else ''}",)

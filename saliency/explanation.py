@@ -46,10 +46,11 @@ class Explanation:
     baseline_score: float | None = None
     """The same for the baseline (the mean over several); None where the method has none."""
     gap: float | None = None
-    """What the attribution sums to, less (score - baseline_score), for complete methods: never rescaled away.
+    """Completeness error: what the attribution sums to, less (score - baseline_score); never rescaled away.
 
-    The sum is the mask's, or where pixels show the value of their feature, that of the features; of several inputs,
-    that of all their masks.
+    None for methods that promise no sum. The sum is the mask's; where pixels show the value of their feature, that of
+    the features; of regions, that of the attribution they are made of; of several inputs, that of all their masks.
+    Relevance (LRP) has no baseline: there it is what it sums to, less the score.
     """
     regions: Regions | None = None
     """The rank of each pixel's region, and a table of the regions: XRAI's, or the features that were attributed to."""
@@ -69,6 +70,12 @@ class Explanation:
     """uint8 (H, W, 3): the picture as it is shown."""
     placement: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0, 0], [0, 1, 0]]))
     """(2, 3): picture (row, column) = placement @ (mask row, mask column, 1)."""
+
+    @property
+    def gap_share(self) -> float | None:
+        """The gap's size as a share of `|score - baseline_score|`, 0.05 for 5 %; None where it is undefined."""
+        rise = abs(self.score - (self.baseline_score or 0.0))
+        return None if self.gap is None or not np.isfinite(rise) or rise == 0 else abs(self.gap) / rise
 
     def __repr__(self) -> str:
         cost = f"{self.images} images asked in {self.seconds:.2g} s"

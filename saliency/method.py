@@ -78,8 +78,8 @@ class Method:
     """arXiv number or short reference."""
     needs: ClassVar[Any] = Model
     """The capability it asks of the model."""
-    complete: ClassVar[bool] = False
-    """Whether the mask sums to f(image) - f(baseline), so that the gap can be told."""
+    complete: ClassVar[Any] = False
+    """Whether what it attributes sums to f(image) - f(baseline), so that the completeness error is known."""
     sign: ClassVar[Any] = "absolute"
     """How its values are best shown: "absolute", "positive" or "signed"."""
     images_only: ClassVar[Any] = True
@@ -95,7 +95,8 @@ class Method:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            setattr(self, each.name, held(getattr(self, each.name)))
+            value = held(getattr(self, each.name))
+            setattr(self, each.name, value.inside() if isinstance(value, Method) else value)
             self._check(each)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
@@ -115,10 +116,18 @@ class Method:
         """Where the paths of a complete method begin; the mask sums to f(image) minus the mean of f there.
 
         Returns:
-            arrays that broadcast against `images` (B, H, W, C).
+            arrays that broadcast against `images` (B, H, W, C); none where the mask sums to f(image) itself.
         """
         baseline: Baseline = getattr(self, "baseline", "black")
         return session.baselines(baseline, images)
+
+    def remedy(self) -> str:
+        """Return what makes the completeness error smaller, as "try steps=100"; empty where nothing is known to."""
+        return ""
+
+    def inside(self) -> Method:
+        """Return the method as it runs inside another one, which knows its cost beforehand: itself, by default."""
+        return self
 
     def cost(self, shape: tuple[int, ...]) -> int:
         """How many images the model will be asked about, for a batch of shape (B, H, W, C); see :attr:`beyond`."""
@@ -164,16 +173,21 @@ class Method:
         who = f"{type(self).__name__}.{each.name}"
         if choices is not None and isinstance(value, str) and value not in choices:
             raise unknown(f"value for {who}:", value, choices)
-        if low is None and high is None:
+        if (low is None and high is None) or (value is None and each.default is None):
             return
         for number in np.ravel(np.asarray(value, dtype=object)):
             if isinstance(number, bool) or not isinstance(number, int | float | np.number):
                 raise BadField(f"{who} must be a number, got {number!r}.")
-            if isinstance(each.default, int) and float(number) % 1 > 0:
+            if _is_whole(each) and float(number) % 1 > 0:
                 raise BadField(f"{who} must be a whole number, got {number!r}.")
             if (low is not None and not number >= low) or (high is not None and not number <= high):
                 bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
                 raise BadField(f"{who} must be {bounds}, got {number!r}.")
+
+
+def _is_whole(each: Field[Any]) -> bool:
+    """Whether a field is annotated as a whole number: a default may be None, or 50 where fractions are allowed."""
+    return str(getattr(each.type, "__name__", each.type)).startswith("int")
 
 
 def default_of(each: Field[Any]) -> Any:

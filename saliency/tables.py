@@ -35,7 +35,8 @@ class MethodInfo(NamedTuple):
     @property
     def asked(self) -> str:
         """The cost in words, with what is known only once the model has answered."""
-        return f"{self.cost} + {self.cls.beyond}" if self.cls.beyond else str(self.cost)
+        beyond = self.cls().beyond
+        return f"{self.cost} + {beyond}" if beyond else str(self.cost)
 
 
 class MethodTable(tuple[MethodInfo, ...]):

@@ -21,6 +21,10 @@ EIGHTHS = {name: name.removesuffix("_table") for name in ("values", "values_tabl
 """The buffers that compact packets have at one byte a number, and between the ends of which."""
 
 
+HIGH = 0.1
+"""Completeness error, as a share of the scores' difference, that is marked as high."""
+
+
 class Message(NamedTuple):
     """A message, with its buffers by name."""
 
@@ -92,16 +96,25 @@ def quality(explanation: saliency.Explanation, method: saliency.Method) -> str:
     """In a short phrase, what tells how good the result is."""
     if explanation.regions is not None:
         return _count(len(explanation.regions.table), "region")
-    if explanation.gap is not None and explanation.baseline_score is not None:
-        span = abs(explanation.score - explanation.baseline_score)
-        percent = 100 * abs(explanation.gap) / span if span else math.inf
-        return f"gap {percent:.{1 if percent < 10 else 0}f} %" if percent < 1e4 else f"gap {explanation.gap:.2g}"
+    if explanation.gap is not None:
+        return _completeness(explanation)
     if isinstance(method, saliency.SmoothGrad):
         return _count(method.samples, "sample")
     if isinstance(method, saliency.Occlusion):
         down, across = method.windows((1, *explanation.mask.shape[:2]))
         return _count(len(down) * len(across), "window")
     return explanation.layer or _count(explanation.calls, "call")
+
+
+def _completeness(explanation: saliency.Explanation) -> str:
+    """Return how far the attribution is from the sum it promises."""
+    assert explanation.gap is not None
+    share = explanation.gap_share
+    if share is None or share >= 100:
+        return f"Completeness error {abs(explanation.gap):.2g} (high)"
+    if explanation.baseline_score is None:
+        return f"Conserves {_percent(1 + explanation.gap / explanation.score)} of the score"
+    return f"Completeness error {_percent(share)}{' (high)' if share > HIGH else ''}"
 
 
 def parts(whole: Message, limit: int = PART) -> Iterator[tuple[dict[str, Any], list[memoryview]]]:
@@ -242,3 +255,8 @@ def _number(value: float | None) -> float | None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.{1 if abs(percent) < 10 else 0}f} %"

@@ -233,7 +233,7 @@ function resultOf({ photo, place }: Options, cell: Cell, share: number, seconds:
   const result = {
     ...cell, label, place,
     caption: METHODS.find(({ id }) => id === method)?.name ?? method,
-    quality: maps.regions ? `${maps.regions.length} regions` : method === "smooth_grad" ? "25 samples" : method === "grad_cam" ? "stage 4" : "gap 0.4 %",
+    quality: maps.regions ? `${maps.regions.length} regions` : method === "smooth_grad" ? "25 samples" : method === "grad_cam" ? "stage 4" : "Completeness error 0.4 %",
     shape: [maps.size, maps.size], sign: maps.regions || method === "grad_cam" ? "positive" : "absolute",
     range: [0, 1], score: 9.1, baseline_score: 0.2, gap: 0.004, calls: 200, images: 200, seconds, layer: null,
     notes: ["The logit of the class was explained, not its probability."],

@@ -162,9 +162,9 @@ describe("by ear", () => {
     for (const done of [1, 2, 3]) tell(fake, "progress", { done, total: 10 }, "compute");
     await frame();
     expect(heard(root)).toBe("Integrated Gradients: 25 %");
-    finish(fake, explained({ result: result({ method: "ig", quality: "gap 0.4 %", regions: null }), step: null }));
+    finish(fake, explained({ result: result({ method: "ig", quality: "Completeness error 0.4 %", regions: null }), step: null }));
     await frame();
-    expect(heard(root)).toBe("Integrated Gradients: done, gap 0.4 %");
+    expect(heard(root)).toBe("Integrated Gradients: done, Completeness error 0.4 %");
   });
 
   test("what the model says to a selection, once the slider is let go", async () => {

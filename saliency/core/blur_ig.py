@@ -70,6 +70,9 @@ class BlurIG(CoreSaliency):
         strongest = BlurPath(session.ops, images, self.sigmas()[-1:], self.grad_step)
         return [strongest[slice(0, len(strongest))]]
 
+    def remedy(self) -> str:
+        return f"try steps={4 * self.steps}"
+
     def cost(self, shape: tuple[int, ...]) -> int:
         return shape[0] * self.steps
 

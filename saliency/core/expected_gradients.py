@@ -52,5 +52,8 @@ class ExpectedGradients(Method):
         for total, seen in session.summed_gradients(draws, np.ones(self.samples), draws.ways):
             yield total / seen
 
+    def remedy(self) -> str:
+        return f"try samples={4 * self.samples}"
+
     def cost(self, shape: tuple[int, ...]) -> int:
         return shape[0] * self.samples

@@ -121,6 +121,9 @@ class GuidedIG(CoreSaliency):
             for i, walk in enumerate(walks)
         ]
 
+    def remedy(self) -> str:
+        return f"try steps={4 * self.steps}"
+
     def cost(self, shape: tuple[int, ...]) -> int:
         """Of one target."""
         return shape[0] * self.steps * baseline_count(self.baseline, shape)

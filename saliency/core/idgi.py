@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
 
-from saliency.core.integrated_gradients import IntegratedGradients
+from saliency.core.integrated_gradients import STEPS, IntegratedGradients
 from saliency.core.paths import PORTION, Trail, Walkable, rising, walked
 from saliency.errors import BadField
 from saliency.method import Method, parameter
@@ -22,7 +22,9 @@ class PathReading(Method):
     needs = Differentiable
     family = "paths"
 
-    path: Method = parameter(IntegratedGradients, "Integrated Gradients, Blur IG or Guided IG: whose paths are walked")
+    path: Method = parameter(
+        lambda: IntegratedGradients(steps=STEPS), "Integrated Gradients, Blur IG or Guided IG: whose paths are walked"
+    )
     adaptive: bool = parameter(False, "half of the nodes evenly, the others where the score changes most")
 
     def __post_init__(self) -> None:

@@ -78,8 +78,19 @@ class XRAI(CoreSaliency):
         return needs
 
     @property
+    def complete(self) -> bool:  # as the method inside
+        complete: bool = self.base.complete
+        return complete
+
+    @property
     def layers(self) -> tuple[str | int | None, ...]:
         return self.base.layers
+
+    def beginnings(self, images: Any, session: Session[Any]) -> list[Any]:
+        return self.base.beginnings(images, session)
+
+    def remedy(self) -> str:
+        return f"try steps={4 * self.steps}" if self.base_attribution is None else self.base_attribution.remedy()
 
     def cost(self, shape: tuple[int, ...]) -> int:
         return self.base.cost(shape)
@@ -95,7 +106,11 @@ class XRAI(CoreSaliency):
                 shown += 1
                 quick = self._grow(session.ops.tohost(attribution), segments, session, "fast")
                 yield session.ops.asarray(_stacked([[each.mask for each in row] for row in quick]))
-        grown = self._grow(session.ops.tohost(attribution), segments, session, self.algorithm)
+        host = session.ops.tohost(attribution)
+        if self.base.complete:
+            # a method of features has left the sum of its own
+            session.details.setdefault("attributed", host.sum(tuple(range(2, host.ndim)), np.float64))
+        grown = self._grow(host, segments, session, self.algorithm)
         session.details["regions"] = [[_regions(each) for each in row] for row in grown]
         yield session.ops.asarray(_stacked([[each.mask for each in row] for row in grown]))
 

@@ -63,6 +63,7 @@ def test_methods_inside_methods_have_dotted_names() -> None:
     ("name", "value", "method"),
     [
         ("steps", 12.0, saliency.IntegratedGradients(steps=12)),
+        ("steps", None, saliency.IntegratedGradients()),
         ("baseline", ["white"], saliency.IntegratedGradients(baseline="white")),
         ("baseline", ["black", "white"], saliency.IntegratedGradients(baseline=("black", "white"))),
     ],
@@ -91,7 +92,7 @@ def test_a_choice_may_be_left_to_the_method() -> None:
         (saliency.IntegratedGradients(), {"steps": 0}, "1 to 10000"),
         (saliency.IntegratedGradients(), {"steps": True}, "cannot be True"),
         (saliency.IntegratedGradients(), {"steps": "many"}, "cannot be 'many'"),
-        (saliency.IntegratedGradients(), {"steps": None}, "cannot be None"),
+        (saliency.GuidedIG(), {"steps": None}, "cannot be None"),
         (saliency.IntegratedGradients(), {"steps": 1.5}, r"cannot be 1\.5"),
         (saliency.IntegratedGradients(), {"baseline": ["beige"]}, "baseline cannot be"),
         (saliency.IntegratedGradients(), {"baseline": []}, "baseline cannot be"),

@@ -67,7 +67,7 @@ def test_numbers_json_does_not_know_are_left_out() -> None:
     ("method", "phrase"),
     [
         (saliency.XRAI(steps=2), "regions"),
-        (saliency.IntegratedGradients(steps=4), "gap "),
+        (saliency.IntegratedGradients(steps=4), "Completeness error "),
         (saliency.SmoothGrad(samples=3), "3 samples"),
         (saliency.GradCam(layer="block"), "block"),
         (saliency.Occlusion(size=12, stride=12), "4 windows"),
@@ -83,11 +83,15 @@ def test_quality_is_told_in_a_phrase(method: saliency.Method, phrase: str) -> No
 
 
 def test_the_gap_is_a_share_of_what_was_to_be_explained() -> None:
-    """A sum that misses 0.01 of a difference of 2.5 has a gap of 0.4 %; without a difference the gap itself is told."""
+    """A sum that misses 0.01 of a difference of 2.5 has an error of 0.4 %; without a difference it is a number."""
     method = saliency.IntegratedGradients()
 
-    assert quality(explained(noise(2, 2), baseline_score=-0.5, gap=-0.01), method) == "gap 0.4 %"
-    assert quality(explained(noise(2, 2), baseline_score=2.0, gap=0.25), method) == "gap 0.25"
+    assert quality(explained(noise(2, 2), baseline_score=-0.5, gap=-0.01), method) == "Completeness error 0.4 %"
+    assert quality(explained(noise(2, 2), baseline_score=-0.5, gap=0.65), method) == "Completeness error 26 % (high)"
+    assert quality(explained(noise(2, 2), baseline_score=2.0, gap=0.25), method) == "Completeness error 0.25 (high)"
+    assert (
+        quality(explained(noise(2, 2), baseline_score=None, gap=-1.5), saliency.LRP()) == "Conserves 25 % of the score"
+    )
 
 
 @given(
