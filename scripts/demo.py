@@ -1,12 +1,14 @@
 """Runs the quickstart notebook and keeps what it shows: a page that works offline, and a picture.
 
-The notebook leaves `model`, `img`, `labels` and `widget` behind; hidden cells after its last one save what they show.
+Cells that are added after its last one write both. They use what the notebook defines: `widget`, and `maps`, the
+explanations of a few classes.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -19,32 +21,32 @@ NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 PAGE = ROOT / "build" / "demo" / "quickstart.html"
 PICTURE = PAGE.with_suffix(".png")
 
+METHODS = ("xrai", "integrated_gradients", "smooth_grad_squared", "grad_cam", "lrp", "guided_backprop")
+"""The methods that the page has maps of."""
+
 KEEP = """
 import io
 import numpy as np
 from pathlib import Path
 from PIL import Image
 
-seen = saliency.predict(model, img, top=5, labels=labels)
-for each in seen[:3]:
-    for method in widget.spec["methods"][:7]:  # those shown first
-        if not any(method["lacks"]):
-            widget.compute(method["id"], each.index)
+for each in maps:
+    for method in {methods!r}:
+        widget.compute(method, each.target)
 widget.wait()
 widget.to_html({page!r}, what_if=True)
 shots = []
-for each in seen[:3]:
-    widget.target = each.index
+for each in maps:
+    widget.target = each.target
     with Image.open(io.BytesIO(widget.snapshot_png())) as shot:
         shots.append(np.asarray(shot.convert("RGB")))
 Image.fromarray(np.concatenate(shots, 1)).save({picture!r})
 """
-"""The page has the first methods for the three classes the model sees most; the picture shows a map for each class."""
 
 
-def keeping(page: Path, picture: Path) -> str:
-    """The cell that writes what the notebook shows."""
-    return KEEP.format(page=str(page), picture=str(picture))
+def keeping(page: Path, picture: Path, methods: Sequence[str] = METHODS) -> str:
+    """Return the cell that writes a page with these methods for each class, and a picture of the classes' maps."""
+    return KEEP.format(page=str(page), picture=str(picture), methods=tuple(methods))
 
 
 REPORT = """
@@ -54,7 +56,7 @@ for each in seen:
 
 
 def main() -> None:
-    """Runs the notebook with this very Python, and tells where the results are."""
+    """Run the notebook with this Python, and print where the results are."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells += [nbformat.v4.new_code_cell(keeping(PAGE, PICTURE)), nbformat.v4.new_code_cell(REPORT)]

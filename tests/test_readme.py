@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """All Python in the README runs as it stands, on the demo model."""
+    """All Python in the README runs as it stands, on the demo models."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"model": saliency.demo.model(), "img": saliency.demo.image()}
     for block in blocks("python"):

@@ -28,9 +28,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("demo")
     net, img = small_net(), picture(48, 40)
     widget = SaliencyWidget(net, img, QUICK, labels=LABELS)
-    names = {"saliency": saliency, "model": net, "img": img, "labels": list(LABELS), "widget": widget}
+    maps = saliency.explain(net, img, "gradient", LABELS[:3], labels=LABELS, progress=False)
+    names = {"img": img, "maps": maps, "widget": widget}
+    ids = [each["id"] for each in widget.spec["methods"]]
     try:
-        exec(compile(demo.keeping(folder / "page.html", folder / "picture.png"), "kept.py", "exec"), names)
+        exec(compile(demo.keeping(folder / "page.html", folder / "picture.png", ids), "kept.py", "exec"), names)
         yield {**names, "page": folder / "page.html", "picture": folder / "picture.png"}
     finally:
         widget.close()
@@ -48,19 +50,19 @@ def test_each_panel_has_a_map_of_its_own(kept: dict[str, Any]) -> None:
 
 
 def test_the_page_has_every_method_for_each_class(kept: dict[str, Any]) -> None:
-    """A result for each of the methods, for the three classes the model sees most."""
+    """A result for each of the methods, for each of the classes."""
     page = Page(kept["page"].read_text(encoding="utf-8"))
     results = [m.fields["result"] for m in unpack(base64.b64decode(page.texts["packet"])) if m.op == "result"]
 
-    seen = [each.index for each in kept["seen"][:3]]
+    seen = [each.target for each in kept["maps"]]
     ids = [each["id"] for each in json.loads(page.texts["traits"])["spec"]["methods"]]
     assert {(each["method"], each["target"]) for each in results} == {(i, target) for i in ids for target in seen}
 
 
 def test_the_notebook_leaves_what_the_cell_needs(checkout: Path) -> None:
-    """The quickstart defines the names that the hidden cell reads, and a method of each kind it is to show."""
+    """The quickstart defines the names that the added cells read."""
     cells = json.loads((checkout / "examples" / "quickstart.ipynb").read_text(encoding="utf-8"))["cells"]
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     names = set(compile(code, "quickstart", "exec").co_names)
 
-    assert {"saliency", "model", "img", "labels", "widget"} <= names
+    assert {"seen", "maps", "widget"} <= names
