@@ -64,10 +64,12 @@ from saliency.errors import (
 )
 from saliency.explain import explain, layers
 from saliency.explanation import Explanation
+from saliency.feeding import Surer, picture_for, surer_preset
 from saliency.images import Picture, read
 from saliency.method import Method, described
 from saliency.metrics.perturbation import PerturbationCurves
 from saliency.model import Adapted, lacking
+from saliency.pictures.presets import Preprocessing
 from saliency.predictions import Prediction, WhatIf, perturbation_curves, predict, what_if
 from saliency.regions import Region, Regions
 from saliency.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
@@ -123,6 +125,7 @@ __all__ = [
     "PerturbationCurves",
     "Picture",
     "Prediction",
+    "Preprocessing",
     "RefineCam",
     "Region",
     "Regions",
@@ -134,6 +137,7 @@ __all__ = [
     "SmoothGrad",
     "SmoothGradSquared",
     "Sobol",
+    "Surer",
     "UnknownName",
     "Unsupported",
     "VarGrad",
@@ -150,8 +154,10 @@ __all__ = [
     "layers",
     "methods",
     "perturbation_curves",
+    "picture_for",
     "predict",
     "read",
+    "surer_preset",
     "targets",
     "tf1",
     "what_if",

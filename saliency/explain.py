@@ -13,20 +13,23 @@ from saliency.asked import asked_of, for_inputs
 from saliency.builder import Builder
 from saliency.catalogue import chosen, offered, unsupported, with_field
 from saliency.errors import Unsupported
+from saliency.feeding import picture_for, surer_preset
 from saliency.inputs import Inputs, inputs_of
 from saliency.layered import layers_for
 from saliency.method import Baseline, Method
 from saliency.model import Layered, lacking
-from saliency.predictions import adapted_for, picture_for
+from saliency.pictures.presets import Preprocess
+from saliency.predictions import adapted_for
 from saliency.progress import ProgressBar
 from saliency.session import Progress, Session
 from saliency.tables import LayerInfo, LayerTable
+from saliency.targets import OfScores
 
 SHOWINGS = 20
 """How many partial results a run shows at most."""
 
 
-def layers(model: Any, image: Any = None, *, preprocess: Callable[..., Any] | None = None) -> LayerTable:
+def layers(model: Any, image: Any = None, *, preprocess: Preprocess | None = None) -> LayerTable:
     """The layers of a model with a spatial grid, in the order they are called: what ``layer=`` may name.
 
     Args:
@@ -52,7 +55,7 @@ def explain(
     target: Any = None,
     *,
     labels: Sequence[str] | None = None,
-    preprocess: Callable[..., Any] | None = None,
+    preprocess: Preprocess | None = None,
     layer: str | Sequence[str] | None = None,
     baseline: Baseline | None = None,
     batch_size: int | str = "auto",
@@ -77,7 +80,9 @@ def explain(
         target: class index, label, None (the top class), a callable from the model's own outputs to one number per
             image (N,), or a list of these: one explanation each, from shared forward passes.
         labels: names of the classes.
-        preprocess: from the image, in the kind it came, to what the model is fed.
+        preprocess: from the image, in the kind it came, to what the model is fed; or a preset, "imagenet", "0..1",
+            "0..255" or "-1..1"; see :func:`saliency.read`. Without it, what the model declares is used for pictures
+            that are no floats. A note names it, or a preset under which the model is much surer.
         layer: name of the layer, for methods that read one, names for those that read several; automatic by default.
         baseline: for methods that have one: "black", "white", "grey", "mean", "blur", "noise" (in picture space),
             a number, an array or a tensor (in model space), or a list of these, averaged. For a list of inputs: a
@@ -121,6 +126,9 @@ def explain(
     bound = adapted.at([each.ask for each in targets])
     layers = layers_for(used, bound, images, notes)
     bound = bound.at([each.ask for each in targets], layers)
+    of_classes = any(isinstance(each.ask, int | OfScores) for each in targets)
+    if of_classes and (surer := surer_preset(adapted, picture)) is not None:
+        notes.append(str(surer))
     total = used.cost(tuple(picture.fed.shape))
     with ProgressBar(progress, total, used) as tell:
         session = Session(

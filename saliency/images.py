@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -14,7 +14,8 @@ from saliency.errors import BadImage, SaliencyError, unknown
 from saliency.pictures.arrays import CHANNELS, LITTLE, WHITE_8, Values, bits_used, channel_axis, from_array
 from saliency.pictures.files import from_file
 from saliency.pictures.placement import IDENTITY, LOST, Placed, Probe, composed, confirmed, find, resized
-from saliency.pictures.preprocessing import prepared
+from saliency.pictures.preprocessing import Prepare, in_type, prepared
+from saliency.pictures.presets import UNITS, Preprocess, Preprocessing, chosen_preprocess, no_unit
 
 FILLS = ("black", "white", "grey", "mean", "blur", "noise")
 """Baselines that have a name."""
@@ -90,6 +91,8 @@ class Picture:
     notes: list[str] = field(default_factory=list)
     scaled: bool = False
     """Whether `enter` scales integers to 0–1, because nothing else was asked for."""
+    again: Callable[[Callable[..., Any]], Picture] | None = field(default=None, repr=False)
+    """Returns the picture with a preprocess, where none was given."""
     _known: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What was made of it before: whoever asks about one picture again and again asks for the same things."""
 
@@ -113,6 +116,13 @@ class Picture:
         colours = self.values[..., :3] if channels in (3, 4) else self.values.mean(-1, keepdims=True, dtype=np.float64)
         scaled = np.clip((colours.astype(np.float64) - self.low) / span, 0, 1)
         return np.asarray(np.broadcast_to(np.rint(scaled * 255), (*scaled.shape[:2], 3)), np.uint8)
+
+    def once(self, key: Hashable, make: Callable[[], Picture]) -> Picture:
+        """Return what `make` makes of it for this key, now or before."""
+        if key not in self._known:
+            self._known[key] = make()
+        known: Picture = self._known[key]
+        return known
 
     def without(self, name: str) -> np.ndarray:
         """Return the baseline `name` of picture space, as the model would be fed it, (1, h, w, C).
@@ -160,7 +170,7 @@ class Picture:
 
 def read(
     image: Any,
-    preprocess: Callable[..., Any] | None = None,
+    preprocess: Preprocess | None = None,
     *,
     channels_first: bool = False,
     channels: int | None = None,
@@ -171,7 +181,10 @@ def read(
     Args:
         image: PIL image, path, bytes of a file, open file, array or tensor of integers, floats or booleans; (H, W),
             (H, W, C) or (C, H, W), with or without a batch axis of one.
-        preprocess: from the picture, in the kind it came, to what the model is fed (any layout, any framework).
+        preprocess: from the picture, in the kind it came, to what the model is fed (any layout, any framework); or a
+            preset, "imagenet" (0–1, less ImageNet's mean, by its standard deviation), "0..1", "0..255" or "-1..1", with
+            a size behind where the whole picture is to be resized, "imagenet 224"; or a :class:`Preprocessing`; or
+            torchvision's weights, or timm's configuration.
             Without it integers are scaled to 0–1 by the range of their type, and floats are fed as they are.
         channels_first: how the model itself takes its images, for reading an ambiguous result of `preprocess`.
         channels: how many channels the model takes, where that is known; it decides where the shape does not.
@@ -185,9 +198,21 @@ def read(
     values = from_file(image, notes)
     if values is None:
         values = from_array(image, notes, channels, layout)
+    return _entering(values, chosen_preprocess(preprocess), notes, channels_first, channels)
+
+
+def _entering(
+    values: Values, preprocess: Callable[..., Any] | None, read: list[str], channels_first: bool, channels: int | None
+) -> Picture:
+    """Return a picture with its way to the model; `read` is what was noted when its values were read."""
+    notes = list(read)
     low, high = _span(values, preprocess is not None, notes)
     if (count := values.array.shape[-1]) not in CHANNELS:
         notes.append(f"a picture of {count} channels: shown as their mean")
+    if isinstance(preprocess, Preprocessing):
+        enter = _normalised(preprocess, values, (low, high))
+        locate = partial(_located, preprocess) if preprocess.moves else None
+        return Picture(values.array, low, high, enter, locate, [*notes, f"preprocess: {preprocess.described()}"])
     if preprocess is not None:
         enter = prepared(preprocess, values, (low, high), notes, channels_first, channels)
         return Picture(values.array, low, high, enter, partial(_located, preprocess), notes)
@@ -197,7 +222,27 @@ def read(
     def as_it_is(picture: np.ndarray) -> np.ndarray:
         return np.asarray(picture[None] if white is None else picture[None] / white, np.float32)
 
-    return Picture(values.array, low, high, as_it_is, None, notes, scaled=white is not None)
+    def again(preprocess: Callable[..., Any]) -> Picture:
+        return _entering(values, chosen_preprocess(preprocess), read, channels_first, channels)
+
+    return Picture(values.array, low, high, as_it_is, None, notes, scaled=white is not None, again=again)
+
+
+def _normalised(preprocess: Preprocessing, values: Values, span: tuple[float, float]) -> Prepare:
+    """Return a preset as a function of the picture's own numbers.
+
+    Raises:
+        BadImage: they are floats of another range than 0–1 or 0–255.
+    """
+    if values.white is None and span not in UNITS:
+        raise no_unit(*span)
+    white = np.float32(span[1] if values.white is None else values.white)
+
+    def enter(picture: np.ndarray) -> np.ndarray:
+        picture = in_type(picture, values)
+        return preprocess(picture if picture.dtype == np.uint8 else picture / white)[None]
+
+    return enter
 
 
 def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
@@ -246,10 +291,7 @@ def fitted(picture: Picture, wants: Callable[[tuple[int, int, int]], tuple[int, 
     to = wants((height, width, channels))
     if to == (height, width, channels) or (to[2] != channels and channels != 1):
         return picture
-    if to not in picture._known:
-        picture._known[to] = _refitted(picture, to)
-    known: Picture = picture._known[to]
-    return known
+    return picture.once(to, lambda: _refitted(picture, to))
 
 
 def _refitted(picture: Picture, to: tuple[int, int, int]) -> Picture:
@@ -273,7 +315,8 @@ def _refitted(picture: Picture, to: tuple[int, int, int]) -> Picture:
     def locate(_: Picture) -> Placed:
         return Placed(composed(picture.placement, resized((height, width), to[:2])), picture.placed.notes)
 
-    return Picture(picture.values, picture.low, picture.high, enter, locate, notes)
+    # still without a preprocess of the user's: what the model is fed may be compared with the presets
+    return Picture(picture.values, picture.low, picture.high, enter, locate, notes, picture.scaled, picture.again)
 
 
 def held(value: Any) -> Any:

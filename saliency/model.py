@@ -210,6 +210,18 @@ class Adapted(Model[A], Protocol[A]):
     def version(self) -> Hashable:
         """Changes whenever the weights do."""
 
+    @property
+    def declared(self) -> Any:
+        """The preprocessing that the model declares, a :class:`saliency.pictures.presets.Declared`; or None."""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether it may be called with what it would be fed otherwise."""
+
+    @property
+    def compared(self) -> MutableMapping[Hashable, Any]:
+        """What came of it, by weights and picture: one per underlying model."""
+
     def outputs(self, images: A) -> A:
         """What the model says, (N, classes)."""
 

@@ -12,10 +12,12 @@ from saliency.adapters import adapt
 from saliency.asked import outputs_of
 from saliency.errors import BadField, BadShape, unknown
 from saliency.explanation import Explanation
-from saliency.images import FILLS, Picture, fitted, read, unscaled
+from saliency.feeding import picture_for
+from saliency.images import FILLS, Picture, read
 from saliency.inputs import Inputs, inputs_of
 from saliency.metrics.perturbation import Kept, PerturbationCurves, curves, order_of
 from saliency.model import Adapted
+from saliency.pictures.presets import Preprocess
 from saliency.session import Progress, Session
 from saliency.targets import index_of, label_of, names_of, probabilities
 
@@ -46,7 +48,7 @@ def predict(
     top: int = 5,
     labels: Sequence[str] | None = None,
     *,
-    preprocess: Callable[..., Any] | None = None,
+    preprocess: Preprocess | None = None,
     activation: str = "auto",
     framework: str | None = None,
 ) -> list[Prediction]:
@@ -57,7 +59,7 @@ def predict(
         image: see :func:`saliency.explain`.
         top: how many classes.
         labels: names of the classes.
-        preprocess: from the image to what the model is fed.
+        preprocess: see :func:`saliency.explain`.
         activation: "softmax", "sigmoid" (multi-label), "none", or "auto": softmax unless the model gives
             probabilities already.
         framework: see :func:`saliency.explain`.
@@ -76,7 +78,7 @@ def what_if(
     top: int = 5,
     *,
     labels: Sequence[str] | None = None,
-    preprocess: Callable[..., Any] | None = None,
+    preprocess: Preprocess | None = None,
     activation: str = "auto",
     framework: str | None = None,
 ) -> WhatIf:
@@ -89,7 +91,7 @@ def what_if(
         fill: what is put where pixels are taken away: "blur", "mean", "grey", "black", "white" or "noise".
         top: how many classes.
         labels: names of the classes.
-        preprocess: from the image to what the model is fed.
+        preprocess: see :func:`saliency.explain`.
         activation: see :func:`predict`.
         framework: see :func:`saliency.explain`.
 
@@ -116,7 +118,7 @@ def perturbation_curves(
     points: int = 32,
     *,
     labels: Sequence[str] | None = None,
-    preprocess: Callable[..., Any] | None = None,
+    preprocess: Preprocess | None = None,
     activation: str = "auto",
     framework: str | None = None,
     batch_size: int | str = "auto",
@@ -138,7 +140,7 @@ def perturbation_curves(
         fill: see :func:`what_if`.
         points: into how many equal shares the pixels are cut.
         labels: names of the classes.
-        preprocess: from the image to what the model is fed.
+        preprocess: see :func:`saliency.explain`.
         activation: see :func:`predict`.
         framework: see :func:`saliency.explain`.
         batch_size: images a question; "auto" measures.
@@ -177,7 +179,7 @@ def adapted_for(
     model: Any,
     image: Any,
     labels: Sequence[str] | None,
-    preprocess: Callable[..., Any] | None,
+    preprocess: Preprocess | None,
     framework: str | None,
 ) -> Adapted[Any]:
     """The model, which may be a function that is asked the image to know whose arrays it takes."""
@@ -192,18 +194,6 @@ def adapted_for(
         return (image if isinstance(image, Picture) else read(image, preprocess)).fed
 
     return adapt(model, labels=labels, framework=framework, image=fed)
-
-
-def picture_for(image: Any, preprocess: Callable[..., Any] | None, adapted: Adapted[Any]) -> Any:
-    """The picture as read, or read already; or the inputs that are no picture."""
-    if isinstance(image, Inputs):
-        return image
-    read_already = isinstance(image, Picture)
-    picture = image if read_already else read(image, preprocess, channels_first=adapted.channels_first)
-    if getattr(adapted, "scales_itself", False):
-        picture = unscaled(picture)
-    wants = getattr(adapted, "wants", None)
-    return picture if wants is None else fitted(picture, wants)
 
 
 def _ranked(outputs: np.ndarray, labels: Sequence[str] | None, activation: str, top: int) -> list[Prediction]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency.adapters.containers import Contained, contained
 from saliency.errors import Unsupported
 from saliency.model import Adapted
 
@@ -25,18 +26,24 @@ def adapt(
             a model of Flax (nnx, linen bound to its variables, or ``(module, variables)``) or Equinox, ``(f, params)``
             with f(params, images) of JAX, an ONNX Runtime session, an object with ``predict_proba``, or a function from
             images to scores (N, classes): of torch's tensors (N, C, H, W), or of another framework's arrays
-            (N, H, W, C). A model that was adapted already is given back.
-        labels: names of the classes, in their order.
+            (N, H, W, C). Or what holds a model: the path of an ``.onnx``, ``.keras``, ``.h5`` or TorchScript file or
+            of a SavedModel folder; an ``onnx.ModelProto``; a ``transformers.pipeline("image-classification")``; a
+            Learner of fastai. A model that was adapted already is given back.
+        labels: names of the classes, in their order; by default those that the model carries.
         framework: whose arrays a function takes: "numpy", "torch", "tensorflow" or "jax". Found out by asking it once,
             where there is an image; else NumPy's.
         image: gives the image, (1, H, W, C), that a function may be asked.
 
     Raises:
         Unsupported: the model is none of these.
+        MissingPackage: the library that reads its file is not installed.
+        FileNotFoundError: there is no such file.
     """
     frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     if "saliency" in frameworks and hasattr(model, "at"):
         return _relabelled(model, labels)
+    if (inside := contained(model)) is not None:
+        return _taken_out(inside, labels)
     if "keras" in frameworks and hasattr(model, "stateless_call"):
         # before torch: on that backend a Keras model is a torch.nn.Module too
         from saliency.adapters.keras import keras_model
@@ -60,8 +67,6 @@ def adapt(
         from saliency.adapters.onnx import OnnxModel
 
         return OnnxModel(model, labels)
-    if isinstance(model, type):
-        raise _no_model(model)
     if hasattr(model, "predict_proba"):
         from saliency.adapters.function import ProbabilityModel
 
@@ -71,6 +76,17 @@ def adapt(
 
         return function_model(model, labels, framework, image)
     raise _no_model(model)
+
+
+def _taken_out(inside: Contained, labels: Sequence[str] | None) -> Adapted[Any]:
+    """The model of a file, a pipeline or a Learner, with what that says of it."""
+    adapted: Any = adapt(inside.model, labels=inside.labels if labels is None else labels)
+    if inside.note is not None:
+        adapted.note(inside.note)
+    if inside.declared is not None:
+        adapted.declared = inside.declared
+    adapted.loaded = inside.model if inside.loaded else None
+    return adapted
 
 
 def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> Adapted[Any] | None:

@@ -6,10 +6,12 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from saliency.adapters.declared import declared_by, labels_of
 from saliency.adapters.shared import shared_by
 from saliency.adapters.tokens import Grid, Laid, patches, tokens_of, tokens_on_grid
 from saliency.errors import UnknownName
 from saliency.model import Answer, Attention, Layer, Ops, Target
+from saliency.pictures.presets import Declared
 from saliency.rules import Composite
 from saliency.targets import ClassScore
 
@@ -22,22 +24,40 @@ NO_GRID = (
 class Adapter:
     """A model with targets and layers bound.
 
+    ``comparable`` says whether it may be called with what it would be fed otherwise: a call may be dear.
+
     Args:
         model: the user's own; what belongs to it is shared by all its adapters.
         labels: names of the classes.
         ops: the array functions of its framework.
     """
 
+    comparable = True
+
     def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
-        self.model, self.labels, self.ops = model, labels, ops
+        self.model, self.ops = model, ops
+        self.labels = labels_of(model) if labels is None else labels
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
+        self.compared = self._shared.compared
         self.lacks: Mapping[type, str] = {}
         self.notes: list[str] = []
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
         self._rules: Composite | None = None
         self._ends_in_softmax = False
+        self._declared: Declared | None = None
+        self.loaded: Any = None
+        """The model, where it was loaded from a file by :func:`saliency.adapt`, and nobody else holds it."""
+
+    @property
+    def declared(self) -> Declared | None:
+        """The preprocessing that the model declares."""
+        return self._declared or declared_by(self.model)
+
+    @declared.setter
+    def declared(self, declared: Declared) -> None:
+        self._declared = declared
 
     def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
         """See :meth:`saliency.model.Adapted.at`."""

@@ -36,6 +36,7 @@ class FunctionModel(Adapter):
     """
 
     channels_first = False
+    comparable = False
 
     def __init__(self, function: Callable[[np.ndarray], Any], labels: Sequence[str] | None = None) -> None:
         super().__init__(function, labels, NumpyOps())

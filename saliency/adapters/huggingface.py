@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from saliency.adapters.torch import TorchModel
+from saliency.pictures.presets import Declared
 
 
 class HuggingFaceModel(TorchModel):
@@ -33,6 +34,15 @@ class HuggingFaceModel(TorchModel):
             return size, size
         return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) and len(size) == 2 else None
 
+    @property
+    def declared(self) -> Declared | None:
+        """The image processor beside the weights, in a folder or in the cache; it is never downloaded."""
+        return self._declared or self._shared.once("processor", lambda: _processor(self._config))
+
+    @declared.setter
+    def declared(self, declared: Declared) -> None:
+        self._declared = declared
+
     def _call(self, module: nn.Module, fed: Tensor) -> Any:
         return module(pixel_values=fed)
 
@@ -43,3 +53,17 @@ def _labels(config: Any) -> list[str] | None:
     labels = [str(names[key]) for key in sorted(names, key=int)]
     numbered = all(label == f"LABEL_{i}" for i, label in enumerate(labels))
     return None if numbered else labels
+
+
+def _processor(config: Any) -> Declared | None:
+    """The image processor of the checkpoint that a configuration names; None where there is none on this machine."""
+    if not (name := getattr(config, "_name_or_path", "")):
+        return None
+    from transformers import AutoImageProcessor
+
+    find: Any = AutoImageProcessor.from_pretrained
+    try:
+        processor = find(name, local_files_only=True, trust_remote_code=False)
+    except Exception:  # noqa: BLE001  # none there, a damaged one, code that is not to be run, a missing library
+        return None
+    return Declared(processor, f"preprocessing of {type(processor).__name__}, found beside the weights of {name}")

@@ -6,6 +6,7 @@ so that neither its weights nor its statistics change. While it is traced, each 
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -19,6 +20,7 @@ import numpy as np
 from saliency.adapters.answers import NO_ATTENTION, called_attention
 from saliency.errors import Unsupported
 from saliency.model import Adapted, Attentive
+from saliency.pictures.presets import Declared
 
 _WATCHING = threading.RLock()
 
@@ -27,6 +29,8 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
     """A ``keras.Model`` (functional, subclassed, Sequential, nested) on whatever backend Keras runs."""
     made: Any = _on_backend(model, labels)
     made.scales_itself = scales_itself(model)
+    if made.declared is None and not made.scales_itself:
+        made.declared = application_of(model)
     if not called_attention((each.name, each) for each in model._flatten_layers()):
         made.lacks = {**made.lacks, Attentive: NO_ATTENTION}
     shape = getattr(model, "input_shape", None)
@@ -46,6 +50,33 @@ def scales_itself(model: Any) -> bool:
         if layer.weights and not isinstance(layer, keras.Model):
             return False
     return False
+
+
+APPLICATIONS = {
+    r"resnet(50|101|152)": "resnet",
+    r"resnet(50|101|152)v2": "resnet_v2",
+    r"vgg16": "vgg16",
+    r"vgg19": "vgg19",
+    r"densenet(121|169|201)": "densenet",
+    r"inception_v3": "inception_v3",
+    r"inception_resnet_v2": "inception_resnet_v2",
+    r"xception": "xception",
+    r"mobilenet_[\d.]+_\d+": "mobilenet",
+    r"mobilenetv2_[\d.]+_\d+": "mobilenet_v2",
+    r"nasnet(_mobile|_large)?": "nasnet",
+}
+"""By what `keras.applications` calls a model, the module that preprocesses for it; the others scale their input."""
+
+
+def application_of(model: Any) -> Declared | None:
+    """Return the preprocessing of the application of Keras that a model is, by its name; None for any other."""
+    name = str(getattr(model, "name", ""))
+    for pattern, module in APPLICATIONS.items():
+        if re.fullmatch(rf"{pattern}(_\d+)?", name, re.IGNORECASE):
+            function = getattr(keras.applications, module).preprocess_input
+            where = f"keras.applications.{module}.preprocess_input"
+            return Declared(function, f"preprocessing of {where}, as the model is called {name!r}")
+    return None
 
 
 WHOLE = 0.05

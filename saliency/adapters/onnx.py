@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from saliency.adapters.declared import normalised_as
 from saliency.adapters.function import FunctionModel
+from saliency.adapters.shared import shared_by
 from saliency.errors import BadOutput, Unsupported
+from saliency.pictures.presets import PRESETS, Declared
 
 TYPES = {
     "tensor(float)": np.float32,
@@ -20,6 +27,13 @@ TYPES = {
 
 CHANNELS = (1, 3, 4)
 
+RANGES = {"normalized_0_1": "0..1", "normalized_1_1": "-1..1", "nominalrange_0_255": "0..255"}
+"""By the value of ``Image.NominalPixelRange`` (docs/MetadataProps.md of ONNX), the preset."""
+
+MEANS = ("mean", "image_mean", "input_mean", "pixel_mean", "img_mean")
+STDS = ("std", "image_std", "input_std", "pixel_std", "img_std")
+NAMES = ("names", "class_names", "classes", "labels")
+
 
 class OnnxModel(FunctionModel):
     """An ``onnxruntime.InferenceSession`` with one image input, with targets bound.
@@ -29,9 +43,15 @@ class OnnxModel(FunctionModel):
         labels: names of the classes.
     """
 
+    comparable = True
+
     def __init__(self, session: Any, labels: Sequence[str] | None = None) -> None:
         super().__init__(self._run, labels)
-        self.session = session
+        # what is shared belongs to the session, not to this adapter
+        self.session = self.model = session
+        self._shared = shared_by(session)
+        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
+        self.compared = self._shared.compared
         self._offers_only_scores("an ONNX Runtime session offers only scores")
         inputs = session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in TYPES:
@@ -48,8 +68,13 @@ class OnnxModel(FunctionModel):
         self.notes.append(
             f"ONNX input {self._input} read as {'(N, C, H, W)' if self.channels_first else '(N, H, W, C)'}"
         )
+        metadata = _metadata(session)
+        if labels is None:
+            self.labels = names_in(metadata)
         if self._type is np.uint8:
             self.notes.append("the model takes uint8: fed 0–255")
+        else:
+            self._declared = declared_in(metadata)
 
     @property
     def version(self) -> int:
@@ -81,3 +106,49 @@ class OnnxModel(FunctionModel):
                 return array.astype(np.float32)
         told = ", ".join(f"{each.name}: {each.type} {each.shape}" for each in self.session.get_outputs())
         raise BadOutput(f"No scores of shape (N, classes) were found in the ONNX model's outputs, {told}.")
+
+
+def _metadata(session: Any) -> dict[str, str]:
+    """What whoever exported the model wrote beside it, by keys in lower case."""
+    found = session.get_modelmeta().custom_metadata_map
+    return {str(key).lower(): str(value) for key, value in found.items()}
+
+
+def declared_in(metadata: Mapping[str, str]) -> Declared | None:
+    """Return the preprocessing in a model's metadata: mean and std, or the range of the pixels; None without."""
+    mean, std = (next((metadata[key] for key in keys if key in metadata), None) for keys in (MEANS, STDS))
+    made = None
+    if mean is not None and std is not None:
+        made = normalised_as(_parsed(mean), _parsed(std))
+    elif (preset := RANGES.get(metadata.get("image.nominalpixelrange", "").lower())) is not None:
+        made = PRESETS[preset]
+    if made is None:
+        return None
+    if metadata.get("image.bitmappixelformat", "").lower().startswith("bgr"):
+        made = replace(made, reverse=True)
+    return Declared(made, f"preprocessing of the ONNX file's metadata: {made.described()}")
+
+
+def names_in(metadata: Mapping[str, str]) -> list[str] | None:
+    """Return the names of the classes in a model's metadata: a list, or a dict by index; else None."""
+    for key in NAMES:
+        names = _parsed(metadata.get(key, ""))
+        if isinstance(names, dict):
+            by_index = {str(index): name for index, name in names.items()}
+            names = [by_index.get(str(i)) for i in range(len(names))]
+        if isinstance(names, list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names):
+            return list(names)
+    return None
+
+
+def _parsed(text: str) -> Any:
+    """JSON, a literal of Python, or numbers with commas or spaces between; None for anything else."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    try:
+        return [float(each) for each in re.split(r"[,;\s]+", text.strip())]
+    except ValueError:
+        return None

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Shared:
-    """The lock, the batch sizes found best, and what was made once for the model: none of them may hold the model."""
+    """The lock, and what was found out or made once for the model: none of it may hold the model."""
 
     MOST = 24
     """Things made that are kept; the least recently asked for goes first."""
@@ -18,6 +18,7 @@ class Shared:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.batch_sizes: dict[Hashable, Any] = {}
+        self.compared: dict[Hashable, Any] = {}
         self._made: OrderedDict[Hashable, Any] = OrderedDict()
         self._weights: list[weakref.ref[Any]] = []
         self._version = 0

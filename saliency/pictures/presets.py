@@ -1,0 +1,269 @@
+"""Preprocessing as a value: resize, crop and normalise; the named presets, and the one that a model declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from saliency.errors import BadField, BadImage, unknown
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's pictures in 0–1, red, green and blue."""
+
+INTERPOLATIONS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+"""By name, the number by which Pillow knows it."""
+
+CROPS = ("center", "squash", "border")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize a picture, crop it, and normalise it to ``(x - mean) / std`` with x in 0–1.
+
+    Called with (H, W, C), uint8 or floats in 0–1, it returns (h, w, C) float32.
+    """
+
+    size: tuple[int, int] | None = None
+    """Height and width of the central crop; None for the whole picture. Beyond the picture it is padded: black, or with
+    crop="border" the mean."""
+    resize: int | tuple[int, int] | None = None
+    """Before the crop: length of the shorter side, or, as `crop` says, height and width."""
+    crop: Literal["center", "squash", "border"] = "center"
+    """Of `resize` as height and width: "center" scales until both are reached, "border" until one is, "squash" to
+    exactly these."""
+    interpolation: str = "bicubic"
+    """"nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming", each smoothed when it shrinks, as in Pillow."""
+    mean: tuple[float, ...] = (0.0,)
+    """For all channels, or for each."""
+    std: tuple[float, ...] = (1.0,)
+    """For all channels, or for each."""
+    reverse: bool = False
+    """Whether the channels come in reverse (BGR); mean and std are in that order then."""
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in INTERPOLATIONS:
+            raise unknown("interpolation", self.interpolation, INTERPOLATIONS)
+        if self.crop not in CROPS:
+            raise unknown("crop", self.crop, CROPS)
+        if not all(np.isfinite([*self.mean, *self.std])) or not all(self.std):
+            raise BadField(f"mean and std must be finite, and std not zero, got {self.mean} and {self.std}.")
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        """Return (h, w, C) float32 of (H, W, C).
+
+        Raises:
+            BadImage: it has neither as many channels as `mean`, nor one.
+        """
+        picture = self._coloured(picture)
+        if self.resize is not None:
+            picture = self._cut(_resampled(picture, self._resized(*picture.shape[:2]), self.interpolation))
+        elif self.size is not None:
+            picture = self._cut(picture)
+        unit = picture / np.float32(255) if picture.dtype == np.uint8 else picture
+        channels = unit[..., ::-1] if self.reverse else unit
+        mean, std = (np.asarray(each, np.float32) for each in (self.mean, self.std))
+        return np.asarray((channels - mean) / std, np.float32)
+
+    def described(self) -> str:
+        """Return what it does, in words."""
+        steps = []
+        if isinstance(self.resize, int):
+            steps.append(f"shorter side to {self.resize} ({self.interpolation})")
+        elif self.resize is not None:
+            steps.append(f"{self.crop} resize to {self.resize[0]}×{self.resize[1]} ({self.interpolation})")
+        if self.size is not None:
+            steps.append(f"central {self.size[0]}×{self.size[1]}")
+        if (name := next((name for name, each in PRESETS.items() if each == self._range), None)) is not None:
+            steps.append({"imagenet": "ImageNet's mean and std"}.get(name, f"fed as {name}"))
+        else:
+            mean, std = (", ".join(f"{value:.3g}" for value in each) for each in (self.mean, self.std))
+            steps.append(f"mean {mean}, std {std}")
+        return ", ".join([*steps, *["channels reversed"] * self.reverse])
+
+    @property
+    def moves(self) -> bool:
+        """Whether it resizes or crops."""
+        return self.resize is not None or self.size is not None
+
+    @property
+    def _range(self) -> Preprocessing:
+        """What it does to each number."""
+        mean, std = (each[:1] if len(set(each)) == 1 else each for each in (self.mean, self.std))
+        return Preprocessing(mean=mean, std=std)
+
+    def _coloured(self, picture: np.ndarray) -> np.ndarray:
+        """The picture with as many channels as there are means."""
+        count, wanted = picture.shape[-1], max(len(self.mean), len(self.std))
+        if wanted in (1, count):
+            return picture
+        if count != 1:
+            raise BadImage(f"This preprocess takes pictures of 1 or {wanted} channels, got {count}.")
+        return np.repeat(picture, wanted, -1)
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width before the crop."""
+        if isinstance(self.resize, int):
+            short, long = sorted((height, width))
+            longer = int(self.resize * long / short)
+            return (self.resize, longer) if height == short else (longer, self.resize)
+        assert self.resize is not None
+        if self.crop == "squash":
+            return self.resize
+        ratios = height / self.resize[0], width / self.resize[1]
+        ratio = max(ratios) if self.crop == "border" else min(ratios)
+        return max(round(height / ratio), 1), max(round(width / ratio), 1)
+
+    def _cut(self, picture: np.ndarray) -> np.ndarray:
+        """The central crop, padded where the picture is smaller."""
+        if self.size is None:
+            return picture
+        before = [max(to - have, 0) // 2 for to, have in zip(self.size, picture.shape, strict=False)]
+        after = [max(to - have, 0) - less for to, have, less in zip(self.size, picture.shape, before, strict=False)]
+        if any(before) or any(after):
+            empty = (*(have + less + more for have, less, more in zip(picture.shape, before, after, strict=False)), 1)
+            padded = np.ones(empty, picture.dtype) * self._border(picture.dtype, picture.shape[-1])
+            padded[before[0] : before[0] + len(picture), before[1] : before[1] + picture.shape[1]] = picture
+            picture = padded
+        top, left = (round((have - to) / 2) for to, have in zip(self.size, picture.shape, strict=False))
+        return picture[top : top + self.size[0], left : left + self.size[1]]
+
+    def _border(self, dtype: np.dtype[Any], channels: int) -> np.ndarray:
+        border = np.broadcast_to(np.asarray(self.mean if self.crop == "border" else 0, np.float32), channels)
+        return np.rint(border * 255).astype(dtype) if dtype == np.uint8 else border.astype(dtype)
+
+
+PRESETS: Mapping[str, Preprocessing] = {
+    "imagenet": Preprocessing(mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    "0..1": Preprocessing(),
+    "0..255": Preprocessing(std=(1 / 255,)),
+    "-1..1": Preprocessing(mean=(0.5,), std=(0.5,)),
+}
+"""What `preprocess` may name; with a size behind, as "imagenet 224", the whole picture is resized to 224×224 first."""
+
+
+def preset(name: str) -> Preprocessing:
+    """Return the preset of a name, "imagenet" or "imagenet 224".
+
+    Raises:
+        UnknownName: there is no such preset.
+    """
+    known, _, size = name.partition(" ")
+    if known not in PRESETS or (size and not (size.isdecimal() and int(size))):
+        raise unknown("preset of preprocess called", name, [*PRESETS, *(f"{known} 224" for known in PRESETS)])
+    return replace(PRESETS[known], resize=(int(size), int(size)), crop="squash") if size else PRESETS[known]
+
+
+UNITS = ((0.0, 1.0), (0.0, 255.0))
+"""Black and white of the floating pictures to which a preset can be applied."""
+
+
+def no_unit(low: float, high: float) -> BadImage:
+    """Return the error for a preset and a floating picture that is in neither 0–1 nor 0–255."""
+    return BadImage(
+        f"A preset of preprocess takes a picture of 0–1 or 0–255, got floats from {low:.3g} to {high:.3g}, as if "
+        "normalised already: pass the picture as it was before, or leave preprocess out."
+    )
+
+
+Preprocess = str | Callable[..., Any] | Preprocessing
+"""What `preprocess` may be."""
+
+
+class Declared(NamedTuple):
+    """The preprocessing that a model declares, and where it does so."""
+
+    preprocess: Callable[..., Any]
+    note: str
+
+
+def chosen_preprocess(given: Any) -> Callable[..., Any] | None:
+    """Return what `preprocess=` means: a preset by its name, the transforms of torchvision's weights, or as it is.
+
+    Raises:
+        UnknownName: no such preset.
+        BadField: it cannot be called.
+    """
+    if given is None or isinstance(given, Preprocessing):
+        return given
+    if isinstance(given, str):
+        return preset(given)
+    if isinstance(given, Mapping) or (not callable(given) and hasattr(given, "mean") and hasattr(given, "input_size")):
+        return from_timm(given)
+    if not isinstance(given, type) and hasattr(given, "meta") and callable(getattr(given, "transforms", None)):
+        made = given.transforms()
+        return made if callable(made) else None
+    if not callable(given):
+        raise BadField(
+            f"preprocess must be a function from the image to what the model is fed, a preset "
+            f"({', '.join(map(repr, PRESETS))}), a processor, or torchvision's weights, got {type(given).__name__}."
+        )
+    made_for = getattr(given, "__name__", "")
+    if isinstance(given, type):
+        raise BadField(f"preprocess must be made already, got the class {made_for}: preprocess={made_for}(…).")
+    return given
+
+
+def from_timm(config: Any) -> Preprocessing:
+    """Return the evaluation transform of a timm configuration, as ``timm.data.create_transform`` makes it.
+
+    Args:
+        config: a dict, or an object with such attributes: input_size (C, H, W), crop_pct, crop_mode, interpolation,
+            mean, std.
+
+    Raises:
+        BadField: it has no input size, or one that is no (C, H, W).
+    """
+    values = config if isinstance(config, Mapping) else {name: getattr(config, name, None) for name in TIMM}
+    sizes = values.get("input_size")
+    if not isinstance(sizes, Sequence) or len(sizes) != 3:
+        raise BadField(f"Expected timm's configuration with input_size=(C, H, W), got {sizes!r}.")
+    size = int(sizes[1]), int(sizes[2])
+    share = float(values.get("crop_pct") or TIMM["crop_pct"])
+    crop: Any = values.get("crop_mode") or "center"
+    before = int(size[0] / share), int(size[1] / share)
+    interpolation = str(values.get("interpolation") or TIMM["interpolation"])
+    return Preprocessing(
+        size=size,
+        resize=before[0] if crop == "center" and before[0] == before[1] else before,
+        crop=crop if crop in CROPS else "center",
+        interpolation=interpolation if interpolation in INTERPOLATIONS else "bilinear",
+        mean=_numbers(values.get("mean"), IMAGENET_MEAN, int(sizes[0])),
+        std=_numbers(values.get("std"), IMAGENET_STD, int(sizes[0])),
+    )
+
+
+TIMM: Mapping[str, Any] = {
+    "input_size": None,
+    "crop_pct": 0.875,
+    "crop_mode": "center",
+    "interpolation": "bicubic",
+    "mean": None,
+    "std": None,
+}
+"""The fields of timm's configurations that are read, with timm's own defaults."""
+
+
+def _numbers(given: Any, default: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Mean or std, for each of the channels."""
+    values = default if given is None else tuple(map(float, np.atleast_1d(given)))
+    return values if len(values) in (1, channels) else (float(np.mean(values)),)
+
+
+def _resampled(picture: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    """(H, W, C) at another size, each channel by Pillow; floats stay within their range."""
+    from PIL import Image
+
+    if picture.shape[:2] == size:
+        return picture
+    if picture.dtype != np.uint8:
+        picture = np.asarray(picture, np.float32)
+    way = Image.Resampling(INTERPOLATIONS[interpolation])
+    planes = [
+        Image.fromarray(np.ascontiguousarray(plane)).resize(size[::-1], way) for plane in np.moveaxis(picture, -1, 0)
+    ]
+    resized = np.stack([np.asarray(plane) for plane in planes], -1)
+    # Pillow keeps 8 bits within 0–255, where sharp edges overshoot
+    return resized if picture.dtype == np.uint8 else np.clip(resized, picture.min(), picture.max())
