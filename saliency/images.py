@@ -249,7 +249,7 @@ def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
     """Find where a preprocessing puts a picture; what is found is remembered for all pictures of the size."""
     height, width, count = picture.values.shape
     size, fed = (height, width), (picture.fed.shape[1], picture.fed.shape[2])
-    probe = Probe(picture.enter, (picture.low, picture.high), count)
+    probe = Probe(picture.enter, (picture.low, picture.high), picture.values)
     try:
         known = _PLACED.setdefault(preprocess, {})
     except TypeError:  # neither hashed nor referred to weakly
@@ -259,7 +259,7 @@ def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
     for anew in (False, True) if key in known else (True,):
         if anew:
             known[key] = find(probe, size, fed)
-        if LOST in known[key].notes or confirmed(probe, picture.values, picture.low, known[key], fed):
+        if LOST in known[key].notes or confirmed(probe, known[key], fed):
             return known[key]
     return Placed(resized(size, fed), (LOST,))
 

@@ -11,7 +11,7 @@ the borders between them, and verified on the user's own picture with a random h
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -118,18 +118,30 @@ class Probe:
     Args:
         send: the preprocessing, from (H, W, C) to (1, h, w, C).
         span: black and white of the picture.
-        channels: of the picture.
+        picture: the user's own, (H, W, C); patterns are of its type and channels.
     """
 
-    def __init__(self, send: Prepare, span: tuple[float, float], channels: int) -> None:
-        self._send, (low, high) = send, span
+    def __init__(self, send: Prepare, span: tuple[float, float], picture: np.ndarray) -> None:
+        self._send, (self._low, high) = send, span
+        self.picture = picture
         # neither black nor white, of which a logarithm or a quotient may be infinite; tinted, for what reads colour
-        tint = np.resize([0.0, 0.04, -0.04, 0.02], channels)
-        self._colours = np.stack([low + (high - low) * share for share in (0.2 + tint, 0.8 - tint)])
+        tint = np.resize([0.0, 0.04, -0.04, 0.02], picture.shape[-1])
+        self._colours = self._typed([self._low + (high - self._low) * share for share in (0.2 + tint, 0.8 - tint)])
+
+    def _typed(self, numbers: Any) -> np.ndarray:
+        whole = self.picture.dtype.kind in "iu"
+        return np.asarray(np.rint(numbers) if whole else numbers, self.picture.dtype)
+
+    def darkened(self) -> np.ndarray:
+        """Return the user's own picture, darkened."""
+        if self.picture.dtype.kind in "iu":
+            levels = np.arange(np.iinfo(self.picture.dtype).max + 1)
+            return self._typed(self._low + DARKENED * (levels - self._low))[self.picture]
+        return self._typed(self._low + np.float32(DARKENED) * (self.picture - np.float32(self._low)))
 
     def pattern(self, cells: Cells, bright: np.ndarray) -> np.ndarray:
         """Return what the model would be fed of a pattern, (h, w, C); `bright` is bool (rows, columns)."""
-        return self.sent(cells.pixels(self._colours[bright.astype(int)].astype(np.float32)))
+        return self.sent(cells.pixels(self._colours[bright.astype(int)]))
 
     def sent(self, picture: np.ndarray) -> np.ndarray:
         """Return what the model would be fed of a picture, (h, w, C).
@@ -261,19 +273,17 @@ def find(probe: Probe, size: Size, fed: Size) -> Placed:
     return Placed(matrix, tuple(notes))
 
 
-def confirmed(probe: Probe, picture: np.ndarray, black: float, placed: Placed, fed: Size) -> bool:
+def confirmed(probe: Probe, placed: Placed, fed: Size) -> bool:
     """Whether a preprocessing puts the user's own picture where it puts patterns: it may crop by the content.
 
     Args:
         probe: sends pictures.
-        picture: (H, W, C).
-        black: its black.
         placed: where patterns are.
         fed: size of what the model is fed.
     """
+    picture, dark = probe.picture, probe.darkened()
     cells = Cells.of((picture.shape[0], picture.shape[1]), fed)
     bright = cells.half()
-    dark = (black + DARKENED * (picture.astype(np.float32) - black)).astype(np.float32)
     halves = (np.where(cells.pixels(each)[..., None], picture, dark) for each in (bright, ~bright))
     try:
         own = Contrast(*map(probe.sent, halves)).agrees(cells, bright, placed.matrix)
