@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from saliency.errors import BadField, BadImage, BadShape
+from saliency.pictures.arrays import refuse_several
 
 Reshape = Callable[[Any, tuple[int, ...]], Any]
 
@@ -103,9 +104,15 @@ class Inputs:
 
 
 def inputs_of(image: Any) -> Any:
-    """:class:`Inputs` of a list or tuple of arrays, anything else as it is."""
-    if isinstance(image, list | tuple) and image and all(hasattr(each, "shape") for each in image):
-        return Inputs(image)
+    """Return :class:`Inputs` of a list or tuple of arrays, anything else as it is.
+
+    Raises:
+        BadImage: it is a list of pictures.
+    """
+    if isinstance(image, list | tuple) and image:
+        refuse_several(image)
+        if all(hasattr(each, "shape") for each in image):
+            return Inputs(image)
     return image
 
 

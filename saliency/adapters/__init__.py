@@ -57,6 +57,8 @@ def adapt(
         from saliency.adapters.torch import TorchModel
 
         return TorchModel(model, labels)
+    if hasattr(model, "__array__"):
+        raise _no_model(model)
     if "tensorflow" in frameworks and not isinstance(model, type):
         from saliency.adapters.tensorflow import TensorFlowModel
 
@@ -118,7 +120,13 @@ def _no_model(model: Any) -> Unsupported:
         f"Expected a model (a torch.nn.Module, a Keras, Flax or Equinox model, a tf.Module, "
         f"an ONNX Runtime session, an object with predict_proba, or a function "
         f"from images (N, H, W, C) to scores (N, classes)), got {type(model).__module__}.{type(model).__qualname__}."
+        + (" That is a picture: the model comes first, saliency.explain(model, image)." if _is_picture(model) else "")
     )
+
+
+def _is_picture(value: Any) -> bool:
+    pil = type(value).__module__.partition(".")[0] == "PIL"
+    return pil or hasattr(value, "__array__") or isinstance(value, bytes | bytearray)
 
 
 def _relabelled(model: Adapted[Any], labels: Sequence[str] | None) -> Adapted[Any]:

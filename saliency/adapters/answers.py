@@ -85,16 +85,74 @@ def told_by_the_model(error: Exception, shape: Sequence[Any]) -> Exception | Non
     told = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras writes in bold
     if isinstance(error, BadImage | BadOutput | BadTarget) or len(shape) != 4:
         return None
-    complains = isinstance(error, TypeError | ValueError | RuntimeError) or "InvalidArgument" in type(error).__name__
-    if not complains or not any(sign in told.lower() for sign in COMPLAINTS):
+    names = ("InvalidArgument", "Fail", "RuntimeException")  # of TensorFlow and ONNX Runtime
+    complains = isinstance(error, TypeError | ValueError | RuntimeError) or type(error).__name__.startswith(names)
+    nothing_left = isinstance(error, ZeroDivisionError)  # Flax divides by how many pixels remain
+    if not nothing_left and not (complains and any(sign in told.lower() for sign in COMPLAINTS)):
         return None
     fed = tuple("N" if n is None else int(n) for n in shape)
     first = next((line.strip() for line in told.splitlines() if any(sign in line.lower() for sign in COMPLAINTS)), told)
+    return unfit(f"{_said(fed)} (N, H, W, C)", fed[3], fed[1], fed[2], first[:400])
+
+
+def unfit(fed: str, channels: Any, height: Any, width: Any, said: str) -> BadImage:
+    """Return the error for an image that a model cannot take, with the line that makes a larger or smaller one."""
     return BadImage(
-        f"The model cannot take this image: it was fed {_said(fed)} (N, H, W, C), that is {fed[3]} channels at "
-        f"{fed[1]}×{fed[2]} pixels. Pass preprocess=… that makes what the model was trained on. "
-        f"The model says: {first[:400]}"
+        f"The model cannot take this image: it was fed {fed}, that is {channels} channels at {height}×{width} pixels. "
+        "Pass preprocess=… that makes what the model was trained on; for another size of a PIL image: "
+        f"image=image.resize((224, 224)). The model says: {said}"
     )
+
+
+def by_batch(function: Callable[[Any], Any], images: Any, framework: str) -> Any:
+    """Call a function with images; where it takes one image alone, say how to wrap it.
+
+    Args:
+        function: from images (N, …) to whatever.
+        images: (N, …) with four axes, else it is simply called.
+        framework: whose arrays they are.
+
+    Raises:
+        BadOutput: it takes one image, not a batch.
+    """
+    try:
+        found = function(images)
+    except Exception as error:
+        if takes_one(function, images):
+            raise one_image(framework) from error
+        raise
+    counts = [each.shape[0] for each in (found, images) if len(getattr(each, "shape", ())) > 0]
+    if None not in counts and len(set(counts)) == 2 and takes_one(function, images):
+        raise one_image(framework)
+    return found
+
+
+def takes_one(function: Callable[[Any], Any], images: Any) -> bool:
+    """Whether a function gives the scores (classes,) of a single image."""
+    if len(images.shape) != 4:
+        return False
+    try:
+        return len(getattr(function(images[0]), "shape", ())) == 1
+    except Exception:  # noqa: BLE001  # whatever it says to an image that it does not take
+        return False
+
+
+def one_image(framework: str) -> BadOutput:
+    """Return the error for a function that takes a single image, with the line that wraps it."""
+    return BadOutput(
+        f"The function takes one image; it must take a batch of them, (N, …), and give scores (N, classes). Wrap it: "
+        f"saliency.explain({WRAPPED[framework]}, image)."
+    )
+
+
+WRAPPED = {
+    "numpy": "lambda images: np.stack([f(image) for image in images])",
+    "torch": "lambda images: torch.stack([f(image) for image in images])",
+    "tensorflow": "tf.function(lambda images: tf.map_fn(f, images))",
+    "jax": "jax.vmap(f)",
+    "jax with weights": "(jax.vmap(f, (None, 0)), weights)",
+}
+"""By framework: a function `f` of one image as a function of a batch."""
 
 
 def called_attention(parts: Iterable[tuple[str, Any]]) -> bool:

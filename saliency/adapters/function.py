@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from saliency.adapters.adapter import Adapter
+from saliency.adapters.answers import by_batch, one_image, takes_one
 from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName, unknown
 from saliency.model import Adapted, Attentive, Differentiable, Inspectable, Rewirable
 from saliency.ops import NumpyOps
@@ -78,7 +79,7 @@ class FunctionModel(Adapter):
     def _said(self, images: np.ndarray) -> np.ndarray:
         """Whatever the function answers, as an array."""
         # copied, so that a function that writes into its input cannot write into ours
-        return _on_host(self.function(images.copy()))
+        return _on_host(by_batch(lambda fed: _on_host(self.function(fed)), images.copy(), "numpy"))
 
 
 class ProbabilityModel(FunctionModel):
@@ -205,6 +206,9 @@ def _asked(function: Callable[..., Any], asked: np.ndarray, imported: Sequence[s
         if of == "torch" and name == "numpy" and not _answers(function, _as_arrays_of("torch", asked)):
             return "numpy"
         return of if of in imported else "numpy"
+    for name in imported:
+        if takes_one(function, _as_arrays_of(name, asked)):
+            raise one_image(name)
     return None
 
 

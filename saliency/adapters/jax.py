@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
 from saliency.adapters.adapter import GridAdapter, size_of
-from saliency.adapters.answers import indices, static
+from saliency.adapters.answers import by_batch, indices, static
 from saliency.adapters.jax_ops import JaxOps
 from saliency.adapters.jax_questions import Compiled, Question, Source, is_floating
 from saliency.adapters.jax_trace import Program
@@ -43,7 +44,9 @@ class PureFunction(Source):
     def call(self, weights: Any, images: Any) -> Any:
         """See :class:`Source`."""
         function = self._function()
-        return function(images) if self.signature else function(weights, images)
+        if self.signature:
+            return by_batch(function, images, "jax")
+        return by_batch(partial(function, weights), images, "jax with weights")
 
 
 class JaxModel(GridAdapter):

@@ -37,6 +37,7 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
     if isinstance(shape, tuple) and len(shape) == 4:
         made.wants = partial(_wanted, shape[1:])
         made.size = shape[1:3] if all(shape[1:3]) else None
+        made.channels = shape[3]
     return made
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from saliency.adapters.answers import told_by_the_model
 from saliency.adapters.declared import normalised_as
 from saliency.adapters.function import FunctionModel
 from saliency.adapters.shared import shared_by
-from saliency.errors import BadOutput, Unsupported
+from saliency.errors import BadImage, BadOutput, Unsupported
+from saliency.pictures.arrays import channel_axis
 from saliency.pictures.presets import PRESETS, Declared
 
 TYPES = {
@@ -25,7 +27,8 @@ TYPES = {
 }
 """What an input may be fed."""
 
-CHANNELS = (1, 3, 4)
+MOST_WHITE = 1.5
+"""Beyond this a picture for a model of uint8 is no longer of 0–1."""
 
 RANGES = {"normalized_0_1": "0..1", "normalized_1_1": "-1..1", "nominalrange_0_255": "0..255"}
 """By the value of ``Image.NominalPixelRange`` (docs/MetadataProps.md of ONNX), the preset."""
@@ -62,9 +65,10 @@ class OnnxModel(FunctionModel):
             )
         self._input, self._type = inputs[0].name, TYPES[inputs[0].type]
         sizes = [size if isinstance(size, int) else None for size in inputs[0].shape]
-        self.channels_first = sizes[1] in CHANNELS or sizes[3] not in CHANNELS
+        self.channels_first = _is_first(sizes[1:])
         self._batch = sizes[0]
         self._shape = (sizes[2], sizes[3], sizes[1]) if self.channels_first else (sizes[1], sizes[2], sizes[3])
+        self.channels = self._shape[2]
         self.notes.append(
             f"ONNX input {self._input} read as {'(N, C, H, W)' if self.channels_first else '(N, H, W, C)'}"
         )
@@ -88,7 +92,13 @@ class OnnxModel(FunctionModel):
 
     def _run(self, images: np.ndarray) -> np.ndarray:
         fed = np.moveaxis(images, -1, 1) if self.channels_first else images
-        fed = np.clip(np.rint(fed * 255), 0, 255) if self._type is np.uint8 else fed
+        if self._type is np.uint8:
+            if fed.max() > MOST_WHITE:
+                raise BadImage(
+                    f"The ONNX model takes uint8, made of images of 0–1, and the image goes up to {fed.max():.4g}: "
+                    "pass it as uint8, or divided by 255."
+                )
+            fed = np.clip(np.rint(fed * 255), 0, 255)
         fed = np.ascontiguousarray(fed, self._type)
         # a model may be made for batches of one size alone: the last one is filled up, and cut again
         size = self._batch or len(fed)
@@ -99,7 +109,13 @@ class OnnxModel(FunctionModel):
         return said[: len(fed)]
 
     def _scores(self, fed: np.ndarray) -> np.ndarray:
-        outputs = self.session.run(None, {self._input: fed})
+        try:
+            outputs = self.session.run(None, {self._input: fed})
+        except Exception as error:
+            shape = np.moveaxis(fed, 1, -1).shape if self.channels_first else fed.shape
+            if (retold := told_by_the_model(error, shape)) is None:
+                raise
+            raise retold from error
         for each in outputs:
             array = np.asarray(each)
             if array.ndim == 2 and np.issubdtype(array.dtype, np.floating):
@@ -152,3 +168,12 @@ def _parsed(text: str) -> Any:
         return [float(each) for each in re.split(r"[,;\s]+", text.strip())]
     except ValueError:
         return None
+
+
+def _is_first(sizes: Sequence[int | None]) -> bool:
+    """Whether the channels of an input come first: where one end alone is fixed, it is theirs."""
+    first, _, last = sizes
+    if first is None or last is None:
+        return last is None
+    whole = [size or max(2 * first, 2 * last) for size in sizes]
+    return channel_axis(tuple(whole), first=True) != 2

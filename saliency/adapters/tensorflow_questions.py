@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from saliency.adapters.adapter import size_of
-from saliency.adapters.answers import one_number_each, told_by_the_model
+from saliency.adapters.answers import by_batch, one_number_each, told_by_the_model
 from saliency.adapters.rewired import Rewired
 from saliency.adapters.tensorflow_ops import TensorFlowOps
 from saliency.adapters.tensorflow_rules import CALLS, GraphProgram, TensorFlowWork, not_seen
@@ -43,10 +43,14 @@ class Source:
         if callable(model):
             # what lies in a tf.function is one operator to the graph around it, unless that is left out
             function = model if hasattr(model, "python_function") else getattr(model, "__call__", None)  # noqa: B004
-            try:
-                return getattr(function, "python_function", model)(images), []
-            except TypeError:  # it needs AutoGraph
-                return model(images), []
+
+            def call(images: Any) -> Any:
+                try:
+                    return getattr(function, "python_function", model)(images)
+                except TypeError:  # it needs AutoGraph
+                    return model(images)
+
+            return by_batch(call, images, "tensorflow"), []
         signatures = dict(model.signatures)
         signature = signatures.get("serving_default") or next(iter(signatures.values()))
         (name, wanted), *_ = signature.structured_input_signature[1].items()

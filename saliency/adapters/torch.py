@@ -83,10 +83,15 @@ class TorchModel(Adapter):
         size = getattr(embed, "img_size", None)
         return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) and len(size) == 2 else None
 
+    @property
+    def channels(self) -> int | None:
+        """How many channels its first convolution takes; None where it has none."""
+        conv = next((part for part in self.module.modules() if isinstance(part, nn.Conv2d)), None)
+        return None if conv is None else conv.in_channels or None
+
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """The (H, W, C) that it must be fed for a picture that comes as `shape`: the first that it takes."""
-        conv = next((part for part in self.module.modules() if isinstance(part, nn.Conv2d)), None)
-        channels = conv.in_channels if conv is not None and shape[2] == 1 else shape[2]
+        channels = self.channels if self.channels is not None and shape[2] == 1 else shape[2]
         sizes = dict.fromkeys((shape[:2], self.size or shape[:2]))
         ways = list(dict.fromkeys((*size, count) for count in (shape[2], channels) for size in sizes))
         if len(ways) == 1:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from saliency.adapters.answers import by_batch
 from saliency.adapters.function import held
 from saliency.adapters.torch import TorchModel
 from saliency.adapters.torch_copy import tensors_of
@@ -27,7 +28,7 @@ class _Function(nn.Module):
         return _Function(self.function)
 
     def forward(self, x: Tensor) -> Any:
-        return self.function(x)
+        return by_batch(self.function, x, "torch")
 
 
 class TorchFunction(TorchModel):

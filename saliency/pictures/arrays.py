@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -144,9 +145,39 @@ def _is_first(given: np.ndarray, habit: bool, channels: int | None, layout: str,
     return axis == 0
 
 
+def refuse_several(image: list[Any] | tuple[Any, ...]) -> None:
+    """Raise if a list is of pictures, which is neither one picture nor the several inputs of a model.
+
+    Raises:
+        BadImage: it is.
+    """
+    shapes = [tuple(each.shape) if hasattr(each, "shape") else None for each in image]
+    if all(_is_photograph(each) for each in image) or all(_is_file(each) for each in image):
+        told = "" if None in shapes else f" of shapes {', '.join(map(str, shapes))}"
+        raise BadImage(
+            f"Got a list of {len(image)} pictures{told}; a list is taken for the several inputs of one model. For "
+            "several pictures: [saliency.explain(model, each) for each in images]."
+        )
+
+
+def _is_photograph(image: Any) -> bool:
+    """Whether an array is a picture without a batch axis, or of 8 bits."""
+    shape = tuple(getattr(image, "shape", ()))
+    if len(shape) not in (3, 4) or (shape[-1] not in (3, 4) and shape[-3] not in (3, 4)):
+        return False
+    return "uint8" in str(image.dtype) or (len(shape) == 3 and shape[0] != 1)
+
+
+def _is_file(image: Any) -> bool:
+    module = type(image).__module__.partition(".")[0]
+    return isinstance(image, str | bytes | bytearray | os.PathLike) or module == "PIL"
+
+
 def _on_host(image: Any) -> np.ndarray:
     """Return anything that holds numbers as a NumPy array."""
     framework = type(image).__module__.partition(".")[0]
+    if isinstance(image, list | tuple) and image:
+        refuse_several(image)
     try:
         if framework == "torch":
             host = image.detach().cpu()
@@ -166,6 +197,7 @@ def _expected(image: Any) -> str:
     return (
         "Expected a picture (a PIL image, a path, the bytes of a file, an open file, an array or tensor of numbers), "
         f"got {type(image).__name__}."
+        + (" The model comes first: saliency.explain(model, image)." if callable(image) else "")
     )
 
 
