@@ -77,6 +77,7 @@ class OnnxModel(FunctionModel):
             self.labels = names_in(metadata)
         if self._type is np.uint8:
             self.notes.append("the model takes uint8: fed 0–255")
+            self.comparable = False  # its type says what it is fed
         else:
             self._declared = declared_in(metadata)
 
