@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.errors import BadOutput, Unsupported
+from saliency.errors import BadOutput, BadTarget, Unsupported
+from saliency.head import Head
 from saliency.images import Picture
 from saliency.inputs import Inputs
 from saliency.method import Method
 from saliency.model import CAPABILITY, Adapted, Layered, Target, lacking
-from saliency.targets import OfScores, Unit, index_of, label_of, names_of, single_logit
+from saliency.targets import OfScores, Unit, index_of, label_of
 
 
 class Asked(NamedTuple):
@@ -37,7 +38,7 @@ def outputs_of(adapted: Adapted[Any], picture: Picture) -> np.ndarray:
 
 
 def asked_of(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, notes: list[str]) -> list[Asked]:
-    """The targets as they were meant, told in `notes` where something was decided.
+    """Return the targets as they were meant; `notes` takes what was decided.
 
     Args:
         wanted: indices, labels, None, or callables.
@@ -58,20 +59,39 @@ def asked_of(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, not
             found.append(Asked(target, name, name))
             continue
         scores = outputs_of(adapted, picture) if scores is None else scores
-        labels = names_of(adapted.labels, len(scores))
-        if labels is not adapted.labels:
+        head: Head = adapted.head
+        labels = head.names(adapted.labels, len(scores))
+        if adapted.labels is None and labels is not None and len(labels) > 1:
             notes.append("the classes have no names, and are 1,000: called by ImageNet's")
         if isinstance(target, OfScores):
-            asked = target.resolved(labels, scores)
+            asked = target.resolved(labels, scores, head.shares(scores))
             found.append(Asked(asked, asked.named(labels), asked.named(labels)))
-        elif len(scores) == 1:
-            found.append(_single(target, adapted.labels, float(scores[0]), notes))
-        else:
-            if target is None:
-                notes.append("target: the top class")
-            index = int(scores.argmax()) if target is None else index_of(target, labels, len(scores))
-            found.append(Asked(index, index, label_of(index, labels)))
+            continue
+        index = index_for(target, head, scores, labels)
+        if target is None and head.count(len(scores)) > 1:
+            notes.append("target: the top class")
+        found.append(Asked(head.target(index), index, label_of(index, labels)))
     return found
+
+
+def index_for(target: Any, head: Head, outputs: np.ndarray, labels: Sequence[str] | None) -> int:
+    """Return the index of the class, or value, that a target means; None means the top one.
+
+    Args:
+        target: index, label or None.
+        head: what the outputs mean.
+        outputs: the image's own, (K,).
+        labels: names of the classes.
+    """
+    count = head.count(len(outputs))
+    if target is None:
+        return int(head.scores(outputs).argmax())
+    if head.meaning == "value" and count == 1 and isinstance(target, int) and not -1 <= target <= 0:
+        raise BadTarget(
+            f"The model has one output, which was read as a value: its target is 0, got {target}. "
+            "If it is the logit of two classes, pass two labels or activation='sigmoid'."
+        )
+    return index_of(target, labels, count)
 
 
 def for_inputs(method: Method, inputs: Inputs, offered: str) -> Method:
@@ -98,15 +118,3 @@ def for_inputs(method: Method, inputs: Inputs, offered: str) -> Method:
             f"inputs. {offered}"
         )
     return method.but(**changes)
-
-
-def _single(target: Any, labels: Sequence[str] | None, score: float, notes: list[str]) -> Asked:
-    """What is meant by a target of a model with one output: a logit with two classes, or a value."""
-    two = labels is not None and len(labels) == 2
-    if target is None and not two:
-        notes.append("the model has one output: explained as it is")
-        return Asked(0, 0, label_of(0, labels))
-    index = int(score > 0) if target is None else index_of(target, labels, 2)
-    what = "itself" if index else "with its sign turned"
-    notes.append(f"the model has one output, taken for the logit of class 1: class {index} is that output {what}")
-    return Asked(single_logit(index), index, label_of(index, labels))

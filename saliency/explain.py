@@ -65,6 +65,8 @@ def explain(
     shared: Callable[[], bool] | None = None,
     partial: Callable[[Any], None] | None = None,
     framework: str | None = None,
+    activation: str = "auto",
+    output: Any = None,
     **fields_of_the_method: Any,
 ) -> Any:
     """Why the model decided: one mask over the image.
@@ -96,6 +98,11 @@ def explain(
         partial: given explanations on the way, at most 20 a run, each a fair estimate.
         framework: whose arrays a plain function takes ("numpy", "torch", "tensorflow", "jax"); found out by asking it
             once.
+        activation: what the model's outputs are: "softmax" or "sigmoid": logits, which are explained; "none": numbers
+            that are what they are; "auto": decided from the model's last operator, the labels and the shape. See
+            :func:`saliency.adapt`.
+        output: which of several outputs is explained: an index, a key, an attribute or a callable. A callable `target`
+            then receives that output alone.
         **fields_of_the_method: see the method's class.
 
     Returns:
@@ -106,7 +113,7 @@ def explain(
     """
     started = time.perf_counter()
     image = inputs_of(image)
-    adapted = adapted_for(model, image, labels, preprocess, framework)
+    adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
     notes: list[str] = []
     used = chosen(method, adapted, notes, isinstance(image, Inputs))
     given = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from saliency.head import Head
 from saliency.images import Picture, fitted, read, unscaled
 from saliency.inputs import Inputs
 from saliency.model import Adapted
 from saliency.pictures.presets import PRESETS, UNITS, Declared, Preprocess, preset
-from saliency.targets import label_of, names_of, probabilities
+from saliency.targets import label_of
 
 logger = logging.getLogger("saliency")
 
@@ -176,8 +177,9 @@ def _top(adapted: Adapted[Any], fed: np.ndarray) -> tuple[str, float] | None:
     """The top class and its probability; None where the outputs are no three exclusive classes, or not finite."""
     with adapted.lock:
         outputs = np.asarray(adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(fed)))[0], np.float64)
-    if len(outputs) < 3 or not np.isfinite(outputs).all():
+    head: Head = adapted.head
+    shares = head.shares(outputs)
+    if len(outputs) < 3 or not np.isfinite(outputs).all() or shares is None or head.meaning != "classes":
         return None
-    shares = probabilities(outputs[None])[0]
     top = int(outputs.argmax())
-    return label_of(top, names_of(adapted.labels, len(outputs))), float(shares[top])
+    return label_of(top, head.names(adapted.labels, len(outputs))), float(shares[top])

@@ -197,6 +197,8 @@ class Adapted(Model[A], Protocol[A]):
 
     labels: Sequence[str] | None
     """Names of the classes."""
+    head: Any
+    """The meaning of its outputs, a :class:`saliency.head.Head`; decided by the first call of :meth:`outputs`."""
 
     @property
     def channels_first(self) -> bool:

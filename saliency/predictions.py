@@ -8,29 +8,36 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.adapters import adapt
-from saliency.asked import outputs_of
+from saliency.adapters import adapt, read_as
+from saliency.asked import index_for, outputs_of
 from saliency.errors import BadField, BadShape, unknown
 from saliency.explanation import Explanation
 from saliency.feeding import picture_for
+from saliency.head import Head
 from saliency.images import FILLS, Picture, read
 from saliency.inputs import Inputs, inputs_of
 from saliency.metrics.perturbation import Kept, PerturbationCurves, curves, order_of
 from saliency.model import Adapted
 from saliency.pictures.presets import Preprocess
 from saliency.session import Progress, Session
-from saliency.targets import index_of, label_of, names_of, probabilities
+from saliency.targets import label_of
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class, and what the model gives it."""
+    """One class or value, and what the model gives it."""
 
     index: int
     label: str
-    probability: float
+    probability: float | None
+    """0–1; None where the model's outputs are values in a unit of their own: see `score`."""
     score: float
-    """What the model said, before any activation of ours."""
+    """What the model gave, before any activation of ours; of two classes that share one output, each one's own."""
+
+    @property
+    def shown(self) -> float:
+        """What is shown: the probability, or the value."""
+        return self.score if self.probability is None else self.probability
 
 
 class WhatIf(NamedTuple):
@@ -50,6 +57,7 @@ def predict(
     *,
     preprocess: Preprocess | None = None,
     activation: str = "auto",
+    output: Any = None,
     framework: str | None = None,
 ) -> list[Prediction]:
     """What the model sees in the image: its top classes, best first.
@@ -60,14 +68,17 @@ def predict(
         top: how many classes.
         labels: names of the classes.
         preprocess: see :func:`saliency.explain`.
-        activation: "softmax", "sigmoid" (multi-label), "none", or "auto": softmax unless the model gives
-            probabilities already.
+        activation: see :func:`saliency.adapt`.
+        output: see :func:`saliency.adapt`.
         framework: see :func:`saliency.explain`.
+
+    Raises:
+        BadOutput: NaN or infinity; or several outputs, and nothing says which one is meant.
     """
     image = inputs_of(image)
-    adapted = adapted_for(model, image, labels, preprocess, framework)
+    adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
     picture = picture_for(image, preprocess, adapted)
-    return _ranked(outputs_of(adapted, picture), adapted.labels, activation, top)
+    return _ranked(outputs_of(adapted, picture), adapted, top)
 
 
 def what_if(
@@ -80,6 +91,7 @@ def what_if(
     labels: Sequence[str] | None = None,
     preprocess: Preprocess | None = None,
     activation: str = "auto",
+    output: Any = None,
     framework: str | None = None,
 ) -> WhatIf:
     """What the model would see in the selected pixels alone, and in the picture without them: one question of two.
@@ -92,21 +104,22 @@ def what_if(
         top: how many classes.
         labels: names of the classes.
         preprocess: see :func:`saliency.explain`.
-        activation: see :func:`predict`.
+        activation: see :func:`saliency.adapt`.
+        output: see :func:`saliency.adapt`.
         framework: see :func:`saliency.explain`.
 
     Raises:
         BadShape: the selection has not the shape of what the model is fed.
         BadOutput: the model's answer is NaN or infinite.
     """
-    adapted = adapted_for(model, image, labels, preprocess, framework)
+    adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
     picture = picture_for(image, preprocess, adapted)
     shown, filled = _shown_and_filled(adapted, picture, fill)
     keep = _of_shape(np.asarray(selection, bool), picture, "selection")
     session = Session(adapted, batch_size=2)
     halves = Kept(adapted.ops, shown, filled, np.stack([keep, ~keep]), 2)
     said = np.concatenate([outputs for _, outputs in session.outputs(halves)])
-    return WhatIf(*(_ranked(each, adapted.labels, activation, top) for each in said))
+    return WhatIf(*(_ranked(each, adapted, top) for each in said))
 
 
 def perturbation_curves(
@@ -120,13 +133,14 @@ def perturbation_curves(
     labels: Sequence[str] | None = None,
     preprocess: Preprocess | None = None,
     activation: str = "auto",
+    output: Any = None,
     framework: str | None = None,
     batch_size: int | str = "auto",
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     shared: Callable[[], bool] | None = None,
 ) -> PerturbationCurves:
-    """Insertion and deletion: what the target's probability does as the most salient pixels come, and as they go.
+    """Insertion and deletion: what the target's probability, or value, does as the most salient pixels come, or go.
 
     2 * `points` images are asked. The paper (arXiv:1806.07421, section 4.3) inserts onto a blurred picture and deletes
     to grey; which of the two a mask is best at depends much on the fill.
@@ -141,7 +155,8 @@ def perturbation_curves(
         points: into how many equal shares the pixels are cut.
         labels: names of the classes.
         preprocess: see :func:`saliency.explain`.
-        activation: see :func:`predict`.
+        activation: see :func:`saliency.adapt`.
+        output: see :func:`saliency.adapt`.
         framework: see :func:`saliency.explain`.
         batch_size: images a question; "auto" measures.
         progress: told (images asked, images in all).
@@ -152,7 +167,7 @@ def perturbation_curves(
         BadShape: the mask has not the shape of what the model is fed.
         BadTarget: there is no such class.
     """
-    adapted = adapted_for(model, image, labels, preprocess, framework)
+    adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
     picture = picture_for(image, preprocess, adapted)
     order = order_of(_of_shape(_salience(mask), picture, "mask"))
     session = Session(
@@ -167,12 +182,10 @@ def perturbation_curves(
     if target is None and isinstance(mask, Explanation) and isinstance(mask.target, int):
         target = mask.target
     outputs = outputs_of(adapted, picture)
-    names = names_of(adapted.labels, len(outputs))
-    classes = max(2, len(outputs))
-    index = (int(outputs.argmax()) if classes == len(outputs) else 1) if target is None else None
-    index = index_of(target, names, classes) if index is None else index
+    head: Head = adapted.head
+    index = index_for(target, head, outputs, head.names(adapted.labels, len(outputs)))
     shown, filled = _shown_and_filled(adapted, picture, fill)
-    return curves(session, shown, filled, order, index, points, activation)
+    return curves(session, shown, filled, order, index, points)
 
 
 def adapted_for(
@@ -181,6 +194,8 @@ def adapted_for(
     labels: Sequence[str] | None,
     preprocess: Preprocess | None,
     framework: str | None,
+    activation: str = "auto",
+    output: Any = None,
 ) -> Adapted[Any]:
     """The model, which may be a function that is asked the image to know whose arrays it takes."""
     if isinstance(image, Inputs):
@@ -188,20 +203,25 @@ def adapted_for(
 
         if preprocess is not None:
             raise BadField("preprocess is for a picture; a list of inputs is fed to the model as it is.")
-        return adapt_several(model, image.packing, labels=labels, framework=framework, row=lambda: image.fed)
+        several = adapt_several(model, image.packing, labels=labels, framework=framework, row=lambda: image.fed)
+        return read_as(several, activation, output)
 
     def fed() -> np.ndarray:
         return (image if isinstance(image, Picture) else read(image, preprocess)).fed
 
-    return adapt(model, labels=labels, framework=framework, image=fed)
+    return adapt(model, labels=labels, framework=framework, image=fed, activation=activation, output=output)
 
 
-def _ranked(outputs: np.ndarray, labels: Sequence[str] | None, activation: str, top: int) -> list[Prediction]:
-    """The best classes of outputs (classes,)."""
-    shares = probabilities(outputs, activation)
-    names = names_of(labels, len(outputs))
-    best = np.argsort(-outputs, kind="stable")[:top]
-    return [Prediction(int(i), label_of(int(i), names), float(shares[i]), float(outputs[i])) for i in best]
+def _ranked(outputs: np.ndarray, adapted: Adapted[Any], top: int) -> list[Prediction]:
+    """The best targets of outputs (K,)."""
+    head: Head = adapted.head
+    names = head.names(adapted.labels, len(outputs))
+    scores, shares = head.scores(outputs), head.shares(outputs)
+    best = np.argsort(-scores, kind="stable")[:top]
+    return [
+        Prediction(int(i), label_of(int(i), names), None if shares is None else float(shares[i]), float(scores[i]))
+        for i in best
+    ]
 
 
 def _shown_and_filled(adapted: Adapted[Any], picture: Picture, fill: str) -> tuple[Any, Any]:

@@ -26,14 +26,15 @@ class OfScores:
         """(N, classes) -> (N,)."""
         return outputs[:, self.index]
 
-    def resolved(self, labels: Sequence[str] | None, scores: np.ndarray) -> OfScores:
-        """The same with indices for labels.
+    def resolved(self, labels: Sequence[str] | None, scores: np.ndarray, shares: np.ndarray | None = None) -> OfScores:
+        """Return the same with indices for labels.
 
         Args:
             labels: names of the classes.
             scores: the image's own, (classes,).
+            shares: its probabilities, (classes,); None where the scores are values.
         """
-        return replace(self, index=index_of(self.index, labels, len(scores)))
+        return replace(self, index=_output_of(self.index, labels, len(scores)))
 
     def named(self, labels: Sequence[str] | None) -> str:
         """What it is called, once resolved."""
@@ -53,6 +54,14 @@ class _Minus(OfScores):
 
 
 @dataclass(frozen=True)
+class Complement(OfScores):
+    """Class 0 of a head with a single probability."""
+
+    def __call__(self, outputs: Any) -> Any:
+        return 1 - outputs[:, self.index]
+
+
+@dataclass(frozen=True)
 class _Margin(OfScores):
     """One class against another."""
 
@@ -61,8 +70,8 @@ class _Margin(OfScores):
     def __call__(self, outputs: Any) -> Any:
         return outputs[:, self.index] - outputs[:, self.against]
 
-    def resolved(self, labels: Sequence[str] | None, scores: np.ndarray) -> OfScores:
-        index, against = (index_of(each, labels, len(scores)) for each in (self.index, self.against))
+    def resolved(self, labels: Sequence[str] | None, scores: np.ndarray, shares: np.ndarray | None = None) -> OfScores:
+        index, against = (_output_of(each, labels, len(scores)) for each in (self.index, self.against))
         return _Margin(index, against)
 
     def named(self, labels: Sequence[str] | None) -> str:
@@ -82,12 +91,14 @@ class _Contrast(OfScores):
             difference = difference - outputs[:, other] * weight
         return difference
 
-    def resolved(self, labels: Sequence[str] | None, scores: np.ndarray) -> OfScores:
-        index = index_of(self.index, labels, len(scores))
+    def resolved(self, labels: Sequence[str] | None, scores: np.ndarray, shares: np.ndarray | None = None) -> OfScores:
+        index = _output_of(self.index, labels, len(scores))
         others = [int(i) for i in np.argsort(-scores, kind="stable") if i != index][: self.count]
         if not others:
             raise BadTarget("A contrast needs a second class: this model has one output.")
-        shares = probabilities(scores[None])[0][others]
+        if shares is None:
+            raise BadTarget("A contrast needs probabilities, and this model's outputs were read as values.")
+        shares = shares[others]
         # all of them may be far below the winner, and underflow
         shares = shares / shares.sum() if shares.sum() > 0 else np.full(len(others), 1 / len(others))
         return _Contrast(index, self.count, tuple(zip(others, map(float, shares), strict=True)))
@@ -297,6 +308,17 @@ def index_of(target: Any, labels: Sequence[str] | None, classes: int) -> int:
     if not -classes <= target < classes:
         raise BadTarget(f"The model has {classes} classes (0 to {classes - 1}), got target {int(target)}.")
     return int(target) % classes
+
+
+def _output_of(target: Any, labels: Sequence[str] | None, width: int) -> int:
+    """Return the output that an index or a label means, where each class has one of its own."""
+    index = index_of(target, labels, width)
+    if index >= width:
+        raise BadTarget(
+            f"{target!r} has no output of its own: the model has one output for both of its classes. "
+            f"Pass the class itself, target={target!r}."
+        )
+    return index
 
 
 def label_of(index: int, labels: Sequence[str] | None) -> str:

@@ -58,6 +58,7 @@ class Asked(NamedTuple):
     fields: Mapping[str, Any]
     batch_size: int | str
     activation: str
+    output: Any = None
 
     def given(self, model: int) -> list[str]:
         """What was given beside one of the models and an image, as arguments of :func:`saliency.explain`."""
@@ -66,8 +67,15 @@ class Asked(NamedTuple):
             "labels=labels": self.labels is not None,
             f"preprocess={each}": self.preprocess is not None,
             "batch_size=batch_size": self.batch_size != "auto",
+            f"activation={self.activation!r}": self.activation != "auto",
+            "output=output" if callable(self.output) else f"output={self.output!r}": self.output is not None,
         }
         return [argument for argument, is_given in given.items() if is_given]
+
+    def adapted(self, model: Any, image: Callable[[], np.ndarray]) -> saliency.Adapted[Any]:
+        """One of the models, whose outputs are read as was said."""
+        read_as = {"activation": self.activation, "output": self.output}
+        return saliency.adapt(model, labels=self.labels, image=image, **read_as)
 
 
 def cast(model: Any, img: Any, asked: Asked) -> Cast:
@@ -86,7 +94,7 @@ def cast(model: Any, img: Any, asked: Asked) -> Cast:
     first = next(iter(images.values()))
     adapted = [
         # a function that uses a framework is asked once whose arrays it takes; no other model is asked here
-        saliency.adapt(each, labels=asked.labels, image=partial(_fed, first, own))
+        asked.adapted(each, partial(_fed, first, own))
         for each, own in zip(models.values(), preprocess, strict=True)
     ]
     pictures = {
@@ -107,7 +115,8 @@ def cast(model: Any, img: Any, asked: Asked) -> Cast:
         places[m, i] = place
         by_id = {each.id: each for each in choices[m]}
         original = list(models.values())[m]
-        subjects[m, i] = Subject(original, picture, by_id, place, asked.labels, asked.batch_size, asked.activation)
+        options = asked.labels, asked.batch_size, asked.activation, asked.output
+        subjects[m, i] = Subject(original, picture, by_id, place, *options)
     shape = pictures[0, 0].fed.shape
     spec = {
         "version": 2,
@@ -145,10 +154,7 @@ def joined(before: Cast, img: Any, name: str | None, asked: Asked) -> Cast:
     count, at = len(before.models), len(before.images)
     models = [before.subjects[m, 0] for m in range(count)]
     preprocess = _each(asked.preprocess, count)
-    adapted = [
-        saliency.adapt(each.model, labels=asked.labels, image=partial(_fed, img, own))
-        for each, own in zip(models, preprocess, strict=True)
-    ]
+    adapted = [asked.adapted(each.model, partial(_fed, img, own)) for each, own in zip(models, preprocess, strict=True)]
     pictures = {(m, at): _read(img, preprocess[m], adapted[m]) for m in range(count)}
     small = drawing.shrunk(pictures[0, at].shown, PICTURE_SIDE)
     subjects, places = dict(before.subjects), dict(before.places)

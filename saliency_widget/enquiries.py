@@ -105,7 +105,6 @@ class Enquiries:
             subject.adapted(),
             subject.picture,
             subject.place,
-            subject.activation,
             subject.batch_size,
             self._answers,
             lambda: job is not None and self._agenda.interrupted(job),

@@ -318,7 +318,7 @@ class Explainer:
             return False
         subject = self._asked()
         began = time.perf_counter()
-        predictions = saliency.predict(model, subject.picture, top=sys.maxsize, activation=subject.activation)
+        predictions = saliency.predict(model, subject.picture, top=sys.maxsize)
         self.pace.predicted(time.perf_counter() - began)
         with self._lock:
             self.predictions, self._predicted, self.layers = predictions, version, None

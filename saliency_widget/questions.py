@@ -69,7 +69,6 @@ class Asker:
     model: saliency.Adapted[Any]
     picture: saliency.Picture
     place: Place
-    activation: str
     batch_size: int | str
     answers: Answers = field(default_factory=Answers)
     cancelled: Callable[[], bool] = lambda: False
@@ -81,7 +80,7 @@ class Asker:
         mask = selection_of(explanation, view, self.place)
 
         def ask() -> Message:
-            found = saliency.what_if(self.model, self.picture, mask, fill, top=sys.maxsize, activation=self.activation)
+            found = saliency.what_if(self.model, self.picture, mask, fill, top=sys.maxsize)
             only, without = (_rows(each, explanation.target) for each in found)
             return message("what_if", only=only, without=without, area=float(mask.mean()))
 
@@ -101,7 +100,6 @@ class Asker:
                 explanation,
                 fill=fill,
                 points=min(POINTS, explanation.salience().size),
-                activation=self.activation,
                 batch_size=self.batch_size,
                 progress=progress,
                 cancelled=self.cancelled,

@@ -64,14 +64,13 @@ class Part(NamedTuple):
         return x < 1 and y < 1 and x + width > self.size[1] - 1 and y + height > self.size[0] - 1
 
 
-def recipe(parts: Sequence[Part], view: View, columns: int, activation: str = "auto") -> str:
+def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
     """A script that gives the explanations, what is selected of each (`kept`), and the pictures as they are shown.
 
     Args:
         parts: what is shown, row by row.
         view: how it is looked at.
         columns: how many stand side by side.
-        activation: from the model's outputs to probabilities, as the widget was given it.
     """
     single = len(parts) == 1
     body = _heat(parts, view) if view.mode == "heat" else _area(parts, view)
@@ -80,7 +79,6 @@ def recipe(parts: Sequence[Part], view: View, columns: int, activation: str = "a
     text = _single(parts[0], body, show) if single else _several(parts, columns, f"{body}{show}")
     if single and view.live and view.mode == "area":
         asked = [each for each in parts[0].options if not each.startswith("batch_size")]
-        asked += [f"activation={activation!r}"] * (activation != "auto")
         text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in asked))
     return f"{_head(parts, text)}{text}"
 
@@ -130,7 +128,8 @@ def _sources(parts: Sequence[Part]) -> str:
     """Which names the script does not define, and what they stand for."""
     terms = [term for part in parts for term in (part.model, part.image)]
     roots = [term.partition("[")[0] for term in terms]
-    options = [option.partition("=")[0] for part in parts for option in part.options]
+    written = [option.split("=", 1) for part in parts for option in part.options]
+    options = [name for name, value in written if value.partition("[")[0] == name]
     given = list(dict.fromkeys(each for each in (*roots, *options) if each != ADDED))
     added = dict.fromkeys(term for term in terms if term.startswith(ADDED))
     own = dict.fromkeys(part.id for part in parts if expression(part.method) is None)

@@ -92,7 +92,7 @@ class Screen:
             raise saliency.Unsupported(self.lacks(there[0]))
         view = self.view(cells[0]) if len(cells) == 1 else self._alike(view_of(self._settings))
         parts = [self._part(cell, self.name(cell, cells)) for cell in cells]
-        return recipe(parts, view, columns(cells), self._explainers.asked.activation)
+        return recipe(parts, view, columns(cells))
 
     def _part(self, cell: Cell, name: str) -> Part:
         cast, found = self._explainers.cast, self.found(cell)

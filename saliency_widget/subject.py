@@ -22,7 +22,9 @@ class Subject:
     labels: Sequence[str] | None
     batch_size: int | str
     activation: str
+    output: Any
 
     def adapted(self) -> saliency.Adapted[Any]:
         """The model as it is now; adapting is cheap, and sees layers and tensors that were replaced."""
-        return saliency.adapt(self.model, labels=self.labels, image=lambda: self.picture.fed)
+        read_as = {"activation": self.activation, "output": self.output}
+        return saliency.adapt(self.model, labels=self.labels, image=lambda: self.picture.fed, **read_as)

@@ -96,8 +96,9 @@ class Reports:
 
 
 def class_row(prediction: saliency.Prediction) -> dict[str, Any]:
-    """A class as the browser is told of it."""
-    return {"index": prediction.index, "label": readable(prediction.label), "probability": prediction.probability}
+    """Return a class, or a value, as it is sent to the browser."""
+    row = {"index": prediction.index, "label": readable(prediction.label), "probability": prediction.probability}
+    return row if prediction.probability is not None else {**row, "value": prediction.score}
 
 
 def error_message(rid: str, error: BaseException) -> Message:

@@ -45,7 +45,8 @@ class SaliencyWidget(Settings):
         layer: for the methods that read one.
         baseline: for the methods that have one.
         batch_size: images a question; "auto" measures.
-        activation: from the model's outputs to probabilities, see :func:`saliency.predict`.
+        activation: what the model's outputs are, see :func:`saliency.adapt`.
+        output: which of several outputs is explained, see :func:`saliency.adapt`.
         **initial_traits: `method`, `model_index`, `image_index`, `grid`, `mode`, `sign`, `keep`, `threshold`,
             `opacity`, `colormap`, `gamma`, `smooth`, `contours`, `scale`, `region`, `layout`, ….
 
@@ -71,13 +72,14 @@ class SaliencyWidget(Settings):
         baseline: Any = None,
         batch_size: int | str = "auto",
         activation: str = "auto",
+        output: Any = None,
         **initial_traits: Any,
     ) -> None:
         for name in initial_traits:
             if name.startswith("_") or name == "spec" or not self.has_trait(name):
                 raise TypeError(f"SaliencyWidget has no {name!r}; there is: {', '.join(SETTINGS)}, layout.")
         fields = {name: value for name, value in {"layer": layer, "baseline": baseline}.items() if value is not None}
-        asked = Asked(methods, labels, preprocess, fields, batch_size, activation)
+        asked = Asked(methods, labels, preprocess, fields, batch_size, activation, output)
         made = cast(model, img, asked)
         offered = {each.id: each.method for each in made.choices}
         controls = Controls(offered, made.shape, lambda: None if self._explainers is None else self._explainers.layers)

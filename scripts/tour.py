@@ -117,7 +117,7 @@ def steps(widget: SaliencyWidget, network: torch.nn.Module) -> Iterator[Step]:
     there = {"image_index": PORTRAIT, "target": shuttle, "method": "grad_cam"}
     methods = [each["id"] for each in widget.spec["methods"]]
     *some, last = (
-        f"{row.label} {_percent(row.probability)}"
+        f"{row.label} {_percent(row.shown)}"
         for row in saliency.predict(network, saliency.demo.image(), labels=labels, top=3)
     )
     yield Step(
@@ -146,7 +146,7 @@ def steps(widget: SaliencyWidget, network: torch.nn.Module) -> Iterator[Step]:
         {**objects, "mode": "heat", "live": True, "grid": {"methods": methods}},
     )
     only, without = _asked(widget, network, there)
-    whole = _percent(next(each for each in widget.predictions if each.index == shuttle).probability)
+    whole = _percent(next(each for each in widget.predictions if each.index == shuttle).shown)
     noise, _ = _asked(widget, network, {**there, "method": "integrated_gradients"})
     yield Step(
         "Not what you would think",
@@ -171,7 +171,7 @@ def _asked(widget: SaliencyWidget, network: torch.nn.Module, traits: dict[str, A
     image = (saliency.demo.image(), portrait())[widget.image_index]
     found = saliency.what_if(network, image, widget.selection, widget.fill, top=len(saliency.demo.labels))
     only, without = (next(row for row in rows if row.index == widget.target) for rows in found)
-    return _percent(only.probability), _percent(without.probability)
+    return _percent(only.shown), _percent(without.shown)
 
 
 def _likeness(widget: SaliencyWidget, method: str, target: int) -> float:

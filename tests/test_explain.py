@@ -296,7 +296,7 @@ def test_predict_gives_the_top_classes(net: torch.nn.Module) -> None:
 
     assert [each.index for each in found] == np.argsort(-scores).tolist()
     assert [each.label for each in found] == [LABELS[each.index] for each in found]
-    assert sum(each.probability for each in found) == pytest.approx(1)
+    assert sum(each.shown for each in found) == pytest.approx(1)
     assert len(saliency.predict(net, IMAGE, top=2)) == 2
     assert found[0].score == pytest.approx(scores.max(), rel=1e-5)
 

@@ -135,15 +135,17 @@ def test_both_classes_of_a_single_logit_mean_something() -> None:
     assert (one.score, zero.score, top.score) == pytest.approx((3, -3, 3))
     assert (one.label, zero.label, top.label) == ("yes", "no", "yes")
     assert explained([-3], None, ["no", "yes"]).label == "no"
-    assert "class 0 is that output with its sign turned" in zero.notes[-1]
+    assert "one output, explained as the logit z of class 1, −z of class 0" in zero.notes
     with pytest.raises(saliency.BadTarget, match="2 classes"):
-        explained([3], 2)
+        explained([3], 2, ["no", "yes"])
 
 
 def test_a_regression_is_explained_as_it_is() -> None:
-    """One output without labels is that output; targets.output says so on purpose."""
-    assert explained([-3], None).score == pytest.approx(-3)
-    assert "the model has one output: explained as it is" in explained([-3], None).notes
+    """One output without labels is that output, also as target 0; targets.output says so on purpose."""
+    assert [explained([-3], target).score for target in (None, 0)] == pytest.approx([-3, -3])
+    assert any(note.startswith("one output, explained as a value") for note in explained([-3], None).notes)
+    with pytest.raises(saliency.BadTarget, match=r"its target is 0, got 1.*activation='sigmoid'"):
+        explained([-3], 1)
     assert explained([-3, 2], targets.output(1)).label == "output 1"
     assert explained([-3], targets.output()).score == pytest.approx(-3)
 

@@ -18,6 +18,8 @@ export interface Curve {
   readonly deletion: readonly number[];
   readonly insertionAuc: number;
   readonly deletionAuc: number;
+  /** Whether heights are values in the model's own unit, not probabilities. */
+  readonly ofValues?: boolean;
 }
 
 export type FieldValue = number | string | boolean | readonly string[] | null;
@@ -63,16 +65,18 @@ export function curve(raw: Raw): Curve {
   return {
     shares: line("shares"), insertion: line("insertion"), deletion: line("deletion"),
     insertionAuc: number(raw, "insertion_auc"), deletionAuc: number(raw, "deletion_auc"),
+    ofValues: raw["measure"] === "value",
   };
 }
 
 /** What the curves of an explanation say of a share of its pixels, of the explained class alone. */
-export function readAt({ shares, insertion, deletion }: Curve, area: number, row: Omit<ClassRow, "probability">): WhatIf {
+export function readAt({ shares, insertion, deletion, ofValues }: Curve, area: number, row: Omit<ClassRow, "probability">): WhatIf {
   const next = Math.max(shares.findIndex((share) => share >= area), 1);
   const [from = 0, to = 1] = [shares[next - 1], shares[next]];
   const at = (heights: readonly number[]): readonly ClassRow[] => {
     const [before = 0, after = 0] = [heights[next - 1], heights[next]];
-    return [{ ...row, probability: before + ((area - from) / (to - from)) * (after - before) }];
+    const height = before + ((area - from) / (to - from)) * (after - before);
+    return [ofValues ? { ...row, probability: NaN, value: height } : { ...row, probability: height }];
   };
   return { only: at(insertion), without: at(deletion), area, read: true };
 }

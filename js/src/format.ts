@@ -12,6 +12,12 @@ export function formatNumber(value: number): string {
   return text.replaceAll("-", MINUS);
 }
 
+/** A model's number for a class, as it is shown: a probability, or a value in its own unit; empty where it is not known. */
+export function formatScore({ probability, value }: { readonly probability: number; readonly value?: number }): string {
+  if (value !== undefined) return formatNumber(value);
+  return Number.isNaN(probability) ? "" : probability.toFixed(2);
+}
+
 /** Numbers of one scale with the same decimals, so that what is next to nothing on it reads as zero. */
 export function formatAlike(values: readonly number[]): string[] {
   const most = Math.max(...values.map(Math.abs));

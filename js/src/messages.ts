@@ -133,7 +133,8 @@ function region(value: unknown): Region {
 
 export function classRow(value: unknown): ClassRow {
   const raw = object(value, "class");
-  return { index: whole(raw, "index"), label: text(raw, "label"), probability: number(raw, "probability") };
+  const named = { index: whole(raw, "index"), label: text(raw, "label") };
+  return raw["value"] === undefined ? { ...named, probability: number(raw, "probability") } : { ...named, probability: NaN, value: number(raw, "value") };
 }
 
 function sized<A extends Float32Array | Uint16Array>(array: A, length: number, name: string): A {

@@ -83,7 +83,7 @@ export interface Settings {
 export interface ClassRow {
   readonly index: number;
   readonly label: string;
-  readonly probability: number;
+  readonly probability: number; readonly value?: number; // a value in the model's own unit has no probability: NaN
 }
 
 export interface Region {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from saliency.adapters.containers import Contained, contained
-from saliency.errors import Unsupported
+from saliency.adapters.outputs import checked_output
+from saliency.errors import Unsupported, unknown
+from saliency.head import ACTIVATIONS
 from saliency.model import Adapted
 
 
@@ -18,6 +21,8 @@ def adapt(
     labels: Sequence[str] | None = None,
     framework: str | None = None,
     image: Callable[[], np.ndarray] | None = None,
+    activation: str = "auto",
+    output: Any = None,
 ) -> Adapted[Any]:
     """Any model as one the package can ask.
 
@@ -33,12 +38,40 @@ def adapt(
         framework: whose arrays a function takes: "numpy", "torch", "tensorflow" or "jax". Found out by asking it once,
             where there is an image; else NumPy's.
         image: gives the image, (1, H, W, C), that a function may be asked.
+        activation: what the outputs are: "softmax" or "sigmoid": logits, to which it is applied for probabilities;
+            "none": numbers to be shown as they are; "auto": decided from the model's last operator, the number of
+            labels and the shape, see docs/models.md. A note says what was decided.
+        output: which of several outputs is explained: an index, a key, an attribute, or a callable from all of them
+            to one. By default the only one that can be class scores, or the one as wide as there are labels.
 
     Raises:
         Unsupported: the model is none of these.
         MissingPackage: the library that reads its file is not installed.
         FileNotFoundError: there is no such file.
+        UnknownName: no such activation.
+        BadField: `output` is none of these.
     """
+    return read_as(_adapted(model, labels, framework, image), activation, output)
+
+
+def read_as(adapted: Adapted[Any], activation: str, output: Any) -> Adapted[Any]:
+    """Return a model whose outputs are read as said; the same one where nothing is said."""
+    if activation not in ACTIVATIONS:
+        raise unknown("activation", activation, ACTIVATIONS)
+    if activation == "auto" and output is None:
+        return adapted
+    other: Any = copy.copy(adapted)
+    other.activation, other.output, other.head = activation, checked_output(output), None
+    other.notes = list(adapted.notes)
+    return other
+
+
+def _adapted(
+    model: Any,
+    labels: Sequence[str] | None,
+    framework: str | None,
+    image: Callable[[], np.ndarray] | None,
+) -> Adapted[Any]:
     frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     if "saliency" in frameworks and hasattr(model, "at"):
         return _relabelled(model, labels)
@@ -130,6 +163,7 @@ def _is_picture(value: Any) -> bool:
 
 
 def _relabelled(model: Adapted[Any], labels: Sequence[str] | None) -> Adapted[Any]:
-    if labels is not None:
-        model.labels = labels
+    if labels is not None and labels != model.labels:
+        # two labels may say what one output means
+        model.labels, model.head = labels, None
     return model

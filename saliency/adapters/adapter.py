@@ -6,10 +6,15 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
+
+from saliency.adapters.answers import Arrays
 from saliency.adapters.declared import declared_by, labels_of
+from saliency.adapters.outputs import Choice
 from saliency.adapters.shared import shared_by
 from saliency.adapters.tokens import Grid, Laid, patches, tokens_of, tokens_on_grid
 from saliency.errors import UnknownName
+from saliency.head import Ending, Head, decide
 from saliency.model import Answer, Attention, Layer, Ops, Target
 from saliency.pictures.presets import Declared
 from saliency.rules import Composite
@@ -45,7 +50,8 @@ class Adapter:
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
         self._rules: Composite | None = None
-        self._ends_in_softmax = False
+        self.activation, self.output = "auto", None
+        self.head: Head | None = None
         self._declared: Declared | None = None
         self.loaded: Any = None
         """The model, where it was loaded from a file by :func:`saliency.adapt`, and nobody else holds it."""
@@ -78,11 +84,29 @@ class Adapter:
         if said not in self.notes:
             self.notes.append(said)
 
-    def _probabilities(self, logits: bool) -> None:
-        """Note that the model ends in a softmax, and whether what went into it was found."""
-        self._ends_in_softmax = logits
-        which = "logit" if logits else "probability (its logits cannot be reached)"
-        self.note(f"the model ends in a softmax: explained the {which}")
+    def _choice(self, arrays: Arrays) -> Choice:
+        """Which of the model's outputs is explained."""
+        return Choice(arrays, self.output, None if self.labels is None else len(self.labels))
+
+    @property
+    def _to_logits(self) -> bool:
+        """Whether targets read the logits before the activation that the model ends in."""
+        return self.head is not None and self.head.to_logits
+
+    def _decide(self, outputs: np.ndarray, ending: Ending, choice: str = "") -> None:
+        """Decide what the outputs mean, unless that is decided.
+
+        Args:
+            outputs: (N, K), on the host.
+            ending: the operator that the program ends in.
+            choice: which of several outputs they are, in a sentence.
+        """
+        if self.head is not None:
+            return
+        self.head = decide(outputs, ending, None if self.labels is None else len(self.labels), self.activation)
+        for said in (choice, self.head.note):
+            if said:
+                self.note(said)
 
 
 class GridAdapter(Adapter):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName
@@ -28,36 +29,6 @@ class Arrays(NamedTuple):
     channels_first: bool = False
 
 
-def class_scores(outputs: Any, arrays: Arrays) -> Any:
-    """The (N, classes) scores in whatever a model returned.
-
-    Args:
-        outputs: as they came.
-        arrays: of the model's framework.
-    """
-    is_array, found = arrays.is_array, outputs
-    if isinstance(outputs, Mapping):
-        keys = [key for key in ("logits", "out", "output") if key in outputs]
-        found = outputs[keys[0]] if keys else next(iter(outputs.values())) if len(outputs) == 1 else None
-    elif not is_array(outputs) and is_array(getattr(outputs, "logits", None)):
-        found = outputs.logits
-    elif isinstance(outputs, tuple | list):
-        found = next((part for part in outputs if is_array(part) and len(part.shape) == 2), None)
-    if is_array(found):
-        shape = tuple(found.shape)
-        sides, channels = (shape[2:], 1) if arrays.channels_first else (shape[1:3], 3)
-        if len(shape) == 4 and sides == (1, 1):
-            return arrays.reshape(found, (-1, shape[channels]))
-        if len(shape) == 1:
-            return arrays.reshape(found, (-1, 1))
-        if len(shape) == 2:
-            return found
-    raise BadOutput(
-        f"No class scores of shape (N, classes) were found in the model's output, {described(outputs, arrays)}. "
-        "Say what to explain: target=lambda outputs: … -> one number per image."
-    )
-
-
 def described(outputs: Any, arrays: Arrays) -> str:
     """What came, in words."""
     if arrays.is_array(outputs):
@@ -66,6 +37,9 @@ def described(outputs: Any, arrays: Arrays) -> str:
         return "a mapping with " + ", ".join(f"{key!r}: {described(each, arrays)}" for key, each in outputs.items())
     if isinstance(outputs, tuple | list):
         return f"a {type(outputs).__name__} of " + ", ".join(described(each, arrays) for each in outputs)
+    if is_dataclass(outputs) and not isinstance(outputs, type):
+        parts = (f"{each.name}: {described(getattr(outputs, each.name), arrays)}" for each in fields(outputs))
+        return f"a {type(outputs).__name__} with " + ", ".join(parts)
     return f"a {type(outputs).__name__}"
 
 

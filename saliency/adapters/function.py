@@ -12,10 +12,15 @@ from typing import Any
 import numpy as np
 
 from saliency.adapters.adapter import Adapter
-from saliency.adapters.answers import by_batch, one_image, takes_one
-from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName, unknown
+from saliency.adapters.answers import Arrays, by_batch, one_image, one_number_each, takes_one
+from saliency.adapters.outputs import members
+from saliency.errors import BadImage, BadOutput, UnknownName, unknown
+from saliency.head import Ending
 from saliency.model import Adapted, Attentive, Differentiable, Inspectable, Rewirable
 from saliency.ops import NumpyOps
+from saliency.targets import OfScores
+
+ARRAYS = Arrays(lambda value: isinstance(value, np.ndarray), np.reshape)
 
 FRAMEWORKS = ("numpy", "torch", "tensorflow", "jax")
 """Whose arrays a function may take."""
@@ -54,32 +59,46 @@ class FunctionModel(Adapter):
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """What the function says, (N, classes)."""
-        said = self._said(images)
-        if said.ndim == 1:
-            said = said[:, None]
-        if said.ndim != 2 or len(said) != len(images):
+        said, choice, output = self._choice(ARRAYS).chosen(self._said(images), len(images))
+        if len(said) != len(images):
             raise BadOutput(f"The function must give scores of shape ({len(images)}, classes), got {said.shape}.")
+        if self.head is None:
+            self._decide(said, self._ending(output), choice)
+            self._remember(said.shape[1])
         return said
+
+    def _ending(self, output: int | str | None) -> Ending:  # a session's outputs have names
+        """The operator that an output comes out of: a function hides it."""
+        return Ending()
+
+    def _remember(self, width: int) -> None:
+        """Let what the range of one image's numbers refuted hold for the next image."""
+        head: Any = self.head
+        key = (self.output, self.labels and len(self.labels), self.activation, width)
+        known = self._shared.heads.get(key)
+        if known is not None and head.guessed and not known.guessed:
+            self.head = known
+            self.notes[self.notes.index(head.note)] = known.note
+        elif not callable(self.output):
+            self._shared.heads[key] = head
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """(k, N)."""
-        said = self._said(images)
+        raw, choice = self._said(images), self._choice(ARRAYS)
         rows = []
         for target in self._targets:
-            row = np.asarray(target(said[:, None] if said.ndim == 1 else said))
-            if row.shape != (len(images),):
-                raise BadTarget(f"The target must give one number per image, ({len(images)},), got shape {row.shape}.")
-            rows.append(row)
+            said = choice.rows(raw, len(images)) if isinstance(target, OfScores) else choice.given(raw)
+            rows.append(one_number_each(np.asarray(target(said)), target, ARRAYS, len(images)))
         return np.stack(rows)
 
     def automatic_layer(self, images: np.ndarray) -> str:
         """A function has none."""
         raise UnknownName("A plain function has no layers.")
 
-    def _said(self, images: np.ndarray) -> np.ndarray:
-        """Whatever the function answers, as an array."""
+    def _said(self, images: np.ndarray) -> Any:
+        """Whatever the function answers: an array, or several."""
         # copied, so that a function that writes into its input cannot write into ours
-        return _on_host(by_batch(lambda fed: _on_host(self.function(fed)), images.copy(), "numpy"))
+        return by_batch(lambda fed: _on_host(self.function(fed), len(fed)), images.copy(), "numpy")
 
 
 class ProbabilityModel(FunctionModel):
@@ -99,7 +118,7 @@ class ProbabilityModel(FunctionModel):
         if self._features is not None:
             self.notes.append("images fed as rows of features, (N, H × W × C)")
 
-    def _said(self, images: np.ndarray) -> np.ndarray:
+    def _said(self, images: np.ndarray) -> Any:
         if self._features is None:
             return super()._said(images)
         if images[0].size != self._features:
@@ -250,14 +269,27 @@ def _as_arrays_of(framework: str, images: np.ndarray) -> Any:
 
 def _framework_of_answer(said: Any) -> str:
     """By the type of an answer, or of what lies in it."""
-    if isinstance(said, dict) and said:
-        said = next(iter(said.values()))
-    elif isinstance(said, tuple | list) and said:
-        said = said[0]
-    roots = [base.__module__.partition(".")[0] for base in type(said).__mro__]
-    found = next((root for root in roots if root in ("torch", "tensorflow", "jax", "jaxlib")), "numpy")
-    return "jax" if found == "jaxlib" else found
+    inside = members(said)
+    for each in [said] if inside is None else inside.values():
+        roots = [base.__module__.partition(".")[0] for base in type(each).__mro__]
+        found = next((root for root in roots if root in ("torch", "tensorflow", "jax", "jaxlib")), None)
+        if found is not None:
+            return "jax" if found == "jaxlib" else found
+    return "numpy"
 
 
-def _on_host(said: Any) -> np.ndarray:
-    return np.asarray(said.detach().cpu() if hasattr(said, "detach") else said)
+def _on_host(said: Any, count: int) -> Any:
+    """An answer of `count` images in NumPy's arrays, of several outputs each by its name or index."""
+    inside = members(said)
+    if inside is None or _are_rows(said, count):
+        return np.asarray(said.detach().cpu() if hasattr(said, "detach") else said)
+    arrays = {name: _on_host(each, count) for name, each in inside.items()}
+    return tuple(arrays.values()) if type(said) in (tuple, list) else arrays
+
+
+def _are_rows(said: Any, count: int) -> bool:
+    """Whether a list is a row of numbers, or of scores for each image; a tuple of arrays is several outputs."""
+    shapes = [np.shape(each) for each in said] if type(said) in (tuple, list) else [(0, 0)]
+    return all(not shape for shape in shapes) or (
+        isinstance(said, list) and len(said) == count and all(len(shape) == 1 for shape in shapes)
+    )

@@ -18,13 +18,14 @@ import numpy as np
 from saliency.adapters.adapter import GridAdapter, size_of
 from saliency.adapters.answers import by_batch, indices, static
 from saliency.adapters.jax_ops import JaxOps
-from saliency.adapters.jax_questions import Compiled, Question, Source, is_floating
+from saliency.adapters.jax_questions import ARRAYS, Compiled, Question, Source, is_floating
 from saliency.adapters.jax_trace import Program
 from saliency.adapters.tokens import Laid
+from saliency.head import Ending
 from saliency.model import Answer
 from saliency.precision import precision_note
 from saliency.rules import Composite
-from saliency.targets import ClassScore, are_probabilities
+from saliency.targets import OfScores
 
 
 class PureFunction(Source):
@@ -91,10 +92,16 @@ class JaxModel(GridAdapter):
     def outputs(self, images: Any) -> Any:
         """What the model says, (N, classes)."""
         said = self._ask("outputs", images)
-        if not self._ends_in_softmax and are_probabilities(np.asarray(said)):
-            program = self._program(images[:1])
-            self._probabilities(logits=program.softmaxed(program.outputs[0]) is not None)
+        if self.head is None:
+            self._decide(np.asarray(said), *self._ending(images[:1]))
         return said
+
+    def _ending(self, images: Any) -> tuple[Ending, str]:
+        """See :meth:`Question.ending`; the program is traced once, not run."""
+        key = ("ending", self.source.signature, tuple(images.shape), self._choice(ARRAYS))
+        with self.lock:
+            found: tuple[Ending, str] = self._shared.once(key, lambda: self._question().ending(self.weights(), images))
+        return found
 
     def gradients(self, images: Any) -> Answer[Any]:
         """(k, N) and (k, N, H, W, C), from one forward pass."""
@@ -125,7 +132,7 @@ class JaxModel(GridAdapter):
     def _program(self, images: Any) -> Program:
         """The way from the image to the class scores, or to what is bound where the outputs hold no scores."""
         question = self._question()
-        callables = self._targets and not any(isinstance(each, ClassScore) for each in self._targets)
+        callables = self._targets and not any(isinstance(each, OfScores) for each in self._targets)
         with self.lock:
             return Program(question.parts if callables else question.class_scores, self.weights(), images)
 
@@ -135,12 +142,13 @@ class JaxModel(GridAdapter):
         return precision_note(self._program(one).precision)
 
     def _question(self) -> Question:
-        return Question(self.source, self._targets, self._layers, self._ends_in_softmax, self._dtype, self._rules)
+        choice = self._choice(ARRAYS)
+        return Question(self.source, self._targets, self._layers, self._to_logits, self._dtype, self._rules, choice)
 
     def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
         """See :class:`GridAdapter`; answered by the program compiled for it."""
-        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax, self._rules)
-        key = (kind, self.source.signature, self._dtype, bound)
+        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._to_logits, self._rules)
+        key = (kind, self.source.signature, self._dtype, self._choice(ARRAYS), bound)
         compiled = self._shared.once(key, lambda: Compiled(kind, self._question()))
         with self.lock:
             if said := self._shared.once(("precision", *key[1:3], images.shape[1:]), lambda: self._precision(images)):

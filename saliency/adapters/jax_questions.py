@@ -9,16 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from saliency.adapters.answers import Arrays, class_scores, one_number_each, told_by_the_model
+from saliency.adapters.answers import Arrays, one_number_each, told_by_the_model
 from saliency.adapters.jax_operators import WHOLE, JaxWork
 from saliency.adapters.jax_ops import JaxOps
 from saliency.adapters.jax_trace import HALF, Program, wide
+from saliency.adapters.outputs import Choice
 from saliency.adapters.rewired import Rewired
 from saliency.adapters.tokens import NO_BLOCKS
 from saliency.errors import NoGradient, Unsupported
+from saliency.head import Ending
 from saliency.model import Target
 from saliency.rules import Composite
-from saliency.targets import ClassScore, Unit, units
+from saliency.targets import ClassScore, OfScores, Unit, units
 
 SPARE = 8
 """By how many times a batch may be padded at most, lest a new size be compiled."""
@@ -45,9 +47,12 @@ class Question(NamedTuple):
     bound: Sequence[Target]
     names: Sequence[str]
     """Of the bound layers."""
-    through_softmax: bool
+    to_logits: bool
+    """Whether targets read the logits before the activation that the model ends in."""
     dtype: Any
     rules: Composite | None
+    choice: Choice
+    """Which of the model's outputs is explained."""
 
     def raw(self, weights: Any, images: Any) -> Any:
         """What the model says, its complaints retold."""
@@ -65,27 +70,41 @@ class Question(NamedTuple):
 
     def class_scores(self, weights: Any, images: Any) -> Any:
         """(N, classes)."""
-        return class_scores(self.raw(weights, images), ARRAYS)
+        return self.choice.rows(self.raw(weights, images), images.shape[0])
+
+    def ending(self, weights: Any, images: Any) -> tuple[Ending, str]:
+        """The operator that the class scores come out of, and which of several outputs they are, in a sentence."""
+        notes: list[str] = []
+
+        def scores(weights: Any, images: Any) -> Any:
+            found = self.choice.chosen(self.raw(weights, images), images.shape[0])
+            notes.append(found.note)
+            return found.array
+
+        program = Program(scores, weights, images)
+        operator, logits = program.activated(program.outputs[0])
+        return Ending(operator, logits is not None), notes[0]
 
     def parts(self, weights: Any, images: Any) -> tuple[Any, list[Any]]:
         """What targets are made of: the class scores, if any target wants them, and a row of each callable."""
         raw, rows, said = self.raw(weights, images), [], None
         for target in self.bound:
-            if isinstance(target, ClassScore):
-                said = class_scores(raw, ARRAYS) if said is None else said
+            if isinstance(target, OfScores):
+                said = self.choice.rows(raw, images.shape[0]) if said is None else said
             elif not isinstance(target, Unit):
-                rows.append(one_number_each(target(raw), target, ARRAYS, images.shape[0]))
+                rows.append(one_number_each(target(self.choice.given(raw)), target, ARRAYS, images.shape[0]))
         return said, rows
 
     def joined(self, said: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
         """(k, N) of :meth:`parts`, and of the rows of units."""
-        called, read = iter(rows), iter(inner)
-        found = [
-            said[:, classes[i]]
-            if isinstance(target, ClassScore)
-            else next(read if isinstance(target, Unit) else called)
-            for i, target in enumerate(self.bound)
-        ]
+        called, read, found = iter(rows), iter(inner), []
+        for i, target in enumerate(self.bound):
+            if isinstance(target, ClassScore):
+                found.append(said[:, classes[i]])
+            elif isinstance(target, OfScores):
+                found.append(target(said))
+            else:
+                found.append(next(read if isinstance(target, Unit) else called))
         stacked = jnp.stack(found)
         # whole numbers stay what they are: they have no gradient, and that shall be found out
         return stacked.astype(self.dtype) if is_floating(stacked) else stacked
@@ -96,7 +115,7 @@ class Question(NamedTuple):
 
     def said(self, weights: Any, images: Any, classes: Any) -> Any:
         """(k, N), of the logits where they were found; in whatever type they came."""
-        if not self.through_softmax and not units(self.bound):
+        if not self.to_logits and not units(self.bound):
             return self.joined(*self.parts(weights, images), classes)
         program = Program(self.parts, weights, images)
         return self.of_program(program, classes, *program.run(weights, images))
@@ -104,9 +123,8 @@ class Question(NamedTuple):
     def of_program(self, program: Program, classes: Any, parts: Any, values: Mapping[int, Any]) -> Any:
         """(k, N) of what the traced :meth:`parts` gave."""
         said, rows = parts
-        if self.through_softmax and said is not None:
-            logits = program.softmaxed(program.outputs[0])
-            said = said if logits is None else values[logits]
+        if said is not None and (logits := self.logits(program)) is not None:
+            said = jnp.reshape(values[logits], said.shape)
         inner = [self.read(each, program, values) for each in self.bound if isinstance(each, Unit)]
         return self.joined(said, rows, classes, inner)
 
@@ -118,9 +136,13 @@ class Question(NamedTuple):
     def sources(self, program: Program) -> list[int]:
         """The slots that the scores are read from."""
         found = [*program.outputs, *map(program.layer, units(self.bound))]
-        if self.through_softmax and (logits := program.softmaxed(program.outputs[0])) is not None:
+        if any(isinstance(each, OfScores) for each in self.bound) and (logits := self.logits(program)) is not None:
             found = [logits, *found[1:]]
         return found
+
+    def logits(self, program: Program) -> int | None:
+        """The slot of the logits that targets read, where that is not the output."""
+        return program.activated(program.outputs[0])[1] if self.to_logits else None
 
     def read(self, target: Unit, program: Program, values: Mapping[int, Any]) -> Any:
         """(N,) of what a unit said."""

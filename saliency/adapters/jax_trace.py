@@ -6,6 +6,7 @@ operator and number of that operator's call inside that module: ":relu:1".
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from jax.extend import core
 from saliency.adapters.operators import before
 from saliency.adapters.tokens import NOT_A_LAYER, Grid, Laid, over_image, token_grid
 from saliency.errors import unknown
+from saliency.head import Operator
 
 MARK = "@"
 """Begins the name of a scope that stands for a module."""
@@ -28,6 +30,12 @@ SLASH = "|"
 
 INLINED = frozenset({"jit", "pjit", "closed_call", "core_call"})
 """Primitives that only call another program."""
+
+MOVES = frozenset(("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "convert_element_type", "copy", "slice"))
+"""Primitives that keep their values, where they keep all of them."""
+
+LINEAR = ("dot_general", "conv_general_dilated")
+"""Primitives whose result has no bounds."""
 
 
 HALF = (np.dtype(jnp.bfloat16), np.dtype(jnp.float16))
@@ -43,6 +51,11 @@ class Step(NamedTuple):
     equation: Any
     takes: list[int]
     gives: list[int]
+
+    @property
+    def function(self) -> str:
+        """What the operator is called: a primitive, or a small program with a name of its own."""
+        return self.name.rpartition(":")[0].rpartition(":")[2]
 
     @property
     def primitive(self) -> str:
@@ -148,6 +161,49 @@ class Program:
         if total is None or difference is None or by(total.takes[0], "exp") is not power:
             return None
         return difference.takes[0]
+
+    def activated(self, slot: int) -> tuple[Operator | None, int | None]:
+        """Return the operator whose result the slot holds, moved at most, and the slot of the logits that went in."""
+        made = {given: step for step in self.steps for given in step.gives}
+
+        def by(slot: int, *names: str) -> Step | None:
+            """The step that made what a slot holds, if it is called one of these; moves before it are passed over."""
+            step = made.get(slot)
+            while step is not None and step.primitive in MOVES and self._keeps(step):
+                slot, step = step.takes[0], made.get(step.takes[0])
+            return step if step is not None and (not names or step.function in names) else None
+
+        last = by(slot)
+        if last is None:
+            return None, None
+        if (logits := self.softmaxed(last.gives[0])) is not None:
+            return "softmax", logits
+        if last.function in ("logistic", "sigmoid"):
+            return "sigmoid", last.takes[0]
+        if last.function in LINEAR:
+            return "linear", None
+        match last.function:
+            case "add" if any(by(each, *LINEAR) for each in last.takes):
+                return "linear", None
+            case "div" if self._is_one(last.takes[0]) and (total := by(last.takes[1], "add")):
+                power = next((each for each in (by(slot, "exp") for slot in total.takes) if each), None)
+                negative = by(power.takes[0], "neg") if power and any(map(self._is_one, total.takes)) else None
+                if negative is not None:
+                    return "sigmoid", negative.takes[0]
+            case "sub" if (shifted := by(last.takes[0], "sub")) and (log := by(last.takes[1], "log")):
+                total = by(log.takes[0], "reduce_sum")
+                power = by(total.takes[0], "exp") if total else None
+                if power is not None and by(power.takes[0]) is shifted:
+                    return "log_softmax", shifted.takes[0]
+        return None, None
+
+    def _keeps(self, step: Step) -> bool:
+        """Whether a step gives all that it takes."""
+        return math.prod(self.shapes[step.takes[0]]) == math.prod(self.shapes[step.gives[0]])
+
+    def _is_one(self, slot: int) -> bool:
+        value = self.constants.get(slot)
+        return value is not None and jnp.ndim(value) == 0 and float(value) == 1
 
     def softmax_axis(self, steps: list[Step]) -> int:
         """Over which axis the steps of a softmax go."""

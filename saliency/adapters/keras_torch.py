@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saliency.adapters.adapter import GridAdapter, size_of
-from saliency.adapters.answers import Arrays, class_scores, not_called, one_number_each, told_by_the_model
+from saliency.adapters.answers import Arrays, not_called, one_number_each, told_by_the_model
 from saliency.adapters.keras import watched
 from saliency.adapters.tokens import Grid, Laid, over_image, token_grid
 from saliency.adapters.torch_attention import Attending, pulled_back
@@ -19,10 +19,10 @@ from saliency.adapters.torch_gradients import by_each, each_gradient, leaf_of
 from saliency.adapters.torch_layers import Replaced
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of
-from saliency.adapters.torch_trace import Break, LastSoftmax
+from saliency.adapters.torch_trace import Break, LastActivation
 from saliency.errors import NoGradient, unknown
 from saliency.model import Layer, Target
-from saliency.targets import ClassScore, Unit, are_probabilities, units
+from saliency.targets import ClassScore, OfScores, Unit, units
 
 KERAS = Arrays(torch.is_tensor, torch.reshape)
 
@@ -75,11 +75,10 @@ class KerasOnTorch(GridAdapter):
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the model says, (N, classes)."""
-        with _ready(grad=False):
-            with LastSoftmax() as spy:
-                said = class_scores(self._call(images), KERAS)
-            if not self._ends_in_softmax and are_probabilities(self.ops.tohost(said)):
-                self._probabilities(logits=spy.logits(said) is not None)
+        with _ready(grad=False), LastActivation(active=self.head is None) as spy:
+            said, choice, _ = self._choice(KERAS).chosen(self._call(images), len(images))
+            if self.head is None:
+                self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
         return said.to(self._dtype)
 
     def operators(self, images: Tensor) -> frozenset[str]:
@@ -199,19 +198,21 @@ class KerasOnTorch(GridAdapter):
     def _scores(self, images: Tensor, seen: Seen | None = None, count: int | None = None) -> Tensor:
         """(k, N), of `count` images where that is not how many are fed; what each layer said last goes into `seen`."""
         seen = Seen() if seen is None and units(self._targets) else seen
-        with LastSoftmax(active=self._ends_in_softmax) as spy:
+        count = len(images) if count is None else count
+        choice = self._choice(KERAS)
+        with LastActivation(active=self._to_logits) as spy:
             raw = self._call(images) if seen is None else self._watched(images, seen)
             rows = []
             for target in self._targets or (ClassScore(0),):
                 if isinstance(target, Unit) and seen is not None:
                     row = target.read(seen[self._known(target.layer, seen)])
-                elif isinstance(target, ClassScore):
-                    said = class_scores(raw, KERAS)
-                    logits = spy.logits(said) if self._ends_in_softmax else None
+                elif isinstance(target, OfScores):
+                    said = choice.rows(raw, count)
+                    logits = spy.logits(said)
                     row = target(said if logits is None else logits)
                 else:
-                    row = target(raw)
-                rows.append(one_number_each(row, target, KERAS, len(images) if count is None else count))
+                    row = target(choice.given(raw))
+                rows.append(one_number_each(row, target, KERAS, count))
         return torch.stack(rows).to(self._dtype)
 
     def _watched(self, images: Tensor, seen: Seen) -> Any:

@@ -14,8 +14,10 @@ import numpy as np
 from saliency.adapters.answers import told_by_the_model
 from saliency.adapters.declared import normalised_as
 from saliency.adapters.function import FunctionModel
+from saliency.adapters.onnx_graph import last_operator
 from saliency.adapters.shared import shared_by
-from saliency.errors import BadImage, BadOutput, Unsupported
+from saliency.errors import BadImage, Unsupported
+from saliency.head import Ending
 from saliency.pictures.arrays import channel_axis
 from saliency.pictures.presets import PRESETS, Declared
 
@@ -91,7 +93,7 @@ class OnnxModel(FunctionModel):
         height, width, channels = (mine or theirs for mine, theirs in zip(self._shape, shape, strict=True))
         return height, width, channels if shape[2] == 1 else shape[2]
 
-    def _run(self, images: np.ndarray) -> np.ndarray:
+    def _run(self, images: np.ndarray) -> Any:
         fed = np.moveaxis(images, -1, 1) if self.channels_first else images
         if self._type is np.uint8:
             if fed.max() > MOST_WHITE:
@@ -106,23 +108,36 @@ class OnnxModel(FunctionModel):
         parts = [fed[start : start + size] for start in range(0, len(fed), size)]
         short = size - len(parts[-1])
         parts[-1] = np.concatenate([parts[-1], np.repeat(parts[-1][-1:], short, 0)])
-        said = np.concatenate([self._scores(part) for part in parts])
-        return said[: len(fed)]
+        names = [each.name for each in self.session.get_outputs()]
+        several = zip(*map(self._outputs, parts), strict=True)
+        said = {name: _joined(each, len(fed)) for name, each in zip(names, several, strict=True)}
+        return next(iter(said.values())) if len(said) == 1 else said
 
-    def _scores(self, fed: np.ndarray) -> np.ndarray:
+    def _outputs(self, fed: np.ndarray) -> list[Any]:
+        """What the session gives for images in its own layout, in the order of its outputs."""
         try:
-            outputs = self.session.run(None, {self._input: fed})
+            found: list[Any] = self.session.run(None, {self._input: fed})
         except Exception as error:
             shape = np.moveaxis(fed, 1, -1).shape if self.channels_first else fed.shape
             if (retold := told_by_the_model(error, shape)) is None:
                 raise
             raise retold from error
-        for each in outputs:
-            array = np.asarray(each)
-            if array.ndim == 2 and np.issubdtype(array.dtype, np.floating):
-                return array.astype(np.float32)
-        told = ", ".join(f"{each.name}: {each.type} {each.shape}" for each in self.session.get_outputs())
-        raise BadOutput(f"No scores of shape (N, classes) were found in the ONNX model's outputs, {told}.")
+        return found
+
+    def _ending(self, output: int | str | None) -> Ending:
+        """The last node of the graph, where the session still has its file; its logits are not among its outputs."""
+        names = [each.name for each in self.session.get_outputs()]
+        if callable(self.output):
+            return Ending()
+        return Ending(last_operator(self.session, names[output] if isinstance(output, int) else output or names[0]))
+
+
+def _joined(parts: Sequence[Any], count: int) -> Any:
+    """What a session gave for each part of a batch, as one array of `count` images; anything else as it is."""
+    if not all(isinstance(each, np.ndarray) and each.ndim for each in parts):
+        return parts[0]
+    whole = np.concatenate(parts)[:count]
+    return whole.astype(np.float32) if np.issubdtype(whole.dtype, np.floating) else whole
 
 
 def _metadata(session: Any) -> dict[str, str]:

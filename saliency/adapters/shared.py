@@ -19,6 +19,7 @@ class Shared:
         self.lock = threading.RLock()
         self.batch_sizes: dict[Hashable, Any] = {}
         self.compared: dict[Hashable, Any] = {}
+        self.heads: dict[Hashable, Any] = {}
         self._made: OrderedDict[Hashable, Any] = OrderedDict()
         self._weights: list[weakref.ref[Any]] = []
         self._version = 0

@@ -16,12 +16,11 @@ from saliency.adapters.adapter import GridAdapter
 from saliency.adapters.answers import indices, static
 from saliency.adapters.tensorflow_ops import TensorFlowOps
 from saliency.adapters.tensorflow_questions import Question, Source
-from saliency.adapters.tensorflow_trace import graph_of
+from saliency.adapters.tensorflow_trace import ARRAYS, graph_of
 from saliency.adapters.tokens import Laid
 from saliency.errors import UnknownName, Unsupported
 from saliency.model import Attentive, Inspectable, Rewirable
 from saliency.rules import Composite
-from saliency.targets import are_probabilities
 
 HIDDEN_OPERATORS = "the operators inside a SavedModel are hidden: pass the model that it was made of"
 HIDDEN = "the layers inside a SavedModel are hidden: pass the model that it was made of"
@@ -64,9 +63,10 @@ class TensorFlowModel(GridAdapter):
 
     def outputs(self, images: Any) -> Any:
         """What the model says, (N, classes)."""
-        said, through = self._ask("outputs", images)
-        if not self._ends_in_softmax and are_probabilities(np.array(said)):
-            self._probabilities(logits=bool(through))
+        ask, question = self._graph("outputs", images)
+        with self.lock:
+            said = ask(images, tf.constant([], tf.int32))
+        self._decide(np.array(said), question.ending, question.chosen)
         return said
 
     def operators(self, images: Any) -> frozenset[str]:
@@ -101,17 +101,23 @@ class TensorFlowModel(GridAdapter):
         return seen[0]
 
     def _question(self) -> Question:
-        return Question(self.source, self._targets, self._layers, self._ends_in_softmax, self._dtype, self._rules)
+        choice = self._choice(ARRAYS)
+        return Question(self.source, self._targets, self._layers, self._to_logits, self._dtype, self._rules, choice)
 
     def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
         """See :class:`GridAdapter`; answered by the graph traced for it."""
-        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._ends_in_softmax, self._rules)
-        key = (kind, tuple(images.shape[1:]), images.dtype, bound)
         with self.lock:
-            ask, question = self._shared.once(key, lambda: self._traced(kind, images, *beside))
+            ask, question = self._graph(kind, images, *beside)
             for note in question.notes:
                 self.note(note)
             return ask(images, tf.constant(indices(self._targets), tf.int32), *beside)
+
+    def _graph(self, kind: str, images: Any, *beside: Any) -> tuple[Any, Question]:
+        """The graph that answers a kind of question, and the question as it was traced."""
+        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._to_logits, self._rules)
+        key = (kind, tuple(images.shape[1:]), images.dtype, self._choice(ARRAYS), bound)
+        found: tuple[Any, Question] = self._shared.once(key, lambda: self._traced(kind, images, *beside))
+        return found
 
     def _traced(self, kind: str, images: Any, *beside: Any) -> tuple[Any, Question]:
         question = self._question()

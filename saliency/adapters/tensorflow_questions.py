@@ -10,15 +10,17 @@ import tensorflow as tf
 
 from saliency.adapters.adapter import size_of
 from saliency.adapters.answers import by_batch, one_number_each, told_by_the_model
+from saliency.adapters.outputs import Choice
 from saliency.adapters.rewired import Rewired
 from saliency.adapters.tensorflow_ops import TensorFlowOps
 from saliency.adapters.tensorflow_rules import CALLS, GraphProgram, TensorFlowWork, not_seen
 from saliency.adapters.tensorflow_trace import ARRAYS, Place, Traced
 from saliency.adapters.tokens import Laid
 from saliency.errors import Unsupported
+from saliency.head import Ending
 from saliency.model import Target
 from saliency.rules import Composite
-from saliency.targets import ClassScore, Unit
+from saliency.targets import ClassScore, OfScores, Unit
 
 CAPTURED = ("Placeholder", "Const")
 """Operators by which a graph has what was made outside."""
@@ -64,9 +66,10 @@ class Question:
         source: calls the model.
         bound: the targets.
         names: of the bound layers.
-        through_softmax: whether class scores are the logits before the softmax at the end.
+        to_logits: whether targets read the logits before the activation that the model ends in.
         dtype: of what is answered.
         rules: for the way back.
+        choice: which of the model's outputs is explained.
     """
 
     def __init__(
@@ -74,13 +77,16 @@ class Question:
         source: Source,
         bound: Sequence[Target],
         names: Sequence[str],
-        through_softmax: bool,
+        to_logits: bool,
         dtype: Any,
         rules: Composite | None,
+        choice: Choice,
     ) -> None:
         self.source, self.bound, self.names = source, bound, names
-        self.through_softmax, self.dtype, self.rules = through_softmax, dtype, rules
+        self.to_logits, self.dtype, self.rules, self.choice = to_logits, dtype, rules, choice
         self.notes: list[str] = []
+        self.ending, self.chosen = Ending(), ""
+        """The operator that the class scores come out of, and which of several outputs they are, once traced."""
 
     def traced(self, images: Any) -> Traced:
         """The model, called once."""
@@ -91,22 +97,23 @@ class Question:
                 raise
             raise told from error
         parts = [getattr(each, "name", "") for each in getattr(self.source.model(), "layers", ())]
-        return Traced(images, raw, places, parts)
+        return Traced(images, raw, places, parts, self.choice)
 
     def joined(self, traced: Traced, classes: Any = None) -> Any:
         """(k, N) of the bound targets."""
         rows, said = [], None
         for i, target in enumerate(self.bound):
-            if isinstance(target, ClassScore):
+            if isinstance(target, OfScores):
                 if said is None:
                     said = traced.class_scores()
-                    logits = traced.logits(said) if self.through_softmax else None
+                    logits = traced.ending(said)[1] if self.to_logits else None
                     said = said if logits is None else logits
-                rows.append(tf.gather(said, 0 if classes is None else classes[i], axis=1))
+                by_index = isinstance(target, ClassScore) and classes is not None
+                rows.append(tf.gather(said, classes[i], axis=1) if by_index else target(said))
             elif isinstance(target, Unit):
                 rows.append(target.read(traced.layer(target.layer)))
             else:
-                rows.append(one_number_each(target(traced.raw), target, ARRAYS, None))
+                rows.append(one_number_each(target(self.choice.given(traced.raw)), target, ARRAYS, None))
         return tf.cast(tf.stack(rows), self.dtype) if rows[0].dtype.is_floating else tf.stack(rows)
 
     def grids(self, images: Any) -> list[Laid]:
@@ -116,8 +123,10 @@ class Question:
 
     def outputs(self, images: Any, classes: Any) -> Any:
         traced = self.traced(images)
-        said = traced.class_scores()
-        return tf.cast(said, self.dtype), tf.constant(traced.logits(said) is not None)
+        said, self.chosen, _ = self.choice.chosen(traced.raw)
+        operator, logits = traced.ending(said)
+        self.ending = Ending(operator, logits is not None)
+        return tf.cast(said, self.dtype)
 
     def scores(self, images: Any, classes: Any) -> Any:
         return tf.cast(self.joined(self.traced(images), classes), self.dtype)

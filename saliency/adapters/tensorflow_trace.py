@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from saliency.adapters.answers import Arrays, class_scores, not_called
+from saliency.adapters.answers import Arrays, not_called
+from saliency.adapters.outputs import Choice
 from saliency.adapters.tokens import NO_BLOCKS, NOT_A_LAYER, Grid, Laid, over_image, token_grid
 from saliency.errors import NoGradient, Unsupported, unknown
+from saliency.head import Operator
 
 ARRAYS = Arrays(tf.is_tensor, tf.reshape)
+
+ACTIVATIONS: Mapping[str, Operator] = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
+"""Operators whose result is probabilities, or their logarithms."""
+
+MOVES = ("Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "StridedSlice")
+"""Operators that keep their values, where they keep all of them."""
+
+ADDS = ("Add", "AddV2", "BiasAdd")
+
+LINEAR = ("MatMul", "BatchMatMulV2", "Conv2D", "Einsum")
+"""Operators whose result has no bounds."""
 
 
 class Place(NamedTuple):
@@ -29,22 +43,34 @@ class Traced:
         raw: what it said.
         places: what its layers said, in order, where they have names.
         parts: names of its layers, whether called or not.
+        choice: which of its outputs is explained.
     """
 
-    def __init__(self, images: Any, raw: Any, places: Sequence[Place], parts: Sequence[str]) -> None:
-        self.images, self.raw = images, raw
+    def __init__(
+        self, images: Any, raw: Any, places: Sequence[Place], parts: Sequence[str], choice: Choice | None = None
+    ) -> None:
+        self.images, self.raw, self.choice = images, raw, choice or Choice(ARRAYS)
         self._places, self._parts = places, parts
 
     def class_scores(self) -> Any:
         """(N, classes)."""
-        return class_scores(self.raw, ARRAYS)
+        return self.choice.rows(self.raw)
 
-    def logits(self, said: Any) -> Any:
-        """What went into the softmax that `said` came out of; None if it did not."""
-        operator = said.op
-        while operator.type in ("Identity", "Cast"):
-            operator = operator.inputs[0].op
-        return operator.inputs[0] if operator.type == "Softmax" else None
+    def ending(self, said: Any) -> tuple[Operator | None, Any]:
+        """Return the operator that `said` comes out of, and the logits that went in, moved as it was."""
+        last = _behind_moves(said)
+        match last.type:
+            case "Softmax" | "LogSoftmax" | "Sigmoid":
+                kind, logits = ACTIVATIONS[last.type], last.inputs[0]
+            case _ if (logits := _sigmoid_of(last)) is not None:
+                kind = "sigmoid"
+            case _ if last.type in LINEAR or (
+                last.type in ADDS and any(_behind_moves(each).type in LINEAR for each in last.inputs)
+            ):
+                return "linear", None
+            case _:
+                return None, None
+        return kind, tf.reshape(logits, tf.shape(said))
 
     def by(self, scores: Any, inputs: list[Any], names: Sequence[str]) -> list[Any]:
         """(k, N, …) gradients of the scores by each input, from the one forward pass."""
@@ -142,6 +168,42 @@ class Traced:
                 after.add(operator.name)
                 if operator.name in wanted:
                     yield operator, came
+
+
+def _behind_moves(tensor: Any) -> Any:
+    """The operator that made a tensor's values, however they were moved since."""
+    operator = tensor.op
+    while operator.type in MOVES and _keeps(operator):
+        operator = operator.inputs[0].op
+    return operator
+
+
+def _keeps(operator: Any) -> bool:
+    """Whether an operator gives all the numbers for each image that it takes."""
+    if operator.type != "StridedSlice":
+        return True
+    before, after = (each.shape for each in (operator.inputs[0], operator.outputs[0]))
+    known = before.rank and after.rank and before[1:].is_fully_defined() and after[1:].is_fully_defined()
+    return bool(known) and math.prod(before[1:]) == math.prod(after[1:])
+
+
+def _sigmoid_of(operator: Any) -> Any:
+    """x, where the operator ends 1 / (1 + exp(-x)) written out; None where it does not."""
+    if operator.type in ("RealDiv", "Div") and _is_one(operator.inputs[0]):
+        total = operator.inputs[1].op
+    elif operator.type in ("Reciprocal", "Inv"):
+        total = operator.inputs[0].op
+    else:
+        return None
+    if total.type not in ADDS or not any(map(_is_one, total.inputs)):
+        return None
+    power = next((each.op for each in total.inputs if each.op.type == "Exp"), None)
+    return power.inputs[0].op.inputs[0] if power is not None and power.inputs[0].op.type == "Neg" else None
+
+
+def _is_one(tensor: Any) -> bool:
+    value = tf.get_static_value(tensor)
+    return value is not None and value.size == 1 and value.item() == 1
 
 
 def _sums(operator: Any, came: Sequence[Any]) -> bool:

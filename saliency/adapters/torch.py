@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency.adapters.adapter import Adapter
-from saliency.adapters.answers import class_scores, one_number_each
+from saliency.adapters.answers import one_number_each
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_answers import TORCH, told_by_the_model
 from saliency.adapters.torch_attention import Attending, pulled_back
@@ -24,13 +24,13 @@ from saliency.adapters.torch_layers import Captured, Place, Replaced, last_used,
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_precision import computed_in, fed_as
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of, uncompiled
-from saliency.adapters.torch_trace import LastSoftmax, why_no_gradient
+from saliency.adapters.torch_trace import LastActivation, why_no_gradient
 from saliency.adapters.torch_wrapped import lost, unwrapped
 from saliency.errors import NoGradient, unknown
 from saliency.model import Answer, Attention, Layer, Target
 from saliency.precision import precision_note
 from saliency.rules import Composite
-from saliency.targets import OfScores, Unit, are_probabilities, units
+from saliency.targets import OfScores, Unit, units
 
 
 class TorchModel(Adapter):
@@ -109,13 +109,10 @@ class TorchModel(Adapter):
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the model says, (N, classes)."""
-        with self._ready(grad=False) as module:
-            raw = self._forward(module, images)
-            said = class_scores(raw, TORCH)
-            if not self._ends_in_softmax and are_probabilities(self.ops.tohost(said.float())):
-                with LastSoftmax() as spy:
-                    again = class_scores(self._forward(module, images), TORCH)
-                self._probabilities(logits=spy.logits(again) is not None)
+        with self._ready(grad=False) as module, LastActivation(active=self.head is None) as spy:
+            said, choice, _ = self._choice(TORCH).chosen(self._forward(module, images), len(images))
+            if self.head is None:
+                self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
         return said.to(self._wide)
 
     def scores(self, images: Tensor) -> Tensor:
@@ -259,7 +256,8 @@ class TorchModel(Adapter):
             return surveyed(watch, scores)
 
     def _classes(self, module: nn.Module, images: Tensor) -> Tensor:
-        return class_scores(self._forward(module, images), TORCH)
+        said: Tensor = self._choice(TORCH).rows(self._forward(module, images), len(images))
+        return said
 
     def _scores(
         self, module: nn.Module, images: Tensor, watch: Captured | None = None, count: int | None = None
@@ -268,7 +266,9 @@ class TorchModel(Adapter):
         if watch is None and (layers := units(self._targets)):
             with Captured(module, layers, images) as captured:
                 return self._scores(module, images, captured)
-        with LastSoftmax(active=self._ends_in_softmax) as spy:
+        count = len(images) if count is None else count
+        choice = self._choice(TORCH)
+        with LastActivation(active=self._to_logits) as spy:
             raw = self._forward(module, images)
             rows: list[Tensor] = []
             for target in self._targets:
@@ -276,11 +276,12 @@ class TorchModel(Adapter):
                     said = watch.output(target.layer)
                     row = target.read(on_grid(said, watch.grid(said)))
                 elif isinstance(target, OfScores):
-                    said = class_scores(raw, TORCH)
-                    row = target(spy.logits(said) if self._ends_in_softmax else said)
+                    said = choice.rows(raw, count)
+                    logits = spy.logits(said)
+                    row = target(said if logits is None else logits)
                 else:
-                    row = target(raw)
-                rows.append(one_number_each(row, target, TORCH, len(images) if count is None else count))
+                    row = target(choice.given(raw))
+                rows.append(one_number_each(row, target, TORCH, count))
         # where the model switches autocast on by itself, nothing else says so
         self._note_precision((scores := torch.stack(rows)).dtype)
         return scores.to(self._wide)

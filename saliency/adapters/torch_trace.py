@@ -8,13 +8,15 @@ call inside that module: "layer4.1:add:0".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from saliency.head import Ending, Operator
 
 
 class Watch(TorchFunctionMode):
@@ -84,8 +86,49 @@ class Watch(TorchFunctionMode):
         return hook
 
 
-class LastSoftmax(TorchFunctionMode):
-    """Remembers what went into the last softmax.
+ACTIVATIONS: Mapping[str, Operator] = {
+    "softmax": "softmax",
+    "special_softmax": "softmax",
+    "log_softmax": "log_softmax",
+    "special_log_softmax": "log_softmax",
+    "sigmoid": "sigmoid",
+    "sigmoid_": "sigmoid",
+    "special_expit": "sigmoid",
+}
+"""Functions of torch whose result is probabilities, or their logarithms."""
+
+LINEAR = frozenset(("linear", "addmm", "matmul", "__matmul__", "mm", "bmm", "baddbmm", "conv2d", "batch_norm"))
+"""Functions whose result has no bounds."""
+
+_MOVES = (
+    "reshape view flatten unflatten squeeze unsqueeze permute transpose movedim contiguous clone __getitem__ select "
+    "narrow to type float double half bfloat16"
+)
+MOVES = frozenset(_MOVES.split())
+"""Functions that keep their values."""
+
+WRITTEN_OUT = frozenset(("neg", "exp", "add", "reciprocal", "__rdiv__", "pow"))
+"""Functions that a sigmoid is written out with."""
+
+
+class Made(NamedTuple):
+    """A small tensor, and the call that made it."""
+
+    result: Tensor
+    version: int
+    name: str
+    function: Any
+    args: Any
+    kwargs: Any
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether nobody has written to it since."""
+        return _version(self.result) == self.version
+
+
+class LastActivation(TorchFunctionMode):
+    """Remembers how small tensors, such as scores, were made, so that the operator behind an output can be read.
 
     Args:
         active: when false, watches nothing.
@@ -94,7 +137,7 @@ class LastSoftmax(TorchFunctionMode):
     def __init__(self, active: bool = True) -> None:
         super().__init__()
         self._active = active
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._made: dict[int, Made] = {}
 
     def __enter__(self) -> Any:
         return super().__enter__() if self._active else self  # type: ignore[no-untyped-call]
@@ -104,14 +147,82 @@ class LastSoftmax(TorchFunctionMode):
             super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "") in ("softmax", "log_softmax"):
-            self._last = (result, args[0] if args else (kwargs or {})["input"])
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        kept = args
+        if name in ACTIVATIONS and name.endswith("_"):
+            # what went in is overwritten
+            kept = (args[0].clone(), *args[1:])
+        result = func(*args, **kwargs)
+        same = name in MOVES and bool(args) and result is args[0]  # a flat tensor flattened
+        if isinstance(result, Tensor) and _is_small(result) and not same:
+            followed = name in ACTIVATIONS or name in MOVES or name in WRITTEN_OUT
+            call = (func, kept, kwargs) if followed else (None, (), {})
+            self._made[id(result)] = Made(result, _version(result), name, *call)
         return result
 
+    def ending(self, outputs: Tensor) -> Ending:
+        """Return the operator that made `outputs`, and whether what went into it is still there."""
+        moves, made = self._behind(outputs)
+        if made is None or ("softmax" in made.name and _picks(moves)):
+            return Ending()
+        if made.name in LINEAR:
+            return Ending("linear")
+        activation = ACTIVATIONS.get(made.name) or ("sigmoid" if self._sigmoid_of(made) is not None else None)
+        return Ending(activation, self.logits(outputs) is not None)
+
     def logits(self, outputs: Tensor) -> Tensor | None:
-        """What went in, if `outputs` is what came out."""
-        return self._last[1] if self._last is not None and self._last[0] is outputs else None
+        """Return what went into the activation that made `outputs`, moved as its result was; None without one."""
+        moves, made = self._behind(outputs)
+        if made is None:
+            return None
+        if made.name not in ACTIVATIONS:
+            logits = self._sigmoid_of(made)
+        else:
+            logits = made.args[0] if made.args else made.kwargs["input"]
+            known = self._made.get(id(logits))
+            if known is not None and not known.unchanged:
+                return None
+        for move in reversed(moves):
+            logits = None if logits is None else move.function(logits, *move.args[1:], **move.kwargs)
+        return logits
+
+    def _behind(self, outputs: Tensor) -> tuple[list[Made], Made | None]:
+        """The calls that only moved values, last first, and the one before them."""
+        moves: list[Made] = []
+        made = self._of(outputs)
+        while made is not None and made.name in MOVES and made.args:
+            moves.append(made)
+            made = self._of(made.args[0])
+        return moves, made
+
+    def _of(self, tensor: Any) -> Made | None:
+        made = self._made.get(id(tensor))
+        return made if made is not None and made.result is tensor and made.unchanged else None
+
+    def _sigmoid_of(self, made: Made) -> Tensor | None:
+        """x, where `made` is 1 / (1 + exp(-x)) written out."""
+        inverse = made.name == "reciprocal" or (made.name, made.args[1:]) in (("__rdiv__", (1,)), ("pow", (-1,)))
+        total = self._of(made.args[0]) if inverse else None
+        if total is None or total.name != "add" or total.args[1:] != (1,):
+            return None
+        power = self._of(total.args[0])
+        negative = self._of(power.args[0]) if power is not None and power.name == "exp" else None
+        return cast(Tensor, negative.args[0]) if negative is not None and negative.name == "neg" else None
+
+
+def _is_small(result: Tensor) -> bool:
+    """Whether a tensor is (N, K), or that with axes of 1: never a map."""
+    return result.ndim > 0 and result.numel() == result.shape[0] * max(result.shape[1:], default=1)
+
+
+def _picks(moves: Sequence[Made]) -> bool:
+    """Whether some values were left out on the way, after which a softmax is none any more."""
+    return any(move.result.numel() != move.args[0].numel() for move in moves)
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written to; -1 of those that do not count it."""
+    return -1 if tensor.is_inference() else tensor._version
 
 
 class Break(Watch):

@@ -6,34 +6,36 @@ finds what the model uses makes the score rise at once, and fall at once (arXiv:
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from saliency.errors import BadField
+from saliency.head import Head
 from saliency.model import Ops
 from saliency.samples import PerImage
 from saliency.session import Session
-from saliency.targets import probabilities
 
-__all__ = ["Kept", "PerturbationCurves", "curves", "order_of", "share_of"]
+__all__ = ["Kept", "PerturbationCurves", "curves", "order_of"]
 
 A = TypeVar("A")
 
 
 class PerturbationCurves(NamedTuple):
-    """What the model gives the target while the picture comes, and while it goes."""
+    """What the model gives the target while the picture comes, and while it goes: `measure` says in which terms."""
 
     shares: np.ndarray
     """(points + 1,) from 0 to 1: which share of the pixels is put on, or taken away."""
     insertion: np.ndarray
-    """(points + 1,): the target's probability with only the most salient share of the picture."""
+    """(points + 1,): the target's probability, or value, with only the most salient share of the picture."""
     deletion: np.ndarray
-    """(points + 1,): its probability without the most salient share."""
+    """(points + 1,): the same without the most salient share."""
     insertion_auc: float
     """The area under `insertion`: the higher, the better."""
     deletion_auc: float
     """The area under `deletion`: the lower, the better."""
+    measure: Literal["probability", "value"] = "probability"
+    """"probability": 0–1; "value": the model's own number, in its own unit."""
 
 
 class Kept(PerImage[A]):
@@ -65,18 +67,17 @@ def order_of(values: np.ndarray) -> np.ndarray:
 
 
 def curves(
-    session: Session[A], image: Any, filled: Any, order: np.ndarray, target: int, points: int, activation: str
+    session: Session[A], image: Any, filled: Any, order: np.ndarray, target: int, points: int
 ) -> PerturbationCurves:
     """Both curves; 2 * `points` images are asked.
 
     Args:
-        session: asks the model.
+        session: asks the model, whose head is decided.
         image: (1, H, W, C), in the model's own arrays.
         filled: (1, H, W, C), the same without its content.
         order: (H, W), see :func:`order_of`.
         target: index of the class.
         points: into how many equal shares the pixels are cut.
-        activation: from outputs to probabilities, see :func:`saliency.predict`.
 
     Raises:
         BadField: fewer than one point, or more than there are pixels.
@@ -94,19 +95,14 @@ def curves(
 
     samples = Kept(session.ops, image, filled, keep, 2 * points)
     said = np.concatenate([outputs for _, outputs in session.outputs(samples)])
-    share = share_of(said, target, activation)
+    model: Any = session.model
+    head: Head = model.head
+    share = head.shown(said)[:, target]
     insertion = share[: points + 1]
     deletion = np.concatenate([share[[points]], share[points + 1 :], share[[0]]])
     shares = counts / order.size
-    return PerturbationCurves(shares, insertion, deletion, _area(shares, insertion), _area(shares, deletion))
-
-
-def share_of(outputs: np.ndarray, target: int, activation: str) -> np.ndarray:
-    """The target's probability, (N,), of outputs (N, classes); a single output is taken for the logit of class 1."""
-    if outputs.shape[1] == 1:
-        of_one = 0.5 * (1 + np.tanh(0.5 * outputs[:, 0]))
-        return np.asarray(of_one if target == 1 else 1 - of_one)
-    return probabilities(outputs, activation)[:, target]
+    measure: Literal["probability", "value"] = "value" if head.meaning == "value" else "probability"
+    return PerturbationCurves(shares, insertion, deletion, _area(shares, insertion), _area(shares, deletion), measure)
 
 
 def _area(shares: np.ndarray, heights: np.ndarray) -> float:

@@ -39,9 +39,9 @@ class Pair(NamedTuple):
 @pytest.mark.parametrize(
     "after",
     [
-        lambda s: (s, s * 0),
+        lambda s: (s[0, 0], s),
         lambda s: [None, s],
-        lambda s: {"logits": s, "features": s[:, :1]},
+        lambda s: {"logits": s, "aux": s[:, :1]},
         lambda s: {"anything": s},
         Output,
         lambda s: Pair(s, s * 0),
@@ -57,7 +57,7 @@ def test_the_scores_are_found_in_what_a_model_returns(after: Callable[[Tensor], 
 @pytest.mark.parametrize(
     ("after", "told"),
     [
-        (lambda s: {"boxes": s, "kind": s}, r"mapping with 'boxes': a tensor of shape \(1, 4\)"),
+        (lambda s: {"features": s, "count": s.argmax(1)}, r"mapping with 'features': a tensor of shape \(1, 4\)"),
         (lambda s: s[:, :, None, None].expand(-1, -1, 3, 3), r"a tensor of shape \(1, 4, 3, 3\)"),
         (lambda s: "cat", "a str"),
     ],
@@ -104,7 +104,7 @@ class TestSoftmax:
         """predict() does not squash probabilities again."""
         found = saliency.predict(Wrapped(nn.Softmax(-1)), IMAGE)
 
-        assert sum(each.probability for each in found) == pytest.approx(1, abs=1e-5)
+        assert sum(each.shown for each in found) == pytest.approx(1, abs=1e-5)
         assert found[0].probability == pytest.approx(found[0].score)
 
     def test_an_unreachable_logit_is_said(self) -> None:

@@ -32,6 +32,7 @@ ROOMS = {
     "saliency.segments": Room(1, sees=1),
     "saliency.rules": Room(1, sees=1),
     "saliency.targets": Room(1, sees=1),
+    "saliency.head": Room(1, sees=1),
     "saliency.images": Room(1, sees=1),
     "saliency.pictures": Room(1, sees=1),
     "saliency.inputs": Room(1, sees=1),

@@ -123,7 +123,7 @@ def test_what_if_is_the_model_asked_on_both_halves() -> None:
     for rows, keep in ((found.only, selection), (found.without, ~selection)):
         expected = softmax(black_box(net)(np.where(keep[..., None], fed, filled)[None]))[0]
         assert [row.label for row in rows] == [LABELS[i] for i in np.argsort(-expected)]
-        np.testing.assert_allclose([row.probability for row in rows], np.sort(expected)[::-1], atol=1e-5)
+        np.testing.assert_allclose([row.shown for row in rows], np.sort(expected)[::-1], atol=1e-5)
 
 
 def test_everything_and_nothing() -> None:
@@ -136,7 +136,7 @@ def test_everything_and_nothing() -> None:
 
     for rows in (every.only, none.without):
         assert [row.index for row in rows] == [row.index for row in whole]
-        np.testing.assert_allclose([row.probability for row in rows], [row.probability for row in whole], atol=1e-6)
+        np.testing.assert_allclose([row.shown for row in rows], [row.shown for row in whole], atol=1e-6)
     assert every.without == none.only
 
 
@@ -147,8 +147,10 @@ def test_a_single_logit_has_two_classes() -> None:
         return np.asarray(images.mean((1, 2)).sum(1, keepdims=True) * 4 - 2)
 
     image, mask = picture(), np.random.default_rng(0).random(picture().shape[:2])
-    yes = saliency.perturbation_curves(one, image, mask, target=1, points=4)
-    no = saliency.perturbation_curves(one, image, mask, target=0, points=4)
+    yes, no = (
+        saliency.perturbation_curves(one, image, mask, target=target, points=4, activation="sigmoid")
+        for target in (1, 0)
+    )
 
     np.testing.assert_allclose(yes.insertion + no.insertion, 1, atol=1e-6)
     assert yes.insertion[-1] == pytest.approx(1 / (1 + np.exp(-one(saliency.read(image).fed)[0, 0])), abs=1e-5)

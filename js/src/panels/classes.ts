@@ -1,5 +1,6 @@
 /** What is explained: a row of class chips. */
 
+import { formatScore } from "../format.ts";
 import { choosing, classesOf, labelOf } from "../select.ts";
 import { shownCell, type ClassRow } from "../state.ts";
 import { compareBox } from "./compare.ts";
@@ -56,7 +57,7 @@ function chip(context: Context, row: ClassRow): HTMLElement {
     "button",
     { class: "slw-chip", role: "radio", title: row.label },
     h("span", { class: "slw-chip-label" }, row.label),
-    h("span", { class: "slw-number" }, Number.isNaN(row.probability) ? "" : row.probability.toFixed(2)),
+    h("span", { class: "slw-number" }, formatScore(row)),
     bar,
   );
   on(element, "click", context.signal, () => choose(context, row));

@@ -3,7 +3,7 @@
 import { curve, type Curve, type WhatIf } from "../answers.ts";
 import { failureOf } from "../asking.ts";
 import type { Commands, Request } from "../commands.ts";
-import { formatPercent } from "../format.ts";
+import { formatNumber, formatPercent } from "../format.ts";
 import { shownExplained } from "../select.ts";
 import { shownCell, type Cell, type Explained, type Failure, type State } from "../state.ts";
 import { ended } from "../store.ts";
@@ -28,12 +28,16 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
   const draw = (told: WhatIf | null): void => {
     const { found } = asker;
     const target = shownCell(store.state).target;
-    const of = (rows: WhatIf["only"] | undefined): number | null => rows?.find(({ index }) => index === target)?.probability ?? null;
+    const of = (rows: WhatIf["only"] | undefined): number | null => {
+      const row = rows?.find(({ index }) => index === target);
+      return row ? row.value ?? row.probability : null;
+    };
+    const says = (height: number | null): string => (height === null ? "–" : found?.ofValues ? formatNumber(height) : height.toFixed(2));
     plot.draw(found, told && { area: told.area, only: of(told.only), without: of(told.without) });
-    setText(legend[0], found ? `insertion ${found.insertionAuc.toFixed(2)}` : "insertion");
-    setText(legend[1], found ? `deletion ${found.deletionAuc.toFixed(2)}` : "deletion");
-    const at = told ? ` At ${formatPercent(Math.round(told.area * 1000) / 10)} of the pixels: ${of(told.only)?.toFixed(2) ?? "–"} only this, ${of(told.without)?.toFixed(2) ?? "–"} without.` : "";
-    setAttribute(plot.element, "aria-label", found ? `Insertion curve, area ${found.insertionAuc.toFixed(2)}; deletion curve, area ${found.deletionAuc.toFixed(2)}.${at}` : "Insertion and deletion curves, not asked yet");
+    setText(legend[0], found ? `insertion ${says(found.insertionAuc)}` : "insertion");
+    setText(legend[1], found ? `deletion ${says(found.deletionAuc)}` : "deletion");
+    const at = told ? ` At ${formatPercent(Math.round(told.area * 1000) / 10)} of the pixels: ${says(of(told.only))} only this, ${says(of(told.without))} without.` : "";
+    setAttribute(plot.element, "aria-label", found ? `Insertion curve, ${ofArea(found)} ${says(found.insertionAuc)}; deletion curve, ${ofArea(found)} ${says(found.deletionAuc)}.${at}` : "Insertion and deletion curves, not asked yet");
   };
   watch((state) => [shownExplained(state), state.shown.fill, state.shown.live, state.link], (state) => {
     asker.follow(state);
@@ -146,21 +150,41 @@ function plotOf(): Plot {
   return {
     element,
     draw(found, at) {
-      setAttribute(insertion, "d", found ? pathOf(found.shares, found.insertion) : "");
-      setAttribute(deletion, "d", found ? pathOf(found.shares, found.deletion) : "");
+      const scale = scaleOf(found);
+      setAttribute(insertion, "d", found ? pathOf(found.shares, found.insertion, scale) : "");
+      setAttribute(deletion, "d", found ? pathOf(found.shares, found.deletion, scale) : "");
       setAttribute(marker, "d", at ? `M${(at.area * WIDTH).toFixed(1)} -4V${HEIGHT + 4}` : "");
       for (const [dot, value] of [[dots[0], at?.only], [dots[1], at?.without]] as const) {
-        dot.hidden = typeof value !== "number";
+        // without the curves a value has no scale
+        dot.hidden = typeof value !== "number" || !(value >= scale[0] && value <= scale[1]);
         if (!at || typeof value !== "number") continue;
         dot.style.left = `${at.area * 100}%`;
-        dot.style.top = `${((1 - value) * HEIGHT + 4) / (HEIGHT + 8) * 100}%`;
+        dot.style.top = `${((1 - shareOf(value, scale)) * HEIGHT + 4) / (HEIGHT + 8) * 100}%`;
       }
     },
   };
 }
 
-export function pathOf(shares: readonly number[], heights: readonly number[]): string {
-  return shares.map((share, i) => `${i ? "L" : "M"}${(share * WIDTH).toFixed(1)} ${((1 - heights[i]!) * HEIGHT).toFixed(1)}`).join("");
+type Scale = readonly [low: number, high: number];
+
+/** Probabilities lie between 0 and 1; values between their own ends. */
+function scaleOf(found: Curve | null): Scale {
+  if (!found?.ofValues) return [0, 1];
+  const heights = [...found.insertion, ...found.deletion];
+  return [Math.min(...heights), Math.max(...heights)];
+}
+
+function shareOf(height: number, [low, high]: Scale): number {
+  return high > low ? (height - low) / (high - low) : 0.5;
+}
+
+/** The area under a curve of values over a width of 1 is their mean. */
+function ofArea({ ofValues }: Curve): string {
+  return ofValues ? "mean" : "area";
+}
+
+export function pathOf(shares: readonly number[], heights: readonly number[], scale: Scale = [0, 1]): string {
+  return shares.map((share, i) => `${i ? "L" : "M"}${(share * WIDTH).toFixed(1)} ${((1 - shareOf(heights[i]!, scale)) * HEIGHT).toFixed(1)}`).join("");
 }
 
 /** The plot is a slider too: where it is clicked, so much of the picture is kept. */

@@ -2,6 +2,7 @@
 
 import { curve, type Curve } from "../answers.ts";
 import type { Request } from "../commands.ts";
+import { formatNumber } from "../format.ts";
 import { cellsOf, comparing, explainedOf, gridKey, namesOf } from "../select.ts";
 import { keyOf, pairOf, shownCell, type Cell, type Explained, type State } from "../state.ts";
 import { ended } from "../store.ts";
@@ -50,7 +51,7 @@ function row(context: Context, state: State, [cell, found]: Ranked): HTMLElement
       context.commit();
     },
   );
-  const says = (area: number | undefined): string => area?.toFixed(2) ?? (found === null ? "failed" : "–");
+  const says = (area: number | undefined): string => (area === undefined ? (found === null ? "failed" : "–") : found?.ofValues ? formatNumber(area) : area.toFixed(2));
   return h("li", {}, name, h("span", { class: "slw-number slw-only" }, says(found?.insertionAuc)), h("span", { class: "slw-number slw-without" }, says(found?.deletionAuc)));
 }
 
@@ -116,6 +117,6 @@ export function ranked(cells: readonly Ranked[]): readonly Ranked[] {
   const group = ({ target, model, image }: Cell): string => `${target}:${pairOf(model, image)}`;
   const order = [...new Set(cells.map(([cell]) => group(cell)))];
   // what is not known comes last
-  const gain = (found: Ranked[1]): number => (found ? found.insertionAuc - found.deletionAuc : -2);
+  const gain = (found: Ranked[1]): number => (found ? found.insertionAuc - found.deletionAuc : -Number.MAX_VALUE);
   return [...cells].sort(([a, one], [b, other]) => order.indexOf(group(a)) - order.indexOf(group(b)) || gain(other) - gain(one));
 }

@@ -1,5 +1,6 @@
 /** All other classes: a button that opens a list to search in. */
 
+import { formatScore } from "../format.ts";
 import { clamp } from "../geometry.ts";
 import type { ClassRow } from "../state.ts";
 import { ended } from "../store.ts";
@@ -119,7 +120,7 @@ function optionList({ watch }: Context, input: HTMLInputElement, list: HTMLEleme
 }
 
 function option(row: ClassRow, id: string): HTMLElement {
-  const probability = row.probability >= 0.005 ? row.probability.toFixed(2) : "";
+  const probability = row.probability < 0.005 ? "" : formatScore(row);
   return h(
     "div",
     { class: "slw-option", role: "option", id },

@@ -2,6 +2,7 @@
 
 import { whatIf, type WhatIf } from "../answers.ts";
 import { failureOf } from "../asking.ts";
+import { formatScore } from "../format.ts";
 import { classesOf, labelOf, shownExplained } from "../select.ts";
 import { keyOf, shownCell, type ClassRow, type Explained, type Failure, type State } from "../state.ts";
 import type { Raw } from "../packet.ts";
@@ -36,8 +37,8 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
     const { failure } = asker;
     const answer = answerTo(state);
     const cell = shownCell(state);
-    const words = [answer?.only, answer?.without].map((found) => probabilityText(found, cell.target, answer?.read));
-    for (const [i, text] of [...words, probabilityText(classesOf(state), cell.target)].entries()) setText(figures[i]!.number, text);
+    const words = [answer?.only, answer?.without].map((found) => scoreText(found, cell.target, answer?.read));
+    for (const [i, text] of [...words, scoreText(classesOf(state), cell.target)].entries()) setText(figures[i]!.number, text);
     // not while a slider is dragged: it would never stop talking
     if (answer && state.saved === state.shown) setText(spoken, `${labelOf(state, cell)}: ${words[0]} only this, ${words[1]} without`);
     setText(what, whyNot(state, answer) || `${labelOf(state, cell)} in ${selectionText(state)}${answer?.read ? ", read from the curves" : ""}`);
@@ -66,9 +67,9 @@ function whyNot(state: State, answer: WhatIf | null): string {
   return "";
 }
 
-function probabilityText(rows: readonly ClassRow[] | undefined, target: number, read = false): string {
-  const found = rows?.find(({ index }) => index === target)?.probability;
-  return found === undefined ? "–" : `${read ? "≈\u00a0" : ""}${found.toFixed(2)}`;
+function scoreText(rows: readonly ClassRow[] | undefined, target: number, read = false): string {
+  const found = rows?.find(({ index }) => index === target);
+  return found === undefined ? "–" : `${read ? "≈\u00a0" : ""}${formatScore(found)}`;
 }
 
 function figure(words: string, name: string): { readonly element: HTMLElement; readonly number: HTMLElement } {
@@ -80,10 +81,11 @@ function list(words: string, rows: readonly ClassRow[], target: number): HTMLEle
   return h(
     "ol",
     { class: "slw-top", "aria-label": `Top classes, ${words}` },
-    ...rows.slice(0, 5).map(({ label, index, probability: share }) => {
+    ...rows.slice(0, 5).map((row) => {
+      const { label, index } = row;
       const bar = h("span", { class: "slw-bar" });
-      bar.style.setProperty("--slw-share", String(share));
-      return h("li", index === target ? { "aria-current": "true" } : {}, h("span", { title: label }, label), h("span", { class: "slw-number" }, share.toFixed(2)), bar);
+      bar.style.setProperty("--slw-share", String(row.probability || 0));
+      return h("li", index === target ? { "aria-current": "true" } : {}, h("span", { title: label }, label), h("span", { class: "slw-number" }, formatScore(row)), bar);
     }),
   );
 }

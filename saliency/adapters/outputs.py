@@ -1,0 +1,243 @@
+"""Choosing and reading the output that is explained, among whatever a model returned."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
+
+from saliency.adapters.answers import Arrays, described
+from saliency.errors import BadField, BadOutput, SaliencyError
+
+WELL_KNOWN = "logits"
+"""The one name of an output that says by itself that it holds class scores."""
+
+OTHER_NAMES = ("embed", "hidden", "pooler", "feature")
+"""Parts of names that say of an output that it holds something else, of any width."""
+
+MOST_DEEP = 4
+"""Containers inside one another that are looked into."""
+
+
+class Part(NamedTuple):
+    """One array among several outputs."""
+
+    path: str
+    """As it is written in Python, after the outputs: ``[1]``, ``["logits"]``, ``.logits``."""
+    key: int | str | None
+    """What ``output=`` is for it; None where only a callable reaches it."""
+    array: Any
+
+    @property
+    def line(self) -> str:
+        """The argument that chooses it."""
+        return f"output=lambda outputs: outputs{self.path}" if self.key is None else f"output={self.key!r}"
+
+
+class Chosen(NamedTuple):
+    """The output that is explained."""
+
+    array: Any
+    note: str
+    """The choice in a sentence; empty where there was nothing to choose."""
+    key: int | str | None = None
+    """Its index or name among several outputs."""
+
+
+class Choice(NamedTuple):
+    """A rule that picks the output to explain. It depends on structure and shapes alone, so each call picks the same.
+
+    Without `output`: the only array that can be class scores, (N, K); else the one as wide as there are labels; else
+    the one called "logits".
+    """
+
+    arrays: Arrays
+    output: Any = None
+    """An index, key, attribute or callable; None for the rule."""
+    labels: int | None = None
+    """How many names of classes there are; None without any."""
+
+    def given(self, raw: Any) -> Any:
+        """Return what a callable target receives: the model's own outputs, or the one that ``output=`` names."""
+        return raw if self.output is None else self._named(raw)
+
+    def rows(self, raw: Any, count: int | None = None) -> Any:
+        """Return the class scores, (N, K)."""
+        return self.chosen(raw, count).array
+
+    def chosen(self, raw: Any, count: int | None = None) -> Chosen:
+        """Return the class scores, (N, K), and how they were found.
+
+        Args:
+            raw: whatever the model returned.
+            count: how many images it was called with, where that is known.
+
+        Raises:
+            BadOutput: nothing can be class scores, or more than one can; `output` names nothing.
+        """
+        if self.output is not None:
+            named = self._named(raw)
+            if self._width(named) is None:
+                raise BadOutput(
+                    f"The output that {self._said()} names is {described(named, self.arrays)}, not class scores of "
+                    "shape (N, classes). Pass a callable as target as well: it receives this output, and gives one "
+                    "number per image."
+                )
+            key = None if callable(self.output) else self.output
+            return Chosen(self._as_rows(named), f"explained the output that {self._said()} names", key)
+        parts = list(parts_of(raw, self.arrays))
+        able = [each for each in parts if self._width(each.array) is not None]
+        if len(parts) > 1:
+            able = [each for each in able if _is_scored(each, count)]
+        if not able:
+            raise BadOutput(
+                f"No class scores of shape (N, classes) were found in the model's output, "
+                f"{described(raw, self.arrays)}. Say what to explain: target=lambda outputs: … -> one number per image."
+            )
+        part, why = self._best(able)
+        if part is None:
+            raise BadOutput(_which(able, self.arrays))
+        return Chosen(self._as_rows(part.array), _note(part, why, len(parts)), part.key)
+
+    def _best(self, able: list[Part]) -> tuple[Part | None, str]:
+        """The one to explain, and why; None where that is anybody's guess."""
+        if len(able) == 1:
+            return able[0], "the only one that can be class scores"
+        fitting = [each for each in able if self._width(each.array) in self._fitting_widths()]
+        if len(fitting) == 1:
+            return fitting[0], f"as wide as there are labels, {self.labels}"
+        known = [each for each in fitting or able if each.key == WELL_KNOWN]
+        return (known[0], "by its name") if len(known) == 1 else (None, "")
+
+    def _fitting_widths(self) -> tuple[int, ...]:
+        """Widths that go with the labels; two labels may share one output."""
+        return () if self.labels is None else (self.labels, 1) if self.labels == 2 else (self.labels,)
+
+    def _named(self, raw: Any) -> Any:
+        """The output that `output` names."""
+        if callable(self.output):
+            try:
+                return self.output(raw)
+            except SaliencyError:
+                raise
+            except Exception as error:
+                raise BadOutput(
+                    f"{self._said()} failed on the model's output, {described(raw, self.arrays)}: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+        for part in _inside(raw, self.arrays):
+            if part.key == self.output:
+                return part.array
+        if not self.arrays.is_array(raw):
+            if isinstance(self.output, str) and hasattr(raw, self.output):
+                return getattr(raw, self.output)
+            values = [part.array for part in _inside(raw, self.arrays)]
+            if isinstance(self.output, int) and -len(values) <= self.output < len(values):
+                return values[self.output]
+        raise BadOutput(
+            f"The model gives no output {self.output!r}, but {described(raw, self.arrays)}. "
+            "output= takes an index, a key, an attribute, or a callable from all that the model gives to an array."
+        )
+
+    def _said(self) -> str:
+        return f"output={getattr(self.output, '__name__', self.output)!r}"
+
+    def _width(self, array: Any) -> int | None:
+        """K of what can be class scores (N, K), (N,), or (N, K) with axes of 1; None of what cannot."""
+        shape = tuple(array.shape) if self.arrays.is_array(array) else ()
+        sides, channels = (shape[2:], 1) if self.arrays.channels_first else (shape[1:3], 3)
+        if len(shape) == 4 and sides == (1, 1):
+            return shape[channels]
+        return 1 if len(shape) == 1 else shape[1] if len(shape) == 2 else None
+
+    def _as_rows(self, array: Any) -> Any:
+        """(N, K) of what can be class scores."""
+        return array if len(array.shape) == 2 else self.arrays.reshape(array, (-1, self._width(array) or 1))
+
+
+def checked_output(output: Any) -> Any:
+    """Return what ``output=`` may be, a NumPy integer as an int.
+
+    Raises:
+        BadField: neither an index, a name nor a callable.
+    """
+    if output is None or isinstance(output, str) or callable(output):
+        return output
+    try:
+        if not isinstance(output, bool):
+            return operator.index(output)
+    except TypeError:
+        pass
+    raise BadField(
+        f"output= takes an index, a key or attribute as text, or a callable from the model's outputs to one of them, "
+        f"got {output!r}."
+    )
+
+
+def parts_of(raw: Any, arrays: Arrays) -> Iterator[Part]:
+    """Yield every array in what a model returned, containers inside containers opened up."""
+    if arrays.is_array(raw):
+        yield Part("", None, raw)
+    else:
+        yield from _opened(raw, arrays, "", 0)
+
+
+def _opened(raw: Any, arrays: Arrays, path: str, depth: int) -> Iterator[Part]:
+    for part in _inside(raw, arrays):
+        key = part.key if depth == 0 else None
+        if arrays.is_array(part.array):
+            yield Part(path + part.path, key, part.array)
+        elif depth < MOST_DEEP:
+            yield from _opened(part.array, arrays, path + part.path, depth + 1)
+
+
+def members(raw: Any) -> Mapping[Any, Any] | None:
+    """Return what a container holds, by key, name or index; None of what is no container.
+
+    Containers are mappings, tuples, lists, dataclasses, and objects with an attribute ``logits``.
+    """
+    if isinstance(raw, Mapping):
+        return raw
+    names = getattr(raw, "_fields", ()) if isinstance(raw, tuple) else ()
+    if is_dataclass(raw) and not isinstance(raw, type):
+        names = tuple(each.name for each in fields(raw))
+    elif hasattr(raw, WELL_KNOWN) and not names:
+        names = (WELL_KNOWN,)
+    if names:
+        return {name: getattr(raw, name) for name in names}
+    return dict(enumerate(raw)) if isinstance(raw, tuple | list) else None
+
+
+def _inside(raw: Any, arrays: Arrays) -> list[Part]:
+    """What a container holds, each with how it is written after it."""
+    if arrays.is_array(raw):
+        return []
+    indexed = isinstance(raw, Mapping) or type(raw) in (tuple, list)
+    return [
+        Part(f"[{key!r}]" if indexed else f".{key}", key if isinstance(key, str | int) else None, each)
+        for key, each in (members(raw) or {}).items()
+    ]
+
+
+def _which(able: list[Part], arrays: Arrays) -> str:
+    """The refusal that lists every output with the line that chooses it."""
+    lines = "\n".join(f"  {each.line}: {described(each.array, arrays)}" for each in able)
+    return (
+        f"The model gives {len(able)} outputs that can be class scores. Say which one is explained, in a line of "
+        f"these, or by target=lambda outputs: … -> one number per image:\n{lines}"
+    )
+
+
+def _note(part: Part, why: str, count: int) -> str:
+    """The choice in a sentence, where there was more than one array."""
+    if count == 1:
+        return ""
+    return f"the model gives {count} outputs, explained outputs{part.path}: {why} (another: output=…)"
+
+
+def _is_scored(part: Part, count: int | None) -> bool:
+    """Whether one of several outputs has floating-point numbers for each image, and no other name."""
+    each_image = count is None or part.array.shape[0] in (None, count)
+    named_otherwise = any(name in str(part.key).lower() for name in OTHER_NAMES)
+    return "float" in str(part.array.dtype) and each_image and not named_otherwise
