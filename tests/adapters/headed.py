@@ -23,7 +23,7 @@ Logits = tuple[float, ...]
 def weights_for(logits: Logits) -> tuple[np.ndarray, np.ndarray]:
     """Weights (3, K), and the bias by which the picture has these logits."""
     weights = WEIGHTS[:, : len(logits)]
-    return weights, np.float32(logits) - np.square(IMAGE).mean((0, 1)) @ weights
+    return weights, np.array(logits, np.float32) - np.square(IMAGE).mean((0, 1)) @ weights
 
 
 def gradient(logits: Logits, index: int) -> np.ndarray:
