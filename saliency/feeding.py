@@ -139,7 +139,7 @@ def _unit(adapted: Adapted[Any], picture: Any) -> np.ndarray | None:
     """What the model is fed, as 0–1; None where it is not known to be that, or presets are not to be compared."""
     if not isinstance(picture, Picture) or picture.again is None or not adapted.comparable:
         return None
-    if getattr(adapted, "scales_itself", False):
+    if getattr(adapted, "scales_itself", False) or picture.fed.shape[-1] not in (1, 3):
         return None
     if picture.scaled:
         return picture.fed

@@ -259,7 +259,7 @@ def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
     for anew in (False, True) if key in known else (True,):
         if anew:
             known[key] = find(probe, size, fed)
-        if LOST in known[key].notes or confirmed(probe, known[key], fed):
+        if LOST in known[key].notes or confirmed(probe, known[key]):
             return known[key]
     return Placed(resized(size, fed), (LOST,))
 
@@ -345,13 +345,13 @@ def _span(values: Values, preprocessed: bool, notes: list[str]) -> tuple[float, 
         return _range(values.array, notes)
     most, white = int(values.array.max()), values.white
     if 0 < most <= LITTLE * white:
-        note = f"the largest value is {most:,} of {white:,.0f}"
+        note, full = f"the largest value is {most:,} of {white:,.0f}", bits_used(most)
         if not preprocessed:
-            way = f"preprocess=lambda image: np.asarray(image, np.float32) / {bits_used(most)}"
-            notes.append(f"{note}: fed as {most / white:.2g}; if that is white, {way} feeds it as such")
+            way = f"preprocess=lambda image: np.asarray(image, np.float32) / {full}"
+            notes.append(f"{note}, fed as {most / white:.2g}; where {full:,} is white: {way}")
         elif white > WHITE_8:
             # what is fed is the user's affair; here white is for the screen and for baselines
-            white = bits_used(most)
+            white = full
             notes.append(f"{note}: white, as shown and as a baseline, is {white:,}")
     return 0.0, float(white)
 

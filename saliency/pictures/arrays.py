@@ -119,8 +119,10 @@ def channel_axis(shape: tuple[int, ...], first: bool, channels: int | None = Non
     if leading:
         return 0 if first else 2
     # channels are few, rows and columns are many
-    ends = [axis for axis in (0, 2) if 2 * shape[axis] <= min(n for i, n in enumerate(shape) if i != axis)]
-    return ends[0] if ends else None
+    few = [axis for axis in (0, 2) if 2 * shape[axis] <= min(n for i, n in enumerate(shape) if i != axis)]
+    # or the picture is square
+    square = [axis for axis in (0, 2) if shape[1] == shape[2 - axis] != shape[axis]]
+    return next(iter(few + square), None)
 
 
 def _is_first(given: np.ndarray, habit: bool, channels: int | None, layout: str, notes: list[str]) -> bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DEPTHS = {"I;16": "<u2", "I;16L": "<u2", "I;16N": "=u2", "I;16B": ">u2", "I": "=i4", "F": "=f4"}
 """Modes of PIL whose numbers are not of 8 bits, with the type of each; they are kept as they are."""
 
+OPACITIES = ("LA", "La", "PA", "RGBA", "RGBa")
+
 GREY = ("1", "L", "LA", "La")
 
 ELSEWHERE = {
@@ -81,7 +83,7 @@ def from_pil(image: Any, notes: list[str]) -> Values:
     upright = ImageOps.exif_transpose(image)
     if upright.mode in DEPTHS:
         return _deep(upright, notes)
-    transparent = "A" in upright.getbands() or "a" in upright.getbands() or "transparency" in upright.info
+    transparent = upright.mode in OPACITIES or "transparency" in upright.info
     binary = upright.mode == "1" and not transparent
     if transparent:
         notes.append("transparency laid on white")
@@ -126,6 +128,9 @@ def _deep(image: Image.Image, notes: list[str]) -> Values:
             )
         notes.append(f"mode I (int32) read as 16 bits, 0–{WHITE_16:,}")
     values = array if white is None else array.astype(np.uint16)
+    if (clear := image.info.get("transparency")) is not None and white is not None:
+        notes.append("transparency laid on white")
+        values[values == clear] = WHITE_16
 
     def rebuild(picture: np.ndarray) -> Any:
         flat = picture[..., 0].astype(dtype)

@@ -20,6 +20,9 @@ from saliency.pictures.preprocessing import Prepare
 MOST_CELLS, LEAST_CELLS = 64, 4
 """Cells of a pattern along its longer side."""
 
+LEAST_SEEN = 3
+"""Cells down and across that must be fed, for their borders to say how large they are."""
+
 FED_PER_CELL = 4
 """Fed pixels along one side of a cell, if the whole picture is fed."""
 
@@ -80,9 +83,9 @@ class Cells:
         """bool (rows, columns) of the grid."""
 
     @classmethod
-    def of(cls, size: Size, fed: Size) -> Cells:
-        """Return nearly square cells of a few fed pixels each."""
-        along = min(max(min(fed) // FED_PER_CELL, LEAST_CELLS), MOST_CELLS)
+    def of(cls, size: Size, along: float) -> Cells:
+        """Return nearly square cells, `along` of them on the longer side, within limits."""
+        along = min(max(along, LEAST_CELLS), MOST_CELLS)
         down, across = (min(n, max(LEAST_CELLS, round(n * along / max(size)))) for n in size)
         return cls(size, (down, across))
 
@@ -202,6 +205,11 @@ class Contrast:
             seen = ((self._sampled(other) - self._middle) @ self._weights) / self.half
         return np.nan_to_num(seen, nan=0, posinf=0, neginf=0)
 
+    def seen(self) -> int:
+        """Return how many cells of a checkerboard follow each other, down or across, whichever are fewer."""
+        signs = np.sign(self.half)
+        return 1 + int(min(np.median((np.diff(signs, axis=axis) != 0).sum(axis)) for axis in (0, 1)))
+
     def crossings(self) -> np.ndarray:
         """Return where the difference changes its sign between two neighbours, (n, 2) of what is fed."""
         half = np.where(self.half == 0, 1e-9 * self.usual, self.half)
@@ -249,17 +257,20 @@ class Contrast:
 def find(probe: Probe, size: Size, fed: Size) -> Placed:
     """Find where a preprocessing puts pictures of a size; a plain resize, and a note, where it cannot be found.
 
-    At most 18 patterns are sent, of a large picture two of them at its size.
+    At most 20 patterns are sent; of a large picture two of them at its size, unless its size matters.
 
     Args:
         probe: sends patterns.
         size: of the picture.
         fed: size of what the model is fed of it.
     """
-    cells, notes = Cells.of(size, fed), []
+    cells, notes = Cells.of(size, min(fed) / FED_PER_CELL), []
     matrix = resized(size, fed)
     try:
         whole = probe.contrast(cells, cells.checkers)
+        if whole.seen() < LEAST_SEEN:  # a small part of the picture is fed
+            cells = Cells.of(size, MOST_CELLS)
+            whole = probe.contrast(cells, cells.checkers)
         read, contrast = _smaller(probe, cells, whole)
         again = [probe.pattern(read, read.checkers) for _ in range(2)]
         if not all(np.array_equal(each, contrast.first, equal_nan=True) for each in again):
@@ -273,16 +284,17 @@ def find(probe: Probe, size: Size, fed: Size) -> Placed:
     return Placed(matrix, tuple(notes))
 
 
-def confirmed(probe: Probe, placed: Placed, fed: Size) -> bool:
+def confirmed(probe: Probe, placed: Placed) -> bool:
     """Whether a preprocessing puts the user's own picture where it puts patterns: it may crop by the content.
 
     Args:
         probe: sends pictures.
         placed: where patterns are.
-        fed: size of what the model is fed.
     """
     picture, dark = probe.picture, probe.darkened()
-    cells = Cells.of((picture.shape[0], picture.shape[1]), fed)
+    size = (picture.shape[0], picture.shape[1])
+    side = FED_PER_CELL * np.sqrt(abs(np.linalg.det(placed.matrix[:, :2])))
+    cells = Cells.of(size, max(size) / side)
     bright = cells.half()
     halves = (np.where(cells.pixels(each)[..., None], picture, dark) for each in (bright, ~bright))
     try:
@@ -334,7 +346,7 @@ def _fitted(cells: Cells, at: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     if len(at) > 4000:
         chosen = draw.choice(len(at), 4000, replace=False)
         at, numbers = at[chosen], numbers[chosen]
-    if len(at) < 8 or (np.ptp(numbers, 0) == 0).any():
+    if len(at) < 8 or (np.ptp(numbers, 0) < LEAST_SEEN - 1).any():
         raise Unreadable
     centres = np.stack([(edges[n] + edges[n + 1] - 1) / 2 for n, edges in zip(numbers.T, cells.edges, strict=True)], 1)
     points = np.concatenate([at, np.ones((len(at), 1))], 1)
@@ -352,7 +364,7 @@ def _fitted(cells: Cells, at: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     fit = maps[best]
     for most in (0.75, 0.65, 0.65):
         kept = followed(fit, most)
-        if kept.sum() < max(8, 0.5 * len(at)) or (np.ptp(numbers[kept], 0) == 0).any():
+        if kept.sum() < max(8, 0.5 * len(at)) or (np.ptp(numbers[kept], 0) < LEAST_SEEN - 1).any():
             raise Unreadable
         fit = np.linalg.lstsq(points[kept], centres[kept], rcond=None)[0]
     _require(fit.T, points, cells, followed(fit, 0.75))
