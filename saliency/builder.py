@@ -65,20 +65,22 @@ class Builder:
 
     def __call__(self, masks: Any) -> list[Any]:
         """One explanation per target, of masks (k, 1, H, W, C) or (k, 1, H, W); of inputs, a list of them each."""
-        host = self.session.ops.tohost(masks)[:, 0].astype(np.float32)
-        host = np.array(np.broadcast_to(host, (len(self.targets), *host.shape[1:])))
+        found = self.session.ops.tohost(masks)[:, 0]
+        # what is found in float64 is summed so
+        wide = np.broadcast_to(found, (len(self.targets), *found.shape[1:]))
+        host = np.array(wide, np.float32)
         if not np.isfinite(host).all():
             raise BadOutput(f"The mask of {self.method!r} holds NaN or infinite values: it overflowed float32.")
         details = self.session.details
         regions, errors, sums, losses = map(details.get, ("regions", "standard_error", "attributed", "losses"))
         placement = self.picture.placement
         notes = tuple(dict.fromkeys([*self.picture.notes, *self.adapted.notes, *self.notes, *self.session.notes]))
-        found = []
+        explanations = []
         for i, target in enumerate(self.targets):
             mine = None if self.baseline_scores is None else float(self.baseline_scores[i])
             score = float(self.scores[i])
             empty = () if host[i].any() else (EMPTY[self.method.sign == "positive"],)
-            attributed = float(host[i].sum(dtype=np.float64) if sums is None else sums[i][0])
+            attributed = float(wide[i].sum(dtype=np.float64) if sums is None else sums[i][0])
             gap = attributed - (score - (mine or 0.0)) if self.measured and self.method.complete else None
             loss = self._loss(gap, score - (mine or 0.0), float(np.abs(host[i]).sum(dtype=np.float64)))
             own = () if losses is None else losses[i][0]
@@ -107,8 +109,8 @@ class Builder:
                 )
                 for part in parts
             ]
-            found.append(each if isinstance(picture, Inputs) else each[0])
-        return found
+            explanations.append(each if isinstance(picture, Inputs) else each[0])
+        return explanations
 
     def _loss(self, gap: float | None, rise: float, size: float) -> tuple[str, ...]:
         """Return the note on a completeness error, if it is one to be noted.

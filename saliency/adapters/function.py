@@ -18,6 +18,7 @@ from saliency.errors import BadImage, BadOutput, UnknownName, unknown
 from saliency.head import Ending
 from saliency.model import Adapted, Attentive, Differentiable, Inspectable, Rewirable
 from saliency.ops import NumpyOps
+from saliency.precision import precision_note, widened
 from saliency.targets import OfScores
 
 ARRAYS = Arrays(lambda value: isinstance(value, np.ndarray), np.reshape)
@@ -98,7 +99,13 @@ class FunctionModel(Adapter):
     def _said(self, images: np.ndarray) -> Any:
         """Whatever the function answers: an array, or several."""
         # copied, so that a function that writes into its input cannot write into ours
-        return by_batch(lambda fed: _on_host(self.function(fed), len(fed)), images.copy(), "numpy")
+        return by_batch(self._answer, images.copy(), "numpy")
+
+    def _answer(self, images: np.ndarray) -> Any:
+        said = self.function(images)
+        if (told := precision_note(getattr(said, "dtype", None))) is not None:
+            self.note(told)
+        return _on_host(said, len(images))
 
 
 class ProbabilityModel(FunctionModel):
@@ -282,9 +289,17 @@ def _on_host(said: Any, count: int) -> Any:
     """An answer of `count` images in NumPy's arrays, of several outputs each by its name or index."""
     inside = members(said)
     if inside is None or _are_rows(said, count):
-        return np.asarray(said.detach().cpu() if hasattr(said, "detach") else said)
+        return _numbers(said)
     arrays = {name: _on_host(each, count) for name, each in inside.items()}
     return tuple(arrays.values()) if type(said) in (tuple, list) else arrays
+
+
+def _numbers(said: Any) -> np.ndarray:
+    """One output in NumPy's arrays, in float32 or wider."""
+    if not hasattr(said, "detach"):
+        return widened(np.asarray(said))
+    host = said.detach().cpu()
+    return widened(np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host))
 
 
 def _are_rows(said: Any, count: int) -> bool:

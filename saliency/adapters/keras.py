@@ -21,6 +21,7 @@ from saliency.adapters.answers import NO_ATTENTION, called_attention
 from saliency.errors import Unsupported
 from saliency.model import Adapted, Attentive
 from saliency.pictures.presets import Declared
+from saliency.precision import precision_note
 
 _WATCHING = threading.RLock()
 
@@ -31,6 +32,9 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
     made.scales_itself = scales_itself(model)
     if made.declared is None and not made.scales_itself:
         made.declared = application_of(model)
+    computed = (getattr(each, "compute_dtype", "") for each in model._flatten_layers())
+    if (said := next(filter(None, map(precision_note, computed)), None)) is not None:
+        made.notes.append(said)
     if not called_attention((each.name, each) for each in model._flatten_layers()):
         made.lacks = {**made.lacks, Attentive: NO_ATTENTION}
     shape = getattr(model, "input_shape", None)

@@ -15,13 +15,15 @@ from saliency.adapters.answers import Arrays, not_called, one_number_each, told_
 from saliency.adapters.keras import watched
 from saliency.adapters.tokens import Grid, Laid, over_image, token_grid
 from saliency.adapters.torch_attention import Attending, pulled_back
-from saliency.adapters.torch_gradients import by_each, each_gradient, leaf_of
+from saliency.adapters.torch_gradients import backward, by_each, each_gradient, leaf_of
 from saliency.adapters.torch_layers import Replaced
 from saliency.adapters.torch_ops import TorchOps
+from saliency.adapters.torch_precision import computed_in
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of
 from saliency.adapters.torch_trace import Break, LastActivation
 from saliency.errors import NoGradient, unknown
 from saliency.model import Layer, Target
+from saliency.precision import precision_note
 from saliency.targets import ClassScore, OfScores, Unit, units
 
 KERAS = Arrays(torch.is_tensor, torch.reshape)
@@ -42,7 +44,7 @@ class Seen(dict[str, Tensor]):
         """Take note of what a layer said; returns what goes on."""
         self.calls[name] += 1
         self.pop(name, None)
-        self[name] = self._instead.get((name, self.calls[name]), said)
+        self[name] = self._instead.get((name, self.calls[name]), said).to(said.dtype)
         return self[name]
 
 
@@ -58,7 +60,7 @@ class KerasOnTorch(GridAdapter):
         first = next((t for t in _tensors(model) if t.is_floating_point()), torch.zeros(1))
         dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
         super().__init__(model, labels, TorchOps(first.device, dtype))
-        self._dtype = dtype
+        self._device, self._dtype = first.device, dtype
         # the bound layer, and the number of its last call
         self._call_of: tuple[str, int] | None = None
 
@@ -81,6 +83,12 @@ class KerasOnTorch(GridAdapter):
                 self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
         return said.to(self._dtype)
 
+    @property
+    def _half(self) -> bool:
+        """Whether a backward pass goes through float16, in which small gradients are zero."""
+        named = any(getattr(each, "compute_dtype", "") == "float16" for each in self.model._flatten_layers())
+        return named or computed_in(self._device, self._dtype) == torch.float16
+
     def operators(self, images: Tensor) -> frozenset[str]:
         """See :meth:`saliency.model.Rewirable.operators`."""
         with _ready(grad=True):
@@ -89,7 +97,9 @@ class KerasOnTorch(GridAdapter):
     def _ask(self, kind: str, images: Tensor, *beside: Tensor) -> Any:
         """See :class:`GridAdapter`."""
         with _ready(grad=kind not in ("scores", "activations", "scores_with")):
-            return getattr(self, f"_asked_{kind}")(images, *beside)
+            if (said := precision_note(computed_in(self._device, self._dtype))) is not None:
+                self.note(said)
+            return _in(self._dtype, getattr(self, f"_asked_{kind}")(images, *beside))
 
     def _asked_scores(self, images: Tensor) -> Tensor:
         return self._scores(images)
@@ -136,7 +146,7 @@ class KerasOnTorch(GridAdapter):
             return []
         if not scores.requires_grad:
             raise NoGradient(self._why(leaf))
-        return watch.by_heads(by_each(scores, maps))
+        return watch.by_heads(by_each(scores, maps, half=self._half))
 
     def _asked_early_exits(self, images: Tensor) -> list[Layer[Tensor]]:
         leaf = leaf_of(images)
@@ -150,7 +160,7 @@ class KerasOnTorch(GridAdapter):
         put = Replaced(torch.nn.Module(), blocks[-1].name, blocks[-1].number, lambda _: watch.together(exits))
         with put, put.inside(""):
             scores = self._scores(leaf.detach(), count=len(exits) * len(leaf))
-        return watch.by_heads([pulled_back(blocks, maps, back) for back in by_each(scores, exits)])
+        return watch.by_heads([pulled_back(blocks, maps, back) for back in by_each(scores, exits, half=self._half)])
 
     def _survey(self, images: Tensor) -> list[Laid]:
         """See :class:`GridAdapter`; of tokens those layers whose output is a sum of two rows of them."""
@@ -172,7 +182,7 @@ class KerasOnTorch(GridAdapter):
                     found.append((Laid(name, shape, grid), each))
             used: Sequence[Tensor | None] = [None] * len(found)
             if found and scores.requires_grad:
-                used = torch.autograd.grad(scores.sum(), [each for _, each in found], allow_unused=True)
+                used = backward(scores, [each for _, each in found], keep=False)
         return [laid for (laid, _), gradient in zip(found, used, strict=True) if gradient is not None]
 
     def _why(self, leaf: Tensor) -> str:
@@ -236,12 +246,20 @@ class KerasOnTorch(GridAdapter):
         if not scores.requires_grad or not all(each.requires_grad for each in inputs):
             raise NoGradient(self._why(leaf))
         try:
-            found = list(each_gradient(scores, inputs, names))
+            found = list(each_gradient(scores, inputs, names, half=self._half))
         except NoGradient:
             if names[0] != "image":
                 raise
             raise NoGradient(self._why(leaf)) from None
         return [torch.stack(several) for several in zip(*found, strict=True)]
+
+
+def _in(dtype: torch.dtype, said: Any) -> Any:
+    """What was answered, in the type of our own arithmetic."""
+    if isinstance(said, Tensor):
+        return said.to(dtype) if said.is_floating_point() else said
+    parts = [_in(dtype, each) for each in said]
+    return type(said)(*parts) if isinstance(said, Layer) else type(said)(parts)
 
 
 def _tensors(model: Any) -> list[Tensor]:

@@ -20,6 +20,7 @@ from saliency.errors import BadImage, Unsupported
 from saliency.head import Ending
 from saliency.pictures.arrays import channel_axis
 from saliency.pictures.presets import PRESETS, Declared
+from saliency.precision import precision_note, widened
 
 TYPES = {
     "tensor(float)": np.float32,
@@ -77,6 +78,8 @@ class OnnxModel(FunctionModel):
         metadata = _metadata(session)
         if labels is None:
             self.labels = names_in(metadata)
+        if (said := precision_note(np.dtype(self._type))) is not None:
+            self.notes.append(said)
         if self._type is np.uint8:
             self.notes.append("the model takes uint8: fed 0–255")
             self.comparable = False  # its type says what it is fed
@@ -136,8 +139,7 @@ def _joined(parts: Sequence[Any], count: int) -> Any:
     """What a session gave for each part of a batch, as one array of `count` images; anything else as it is."""
     if not all(isinstance(each, np.ndarray) and each.ndim for each in parts):
         return parts[0]
-    whole = np.concatenate(parts)[:count]
-    return whole.astype(np.float32) if np.issubdtype(whole.dtype, np.floating) else whole
+    return widened(np.concatenate(parts)[:count])
 
 
 def _metadata(session: Any) -> dict[str, str]:

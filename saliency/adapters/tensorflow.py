@@ -16,7 +16,7 @@ from saliency.adapters.adapter import GridAdapter
 from saliency.adapters.answers import indices, static
 from saliency.adapters.tensorflow_ops import TensorFlowOps
 from saliency.adapters.tensorflow_questions import Question, Source
-from saliency.adapters.tensorflow_trace import ARRAYS, graph_of
+from saliency.adapters.tensorflow_trace import ARRAYS, graph_of, wide
 from saliency.adapters.tokens import Laid
 from saliency.errors import UnknownName, Unsupported
 from saliency.model import Attentive, Inspectable, Rewirable
@@ -121,7 +121,11 @@ class TensorFlowModel(GridAdapter):
 
     def _traced(self, kind: str, images: Any, *beside: Any) -> tuple[Any, Question]:
         question = self._question()
-        return graph_of(getattr(question, kind), images, *beside), question
+
+        def asked(*arguments: Any) -> Any:
+            return tf.nest.map_structure(wide, getattr(question, kind)(*arguments))
+
+        return graph_of(asked, images, *beside), question
 
 
 def _is_saved(model: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,11 +15,12 @@ from saliency.adapters.outputs import Choice
 from saliency.adapters.rewired import Rewired
 from saliency.adapters.tensorflow_ops import TensorFlowOps
 from saliency.adapters.tensorflow_rules import CALLS, GraphProgram, TensorFlowWork, not_seen
-from saliency.adapters.tensorflow_trace import ARRAYS, Place, Traced
+from saliency.adapters.tensorflow_trace import ARRAYS, HALF, Place, Traced, precision_of, wide
 from saliency.adapters.tokens import Laid
 from saliency.errors import Unsupported
 from saliency.head import Ending
 from saliency.model import Target
+from saliency.precision import precision_note
 from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit
 
@@ -91,11 +93,13 @@ class Question:
     def traced(self, images: Any) -> Traced:
         """The model, called once."""
         try:
-            raw, places = self.source.call(images)
+            raw, places = _called(self.source, images)
         except Exception as error:
             if (told := told_by_the_model(error, images.shape)) is None:
                 raise
             raise told from error
+        if (said := precision_note(precision_of(images.graph))) is not None and said not in self.notes:
+            self.notes.append(said)
         parts = [getattr(each, "name", "") for each in getattr(self.source.model(), "layers", ())]
         return Traced(images, raw, places, parts, self.choice)
 
@@ -114,7 +118,7 @@ class Question:
                 rows.append(target.read(traced.layer(target.layer)))
             else:
                 rows.append(one_number_each(target(self.choice.given(traced.raw)), target, ARRAYS, None))
-        return tf.cast(tf.stack(rows), self.dtype) if rows[0].dtype.is_floating else tf.stack(rows)
+        return tf.stack([tf.cast(row, self.dtype) if row.dtype.is_floating else row for row in rows])
 
     def grids(self, images: Any) -> list[Laid]:
         """Every layer with a grid that the scores depend on, in order."""
@@ -142,7 +146,7 @@ class Question:
         if called := [name for name in followed.unknown if name.endswith(CALLS)]:
             raise Unsupported(not_seen(called[0]))
         followed.require()
-        self.notes = followed.notes()
+        self.notes += followed.notes()
         rows = [
             tf.one_hot(i, len(self.bound), dtype=scores.dtype)[:, None] * tf.ones_like(scores)
             for i in range(len(self.bound))
@@ -177,9 +181,9 @@ class Question:
                 )
             found = {own.name: other}
             for mine, its in zip(*pair, strict=True):
-                found.update(zip((each.name for each in mine.outputs), its.outputs, strict=True))
+                found.update(zip((each.name for each in mine.outputs), map(wide, its.outputs), strict=True))
             references.append(found)
-        values = {tensor.name: tensor for each in graph.get_operations() for tensor in each.outputs}
+        values = {tensor.name: wide(tensor) for each in graph.get_operations() for tensor in each.outputs}
         program = GraphProgram(operators, own)
         followed = Rewired(program, TensorFlowWork(), {scores.name}, rules, TensorFlowOps(self.dtype))
         return followed, values, [{**values, **each} for each in references], scores
@@ -191,7 +195,8 @@ class Question:
     def scores_with(self, images: Any, classes: Any, activations: Any) -> Any:
         traced = self.traced(images)
         (name,) = self.names
-        traced.replace(traced.layer(name), activations)
+        layer = traced.layer(name)
+        traced.replace(layer, tf.cast(activations, layer.dtype))
         return self.joined(traced, classes)
 
     def attentions(self, images: Any, classes: Any) -> Any:
@@ -219,3 +224,14 @@ class Question:
         traced = self.traced(images)
         seen = [traced.layer(name) for name in self.names]
         return list(zip(seen, traced.by(self.joined(traced, classes), seen, self.names), strict=True))
+
+
+def _called(source: Source, images: Any) -> Any:
+    """What the model says of images; of images in the type that it names in its complaint about float32."""
+    try:
+        return source.call(images)
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        named = re.search("bfloat16|float16|half", str(error))
+        if named is None or images.dtype in HALF:
+            raise
+        return source.call(tf.cast(images, tf.bfloat16 if named[0] == "bfloat16" else tf.float16))

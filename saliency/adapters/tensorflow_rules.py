@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from saliency.adapters.operators import before, moved
+from saliency.adapters.tensorflow_trace import HALF, wide
 from saliency.errors import Unsupported
 
 PRIMITIVES = {
@@ -146,7 +147,7 @@ class GraphProgram:
         found = []
         with tf.init_scope():
             for value in at:
-                now = {name: tf.constant(each) for name, each in constants.items()}
+                now = {name: wide(tf.constant(each)) for name, each in constants.items()}
                 now[source] = tf.fill((1,) * len(self.shapes[source]), np.float32(value))
                 for step in steps:
                     now.update(zip(step.gives, again(step.operator, [now[slot] for slot in step.takes]), strict=True))
@@ -218,7 +219,7 @@ def not_seen(name: str) -> str:
 
 
 def again(operator: Any, inputs: Sequence[Any]) -> list[Any]:
-    """What an operator says to other inputs.
+    """What an operator says to other inputs; of a type of two bytes, in float32.
 
     Raises:
         Unsupported: it is a call of a function, whose inside cannot be seen.
@@ -240,6 +241,7 @@ def again(operator: Any, inputs: Sequence[Any]) -> list[Any]:
     for each in operator.op_def.attr:
         if each.name in taken and each.name not in given:
             value = operator.get_attr(each.name)
+            value = tf.float32 if isinstance(value, tf.DType) and value in HALF else value
             given[each.name] = value.decode() if isinstance(value, bytes) else value
     answer = function(**given)
     return list(answer) if len(operator.outputs) > 1 else [answer]

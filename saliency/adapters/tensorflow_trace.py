@@ -28,6 +28,10 @@ LINEAR = ("MatMul", "BatchMatMulV2", "Conv2D", "Einsum")
 """Operators whose result has no bounds."""
 
 
+HALF = (tf.bfloat16, tf.float16)
+"""Types of two bytes, too coarse for sums and quotients."""
+
+
 class Place(NamedTuple):
     """An operator's or a layer's result."""
 
@@ -204,6 +208,17 @@ def _sigmoid_of(operator: Any) -> Any:
 def _is_one(tensor: Any) -> bool:
     value = tf.get_static_value(tensor)
     return value is not None and value.size == 1 and value.item() == 1
+
+
+def wide(value: Any) -> Any:
+    """Return a tensor of a type of two bytes in float32; all else as it is."""
+    return tf.cast(value, tf.float32) if tf.is_tensor(value) and value.dtype in HALF else value
+
+
+def precision_of(graph: Any) -> Any:
+    """The first type of two bytes that any operator of a graph gives; None where there is none."""
+    types = (tf.as_dtype(each.dtype) for operator in graph.get_operations() for each in operator.outputs)
+    return next((each for each in types if each in HALF), None)
 
 
 def _sums(operator: Any, came: Sequence[Any]) -> bool:

@@ -187,7 +187,8 @@ def in_keras() -> Any:
             self.made = call
 
         def call(self, x: Any) -> Any:
-            return self.made(functions, {name: keras.ops.convert_to_tensor(each) for name, each in arrays.items()}, x)
+            own = keras.backend.standardize_dtype(x.dtype)
+            return self.made(functions, {name: keras.ops.cast(each, own) for name, each in arrays.items()}, x)
 
     parts = [
         Part("embed", embed),

@@ -5,6 +5,7 @@ The same weights: each is rounded first, so that what is compared is how a mask 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
@@ -17,8 +18,9 @@ from torch import nn
 
 import saliency
 from saliency.catalogue import METHODS
+from saliency.model import Model
 from tests.adapters import same_net, same_transformer
-from tests.nets import FEW, picture, small_net
+from tests.nets import FEW, black_box, picture, small_net
 from tests.test_layers import made
 
 LEAST = {
@@ -76,12 +78,61 @@ def in_jax(precision: str, method: str) -> Case:
     return Case((net, low), (net, jax.tree.map(lambda each: each.astype("float32"), low)))
 
 
+def in_tensorflow(precision: str, method: str) -> Case:
+    """A tf.Module of rounded weights, which takes images of their type alone."""
+    import tensorflow as tf
+
+    def with_weights_of(of: Any) -> Any:
+        attends = METHODS[method].family == "attention"
+        net = same_transformer.in_tensorflow() if attends else same_net.tf_module(same_net.weights())
+        rounded = {name: tf.cast(each, precision) for name, each in net.w.items()}
+        net.w = {name: tf.Variable(tf.cast(each, of)) for name, each in rounded.items()}
+        return net
+
+    return Case(with_weights_of(precision), with_weights_of("float32"))
+
+
+def in_keras(policy: str, method: str) -> Case:
+    """A Keras model of a policy, on the backend that Keras runs here."""
+    keras = pytest.importorskip("keras")
+    rounded = {
+        name: torch.tensor(each).to(getattr(torch, policy.removeprefix("mixed_"))).float().numpy()
+        for name, each in same_net.weights().items()
+    }
+
+    def under(policy: str) -> Any:
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            attends = METHODS[method].family == "attention"
+            return same_transformer.in_keras() if attends else same_net.keras(rounded)
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    return Case(under(policy), under("float32"))
+
+
+def as_function(precision: str, method: str) -> Case:
+    """A function of NumPy's arrays that answers in few digits."""
+    same = small_net()
+
+    def low(images: np.ndarray) -> Any:
+        with torch.no_grad():
+            scores = same(torch.from_numpy(images).permute(0, 3, 1, 2)).to(getattr(torch, precision))
+        return scores if precision == "bfloat16" else scores.numpy()
+
+    return Case(low, black_box(same))
+
+
 CASES: dict[str, Callable[[str], Case]] = {
     **{
         f"torch {precision}": partial(in_torch, precision)
         for precision in ("bfloat16", "float16", "float64", "autocast", "autocast inside")
     },
     **{f"jax {precision}": partial(in_jax, precision) for precision in ("bfloat16", "float16")},
+    **{f"tensorflow {precision}": partial(in_tensorflow, precision) for precision in ("bfloat16", "float16")},
+    **{f"keras {policy}": partial(in_keras, policy) for policy in ("mixed_float16", "mixed_bfloat16", "float16")},
+    **{f"function {precision}": partial(as_function, precision) for precision in ("bfloat16", "float16")},
 }
 
 
@@ -108,12 +159,16 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 def every() -> list[Any]:
     """(case, method): every method in every case. Where a model is compiled, those beyond one a capability are long."""
     one_each = {cls().needs: name for name, cls in reversed(METHODS.items())}.values()
-    quick: dict[str, Iterable[str]] = {case: METHODS if case.startswith("torch") else one_each for case in CASES}
-    quick["jax float16"] = ()
+    quick: dict[str, Iterable[str]] = {
+        case: METHODS if case.startswith(("torch", "function")) else one_each for case in CASES
+    }
+    beside = ("jax float16", "tensorflow float16", "keras mixed_bfloat16", "keras float16")
+    quick |= dict.fromkeys(beside, ())
     return [
         pytest.param(case, name, id=f"{case}-{name}", marks=() if name in quick[case] else pytest.mark.long)
         for case in CASES
         for name in METHODS
+        if METHODS[name]().needs is Model or not case.startswith("function")
     ]
 
 
@@ -133,3 +188,150 @@ def test_every_method_has_the_mask_of_float32(case: str, method: str) -> None:
     if METHODS[method].complete:
         # both scores are rounded
         assert abs(found.gap - same.gap) <= 0.01 * max(abs(found.score), abs(found.baseline_score))
+
+
+def test_flax_computes_in_the_type_that_its_modules_name() -> None:
+    """Parameters in float32, computing in bfloat16 up to a head in float32: said, and the masks of float32."""
+    pytest.importorskip("flax")
+    import jax
+    import jax.numpy as jnp
+    from flax import linen
+
+    class Net(linen.Module):
+        of: Any
+
+        @linen.compact
+        def __call__(self, x: Any) -> Any:
+            x = linen.relu(linen.Conv(4, (3, 3), dtype=self.of)(x))
+            return linen.Dense(3)(x.mean((1, 2)))
+
+    variables = Net(None).init(jax.random.PRNGKey(0), jnp.zeros((1, 24, 20, 3)))
+    for method in ("gradient", "grad_cam", "lrp", "ablation_cam"):
+        found = explained((Net(jnp.bfloat16), variables), method)
+        assert correlation(found.mask, explained((Net(None), variables), method).mask) >= 0.99
+        assert any("computes in bfloat16" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad_cam", "attention_relevance", "lrp", "occlusion"])
+def test_transformers_loaded_in_bfloat16_are_explained(method: str) -> None:
+    """Hugging Face's: the mask of the same weights in float32."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    few = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.ViTConfig(**few, patch_size=8, image_size=32, initializer_range=0.2)
+    low = transformers.ViTForImageClassification(config).eval().to(torch.bfloat16)
+    same = transformers.ViTForImageClassification(config).eval()
+    same.load_state_dict(low.state_dict())
+    options = {"layer": "vit.layers.0", "relu": False} if method == "grad_cam" else {}
+    names = dict(same.named_modules())
+    if options and options["layer"] not in names:
+        options["layer"] = "vit.encoder.layer.0"
+    masks = [
+        saliency.explain(net, picture(32, 32), method, 1, progress=False, batch_size=64, **options).mask
+        for net in (low, same)
+    ]
+
+    assert correlation(*masks) >= (0.95 if method == "occlusion" else 0.98)
+
+
+class Mixed(nn.Module):
+    """A norm in float32 that stands first and is called last, all else in the type of the images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4)
+        self.conv, self.head = nn.Conv2d(3, 4, 3).bfloat16(), nn.Linear(4, 3).bfloat16()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        x = torch.relu(self.conv(x)).mean((2, 3))
+        return self.head(self.norm(x.float()).to(x.dtype))
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp", "grad_cam", "occlusion"])
+def test_a_model_of_two_types_is_fed_that_of_its_first_layer(method: str) -> None:
+    """A norm in float32 stands before a convolution in bfloat16."""
+    torch.manual_seed(0)
+    low = Mixed().eval()
+    same = Mixed().float().eval()
+    same.load_state_dict(low.state_dict())
+
+    assert correlation(explained(low, method).mask, explained(same, method).mask) >= 0.99
+
+
+class Dense(nn.Module):
+    """Gives a map of scores for each class; its gradients by a mean are below the smallest number of float16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.last(torch.relu(self.first(x)) * 1e-3)
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad_cam", "layer_cam"])
+def test_small_gradients_do_not_vanish_in_float16(method: str) -> None:
+    """Of the mean over a map, by the image and by a layer: those of float32, where plain float16 gives zeros."""
+    low, same = Dense().half().eval(), Dense().half().float().eval()
+    leaf = torch.rand(1, 3, 64, 64, requires_grad=True)
+    plain = torch.autograd.grad(low(leaf.half())[:, 1].mean((1, 2)).float().sum(), leaf)[0]
+    assert int((plain == 0).sum()) > plain.numel() / 2
+
+    options: dict[str, Any] = {"layer": "first"} if method != "gradient" else {}
+    masks = [
+        saliency.explain(net, picture(64, 64), method, lambda maps: maps[:, 1].mean((1, 2)), progress=False, **options)
+        for net in (low, same)
+    ]
+    assert correlation(masks[0].mask, masks[1].mask) >= 0.99
+
+
+def test_a_scale_that_overflows_is_lowered() -> None:
+    """Gradients that reach far into float16 are those of float32 too."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    with torch.no_grad():
+        net[4].weight *= 1e4
+    low, same = net.half().eval(), copy.deepcopy(net).float().eval()
+
+    for method in ("gradient", "grad_cam"):
+        assert correlation(explained(low, method).mask, explained(same, method).mask) >= 0.99
+
+
+@pytest.mark.parametrize("kind", ["torch.float16", "torch.bfloat16", "numpy.float16", "jax.bfloat16"])
+def test_pictures_of_few_digits_are_read(kind: str) -> None:
+    """The mask of the same numbers in float32, whatever the type they come in."""
+    rounded = torch.tensor(picture() / 255).to(torch.bfloat16 if "bfloat16" in kind else torch.float16)
+    given: Any = rounded
+    if kind == "numpy.float16":
+        given = rounded.numpy()
+    elif kind == "jax.bfloat16":
+        jnp = pytest.importorskip("jax").numpy
+        given = jnp.asarray(rounded.float().numpy(), jnp.bfloat16)
+
+    found = saliency.explain(small_net(), given, "gradient", 1, progress=False).mask
+    np.testing.assert_array_equal(
+        found, saliency.explain(small_net(), rounded.float().numpy(), "gradient", 1, progress=False).mask
+    )
+
+
+def test_float64_loses_nothing_on_the_way() -> None:
+    """DeepLIFT of a float64 model sums to the difference of its scores to 1e-12, though its mask is float32."""
+    exp = explained(small_net().double(), "deep_lift")
+
+    assert exp.mask.dtype == np.float32
+    assert abs(exp.gap) <= 1e-12
+
+
+def test_large_values_of_few_digits_are_summed_in_float32() -> None:
+    """A sum beyond 65,504, where float16 ends: finite, and what the model's scores differ by."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 20, 2)).half().eval()
+    with torch.no_grad():
+        net[1].weight.fill_(60)
+    for method, options in (("input_x_gradient", {}), ("occlusion", {"size": 24, "stride": 24})):
+        exp = saliency.explain(net, np.full((24, 20, 3), 0.5, np.float32), method, 1, progress=False, **options)
+        assert np.isfinite(exp.mask).all()
+        assert isinstance(exp.score, float)
+        assert exp.mask.sum(dtype=np.float64) == pytest.approx(
+            43200 if method == "input_x_gradient" else exp.mask.sum()
+        )
