@@ -222,7 +222,7 @@ def test_transformers_loaded_in_bfloat16_are_explained(method: str) -> None:
     low = transformers.ViTForImageClassification(config).eval().to(torch.bfloat16)
     same = transformers.ViTForImageClassification(config).eval()
     same.load_state_dict(low.state_dict())
-    options = {"layer": "vit.layers.0", "relu": False} if method == "grad_cam" else {}
+    options: dict[str, Any] = {"layer": "vit.layers.0", "relu": False} if method == "grad_cam" else {}
     names = dict(same.named_modules())
     if options and options["layer"] not in names:
         options["layer"] = "vit.encoder.layer.0"
@@ -289,9 +289,10 @@ def test_small_gradients_do_not_vanish_in_float16(method: str) -> None:
 def test_a_scale_that_overflows_is_lowered() -> None:
     """Gradients that reach far into float16 are those of float32 too."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    head = nn.Linear(4, 3)
     with torch.no_grad():
-        net[4].weight *= 1e4
+        head.weight *= 1e4
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
     low, same = net.half().eval(), copy.deepcopy(net).float().eval()
 
     for method in ("gradient", "grad_cam"):
@@ -323,15 +324,19 @@ def test_float64_loses_nothing_on_the_way() -> None:
     assert abs(exp.gap) <= 1e-12
 
 
-def test_large_values_of_few_digits_are_summed_in_float32() -> None:
-    """A sum beyond 65,504, where float16 ends: finite, and what the model's scores differ by."""
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 20, 2)).half().eval()
+@pytest.mark.parametrize("method", ["input_x_gradient", "integrated_gradients", "feature_ablation"])
+def test_large_values_of_few_digits_are_summed_in_float32(method: str) -> None:
+    """A mask whose sum is beyond 65,504, where float16 ends: finite, and complete."""
+    head = nn.Linear(3 * 24 * 20, 2)
     with torch.no_grad():
-        net[1].weight.fill_(60)
-    for method, options in (("input_x_gradient", {}), ("occlusion", {"size": 24, "stride": 24})):
-        exp = saliency.explain(net, np.full((24, 20, 3), 0.5, np.float32), method, 1, progress=False, **options)
-        assert np.isfinite(exp.mask).all()
-        assert isinstance(exp.score, float)
-        assert exp.mask.sum(dtype=np.float64) == pytest.approx(
-            43200 if method == "input_x_gradient" else exp.mask.sum()
-        )
+        head.weight.fill_(80)
+        head.bias.fill_(-57_600)
+    net = nn.Sequential(nn.Flatten(), head).half().eval()
+    options: dict[str, Any] = (
+        {"segments": np.zeros((24, 20), int), "baseline": "black"} if method == "feature_ablation" else {}
+    )
+    exp = saliency.explain(net, np.ones((24, 20, 3), np.float32), method, 1, progress=False, **options)
+
+    assert exp.score == 57_600
+    whole = exp.mask[0, 0] if method == "feature_ablation" else exp.mask.sum(dtype=np.float64)
+    assert float(whole) == pytest.approx(2 * 57_600, rel=1e-3)
