@@ -29,15 +29,16 @@ SHOWINGS = 20
 """How many partial results a run shows at most."""
 
 
-def layers(model: Any, image: Any = None, *, preprocess: Preprocess | None = None) -> LayerTable:
+def layers(model: Any, image: Any = None, *, preprocess: Preprocess | None = None, output: Any = None) -> LayerTable:
     """The layers of a model with a spatial grid, in the order they are called: what ``layer=`` may name.
 
     Args:
         model: see :func:`saliency.adapt`.
         image: to ask the model with; without one, grey of the size the model says it was made for, or 224×224.
         preprocess: from the image to what the model is fed.
+        output: which of several outputs the layers must lead to, see :func:`saliency.adapt`.
     """
-    adapted = adapt(model)
+    adapted = adapt(model, output=output)
     if (why := lacking(adapted, Layered)) is not None:
         raise Unsupported(f"The layers cannot be listed: {why}.")
     if (table := getattr(adapted, "layer_table", None)) is None:

@@ -163,8 +163,11 @@ def _of_one(outputs: np.ndarray, ending: Ending, labels: int | None, activation:
         return Head("binary", "none", False, note, guessed=True)
     if activation == "sigmoid" or (activation == "auto" and labels == 2):
         return Head(meaning, "sigmoid", False, f"one output, explained as the logit {logit}")
-    otherwise = "" if activation == "none" else "; if it is the logit of two classes, pass activation='sigmoid'"
-    return Head("value", "none", False, f"one output, explained as a value{otherwise}")
+    if activation == "none":
+        return Head("value", "none", False, "one output, explained as a value")
+    hidden = ending.operator is None and _within(outputs)
+    other = "probability of two classes, pass labels" if hidden else "logit of two classes, pass activation='sigmoid'"
+    return Head("value", "none", False, f"one output, explained as a value; if it is the {other}")
 
 
 def _of_several(outputs: np.ndarray, ending: Ending, activation: str) -> Head:

@@ -51,6 +51,7 @@ class Adapter:
         self._layers: tuple[str, ...] = ()
         self._rules: Composite | None = None
         self.activation, self.output = "auto", None
+        self._declared_activation = "auto"
         self.head: Head | None = None
         self._declared: Declared | None = None
         self.loaded: Any = None
@@ -103,7 +104,8 @@ class Adapter:
         """
         if self.head is not None:
             return
-        self.head = decide(outputs, ending, None if self.labels is None else len(self.labels), self.activation)
+        activation = self._declared_activation if self.activation == "auto" else self.activation
+        self.head = decide(outputs, ending, None if self.labels is None else len(self.labels), activation)
         for said in (choice, self.head.note):
             if said:
                 self.note(said)

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from saliency.adapters.torch import TorchModel
 from saliency.pictures.presets import Declared
 
+PROBLEMS = {"multi_label_classification": "sigmoid", "regression": "none"}
+"""By what a configuration calls its problem, the activation that its outputs need; "auto" for any other."""
+
 
 class HuggingFaceModel(TorchModel):
     """A ``transformers.PreTrainedModel`` that takes images, with targets and layers bound.
@@ -24,6 +27,10 @@ class HuggingFaceModel(TorchModel):
         self._config: Any = getattr(self.module, "config", None)
         if labels is None:
             self.labels = _labels(self._config)
+        kind = getattr(self._config, "problem_type", None)
+        if kind in PROBLEMS:
+            self._declared_activation = PROBLEMS[kind]
+            self.note(f"problem_type in the model's configuration: {kind}")
 
     @property
     def size(self) -> tuple[int, int] | None:

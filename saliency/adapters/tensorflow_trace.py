@@ -19,8 +19,14 @@ ARRAYS = Arrays(tf.is_tensor, tf.reshape)
 ACTIVATIONS: Mapping[str, Operator] = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
 """Operators whose result is probabilities, or their logarithms."""
 
-MOVES = ("Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "StridedSlice")
+KEEPS = ("Identity", "Cast", "Reshape", "Squeeze", "ExpandDims")
+"""Operators that keep their values."""
+
+MOVES = (*KEEPS, "StridedSlice")
 """Operators that keep their values, where they keep all of them."""
+
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+"""Operators that call a function, as all of a SavedModel is one."""
 
 ADDS = ("Add", "AddV2", "BiasAdd")
 
@@ -62,16 +68,19 @@ class Traced:
 
     def ending(self, said: Any) -> tuple[Operator | None, Any]:
         """Return the operator that `said` comes out of, and the logits that went in, moved as it was."""
-        last = _behind_moves(said)
+        unmoved = _unmoved(said)
+        last = unmoved.op
         match last.type:
             case "Softmax" | "LogSoftmax" | "Sigmoid":
                 kind, logits = ACTIVATIONS[last.type], last.inputs[0]
             case _ if (logits := _sigmoid_of(last)) is not None:
                 kind = "sigmoid"
             case _ if last.type in LINEAR or (
-                last.type in ADDS and any(_behind_moves(each).type in LINEAR for each in last.inputs)
+                last.type in ADDS and any(_unmoved(each).op.type in LINEAR for each in last.inputs)
             ):
                 return "linear", None
+            case _ if last.type in CALLS:
+                return _inside_call(last, unmoved.value_index), None
             case _:
                 return None, None
         return kind, tf.reshape(logits, tf.shape(said))
@@ -174,12 +183,11 @@ class Traced:
                     yield operator, came
 
 
-def _behind_moves(tensor: Any) -> Any:
-    """The operator that made a tensor's values, however they were moved since."""
-    operator = tensor.op
-    while operator.type in MOVES and _keeps(operator):
-        operator = operator.inputs[0].op
-    return operator
+def _unmoved(tensor: Any) -> Any:
+    """The tensor that has the same values, before they were moved."""
+    while tensor.op.type in MOVES and _keeps(tensor.op):
+        tensor = tensor.op.inputs[0]
+    return tensor
 
 
 def _keeps(operator: Any) -> bool:
@@ -203,6 +211,23 @@ def _sigmoid_of(operator: Any) -> Any:
         return None
     power = next((each.op for each in total.inputs if each.op.type == "Exp"), None)
     return power.inputs[0].op.inputs[0] if power is not None and power.inputs[0].op.type == "Neg" else None
+
+
+def _inside_call(operator: Any, index: int) -> Operator | None:
+    """The activation that an output of a called function comes out of, by the function's definition."""
+    library = {each.signature.name: each for each in operator.graph.as_graph_def().library.function}
+    function = library.get(operator.get_attr("f").name)
+    while function is not None:
+        nodes = {each.name: each for each in function.node_def}
+        # "node:output:index", or the name of an argument
+        node, *place = function.ret[function.signature.output_arg[index].name].split(":")
+        while node in nodes and nodes[node].op in KEEPS:
+            node, *place = nodes[node].input[0].split(":")
+        if node not in nodes or nodes[node].op not in CALLS:
+            return ACTIVATIONS.get(nodes[node].op) if node in nodes else None
+        index = int(place[-1]) if place else 0
+        function = library.get(nodes[node].attr["f"].func.name)
+    return None
 
 
 def _is_one(tensor: Any) -> bool:

@@ -18,6 +18,9 @@ AT_A_TRANSFORMER: dict[str, dict[str, Any]] = {
 }
 """Methods that read the tokens of a transformer, and how."""
 
+ENDINGS = ("sigmoid", "written", "squeezed", "none")
+"""What a head of one output ends in."""
+
 
 def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
     """By method, the masks of two classes; or the sentence why there are none."""
@@ -43,7 +46,7 @@ def main(path: str) -> None:
         config: Any = jax.config
         config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
     import saliency
-    from tests.adapters import same_net, same_transformer, two_inputs
+    from tests.adapters import headed, same_net, same_transformer, two_inputs
     from tests.nets import picture
 
     found: dict[str, Any] = {}
@@ -87,6 +90,11 @@ def main(path: str) -> None:
             saliency.explain(net, image, "grad_cam", 1, layer=layer, progress=False)
         except saliency.SaliencyError as error:
             found[f"error {wrong}"] = f"{type(error).__name__}: {error}"
+    for ending in ENDINGS:
+        headed_by = headed.model("keras", (3.0,), ending)
+        exp = saliency.explain(headed_by, headed.IMAGE, "gradient", 0, progress=False)
+        found[f"head {ending}"], found[f"head {ending} score"] = exp.mask, exp.score
+        found[f"head {ending} shown"] = sorted(row.shown for row in saliency.predict(headed_by, headed.IMAGE))
     np.savez(path, **found, **scaling(), **cuts())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -239,6 +240,42 @@ class TestBlackBoxes:
         """Their softmax is what they are the logarithms of."""
         shown = headed.after("softmax", np.array(LOGITS))
         check_shown(model("onnx", LOGITS, "log_softmax"), {str(i): float(p) for i, p in enumerate(shown)})
+
+
+@pytest.mark.parametrize("ending", ["sigmoid", "none"])
+def test_a_saved_model_is_read_by_its_definition(ending: str, tmp_path: Path) -> None:
+    """A SavedModel of TensorFlow hides its logits, and not what it ends in: p, explained as p, or a value."""
+    import tensorflow as tf
+
+    model("keras", (3.0,), ending).export(str(tmp_path), verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path))
+
+    if ending == "none":
+        check_shown(loaded, {"value": 3.0})
+        return
+    check_shown(loaded, {"1": 0.9526, "0": 0.0474})
+    exp = explain(loaded, 0)
+    assert exp.score == pytest.approx(0.0474, abs=1e-4)
+    np.testing.assert_allclose(exp.mask, -0.9526 * 0.0474 * gradient((3.0,), 0), atol=1e-5)
+    assert says(exp, "explained the probability (its logits cannot be reached)")
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("multi_label_classification", "sigmoid"), ("regression", "none")])
+def test_a_configuration_says_what_the_outputs_are(kind: str, shown: str) -> None:
+    """Hugging Face's problem_type: labels of their own, or values; it is noted, and activation= overrules it."""
+    hf = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = hf.ViTConfig(image_size=8, patch_size=4, num_labels=3, problem_type=kind, **small)
+    net = hf.ViTForImageClassification(config).eval()
+    image = np.random.default_rng(0).random((8, 8, 3)).astype(np.float32)
+    found = sorted(saliency.predict(net, image), key=lambda row: row.index)
+
+    expected = headed.after(shown, np.array([row.score for row in found]))
+    assert [row.shown for row in found] == pytest.approx(expected.tolist(), abs=1e-5)
+    exp = saliency.explain(net, image, "gradient", 1, progress=False)
+    assert says(exp, f"problem_type in the model's configuration: {kind}")
+    assert sum(row.shown for row in saliency.predict(net, image, activation="softmax")) == pytest.approx(1, abs=1e-5)
 
 
 def test_one_label_is_a_label() -> None:

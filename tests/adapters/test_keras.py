@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import saliency
-from tests.adapters import two_inputs
-from tests.adapters.keras_masks import AT_A_TRANSFORMER, masks
+from tests.adapters import headed, two_inputs
+from tests.adapters.keras_masks import AT_A_TRANSFORMER, ENDINGS, masks
 from tests.nets import picture, small_net
 from tests.test_layers import made
 
@@ -123,6 +123,16 @@ def test_the_notes_say_what_was_explained(found: Any) -> None:
     """The logit, where there is a softmax at the end."""
     assert "the model ends in a softmax: explained the logit" in found["notes softmax"]
     assert not any("softmax" in note for note in found["notes functional"])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_one_output_is_a_probability_or_a_value(found: Any, ending: str) -> None:
+    """A sigmoid at the end is p of class 1, and class 0 explained by −z; anything else a value, target 0 the value."""
+    sign = 1 if ending == "none" else -1
+    np.testing.assert_allclose(found[f"head {ending}"], sign * headed.gradient((3.0,), 0), atol=1e-6)
+    assert float(found[f"head {ending} score"]) == pytest.approx(sign * 3, abs=1e-4)
+    shown = [3.0] if ending == "none" else [0.0474, 0.9526]
+    np.testing.assert_allclose(found[f"head {ending} shown"], shown, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["rescaling", "centred", "normalization", "inner", "zero to one", "none"])
