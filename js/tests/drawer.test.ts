@@ -147,6 +147,26 @@ describe("what if", () => {
     expect(fake.asked("cancel").map(({ rid }) => rid)).toEqual([fake.asked("curve")[1]!.rid]);
   });
 
+  test("values are told in their own unit, and their curves drawn between their ends", async () => {
+    const { fake, root } = await shown();
+    const row = (value: number) => ({ index: 3, label: "age", probability: null, value });
+    fake.say({ op: "prediction", seq: ++seq, classes: [row(58.2)] });
+    tab(root, "What if…").click();
+    await frame();
+    answer(fake, "what_if", { only: [row(41)], without: [row(-0.5)], area: 0.25 });
+    answer(fake, "curve", { shares: [0, 0.5, 1], insertion: [20, 60, 58], deletion: [58, 20, 20], insertion_auc: 49.5, deletion_auc: 29.5, measure: "value" });
+    await frame();
+
+    expect(find(root, ".slw-chip .slw-number").textContent).toBe("58.2");
+    expect(find(root, ".slw-chip .slw-bar").style.getPropertyValue("--slw-share")).toBe("0");
+    expect(find(root, ".slw-says .slw-only").textContent).toBe("41.0");
+    expect(find(root, ".slw-says .slw-without").textContent).toBe("\u22120.500");
+    expect(find(root, ".slw-curve").getAttribute("aria-label")).toContain("Insertion curve, mean 49.5; deletion curve, mean 29.5");
+    expect(find(root, ".slw-line-only").getAttribute("d")).toBe(pathOf([0, 0.5, 1], [0, 1, 0.95]));
+    const dots = root.querySelectorAll<HTMLElement>(".slw-spot");
+    expect([...dots].map((each) => each.hidden)).toEqual([false, true]);
+  });
+
   test("Python opens it too", async () => {
     const { fake, root } = await shown();
     fake.tell({ live: true });
