@@ -11,7 +11,8 @@
 | wrong resolution | resized where one size is known, else BadImage with the model's words | here |
 | a batch where one image is meant | BadImage | here; test_images.py |
 | a target beyond the classes | BadTarget | here; test_targets.py |
-| a head with a single logit | class 1 is it, class 0 its negative; noted | test_targets.py: single_logit |
+| one output: a logit, a probability, a value | read by its last operator and labels; noted | adapters/test_heads.py |
+| several outputs | BadOutput: each with its line, unless labels or a name say which | adapters/test_heads.py |
 | Keras models with preprocessing inside | fed 0–255; noted | adapters/test_keras.py: preprocessing_inside |
 | models that write into their input | the same mask, the image as it was | here; adapters/test_torch.py |
 | a layer name that does not exist | UnknownName, with the nearest | here, in each framework |
