@@ -112,14 +112,19 @@ def paint(ids: list[str]) -> None:
         print(f"{each.id}: {found.images} images, {found.seconds:.1f} s")
 
 
-def painted(found: saliency.Explanation) -> np.ndarray:
-    """The heat map over the greyed picture, (H, W, 3) uint8."""
+def painted(found: saliency.Explanation, picture: np.ndarray | None = None) -> np.ndarray:
+    """Return the heat map over the greyed picture, (H, W, 3) uint8.
+
+    Args:
+        found: what is shown.
+        picture: (H, W, 3) uint8 of the mask's size; the explanation's own by default.
+    """
     from matplotlib import colormaps
 
     signed = found.sign == "signed"
     values = (found.diverging() + 1) / 2 if signed else found.heatmap()
     colours = colormaps["RdBu_r" if signed else "inferno"](values)[..., :3]
-    grey = found.picture.mean(2, keepdims=True) / 255
+    grey = (found.picture if picture is None else picture).mean(2, keepdims=True) / 255
     return np.asarray(np.clip(0.3 * grey + 0.7 * colours, 0, 1) * 255, np.uint8)
 
 

@@ -28,8 +28,9 @@ class Deconvolution(Method):
     family = "backward rules"
     formula = r"M = \partial^{d} f / \partial x,\quad \partial^{d}\!: R \mapsto \max(R, 0) \text{ at } \mathrm{ReLU}(z)"
     advice = (
-        "What an image would look like that excites the score, after Zeiler and Fergus. Of historical interest: it "
-        "depends little on the class, and without max-pooling hardly on the image."
+        "Of historical interest. Do not use it on networks without max-pooling: nothing in the backward pass depends "
+        "on the image there, so every photograph gets the same map, the checkerboard of the strided convolutions. It "
+        "depends little on the class."
     )
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:

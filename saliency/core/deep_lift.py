@@ -140,7 +140,9 @@ class DeepLift(Method):
     )
     advice = (
         "Adds up to the change of the score at the price of two forward passes, and sees through saturation: a fast "
-        "stand-in for Integrated Gradients. What looks like the baseline gets nothing."
+        "stand-in for Integrated Gradients. What looks like the baseline gets nothing. On deep trained networks large "
+        "values of opposite sign stand side by side, and the map is a speckle: sum it over regions with "
+        "XRAI(base_attribution=DeepLift())."
     )
 
     baseline: Baseline = parameter("black", "what the image is compared with; several are averaged")

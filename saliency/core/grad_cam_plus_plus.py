@@ -29,7 +29,8 @@ class GradCamPlusPlus(Cam):
     )
     advice = (
         "Several objects of one class, where Grad-CAM shows the largest: places count by their share in the score. "
-        "Leaves out what speaks against the class, so it tells classes apart less well."
+        "Leaves out what speaks against the class, so it tells classes apart less well. At the last layer of networks "
+        "that end in a mean over space it is nearly LayerCAM, and close to Grad-CAM."
     )
 
     def combined(self, layer: Layer[Any], ops: Ops[Any]) -> Any:

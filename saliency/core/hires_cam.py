@@ -25,7 +25,8 @@ class HiResCam(Cam):
     formula = r"M = \sum_k \frac{\partial f}{\partial A^k} \odot A^k"
     advice = (
         "The faithful CAM: nothing is averaged over space, so it shows where the model really looked. Coarse, as the "
-        "layer is; identical to Grad-CAM on networks that end in a mean over space."
+        "layer is. At the last layer of networks that end in a mean over space and one dense layer (ResNet, "
+        "EfficientNet) it is identical to Grad-CAM and XGrad-CAM: one of them is enough there."
     )
 
     relu: bool = parameter(False, "cut off what speaks against the target")

@@ -111,7 +111,9 @@ class IDGI(PathReading):
     )
     advice = (
         "A cleaner Integrated Gradients (Blur IG, Guided IG) at the same cost, and complete with few steps. All values "
-        "of a step have the sign of its rise: it does not tell what speaks for from what speaks against."
+        "of a step have the sign of its rise, so evidence for and against the class are not told apart. On trained "
+        "networks the score may rise in the first step from black, whose gradient is largest at the border of the "
+        "image: if the map is a frame, set adaptive=True or another baseline."
     )
     complete = True
 

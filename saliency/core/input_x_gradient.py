@@ -27,7 +27,7 @@ class InputXGradient(Method):
     formula = r"M = x \odot \partial f / \partial x"
     advice = (
         "Exact for a linear score, and as cheap as the gradient. Whatever is zero gets nothing, so it depends on how "
-        "the images are normalised; Integrated Gradients says what it means to say."
+        "the images are normalised. On photographs the product follows their brightness: prefer Integrated Gradients."
     )
     needs = Differentiable
     images_only = False

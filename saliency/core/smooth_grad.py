@@ -28,7 +28,11 @@ class SmoothGrad(Method):
     paper = "arXiv:1706.03825"
     family = "noise"
     formula = r"M = \frac1n \sum_{i=1}^n m(x + \varepsilon_i),\quad \varepsilon_i \sim N(0, \sigma^2)"
-    advice = "Calms any noisy method, gradients above all. Too much spread explains pictures that the model never sees."
+    advice = (
+        "Calms any noisy method, gradients above all. Too much spread explains pictures that the model never sees. A "
+        "regular grid in the map is in the gradient itself: strided convolutions use some pixels more than others. "
+        "SmoothGrad² is often easier to read."
+    )
 
     method: Method = parameter(GradientSaliency, "what is smoothed")
     samples: int = parameter(25, "noisy copies", low=1, high=10_000)

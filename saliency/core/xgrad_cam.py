@@ -27,7 +27,8 @@ class XGradCam(Cam):
     )
     advice = (
         "Grad-CAM with weights that fit each channel's own activation: derived from sensitivity and conservation. "
-        "Equal to Grad-CAM where the gradient is the same everywhere."
+        "Equal to Grad-CAM where the gradient is the same everywhere, as at the last layer of networks that end in a "
+        "mean over space and one dense layer (ResNet, EfficientNet): one of the two is enough there."
     )
 
     def combined(self, layer: Layer[Any], ops: Ops[Any]) -> Any:
