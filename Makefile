@@ -46,6 +46,7 @@ test: chromium check $(VENV)/.kernels  ## everything: types and lint, then vites
 
 test-long: chromium $(VENV)/.test $(BUNDLE)  ## the tests that take minutes each, which `make test` leaves out
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+	JITTER=1e-6 $(BIN)/python -m pytest -m agreement $(PYTEST_ARGS)
 
 pictures: chromium $(VENV)/.test $(BUNDLE)  ## take anew the pictures that tests compare and docs show
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && KEEP_PICTURES=1 $(BIN)/python -m pytest $(PYTEST_ARGS) \

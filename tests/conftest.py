@@ -8,12 +8,17 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests import jitter
+
 os.environ["MPLBACKEND"] = "Agg"  # no test opens a window
 
 # No deadline: how long an example takes is the machine's affair. In CI the same examples each time, so that a red run
 # can be had again; elsewhere new ones, so that new faults are found.
 hypothesis.settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("default")
+
+
+jitter.install()
 
 
 @pytest.fixture(scope="session")

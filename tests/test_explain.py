@@ -7,7 +7,7 @@ import torch
 import saliency
 from saliency.catalogue import METHODS
 from saliency.model import Model
-from tests.nets import LABELS, black_box, picture, small_net
+from tests.nets import LABELS, black_box, picture, small_net, uneven
 
 IMAGE = picture()
 QUICK: dict[str, saliency.Method] = {
@@ -17,7 +17,7 @@ QUICK: dict[str, saliency.Method] = {
     "var_grad": saliency.VarGrad(samples=6),
     "integrated_gradients": saliency.IntegratedGradients(steps=10),
     "blur_ig": saliency.BlurIG(max_sigma=4, steps=8),
-    "guided_ig": saliency.GuidedIG(steps=8),
+    "guided_ig": saliency.GuidedIG(steps=8, baseline=uneven(*IMAGE.shape)),
     "xrai": saliency.XRAI(steps=6),
     "guided_backprop": saliency.GuidedBackprop(),
     "deconvolution": saliency.Deconvolution(),
@@ -95,6 +95,7 @@ def test_a_method_is_named_by_id_class_or_value(net: torch.nn.Module, name: str)
     np.testing.assert_allclose(explain(net, METHODS[name], **fields).mask, by_id.mask, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("name", QUICK)
 @pytest.mark.parametrize("batch_size", [1, 5, "auto"])
 def test_the_mask_does_not_depend_on_the_batch_size(name: str, batch_size: Any) -> None:
@@ -106,6 +107,7 @@ def test_the_mask_does_not_depend_on_the_batch_size(name: str, batch_size: Any) 
     np.testing.assert_allclose(explain(wide, QUICK[name], batch_size=batch_size).mask, expected, rtol=1e-6)
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("name", QUICK)
 def test_many_targets_are_each_its_own(net: torch.nn.Module, name: str) -> None:
     """A list of targets gives, in order, the explanation of each, for no more questions than one."""

@@ -55,6 +55,7 @@ def test_every_row_is_read() -> None:
     assert len(ROWS) == len(re.findall(r"^\| `", SECTION, re.MULTILINE)) >= 13
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize(("theirs", "ours", "otherwise"), ROWS, ids=[ours for _, ours, _ in ROWS])
 def test_a_row_holds(names: dict[str, Any], theirs: str, ours: str, otherwise: str) -> None:
     """Both sides run; they give the same numbers unless the row says why not."""

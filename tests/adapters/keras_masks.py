@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tests import jitter
+
 TOLD = "uint8 fed as 0–255: the model scales it itself"
 AT_A_TRANSFORMER: dict[str, dict[str, Any]] = {
     **{name: {"layer": "attention_0", "relu": False} for name in ("grad_cam", "ablation_cam")},
@@ -40,6 +42,7 @@ def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
 
 def main(path: str) -> None:
     """Write "kind method" -> masks, and what else the test looks at."""
+    jitter.install(process=1)
     if os.environ["KERAS_BACKEND"] == "jax":
         import jax
 

@@ -40,6 +40,7 @@ def model(request: pytest.FixtureRequest) -> Any:
     return MODELS[request.param](same_net.weights())
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize(("model", "method"), every_method(MODELS, "linen"), indirect=["model"])
 def test_every_method_agrees_with_torch(model: Any, method: str) -> None:
     """Two targets at once: the masks of the same net in torch. On Flax every method, else one for each capability."""

@@ -60,6 +60,7 @@ def models() -> dict[str, Any]:
     }
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("written", WRITTEN)
 @pytest.mark.parametrize("method", BY_RULES)
 def test_agrees_with_torch(models: dict[str, Any], method: str, written: str) -> None:

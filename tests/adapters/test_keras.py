@@ -46,6 +46,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return np.load(path)
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("method", two_inputs.METHODS)
 def test_two_inputs_agree_with_torch(found: Any, method: str) -> None:
     """Two classes of a functional model with two inputs: the masks of the same module of torch."""
@@ -55,6 +56,7 @@ def test_two_inputs_agree_with_torch(found: Any, method: str) -> None:
             np.testing.assert_allclose(mask, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("method", [row.id for row in saliency.methods()])
 def test_every_method_agrees_with_torch(found: Any, expected: dict[str, np.ndarray], method: str) -> None:
     """Two targets at once, by every method: the masks of the same net in torch, or a sentence why there are none."""
@@ -93,6 +95,7 @@ def test_a_unit_is_a_target(found: Any, kind: str) -> None:
     np.testing.assert_allclose(found[f"{kind} unit"], same, atol=1e-6)
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("method", AT_A_TRANSFORMER)
 def test_a_transformer_agrees_with_torch(found: Any, method: str) -> None:
     """Its attention maps, and what is read at its first block, are those of torch: two classes by each method."""

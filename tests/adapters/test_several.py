@@ -46,6 +46,7 @@ def test_torch_functions_are_as_modules(net: TwoInputs, method: str) -> None:
     same(explained(function, method), explained(net, method))
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "expected_gradients", "smooth_grad"])
 def test_jax_and_tensorflow_agree(net: TwoInputs, method: str) -> None:
     """The same weights in JAX, bare and with parameters, and in TensorFlow, as a function and as a tf.function."""

@@ -33,6 +33,7 @@ def model(request: pytest.FixtureRequest) -> Any:
     return tf.function(inner.python_function.__get__(net)) if request.param == "function" else net
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize(
     ("model", "method"), every_method(("module", "softmax", "function"), "module"), indirect=["model"]
 )

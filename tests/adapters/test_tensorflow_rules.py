@@ -45,6 +45,7 @@ def adapted(model: Any) -> Any:
     return saliency.adapt(model).at([0])
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("method", BY_RULES)
 def test_agrees_with_torch(method: str) -> None:
     """Bias, batch norm, residual, pooling: put together from mathematics, they are torch's operators."""

@@ -9,7 +9,7 @@ import pytest
 
 import saliency
 from tests.adapters import same_transformer
-from tests.nets import near, picture
+from tests.nets import near, picture, uneven
 from tests.test_layers import made
 
 IMAGE = picture(32, 48)
@@ -21,7 +21,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "input_x_gradient": {},
     "integrated_gradients": {"steps": 4},
     "blur_ig": {"steps": 3},
-    "guided_ig": {"steps": 3},
+    "guided_ig": {"steps": 3, "baseline": uneven(*IMAGE.shape)},
     "smooth_grad": {"samples": 2},
     "guided_backprop": {},
     "deep_lift": {},
@@ -56,6 +56,7 @@ def explained(net: Any, method: str, **options: Any) -> np.ndarray:
     return np.stack([each.mask for each in saliency.explain(net, IMAGE, method, [1, 3], progress=False, **options)])
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("method", METHODS)
 def test_agrees_with_torch(net: Any, method: str) -> None:
     """Gradients, paths, rules through norms and attention, black boxes."""

@@ -61,7 +61,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "input_x_gradient": {},
     "integrated_gradients": {"steps": 4, "baseline": [0.3, np.full(5, 0.1)]},
     "expected_gradients": {"samples": 5, "baseline": [SERIES.repeat(3, 0) / 2, FACTS.repeat(3, 0) / 3], "spread": 0.1},
-    "guided_ig": {"steps": 4},
+    "guided_ig": {"steps": 4, "baseline": [SERIES / 3, FACTS / 2]},
     "smooth_grad": {"samples": 3},
     "var_grad": {"samples": 3},
 }

@@ -19,6 +19,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what Captum's import says to Python and torch of today is its own affair
     attr = pytest.importorskip("captum.attr")
 
+pytestmark = pytest.mark.agreement
+
 IMAGE = np.random.default_rng(21).uniform(size=(12, 10, 3)).astype(np.float32)
 BASELINE = np.random.default_rng(22).uniform(size=IMAGE.shape).astype(np.float32)
 

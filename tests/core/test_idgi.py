@@ -15,13 +15,13 @@ from scipy.ndimage import gaussian_filter
 import saliency
 from saliency.core.paths import PORTION
 from saliency.session import Session
-from tests.nets import small_net
+from tests.nets import small_net, uneven
 
 IMAGE = np.random.default_rng(41).uniform(size=(10, 8, 3)).astype(np.float32)
 INNER: dict[str, saliency.Method] = {
     "line": saliency.IntegratedGradients(steps=9, baseline=0.2),
     "blur": saliency.BlurIG(steps=9, max_sigma=4),
-    "guided": saliency.GuidedIG(steps=9, fraction=0.4, max_dist=0.3),
+    "guided": saliency.GuidedIG(steps=9, baseline=uneven(*IMAGE.shape), fraction=0.4, max_dist=0.3),
 }
 
 
@@ -75,11 +75,12 @@ def test_decision_gradients_are_their_formula(net: Any, inner: str, path: Callab
     assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.agreement
 def test_the_guided_path_is_guided_ig_s(net: Any) -> None:
     """Gradients times steps along the path that is read are Guided IG's own mask."""
     adapted: Any = saliency.adapt(net).at([0, 1])
     images = adapted.ops.asarray(np.stack([IMAGE, IMAGE[::-1] * 0.5]))
-    method = saliency.GuidedIG(steps=8, baseline=["black", 0.3], fraction=0.4, max_dist=0.3)
+    method = saliency.GuidedIG(steps=8, baseline=[uneven(*IMAGE.shape), 0.5 * IMAGE[::-1]], fraction=0.4, max_dist=0.3)
     paths = method.paths(images, Session(adapted), 9)
     *_, expected = Session(adapted).run(method, images)
     found = np.zeros(expected.shape)

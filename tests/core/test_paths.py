@@ -13,9 +13,10 @@ from saliency.core.blur_ig import BlurPath
 from saliency.core.guided_ig import smallest
 from saliency.ops import NumpyOps
 from saliency.session import Session
-from tests.nets import small_net
+from tests.nets import small_net, uneven
 
 IMAGE = np.random.default_rng(7).uniform(size=(11, 8, 3)).astype(np.float32)
+START = uneven(*IMAGE.shape)
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +32,12 @@ def gradient(net: Any, image: np.ndarray, target: int = 1) -> np.ndarray:
     return found
 
 
-def guided(net: Any, image: np.ndarray, steps: int, fraction: float, max_dist: float, target: int = 1) -> np.ndarray:
-    """Guided IG as pair.md 1.6 tells it, one sentence after the other."""
-    start, x, total = np.zeros_like(image), np.zeros_like(image), np.zeros_like(image)
-    whole = np.abs(image).sum()
+def guided(net: Any, image: np.ndarray, start: np.ndarray, steps: int, fraction: float, max_dist: float) -> np.ndarray:
+    """Guided IG of class 1, step by step as in PAIR's description."""
+    x, total = start.copy(), np.zeros_like(image)
+    whole = np.abs(image - start).sum()
     for t in range(steps):
-        actual = gradient(net, x, target)
+        actual = gradient(net, x)
         g, alpha = np.abs(actual), (t + 1) / steps
         low, high = max(alpha - max_dist, 0), min(alpha + max_dist, 1)
         x_min, x_max = start + low * (image - start), start + high * (image - start)
@@ -58,12 +59,13 @@ def guided(net: Any, image: np.ndarray, steps: int, fraction: float, max_dist: f
     return total
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize(("fraction", "max_dist"), [(0.25, 0.02), (0.5, 1.0), (0.1, 0.3), (1.0, 0.5)])
 def test_guided_ig_is_its_algorithm(net: Any, fraction: float, max_dist: float) -> None:
     """Each step moves the values of smallest gradient, as far as they may, until the way of the step is gone."""
-    method = saliency.GuidedIG(steps=9, fraction=fraction, max_dist=max_dist)
+    method = saliency.GuidedIG(steps=9, baseline=START, fraction=fraction, max_dist=max_dist)
     found = saliency.explain(net, IMAGE, method, 1, progress=False).mask
-    expected = guided(net, IMAGE.astype(np.float64), 9, fraction, max_dist)
+    expected = guided(net, IMAGE.astype(np.float64), START.astype(np.float64), 9, fraction, max_dist)
 
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
 
@@ -72,7 +74,8 @@ def test_targets_walk_apart(net: Any) -> None:
     """Many targets, images and baselines in lock-step are each what they are alone."""
     images = np.stack([IMAGE, IMAGE[::-1] * 0.5]).astype(np.float64)
     adapted = saliency.adapt(net)
-    method = saliency.GuidedIG(steps=5, baseline=["black", 0.3])
+    baselines = [START, 0.5 * IMAGE[::-1]]
+    method = saliency.GuidedIG(steps=5, baseline=baselines)
     *_, together = Session(adapted.at([0, 2])).run(method, adapted.ops.asarray(images))
 
     for i, target in enumerate((0, 2)):
@@ -81,7 +84,7 @@ def test_targets_walk_apart(net: Any) -> None:
                 list(
                     Session(adapted.at([target])).run(method.but(baseline=base), adapted.ops.asarray(images[j : j + 1]))
                 )
-                for base in ("black", 0.3)
+                for base in baselines
             ]
             mean = (for_one[0][-1][0, 0] + for_one[1][-1][0, 0]) / 2
             np.testing.assert_allclose(together[i, j], mean, rtol=1e-7, atol=1e-12)

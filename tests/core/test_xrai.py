@@ -9,7 +9,7 @@ from skimage.segmentation import felzenszwalb, slic
 
 import saliency
 from saliency.method import Method
-from tests.nets import picture, small_net
+from tests.nets import picture, small_net, uneven
 
 IMAGE = picture(40, 36)
 GRID = np.arange(40)[:, None] // 10 * 4 + np.arange(36) // 9
@@ -28,9 +28,15 @@ def xrai(net: Any, **options: Any) -> Any:
     return saliency.explain(net, IMAGE, "xrai", 1, progress=False, **fields, **options)
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize(
     "base",
-    [saliency.GradientSaliency(), saliency.BlurIG(steps=3), saliency.GuidedIG(steps=3), saliency.GradCam()],
+    [
+        saliency.GradientSaliency(),
+        saliency.BlurIG(steps=3),
+        saliency.GuidedIG(steps=3, baseline=uneven(*IMAGE.shape)),
+        saliency.GradCam(),
+    ],
     ids=repr,
 )
 def test_regions_hold_the_mean_of_any_method(net: Any, base: Method) -> None:

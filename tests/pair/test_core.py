@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from saliency import core
+from tests import jitter
 from tests.pair import pieces, reference
 from tests.pair.model import Model
 
@@ -30,12 +31,19 @@ def tolerance(case: reference.Case) -> float:
     return 1e-6 if case.image.dtype == np.float32 else 1e-10
 
 
+def drift(case: reference.Case) -> float:
+    """How far the jitter may move a mask, as a share of its largest value: without a jitter not at all."""
+    # occlusion adds up differences of scores, of which each may move by twice the jitter; PAIR's sizes give 225 a pixel
+    return jitter.amount() * (500 if case.method == "Occlusion" else 10)
+
+
 def assert_near(expected: reference.Array, actual: reference.Array, share: float) -> None:
     """Equal up to a share of the largest value, in the same shape and dtype."""
     assert (expected.shape, expected.dtype) == (actual.shape, actual.dtype)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=share * np.nanmax(np.abs(expected), initial=0))
 
 
+@pytest.mark.agreement
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_masks_are_pairs(case: reference.Case) -> None:
     """Shape, dtype and values of every stored mask; XRAI's ranks and lists of regions bit for bit."""
@@ -47,7 +55,7 @@ def test_masks_are_pairs(case: reference.Case) -> None:
             np.testing.assert_array_equal(found[name], expected)
             assert found[name].dtype == expected.dtype
         else:
-            assert_near(expected, found[name], tolerance(case))
+            assert_near(expected, found[name], tolerance(case) + drift(case))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
