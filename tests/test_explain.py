@@ -139,7 +139,8 @@ def test_partial_results_come_and_end_at_the_answer(net: torch.nn.Module, name: 
     """On a run of 100 images at least five partial explanations come, and the last is nearer than the first."""
     method = QUICK[name].but(**LONGER[name])
     shown: list[saliency.Explanation] = []
-    exp = explain(net, method, partial=shown.append)
+    # a measured batch size, and with it where partial results fall, hangs on how busy the machine is
+    exp = explain(net, method, partial=shown.append, batch_size=3)
     errors = [float(np.abs(each.mask - exp.mask).mean()) for each in shown]
 
     assert 5 <= len(shown) <= 20
