@@ -32,6 +32,9 @@ USUAL = 224
 FIRST = 3
 """Pictures of a model on which presets are compared, as long as none is reported."""
 
+KEPT = 64
+"""Pictures of a model for which it is remembered what came of comparing presets."""
+
 
 def picture_for(image: Any, preprocess: Preprocess | None, adapted: Adapted[Any]) -> Any:
     """Return a picture as a model is fed it; inputs that are no picture are returned as they are.
@@ -80,17 +83,16 @@ def _declared(picture: Picture, declared: Declared) -> Picture:
 
 
 def large(picture: Picture) -> Picture:
-    """Note that a large picture is fed whole."""
+    """Warn that a large picture is fed whole."""
     height, width = picture.fed.shape[1:3]
-    if height * width > LARGE and not any(note.startswith(WHOLE) for note in picture.notes):
+    if height * width > LARGE and not picture.warnings:
         size = f"{height}×{width} = {height * width / 1e6:.1f} megapixels"
         way = "preprocess='0..1 224' shrinks it, and the map covers the whole picture as before"
-        picture.notes.append(f"{WHOLE}, {size}, which may take minutes and much memory: {way}")
-        logger.warning("%s", picture.notes[-1])
+        warning = f"the picture is fed whole, {size}, which may take minutes and much memory: {way}"
+        picture.warnings.append(warning)
+        picture.notes.append(warning)
+        logger.warning("%s", warning)
     return picture
-
-
-WHOLE = "the picture is fed whole"
 
 
 class Surer(NamedTuple):
@@ -104,10 +106,11 @@ class Surer(NamedTuple):
     """The probability of the top class as fed."""
 
     def __str__(self) -> str:
-        now = f"{self.now:.0%}" if self.label == self.now_label else f"{self.now_label} {self.now:.0%}"
+        share, now = f"{100 * self.probability:.0f} %", f"{100 * self.now:.0f} %"
+        fed = now if self.label == self.now_label else f"{self.now_label} {now}"
         return (
-            f"with preprocess={self.preset!r} the model says {self.label} {self.probability:.0%}, as fed now {now}: "
-            "the preprocessing seems to be missing"
+            f"with preprocess={self.preset!r} the model says {self.label} {share}, as fed now {fed}: the preprocessing "
+            "seems to be missing"
         )
 
 
@@ -130,6 +133,8 @@ def surer_preset(adapted: Adapted[Any], picture: Picture) -> Surer | None:
         return None
     key = adapted.version, hashlib.blake2b(unit.tobytes(), digest_size=16).digest(), unit.shape
     if key not in known:
+        if len(known) == KEPT:
+            known.clear()
         known[key] = _compared(adapted, picture.fed, unit)
     found: Surer | None = known[key]
     return found

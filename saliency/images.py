@@ -89,6 +89,8 @@ class Picture:
     locate: Callable[[Picture], Placed] | None = None
     """Finds where what the model is fed lies in the picture; None where it is the picture, pixel for pixel."""
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """The notes that are to be seen before the model is called."""
     scaled: bool = False
     """Whether `enter` scales integers to 0–1, because nothing else was asked for."""
     again: Callable[[Callable[..., Any]], Picture] | None = field(default=None, repr=False)
@@ -316,7 +318,9 @@ def _refitted(picture: Picture, to: tuple[int, int, int]) -> Picture:
         return Placed(composed(picture.placement, resized((height, width), to[:2])), picture.placed.notes)
 
     # still without a preprocess of the user's: what the model is fed may be compared with the presets
-    return Picture(picture.values, picture.low, picture.high, enter, locate, notes, picture.scaled, picture.again)
+    return Picture(
+        picture.values, picture.low, picture.high, enter, locate, notes, scaled=picture.scaled, again=picture.again
+    )
 
 
 def held(value: Any) -> Any:

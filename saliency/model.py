@@ -217,6 +217,10 @@ class Adapted(Model[A], Protocol[A]):
         """The preprocessing that the model declares, a :class:`saliency.pictures.presets.Declared`; or None."""
 
     @property
+    def loaded(self) -> Any:
+        """The underlying model, where it was loaded from a file and nobody else holds it; or None."""
+
+    @property
     def comparable(self) -> bool:
         """Whether it may be called with what it would be fed otherwise."""
 

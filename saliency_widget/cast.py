@@ -54,7 +54,7 @@ class Asked(NamedTuple):
 
     methods: Iterable[Named] | None
     labels: Sequence[str] | None
-    preprocess: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None
+    preprocess: Any
     fields: Mapping[str, Any]
     batch_size: int | str
     activation: str
@@ -63,9 +63,13 @@ class Asked(NamedTuple):
     def given(self, model: int) -> list[str]:
         """What was given beside one of the models and an image, as arguments of :func:`saliency.explain`."""
         each = f"preprocess[{model}]" if isinstance(self.preprocess, list | tuple) else "preprocess"
+        own = self.preprocess[model] if isinstance(self.preprocess, list | tuple) else self.preprocess
+        written = each
+        if isinstance(own, str | saliency.Preprocessing):
+            written = repr(own) if isinstance(own, str) else f"saliency.{own!r}"
         given = {
             "labels=labels": self.labels is not None,
-            f"preprocess={each}": self.preprocess is not None,
+            f"preprocess={written}": own is not None,
             "batch_size=batch_size": self.batch_size != "auto",
             f"activation={self.activation!r}": self.activation != "auto",
             "output=output" if callable(self.output) else f"output={self.output!r}": self.output is not None,
@@ -114,7 +118,8 @@ def cast(model: Any, img: Any, asked: Asked) -> Cast:
         place = find_place(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], smalls[i].shape[:2])
         places[m, i] = place
         by_id = {each.id: each for each in choices[m]}
-        original = list(models.values())[m]
+        # the model of a file is loaded once
+        original = list(models.values())[m] if adapted[m].loaded is None else adapted[m]
         options = asked.labels, asked.batch_size, asked.activation, asked.output
         subjects[m, i] = Subject(original, picture, by_id, place, *options)
     shape = pictures[0, 0].fed.shape
@@ -245,6 +250,8 @@ def _terms(given: Any, one: str, several: str) -> list[str]:
 
 
 def _model_name(model: Any, _index: int) -> str:
+    if isinstance(model, str | os.PathLike):
+        return readable(Path(model).stem)
     return str(getattr(model, "__name__", type(model).__name__))
 
 
@@ -275,13 +282,11 @@ def _fed(img: Any, preprocess: Any) -> np.ndarray:
 
 
 def _read(img: Any, preprocess: Any, model: saliency.Adapted[Any] | None) -> saliency.Picture:
-    """An image as a model sees it, or as any would as long as none is known."""
-    if isinstance(img, saliency.Picture):
-        return img
-    if model is None:
-        return saliency.read(img, preprocess)
-    channels = getattr(model, "channels", None)
-    return saliency.read(img, preprocess, channels_first=model.channels_first, channels=channels)
+    """An image as a model is fed it, or as any would be as long as none is known."""
+    if model is not None:
+        picture: saliency.Picture = saliency.picture_for(img, preprocess, model)
+        return picture
+    return img if isinstance(img, saliency.Picture) else saliency.read(img, preprocess)
 
 
 def _notes(

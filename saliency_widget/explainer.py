@@ -20,7 +20,7 @@ from saliency_widget.pace import Pace
 from saliency_widget.parameters import Layers
 from saliency_widget.subject import Subject
 from saliency_widget.tasks import Listener, Reports, Task, class_row, error_message, tamed
-from saliency_widget.wire import Message, message, result_message
+from saliency_widget.wire import Message, message, readable, result_message
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
@@ -48,6 +48,8 @@ class Explainer:
         self._agenda = Agenda(subject.model)
         self.enquiries = Enquiries(self._agenda, listener, self._asked)
         self._predicted: Hashable = None
+        self._surer: saliency.Surer | None = None
+        self._warned = ""
         self._seen: Hashable = None
         self._lock = threading.RLock()
         self._tasks: dict[Key, Task] = {}
@@ -66,6 +68,7 @@ class Explainer:
 
         def run() -> None:
             model = self._asked().adapted()
+            self._warn()
             if not (news := self._predict(model)):
                 self._listener.post(self.prediction_message())
             for found in self.in_order():
@@ -89,6 +92,22 @@ class Explainer:
 
         if self.found:
             self._agenda.bring(lambda: self._answering("", run), LATER)
+
+    def _warn(self) -> None:
+        """Send what may be wrong with how the model is fed the picture."""
+        found = [*self._asked().picture.warnings, *([str(self._surer)] if self._surer else [])]
+        text = ". ".join(f"{each[:1].upper()}{each[1:]}" for each in found)
+        if text != self._warned or text:
+            self._warned = text
+            self._listener.post(message("warning", text=readable(text)))
+
+    def _compare_presets(self) -> None:
+        """Find out whether the model would be much surer with another preprocessing."""
+        # whatever is wrong with the model is reported when it is called for an explanation
+        with contextlib.suppress(Exception):
+            subject = self._asked()
+            self._surer = saliency.surer_preset(subject.adapted(), subject.picture)
+            self._warn()
 
     def search(self, rid: str, query: str) -> None:
         """Send the classes whose label or index contains `query`."""
@@ -327,6 +346,7 @@ class Explainer:
         self._listener.predicted(predictions)
         self.tell_pace()
         self._listener.post(self.prediction_message())
+        self.later(self._compare_presets)
         return True
 
     def _answering(self, rid: str, run: Callable[[], None]) -> None:

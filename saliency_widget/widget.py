@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -41,7 +41,7 @@ class SaliencyWidget(Settings):
         methods: ids, methods as values, or classes; None for all there are.
         target: index or label of the class explained; None for the one the model finds most likely.
         labels: names of the classes.
-        preprocess: from the image to what the model is fed; or one for each model, in a list.
+        preprocess: see :func:`saliency.explain`; or one for each model, in a list.
         layer: for the methods that read one.
         baseline: for the methods that have one.
         batch_size: images a question; "auto" measures.
@@ -67,7 +67,7 @@ class SaliencyWidget(Settings):
         target: int | str | None = None,
         *,
         labels: Sequence[str] | None = None,
-        preprocess: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None = None,
+        preprocess: Any = None,
         layer: str | None = None,
         baseline: Any = None,
         batch_size: int | str = "auto",

@@ -9,6 +9,7 @@ export type Reply = { readonly rid: string } & (
   | { readonly op: "prediction"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
   | { readonly op: "classes"; readonly classes: readonly ClassRow[] }
   | { readonly op: "stale"; readonly model: number; readonly image: number }
+  | { readonly op: "warning"; readonly model: number; readonly image: number; readonly text: string }
   | { readonly op: "pace"; readonly model: number; readonly image: number; readonly seconds: Readonly<Record<string, unknown>> }
   | { readonly op: "progress"; readonly done: number; readonly total: number; readonly secondsLeft: number | null }
   | { readonly op: "partial" | "result"; readonly explained: Explained }
@@ -47,6 +48,8 @@ export function parseReply({ raw, buffers }: Message): Reply {
       return { op: "answer", rid, raw };
     case "stale":
       return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0) };
+    case "warning":
+      return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0), text: text(raw, "text") };
     case "pace":
       return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0), seconds: object(raw["seconds"], "seconds") };
     case "progress": {

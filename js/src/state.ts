@@ -1,6 +1,7 @@
 /** Everything the screen depends on, and the only way it changes. The words are those of docs/widget-protocol.md. */
 
 import { clamp } from "./geometry.ts";
+import { including, without } from "./immutable.ts";
 import type { Picked } from "./picked.ts";
 
 export type Mode = "heat" | "area";
@@ -151,6 +152,8 @@ export interface State {
   /** The best classes and those that were looked up, by `pairOf`. */
   readonly predictions: ReadonlyMap<string, readonly ClassRow[]>;
   readonly found: readonly ClassRow[];
+  /** What may be wrong with how a model is fed an image, by `pairOf`. */
+  readonly warnings: ReadonlyMap<string, string>;
   /** How long each method would take, by `pairOf` and its id. */
   readonly paces: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
   /** By `keyOf`, as are the two after it. */
@@ -177,6 +180,7 @@ export type Event =
   | { readonly kind: "predicted"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
   | { readonly kind: "found"; readonly classes: readonly ClassRow[] }
   | { readonly kind: "paced"; readonly model: number; readonly image: number; readonly seconds: Readonly<Record<string, unknown>> }
+  | { readonly kind: "warned"; readonly model: number; readonly image: number; readonly text: string }
   | { readonly kind: "chosen"; readonly row: ClassRow }
   | { readonly kind: "started"; readonly key: string; readonly rid: string }
   | { readonly kind: "progress"; readonly rid: string; readonly job: Omit<Job, "rid"> }
@@ -202,6 +206,7 @@ export function initialState(spec: Spec, settings: Settings): State {
     pictures: new Map(),
     predictions: new Map(),
     found: [],
+    warnings: new Map(),
     paces: new Map(),
     jobs: new Map(),
     explained: new Map(),
@@ -237,6 +242,8 @@ export function update(state: State, event: Event): State {
       return { ...state, found: event.classes };
     case "paced":
       return { ...state, paces: including(state.paces, pairOf(event.model, event.image), event.seconds) };
+    case "warned":
+      return { ...state, warnings: including(state.warnings, pairOf(event.model, event.image), event.text) };
     case "chosen":
       return chosen(state, event.row);
     case "started": {
@@ -386,15 +393,4 @@ function keyOfJob(state: State, rid: string): string | null {
 function changed(settings: Settings, patch: Partial<Settings>): Settings {
   const names = Object.keys(patch) as (keyof Settings)[];
   return names.every((name) => Object.is(settings[name], patch[name])) ? settings : { ...settings, ...patch };
-}
-
-function including<K, V>(map: ReadonlyMap<K, V>, key: K, value: V): ReadonlyMap<K, V> {
-  return new Map(map).set(key, value);
-}
-
-function without<V>(map: ReadonlyMap<string, V>, key: string): ReadonlyMap<string, V> {
-  if (!map.has(key)) return map;
-  const rest = new Map(map);
-  rest.delete(key);
-  return rest;
 }

@@ -40,8 +40,8 @@ function living() {
 }
 
 /** All of a state that a message could have changed. */
-const facts = ({ jobs, explained: results, failures, predictions, pictures, found, trouble, shown, saved, link }: State): unknown =>
-  [[...jobs], [...results], [...failures], [...predictions], [...pictures], found, trouble, shown, saved, link];
+const facts = ({ jobs, explained: results, failures, predictions, pictures, warnings, found, trouble, shown, saved, link }: State): unknown =>
+  [[...jobs], [...results], [...failures], [...predictions], [...pictures], [...warnings], found, trouble, shown, saved, link];
 
 describe("a malformed message", () => {
   const { message, buffers } = resultMessage();
@@ -51,13 +51,14 @@ describe("a malformed message", () => {
     ["classes", { op: "classes", classes: [{ index: 1, label: "a", probability: 0.5 }] }, ["classes"]],
     ["progress", { op: "progress", done: 1, total: 2 }, ["done", "total"]],
     ["stale", { op: "stale", model: 0, image: 0 }, ["model", "image"]],
+    ["warning", { op: "warning", model: 0, image: 0, text: "t" }, ["model", "image", "text"]],
     ["error", { op: "error", kind: "E", message: "m" }, ["kind", "message", "details"]],
     ["result", { ...message, buffers: [...buffers.keys()] }, ["result", "buffers", "part", "pieces"]],
   ];
   /** What each field may be after all. */
   const fine = (name: string, value: unknown): boolean =>
-    value === undefined || (value === null && !["classes", "format", "done", "total", "kind", "message", "result"].includes(name))
-    || (["format", "kind", "message", "details"].includes(name) && typeof value === "string")
+    value === undefined || (value === null && !["classes", "format", "text", "done", "total", "kind", "message", "result"].includes(name))
+    || (["format", "kind", "message", "details", "text"].includes(name) && typeof value === "string")
     || (["model", "image"].includes(name) && Number.isInteger(value))
     || (["done", "total"].includes(name) && Number.isFinite(value))
     || (name === "classes" && Array.isArray(value) && value.length === 0)

@@ -3,7 +3,7 @@
 import { formatCalls, formatNumber, formatSeconds, formatShare } from "../format.ts";
 import { imageOf, pixelOf, readingAt, shownExplained, shownMethod } from "../select.ts";
 import type { Point } from "../geometry.ts";
-import { shownCell, type State } from "../state.ts";
+import { pairOf, shownCell, type State } from "../state.ts";
 import { h, on, setText, type Context } from "./dom.ts";
 
 const FIGURES = ["x", "y", "value", "region", "gain", "area"] as const;
@@ -14,6 +14,7 @@ export function readingPanel(context: Context): HTMLElement {
   const parts = FIGURES.map((name) => h("span", { class: `slw-figure slw-figure-${name}` }, `${name} `, figures.get(name) ?? ""));
   const hint = h("span", { class: "slw-hint slw-muted" }, "point at the picture to read it");
   const reading = h("div", { class: "slw-reading" }, hint, ...parts);
+  const warning = h("p", { class: "slw-warning", role: "status", hidden: true });
   const cost = h("span", { class: "slw-cost slw-muted" });
   const notes = h("ul", { class: "slw-notes" });
   const decided = h("details", { class: "slw-decided" }, h("summary", {}, "what was decided"), notes);
@@ -36,6 +37,14 @@ export function readingPanel(context: Context): HTMLElement {
     },
   );
   context.watch(
+    ({ warnings, shown }) => [warnings.get(pairOf(shown.model_index, shown.image_index)) ?? ""],
+    ({ warnings, shown }) => {
+      const text = warnings.get(pairOf(shown.model_index, shown.image_index)) ?? "";
+      setText(warning, text);
+      warning.hidden = text === "";
+    },
+  );
+  context.watch(
     (state) => [shownExplained(state), state.spec, state.shown.method],
     (state) => {
       setText(cost, costText(state));
@@ -44,7 +53,7 @@ export function readingPanel(context: Context): HTMLElement {
       notes.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence)));
     },
   );
-  return h("div", { class: "slw-foot" }, reading, cost, decided);
+  return h("div", { class: "slw-foot" }, warning, reading, cost, decided);
 }
 
 function figuresAt(state: State, point: Point): Partial<Record<Figure, string>> {
