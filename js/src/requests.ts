@@ -133,9 +133,8 @@ function eventsOf(reply: Reply, link: Link, toHello: boolean): readonly Event[] 
     case "prediction":
       return [{ kind: "predicted", model: reply.model, image: reply.image, classes: reply.classes }];
     case "stale":
-      return [{ kind: "stale", model: reply.model, image: reply.image }];
     case "warning":
-      return [{ kind: "warned", model: reply.model, image: reply.image, text: reply.text }];
+      return [{ ...reply, kind: reply.op } as Event];
     case "pace":
       return [{ kind: "paced", model: reply.model, image: reply.image, seconds: reply.seconds }];
     case "classes":

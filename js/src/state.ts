@@ -180,7 +180,7 @@ export type Event =
   | { readonly kind: "predicted"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
   | { readonly kind: "found"; readonly classes: readonly ClassRow[] }
   | { readonly kind: "paced"; readonly model: number; readonly image: number; readonly seconds: Readonly<Record<string, unknown>> }
-  | { readonly kind: "warned"; readonly model: number; readonly image: number; readonly text: string }
+  | { readonly kind: "warning"; readonly model: number; readonly image: number; readonly text: string }
   | { readonly kind: "chosen"; readonly row: ClassRow }
   | { readonly kind: "started"; readonly key: string; readonly rid: string }
   | { readonly kind: "progress"; readonly rid: string; readonly job: Omit<Job, "rid"> }
@@ -242,7 +242,7 @@ export function update(state: State, event: Event): State {
       return { ...state, found: event.classes };
     case "paced":
       return { ...state, paces: including(state.paces, pairOf(event.model, event.image), event.seconds) };
-    case "warned":
+    case "warning":
       return { ...state, warnings: including(state.warnings, pairOf(event.model, event.image), event.text) };
     case "chosen":
       return chosen(state, event.row);

@@ -122,7 +122,7 @@ def test_a_file_is_loaded_once_while_it_is_used(tmp_path: Path) -> None:
     path, _ = scripted_file(tmp_path)
     first, second = saliency.adapt(path), saliency.adapt(str(path))
 
-    assert first.loaded is second.loaded is not None  # type: ignore[attr-defined]
+    assert first.loaded is second.loaded is not None
 
     content = path.read_bytes()
     path.write_bytes(content + b" ")
@@ -130,7 +130,7 @@ def test_a_file_is_loaded_once_while_it_is_used(tmp_path: Path) -> None:
     import os
 
     os.utime(path, (1, 1))
-    assert saliency.adapt(path).loaded is not first.loaded  # type: ignore[attr-defined]
+    assert saliency.adapt(path).loaded is not first.loaded
 
 
 @pytest.mark.filterwarnings("ignore:.*(torch.jit|__array__).*:DeprecationWarning")

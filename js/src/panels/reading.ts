@@ -14,7 +14,7 @@ export function readingPanel(context: Context): HTMLElement {
   const parts = FIGURES.map((name) => h("span", { class: `slw-figure slw-figure-${name}` }, `${name} `, figures.get(name) ?? ""));
   const hint = h("span", { class: "slw-hint slw-muted" }, "point at the picture to read it");
   const reading = h("div", { class: "slw-reading" }, hint, ...parts);
-  const warning = h("p", { class: "slw-warning", role: "status", hidden: true });
+  const warning = h("p", { class: "slw-warning", role: "status" });
   const cost = h("span", { class: "slw-cost slw-muted" });
   const notes = h("ul", { class: "slw-notes" });
   const decided = h("details", { class: "slw-decided" }, h("summary", {}, "what was decided"), notes);
@@ -37,12 +37,8 @@ export function readingPanel(context: Context): HTMLElement {
     },
   );
   context.watch(
-    ({ warnings, shown }) => [warnings.get(pairOf(shown.model_index, shown.image_index)) ?? ""],
-    ({ warnings, shown }) => {
-      const text = warnings.get(pairOf(shown.model_index, shown.image_index)) ?? "";
-      setText(warning, text);
-      warning.hidden = text === "";
-    },
+    (state) => [warningOf(state)],
+    (state) => setText(warning, warningOf(state)),
   );
   context.watch(
     (state) => [shownExplained(state), state.spec, state.shown.method],
@@ -54,6 +50,10 @@ export function readingPanel(context: Context): HTMLElement {
     },
   );
   return h("div", { class: "slw-foot" }, warning, reading, cost, decided);
+}
+
+function warningOf({ warnings, shown }: State): string {
+  return warnings.get(pairOf(shown.model_index, shown.image_index)) ?? "";
 }
 
 function figuresAt(state: State, point: Point): Partial<Record<Figure, string>> {
