@@ -77,6 +77,9 @@ class Answer(NamedTuple, Generic[A]):
     """(k, N); None where the model only ever hands out gradients (PAIR's ``call_model_function``)."""
     gradients: A
     """(k, N, H, W, C)."""
+    lost: Mapping[str, A] | None = None
+    """By cause, what did not come back of each target's one, (k,): of one image, under rules that count it; see
+    :class:`saliency.rules.Ledger`."""
 
 
 class Layer(NamedTuple, Generic[A]):

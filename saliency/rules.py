@@ -30,7 +30,7 @@ Of add, multiply, divide and matmul `x`, and what the rule makes of it, are tupl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,6 +67,10 @@ class Operator(Protocol):
     def ops(self) -> Ops[Any]:
         """The array functions of its framework."""
 
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where a rule counts what its stabilizer keeps; None where nobody counts."""
+
     def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
         """The output for `x`, and its pullback: from what came back to the output, to what goes on to `x`.
 
@@ -99,6 +103,8 @@ class Composite:
     """Whether what has no rule is opened up into simpler operators, where it is made of such."""
     exhaustive: bool = False
     """Whether an operator that is not known is told in a note."""
+    accounts: bool = False
+    """Whether it is counted where what comes back is lost: see :attr:`saliency.model.Answer.lost`."""
 
     def rule(self, operator: Operator) -> Rule | None:
         """The rule an operator follows; None for its plain gradient."""
@@ -146,6 +152,34 @@ def summed(ops: Ops[Any], array: Any, axis: int) -> Any:
     """The sum over one axis, which is kept."""
     shape = tuple(1 if i == axis else int(n) for i, n in enumerate(array.shape))
     return ops.reshape(ops.sum(array, axis), shape)
+
+
+STABILIZER = "stabilizer"
+"""What a ledger calls the relevance that ε keeps, in whatever kind of operator."""
+
+
+class Ledger:
+    """Where relevance is lost on the way back through the model, of one image and one target.
+
+    What arrived at an operator's output, less what went on to its inputs, by the kind of operator; what the rules'
+    stabilizers keep is counted apart.
+    """
+
+    def __init__(self) -> None:
+        self.lost: dict[str, Any] = {}
+        """Sums of relevance by cause: a kind of operator, or :data:`STABILIZER`."""
+
+    def absorb(self, kind: str, relevance: Any) -> None:
+        """Count a sum that the stabilizer kept in an operator of a kind."""
+        self._add(STABILIZER, relevance)
+        self._add(kind, -relevance)
+
+    def passed(self, layer: Operator, arrived: Any, handed_on: Iterable[Any]) -> None:
+        """Count what an operator lost: `arrived` at its output, `handed_on` to each of its inputs."""
+        self._add(layer.kind, layer.ops.sum(arrived) - sum(layer.ops.sum(each) for each in handed_on))
+
+    def _add(self, cause: str, relevance: Any) -> None:
+        self.lost[cause] = self.lost[cause] + relevance if cause in self.lost else relevance
 
 
 GUIDED = Composite((("rectifier", guided),), required=("rectifier",))

@@ -141,7 +141,8 @@ class Session(Generic[A]):
         for rows, answer in self._stream(f"gradients {rules or ''}", model.gradients, samples):
             if answer.scores is not None:
                 self._require_finite(answer.scores, "scores")
-            self._require_finite(answer.gradients, "gradients")
+            cause = "" if rules is None else "or take a larger epsilon, where a rule divides by it"
+            self._require_finite(answer.gradients, "gradients", cause)
             yield rows, answer
 
     def layers(self, samples: Samples[A]) -> Iterator[tuple[slice, Sequence[Layer[A]]]]:
@@ -302,11 +303,11 @@ class Session(Generic[A]):
             return np.asarray(host.max(1) - host.min(1))
         return np.concatenate([0 * host[:, at] + np.ptp(host[:, at], axis=1, keepdims=True) for at in self._inputs], 1)
 
-    def _require_finite(self, array: A, what: str) -> None:
+    def _require_finite(self, array: A, what: str, cause: str = "") -> None:
         if not self.literal and not self.ops.finite(array):
             raise BadOutput(
                 f"The model's {what} hold NaN or infinite values, so nothing can be explained. "
-                "Check the model on this image (exploding activations, fp16 overflow, log of zero)."
+                f"Check the model on this image ({cause or 'exploding activations, fp16 overflow, log of zero'})."
             )
 
     def _stream(self, kind: str, ask: Callable[[S], T], samples: Samples[S]) -> Iterator[tuple[slice, T]]:

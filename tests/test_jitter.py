@@ -40,10 +40,10 @@ def test_numbers_change_by_at_most_the_amount(framework: str) -> None:
     array, jitter = arrays()[framework], Jitter(1e-3)
     first, second = jitter(Answer(array, array)), jitter(Answer(array, array))
 
-    changes = [np.asarray(each) / np.asarray(array) - 1 for each in (*first, *second)]
+    changes = [np.asarray(each) / np.asarray(array) - 1 for each in (*first[:2], *second[:2])]
     assert isinstance(first, Answer)
-    assert {type(each) for each in first} == {type(array)}
-    assert {each.dtype for each in first if each is not None} == {array.dtype}
+    assert {type(each) for each in first[:2]} == {type(array)}
+    assert {each.dtype for each in first[:2] if each is not None} == {array.dtype}
     assert all(0 < np.abs(change).max() <= 1.001e-3 for change in changes)
     assert len({change.tobytes() for change in changes}) == 4
 

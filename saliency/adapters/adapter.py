@@ -155,7 +155,8 @@ class GridAdapter(Adapter):
 
     def gradients(self, images: Any) -> Answer[Any]:
         """(k, N) and (k, N, H, W, C), from one forward pass."""
-        return Answer(*self._ask("gradients" if self._rules is None else "rewired", images))
+        answer = Answer(*self._ask("gradients" if self._rules is None else "rewired", images))
+        return answer if len(images) == 1 else answer._replace(lost=None)
 
     def layers(self, images: Any) -> list[Layer[Any]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""

@@ -205,7 +205,9 @@ class Question(NamedTuple):
             return followed.back(values, references, found)
 
         scores, back = jax.vjp(score, [values[slot] for slot in slots])
-        return scores, _each(lambda row: [walk(back(row)[0])], scores)
+        gradients, lost = _each(lambda row: [walk(back(row)[0])], scores)
+        # of one image alone, and only such a batch is never padded
+        return scores, gradients, lost if len(own) == 1 else None
 
     def attentions(self, weights: Any, images: Any, classes: Any) -> Any:
         program = Program(self.parts, weights, images)

@@ -15,15 +15,16 @@ from saliency.adapters.answers import Arrays, not_called, one_number_each, told_
 from saliency.adapters.keras import watched
 from saliency.adapters.tokens import Grid, Laid, over_image, token_grid
 from saliency.adapters.torch_attention import Attending, pulled_back
-from saliency.adapters.torch_gradients import backward, by_each, each_gradient, leaf_of
+from saliency.adapters.torch_gradients import backward, by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch_layers import Replaced
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_precision import computed_in
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of
 from saliency.adapters.torch_trace import Break, LastActivation
 from saliency.errors import NoGradient, unknown
-from saliency.model import Layer, Target
+from saliency.model import Answer, Layer, Target
 from saliency.precision import precision_note
+from saliency.rules import Ledger
 from saliency.targets import ClassScore, OfScores, Unit, units
 
 KERAS = Arrays(torch.is_tensor, torch.reshape)
@@ -104,21 +105,27 @@ class KerasOnTorch(GridAdapter):
     def _asked_scores(self, images: Tensor) -> Tensor:
         return self._scores(images)
 
-    def _asked_gradients(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _asked_gradients(self, images: Tensor) -> Answer[Tensor]:
         leaf = leaf_of(images)
         return self._image_gradients(leaf, self._scores(leaf))
 
-    def _asked_rewired(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _asked_rewired(self, images: Tensor) -> Answer[Tensor]:
         assert self._rules is not None
 
         def ask(images: Tensor) -> tuple[Tensor, Tensor]:
             leaf = leaf_of(images)
             return leaf, self._scores(leaf)
 
-        return self._image_gradients(*ask_by_rules(self._rules, ask, images, self.notes))
+        ledger = ledger_for(self._rules, images)
+        return self._image_gradients(*ask_by_rules(self._rules, ask, images, self.notes, ledger), ledger)
 
-    def _image_gradients(self, leaf: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        return scores.detach(), self._by(scores, leaf, [leaf], ["image"])[0]
+    def _image_gradients(self, leaf: Tensor, scores: Tensor, ledger: Ledger | None = None) -> Answer[Tensor]:
+        if not scores.requires_grad:
+            raise NoGradient(self._why(leaf))
+        try:
+            return image_gradients(scores, leaf, ledger, half=self._half)
+        except NoGradient:
+            raise NoGradient(self._why(leaf)) from None
 
     def _asked_layers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         leaf, seen = leaf_of(images), Seen()
@@ -245,12 +252,7 @@ class KerasOnTorch(GridAdapter):
         """(k, N, …) gradients of the scores by each input."""
         if not scores.requires_grad or not all(each.requires_grad for each in inputs):
             raise NoGradient(self._why(leaf))
-        try:
-            found = list(each_gradient(scores, inputs, names, half=self._half))
-        except NoGradient:
-            if names[0] != "image":
-                raise
-            raise NoGradient(self._why(leaf)) from None
+        found = list(each_gradient(scores, inputs, names, half=self._half))
         return [torch.stack(several) for several in zip(*found, strict=True)]
 
 

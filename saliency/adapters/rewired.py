@@ -9,7 +9,7 @@ from typing import Any
 from saliency.adapters.finder import Program, nodes_of
 from saliency.adapters.operators import Node, Values, Work, opened
 from saliency.model import Ops
-from saliency.rules import LINEAR, Change, Composite
+from saliency.rules import LINEAR, Change, Composite, Ledger
 
 
 class Call:
@@ -21,9 +21,19 @@ class Call:
         references: …of each reference.
         first: whether no operator with weights lies between it and the image.
         ops: the array functions of its framework.
+        ledger: where its rule counts what its stabilizer keeps.
     """
 
-    def __init__(self, node: Node, values: Values, references: Sequence[Values], first: bool, ops: Ops[Any]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        values: Values,
+        references: Sequence[Values],
+        first: bool,
+        ops: Ops[Any],
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.ledger = ledger
         self.kind, self.axis, self.first, self.ops = node.kind or "", node.axis, first, ops
         self._node, self._values = node, values
         self.references = tuple(self._inputs(each) for each in references)
@@ -94,30 +104,35 @@ class Rewired:
         """Raise where the rules find no operator to hold on to."""
         self._rules.require(self.kinds, self.unknown)
 
-    def back(self, values: Values, references: Sequence[Values], relevance: Values) -> Any:
-        """What comes back to the images.
+    def back(self, values: Values, references: Sequence[Values], relevance: Values) -> tuple[Any, dict[str, Any]]:
+        """Return what comes back to the images, and by cause what was lost of it, where the rules count that.
 
         Args:
             values: what the program's slots held for the images…
             references: …and for each of the references.
             relevance: by slot, what comes back to it from the scores.
         """
+        ledger = Ledger() if self._rules.accounts else None
         found, values = dict(relevance), self._filled(values)
         references = [self._filled(each) for each in references]
         for node in reversed(self._nodes):
             if not any(slot in found for slot in node.gives):
                 continue
-            call = Call(node, values, references, node.first, self.ops)
+            call = Call(node, values, references, node.first, self.ops, ledger)
             rule = self._rules.rule(call) if node.kind else None
             if rule is None:
                 said = node.plain(values, [found.pop(slot, None) for slot in node.gives])
             else:
-                said = rule(call, call.x, found.pop(node.gives[-1]))
+                arrived = found.pop(node.gives[-1])
+                said = rule(call, call.x, arrived)
                 said = said if isinstance(said, tuple) else (said,)
+                if ledger is not None:
+                    ledger.passed(call, arrived, said)
             for slot, each in zip(node.takes, said, strict=True):
                 found[slot] = found[slot] + each if slot in found else each
         images = self.program.images
-        return found[images] if images in found else values[images] * 0.0
+        back = found[images] if images in found else values[images] * 0.0
+        return back, {} if ledger is None else ledger.lost
 
     def _filled(self, values: Values) -> Values:
         """With what lies between the parts of what was opened up."""

@@ -151,7 +151,9 @@ class Question:
             tf.one_hot(i, len(self.bound), dtype=scores.dtype)[:, None] * tf.ones_like(scores)
             for i in range(len(self.bound))
         ]
-        return scores, tf.stack([followed.back(values, references, {scores.name: row}) for row in rows])
+        backs = [followed.back(values, references, {scores.name: row}) for row in rows]
+        lost = {cause: tf.stack([each[cause] for _, each in backs]) for cause in backs[0][1]}
+        return scores, tf.stack([gradient for gradient, _ in backs]), lost
 
     def followed(self, images: Any, rules: Composite, classes: Any = None) -> tuple[Rewired, Any, list[Any], Any]:
         """The way from the images to the scores, to be walked back by rules; what it held; the scores.

@@ -19,7 +19,7 @@ from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_answers import TORCH, told_by_the_model
 from saliency.adapters.torch_attention import Attending, pulled_back
 from saliency.adapters.torch_copy import aliased, switched, tensors_of
-from saliency.adapters.torch_gradients import by_each, each_gradient, leaf_of
+from saliency.adapters.torch_gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch_layers import Captured, Place, Replaced, last_used, off_grid, on_grid, surveyed
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_precision import computed_in, fed_as
@@ -129,11 +129,11 @@ class TorchModel(Adapter):
                 leaf = leaf_of(images)
                 return leaf, self._scores(module, leaf)
 
-            leaf, scores = ask(images) if self._rules is None else ask_by_rules(self._rules, ask, images, self.notes)
+            rules, ledger = self._rules, ledger_for(self._rules, images)
+            leaf, scores = ask(images) if rules is None else ask_by_rules(rules, ask, images, self.notes, ledger)
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf)))
-            back = each_gradient(scores, [leaf], half=self._goes_through_half())
-            return Answer(scores.detach(), torch.stack([gradients[0] for gradients in back]))
+            return image_gradients(scores, leaf, ledger, half=self._goes_through_half())
 
     def rewired(self, rules: Composite) -> Self:
         """See :meth:`saliency.model.Rewirable.rewired`."""

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from saliency.adapters.torch_precision import wide, without_autocast
 from saliency.errors import NoGradient
+from saliency.model import Answer
+from saliency.rules import Composite, Ledger
 
 SCALES = (2.0**14, 2.0**7, 1.0)
 """By what a score is multiplied before its backward pass goes through float16, in the order that they are tried.
@@ -53,6 +55,37 @@ def backward(
 
 def _unscaled(gradient: Tensor, scale: float) -> Tensor:
     return wide(gradient) if scale == 1 else wide(gradient) / scale
+
+
+def ledger_for(rules: Composite | None, images: Tensor) -> Ledger | None:
+    """Return a ledger where rules count losses, and there is one image for which."""
+    return Ledger() if rules is not None and rules.accounts and len(images) == 1 else None
+
+
+def image_gradients(scores: Tensor, leaf: Tensor, ledger: Ledger | None = None, half: bool = False) -> Answer[Tensor]:
+    """Return the scores (k, N), their gradients by the image, and what the ledger says was lost of each target's one.
+
+    Args:
+        scores: of the graph that begins at `leaf`.
+        leaf: the images, (N, H, W, C).
+        ledger: filled by the rules on the way back, of one image.
+        half: whether the backward pass goes through float16: then it is scaled and tried again, and nothing is counted.
+
+    Raises:
+        NoGradient: the score does not depend on the image.
+    """
+    gradients: list[Tensor] = []
+    accounts: list[dict[str, Tensor]] = []
+    ledger = None if half or torch.float16 in (scores.dtype, leaf.dtype) else ledger
+    for (gradient,) in each_gradient(scores, [leaf], half=half):
+        gradients.append(gradient)
+        if ledger is not None:
+            accounts.append(ledger.lost)
+            ledger.lost = {}
+    causes = {cause: None for account in accounts for cause in account}
+    nothing = scores.new_zeros(())
+    lost = {cause: torch.stack([account.get(cause, nothing) for account in accounts]) for cause in causes}
+    return Answer(scores.detach(), torch.stack(gradients), lost or None)
 
 
 def each_gradient(

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_precision import wide
-from saliency.rules import Change
+from saliency.rules import Change, Ledger
 
 Key = int | str
 """Where an argument stands: its position, or its name."""
@@ -126,6 +126,7 @@ class Call:
     ) -> None:
         self.kind, self.name, self.first, self.axis = kind, getattr(function, "__name__", ""), False, -1
         self.references: tuple[Any, ...] = ()
+        self.ledger: Ledger | None = None
         self._function, self._inputs, self._weight, self._bias = function, inputs, weight, bias
         self.tensors: tuple[Tensor, ...] = tuple(arguments[key] for key in inputs)
         # the inputs' values, without their place in the graph; replaced by copies before anyone writes over them

@@ -29,7 +29,7 @@ from saliency.adapters.torch_operators import (
 )
 from saliency.adapters.torch_precision import HALF, wide, without_autocast
 from saliency.errors import Unsupported
-from saliency.rules import LINEAR, Composite, Rule
+from saliency.rules import LINEAR, Composite, Ledger, Rule
 
 T = TypeVar("T")
 
@@ -62,8 +62,11 @@ class Follow(torch.autograd.Function):
     def backward(ctx: Any, *relevance: Tensor) -> Any:
         """What the rule makes of what came back."""
         call: Call = ctx.call
-        back = ctx.rule(call, call.x, relevance[0].to(call.kept[0].dtype))
+        arrived = relevance[0].to(call.kept[0].dtype)
+        back = ctx.rule(call, call.x, arrived)
         several = back if isinstance(back, tuple) else (back,)
+        if call.ledger is not None:
+            call.ledger.passed(call, arrived, several)
         return None, None, None, *(part.to(each.dtype) for part, each in zip(several, call.tensors, strict=True))
 
 
@@ -96,10 +99,18 @@ class Rewire(TorchFunctionMode):
         rules: which operator follows which.
         references: the calls that were recorded while the model saw each of the references.
         recording: whether calls are recorded for the images to come, instead of followed.
+        ledger: where it is counted what the operators lose; nowhere by default.
     """
 
-    def __init__(self, rules: Composite, references: Sequence[list[Call]] = (), recording: bool = False) -> None:
+    def __init__(
+        self,
+        rules: Composite,
+        references: Sequence[list[Call]] = (),
+        recording: bool = False,
+        ledger: Ledger | None = None,
+    ) -> None:
         super().__init__()
+        self._ledger = ledger
         self.kinds: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
         self.recorded: list[Call] = []
@@ -203,6 +214,7 @@ class Rewire(TorchFunctionMode):
             said = call.run(*map(wide, call.tensors))
             result = (said if isinstance(said, Tensor) else said[0]).to(call.tensors[0].dtype)
         else:
+            call.ledger = self._ledger
             call.references = tuple(self._reference(each, call) for each in self._references)
             self._followed += 1
             with torch.no_grad():
@@ -278,7 +290,9 @@ class Rewire(TorchFunctionMode):
             )
 
 
-def ask_by_rules(rules: Composite, ask: Callable[[Tensor], T], images: Tensor, notes: list[str]) -> T:
+def ask_by_rules(
+    rules: Composite, ask: Callable[[Tensor], T], images: Tensor, notes: list[str], ledger: Ledger | None = None
+) -> T:
     """What `ask` answers of the images while the rules hold; the references are shown to the model before.
 
     Args:
@@ -286,13 +300,14 @@ def ask_by_rules(rules: Composite, ask: Callable[[Tensor], T], images: Tensor, n
         ask: asks the model; what it answers has a graph.
         images: (N, H, W, C), or (N, 1 + references, H, W, C).
         notes: what could not follow is told here.
+        ledger: where it is counted what the operators lose on the way back.
     """
     recorded = []
     for i in range(rules.references):
         with Rewire(rules, recording=True) as watch:
             ask(images[:, 1 + i])
         recorded.append(watch.recorded)
-    with Rewire(rules, recorded) as watch:
+    with Rewire(rules, recorded, ledger=ledger) as watch:
         answer = ask(images[:, 0] if rules.references else images)
     rules.require(watch.kinds, watch.unknown)
     notes += [note for note in rules.notes(watch.unknown) if note not in notes]

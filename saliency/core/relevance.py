@@ -26,7 +26,7 @@ class Epsilon:
 
     def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
         y, pullback = layer(x)
-        back = pullback(relevance / _stable(layer.ops, y, self.epsilon))
+        back = pullback(_divided(layer, relevance, y, self.epsilon))
         return tuple(map(_times, x, back)) if isinstance(x, tuple) else x * back
 
 
@@ -47,7 +47,7 @@ class Gamma:
         parts = (_split(layer, x, positive=True), _split(layer, x, positive=False))
         passed: Any = 0.0
         for (favoured, back), owed in zip(parts, relevance_of, strict=True):
-            share = owed / _stable(ops, y + self.gamma * favoured, self.epsilon)
+            share = _divided(layer, owed, y + self.gamma * favoured, self.epsilon)
             passed = passed + x * pullback(share) + self.gamma * back(share)
         return passed
 
@@ -64,7 +64,7 @@ class AlphaBeta:
         for factor, positive in ((self.alpha, True), (1.0 - self.alpha, False)):
             if factor:
                 z, back = _split(layer, x, positive)
-                passed = passed + factor * back(relevance / _stable(layer.ops, z, self.epsilon))
+                passed = passed + back(_divided(layer, factor * relevance, z, self.epsilon))
         return passed
 
 
@@ -76,7 +76,7 @@ class WSquare:
 
     def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
         z, pullback = layer(0.0 * x + 1.0, weights=_square, bias=_nothing)
-        return pullback(relevance / _stable(layer.ops, z, self.epsilon))
+        return pullback(_divided(layer, relevance, z, self.epsilon))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Flat:
 
     def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
         z, pullback = layer(0.0 * x + 1.0, weights=_one, bias=_nothing)
-        return pullback(relevance / _stable(layer.ops, z, self.epsilon))
+        return pullback(_divided(layer, relevance, z, self.epsilon))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Box:
         z, back = layer(x, bias=_nothing)
         z_low, back_low = layer(low, weights=_positive(ops), bias=_nothing)
         z_high, back_high = layer(high, weights=_negative(ops), bias=_nothing)
-        share = relevance / _stable(ops, z - z_low - z_high, self.epsilon)
+        share = _divided(layer, relevance, z - z_low - z_high, self.epsilon)
         return x * back(share) - low * back_low(share) - high * back_high(share)
 
 
@@ -142,9 +142,14 @@ def softmax_taylor(layer: Operator, x: Any, relevance: Any) -> Any:
     return layer.ops.where(y > 0, back, 0.0 * y)
 
 
-def _stable(ops: Ops[Any], z: Any, epsilon: float) -> Any:
-    """z, held away from zero by epsilon on its own side; zero counts as positive."""
-    return z + epsilon * (ops.where(z >= 0, 0.0 * z + 1.0, 0.0 * z - 1.0))
+def _divided(layer: Operator, relevance: Any, z: Any, epsilon: float) -> Any:
+    """Relevance by z, which is held away from zero by epsilon on its own side; zero counts as positive."""
+    ops = layer.ops
+    stabilizer = epsilon * ops.where(z >= 0, 0.0 * z + 1.0, 0.0 * z - 1.0)
+    share = relevance / (z + stabilizer)
+    if layer.ledger is not None:
+        layer.ledger.absorb(layer.kind, ops.sum(share * stabilizer))
+    return share
 
 
 def _split(layer: Operator, x: Any, positive: bool) -> tuple[Any, Callable[[Any], Any]]:
@@ -221,4 +226,5 @@ def layerwise(
         required=LINEAR,
         folds=True,
         exhaustive=True,
+        accounts=True,
     )

@@ -11,6 +11,7 @@ import torch
 from numpy.testing import assert_allclose
 
 import saliency
+import saliency.demo
 from saliency.catalogue import METHODS
 from tests.adapters import same_net
 from tests.nets import FEW, picture, small_net
@@ -24,13 +25,14 @@ CLAIMING = {
     "guided_ig",
     "idgi",
     "deep_lift",
+    "lrp",
     "kernel_shap",
     "partition_shap",
     "shapley_sampling",
     "shapley",
     "xrai",
 }
-"""Methods whose attribution sums to f(image) - f(baseline), or to what it is for the method inside."""
+"""Methods whose attribution sums to f(image) - f(baseline), LRP's to f(image); XRAI's is that of the method inside."""
 
 COARSE: dict[str, tuple[saliency.Method, str]] = {
     "integrated_gradients": (saliency.IntegratedGradients(steps=2), "leave steps and quadrature out"),
@@ -67,10 +69,11 @@ def test_claims_are_known() -> None:
 def test_a_promise_has_a_gap_and_its_share(name: str) -> None:
     """The gap is the sum less the difference of the scores, and the share is its part of that difference."""
     found = explained(small_net(), name, **FEW.get(name, {}))
-    rise = found.score - found.baseline_score
+    assert (found.baseline_score is None) == (name == "lrp")
+    rise = found.score - (found.baseline_score or 0.0)
 
     assert found.gap_share == pytest.approx(abs(found.gap / rise))
-    if name in ("integrated_gradients", "expected_gradients", "blur_ig", "guided_ig", "idgi", "deep_lift"):
+    if name in ("integrated_gradients", "expected_gradients", "blur_ig", "guided_ig", "idgi", "deep_lift", "lrp"):
         assert found.gap == pytest.approx(found.mask.sum(dtype=np.float64) - rise, abs=1e-6)
 
 
@@ -141,8 +144,8 @@ def test_a_difference_of_nothing_has_no_share() -> None:
     """Where both scores are the same the share is undefined, and the note gives the sums alone."""
     model = saliency.adapt(lambda x: torch.sin(40 * x.mean((1, 2, 3)))[:, None], framework="torch")
     ones = np.full_like(IMAGE, np.pi / 20)
-    found = saliency.explain(model, ones, "integrated_gradients", 1, steps=2, baseline=0.0, progress=False)
-    none = saliency.explain(model, 0 * ones, "integrated_gradients", 1, steps=2, baseline=0.0, progress=False)
+    found = saliency.explain(model, ones, "integrated_gradients", 0, steps=2, baseline=0.0, progress=False)
+    none = saliency.explain(model, 0 * ones, "integrated_gradients", 0, steps=2, baseline=0.0, progress=False)
 
     assert none.gap == 0
     assert none.gap_share is None
@@ -171,3 +174,117 @@ def test_the_share_is_saved(tmp_path: Path) -> None:
     loaded = saliency.Explanation.load(tmp_path / "kept.npz")
 
     assert loaded.gap_share == found.gap_share is not None
+
+
+def one_layer(framework: str, weights: np.ndarray, bias: np.ndarray) -> Any:
+    """Return x @ weights + bias of the flattened image as a model."""
+    if framework == "torch":
+        linear = torch.nn.Linear(*weights.shape)
+        with torch.no_grad():
+            linear.weight.copy_(torch.tensor(weights.T))
+            linear.bias.copy_(torch.tensor(bias))
+        return torch.nn.Sequential(torch.nn.Flatten(), linear).eval()
+    if framework == "jax":
+        return (lambda p, x: x.reshape(len(x), -1) @ p["w"] + p["b"]), {"w": weights, "b": bias}
+    import tensorflow as tf
+
+    if framework == "tensorflow":
+        return saliency.adapt(
+            lambda x: tf.linalg.matmul(tf.reshape(x, (-1, len(weights))), weights) + bias, framework="tensorflow"
+        )
+    import keras
+
+    inputs = keras.Input((1, len(weights), 1))
+    dense = keras.layers.Dense(len(bias))
+    model = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+    dense.set_weights([weights, bias])
+    return model
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras", "tensorflow", "jax"])
+def test_lrp_says_where_the_score_went(framework: str) -> None:
+    """Of one dense layer, by hand: a score z = w·x + b keeps (z - b) z / (z + ε), bias and ε take b and ε of it."""
+    x = np.array([1.0, 2.0, 0.5], np.float32)
+    weights = np.array([[1, 1], [0.5, 1], [2, 2]], np.float32)
+    bias = np.array([0.25, 1.0], np.float32)
+    model = one_layer(framework, weights, bias)
+    found = saliency.explain(
+        model, x.reshape(1, 3, 1), saliency.LRP("epsilon", epsilon=0.5), [0, 1], progress=False, labels=["a", "b"]
+    )
+
+    for k, each in enumerate(found):
+        z = float(x @ weights[:, k] + bias[k])
+        kept = z * (z - bias[k]) / (z + 0.5)
+        (note,) = (note for note in each.notes if note.startswith("LRP conserves"))
+        parts = sorted([(z * bias[k] / (z + 0.5), "biases and batch norms"), (z * 0.5 / (z + 0.5), "the stabilizer ε")])
+        told = ", ".join(f"{part:.3g} by {name}" for part, name in reversed(parts))
+        assert each.mask.sum() == pytest.approx(kept, rel=1e-5)
+        assert each.gap == pytest.approx(kept - z, rel=1e-5)
+        assert each.baseline_score is None
+        assert note == f"LRP conserves {100 * kept / z:.2g} % of the score {z:.3g}: absorbed {told}"
+
+
+@pytest.mark.parametrize("composite", ["epsilon_plus", "epsilon", "gamma", "alpha_beta", "flat", "epsilon_gamma_box"])
+def test_nothing_is_lost_without_an_account(composite: str) -> None:
+    """What arrives at the image and what the ledger says was lost are the score, in torch, TensorFlow and JAX alike."""
+    weights = same_net.weights()
+    models = {
+        "torch": small_net(),
+        "tensorflow": same_net.tf_module(weights),
+        "keras": same_net.keras(weights),
+        "jax": (same_net.pure_jax, weights),
+    }
+    lost = {}
+    method = saliency.LRP(composite, epsilon=1e-2)
+    for name, model in models.items():
+        adapted: Any = saliency.adapt(model).at([1, 2])
+        images = adapted.ops.asarray(IMAGE[None])
+        rules = method.rules(images, None)  # type: ignore[arg-type]  # asked for nothing where it is named
+        if rules.references:
+            images = adapted.ops.asarray(np.stack([IMAGE, 0 * IMAGE, 0 * IMAGE + 1])[None])
+        answer = adapted.rewired(rules).gradients(images)
+        arrived = adapted.ops.tohost(answer.gradients).sum((1, 2, 3, 4), dtype=np.float64)
+        lost[name] = {cause: adapted.ops.tohost(each) for cause, each in answer.lost.items()}
+        assert_allclose(arrived + sum(lost[name].values()), 1, atol=1e-4)
+    for each in lost.values():
+        for cause in ("stabilizer", "convolution", "dense"):
+            assert_allclose(each[cause], lost["torch"][cause], rtol=2e-3, atol=1e-4)
+
+
+def test_several_images_have_no_account() -> None:
+    """Losses are counted of one image alone; smoothed relevance has neither an account nor a gap."""
+    adapted: Any = saliency.adapt(small_net()).at([1])
+    rules = saliency.LRP("epsilon").rules(None, None)  # type: ignore[arg-type]
+    assert adapted.rewired(rules).gradients(adapted.ops.asarray(np.stack([IMAGE, IMAGE]))).lost is None
+    assert adapted.gradients(adapted.ops.asarray(IMAGE[None])).lost is None
+    found = explained(small_net(), saliency.SmoothGrad(saliency.LRP(), samples=2))
+    assert found.gap is None
+    assert not any("conserves" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras", "tensorflow", "jax"])
+def test_relevance_that_explodes_is_refused_or_noted(framework: str) -> None:
+    """Contributions that cancel to a ten-thousandth are noted, to rounding refused, with the way out."""
+    weights, bias = np.array([[1, 0], [-1, 0], [0, 1]], np.float32), np.zeros(2, np.float32)
+    model = one_layer(framework, weights, bias)
+    method = saliency.LRP("epsilon", epsilon=1e-9)
+
+    def cancelling(apart: float) -> Any:
+        image = np.array([1 + apart, 1, 0.5], np.float32).reshape(1, 3, 1)
+        return saliency.explain(model, image, method, 0, progress=False, labels=["a", "b"])
+
+    assert any("times the score: Take a larger epsilon" in note for note in cancelling(1e-4).notes)
+    with pytest.raises(saliency.BadOutput, match=r"what is left is rounding\. Take a larger epsilon"):
+        cancelling(2e-7)
+    assert not any("times the score" in note for note in cancelling(0.5).notes)
+
+
+def test_lrp_on_a_trained_network() -> None:
+    """On a photograph nearly all of the score is absorbed by biases and batch norms, and a note says so."""
+    model: Any = saliency.demo.model("imagenet")
+    found = saliency.explain(model, saliency.demo.image("cat"), "lrp", preprocess=model.preprocess, progress=False)
+    (note,) = (note for note in found.notes if "conserves" in note)
+
+    assert 0.99 < found.gap_share < 1.01
+    assert note.startswith("LRP conserves 0.0")
+    assert "by biases and batch norms" in note

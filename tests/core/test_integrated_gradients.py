@@ -101,7 +101,7 @@ def test_a_cubic_needs_two_nodes_of_gauss_and_legendre() -> None:
     """Where the gradient is of degree three along the path, two nodes give the whole integral."""
     quartic = saliency.adapt(lambda x: (x**4).sum((1, 2, 3))[:, None], framework="torch")
     found = saliency.explain(
-        quartic, IMAGE, "integrated_gradients", 1, quadrature="gauss_legendre", steps=2, baseline=0.0, progress=False
+        quartic, IMAGE, "integrated_gradients", 0, quadrature="gauss_legendre", steps=2, baseline=0.0, progress=False
     )
 
     assert_allclose(found.mask, IMAGE**4, rtol=1e-4, atol=1e-6)
@@ -169,7 +169,7 @@ class TestTolerance:
         jump = saliency.adapt(
             lambda x: (torch.floor(3 * x).sum((1, 2, 3)) + x.sum((1, 2, 3)))[:, None], framework="torch"
         )
-        found = saliency.explain(jump, IMAGE, "integrated_gradients", 1, tolerance=0.01, steps=2, progress=False)
+        found = saliency.explain(jump, IMAGE, "integrated_gradients", 0, tolerance=0.01, steps=2, progress=False)
 
         assert found.images <= MOST * 2
         assert abs(found.gap) > 0.01 * abs(found.score - found.baseline_score)
@@ -250,9 +250,9 @@ class TestDefault:
 
         model = saliency.adapt(bends, framework="torch")
         ones = np.ones((1, 2, 1), np.float32)
-        found = saliency.explain(model, ones, "integrated_gradients", 1, baseline=0.0, progress=False)
+        found = saliency.explain(model, ones, "integrated_gradients", 0, baseline=0.0, progress=False)
         coarse = saliency.explain(
-            model, ones, "integrated_gradients", 1, baseline=0.0, steps=17, quadrature="trapezoid", progress=False
+            model, ones, "integrated_gradients", 0, baseline=0.0, steps=17, quadrature="trapezoid", progress=False
         )
 
         exact = np.array([9 + 100 * 0.495, -100 * 0.245])
@@ -387,7 +387,7 @@ def test_little_gates_have_their_exact_answer(name: str, x: float, y: float) -> 
         model,
         image,
         "integrated_gradients",
-        1,
+        0,
         baseline=0.0,
         steps=1000,
         quadrature="riemann_middle",
