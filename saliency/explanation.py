@@ -42,7 +42,7 @@ class Explanation:
     layer: str | None = None
     """The layer that was read, for methods that read one."""
     score: float = float("nan")
-    """What the model gave the target for the image: what was explained, a logit or a probability (see `notes`)."""
+    """What the model gave the target for the image: a logit, a value or a probability, as `notes` say."""
     baseline_score: float | None = None
     """The same for the baseline (the mean over several); None where the method has none."""
     gap: float | None = None

@@ -90,22 +90,30 @@ class Adapter:
         return Choice(arrays, self.output, None if self.labels is None else len(self.labels))
 
     @property
+    def _undecided(self) -> bool:
+        """Whether the next outputs may decide what they mean."""
+        return self.head is None or self.head.guessed
+
+    @property
     def _to_logits(self) -> bool:
         """Whether targets read the logits before the activation that the model ends in."""
         return self.head is not None and self.head.to_logits
 
     def _decide(self, outputs: np.ndarray, ending: Ending, choice: str = "") -> None:
-        """Decide what the outputs mean, unless that is decided.
+        """Decide what the outputs mean; a guess from the range of earlier ones stands until numbers refute it.
 
         Args:
             outputs: (N, K), on the host.
             ending: the operator that the program ends in.
             choice: which of several outputs they are, in a sentence.
         """
-        if self.head is not None:
-            return
         activation = self._declared_activation if self.activation == "auto" else self.activation
-        self.head = decide(outputs, ending, None if self.labels is None else len(self.labels), activation)
+        head = decide(outputs, ending, None if self.labels is None else len(self.labels), activation)
+        if self.head is not None:
+            if not self.head.guessed or head.guessed:
+                return
+            self.notes.remove(self.head.note)
+        self.head = head
         for said in (choice, self.head.note):
             if said:
                 self.note(said)

@@ -63,7 +63,7 @@ class FunctionModel(Adapter):
         said, choice, output = self._choice(ARRAYS).chosen(self._said(images), len(images))
         if len(said) != len(images):
             raise BadOutput(f"The function must give scores of shape ({len(images)}, classes), got {said.shape}.")
-        if self.head is None:
+        if self._undecided:
             self._decide(said, self._ending(output), choice)
             self._remember(said.shape[1])
         return said

@@ -92,7 +92,7 @@ class JaxModel(GridAdapter):
     def outputs(self, images: Any) -> Any:
         """What the model says, (N, classes)."""
         said = self._ask("outputs", images)
-        if self.head is None:
+        if self._undecided:
             self._decide(np.asarray(said), *self._ending(images[:1]))
         return said
 

@@ -80,7 +80,7 @@ class KerasOnTorch(GridAdapter):
         """What the model says, (N, classes)."""
         with _ready(grad=False), LastActivation(active=self.head is None) as spy:
             said, choice, _ = self._choice(KERAS).chosen(self._call(images), len(images))
-            if self.head is None:
+            if self._undecided:
                 self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
         return said.to(self._dtype)
 

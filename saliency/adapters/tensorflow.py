@@ -66,7 +66,8 @@ class TensorFlowModel(GridAdapter):
         ask, question = self._graph("outputs", images)
         with self.lock:
             said = ask(images, tf.constant([], tf.int32))
-        self._decide(np.array(said), question.ending, question.chosen)
+        if self._undecided:
+            self._decide(np.array(said), question.ending, question.chosen)
         return said
 
     def operators(self, images: Any) -> frozenset[str]:

@@ -111,7 +111,7 @@ class TorchModel(Adapter):
         """What the model says, (N, classes)."""
         with self._ready(grad=False) as module, LastActivation(active=self.head is None) as spy:
             said, choice, _ = self._choice(TORCH).chosen(self._forward(module, images), len(images))
-            if self.head is None:
+            if self._undecided:
                 self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
         return said.to(self._wide)
 

@@ -215,6 +215,17 @@ class TestBlackBoxes:
         assert first.probability == pytest.approx(sigmoid(3))
         assert second.probability == pytest.approx(sigmoid(0.3), abs=1e-5)
 
+    def test_a_guess_is_given_up_where_numbers_refute_it(self) -> None:
+        """Within 0–1 at first and 3 later, of one adapted model: logits from then on, and the note follows."""
+        adapted = saliency.adapt(lambda images: images.mean((1, 2)).sum(1, keepdims=True), labels=NO_YES)
+        first, second = (
+            saliency.predict(adapted, np.full((4, 4, 3), value, np.float32))[0].probability for value in (0.1, 1.0)
+        )
+
+        assert first == pytest.approx(0.7)
+        assert second == pytest.approx(sigmoid(3))
+        assert [note for note in adapted.notes if "one output" in note] == [adapted.head.note]
+
     @pytest.mark.parametrize("framework", BLACK_BOXES)
     @pytest.mark.parametrize("ending", ["sigmoid", "softmax"])
     def test_several_probabilities_are_shown_as_they_are(self, framework: str, ending: str) -> None:
