@@ -14,8 +14,13 @@ from saliency.errors import BadImage, SaliencyError, unknown
 from saliency.pictures.arrays import CHANNELS, LITTLE, WHITE_8, Values, bits_used, channel_axis, from_array
 from saliency.pictures.files import from_file
 from saliency.pictures.placement import IDENTITY, LOST, Placed, Probe, composed, confirmed, find, resized
-from saliency.pictures.preprocessing import Prepare, in_type, prepared
+from saliency.pictures.preprocessing import Prepare, in_type, of_8_bits, prepared
 from saliency.pictures.presets import UNITS, Preprocess, Preprocessing, chosen_preprocess, no_unit
+
+CLIPPED = (
+    "preprocess makes one value of most of the picture: PIL's convert clips numbers beyond 8 bits; scale them first, "
+    "as in Image.fromarray(np.uint8(np.asarray(image) / 257))"
+)
 
 FILLS = ("black", "white", "grey", "mean", "blur", "noise")
 """Baselines that have a name."""
@@ -108,6 +113,8 @@ class Picture:
         fed = self.enter(self.values)
         if not np.isfinite(fed).all():
             raise BadImage(f"preprocess gave {np.count_nonzero(~np.isfinite(fed))} NaN or infinite values.")
+        if self.locate is not None and self.values.dtype != np.uint8 and _is_clipped(self.values, fed):
+            self.notes.append(CLIPPED)
         return fed
 
     @cached_property
@@ -208,7 +215,7 @@ def _entering(
 ) -> Picture:
     """Return a picture with its way to the model; `read` is what was noted when its values were read."""
     notes = list(read)
-    low, high = _span(values, preprocess is not None, notes)
+    low, high = _span(values, not isinstance(preprocess, Preprocessing | None), notes)
     if (count := values.array.shape[-1]) not in CHANNELS:
         notes.append(f"a picture of {count} channels: shown as their mean")
     if isinstance(preprocess, Preprocessing):
@@ -225,7 +232,10 @@ def _entering(
         return np.asarray(picture[None] if white is None else picture[None] / white, np.float32)
 
     def again(preprocess: Callable[..., Any]) -> Picture:
-        return _entering(values, chosen_preprocess(preprocess), read, channels_first, channels)
+        chosen, more = chosen_preprocess(preprocess), list(read)
+        # what a model declares is for photographs of 8 bits
+        made_for = values if isinstance(chosen, Preprocessing) else of_8_bits(values, more)
+        return _entering(made_for, chosen, more, channels_first, channels)
 
     return Picture(values.array, low, high, as_it_is, None, notes, scaled=white is not None, again=again)
 
@@ -245,6 +255,11 @@ def _normalised(preprocess: Preprocessing, values: Values, span: tuple[float, fl
         return preprocess(picture if picture.dtype == np.uint8 else picture / white)[None]
 
     return enter
+
+
+def _is_clipped(values: np.ndarray, fed: np.ndarray) -> bool:
+    """Whether most of what is fed has one value, its largest, while hardly anything of the picture has."""
+    return bool((fed == fed.max()).mean() > 0.5 > 5 * (values == values.max()).mean())
 
 
 def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:

@@ -157,6 +157,50 @@ def test_a_picture_that_does_not_fit_is_told_with_the_model_s_own_words(kind: st
         explain(FLAT[kind](), image=picture(*shape))
 
 
+def small_torch() -> nn.Module:
+    """Takes pictures of 32×32 at least."""
+    layers = nn.Conv2d(3, 4, 7, 2), nn.MaxPool2d(4), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4, 5)).eval()
+
+
+def small_keras() -> Any:
+    """The same in Keras."""
+    keras = pytest.importorskip("keras")
+    layers = keras.layers.Conv2D(4, 7, 2), keras.layers.MaxPooling2D(4), keras.layers.Conv2D(4, 3)
+    ends = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5)
+    return keras.Sequential([keras.Input((None, None, 3)), *layers, *ends])
+
+
+def small_jax() -> Any:
+    """A function of JAX, whose head is for pictures of 32×32."""
+    jax = pytest.importorskip("jax")
+    weights = np.ones((25, 25, 3, 5), np.float32), np.ones((8 * 8 * 5, 5), np.float32)
+
+    def call(weights: Any, x: Any) -> Any:
+        layout = ("NHWC", "HWIO", "NHWC")
+        found = jax.lax.conv_general_dilated(x, weights[0], (1, 1), "VALID", dimension_numbers=layout)
+        return found.reshape(len(x), -1) @ weights[1]
+
+    return call, weights
+
+
+def small_tensorflow() -> Any:
+    """The same in TensorFlow."""
+    tf = pytest.importorskip("tensorflow")
+    kernel = tf.ones((25, 25, 3, 5))
+    return tf.function(lambda x: tf.reduce_mean(tf.nn.conv2d(x, kernel, 1, "VALID"), (1, 2)))
+
+
+@pytest.mark.parametrize(
+    "make", [small_torch, small_keras, small_jax, small_tensorflow], ids=lambda make: make.__name__
+)
+def test_a_picture_smaller_than_the_network_needs_is_told(make: Callable[[], Any]) -> None:
+    """In our words, with the line that makes it larger, and then with the model's own words."""
+    told = r"3 channels at 20×20 pixels.*image=image.resize\(\(224, 224\)\). The model says: \S+"
+    with pytest.raises(saliency.BadImage, match=re.compile(told, re.DOTALL)):
+        explain(make(), image=picture(20, 20))
+
+
 def test_a_batch_is_told() -> None:
     """One image is meant: its shape is named."""
     with pytest.raises(saliency.BadImage, match=r"a batch of 4 with shape \(4, 24, 20, 3\): pass one"):

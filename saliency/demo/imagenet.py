@@ -46,7 +46,7 @@ def preprocess(image: Any) -> Tensor:
 
     Args:
         image: a path, a PIL image, an array (H, W), (H, W, 1) or (H, W, 3), or a tensor (1, H, W) or (3, H, W); uint8,
-            or floats in 0-1.
+            uint16 (but for tensors), or floats in 0-1.
 
     Returns:
         (3, 224, 224) float32, about -1 to 1; grey pictures have three equal channels.
@@ -71,9 +71,12 @@ def _pixels(image: Any) -> Tensor:
         with Image.open(image) as opened:
             return _pixels(opened)
     if isinstance(image, Image.Image):
-        image = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        upright = ImageOps.exif_transpose(image)
+        # PIL clips 16 bits as it converts them
+        image = np.array(upright if upright.mode.startswith("I;16") else upright.convert("RGB"), order="C")
     if not isinstance(image, Tensor):
         array = np.atleast_3d(np.asarray(image))
+        array = array / np.float32(65_535) if array.dtype == np.uint16 else array
         image = torch.from_numpy(array.copy()).movedim(-1, 0)
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         shape = tuple(image.shape)

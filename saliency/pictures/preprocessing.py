@@ -62,6 +62,22 @@ def prepared(
     return prepare
 
 
+def of_8_bits(values: Values, notes: list[str]) -> Values:
+    """Return a picture of 16 bits as one of 8, a PIL image or an array as it was; others as they are."""
+    if values.white is None or values.array.dtype == np.uint8:
+        return values
+    from PIL import Image
+
+    notes.append("rounded to 8 bits for the model's own preprocessing")
+    is_pil = isinstance(values.rebuild(values.array), Image.Image)
+
+    def rebuild(picture: np.ndarray) -> Any:
+        flat = picture[..., 0] if picture.shape[-1] == 1 else picture
+        return Image.fromarray(flat) if is_pil else flat
+
+    return Values(np.rint(values.array * (WHITE_8 / values.white)).astype(np.uint8), WHITE_8, rebuild)
+
+
 def in_type(picture: np.ndarray, values: Values) -> np.ndarray:
     """Return numbers in the type of the picture, rounded where that is of integers."""
     if values.white is None or picture.dtype == values.array.dtype:

@@ -209,3 +209,15 @@ def test_a_downloaded_picture_is_explained_by_its_bytes(tmp_path: Path) -> None:
     path.write_bytes(encoded(Image.fromarray(RGB)))
     with urllib.request.urlopen(path.as_uri()) as response:
         np.testing.assert_array_equal(read(response.read()).shown, RGB)
+
+
+def test_a_preprocess_that_clips_is_noted() -> None:
+    """PIL's convert("RGB") makes 255 of nearly all 16-bit numbers: the note says so, and its line does not."""
+    image = Image.fromarray((picture(32, 32)[..., 0].astype(np.uint16) + 3) * 200)
+
+    clipped = read(image, lambda given: np.asarray(given.convert("RGB"), np.float32) / 255)
+    assert (clipped.fed == 1).mean() > 0.9
+    assert any("clips numbers beyond 8 bits" in note for note in clipped.notes)
+    scaled = read(image, lambda given: np.uint8(np.asarray(given) / 257))
+    assert scaled.fed.max() < 1
+    assert not any("clips" in note for note in scaled.notes)
