@@ -74,8 +74,9 @@ def explain(
 
     Args:
         model: see :func:`saliency.adapt`, or what it gave.
-        image: PIL image, path, uint8 or float array (H, W), (H, W, C) or (C, H, W), tensor; with or without a batch
-            axis of one. uint8 and PIL images are scaled to 0–1, floats fed as they are, unless `preprocess` is given.
+        image: PIL image, path, bytes of a file, open file, array or tensor (H, W), (H, W, C) or (C, H, W) of any number
+            of channels; with or without a batch axis of one. Integers are scaled to 0–1 by the range of their type,
+            floats fed as they are, unless `preprocess` is given or the model declares one. See :func:`saliency.read`.
             Or a list of arrays, of any shape: the model is called with them as they are, each with its batch axis of
             one, and explained by each. For methods that need no picture.
         method: an id of :func:`methods`, a method as a value, or "auto": XRAI where the model gives gradients, RISE

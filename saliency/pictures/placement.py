@@ -367,15 +367,23 @@ def _fitted(cells: Cells, at: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         if kept.sum() < max(8, 0.5 * len(at)) or (np.ptp(numbers[kept], 0) < LEAST_SEEN - 1).any():
             raise Unreadable
         fit = np.linalg.lstsq(points[kept], centres[kept], rcond=None)[0]
-    _require(fit.T, points, cells, followed(fit, 0.75))
+    _require(fit.T, points @ fit, centres, cells)
     return np.asarray(fit.T)
 
 
-def _require(matrix: np.ndarray, points: np.ndarray, cells: Cells, followed: np.ndarray) -> None:
-    """Raise unless nearly all pixels that the map puts into the picture follow it."""
-    there = points @ matrix.T
-    inside = ((there >= -0.5) & (there <= np.array(cells.size) - 0.5)).all(1)
-    if not inside.any() or followed[inside].mean() < 0.9 or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
+def _require(matrix: np.ndarray, there: np.ndarray, centres: np.ndarray, cells: Cells) -> None:
+    """Raise unless nearly all pixels follow the map: those outside the picture as padding, mirrored or of the border.
+
+    Args:
+        matrix: the map (2, 3).
+        there: where it puts the fed pixels, (n, 2).
+        centres: of the cells that were read in them, (n, 2).
+        cells: the grid.
+    """
+    last = np.array(cells.size) - 1.0
+    mirrored, border = last - np.abs(last - np.abs(there)), np.clip(there, 0, last)
+    followed = np.any([(np.abs(each - centres) <= 0.75 * cells.sides).all(1) for each in (mirrored, border)], 0)
+    if followed.mean() < 0.9 or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
         raise Unreadable
 
 

@@ -258,8 +258,9 @@ def picky(a: np.ndarray) -> np.ndarray:
         lambda a: np.abs(np.fft.fft2(unit(a).mean(-1))),
         lambda a: unit(a).mean((0, 1), keepdims=True),
         lambda a: np.ones((8, 8, 3)),
+        lambda a: np.roll(unit(a), 20, 1),
     ],
-    ids=["patches", "crop to the content", "picky", "polar", "Fourier", "a mean", "constant"],
+    ids=["patches", "crop to the content", "picky", "polar", "Fourier", "a mean", "constant", "rolled"],
 )
 def test_what_is_no_map_of_places_is_noted(preprocess: Any) -> None:
     """The map is shown as of a plain resize, with the note; the picture itself is never refused."""
