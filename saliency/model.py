@@ -243,7 +243,10 @@ class Adapted(Model[A], Protocol[A]):
         """
 
     def automatic_layer(self, images: A) -> str:
-        """Name of the last operator output with a spatial grid, after its activation."""
+        """Return the name of the last layer with a spatial grid; of a dense model, of its encoder's last."""
+
+    def automatic_layers(self, images: A) -> tuple[list[str], str]:
+        """Return the names of the last layer at each grid size, the automatic layer's first, and which that one is."""
 
 
 @runtime_checkable

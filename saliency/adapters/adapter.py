@@ -10,9 +10,10 @@ import numpy as np
 
 from saliency.adapters.answers import Arrays
 from saliency.adapters.declared import declared_by, labels_of
+from saliency.adapters.layers import Surveyed
 from saliency.adapters.outputs import Choice
 from saliency.adapters.shared import shared_by
-from saliency.adapters.tokens import Grid, Laid, patches, tokens_of, tokens_on_grid
+from saliency.adapters.tokens import Grid, patches, tokens_of, tokens_on_grid
 from saliency.errors import UnknownName
 from saliency.head import Ending, Head, decide
 from saliency.model import Answer, Attention, Layer, Ops, Target
@@ -21,9 +22,14 @@ from saliency.rules import Composite
 from saliency.targets import ClassScore
 
 NO_GRID = (
-    "No layer with a spatial grid was found in the model (an output of shape (N, h, w, K) with h, w > 1, on the way "
-    "from the image to the scores). Name one with layer=…"
+    "No layer with a spatial grid was found in the model: an output of shape (N, h, w, K), or (N, K, h, w) in torch, "
+    "with h, w > 1, or tokens (N, T, K) that are patches of the image, on the way from the image to the scores. "
+    "Name one with layer=…; saliency.layers(model, image) lists what there is."
 )
+
+LAST = "the last with a spatial grid"
+DENSE = "the encoder's last: the output is a map"
+"""Which layer the automatic one is."""
 
 
 class Adapter:
@@ -79,6 +85,25 @@ class Adapter:
         view = copy.copy(self)  # what cannot follow is told in the notes of the model itself
         view._rules = rules
         return view
+
+    def automatic_layer(self, images: Any) -> str:
+        """See :meth:`saliency.model.Adapted.automatic_layer`."""
+        return self.automatic_layers(images)[0][0]
+
+    def automatic_layers(self, images: Any) -> tuple[list[str], str]:
+        """See :meth:`saliency.model.Adapted.automatic_layers`."""
+        found = self._survey(images)
+        if not found.layers:
+            raise UnknownName(NO_GRID)
+        return found.automatic(), DENSE if found.dense else LAST
+
+    def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
+        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
+        return [(each.name, each.shape, each.grid.said()) for each in self._survey(images).layers]
+
+    def _survey(self, images: Any) -> Surveyed:
+        """The layers with a grid that the scores depend on."""
+        raise NotImplementedError
 
     def note(self, said: str) -> None:
         """Tell what was decided for the user, once."""
@@ -153,10 +178,6 @@ class GridAdapter(Adapter):
         """
         raise NotImplementedError
 
-    def _survey(self, images: Any) -> list[Laid]:
-        """Every layer with a grid that the scores depend on, in the model's order."""
-        raise NotImplementedError
-
     def scores(self, images: Any) -> Any:
         """(k, N)."""
         return self._ask("scores", images)
@@ -207,37 +228,27 @@ class GridAdapter(Adapter):
         layers = [Layer(*each) for each in self._ask(kind, images)]
         tokens = tokens_of([each.activations for each in layers], len(images))
         if tokens not in self._grids:
-            maps = {(laid.grid.height, laid.grid.width) for laid in self._survey(images) if len(laid.shape) == 4}
+            maps = {(laid.grid.height, laid.grid.width) for laid in self._survey(images).layers if len(laid.shape) == 4}
             self._grids[tokens] = tokens_on_grid(tokens, size_of(images), maps)
         grid = self._grids[tokens]
         self.note(f"attention read among {grid.said()}")
         return Attention(layers, grid.height, grid.width, grid.before)
 
-    def automatic_layer(self, images: Any) -> str:
-        """See :meth:`saliency.model.Adapted.automatic_layer`.
+    def automatic_layers(self, images: Any) -> tuple[list[str], str]:
+        """See :meth:`saliency.model.Adapted.automatic_layers`.
 
         Behind the last attention a class token's score does not depend on the patches any more: of rows of tokens it is
         looked where they still count.
         """
         found = self._survey(images)
-        rows = [each.name for each in found if each.grid.of_tokens]
-        counts: dict[str, bool] = {}
-        if found and found[-1].grid.of_tokens:
+        rows = [each.name for each in found.layers if each.grid.of_tokens]
+        if rows and found.layers[-1].name == rows[-1]:
             layers = self.at(self._targets or (0,), rows).layers(images[:1])
-            counts = {
-                name: bool(self.ops.tohost(each.gradients).any()) for name, each in zip(rows, layers, strict=True)
-            }
-        for each in reversed(found):
-            if counts.get(each.name, True):
-                return each.name
-        raise UnknownName(NO_GRID)
-
-    def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
-        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
-        return [
-            (name, shape, grid.said() if grid.of_tokens else f"{grid.height}×{grid.width}")
-            for name, shape, grid in self._survey(images)
-        ]
+            idle = {name for name, each in zip(rows, layers, strict=True) if not self.ops.tohost(each.gradients).any()}
+            found = found._replace(layers=[each for each in found.layers if each.name not in idle])
+        if not found.layers:
+            raise UnknownName(NO_GRID)
+        return found.automatic(), DENSE if found.dense else LAST
 
     def _grid(self, activations: Any, images: Any) -> Grid | None:
         """How a layer's tokens lie over the image; None where it has none."""
@@ -245,7 +256,7 @@ class GridAdapter(Adapter):
             return None
         tokens = int(activations.shape[1])
         if tokens not in self._grids:
-            found = (each.grid for each in self._survey(images) if each.grid.of_tokens)
+            found = (each.grid for each in self._survey(images).layers if each.grid.of_tokens)
             grid = next((each for each in found if each.tokens == tokens), None)
             if grid is None:
                 return None

@@ -15,12 +15,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from saliency.adapters.adapter import GridAdapter, size_of
+from saliency.adapters.adapter import GridAdapter
 from saliency.adapters.answers import by_batch, indices, static
 from saliency.adapters.jax_ops import JaxOps
 from saliency.adapters.jax_questions import ARRAYS, Compiled, Question, Source, is_floating
 from saliency.adapters.jax_trace import Program
-from saliency.adapters.tokens import Laid
+from saliency.adapters.layers import Surveyed
 from saliency.head import Ending
 from saliency.model import Answer
 from saliency.precision import precision_note
@@ -124,10 +124,10 @@ class JaxModel(GridAdapter):
         for note in followed.notes():
             self.note(note)
 
-    def _survey(self, images: Any) -> list[Laid]:
-        """See :class:`GridAdapter`."""
-        program = self._program(images[:1])
-        return list(program.grids(size_of(images), self.channels_first, self._question().scored(program)))
+    def _survey(self, images: Any) -> Surveyed:
+        """See :class:`Adapter`."""
+        with self.lock:
+            return self._question().surveyed(self.weights(), images[:1])
 
     def _program(self, images: Any) -> Program:
         """The way from the image to the class scores, or to what is bound where the outputs hold no scores."""

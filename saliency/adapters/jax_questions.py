@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from saliency.adapters.adapter import size_of
 from saliency.adapters.answers import Arrays, one_number_each, told_by_the_model
 from saliency.adapters.jax_operators import WHOLE, JaxWork
 from saliency.adapters.jax_ops import JaxOps
 from saliency.adapters.jax_trace import HALF, Program, wide
-from saliency.adapters.outputs import Choice
+from saliency.adapters.layers import Surveyed, read_from_map, scores_or_sum
+from saliency.adapters.outputs import Choice, parts_of
 from saliency.adapters.rewired import Rewired
 from saliency.adapters.tokens import NO_BLOCKS
 from saliency.errors import NoGradient, Unsupported
@@ -87,13 +89,32 @@ class Question(NamedTuple):
 
     def parts(self, weights: Any, images: Any) -> tuple[Any, list[Any]]:
         """What targets are made of: the class scores, if any target wants them, and a row of each callable."""
-        raw, rows, said = self.raw(weights, images), [], None
+        return self.parts_of(self.raw(weights, images), images.shape[0])
+
+    def parts_of(self, raw: Any, count: int) -> tuple[Any, list[Any]]:
+        """The same of what the model says of `count` images."""
+        rows, said = [], None
         for target in self.bound:
             if isinstance(target, OfScores):
-                said = self.choice.rows(raw, images.shape[0]) if said is None else said
+                said = self.choice.rows(raw, count) if said is None else said
             elif not isinstance(target, Unit):
-                rows.append(one_number_each(target(self.choice.given(raw)), target, ARRAYS, images.shape[0]))
+                rows.append(one_number_each(target(self.choice.given(raw)), target, ARRAYS, count))
         return said, rows
+
+    def surveyed(self, weights: Any, images: Any) -> Surveyed:
+        """The layers with a grid that the scores depend on; of the class scores where no target is bound."""
+
+        def parts(weights: Any, images: Any) -> tuple[Any, Any]:
+            raw = self.raw(weights, images)
+            made = self.parts_of(raw, images.shape[0]) if self.bound else scores_or_sum(self.choice, raw, jnp.sum)
+            return made, [each.array for each in parts_of(raw, ARRAYS)]
+
+        program = Program(parts, weights, images)
+        made, raw = jax.tree.unflatten(program.tree, program.outputs)
+        scores = {*jax.tree.leaves(made), *map(program.layer, units(self.bound))}
+        outputs = {slot for slot in jax.tree.leaves(raw) if slot in program.before(scores)}
+        dense = read_from_map([program.shapes[slot] for slot in outputs], images.shape[0])
+        return program.survey(size_of(images), self.source.channels_first, scores, outputs, dense)
 
     def joined(self, said: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
         """(k, N) of :meth:`parts`, and of the rows of units."""

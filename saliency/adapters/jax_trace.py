@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from saliency.adapters.layers import Laid, Surveyed, made_by, nameable, spatial
 from saliency.adapters.operators import before
-from saliency.adapters.tokens import NOT_A_LAYER, Grid, Laid, over_image, token_grid
+from saliency.adapters.tokens import Grid, over_image, token_grid
 from saliency.errors import unknown
 from saliency.head import Operator
 
@@ -318,28 +319,38 @@ class Program:
                 found[seen] = step.gives[0]
         return [found[i + 1] for i in range(len(maps)) if i + 1 in found]
 
-    def grids(self, image: tuple[int, int], first: bool, scores: set[int]) -> Iterator[Laid]:
-        """Every output with a grid, in order; of tokens those of the stream through the blocks.
+    def survey(self, image: tuple[int, int], first: bool, scores: set[int], outputs: set[int], dense: bool) -> Surveyed:
+        """Every layer with a grid, in order; of tokens those of the stream through the blocks.
 
         Args:
             image: height and width.
             first: whether channels come first in the function's own layout.
             scores: slots that they are made of.
+            outputs: slots of what the model returns, which is no layer.
+            dense: whether scores are read from a map.
         """
-        wanted = self.before(scores) & self.after(self.images)
+        wanted = (self.before(scores) & self.after(self.images)) - outputs
+        if dense:
+            wanted &= self.before(outputs)
         maps: set[tuple[int, int]] = set()
         attention = {tuple(self.shapes[slot]) for slot in self.attention(scores)}
         attended = {int(shape[-1]) for shape in attention}
+        found: list[Laid] = []
+        called: list[str] = []
         for i, step in enumerate(self.steps):
             shape = tuple(self.shapes[step.gives[0]])
-            if step.gives[0] not in wanted or step.gives[0] in self.outputs or shape in attention:
+            if step.gives[0] not in wanted or shape in attention:
                 continue
+            operator = step.name.split(":")[1]
+            if spatial(shape):
+                called.append(operator)
             moved = [shape[i] for i in (0, 2, 3, 1)] if first and len(shape) == 4 else shape
             if over_image(moved, image):
                 grid: Grid | None = Grid("first" if first else "last", moved[1], moved[2])
             else:
                 grid = token_grid(shape, image, maps, attended) if self._in_stream(step) else None
-            if grid is None or step.primitive in NOT_A_LAYER or step.primitive == "dot_general":
+            # a product of two arrays mixes tokens, or resizes
+            if grid is None or made_by([step.primitive]) is None or step.primitive == "dot_general":
                 continue
             if not grid.of_tokens:
                 maps.add((moved[1], moved[2]))
@@ -347,7 +358,9 @@ class Program:
             # a module's name is easier to say than an operator's, where its call ends here
             ends = [module for module in step.modules if module not in following]
             named = ends[0] if ends and self.layer(ends[0]) == step.gives[0] else step.name
-            yield Laid(named, shape, grid)
+            found.append(Laid(named, shape, grid, tuple(called)))
+            called = []
+        return Surveyed(nameable(found), dense)
 
     def _in_stream(self, step: Step) -> bool:
         """Whether a step is what a transformer's blocks hand on: a sum of two rows of tokens, or a norm's output."""

@@ -13,7 +13,9 @@ from torch import Tensor
 from saliency.adapters.adapter import GridAdapter, size_of
 from saliency.adapters.answers import Arrays, not_called, one_number_each, told_by_the_model
 from saliency.adapters.keras import watched
-from saliency.adapters.tokens import Grid, Laid, over_image, token_grid
+from saliency.adapters.layers import Laid, Surveyed, made_by, nameable, read_from_map, scores_or_sum
+from saliency.adapters.outputs import parts_of
+from saliency.adapters.tokens import Grid, over_image, token_grid
 from saliency.adapters.torch_attention import Attending, pulled_back
 from saliency.adapters.torch_gradients import backward, by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch_layers import Replaced
@@ -35,15 +37,22 @@ class Seen(dict[str, Tensor]):
 
     Args:
         instead: by name and number of the call, from 1, what goes on in the place of what the layer said.
+        called: names of the operators called so far, where they are watched.
     """
 
-    def __init__(self, instead: Mapping[tuple[str, int], Tensor] | None = None) -> None:
+    def __init__(self, instead: Mapping[tuple[str, int], Tensor] | None = None, called: Sequence[str] = ()) -> None:
         super().__init__()
         self._instead, self.calls = instead or {}, Counter[str]()
+        self.called = called
+        self.spans: dict[str, tuple[int, int]] = {}
+        """By layer, which of the operators were called inside of it."""
+        self.returned: Any = None
+        """What the model returned."""
 
-    def keep(self, name: str, said: Tensor) -> Tensor:
-        """Take note of what a layer said; returns what goes on."""
+    def keep(self, name: str, said: Tensor, entered: int) -> Tensor:
+        """Keep the output of a layer, entered when so many operators had been called; returns what goes on."""
         self.calls[name] += 1
+        self.spans[name] = entered, len(self.called)
         self.pop(name, None)
         self[name] = self._instead.get((name, self.calls[name]), said).to(said.dtype)
         return self[name]
@@ -169,28 +178,39 @@ class KerasOnTorch(GridAdapter):
             scores = self._scores(leaf.detach(), count=len(exits) * len(leaf))
         return watch.by_heads([pulled_back(blocks, maps, back) for back in by_each(scores, exits, half=self._half)])
 
-    def _survey(self, images: Tensor) -> list[Laid]:
-        """See :class:`GridAdapter`; of tokens those layers whose output is a sum of two rows of them."""
+    def _survey(self, images: Tensor) -> Surveyed:
+        """See :class:`Adapter`; of tokens those layers whose output is a sum of two rows of them."""
         size = size_of(images)
         with self.lock, _ready(grad=True):
-            leaf, seen = leaf_of(images[:1]), Seen()
+            leaf = leaf_of(images[:1])
             with Attending(torch.nn.Module(), leaf) as watch, watch.inside(""):
-                scores = self._scores(leaf, seen)
-            attended, maps = watch.attended, set[tuple[int, int]]()
+                seen = Seen(called=watch.called)
+                if self._targets:
+                    scores = self._scores(leaf, seen)
+                else:
+                    scores = scores_or_sum(self._choice(KERAS), self._watched(leaf, seen), torch.sum)
+            parts = [each.array for each in parts_of(seen.returned, KERAS)]
+            outputs = [each for each in parts if each.requires_grad]
+            returned, maps, kept = {id(each) for each in outputs}, set[tuple[int, int]](), 0
             found: list[tuple[Laid, Tensor]] = []
             for name, each in seen.items():
-                grid, shape = None, tuple(each.shape)
+                grid, shape, (entered, left) = None, tuple(each.shape), seen.spans[name]
                 if over_image(shape, size):
-                    grid = Grid("last", shape[1], shape[2])
-                    maps.add((grid.height, grid.width))
+                    moved = id(each) in returned or made_by(seen.called[entered:left]) is None
+                    grid = None if moved else Grid("last", shape[1], shape[2])
+                    maps.add((shape[1], shape[2]))
                 elif watch.is_sum(each):
-                    grid = token_grid(shape, size, maps, attended)
+                    grid = token_grid(shape, size, maps, watch.attended)
                 if grid is not None and each.requires_grad:
-                    found.append((Laid(name, shape, grid), each))
-            used: Sequence[Tensor | None] = [None] * len(found)
-            if found and scores.requires_grad:
-                used = backward(scores, [each for _, each in found], keep=False)
-        return [laid for (laid, _), gradient in zip(found, used, strict=True) if gradient is not None]
+                    found.append((Laid(name, shape, grid, tuple(seen.called[kept:left])), each))
+                    kept = max(kept, left)
+            if not found or not scores.requires_grad:
+                return Surveyed([], dense=False)
+            at = [*(each for _, each in found), *outputs]
+            used = backward(scores, at, keep=False)
+        layers = [laid for (laid, _), gradient in zip(found, used[: len(found)], strict=True) if gradient is not None]
+        explained = [each for each, back in zip(outputs, used[len(found) :], strict=True) if back is not None]
+        return Surveyed(nameable(layers), read_from_map([each.shape for each in explained], 1))
 
     def _why(self, leaf: Tensor) -> str:
         """Why the scores have no gradient."""
@@ -234,11 +254,13 @@ class KerasOnTorch(GridAdapter):
 
     def _watched(self, images: Tensor, seen: Seen) -> Any:
         def around(name: str, call: Any) -> Any:
+            entered = len(seen.called)
             said = call()
-            return seen.keep(name, said) if isinstance(said, Tensor) else said
+            return seen.keep(name, said, entered) if isinstance(said, Tensor) else said
 
         with watched(self.model, around):
-            return self._call(images)
+            seen.returned = self._call(images)
+        return seen.returned
 
     def _call(self, images: Tensor) -> Any:
         try:

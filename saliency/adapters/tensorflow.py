@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from saliency.adapters.adapter import GridAdapter
 from saliency.adapters.answers import indices, static
+from saliency.adapters.layers import Surveyed
 from saliency.adapters.tensorflow_ops import TensorFlowOps
 from saliency.adapters.tensorflow_questions import Question, Source
 from saliency.adapters.tensorflow_trace import ARRAYS, graph_of, wide
-from saliency.adapters.tokens import Laid
 from saliency.errors import UnknownName, Unsupported
 from saliency.model import Attentive, Inspectable, Rewirable
 from saliency.rules import Composite
@@ -75,18 +75,18 @@ class TensorFlowModel(GridAdapter):
         followed, *_ = self._looked(lambda question, images: question.followed(images, Composite(())), images)
         return frozenset(followed.kinds)
 
-    def automatic_layer(self, images: Any) -> str:
-        """See :meth:`saliency.model.Adapted.automatic_layer`."""
+    def automatic_layers(self, images: Any) -> tuple[list[str], str]:
+        """See :meth:`saliency.model.Adapted.automatic_layers`."""
         try:
-            return super().automatic_layer(images)
+            return super().automatic_layers(images)
         except UnknownName as error:
             raise UnknownName(
                 f"{error} Operators inside a tf.function that is called by another cannot be seen."
             ) from None
 
-    def _survey(self, images: Any) -> list[Laid]:
-        """See :class:`GridAdapter`."""
-        found: list[Laid] = self._looked(lambda question, images: question.grids(images), images)
+    def _survey(self, images: Any) -> Surveyed:
+        """See :class:`Adapter`."""
+        found: Surveyed = self._looked(lambda question, images: question.surveyed(images), images)
         return found
 
     def _looked(self, look: Callable[[Question, Any], Any], images: Any) -> Any:

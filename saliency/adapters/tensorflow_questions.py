@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from saliency.adapters.adapter import size_of
 from saliency.adapters.answers import by_batch, one_number_each, told_by_the_model
+from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.outputs import Choice
 from saliency.adapters.rewired import Rewired
 from saliency.adapters.tensorflow_ops import TensorFlowOps
 from saliency.adapters.tensorflow_rules import CALLS, GraphProgram, TensorFlowWork, not_seen
 from saliency.adapters.tensorflow_trace import ARRAYS, HALF, Place, Traced, precision_of, wide
-from saliency.adapters.tokens import Laid
 from saliency.errors import Unsupported
 from saliency.head import Ending
 from saliency.model import Target
@@ -120,10 +120,11 @@ class Question:
                 rows.append(one_number_each(target(self.choice.given(traced.raw)), target, ARRAYS, None))
         return tf.stack([tf.cast(row, self.dtype) if row.dtype.is_floating else row for row in rows])
 
-    def grids(self, images: Any) -> list[Laid]:
-        """Every layer with a grid that the scores depend on, in order."""
+    def surveyed(self, images: Any) -> Surveyed:
+        """The layers with a grid that the scores depend on."""
         traced = self.traced(images)
-        return list(traced.grids(self.joined(traced) if self.bound else traced.class_scores(), size_of(images)))
+        scores = self.joined(traced) if self.bound else scores_or_sum(self.choice, traced.raw, tf.reduce_sum)
+        return traced.survey(scores, size_of(images))
 
     def outputs(self, images: Any, classes: Any) -> Any:
         traced = self.traced(images)

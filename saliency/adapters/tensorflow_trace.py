@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from saliency.adapters.answers import Arrays, not_called
-from saliency.adapters.outputs import Choice
-from saliency.adapters.tokens import NO_BLOCKS, NOT_A_LAYER, Grid, Laid, over_image, token_grid
+from saliency.adapters.layers import REARRANGES, Laid, Surveyed, made_by, nameable, read_from_map, spatial
+from saliency.adapters.outputs import Choice, parts_of
+from saliency.adapters.tokens import NO_BLOCKS, Grid, over_image, token_grid
 from saliency.errors import NoGradient, Unsupported, unknown
 from saliency.head import Operator
 
@@ -32,6 +33,9 @@ ADDS = ("Add", "AddV2", "BiasAdd")
 
 LINEAR = ("MatMul", "BatchMatMulV2", "Conv2D", "Einsum")
 """Operators whose result has no bounds."""
+
+PRODUCTS = ("BatchMatMulV2", "Einsum")
+"""Operators that mix tokens, unless a layer's output is theirs."""
 
 
 HALF = (tf.bfloat16, tf.float16)
@@ -150,27 +154,52 @@ class Traced:
             raise Unsupported(NO_BLOCKS)
         return blocks
 
-    def grids(self, scores: Any, size: tuple[int, int]) -> Iterator[Laid]:
-        """Every layer with a grid that lies on the way from the image to the scores.
+    def survey(self, scores: Any, size: tuple[int, int]) -> Surveyed:
+        """Every layer with a grid that lies on the way from the image to the scores, in order.
 
         Of tokens those of the stream through the blocks: sums of two rows of them.
         """
         named = {place.output.name for place in self._places if tf.is_tensor(place.output)}
         attended, maps = {int(each.shape[-1]) for each in self.attention(scores)}, set[tuple[int, int]]()
         came = {operator.name: taken for operator, taken in self._on_the_way(scores)}
+        returned = [each.array for each in parts_of(self.raw, ARRAYS)]
+        explained = [each for each in returned if each.op.name in came]
+        dense = read_from_map([each.shape.as_list() for each in explained], self.images.shape[0])
+        if dense:
+            # what a target does with the map is no part of the model
+            made = set[str]().union(*(_before(each.op) for each in explained))
+            came = {name: taken for name, taken in came.items() if name in made}
+        outputs = {each.name for each in returned}
+        found: list[Laid] = []
+        called: list[str] = []
         for name, output in self._all():
             operator = output.op
             shape: Sequence[Any] = output.shape.as_list() if output.shape.rank else ()
             if operator.name not in came or not output.dtype.is_floating:
                 continue
+            if spatial(shape):
+                called.append(operator.type.lower())
             grid = None
             if len(shape) == 3 and _sums(operator, came[operator.name]):
                 grid = token_grid(shape, size, maps, attended)
-            elif (output.name in named or not _moves(operator)) and not _pads(operator) and over_image(shape, size):
+            elif over_image(shape, size) and output.name not in outputs and self._is_layer(output, named):
                 grid = Grid("last", shape[1], shape[2])
                 maps.add((grid.height, grid.width))
             if grid is not None:
-                yield Laid(name, (1, *shape[1:]), grid)
+                found.append(Laid(name, (1, *shape[1:]), grid, tuple(called)))
+                called = []
+        return Surveyed(nameable(found), dense)
+
+    def _is_layer(self, output: Any, named: set[str]) -> bool:
+        """Whether an operator, or the layer that has its name, makes a map, and does not only move one."""
+        if output.name not in named:
+            return output.op.type not in PRODUCTS and made_by([output.op.type.lower()]) is not None
+        # a layer may have its channels elsewhere inside
+        while (kind := output.op.type.lower()) in REARRANGES and output.op.inputs:
+            output = output.op.inputs[0]
+            if output.name in named or output is self.images:
+                return False
+        return made_by([kind]) is not None
 
     def _on_the_way(self, scores: Any) -> Iterator[tuple[Any, list[Any]]]:
         """Each operator between the image and the scores, in order, and what it takes that depends on the image."""
@@ -249,16 +278,6 @@ def precision_of(graph: Any) -> Any:
 def _sums(operator: Any, came: Sequence[Any]) -> bool:
     """Whether it adds two things that both depend on the image."""
     return operator.type in ("Add", "AddV2") and len(came) == 2
-
-
-def _moves(operator: Any) -> bool:
-    """Whether it only moves numbers about, or mixes what are no maps."""
-    return operator.type.lower() in NOT_A_LAYER or operator.type in ("BatchMatMulV2", "Einsum", "Identity")
-
-
-def _pads(operator: Any) -> bool:
-    """Whether it is padding: a layer of its own in Keras, that says nothing new."""
-    return operator.type in ("Pad", "PadV2")
 
 
 def why_no_gradient(scores: Any, images: Any) -> str:

@@ -34,9 +34,6 @@ WINDOWS = (
 NO_BLOCKS = "The model's blocks cannot be told apart: they do not end in a sum of tokens, (N, T, K)."
 """Why a head cannot be asked behind each block."""
 
-NOT_A_LAYER = frozenset({"transpose", "reshape", "broadcast_in_dim", "convert_element_type", "cast", "pad", "padv2"})
-"""Operators that only move numbers about: what they say is no layer of its own."""
-
 
 class Grid(NamedTuple):
     """How one layer's output (N, …) lies over the image."""
@@ -66,14 +63,6 @@ class Grid(NamedTuple):
             return f"{self.height}×{self.width}" + (", channels last" if self.layout == "last" else "")
         extra = [f"{n} {where}" for n, where in ((self.before, "before"), (self.after, "behind")) if n]
         return f"{self.height}×{self.width} patches" + (f", {' and '.join(extra)} left out" if extra else "")
-
-
-class Laid(NamedTuple):
-    """A layer whose output lies over the image."""
-
-    name: str
-    shape: tuple[int, ...]
-    grid: Grid
 
 
 def map_grid(

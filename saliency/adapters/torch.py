@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from saliency.adapters.adapter import Adapter
 from saliency.adapters.answers import one_number_each
+from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_answers import TORCH, told_by_the_model
 from saliency.adapters.torch_attention import Attending, pulled_back
 from saliency.adapters.torch_copy import aliased, switched, tensors_of
 from saliency.adapters.torch_gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
-from saliency.adapters.torch_layers import Captured, Place, Replaced, last_used, off_grid, on_grid, surveyed
+from saliency.adapters.torch_layers import Captured, Replaced, off_grid, on_grid
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_precision import computed_in, fed_as
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of, uncompiled
@@ -235,29 +236,17 @@ class TorchModel(Adapter):
         if not any(bool(on_grid(each, grid).any()) for each in gradients):
             self.note(f"the score does not depend on the patches at {name}: name an earlier layer")
 
-    def automatic_layer(self, images: Tensor) -> str:
-        """See :meth:`saliency.model.Adapted.automatic_layer`."""
-        return last_used(*self._survey(images)).name
-
-    def layer_table(self, images: Tensor) -> list[tuple[str, tuple[int, ...], str]]:
-        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
-        return [
-            (each.name, tuple(each.output.shape), each.grid.said())
-            for each, on_the_way in zip(*self._survey(images), strict=True)
-            if on_the_way
-        ]
-
-    def _survey(self, images: Tensor) -> tuple[list[Place], list[bool]]:
-        """Every layer with a grid, and whether the bound targets, or any class, depend on it."""
+    def _survey(self, images: Tensor) -> Surveyed:
+        """See :class:`Adapter`; of the bound targets, or of any class."""
         leaf = leaf_of(images[:1])
         with self._ready(grad=True) as module:
             with Captured(module, units(self._targets), leaf) as watch:
                 scores = self._scores(module, leaf, watch) if self._targets else self._classes(module, leaf)
-            return surveyed(watch, scores)
+            return watch.laid(scores)
 
     def _classes(self, module: nn.Module, images: Tensor) -> Tensor:
-        said: Tensor = self._choice(TORCH).rows(self._forward(module, images), len(images))
-        return said
+        found: Tensor = scores_or_sum(self._choice(TORCH), self._forward(module, images), torch.sum)
+        return found
 
     def _scores(
         self, module: nn.Module, images: Tensor, watch: Captured | None = None, count: int | None = None

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from saliency.adapters.layers import REARRANGES, Laid, Surveyed, made_by, nameable, read_from_map, spatial
+from saliency.adapters.outputs import parts_of
 from saliency.adapters.tokens import Grid, map_grid, token_grids
+from saliency.adapters.torch_answers import TORCH
 from saliency.adapters.torch_gradients import backward
 from saliency.adapters.torch_trace import Watch
 from saliency.errors import BadShape, UnknownName
@@ -24,12 +27,15 @@ STREAM = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__", "layer_nor
 """Functions that make a transformer's main stream of tokens; the others' rows of tokens lie beside it."""
 
 
-class Place(NamedTuple):
-    """An operator's or module's result with a grid."""
+class Seen(NamedTuple):
+    """An operator's or module's result that may have a grid."""
 
     name: str
     output: Tensor
-    grid: Grid
+    operators: tuple[str, ...]
+    """What was called since the result before it, up to its own."""
+    aliases: tuple[str, ...] = ()
+    """Names that it had before, of operators and modules inside."""
 
 
 class Survey(Watch):
@@ -44,7 +50,15 @@ class Survey(Watch):
         super().__init__(module)
         self._leaf = leaf
         self._image = (int(leaf.shape[1]), int(leaf.shape[2])) if leaf.ndim == 4 else (1, 1)
-        self._seen: list[tuple[str, Tensor]] = []
+        self.outputs: list[Tensor] = []
+        """What the model returned."""
+        self._seen: list[Seen] = []
+        self._shapes: set[tuple[int, ...]] = set()
+        self.called: list[str] = []
+        """Names of all functions that returned maps or tokens."""
+        # how many there were at the last result that was kept, and when each module that is being called was entered
+        self._kept_at = 0
+        self._entered: list[int] = []
         self._first: set[tuple[int, ...]] = set()
         self._last: set[tuple[int, ...]] = set()
         self._attention: set[tuple[int, ...]] = set()
@@ -60,6 +74,8 @@ class Survey(Watch):
         if len(self._leaf) not in result.shape[: 5 - result.ndim]:
             return result  # tokens may come before the images
         function, shape = name.split(":")[1], tuple(result.shape[1:])
+        if spatial(result.shape):
+            self.called.append(function)
         if result.ndim == 4:
             if function in ATTENTION:
                 # heads are turned about on their way in and out, in every order
@@ -68,13 +84,19 @@ class Survey(Watch):
                 self._first.add(shape)
             elif function == "layer_norm":
                 self._last.add(shape)
-            self._seen.append((name, result))
+            self._shapes.add(shape)
+            if made_by([function]) is not None:
+                self._keep(name, result)
         elif function in STREAM:
             if result.requires_grad:
                 row = result.transpose(0, 1) if self.tokens_first(result) else result
                 self._rows.setdefault(row.shape[1], row)
-            self._seen.append((name, result))
+            self._keep(name, result)
         return result
+
+    def _keep(self, name: str, result: Tensor) -> None:
+        self._seen.append(Seen(name, result, tuple(self.called[self._kept_at :])))
+        self._kept_at = len(self.called)
 
     def tokens_first(self, row: Tensor) -> bool:
         """Whether a row of tokens is (T, N, K), not (N, T, K)."""
@@ -89,10 +111,21 @@ class Survey(Watch):
             self._turned[count] = depends is not None and int((depends != 0).flatten(1).any(1).sum()) > 1
         return self._turned[count]
 
+    def enter(self, path: str) -> None:
+        super().enter(path)
+        self._entered.append(len(self.called))
+
     def leave(self, path: str, result: Any) -> Any:
-        # a module's name is easier to say than an operator's
-        if self._seen and result is self._seen[-1][1] and path:
-            self._seen[-1] = (path, result)
+        entered = self._entered.pop()
+        if not path:
+            self.outputs = [each.array for each in parts_of(result, TORCH)]
+        elif self._seen and isinstance(result, Tensor) and entered < self._kept_at:
+            last = self._seen[-1]
+            # rearranged only, since it was made: by a module that has its channels elsewhere inside
+            same = result.ndim == last.output.ndim and result.numel() == last.output.numel()
+            if result is last.output or (same and REARRANGES.issuperset(self.called[self._kept_at :])):
+                # a module's name is easier to say than an operator's
+                self._seen[-1] = last._replace(name=path, output=result, aliases=(*last.aliases, last.name))
         return None
 
     def grid(self, output: Tensor) -> Grid | None:
@@ -105,11 +138,27 @@ class Survey(Watch):
         grid = self._tokens(int(output.shape[0 if turned else 1]))
         return grid._replace(layout="tokens_first") if grid is not None and turned else grid
 
-    def places(self) -> list[Place]:
-        """Every result with a grid that depends on the image, in order."""
-        return [
-            Place(name, each, grid) for name, each in self._seen if each.requires_grad and (grid := self.grid(each))
+    def laid(self, scores: Tensor) -> Surveyed:
+        """Every layer that the scores depend on, in order; what the model returns itself is none."""
+        returned = {id(each) for each in self.outputs}
+        places = [
+            (each, grid)
+            for each in self._seen
+            if each.output.requires_grad and id(each.output) not in returned and (grid := self.grid(each.output))
         ]
+        outputs = [each for each in self.outputs if each.requires_grad]
+        if not scores.requires_grad or not places:
+            return Surveyed([], dense=False)
+        at = [*(each.output for each, _ in places), *outputs]
+        used = backward(scores, at, keep=False)
+        explained = [each for each, gradient in zip(outputs, used[len(places) :], strict=True) if gradient is not None]
+        layers = [
+            Laid(each.name, tuple(each.output.shape), grid, each.operators, each.aliases)
+            for (each, grid), gradient in zip(places, used[: len(places)], strict=True)
+            # behind the last attention a class token's score does not depend on the patches any more
+            if gradient is not None and (not grid.of_tokens or bool(on_grid(gradient, grid).any()))
+        ]
+        return Surveyed(nameable(layers), read_from_map([each.shape for each in explained], len(self._leaf)))
 
     def _map(self, shape: tuple[int, ...]) -> Grid | None:
         first, last = shape in self._first, shape in self._last
@@ -124,8 +173,7 @@ class Survey(Watch):
         return self._grids[tokens]
 
     def _found(self, tokens: int) -> Grid | None:
-        shapes = {tuple(each.shape[1:]) for _, each in self._seen if each.ndim == 4}
-        grids = [grid for shape in shapes if (grid := self._map(shape))]
+        grids = [grid for shape in self._shapes if (grid := self._map(shape))]
         maps = {(grid.height, grid.width) for grid in grids}
         candidates = token_grids(tokens, self._image, maps)
         for grid in candidates:
@@ -269,37 +317,3 @@ def off_grid(values: Tensor, grid: Grid | None, like: Tensor) -> Tensor:
     like = like.transpose(0, 1) if turned else like
     rows = torch.cat([like[:, : grid.before], patches, like[:, like.shape[1] - grid.after :]], 1)
     return rows.transpose(0, 1) if turned else rows
-
-
-def surveyed(watch: Survey, scores: Tensor) -> tuple[list[Place], list[bool]]:
-    """Every layer with a grid, and whether the scores depend on it there.
-
-    Args:
-        watch: has seen the model at work.
-        scores: what came of it.
-    """
-    places = [place for place in watch.places() if place.output is not scores]
-    used: Sequence[Tensor | None] = [None] * len(places)
-    if places and scores.requires_grad:
-        used = backward(scores, [each.output for each in places], keep=False)
-    return places, [
-        # behind the last attention a class token's score does not depend on the patches any more
-        gradient is not None and (not place.grid.of_tokens or bool(on_grid(gradient, place.grid).any()))
-        for place, gradient in zip(places, used, strict=True)
-    ]
-
-
-def last_used(places: Sequence[Place], used: Sequence[bool]) -> Place:
-    """The last result with a spatial grid that the scores depend on.
-
-    Raises:
-        UnknownName: there is none.
-    """
-    for place, depends in reversed(list(zip(places, used, strict=True))):
-        if depends:
-            return place
-    raise UnknownName(
-        "No layer with a spatial grid was found in the model (an output of shape (N, K, h, w) or (N, h, w, K) with "
-        "h, w > 1, or tokens (N, T, K) that are patches of the image, on the way to the scores). "
-        "Name one with layer=…; saliency.layers(model, image) lists what there is."
-    )

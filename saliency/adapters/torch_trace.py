@@ -60,6 +60,9 @@ class Watch(TorchFunctionMode):
         """An operator's result; what is returned goes on in its place."""
         return result
 
+    def enter(self, path: str) -> None:
+        """A module is about to be called."""
+
     def leave(self, path: str, result: Any) -> Any:
         """A module's result; what is returned, if anything, goes on in its place."""
 
@@ -75,6 +78,7 @@ class Watch(TorchFunctionMode):
     def _on_enter(self, path: str) -> Callable[..., None]:
         def hook(*_: Any) -> None:
             self._inside.append((path, Counter()))
+            self.enter(path)
 
         return hook
 

@@ -74,7 +74,7 @@ LAYERS = {
     "ConvNeXt": ("convnext.encoder.stages.1", None),
     "ViT": ("vit.layers.1.layernorm_before", "4×6 patches, 1 before left out"),
     "DeiT": ("deit.layers.1.layernorm_before", "4×6 patches, 2 before left out"),
-    "BEiT": ("beit.layernorm", "4×4 patches, 1 before left out"),
+    "BEiT": ("beit.layers.1", "4×4 patches, 1 before left out"),
     "Swin": ("swin.layernorm", "8×12 patches"),
     "DINOv2 with registers": ("dinov2_with_registers.layernorm", "4×6 patches, 5 before left out"),
 }

@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from skimage.transform import resize
 from torch import Tensor, nn
 from torch.nn import functional
 
 import saliency
 from saliency.adapters.torch import TorchModel
-from tests.nets import LABELS, Wrapped, picture, small_net
+from tests.nets import LABELS, Wrapped, bilinear, picture, small_net
 
 IMAGE = picture()
 
@@ -59,7 +58,7 @@ class TestLayers:
         cam = functional.relu((gradient.mean((2, 3), keepdim=True) * kept[-1]).sum(1))[0].detach().numpy()
 
         assert exp.layer == layer
-        np.testing.assert_allclose(exp.mask, resize(cam, IMAGE.shape[:2]), atol=1e-6)
+        np.testing.assert_allclose(exp.mask, bilinear(cam, IMAGE.shape[:2]), atol=1e-6)
 
     def test_the_automatic_layer_is_the_last_grid_after_its_activation(self) -> None:
         """In a residual net with a reused ReLU it is that ReLU's last output, half the image's size."""
