@@ -219,14 +219,16 @@ class Question(NamedTuple):
             parts = jax.tree.unflatten(program.tree, [now[slot] for slot in program.outputs])
             return self.of_program(program, classes, parts, now)
 
-        def walk(read: list[Any]) -> Any:
+        def walk(row: Any) -> Any:
             found: dict[int, Any] = {}
-            for slot, each in zip(slots, read, strict=True):
-                found[slot] = found[slot] + each if slot in found else each
+            for slot, slope in zip(slots, back(row)[0], strict=True):
+                # relevance is each output's share of the score, which is a weighted sum of outputs
+                share = values[slot] / _nonzero(_along((row * scores).sum(0), slope)) if rules.accounts else 1
+                found[slot] = found[slot] + slope * share if slot in found else slope * share
             return followed.back(values, references, found)
 
         scores, back = jax.vjp(score, [values[slot] for slot in slots])
-        gradients, lost = _each(lambda row: [walk(back(row)[0])], scores)
+        gradients, lost = _each(lambda row: [walk(row)], scores)
         # of one image alone, and only such a batch is never padded
         return scores, gradients, lost if len(own) == 1 else None
 
@@ -367,6 +369,15 @@ def _by_heads(maps: Any, gradients: Any, axis: int) -> tuple[Any, Any]:
         return first.reshape(first.shape[0], -1, *first.shape[-2:])
 
     return turned(maps), jax.vmap(turned)(gradients)
+
+
+def _along(numbers: Any, array: Any) -> Any:
+    """(N,) that broadcasts against (N, …)."""
+    return numbers.reshape(-1, *(1,) * (array.ndim - 1))
+
+
+def _nonzero(numbers: Any) -> Any:
+    return jnp.where(numbers == 0, 1, numbers)
 
 
 def is_floating(value: Any) -> bool:

@@ -189,6 +189,18 @@ def test_methods_of_every_kind_read_the_logit(method: str) -> None:
     assert exp.score == pytest.approx(twin.score, abs=1e-6)
 
 
+@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax", "keras"])
+def test_relevance_is_shared_among_the_outputs_of_a_target(framework: str) -> None:
+    """LRP is linear in the outputs: of −z it is the negative of z's, of a margin the difference of both classes'."""
+    yes, no = (explain(model(framework, (3.0,), "sigmoid"), target, "lrp") for target in (1, 0))
+    np.testing.assert_allclose(no.mask, -yes.mask, atol=1e-6)
+    assert yes.mask.any()
+
+    net = model(framework, LOGITS, "softmax")
+    a, b, margin = (explain(net, target, "lrp").mask for target in (0, 2, saliency.targets.margin(0, 2)))
+    np.testing.assert_allclose(margin, a - b, atol=1e-5)
+
+
 class TestBlackBoxes:
     """What cannot be looked into is read from labels, shape and, with a note, the range of several numbers."""
 
