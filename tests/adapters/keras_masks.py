@@ -48,6 +48,8 @@ def main(path: str) -> None:
 
         config: Any = jax.config
         config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
+    import keras
+
     import saliency
     from tests.adapters import headed, same_net, same_transformer, two_inputs
     from tests.nets import picture
@@ -68,6 +70,11 @@ def main(path: str) -> None:
         unit = saliency.targets.unit(inner, 2, (3, 4))
         found[f"{kind} unit"] = saliency.explain(net, picture(), "gradient", unit, progress=False).mask
         found[f"{kind} named"] = saliency.explain(net, picture(), "grad_cam", 1, layer=inner, progress=False).mask
+    keras.config.set_dtype_policy("mixed_float16")
+    mixed = same_net.keras(same_net.weights())
+    keras.config.set_dtype_policy("float32")
+    for method, mask in masks(mixed, ["gradient", "ablation_cam", "lrp"]).items():
+        found[f"mixed {method}"] = mask
     for method in two_inputs.METHODS:
         for i, row in enumerate(two_inputs.explained(two_inputs.of_keras(), method)):
             for j, mask in enumerate(row):

@@ -68,6 +68,12 @@ def test_every_method_agrees_with_torch(found: Any, expected: dict[str, np.ndarr
     np.testing.assert_allclose(found[f"functional {method}"], same, atol=1e-4 * np.abs(same).max())
 
 
+@pytest.mark.parametrize("method", ["gradient", "ablation_cam", "lrp"])
+def test_mixed_precision_has_the_masks_of_float32(found: Any, expected: dict[str, np.ndarray], method: str) -> None:
+    """A functional model of the policy mixed_float16, its weights in float32: correlated by .99 on every backend."""
+    assert np.corrcoef(found[f"mixed {method}"].ravel(), expected[method].ravel())[0, 1] >= 0.99
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_model_works(found: Any, expected: dict[str, np.ndarray], kind: str) -> None:
     """Each agrees with torch, is left as it was, and has its automatic layer at the last ReLU, by a layer's name."""
