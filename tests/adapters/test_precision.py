@@ -187,7 +187,7 @@ def test_every_method_has_the_mask_of_float32(case: str, method: str) -> None:
     assert correlation(found.mask, same.mask) >= least
     if METHODS[method].complete:
         # both scores are rounded
-        assert abs(found.gap - same.gap) <= 0.01 * max(abs(found.score), abs(found.baseline_score))
+        assert abs(found.gap - same.gap) <= 0.01 * max(abs(found.score), abs(found.baseline_score or 0.0))
 
 
 def test_flax_computes_in_the_type_that_its_modules_name() -> None:
