@@ -26,6 +26,12 @@ SURE = 0.5
 ODDS = 8.0
 """By how much the odds p / (1 - p) of the top class must be larger under it than as fed."""
 
+WIDE = "0..255"
+"""The preset that is compared only where the model does not see the picture as it is fed."""
+
+BLIND = 0.1
+"""Largest distance (total variation) between the probabilities of the picture and of a black one for that."""
+
 USUAL = 224
 """Height and width of what most networks were trained on."""
 
@@ -152,19 +158,32 @@ def _unit(adapted: Adapted[Any], picture: Any) -> np.ndarray | None:
 
 
 def _compared(adapted: Adapted[Any], fed: np.ndarray, unit: np.ndarray) -> Surer | None:
-    now = _top(adapted, fed)
+    now = _shares(adapted, fed)
     if now is None:
         return None
-    best: Surer | None = None
+    best: tuple[str, np.ndarray] | None = None
+    blind = _blind(adapted, fed, now)
     for name in (*PRESETS, *_at_another_size(adapted, unit)):
+        # fed 255 times what it wants, any network is sure of something
+        if name.startswith(WIDE) and not blind:
+            continue
         other = preset(name)(unit[0])[None]
         if other.shape == fed.shape and np.allclose(other, fed):
             continue
-        top = _top(adapted, other)
-        if top is not None and (best is None or top[1] > best.probability):
-            best = Surer(name, *top, *now)
-    much = best is not None and best.probability >= SURE and _odds(best.probability) >= ODDS * _odds(best.now)
-    return best if much else None
+        shares = _shares(adapted, other)
+        if shares is not None and (best is None or shares.max() > best[1].max()):
+            best = name, shares
+    if best is None or best[1].max() < SURE or _odds(best[1].max()) < ODDS * _odds(now.max()):
+        return None
+    names = adapted.head.names(adapted.labels, len(now))
+    then_top, now_top = (label_of(int(shares.argmax()), names) for shares in (best[1], now))
+    return Surer(best[0], then_top, float(best[1].max()), now_top, float(now.max()))
+
+
+def _blind(adapted: Adapted[Any], fed: np.ndarray, now: np.ndarray) -> bool:
+    """Whether the model says of the picture what it says of a black one, as if it were fed too small numbers."""
+    black = _shares(adapted, np.zeros_like(fed))
+    return black is not None and bool(np.abs(now - black).sum() / 2 < BLIND)
 
 
 def _at_another_size(adapted: Adapted[Any], unit: np.ndarray) -> list[str]:
@@ -178,13 +197,11 @@ def _odds(probability: float) -> float:
     return probability / max(1 - probability, 1e-12)
 
 
-def _top(adapted: Adapted[Any], fed: np.ndarray) -> tuple[str, float] | None:
-    """The top class and its probability; None where the outputs are no three exclusive classes, or not finite."""
+def _shares(adapted: Adapted[Any], fed: np.ndarray) -> np.ndarray | None:
+    """The probabilities of the classes; None where the outputs are no three exclusive classes, or not finite."""
     with adapted.lock:
         outputs = np.asarray(adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(fed)))[0], np.float64)
     head: Head = adapted.head
-    shares = head.shares(outputs)
-    if len(outputs) < 3 or not np.isfinite(outputs).all() or shares is None or head.meaning != "classes":
+    if head.meaning != "classes" or len(outputs) < 3 or not np.isfinite(outputs).all():
         return None
-    top = int(outputs.argmax())
-    return label_of(top, head.names(adapted.labels, len(outputs))), float(shares[top])
+    return head.shares(outputs)

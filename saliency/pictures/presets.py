@@ -35,7 +35,7 @@ class Preprocessing:
     """Of `resize` as height and width: "center" scales until both are reached, "border" until one is, "squash" to
     exactly these."""
     interpolation: str = "bicubic"
-    """"nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming", each smoothed when it shrinks, as in Pillow."""
+    """As in Pillow: "nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming", smoothed when it shrinks."""
     mean: tuple[float, ...] = (0.0,)
     """For all channels, or for each."""
     std: tuple[float, ...] = (1.0,)
