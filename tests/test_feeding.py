@@ -80,8 +80,9 @@ def test_a_preset_of_a_normalised_picture_is_refused() -> None:
 
 def test_presets_are_taken_everywhere() -> None:
     """explain, predict, what_if, perturbation_curves and layers feed the model the same."""
-    net, small = small_net(), {"preprocess": "-1..1"}
-    by_hand = {"preprocess": lambda x: x / 127.5 - 1}
+    net = small_net()
+    small: dict[str, Any] = {"preprocess": "-1..1"}
+    by_hand: dict[str, Any] = {"preprocess": lambda x: x / 127.5 - 1}
 
     exp = saliency.explain(net, RGB, "gradient", 1, progress=False, **small)
     np.testing.assert_allclose(
@@ -176,7 +177,8 @@ class Uses(Carries):
     """Its forward pass preprocesses itself."""
 
     def forward(self, x: Tensor) -> Any:
-        return self.net(self.preprocess(x))
+        own: Any = self.preprocess
+        return self.net(own(x))
 
 
 class HasMethod(Carries):
@@ -299,7 +301,7 @@ class Weights:
 
 def test_torchvision_s_weights_and_timm_s_configuration_are_taken() -> None:
     """`preprocess=weights` is their transforms, `preprocess=model.pretrained_cfg` the transform that it says."""
-    np.testing.assert_allclose(saliency.read(RGB, Weights()).fed[0], RGB / 100, rtol=1e-6)
+    np.testing.assert_allclose(saliency.read(RGB, Weights()).fed[0], RGB / np.float64(100), rtol=1e-6)
     assert saliency.read(RGB, CONFIG).fed.shape == (1, 16, 16, 3)
 
 

@@ -168,8 +168,8 @@ def no_unit(low: float, high: float) -> BadImage:
     )
 
 
-Preprocess = str | Callable[..., Any] | Preprocessing
-"""What `preprocess` may be."""
+Preprocess = str | Callable[..., Any] | Preprocessing | Any
+"""What `preprocess` may be; the last of these is torchvision's weights or timm's configuration."""
 
 
 class Declared(NamedTuple):
