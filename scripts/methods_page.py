@@ -32,9 +32,29 @@ HEAD = f"""# The methods
 Every method of `saliency.explain(model, image, method="…")`, and of the widget. f is the score of the target, x the
 image, M the mask; A the activations of a layer. "Images asked" is what the model is asked about with default fields,
 for one image of 224×224: forward and backward where a method needs gradients or layers, else forward alone. The
-pictures are of the demo network (`saliency.demo`) and its class “{TARGET}”.
+pictures beside the methods are of the bundled network (`saliency.demo`) and its class “{TARGET}”.
 
 This page is written by `scripts/methods_page.py` from the classes themselves.
+
+## On a trained ImageNet network
+
+![Every method on two photographs, a cat and a cup of coffee](images/real-network.jpg)
+
+EfficientNet-Lite0 (`saliency.demo.model("imagenet")`) on two photographs of scikit-image, for the class it finds most
+likely, “tiger cat” and “espresso”; written by `scripts/real_network.py`. Methods run at their defaults, those that
+need hundreds of images with fewer. White to red and blue: signed, red for the class. The photographs: *Chelsea* by
+Stéfan van der Walt and *coffee* by Rachel Michetti, both CC0.
+
+* Grad-CAM, HiResCAM and XGrad-CAM are the same map here, Grad-CAM++ and LayerCAM nearly the same: the network ends in a
+  mean over space and one dense layer, so the gradient of its last layer is the same everywhere.
+* Deconvolution shows the network and not the image: there is no max-pooling, and every photograph has this map.
+* IDGI's frame is the gradient at the black baseline, largest where padding begins: `adaptive=True` or
+  `baseline="blur"` removes it. DeepLIFT adds up exactly, by large values of opposite sign.
+* The grids of Gradient and SmoothGrad are in the gradient itself: they come from strided convolutions.
+* In a picture put together of four photographs, chance puts a quarter of the most salient tenth on the cat. Grad-CAM
+  puts 100 % there, SmoothGrad² 99 %, Integrated Gradients 75 %, the gradient 51 %, Input × Gradient 13 %.
+
+## The list
 """
 
 FAMILY = {

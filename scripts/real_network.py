@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -38,6 +39,8 @@ BUDGETS: dict[str, dict[str, Any]] = {
     "sobol": {"samples": 8},
     "hsic": {"samples": 200},
 }
+
+FONT = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 TILE, TEXT, GAP, PAIRS = 144, 18, 10, 4
 """Pixels of a picture's side, of a line of text and between pairs; how many methods stand in a row."""
@@ -87,7 +90,7 @@ def draw() -> None:
     cells = list(pairs())
     width, height = 2 * TILE + GAP, TILE + TEXT + GAP
     sheet = Image.new("RGB", (PAIRS * width + GAP, -(-len(cells) // PAIRS) * height + GAP), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, 12)
     for index, (title, pictures) in enumerate(cells):
         left, top = index % PAIRS * width + GAP, index // PAIRS * height + GAP
         pen.text((left, top), title, "black", font)
