@@ -7,7 +7,10 @@ Each derives from :class:`SaliencyError` and from the built-in that fits, so tha
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+from saliency.hints import argument_hint, method_hint
 
 
 class SaliencyError(Exception):
@@ -63,7 +66,26 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
         known: what there is.
     """
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = _hint(kind, str(name), names)
     shown = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")
     return UnknownName(f"There is no {kind} {name!r}.{hint} There is: {shown or 'none'}.")
+
+
+def _hint(kind: str, name: str, names: list[str]) -> str:
+    """Return what the name may have meant, as a sentence after a space; empty where nothing is near."""
+    elsewhere = None
+    if kind == "method":
+        elsewhere = method_hint(name, names)
+    elif kind.startswith("field of"):
+        elsewhere = argument_hint(name)
+    if elsewhere is not None:
+        return f" {elsewhere}"
+    near = containing(name, names)[:5] if kind == "label" else []
+    near = near or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def containing(word: str, names: Iterable[str]) -> list[str]:
+    """Return the names that hold `word` as whole words, in any case: "tabby cat" holds "Cat", "crate" does not."""
+    whole = re.compile(rf"(?<!\w){re.escape(word.strip())}(?!\w)", re.IGNORECASE)
+    return [each for each in names if word.strip() and whole.search(str(each))]

@@ -52,6 +52,27 @@ def split(picture: np.ndarray, segments: Segments, count: int) -> Any:
     return exactly(_named(segments, values, count), values, count)
 
 
+def _plane(segments: Any) -> Any:
+    """Return a feature mask of Captum's layout as (H, W); else what was given.
+
+    Args:
+        segments: (1, C, H, W), or (1, H, W, C), with equal channels, is such a mask.
+
+    Raises:
+        BadShape: its channels differ.
+    """
+    if len(getattr(segments, "shape", ())) != 4 or segments.shape[0] != 1:
+        return segments
+    planes = np.asarray(segments)[0]
+    planes = planes if planes.shape[0] <= planes.shape[2] else np.moveaxis(planes, 2, 0)
+    if (planes != planes[:1]).any():
+        raise BadShape(
+            f"A feature holds all channels of its pixels, and the {len(planes)} channels of this feature mask differ. "
+            "Pass one label map (H, W)."
+        )
+    return planes[0]
+
+
 def _named(name: str, picture: np.ndarray, count: int) -> np.ndarray:
     """A label map by scikit-image, of a picture in [0, 1], grey or RGB, with about `count` labels, rather more."""
     from skimage import segmentation
@@ -85,6 +106,7 @@ def grid(count: int, height: int, width: int) -> tuple[int, int]:
 
 def masks_of(segments: Any) -> Sequence[Any]:
     """Segments as masks: a label map (H, W), of whole numbers, is one mask for each of its labels."""
+    segments = _plane(segments)
     if isinstance(segments, np.ndarray) and segments.ndim == 2:
         if segments.dtype.kind not in "iub":
             raise BadShape(f"A label map must hold whole numbers, got {segments.dtype}.")
@@ -104,6 +126,7 @@ def labelled(segments: Any, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         BadShape: another shape, masks that overlap, or no feature at all.
     """
+    segments = _plane(segments)
     if isinstance(segments, np.ndarray) and segments.ndim == 2 and segments.dtype.kind in "iub":
         if segments.shape != shape:
             raise BadShape(f"Expected a label map of the image's shape {shape}, got {segments.shape}.")

@@ -282,11 +282,31 @@ def names_of(labels: Sequence[str] | None, classes: int) -> Sequence[str] | None
     return imagenet_names() if labels is None and classes == IMAGENET else labels
 
 
+def _label_index(label: str, names: list[str]) -> int:
+    """Return where a label stands; without regard to case where only one then fits."""
+    if label in names:
+        return names.index(label)
+    alike = [index for index, each in enumerate(names) if str(each).casefold() == label.casefold()]
+    if len(alike) != 1:
+        raise unknown("label", label, names)
+    return alike[0]
+
+
+def _scalar(target: Any) -> Any:
+    """Return the whole number in an array or tensor of one element, as ``out.argmax()`` gives; else what was given."""
+    shape = getattr(target, "shape", None)
+    if shape is None or math.prod(shape) != 1:
+        return target
+    number = np.asarray(target.detach().cpu() if hasattr(target, "detach") else target)
+    return number.item() if number.dtype.kind in "iu" else target
+
+
 def index_of(target: Any, labels: Sequence[str] | None, classes: int) -> int:
     """The class that an index or a label means.
 
     Args:
-        target: index (negative ones count from the end), or label.
+        target: index (negative ones count from the end), also as an array or tensor of one element; or label, of which
+            the case may differ where no other label is then the same.
         labels: names of the classes, where there are any.
         classes: how many there are.
 
@@ -297,10 +317,8 @@ def index_of(target: Any, labels: Sequence[str] | None, classes: int) -> int:
     if isinstance(target, str):
         if labels is None:
             raise BadTarget(f"The target {target!r} is a label, but this model has none: pass labels=[…] or an index.")
-        names = list(labels)
-        if target not in names:
-            raise unknown("label", target, names)
-        return names.index(target)
+        return _label_index(target, list(labels))
+    target = _scalar(target)
     if isinstance(target, bool) or not isinstance(target, int | np.integer):
         raise BadTarget(
             f"A target is a class index, a label, None (the top class) or a callable outputs -> (N,), got {target!r}."

@@ -72,6 +72,8 @@ def _adapted(
     framework: str | None,
     image: Callable[[], np.ndarray] | None,
 ) -> Adapted[Any]:
+    if isinstance(model, list | tuple) and model and all(map(callable, model)):
+        raise _several_models(model)
     frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     if "saliency" in frameworks and hasattr(model, "at"):
         return _relabelled(model, labels)
@@ -146,6 +148,13 @@ def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> A
 
         return JaxModel(model, labels, params=held)
     return None
+
+
+def _several_models(models: Any) -> Unsupported:
+    return Unsupported(
+        f"Expected one model, got a {type(models).__name__} of {len(models)}. Explain each by itself, "
+        "[saliency.explain(each, image) for each in models], or hand them to the widget, which compares them."
+    )
 
 
 def _no_model(model: Any) -> Unsupported:

@@ -156,12 +156,25 @@ class GuidedIG(CoreSaliency):
         baseline = np.zeros_like(image) if x_baseline is None else np.asarray(x_baseline)
         assert baseline.shape == image.shape, f"x_baseline must have the shape {image.shape}, got {baseline.shape}"
         self._refuse_fields()
-        model = self._model(call_model_function, call_model_args, floating(image))
+        gradient = self._get_grad_func(call_model_function, call_model_args, floating(image))
+        return guided_ig_impl(image, baseline, gradient, x_steps, fraction, max_dist)
+
+    def _get_grad_func(
+        self, call_model_function: CallModelFunction, call_model_args: Any = None, dtype: Any = np.float64
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from a point to the gradient there, by PAIR's name.
+
+        Args:
+            call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
+            call_model_args: handed through.
+            dtype: of the points that the model is fed.
+        """
+        model = self._model(call_model_function, call_model_args, dtype)
 
         def gradient(point: np.ndarray) -> np.ndarray:
             return model.gradients(model.ops.asarray(point[None])).gradients[0, 0]
 
-        return guided_ig_impl(image, baseline, gradient, x_steps, fraction, max_dist)
+        return gradient
 
 
 class Wandering(Generic[A]):

@@ -127,6 +127,7 @@ class Occlusion(CoreSaliency):
 
     def windows(self, shape: tuple[int, ...]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Where the windows lie, (start, stop) along each axis of images (B, H, W, ...)."""
+        self._refuse_channels_first(int(np.prod(shape[3:])))
         down, across = (
             self._along(length, _of(self.size, axis), _of(self.stride, axis)) for axis, length in enumerate(shape[1:3])
         )
@@ -139,6 +140,15 @@ class Occlusion(CoreSaliency):
             return [(0, channels)]
         size = _of(self.size, 2)
         return self._along(channels, size, _of(self.stride, 2) if np.size(self.stride) == 3 else size)
+
+    def _refuse_channels_first(self, channels: int) -> None:
+        for name in ("size", "stride"):
+            value: Any = getattr(self, name)
+            if np.size(value) == 3 and value[2] > channels >= value[0]:
+                raise BadField(
+                    f"Occlusion.{name}={tuple(value)} has its channels first. Here they come last, as "
+                    f"(height, width, channels): write {name}={(value[1], value[2], value[0])}."
+                )
 
     def _along(self, length: int, size: int, stride: int) -> list[tuple[int, int]]:
         if self.reduce == "sum":

@@ -79,24 +79,22 @@ class Explainer:
         if weights is not None and not self._target.shape.is_compatible_with((None, *weights.shape[1:])):
             raise BadShape(f"ys must have T's shape {self._target.shape}, got {weights.shape}.")
         fixed = self._fixed(batch_size)
-        dtype = np.result_type(np.float32, *(x.dtype.as_numpy_dtype for x in self._inputs))
+        floats = [_floating(x, array) for x, array in zip(self._inputs, arrays, strict=True)]
+        dtype = np.result_type(np.float32, *floats, *(x.dtype.as_numpy_dtype for x in self._inputs))
         laid = arrays if weights is None else [*arrays, weights]
         packing, shapes = Packing([each.shape[1:] for each in laid]), [each.shape[1:] for each in arrays]
         feed = {**self._feed, **(feed_dict or {}), **self.method.feed(self._question, shapes)}
         model = RowModel(self._session, self._question, packing, dtype, feed, fixed, self._batch_sizes)
         found = Packing(self.method.found(shapes))
         if not count:
-            return self._told([np.zeros((0, *shape)) for shape in found.shapes])
+            return self._told([np.zeros((0, *shape)) for shape in found.shapes], floats)
         session: Session[np.ndarray] = Session(model, batch_size=fixed or batch_size or "auto", literal=True)
         *_, masks = session.run(self.method, side_by_side(laid, dtype))
-        return self._told(found.split(masks[0], np.reshape))
+        return self._told(found.split(masks[0], np.reshape), floats)
 
-    def _told(self, masks: Sequence[np.ndarray]) -> Any:
-        """The attributions in their inputs' own floating types, as the caller handed in what they are of."""
-        found = [
-            mask.astype(x.dtype.as_numpy_dtype if x.dtype.is_floating else np.float32)
-            for mask, x in zip(masks, self._inputs, strict=True)
-        ]
+    def _told(self, masks: Sequence[np.ndarray], floats: Sequence[Any]) -> Any:
+        """The attributions in the given floating types, in a list where X came in one."""
+        found = [mask.astype(each) for mask, each in zip(masks, floats, strict=True)]
         return found if self._listed else found[0]
 
     def _checked(self, xs: Any) -> list[np.ndarray]:
@@ -118,7 +116,8 @@ class Explainer:
     def _fixed(self, batch_size: int | None) -> int | None:
         """How many examples the tensors take, where only one number will do."""
         for tensor in (self._target, *self._inputs):
-            if tensor.shape.rank and (length := tensor.shape[0]) is not None:
+            # a list holds numbers and None, also where TensorFlow 2 is switched off and shapes hold Dimensions
+            if tensor.shape.rank and (length := tensor.shape.as_list()[0]) is not None:
                 if batch_size is not None and batch_size > 0 and batch_size != length:
                     raise DeepExplainError(
                         f"When using batch evaluation, the first dimension of {tensor.name} must be compatible with "
@@ -126,3 +125,10 @@ class Explainer:
                     )
                 return int(length)
         return None
+
+
+def _floating(x: Any, array: np.ndarray) -> Any:
+    """Return the floating type of an input's attributions: float64 where the examples are, else its tensor's own."""
+    if not x.dtype.is_floating:
+        return np.float32
+    return np.float64 if array.dtype == np.float64 else x.dtype.as_numpy_dtype

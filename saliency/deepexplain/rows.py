@@ -52,6 +52,7 @@ class RowModel:
         self.lock: AbstractContextManager[Any] = nullcontext()
         self.batch_sizes = batch_sizes
         self._session, self._feed, self._fixed = session, dict(feed), fixed
+        self._tried: set[str] = set()
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """(1, n)."""
@@ -69,9 +70,38 @@ class RowModel:
         return Answer(np.asarray(answers[-1])[None] if told else None, found)
 
     def _run(self, fetches: list[Any], rows: np.ndarray) -> list[Any]:
-        count, question = len(rows), self.question
-        if self._fixed is not None and count < self._fixed:
-            rows = np.concatenate([rows, np.repeat(rows[-1:], self._fixed - count, 0)])
+        count = len(rows)
+        if self._fixed is None or count >= self._fixed:
+            return self._fetched(fetches, rows)
+        missing = self._fixed - count
+        filled = np.concatenate([rows, np.repeat(rows[-1:], missing, 0)])
+        answers = [each[:count] for each in self._fetched(fetches, filled)]
+        what = ", ".join(each.name for each in fetches)
+        if what not in self._tried:
+            self._tried.add(what)
+            other = np.concatenate([rows, np.zeros_like(rows[:1]).repeat(missing, 0)])
+            self._require_independent(fetches, answers, self._fetched(fetches, filled), self._fetched(fetches, other))
+        return answers
+
+    def _require_independent(self, fetches: list[Any], once: Any, again: Any, other: Any) -> None:
+        """Refuse a graph whose answer for an example depends on those that fill up the batch.
+
+        Raises:
+            BadOutput: it does.
+        """
+        for tensor, first, *others in zip(fetches, once, again, other, strict=True):
+            second, third = (each[: len(first)] for each in others)
+            near = 1e-4 * np.abs(first).max(initial=0)
+            repeats = np.allclose(first, second, rtol=0, atol=near, equal_nan=True)  # else it draws at random
+            if repeats and not np.allclose(first, third, rtol=0, atol=near, equal_nan=True):
+                raise BadOutput(
+                    f"{tensor.name} takes {self._fixed} examples, {len(first)} were given, and its value for one "
+                    f"example depends on the others, so the batch cannot be filled up. "
+                    f"Give {self._fixed} examples, or build the graph with None as its first axis."
+                )
+
+    def _fetched(self, fetches: list[Any], rows: np.ndarray) -> list[Any]:
+        question = self.question
         arrays = self._packing.split(rows, np.reshape)
         feed = dict(self._feed)
         for tensor, array in zip(
@@ -85,7 +115,7 @@ class RowModel:
                     f"{tensor.name} must hold one entry per example, ({len(rows)}, …), got shape {np.shape(answer)}. "
                     "T and X must have the examples for their first axis."
                 )
-        return [answer[:count] for answer in answers]
+        return list(answers)
 
 
 def side_by_side(arrays: Sequence[np.ndarray], dtype: Any) -> np.ndarray:

@@ -25,6 +25,7 @@ class Room(NamedTuple):
 ROOMS = {
     "saliency.model": Room(0, sees=0),
     "saliency.errors": Room(0, sees=0),
+    "saliency.hints": Room(0, sees=0),
     "saliency.upstream": Room(0, sees=0),
     "saliency.ops": Room(1, sees=1),
     "saliency.samples": Room(1, sees=1),

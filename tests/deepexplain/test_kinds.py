@@ -113,7 +113,8 @@ def test_attributions_have_the_input_s_type(dtype: str) -> None:
     graph = built(convolutions, (None, 6, 6, 2), dtype="float64")
     rough = built(lambda X: tf.nn.softsign(X) * 2, (None, 4), dtype=dtype)
     for method in METHODS:
-        found = rough.explain(method, XS[0, 0, :2].reshape(1, 4), **({"steps": 2} if method == "intgrad" else {}))
+        examples = XS[0, 0, :2].reshape(1, 4).astype(rough.X.dtype.as_numpy_dtype)
+        found = rough.explain(method, examples, **({"steps": 2} if method == "intgrad" else {}))
 
         assert found.dtype == rough.X.dtype.as_numpy_dtype
     assert graph.explain("zero", XS).dtype == np.float64

@@ -1,0 +1,129 @@
+"""Names that other libraries use (Captum, torch-cam, pytorch-grad-cam, tf-explain), and what takes their place here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+METHODS: dict[str, str] = {
+    "saliency": "gradient",
+    "vanilla_gradient": "gradient",
+    "vanilla": "gradient",
+    "backprop": "gradient",
+    "ig": "integrated_gradients",
+    "gradient_shap": "expected_gradients",
+    "expected_gradients": "expected_gradients",
+    "noise_tunnel": "smooth_grad",
+    "layer_grad_cam": "grad_cam",
+    "grad_cam_pp": "grad_cam_plus_plus",
+    "smooth_grad_cam_pp": "grad_cam_plus_plus",
+    "deep_lift_shap": "deep_lift",
+    "shapley_values": "shapley",
+    "shapley_value_sampling": "shapley_sampling",
+    "gradients_input": "input_x_gradient",
+    "gradient_x_input": "input_x_gradient",
+    "grad_x_input": "input_x_gradient",
+    "occlusion_sensitivity": "occlusion",
+    "full_grad": "input_x_gradient",
+    "layer_lrp": "lrp",
+    "layer_conductance": "layer_cam",
+    "layer_integrated_gradients": "layer_cam",
+    "layer_activation": "eigen_cam",
+    "finer_cam": "grad_cam",
+    "cam": "grad_cam",
+    "is_cam": "score_cam",
+    "ss_cam": "score_cam",
+    "fem": "eigen_cam",
+    "kpca_cam": "eigen_cam",
+    "random_cam": "grad_cam",
+    "eigen_grad_cam": "eigen_cam",
+    "feature_permutation": "feature_ablation",
+}
+"""By the method's name elsewhere, in snake case, the method here that is or comes nearest to it."""
+
+NOT_HERE: dict[str, str] = {
+    "full_grad": "FullGrad is not here",
+    "layer_conductance": "conductance of layers is not here",
+    "layer_integrated_gradients": "Integrated Gradients of a layer are not here",
+    "layer_activation": "a layer by itself is no explanation of a class",
+    "finer_cam": "Finer-CAM is grad_cam of one class against others, target=saliency.targets.margin(a, b)",
+    "cam": "CAM needs a linear head after mean pooling, where it equals Grad-CAM",
+    "is_cam": "IS-CAM is not here",
+    "ss_cam": "SS-CAM is not here",
+    "fem": "FEM is not here",
+    "kpca_cam": "KPCA-CAM is not here",
+    "random_cam": "random weights are no method here",
+    "eigen_grad_cam": "Eigen-Grad-CAM is not here",
+    "feature_permutation": "FeaturePermutation needs a batch of examples and is not here",
+}
+"""By the method's name elsewhere, why it is not here under any name."""
+
+ARGUMENTS: dict[str, str] = {
+    "n_steps": "steps",
+    "x_steps": "steps",
+    "nt_samples": "samples",
+    "n_samples": "samples",
+    "num_samples": "samples",
+    "nsamples": "samples",
+    "n_masks": "samples",
+    "stdevs": "spread (a share of the image's range; Captum's stdevs is absolute)",
+    "stdev_spread": "spread",
+    "baselines": "baseline",
+    "x_baseline": "baseline",
+    "target_layer": "layer",
+    "target_layers": "layer",
+    "layers": "layer",
+    "class_idx": "target",
+    "class_index": "target",
+    "category": "target",
+    "targets": "target",
+    "sliding_window_shapes": "size, (height, width, channels)",
+    "patch_size": "size",
+    "strides": "stride, (down, across, channels)",
+    "feature_mask": "segments",
+    "internal_batch_size": "batch_size",
+    "perturbations_per_eval": "batch_size",
+    "nt_samples_batch_size": "batch_size",
+    "show_progress": "progress",
+    "relu_attributions": "relu",
+    "input_tensor": "image, the second argument of explain",
+    "inputs": "image, the second argument of explain",
+}
+"""By the argument's name elsewhere, what it is called here."""
+
+NO_ARGUMENT: dict[str, str] = {
+    "return_convergence_delta": "exp.gap is always there.",
+    "abs": "Masks keep their sign: write np.abs(exp.mask).",
+    "nt_type": "Choose the method: 'smooth_grad', 'smooth_grad_squared' or 'var_grad'.",
+    "aug_smooth": "Smoothing over augmented pictures is not here: average their masks.",
+    "eigen_smooth": "Smoothing by principal components is not here: the nearest is the method 'eigen_cam'.",
+}
+"""By the argument's name elsewhere, what to do here, where no argument takes its place."""
+
+
+def snake(name: str) -> str:
+    """Return a name in snake case: "GradCAM++" is "grad_cam_plus_plus", "DeepLiftShap" "deep_lift_shap"."""
+    plain = name.strip().replace("++", "PlusPlus")
+    for shout in ("CAM", "SHAP", "LRP"):
+        plain = re.sub(shout, shout.capitalize(), plain)
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", plain)
+    return re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")
+
+
+def method_hint(name: str, known: Iterable[str]) -> str | None:
+    """Return the sentence for a method's name from elsewhere; None where it is unknown."""
+    called = snake(name)
+    same = {each.replace("_", ""): each for each in known}
+    flat = {each.replace("_", ""): each for each in METHODS}
+    if (here := same.get(called.replace("_", ""))) is not None:
+        return f"Did you mean {here!r}?"
+    if (there := flat.get(called.replace("_", ""))) is None:
+        return None
+    if there in NOT_HERE:
+        return f"{NOT_HERE[there]}; the nearest is {METHODS[there]!r}."
+    return f"Did you mean {METHODS[there]!r}?"
+
+
+def argument_hint(name: str) -> str | None:
+    """Return the sentence for an argument's name from elsewhere; None where it is unknown."""
+    return f"Here it is called {ARGUMENTS[name]}." if name in ARGUMENTS else NO_ARGUMENT.get(name)

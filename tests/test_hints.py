@@ -1,0 +1,142 @@
+"""Names from other libraries, and how labels are found: each error holds the name to write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import saliency
+from saliency.catalogue import METHODS
+from saliency.hints import ARGUMENTS, NOT_HERE
+from saliency.hints import METHODS as ELSEWHERE
+from tests.nets import LABELS, picture, small_net
+
+IMAGE = picture()
+NAMES = [
+    ("GradCAM", "Did you mean 'grad_cam'?"),
+    ("GradCAM++", "Did you mean 'grad_cam_plus_plus'?"),
+    ("GradCAMpp", "Did you mean 'grad_cam_plus_plus'?"),
+    ("LayerGradCam", "Did you mean 'grad_cam'?"),
+    ("ScoreCAM", "Did you mean 'score_cam'?"),
+    ("XGradCAM", "Did you mean 'xgrad_cam'?"),
+    ("HiResCAM", "Did you mean 'hires_cam'?"),
+    ("Saliency", "Did you mean 'gradient'?"),
+    ("ig", "Did you mean 'integrated_gradients'?"),
+    ("IntegratedGradients", "Did you mean 'integrated_gradients'?"),
+    ("GradientShap", "Did you mean 'expected_gradients'?"),
+    ("NoiseTunnel", "Did you mean 'smooth_grad'?"),
+    ("GuidedBackprop", "Did you mean 'guided_backprop'?"),
+    ("DeepLiftShap", "Did you mean 'deep_lift'?"),
+    ("KernelShap", "Did you mean 'kernel_shap'?"),
+    ("LayerConductance", "conductance of layers is not here; the nearest is 'layer_cam'."),
+    ("FinerCAM", "target=saliency.targets.margin"),
+]
+ANIMALS = ["tabby cat", "Egyptian cat", "tiger cat", "crate", "catamaran", "cougar", "Cat Bus"]
+
+
+def explain(net: Any = None, method: Any = "gradient", target: Any = 1, **options: Any) -> Any:
+    """Explain the picture, without a bar."""
+    return saliency.explain(small_net() if net is None else net, IMAGE, method, target, progress=False, **options)
+
+
+@pytest.mark.parametrize(("name", "hint"), NAMES, ids=[name for name, _ in NAMES])
+def test_methods_of_other_libraries_are_known(name: str, hint: str) -> None:
+    """The error says what the method is called here, or what comes nearest."""
+    with pytest.raises(saliency.UnknownName) as refused:
+        explain(method=name)
+
+    assert hint in str(refused.value)
+
+
+def test_every_name_leads_to_a_method() -> None:
+    """What the table names exists, and what is not here is in the table."""
+    assert set(ELSEWHERE.values()) <= METHODS.keys()
+    assert NOT_HERE.keys() <= ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("n_steps", "Here it is called steps."),
+        ("baselines", "Here it is called baseline."),
+        ("target_layers", "Here it is called layer."),
+        ("class_idx", "Here it is called target."),
+        ("nt_samples", "Here it is called samples."),
+        ("stdevs", "spread (a share of the image's range"),
+        ("sliding_window_shapes", "size, (height, width, channels)"),
+        ("internal_batch_size", "Here it is called batch_size."),
+        ("return_convergence_delta", "exp.gap is always there."),
+        ("aug_smooth", "average their masks"),
+    ],
+)
+def test_arguments_of_other_libraries_are_known(name: str, hint: str) -> None:
+    """The error says what the argument is called here, or what to do instead."""
+    with pytest.raises(saliency.UnknownName) as refused:
+        explain(**{name: 3})
+
+    assert hint in str(refused.value)
+    assert name in ARGUMENTS or "called" not in hint
+
+
+def test_labels_are_found_whatever_their_case() -> None:
+    """An exact label first, then one that differs by case alone."""
+    assert explain(target="DOG", labels=LABELS).label == "dog"
+    assert explain(target="b", labels=["B", "b", "c", "d"]).label == "b"
+    with pytest.raises(saliency.UnknownName, match="Did you mean 'Bee' or 'BEE'"):
+        explain(target="bee", labels=["Bee", "BEE", "c", "d"])
+
+
+def test_labels_are_suggested_by_whole_words() -> None:
+    """The word cat suggests the cats, in any case, and neither a crate nor a catamaran."""
+    with pytest.raises(saliency.UnknownName) as refused:
+        saliency.targets.index_of("cat", ANIMALS, len(ANIMALS))
+
+    assert "Did you mean 'tabby cat' or 'Egyptian cat' or 'tiger cat' or 'Cat Bus'?" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "given", [np.array(2), np.int64(2), torch.tensor(2), torch.tensor([2]), np.array([[2]])], ids=repr
+)
+def test_a_number_in_an_array_is_a_target(given: Any) -> None:
+    """As `out.argmax()` gives it: the class with that index, alone and in a list."""
+    assert explain(target=given).target == 2
+    assert [each.target for each in explain(target=[given, 1])] == [2, 1]
+
+
+def test_what_holds_no_single_whole_number_is_refused() -> None:
+    """Two numbers, or a fraction, are no class."""
+    for given in (torch.tensor([1, 2]), np.array(0.5)):
+        with pytest.raises(saliency.BadTarget, match="A target is a class index"):
+            explain(target=given)
+
+
+@pytest.mark.parametrize(("name", "value"), [("size", (3, 8, 8)), ("size", (1, 6, 7)), ("stride", (3, 4, 4))])
+def test_windows_with_their_channels_first_are_refused(name: str, value: tuple[int, ...]) -> None:
+    """Captum's order is recognised, and the error holds the order to write."""
+    other: dict[str, Any] = {"size": (8, 8, 3)} if name == "stride" else {"stride": 6}
+    right = (value[1], value[2], value[0])
+
+    with pytest.raises(saliency.BadField) as refused:
+        explain(method="occlusion", **{name: value}, **other)
+    assert f"write {name}={right}" in str(refused.value)
+    assert explain(method="occlusion", **(other | {"size": (8, 8, 3)} | {name: right})).mask.any()
+
+
+def test_feature_masks_of_captums_layout_are_taken() -> None:
+    """(1, 1, H, W) and equal channels are one label map; channels that differ are refused."""
+    labels = np.arange(24)[:, None] // 12 * 2 + np.arange(20) // 10
+    expected = explain(method="feature_ablation", segments=labels).mask
+
+    for given in (labels[None, None], np.repeat(labels[None, None], 3, 1), torch.tensor(labels)[None, None]):
+        np.testing.assert_array_equal(explain(method="feature_ablation", segments=given).mask, expected)
+    with pytest.raises(saliency.BadShape, match="one label map"):
+        explain(method="feature_ablation", segments=np.stack([labels, labels + 1, labels])[None])
+
+
+def test_a_list_of_models_says_what_to_do() -> None:
+    """One model is explained at a time; the widget compares several."""
+    with pytest.raises(saliency.Unsupported, match=r"got a list of 2.*for each in models"):
+        explain([small_net(), small_net(seed=1)])
