@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from saliency.errors import unknown
 
 
 def magnitude(mask: np.ndarray) -> np.ndarray:
@@ -26,3 +30,19 @@ def heat(values: np.ndarray, percentile: float = 99) -> np.ndarray:
 def signed(values: np.ndarray, span: float) -> np.ndarray:
     """Values (H, W) by `span`, as [-1, 1]: zero stays zero. Zeros where the span is zero."""
     return np.asarray(np.clip(values / span, -1, 1)) if span > 0 else np.zeros_like(values)
+
+
+def colormap(name: str | None, signed: bool) -> Any:
+    """Return one of matplotlib's colormaps; the default for both signs or for one where there is no name."""
+    import matplotlib as mpl
+
+    wanted = name or ("RdBu_r" if signed else "inferno")
+    if wanted not in mpl.colormaps:
+        raise unknown("colormap", wanted, sorted(mpl.colormaps))
+    return mpl.colormaps[wanted]
+
+
+def coloured(values: np.ndarray, signed: bool, name: str | None = None) -> np.ndarray:
+    """Return the colours, (H, W, 3) in [0, 1], of values in [-1, 1] where they are signed, else in [0, 1]."""
+    share = (values + 1) / 2 if signed else values
+    return np.asarray(colormap(name, signed)(share)[..., :3])

@@ -6,14 +6,14 @@ import io
 import json
 import os
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from saliency import display
-from saliency.errors import BadField, BadImage
+from saliency.errors import BadField, BadImage, unknown
 from saliency.regions import Region, Regions
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the saved form."""
+
+SIGNS = ("absolute", "positive", "signed")
+"""How a mask can be shown."""
+
+PICTURES = ("png", "jpg", "jpeg", "webp", "pdf")
+"""Endings of the pictures that can be saved."""
 
 
 @dataclass(eq=False, repr=False)
@@ -80,6 +86,12 @@ class Explanation:
     def __repr__(self) -> str:
         cost = f"{self.images} images asked in {self.seconds:.2g} s"
         return f"<Explanation of {self.label!r} by {self.caption}: mask {self.mask.shape}, {cost}>"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return the mask, as NumPy asks for it."""
+        if copy is None:
+            return np.asarray(self.mask, dtype)
+        return np.array(self.mask, dtype, copy=copy)
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows; nothing but the text, where there is no picture to draw."""
@@ -141,30 +153,93 @@ class Explanation:
         placed = np.stack(moved, -1) * inside[..., None]
         return np.asarray(placed if self.mask.ndim == 3 else placed[..., 0], np.float32)
 
-    def plot(self, ax: Axes | None = None, percentile: float = 99, opacity: float = 0.7) -> Axes:
+    def bbox(self, percent: float = 30) -> tuple[int, int, int, int]:
+        """Return the box around the most salient `percent` of the pixels: top, left, bottom, right, half-open.
+
+        In pixels of the picture, so that ``picture[top:bottom, left:right]`` is what is inside.
+        """
+        there = replace(self, mask=self.top(percent).astype(np.float32)).on_picture(smooth=False) > 0
+        if not there.any():
+            raise BadImage("No pixel of the mask lies on the picture: see placement.")
+        rows, columns = (np.flatnonzero(there.any(axis)) for axis in (1, 0))
+        return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+    def overlay(
+        self, alpha: float = 0.7, colormap: str | None = None, sign: str | None = None, percentile: float = 99
+    ) -> np.ndarray:
+        """Return the picture with the mask's colours laid over it, uint8 (H, W, 3), at the picture's own size.
+
+        Args:
+            alpha: opacity of the colours, 0–1.
+            colormap: name of one of matplotlib's; "inferno" by default, and "RdBu_r" for both signs.
+            sign: "absolute", "positive" or "signed"; the mask's own by default.
+            percentile: magnitudes at or above it get the colormap's last colour.
+
+        Raises:
+            BadField, UnknownName: `alpha`, `colormap` or `sign` is none.
+            BadImage: the input is no picture.
+        """
+        if not 0 <= alpha <= 1:
+            raise BadField(f"alpha must be 0 to 1, got {alpha!r}.")
+        sign = self._sign(sign)
+        colours = display.coloured(self._values(self.on_picture(), sign, percentile), sign == "signed", colormap)
+        return np.asarray(np.rint((1 - alpha) * self.picture + alpha * 255 * colours), np.uint8)
+
+    def plot(
+        self,
+        ax: Any = None,
+        percentile: float = 99,
+        opacity: float = 0.7,
+        *,
+        colormap: str | None = None,
+        sign: str | None = None,
+        title: str | None = None,
+        colorbar: bool = False,
+    ) -> Axes:
         """The heat map over the greyed picture; of an input that is none: bars (T,), or a matrix (rows, columns).
 
         Args:
-            ax: matplotlib axes; new ones by default.
+            ax: matplotlib axes; new ones by default. Of an array of two, the first gets the picture alone.
             percentile: what is at or above it is shown brightest.
             opacity: of the colours, 0–1.
+            colormap: see :meth:`overlay`.
+            sign: see :meth:`overlay`.
+            title: above the axes; method and label by default.
+            colorbar: whether the scale is drawn beside the axes.
+
+        Returns:
+            the axes with the heat map.
         """
         import matplotlib.pyplot as plt
 
+        sign = self._sign(sign)
+        colours = display.colormap(colormap, sign == "signed")
         if ax is None:
             _, ax = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
-        ax.set_title(f"{self.caption}\n{self.label}", fontsize="small")
+        several = list(np.ravel(np.asarray(ax, object)))
+        if not 1 <= len(several) <= 2:
+            raise BadField(f"plot() draws on one or two axes, got {len(several)}: pass ax=axes[0].")
+        ax = several[-1]
+        ax.set_title(f"{self.caption}\n{self.label}" if title is None else title, fontsize="small")
         if not self.picture.size:
             self._plot_values(ax, percentile)
-            return ax
-        on = self.on_picture()
-        signed = self.sign == "signed"
-        shown = _diverging(on, percentile) if signed else self._shown(on, percentile)
+            return cast("Axes", ax)
+        if len(several) == 2:
+            several[0].imshow(self.picture)
+            several[0].set_axis_off()
+        shown = self._values(self.on_picture(), sign, percentile)
         ax.imshow(self.picture.mean(2), cmap="gray", vmin=0, vmax=255)
-        limits = {"vmin": -1, "vmax": 1, "cmap": "RdBu_r"} if signed else {"vmin": 0, "vmax": 1, "cmap": "inferno"}
-        ax.imshow(shown, alpha=opacity, **limits)  # type: ignore[arg-type]  # matplotlib's stub knows no such dict
+        drawn = ax.imshow(shown, alpha=opacity, vmin=-1 if sign == "signed" else 0, vmax=1, cmap=colours)
+        if colorbar:
+            ax.figure.colorbar(drawn, ax=ax)
         ax.set_axis_off()
-        return ax
+        return cast("Axes", ax)
+
+    def _sign(self, sign: str | None) -> str:
+        """How the mask is shown."""
+        if sign is not None and sign not in SIGNS:
+            raise unknown("sign", sign, SIGNS)
+        return self.sign if sign is None else sign
 
     def _plot_values(self, ax: Axes, percentile: float) -> None:
         """The values of an input that is no picture."""
@@ -180,29 +255,38 @@ class Explanation:
                 "draw that, or see mask."
             )
 
-    def _shown(self, mask: np.ndarray, percentile: float) -> np.ndarray:
-        if self.sign == "absolute":
+    def _values(self, mask: np.ndarray, sign: str, percentile: float) -> np.ndarray:
+        """The mask as it is shown, (H, W): in [-1, 1] with both signs, else in [0, 1]."""
+        if sign == "signed":
+            return _diverging(mask, percentile)
+        if sign == "absolute":
             return display.heat(display.magnitude(mask), percentile)
         return display.heat(np.maximum(display.summed(mask), 0), percentile)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the picture with its heat map (``.png``), or everything (``.npz``), by the name's ending."""
+        """Save the picture with its heat map, or everything (``.npz``), by the name's ending.
+
+        Pictures are ``.png``, ``.jpg``, ``.jpeg``, ``.webp`` or ``.pdf``.
+        """
         path = Path(path)
-        match path.suffix:
-            case ".png":
-                path.write_bytes(self._png(dpi=150))
-            case ".npz":
-                self._save_arrays(path)
-            case _:
-                raise BadField(f"save() writes .png or .npz, got {path.name!r}.")
+        ending = path.suffix.lower().removeprefix(".")
+        if ending == "npz":
+            self._save_arrays(path)
+        elif ending in PICTURES:
+            path.write_bytes(self._drawn(ending, dpi=150))
+        else:
+            raise BadField(f"save() writes .npz or {', '.join(f'.{each}' for each in PICTURES)}, got {path.name!r}.")
 
     def _png(self, dpi: int) -> bytes:
+        return self._drawn("png", dpi)
+
+    def _drawn(self, kind: str, dpi: int) -> bytes:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(4.5, 4.5), layout="constrained")
         self.plot(figure.add_subplot())
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=dpi)
+        figure.savefig(buffer, format=kind, dpi=dpi)
         return buffer.getvalue()
 
     def _save_arrays(self, path: Path) -> None:

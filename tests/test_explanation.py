@@ -1,6 +1,8 @@
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -116,7 +118,7 @@ def test_other_endings_and_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "no.npz").write_bytes(b"nothing")
     np.savez(tmp_path / "other.npz", a=1)
 
-    with pytest.raises(saliency.BadField, match=r"\.png or \.npz, got 'exp.gif'"):
+    with pytest.raises(saliency.BadField, match=r"\.npz or \.png, .*\.pdf, got 'exp.gif'"):
         made().save(tmp_path / "exp.gif")
     for name in ("no.npz", "other.npz"):
         with pytest.raises(saliency.BadImage, match="no explanation saved"):
@@ -126,3 +128,88 @@ def test_other_endings_and_files_are_told(tmp_path: Path) -> None:
 def test_repr_says_what_it_is() -> None:
     """One line: label, method, shape, cost; never the arrays."""
     assert repr(made()).startswith("<Explanation of 'cat' by GradientSaliency(): mask (12, 10, 3)")
+
+
+def test_an_overlay_is_the_picture_and_the_colours() -> None:
+    """At alpha 0 the picture, at 1 the colormap's colours of the heat map; between, the mean weighted so."""
+    exp = made()
+    bare, full, half = (exp.overlay(alpha=alpha, colormap="viridis").astype(int) for alpha in (0, 1, 0.5))
+    colours = mpl.colormaps["viridis"](exp.heatmap())[..., :3] * 255
+
+    assert exp.overlay().dtype == np.uint8
+    np.testing.assert_array_equal(bare, exp.picture)
+    assert np.abs(full - colours).max() <= 0.51
+    assert np.abs(half - (bare + colours) / 2).max() <= 0.51
+    assert not np.array_equal(exp.overlay(sign="signed"), exp.overlay(sign="positive"))
+
+
+def test_an_overlay_has_the_picture_s_size() -> None:
+    """Of a mask of a resized crop too."""
+    placement = np.array([[2.0, 0, 3], [0, 2, 1]])
+    exp = Explanation(MASK[:4, :4], "gradient", "", 1, "", picture=picture(12, 10), placement=placement)
+
+    assert exp.overlay().shape == (12, 10, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"colormap": "infrno"}, "inferno"),
+        ({"sign": "both"}, "signed"),
+        ({"alpha": 1.5}, "0 to 1, got 1.5"),
+    ],
+)
+def test_wrong_looks_are_refused(options: dict[str, Any], sentence: str) -> None:
+    """A colormap, a sign and an opacity that do not exist, with what there is."""
+    with pytest.raises(saliency.SaliencyError, match=sentence):
+        made().overlay(**options)
+
+
+def test_an_explanation_is_an_array() -> None:
+    """NumPy gets the mask itself, in another type a copy; a copy is made where it is asked for."""
+    exp = made()
+
+    assert np.asarray(exp) is exp.mask
+    assert np.asarray(exp, np.float64).dtype == np.float64
+    assert not np.shares_memory(np.array(exp, copy=True), exp.mask)
+
+
+def test_the_box_of_the_most_salient_pixels_is_on_the_picture() -> None:
+    """Top, left, bottom, right, half-open; through a placement, in pixels of the picture."""
+    mask = np.zeros((12, 10), np.float32)
+    mask[3:5, 6:9] = 1
+    small = np.zeros((6, 5), np.float32)
+    small[2, 3] = 1
+    half = Explanation(small, "", "", 1, "", picture=picture(12, 10), placement=np.array([[2, 0, 0.5], [0, 2, 0.5]]))
+
+    assert made(mask).bbox(5) == (3, 6, 5, 9)
+    assert half.bbox(1) == (4, 6, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ("ending", "begins"),
+    [("png", b"\x89PNG"), ("jpg", b"\xff\xd8"), ("jpeg", b"\xff\xd8"), ("webp", b"RIFF"), ("pdf", b"%PDF")],
+)
+def test_pictures_are_saved_by_their_ending(tmp_path: Path, ending: str, begins: bytes) -> None:
+    """In capitals too."""
+    made().save(path := tmp_path / f"map.{ending.upper()}")
+
+    assert path.read_bytes().startswith(begins)
+
+
+def test_plots_take_one_or_two_axes() -> None:
+    """An array of one, or of two, of which the first gets the picture alone; with a title and a scale."""
+    figure, axes = plt.subplots(1, 2)
+    exp = made()
+    drawn = exp.plot(axes, colormap="viridis", sign="signed", title="mine", colorbar=True)
+    _, single = plt.subplots(squeeze=False)
+
+    assert drawn is axes[1]
+    assert drawn.get_title() == "mine"
+    assert [len(each.images) for each in axes] == [1, 2]
+    assert drawn.images[1].get_clim() == (-1, 1)
+    assert len(figure.axes) == 3
+    assert exp.plot(single) is single[0, 0]
+    with pytest.raises(saliency.BadField, match="one or two axes, got 4"):
+        exp.plot(plt.subplots(2, 2)[1])
+    plt.close("all")
