@@ -42,7 +42,8 @@ class GuidedIG(CoreSaliency):
     )
     advice = (
         "Less noise than Integrated Gradients on deep networks. Its steps follow one another, so batches do not "
-        "help, and the path depends on the model."
+        "help, and the path depends on the model. Moving what has a small gradient first biases the sum: on trained "
+        "networks most of the score's difference may be missed, and more steps do not always mend it."
     )
     needs = Differentiable
     images_only = False
@@ -122,7 +123,8 @@ class GuidedIG(CoreSaliency):
         ]
 
     def remedy(self) -> str:
-        return f"try steps={4 * self.steps}"
+        nearer = "try a smaller max_dist, which keeps nearer to the straight line, or " if self.max_dist else "try "
+        return f"{nearer}steps={4 * self.steps}"
 
     def cost(self, shape: tuple[int, ...]) -> int:
         """Of one target."""

@@ -71,7 +71,8 @@ class LRP(Method):
     family = "backward rules"
     formula = r"R_i = \sum_j \frac{x_i \, \rho(w_{ij})}{\epsilon + \sum_{i'} x_{i'}\, \rho(w_{i'j})}\, R_j"
     advice = (
-        "One backward pass, low noise, and a sum that means something. Which composite fits depends on the network: "
+        "One backward pass and low noise. In deep networks biases and batch norms absorb nearly all of the score: read "
+        "the shape of the map, not its size. Which composite fits depends on the network: "
         "epsilon_plus for those with convolutions, attention for transformers, gamma to tune. Variants of LRP may be "
         "covered by patents in some places."
     )

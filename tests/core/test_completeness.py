@@ -38,7 +38,7 @@ COARSE: dict[str, tuple[saliency.Method, str]] = {
     "integrated_gradients": (saliency.IntegratedGradients(steps=2), "leave steps and quadrature out"),
     "expected_gradients": (saliency.ExpectedGradients(samples=2, seed=3), "try samples=8"),
     "blur_ig": (saliency.BlurIG(steps=2), "try steps=8"),
-    "guided_ig": (saliency.GuidedIG(steps=2), "try steps=8"),
+    "guided_ig": (saliency.GuidedIG(steps=2), "or steps=8"),
     "xrai": (saliency.XRAI(steps=2, segments="grid"), "try steps=8"),
 }
 """Methods with too few steps or samples, and what their notes advise."""
