@@ -15,7 +15,7 @@ from saliency.catalogue import chosen, offered, unsupported, with_field
 from saliency.errors import Unsupported
 from saliency.feeding import picture_for, surer_preset
 from saliency.inputs import Inputs, inputs_of
-from saliency.layered import layers_for
+from saliency.layered import layers_for, with_layer_names
 from saliency.method import Baseline, Method
 from saliency.model import Layered, lacking
 from saliency.pictures.presets import Preprocess
@@ -57,7 +57,7 @@ def explain(
     *,
     labels: Sequence[str] | None = None,
     preprocess: Preprocess | None = None,
-    layer: str | Sequence[str] | None = None,
+    layer: Any = None,
     baseline: Baseline | None = None,
     batch_size: int | str = "auto",
     progress: bool | Progress = True,
@@ -87,7 +87,8 @@ def explain(
         preprocess: from the image, in the kind it came, to what the model is fed; or a preset, "imagenet", "0..1",
             "0..255" or "-1..1"; see :func:`saliency.read`. Without it, what the model declares is used for pictures
             that are no floats. A note names it, or a preset under which the model is much surer.
-        layer: name of the layer, for methods that read one, names for those that read several; automatic by default.
+        layer: name of the layer, or the torch module or Keras layer itself, for methods that read one; a list of these
+            for those that read several; automatic by default.
         baseline: for methods that have one: "black", "white", "grey", "mean", "blur", "noise" (in picture space),
             a number, an array or a tensor (in model space), or a list of these, averaged. For a list of inputs: a
             number for all, a list with one for each, or a list of such lists, averaged.
@@ -124,6 +125,8 @@ def explain(
             used = with_field(used, name, value)
     if (why := lacking(adapted, used.needs)) is not None:
         raise unsupported(used, adapted, why, isinstance(image, Inputs))
+    if used.layers:
+        used = with_layer_names(used, adapted)
     picture = picture_for(image, preprocess, adapted)
     caption = repr(used)
     if isinstance(picture, Inputs):

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from saliency.method import Method
 from saliency.model import Adapted
+
+
+def with_layer_names(method: Method, adapted: Adapted[Any]) -> Method:
+    """Return the method with the names of its layers where they are given as modules, also of the method inside it."""
+    changes: dict[str, Any] = {}
+    for each in fields(method):
+        value = getattr(method, each.name)
+        if isinstance(value, Method):
+            changes[each.name] = with_layer_names(value, adapted)
+        elif each.name == "layer" and value is not None:
+            changes[each.name] = adapted.layer_name(value)
+    return method.but(**changes) if changes else method
 
 
 def layers_for(method: Method, adapted: Adapted[Any], images: Any, notes: list[str]) -> list[str]:

@@ -242,6 +242,9 @@ class Adapted(Model[A], Protocol[A]):
             layers: names of layers, for what needs a :class:`Layered` model.
         """
 
+    def layer_name(self, layer: Any) -> Any:
+        """Return the name of a layer that is given by name or as the module itself; of a list, those of each."""
+
     def automatic_layer(self, images: A) -> str:
         """Return the name of the last layer with a spatial grid; of a dense model, of its encoder's last."""
 

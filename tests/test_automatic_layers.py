@@ -308,3 +308,44 @@ def test_a_stage_ends_with_a_block_not_inside_the_next() -> None:
     exp = saliency.explain(net, IMAGE, "refine_cam", 1, progress=False)
 
     assert exp.layer == "0, 1, 2"
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch.compile's own imports
+@pytest.mark.parametrize(
+    "wrap", [lambda net: net, nn.DataParallel, torch.compile], ids=["bare", "parallel", "compiled"]
+)
+def test_a_layer_may_be_given_as_the_module_itself(wrap: Any) -> None:
+    """By identity, through wrappers, in a list, in a method's own field; the explanation has its name."""
+    net = segmenter("fcn")
+    stage = net.get_submodule("backbone.layer3")
+    target = saliency.targets.mean_logit(regions()[0], 1)
+    given = [
+        saliency.explain(wrap(net), IMAGE, SIGNED, target, layer=stage, progress=False),
+        saliency.explain(wrap(net), IMAGE, saliency.GradCam(relu=False, layer=stage), target, progress=False),
+        saliency.explain(wrap(net), IMAGE, SIGNED, target, layer="module._orig_mod.backbone.layer3", progress=False),
+    ]
+    both = saliency.explain(wrap(net), IMAGE, "refine_cam", target, layer=[stage, "backbone.layer4"], progress=False)
+    named = saliency.explain(net, IMAGE, SIGNED, target, layer="backbone.layer3", progress=False)
+
+    assert both.layer == "backbone.layer3, backbone.layer4"
+    for exp in given:
+        assert exp.layer == "backbone.layer3"
+        assert exp.caption == "GradCam(layer='backbone.layer3', relu=False)"
+        np.testing.assert_array_equal(exp.mask, named.mask)
+
+
+def test_a_module_of_another_model_is_refused() -> None:
+    """The sentence names the module, the model and the way out."""
+    with pytest.raises(saliency.UnknownName, match="Conv2d given as layer= is no part of UNet: pass one of its own"):
+        saliency.explain(segmenter("unet"), IMAGE, SIGNED, lambda out: out.mean((1, 2, 3)), layer=nn.Conv2d(3, 3, 1))
+
+
+def test_a_keras_layer_may_be_given_itself() -> None:
+    """By identity; one of another model is refused."""
+    net, image = keras_unet(), picture(32, 32)
+    target = region_of("tensorflow")[0]
+    exp = saliency.explain(net, image, SIGNED, target, layer=net.get_layer("two"), progress=False)
+
+    assert exp.layer == "two"
+    with pytest.raises(saliency.UnknownName, match="no part of Functional"):
+        saliency.explain(net, image, SIGNED, target, layer=keras_unet().get_layer("two"), progress=False)

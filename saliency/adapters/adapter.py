@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -53,6 +53,8 @@ class Adapter:
         self.compared = self._shared.compared
         self.lacks: Mapping[type, str] = {}
         self.notes: list[str] = []
+        # gives the name and the object of each part of the model, where it has any
+        self._parts: Callable[[], Iterable[tuple[str, Any]]] = tuple
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
         self._rules: Composite | None = None
@@ -85,6 +87,24 @@ class Adapter:
         view = copy.copy(self)  # what cannot follow is told in the notes of the model itself
         view._rules = rules
         return view
+
+    def layer_name(self, layer: Any) -> Any:
+        """Return the name of a layer that is given by name, or as the module itself; of a list, those of each.
+
+        Raises:
+            UnknownName: it is no part of the model.
+        """
+        if isinstance(layer, list | tuple):
+            return [self.layer_name(each) for each in layer]
+        if isinstance(layer, str):
+            return layer
+        for name, part in self._parts():
+            if part is layer and name:
+                return name
+        raise UnknownName(
+            f"The {type(layer).__name__} given as layer= is no part of {type(self.model).__name__}: pass one of its "
+            "own modules, or a name that saliency.layers(model, image) lists."
+        )
 
     def automatic_layer(self, images: Any) -> str:
         """See :meth:`saliency.model.Adapted.automatic_layer`."""

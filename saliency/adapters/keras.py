@@ -30,6 +30,7 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
     """A ``keras.Model`` (functional, subclassed, Sequential, nested) on whatever backend Keras runs."""
     made: Any = _on_backend(model, labels)
     made.scales_itself = scales_itself(model)
+    made._parts = partial(_parts, model)
     if made.declared is None and not made.scales_itself:
         made.declared = application_of(model)
     computed = (getattr(each, "compute_dtype", "") for each in model._flatten_layers())
@@ -43,6 +44,13 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
         made.size = shape[1:3] if all(shape[1:3]) else None
         made.channels = shape[3]
     return made
+
+
+def _parts(layer: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, layer) of every layer inside of one, as :func:`watched` names it."""
+    for each in layer._flatten_layers(include_self=False, recursive=False):
+        yield f"{path}{each.name}", each
+        yield from _parts(each, f"{path}{each.name}/")
 
 
 def scales_itself(model: Any) -> bool:

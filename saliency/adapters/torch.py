@@ -26,7 +26,7 @@ from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_precision import computed_in, fed_as
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of, uncompiled
 from saliency.adapters.torch_trace import LastActivation, why_no_gradient
-from saliency.adapters.torch_wrapped import lost, unwrapped
+from saliency.adapters.torch_wrapped import WRAPPERS, lost, unwrapped
 from saliency.errors import NoGradient, unknown
 from saliency.model import Answer, Attention, Layer, Target
 from saliency.precision import precision_note
@@ -49,6 +49,7 @@ class TorchModel(Adapter):
         self._fed_as(self.module)
         super().__init__(self.module, labels, TorchOps(self._device, self._wide))
         self.lacks = lost(self.module)
+        self._parts = self.module.named_modules
         self._working = aliased(self.module)
         if self._working is None:
             self.notes.append("the model cannot be copied: it is switched to eval during each question, and back")
@@ -66,6 +67,14 @@ class TorchModel(Adapter):
     def version(self) -> Hashable:
         """Changes whenever a weight is written to or replaced."""
         return hash(tuple((t.data_ptr(), t._version) for t in tensors_of(self.module)))
+
+    def layer_name(self, layer: Any) -> Any:
+        """See :class:`Adapter`; the names that wrappers put before the model's own are left out."""
+        name = super().layer_name(layer)
+        names = {name for name, _ in self.module.named_modules()}
+        while isinstance(name, str) and name.startswith(WRAPPERS) and name.partition(":")[0] not in names:
+            name = name.partition(".")[2]
+        return name
 
     def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
         """See :meth:`saliency.model.Adapted.at`."""

@@ -10,6 +10,9 @@ from saliency.model import Attentive, Differentiable, Inspectable, Rewirable
 
 QUANTISED = "it is quantised, and its integers have no gradients: pass the model that was quantised"
 
+WRAPPERS = ("module.", "_orig_mod.")
+"""What ``DataParallel`` and ``torch.compile`` put before the names of a model's modules."""
+
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """The module itself under ``torch.compile`` and ``DataParallel``."""

@@ -25,7 +25,7 @@ class Cam(Method):
 
     needs: ClassVar[Any] = Layered
 
-    layer: str | None = parameter(None, "name of the layer; the last one with a spatial grid by default")
+    layer: Any = parameter(None, "name of the layer; the last one with a spatial grid by default")
     relu: bool = parameter(True, "cut off what speaks against the target")
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +35,7 @@ class RefineCam(Method):
     sign = "positive"
 
     method: Any = parameter(GradCamPlusPlus, "the CAM whose maps are multiplied")
-    layer: str | Sequence[str] | None = parameter(
-        None, "names of the layers; the last at each of the last three grid sizes by default"
-    )
+    layer: Any = parameter(None, "names of the layers; the last at each of the last three grid sizes by default")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,14 +43,14 @@ class RefineCam(Method):
             raise BadField(
                 f"RefineCam multiplies maps of CAMs that weigh a layer by its gradients, got {self.method!r}."
             )
-        if self.layer is not None and not self.layer:
+        if isinstance(self.layer, list | tuple | str) and not self.layer:
             raise BadField("RefineCam.layer must name at least one layer, or be None.")
 
     @property
     def layers(self) -> tuple[str | int | None, ...]:
         if self.layer is None:
             return (-3, -2, -1)
-        return (self.layer,) if isinstance(self.layer, str) else tuple(self.layer)
+        return tuple(self.layer) if isinstance(self.layer, list | tuple) else (self.layer,)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         done: list[Any] = []
