@@ -1,4 +1,7 @@
-"""What docs/migrating.md says of Captum is what happens; of DeepExplain see tests/deepexplain, of PAIR tests/pair."""
+"""What docs/migrating.md says of Captum and CAM libraries is what happens.
+
+Of DeepExplain see tests/deepexplain, of PAIR tests/pair.
+"""
 
 from __future__ import annotations
 
@@ -99,3 +102,58 @@ def test_the_code_runs(names: dict[str, Any]) -> None:
     exp: Any = there["exp"]
     assert exp.mask.shape == (12, 10, 3)
     assert abs(exp.gap) < 1e-3
+
+
+CAMS = re.findall(
+    r"^\| `.+?` \| `(.+?)` \|.*\|$",
+    PAGE.read_text(encoding="utf-8").partition("# Coming from torch-cam")[2],
+    re.MULTILINE,
+)
+
+
+@pytest.fixture(scope="module")
+def with_cams(names: dict[str, Any]) -> dict[str, Any]:
+    """What the table for torch-cam and pytorch-grad-cam is written with."""
+    images, targets = names["several"].float()[:2], [1, 2]
+    exp = saliency.explain(names["net"], names["x"], "grad_cam", 1, layer="pool", progress=False)
+    mask = np.ones((4, 4), bool)
+    return {**names, "images": images, "targets": targets, "exp": exp, "np": np, "mask": mask}
+
+
+@pytest.mark.parametrize("ours", CAMS)
+def test_a_row_for_cam_libraries_runs(with_cams: dict[str, Any], ours: str) -> None:
+    """The right side gives a map of the image's size, one for each image, an overlay, or a target."""
+    found = eval(ours, with_cams)
+    if isinstance(found, saliency.Explanation):
+        assert found.mask.shape == (12, 10)
+    elif isinstance(found, list):
+        assert [each.mask.shape for each in found] == [(12, 10)] * 2
+    elif isinstance(found, np.ndarray):
+        assert found.shape in ((12, 10), (12, 10, 3))
+    else:
+        assert callable(found)
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "hires_cam", "xgrad_cam", "layer_cam"])
+def test_maps_are_those_of_cam_libraries(names: dict[str, Any], method: str) -> None:
+    """The formulas of the papers at a hooked layer, resized by torch's bilinear interpolation, give the same map."""
+    net, kept = names["net"], list[torch.Tensor]()
+    handle = net.pool.register_forward_hook(lambda _module, _args, out: kept.append(out))
+    scores = net(names["x"])[0]
+    handle.remove()
+    for target, score in enumerate(scores):
+        activations, (gradient,) = kept[0], torch.autograd.grad(score, kept[0], retain_graph=True)
+        product = gradient * activations
+        weights = {
+            "grad_cam": gradient.mean((2, 3), keepdim=True),
+            "hires_cam": gradient,
+            "xgrad_cam": product.sum((2, 3), keepdim=True) / activations.sum((2, 3), keepdim=True),
+            "layer_cam": gradient.relu(),
+        }[method]
+        cam = (weights * activations).sum(1, keepdim=True).relu()
+        resized = nn.functional.interpolate(cam, (12, 10), mode="bilinear", align_corners=False)
+        expected = resized[0, 0].detach().numpy()
+        fields: dict[str, Any] = {"relu": True} if method == "hires_cam" else {}
+        found = saliency.explain(net, names["x"], method, target, layer="pool", progress=False, **fields).mask
+
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(expected.max(), 1e-3))
