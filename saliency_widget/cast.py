@@ -106,12 +106,14 @@ def cast(model: Any, img: Any, asked: Asked) -> Cast:
         for m in range(len(models))
         for i, each in enumerate(images.values())
     }
-    if layer := asked.fields.get("layer"):
+    fields = dict(asked.fields)
+    if (layer := fields.get("layer")) is not None:
+        fields["layer"] = names = _layer_names(layer, adapted)
         for each in adapted:
             # refuses a name the model does not have
-            each.at([0], [layer])
+            each.at([0], [names] if isinstance(names, str) else names)
     methods = None if asked.methods is None else _listed(asked.methods)
-    choices = [choose(methods, each, pictures[m, 0], asked.fields) for m, each in enumerate(adapted)]
+    choices = [choose(methods, each, pictures[m, 0], fields) for m, each in enumerate(adapted)]
     smalls = [drawing.shrunk(pictures[0, i].shown, PICTURE_SIDE) for i in range(len(images))]
     subjects, places = {}, {}
     for (m, i), picture in pictures.items():
@@ -142,6 +144,16 @@ def cast(model: Any, img: Any, asked: Asked) -> Cast:
         spec=spec,
         terms={"models": _terms(model, "model", "models"), "images": _terms(img, "img", "images")},
     )
+
+
+def _layer_names(layer: Any, models: Sequence[saliency.Adapted[Any]]) -> Any:
+    """The name of a layer, or the names of several, of which each may be given as a module of one of the models."""
+    for each in models[:-1]:
+        try:
+            return each.layer_name(layer)
+        except saliency.UnknownName:
+            continue
+    return models[-1].layer_name(layer)
 
 
 def joined(before: Cast, img: Any, name: str | None, asked: Asked) -> Cast:

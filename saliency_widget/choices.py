@@ -57,7 +57,7 @@ def choose(
         BadField: no method has such a field, or nothing was chosen.
     """
     wanted = _all() if methods is None else [methods] if isinstance(methods, str) else list(methods)
-    found = [_set_all(_method(each), fields) for each in wanted]
+    found = [_set_all(_with_layer_names(_method(each), model), fields) for each in wanted]
     if not found:
         raise saliency.BadField("methods is empty: name at least one, or leave it out.")
     for name in fields:
@@ -98,6 +98,17 @@ def _method(named: Named) -> saliency.Method:
     if named not in known:
         raise saliency.UnknownName(f"There is no method {named!r}. There is: {', '.join(known)}.")
     return known[named]()
+
+
+def _with_layer_names(method: saliency.Method, model: saliency.Adapted[Any]) -> saliency.Method:
+    """The method with the name of its layer where it was given as a module, also of a method inside it."""
+    for each in saliency.described(method):
+        name, value = each["name"], each["value"]
+        if isinstance(value, saliency.Method):
+            method = method.but(**{name: _with_layer_names(value, model)})
+        elif name == "layer" and value is not None:
+            method = method.but(layer=model.layer_name(value))
+    return method
 
 
 def _set_all(method: saliency.Method, fields: Mapping[str, Any]) -> saliency.Method:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import traitlets
 
 import saliency
@@ -437,6 +438,20 @@ def test_a_picture_that_was_read_already_is_taken(make: Make) -> None:
     widget = make(model, img)
 
     assert widget.compute("gradient", "bee", wait=True).label == "bee"
+
+
+def test_layers_may_be_given_as_modules(make: Make) -> None:
+    """A module as layer=, of one of several models, or in a method, is known by its name, in code() too."""
+    net, other = small_net(), small_net(seed=1)
+    given = make([net, other], layer=other.stem, methods=["grad_cam", saliency.SmoothGrad(saliency.GradCam())])
+    held = make(net, methods=[saliency.GradCam(layer=net.block), saliency.RefineCam(layer=[net.stem, net.block])])
+
+    assert given.compute(wait=True).layer == "stem"
+    assert held.compute("refine_cam", wait=True).layer == "stem, block"
+    assert held.compute("grad_cam", wait=True).layer == "block"
+    assert "layer='block'" in held.code().replace('"', "'")
+    with pytest.raises(saliency.UnknownName, match="Conv2d given as layer= is no part of"):
+        make(net, layer=torch.nn.Conv2d(3, 3, 1))
 
 
 def test_a_large_picture_is_shown_smaller(make: Make) -> None:
