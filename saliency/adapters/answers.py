@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
+from saliency.batch_size import is_out_of_memory
 from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName
 from saliency.targets import ClassScore
 
-COMPLAINTS = ("shape", "dimension", "channels", "incompatible", "must be equal", "size", "rank", "features", "axis")
+COMPLAINTS = ("shape", "dimension", "channels", "incompatible", "must be equal", "size", "rank", "features", "axis", "indices")
 """Words by which a framework's complaint about what it was fed is known."""
 
 NO_ATTENTION = "no part of the model is called attention"
@@ -92,13 +93,23 @@ def by_batch(function: Callable[[Any], Any], images: Any, framework: str) -> Any
     try:
         found = function(images)
     except Exception as error:
-        if takes_one(function, images):
+        # a function that works may fail later, for memory say: that it was fed a batch is not why
+        if complains_of_shape(error) and not is_out_of_memory(error) and takes_one(function, images):
             raise one_image(framework) from error
         raise
     counts = [each.shape[0] for each in (found, images) if len(getattr(each, "shape", ())) > 0]
     if None not in counts and len(set(counts)) == 2 and takes_one(function, images):
         raise one_image(framework)
     return found
+
+
+def complains_of_shape(error: Exception) -> bool:
+    """Whether an error is about what the model was fed, by its words; an assertion often has none."""
+    try:
+        said = str(error).lower()
+    except Exception:  # noqa: BLE001  # an error of the user's may fail at this, too
+        return False
+    return isinstance(error, AssertionError) or any(sign in said for sign in COMPLAINTS)
 
 
 def takes_one(function: Callable[[Any], Any], images: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import types
@@ -48,6 +49,7 @@ class FunctionModel(Adapter):
     def __init__(self, function: Callable[[np.ndarray], Any], labels: Sequence[str] | None = None) -> None:
         super().__init__(function, labels, NumpyOps())
         self.function = function
+        self._call = left_alone(function)
         self._offers_only_scores("a plain function offers only scores")
 
     def _offers_only_scores(self, why: str) -> None:
@@ -102,7 +104,7 @@ class FunctionModel(Adapter):
         return by_batch(self._answer, images.copy(), "numpy")
 
     def _answer(self, images: np.ndarray) -> Any:
-        said = self.function(images)
+        said = self._call(images)
         if (told := precision_note(getattr(said, "dtype", None))) is not None:
             self.note(told)
         return _on_host(said, len(images))
@@ -221,7 +223,17 @@ MOST_PARTS = 1000
 """Longer lists are data."""
 
 
+def left_alone(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called on a copy of torch's modules where it holds any: in training mode they write statistics."""
+    if "torch" in sys.modules and any(hasattr(each, "named_modules") for each in held(function)):
+        from saliency.adapters.torch_function import on_a_copy
+
+        return on_a_copy(function)
+    return function
+
+
 def _asked(function: Callable[..., Any], asked: np.ndarray, imported: Sequence[str]) -> str | None:
+    function = left_alone(function)
     for name in ["numpy", *imported]:
         try:
             said = function(_as_arrays_of(name, asked))
@@ -239,7 +251,9 @@ def _asked(function: Callable[..., Any], asked: np.ndarray, imported: Sequence[s
 
 
 def held(function: Any) -> list[Any]:
-    """What a function keeps: its object, what is in its closure, and the globals that it names."""
+    """What a function keeps: its object, its bound arguments, what is in its closure, and the globals that it names."""
+    if isinstance(function, functools.partial):
+        return [*function.args, *function.keywords.values(), *held(function.func)]
     found = [getattr(function, "__self__", None)]
     function = getattr(function, "__func__", function)
     found += [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _filled(cell)]

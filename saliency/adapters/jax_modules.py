@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from saliency.adapters.jax import JaxModel
 from saliency.adapters.jax_trace import MARK
 from saliency.errors import Unsupported
 from saliency.model import Attentive
+from saliency.threads import lock
 
 INFERENCE = {
     "train": False,
@@ -27,7 +27,7 @@ INFERENCE = {
 }
 """Arguments by which a module is told whether it is being trained, and what they are here."""
 
-_PATCHING = threading.RLock()
+_PATCHING = lock()
 
 
 def linen_model(module: Any, variables: Any = None, labels: Sequence[str] | None = None) -> JaxModel:

@@ -22,8 +22,9 @@ from saliency.errors import Unsupported
 from saliency.model import Adapted, Attentive
 from saliency.pictures.presets import Declared
 from saliency.precision import precision_note
+from saliency.threads import lock
 
-_WATCHING = threading.RLock()
+_WATCHING = lock()
 
 
 def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
+
+from saliency.threads import lock
 
 
 class Shared:
@@ -16,7 +17,7 @@ class Shared:
     """Things made that are kept; the least recently asked for goes first."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = lock()
         self.batch_sizes: dict[Hashable, Any] = {}
         self.compared: dict[Hashable, Any] = {}
         self.heads: dict[Hashable, Any] = {}

@@ -1,17 +1,18 @@
 """PyTorch: any ``nn.Module`` as a model that gives scores, gradients and layers.
 
-The user's own module is never touched: all work is done on an aliasing copy (modules copied, tensors shared) in eval
-mode, so that a training loop may go on beside it. Images are (N, H, W, C) outside and (N, C, H, W) inside.
+The user's own module is never called: all work is done on a copy in eval mode that shares its weights (`torch_copy`),
+so that a training loop may go on beside it. Images are (N, H, W, C) outside and (N, C, H, W) inside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from saliency.adapters.adapter import Adapter
 from saliency.adapters.answers import one_number_each
@@ -19,15 +20,16 @@ from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_answers import TORCH, told_by_the_model
 from saliency.adapters.torch_attention import Attending, pulled_back
-from saliency.adapters.torch_copy import aliased, switched, tensors_of
+from saliency.adapters.torch_copy import WorkingCopy, tensors_of
 from saliency.adapters.torch_gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch_layers import Captured, Replaced, off_grid, on_grid
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_precision import computed_in, fed_as
-from saliency.adapters.torch_rules import ask_by_rules, kinds_of, uncompiled
+from saliency.adapters.torch_random import NOTE, OwnRandomness
+from saliency.adapters.torch_rules import ask_by_rules, kinds_of
 from saliency.adapters.torch_trace import LastActivation, why_no_gradient
 from saliency.adapters.torch_wrapped import WRAPPERS, lost, unwrapped
-from saliency.errors import NoGradient, unknown
+from saliency.errors import NoGradient, Unsupported, unknown
 from saliency.model import Answer, Attention, Layer, Target
 from saliency.precision import precision_note
 from saliency.rules import Composite
@@ -46,15 +48,18 @@ class TorchModel(Adapter):
 
     def __init__(self, module: nn.Module, labels: Sequence[str] | None = None) -> None:
         self.module = unwrapped(module)
+        if lazy := [name for name, each in self.module.named_parameters() if is_lazy(each)]:
+            raise Unsupported(
+                f"{type(self.module).__name__} has weights that do not exist yet ({', '.join(lazy[:3])}): lazy modules "
+                "make them when they are first called. Call it once: model(torch.zeros(1, 3, 224, 224))."
+            )
         self._fed_as(self.module)
         super().__init__(self.module, labels, TorchOps(self._device, self._wide))
         self.lacks = lost(self.module)
         self._parts = self.module.named_modules
-        self._working = aliased(self.module)
-        if self._working is None:
-            self.notes.append("the model cannot be copied: it is switched to eval during each question, and back")
-        if self.module.training:
-            self.notes.append("the model is in training mode: explained in eval mode, left as it was")
+        self._working = WorkingCopy(self.module)
+        self._randomness = OwnRandomness()
+        self.notes += self._working.notes()
         # by shape of image, the last call of the bound layer and how it lies over the image
         self._places: dict[torch.Size, tuple[int, Grid | None]] = {}
 
@@ -82,9 +87,15 @@ class TorchModel(Adapter):
         for layer in (*layers, *units(targets)):
             if layer.partition(":")[0] not in names:
                 raise unknown("layer", layer, sorted(names - {""}))
+        self._renew()
         bound = super().at(targets, layers)
         bound._places = {}
         return bound
+
+    def _renew(self) -> None:
+        """At the start of a run: take over what the user has changed of the module."""
+        self._working.renew()
+        self._randomness.renew()
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -119,6 +130,7 @@ class TorchModel(Adapter):
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the model says, (N, classes)."""
+        self._renew()
         with self._ready(grad=False) as module, LastActivation(active=self.head is None) as spy:
             said, choice, _ = self._choice(TORCH).chosen(self._forward(module, images), len(images))
             if self._undecided:
@@ -149,8 +161,8 @@ class TorchModel(Adapter):
         """See :meth:`saliency.model.Rewirable.rewired`."""
         view = super().rewired(rules)
         compiled = any(hasattr(part, "_orig_mod") for part in self.module.modules())
-        if compiled and (copied := aliased(self.module)) is not None:
-            view._working = uncompiled(copied)
+        if compiled:
+            view._working = WorkingCopy(self.module, compiled=False)
         return view
 
     def operators(self, images: Tensor) -> frozenset[str]:
@@ -307,11 +319,11 @@ class TorchModel(Adapter):
 
     @contextmanager
     def _ready(self, grad: bool) -> Iterator[nn.Module]:
-        """The module to ask, in eval mode, gradients on or off whatever the caller's surroundings."""
-        with torch.inference_mode(False), torch.set_grad_enabled(grad):
+        """The module to call, in eval mode, gradients on or off whatever the caller's surroundings."""
+        held = self.lock if self._working.shared else nullcontext()
+        own = self._randomness.used()
+        with held, torch.inference_mode(False), torch.set_grad_enabled(grad), self._working.ready() as module, own:
             self._note_precision(computed_in(self._device, self._dtype))
-            if self._working is not None:
-                yield self._working
-                return
-            with self.lock, switched(self.module):
-                yield self.module
+            yield module
+        if self._randomness.drew:
+            self.note(NOTE)

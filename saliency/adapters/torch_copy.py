@@ -1,16 +1,52 @@
-"""Asking a torch module without touching it: a copy around the same memory, or eval mode for as long as it takes."""
+"""The working copy of a torch module: what our calls run on, so that they change nothing of the user's.
+
+The module tree is copied: new module objects around the user's parameters, with copies of everything that a forward
+pass may write to (buffers, tensors, counters, containers, closures, random generators). No method of the user's modules
+is called for it. What cannot be copied (locks, files, loggers) is shared; modules that only work as they are
+(TorchScript, FSDP, distributed data parallel) are shared too, and switched to eval mode during each call.
+"""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+import copyreg
+import signal
+import threading
+import types
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
-from saliency.adapters.torch_rules import scripted
+LARGE = 64 * 2**20
+"""Bytes above which a tensor or an array is shared, not copied."""
+
+IN_PLACE = frozenset({"ScriptModule", "FSDPModule", "FullyShardedDataParallel", "DistributedDataParallel"})
+"""Names of the classes of modules that cannot be copied around the same weights."""
+
+OUTSIDE = (
+    "accelerate.",
+    "lightning.",
+    "logging.",
+    "pytorch_lightning.",
+    "torch._dynamo.",
+    "torch.fx.",
+    "torch.optim.",
+    "torch.utils.data.",
+)
+"""Packages whose objects belong to training, compiling or bookkeeping, whatever they hold: they are shared."""
+
+ATOMS = (
+    bool | int | float | complex | str | bytes | type | range | slice | np.dtype | np.generic,
+    types.BuiltinFunctionType | types.ModuleType | types.CodeType | types.NoneType | types.EllipsisType,
+    torch.dtype | torch.device | torch.layout | torch.memory_format | torch.Size,
+)
+"""Types of values that never change."""
 
 
 def tensors_of(module: nn.Module) -> Iterator[Tensor]:
@@ -18,31 +54,317 @@ def tensors_of(module: nn.Module) -> Iterator[Tensor]:
     return chain(module.parameters(), module.buffers())
 
 
-def aliased(module: nn.Module) -> nn.Module | None:
-    """A copy of the modules around the very same memory, in eval mode; None if it cannot be made.
+class WorkingCopy:
+    """A module tree around the user's parameters, for calls that must leave the user's own as it is.
 
-    ``.data`` gives the shared memory a version counter of its own, so that an optimiser's step beside us does not
-    break a backward pass of ours.
+    Where the user's root module is in eval mode, every part keeps its mode (Monte Carlo dropout stays on); where it is
+    in training mode, the whole copy is in eval mode.
+
+    Args:
+        module: the user's own; it is only read.
+        compiled: whether parts that ``torch.compile`` wraps stay so.
     """
-    if scripted(module):
-        return None  # its copy would have memory of its own
-    memo: dict[int, Any] = {}
-    for tensor in tensors_of(module):
-        alias = nn.Parameter(tensor.data, requires_grad=False) if isinstance(tensor, nn.Parameter) else tensor.data
-        memo[id(tensor)] = alias
-    try:
-        return copy.deepcopy(module, memo).eval()
-    except Exception:  # noqa: BLE001  # whatever a user's __deepcopy__ or attribute may raise, there is another way
-        return None
+
+    def __init__(self, module: nn.Module, *, compiled: bool = True) -> None:
+        self._original, self._compiled = module, compiled
+        self._make()
+
+    def _make(self) -> None:
+        seen, copier = fingerprint(self._original), Copier(self._compiled)
+        module: nn.Module = copier.copy(self._original)
+        if self._original.training:
+            for part in copier.modules:
+                _set_mode(part, False)
+        self._fingerprint, self._refreshed, self._globals = seen, copier.refreshed, copier.globals
+        self.module, self.shared = module, tuple(copier.shared)
+
+    def notes(self) -> list[str]:
+        """Say what is shared with the user's module, and which methods of it are not called."""
+        notes = []
+        if self._original.training:
+            notes.append("the model is in training mode: explained in eval mode, left as it was")
+            own = dict.fromkeys(kind.__name__ for kind in map(type, self._original.modules()) if _switches_itself(kind))
+            if own:
+                notes.append(f"train() and eval() of {', '.join(own)} are not called: only the flag `training` is set")
+        if self.shared:
+            kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in self.shared))
+            how = "switched to eval mode during each call and back" if self._original.training else "called as it is"
+            notes.append(f"{kinds} cannot be copied: {how}, so do not train the model meanwhile")
+        if large := [name for name, each in _tensors(self._original) if _is_large(each)]:
+            names = ", ".join(large[:3]) + (", …" if len(large) > 3 else "")
+            notes.append(f"shared with your model, not copied, as they are above 64 MiB each: {names}")
+        return notes
+
+    def renew(self) -> None:
+        """Take over modules, weights, modes and attributes that the user has replaced."""
+        if fingerprint(self._original) != self._fingerprint:
+            self._make()
+
+    @contextmanager
+    def ready(self) -> Iterator[nn.Module]:
+        """The module to call, with the values that the user's buffers have now."""
+        with torch.no_grad():
+            for theirs, ours in self._refreshed:
+                if theirs.shape == ours.shape:
+                    ours.copy_(theirs)
+        for theirs, ours, names in self._globals:
+            ours.update((name, theirs[name]) for name in names if name in theirs)
+        if self.shared and self._original.training:
+            with in_eval_mode([part for each in self.shared for part in each.modules()]):
+                yield self.module
+        else:
+            yield self.module
+
+
+class Copier:
+    """Copies a value, and with it what it holds; what is met twice is copied once.
+
+    What it leaves beside the copy: `refreshed`, pairs of the user's tensors and the copies made of them; `modules`, the
+    module objects made; `shared`, modules that were not copied; `globals`, for each function that names modules among
+    its globals, the user's, the copy's, and the names of the others that it reads.
+
+    Args:
+        compiled: whether what ``torch.compile`` wraps is copied with its wrapper.
+    """
+
+    def __init__(self, compiled: bool = True) -> None:
+        self._compiled = compiled
+        self.refreshed: list[tuple[Tensor, Tensor]] = []
+        self.modules: list[nn.Module] = []
+        self.shared: list[nn.Module] = []
+        self.globals: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = []
+        self._made: dict[int, tuple[Any, Any]] = {}  # with what was copied, so that its id stays its own
+
+    def copy(self, value: Any) -> Any:
+        """Return a copy of `value`, or `value` itself where it never changes or cannot be copied."""
+        if isinstance(value, ATOMS):
+            return value
+        if (made := self._made.get(id(value))) is not None:
+            return made[1]
+        try:
+            return self._copied(value)
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001  # whatever an object raises that cannot be copied: a lock, a file, a socket
+            return self._is(value, value)
+
+    def _is(self, value: Any, copied: Any) -> Any:
+        self._made[id(value)] = value, copied
+        return copied
+
+    def _copied(self, value: Any) -> Any:
+        match value:
+            case nn.Module():
+                return self._module(value)
+            case Tensor():
+                return self._is(value, self._tensor(value))
+            case dict() if type(value) in (dict, OrderedDict):
+                same: Any = self._is(value, type(value)())
+                same.update((self.copy(key), self.copy(each)) for key, each in value.items())
+            case list() if type(value) is list:
+                same = self._is(value, [])
+                same.extend(map(self.copy, value))
+            case tuple() if type(value) is tuple:
+                same = self._is(value, tuple(map(self.copy, value)))
+            case np.ndarray() if _is_large(value):
+                same = self._is(value, value)
+            case types.FunctionType():
+                same = self._function(value)
+            case types.CellType():
+                same = self._is(value, types.CellType())
+                if _is_filled(value):
+                    same.cell_contents = self.copy(value.cell_contents)
+            case types.MethodType():
+                same = self._is(value, types.MethodType(self.copy(value.__func__), self.copy(value.__self__)))
+            case weakref.ref():
+                held = value()
+                known = isinstance(held, nn.Module | Tensor)
+                same = self._is(value, weakref.ref(self.copy(held)) if known else value)
+            case torch.Generator():
+                same = self._is(value, torch.Generator(value.device))
+                same.set_state(value.get_state())
+            case _:
+                same = self._object(value)
+        return same
+
+    def _module(self, module: nn.Module) -> nn.Module:
+        if works_in_place(module):
+            self.shared.append(module)
+            return self._is(module, module)
+        inner = vars(module).get("_modules", {}).get("_orig_mod")
+        if inner is not None and not self._compiled:
+            return self._is(module, self.copy(inner))
+        same = self._is(module, object.__new__(type(module)))  # fx makes a class anew in its own __new__
+        self.modules.append(same)
+        if inner is not None:
+            # compiled around the copy, as after unpickling
+            same.__setstate__({name: self.copy(each) for name, each in module.__getstate__().items()})
+            return same
+        # not by assignment, which nn.Module and its subclasses take note of
+        vars(same).update((name, self.copy(each)) for name, each in vars(module).items())
+        return same
+
+    def _tensor(self, tensor: Tensor) -> Tensor:
+        """The user's memory for parameters and large tensors, memory of its own for others."""
+        with torch.inference_mode(False), torch.no_grad():
+            if not tensor.is_inference() and (isinstance(tensor, nn.Parameter) or _is_large(tensor)):
+                # `.data` has a version counter of its own, so that an optimiser may step between our passes
+                own = tensor.data
+            else:
+                own = tensor.detach().clone()
+                self.refreshed.append((tensor, own))
+            return nn.Parameter(own, requires_grad=False) if isinstance(tensor, nn.Parameter) else own
+
+    def _function(self, function: types.FunctionType) -> types.FunctionType:
+        """A function around copies of what it closes over, and of modules among its globals."""
+        named = [name for name in _names(function.__code__) if name in function.__globals__]
+        modules = [name for name in named if isinstance(function.__globals__[name], nn.Module)]
+        if not (function.__closure__ or modules) or _is_outside(function):
+            return self._is(function, function)
+        around = function.__globals__
+        if modules:
+            around = {**around, **{name: self.copy(around[name]) for name in modules}}
+            self.globals.append((function.__globals__, around, [name for name in named if name not in modules]))
+        cells = function.__closure__ or ()
+        # cells are made before the function and filled after it, for it may close over itself
+        mine = tuple(self._made[id(each)][1] if id(each) in self._made else types.CellType() for each in cells)
+        same = types.FunctionType(function.__code__, around, function.__name__, function.__defaults__, mine)
+        self._is(function, same)
+        for cell, own in zip(cells, mine, strict=True):
+            if id(cell) not in self._made:
+                self._is(cell, own)
+                if _is_filled(cell):
+                    own.cell_contents = self.copy(cell.cell_contents)
+        for name in ("__kwdefaults__", "__qualname__", "__module__"):
+            setattr(same, name, getattr(function, name))
+        vars(same).update(vars(function))
+        return same
+
+    def _object(self, value: Any) -> Any:
+        """Any other object, by what it says of itself when it is pickled."""
+        if _is_outside(value):
+            return self._is(value, value)
+        by = copyreg.dispatch_table.get(type(value))
+        reduced = by(value) if by is not None else value.__reduce_ex__(4)
+        if isinstance(reduced, str):
+            return self._is(value, value)
+        make, arguments, state, items, pairs, put = (*reduced, None, None, None, None)[:6]
+        same = self._is(value, make(*map(self.copy, arguments)))
+        if state is not None:
+            state = self.copy(state)
+            if put is not None:
+                put(same, state)
+            elif hasattr(same, "__setstate__"):
+                same.__setstate__(state)
+            else:
+                attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+                vars(same).update(attributes or {})
+                for name, each in (slots or {}).items():
+                    setattr(same, name, each)
+        for each in items or ():
+            same.append(self.copy(each))
+        for key, each in pairs or ():
+            same[self.copy(key)] = self.copy(each)
+        return same
+
+
+def fingerprint(module: nn.Module) -> list[Any]:
+    """What says that a copy of a module tree is out of date, the values of its tensors aside."""
+    found: list[Any] = []
+    for part in module.modules():
+        found.append(id(part))
+        found += [
+            None if tensor is None else (id(tensor), tensor.dtype, tensor.shape, _address(tensor))
+            for tensor in chain(part._parameters.values(), part._buffers.values())
+        ]
+        found += [value if type(value) in (bool, int, float, str) else id(value) for value in vars(part).values()]
+    return found
+
+
+def works_in_place(module: nn.Module) -> bool:
+    """Whether a module cannot be copied around the same weights."""
+    return any(kind.__name__ in IN_PLACE for kind in type(module).__mro__)
 
 
 @contextmanager
-def switched(module: nn.Module) -> Iterator[None]:
-    """`module` in eval mode, each part put back as it was."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
+def in_eval_mode(parts: Sequence[nn.Module]) -> Iterator[None]:
+    """The modules in eval mode, each flag put back as it was, whatever happens."""
+    modes = [(part, part.training) for part in parts]
+    try:
+        for part in parts:
+            _set_mode(part, False)
+        yield
+    finally:
+        with _uninterrupted():
+            for part, mode in modes:
+                _set_mode(part, mode)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C until the block is done. Python delivers it to the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[tuple[Any, ...]] = []
+    before = signal.signal(signal.SIGINT, lambda *event: held.append(event))
     try:
         yield
     finally:
-        for part, mode in modes:
-            part.training = mode
+        signal.signal(signal.SIGINT, before)
+        if held and callable(before):
+            before(*held[0])
+
+
+def _set_mode(part: nn.Module, training: bool) -> None:
+    """Set the flag alone: train() and eval() may do more, as adapters that merge their weights do."""
+    if "training" in vars(part):
+        vars(part)["training"] = training
+    else:
+        part.training = training
+
+
+def _switches_itself(kind: type[nn.Module]) -> bool:
+    theirs = not kind.__module__.startswith("torch.")
+    return theirs and (kind.train is not nn.Module.train or kind.eval is not nn.Module.eval)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """Every global that a function's code reads, or that of a function inside it."""
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, types.CodeType):
+            yield from _names(each)
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Buffers and attributes of every part, by their names."""
+    for path, part in module.named_modules():
+        for name, value in chain(part._buffers.items(), vars(part).items()):
+            yield f"{path}.{name}".lstrip("."), value
+
+
+def _is_large(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray) and value.nbytes > LARGE
+
+
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _is_outside(value: Any) -> bool:
+    """Whether an object, or the class of it or one that it derives from, is of one of the packages `OUTSIDE`."""
+    modules = (
+        [value.__module__] if isinstance(value, types.FunctionType) else [k.__module__ for k in type(value).__mro__]
+    )
+    return any(module == root or module.startswith(f"{root}.") for module in modules if module for root in OUTSIDE)
+
+
+def _address(tensor: Tensor) -> int:
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:  # a subclass without memory of its own
+        return id(tensor)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from saliency.adapters.answers import by_batch
 from saliency.adapters.function import held
 from saliency.adapters.torch import TorchModel
-from saliency.adapters.torch_copy import tensors_of
+from saliency.adapters.torch_copy import WorkingCopy, tensors_of
 from saliency.adapters.torch_ops import TorchOps
+from saliency.adapters.torch_random import OwnRandomness
 from saliency.adapters.torch_wrapped import lost
 from saliency.model import Attentive, Inspectable
 
@@ -19,16 +20,29 @@ from saliency.model import Attentive, Inspectable
 class _Function(nn.Module):
     """A function in a module's clothes."""
 
-    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         self.function = function
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Function:
-        # what a function holds is its own: a bound method's model, say, is not to be copied
-        return _Function(self.function)
+        # the mode of what it calls decides
+        self.training = any(each.training for each in held(function) if isinstance(each, nn.Module))
 
     def forward(self, x: Tensor) -> Any:
         return by_batch(self.function, x, "torch")
+
+
+def on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, called on a copy of the modules that it holds and with random numbers of its own.
+
+    Args:
+        function: of any arrays.
+    """
+    working, randomness = WorkingCopy(_Function(function)), OwnRandomness()
+
+    def call(images: Any) -> Any:
+        with working.ready() as copied, randomness.used():
+            return copied.function(images)
+
+    return call
 
 
 class TorchFunction(TorchModel):
@@ -47,8 +61,6 @@ class TorchFunction(TorchModel):
         self.lacks = {**lacks, Inspectable: why, Attentive: why}
         self._fed_as(*self._held)
         self.ops = TorchOps(self._device, self._wide)
-        if any(module.training for module in self._held):
-            self.notes.append("the function's model is in training mode, and is asked as it is: call eval() on it")
 
     @property
     def version(self) -> Hashable:

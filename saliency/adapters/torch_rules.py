@@ -321,15 +321,6 @@ def kinds_of(ask: Callable[[Tensor], object], images: Tensor) -> frozenset[str]:
     return frozenset(watch.kinds)
 
 
-def uncompiled(module: nn.Module) -> nn.Module:
-    """The module with every part that was compiled (``torch.compile``) as it was written: the same if there is none."""
-    for name, part in list(module.named_modules()):
-        if isinstance(inner := getattr(part, "_orig_mod", None), nn.Module):
-            above, _, own = name.rpartition(".")
-            setattr(module.get_submodule(above), own, inner)
-    return module
-
-
 def scripted(module: nn.Module) -> bool:
     """Whether the module, or a part of it, is a ``torch.jit.ScriptModule``."""
     return any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())

@@ -123,24 +123,31 @@ def test_what_a_function_keeps_and_names_tells_that_it_uses_a_framework(function
     assert not touches_a_framework(Pixels().predict_proba)
 
 
-def test_a_function_is_asked_once_or_not_at_all() -> None:
-    """One that uses a framework once for all explanations; one that uses none never; one that failed, again."""
-    seen: list[type] = []
+SEEN: list[type] = []
+"""Types of what `noting` and `plain` were called with; not in their closures, of which copies are made."""
 
-    def noting(images: Any) -> Any:
-        seen.append(type(images))
-        return NET(images)
 
-    def plain(images: Any) -> Any:
-        seen.append(type(images))
-        return images.mean((1, 2))
+def noting(images: Any) -> Any:
+    """A function of torch that keeps what it is called with."""
+    SEEN.append(type(images))
+    return NET(images)
 
+
+def plain(images: Any) -> Any:
+    """One of NumPy's arrays."""
+    SEEN.append(type(images))
+    return images.mean((1, 2))
+
+
+def test_a_function_is_called_once_or_not_at_all() -> None:
+    """To know its framework, one that uses any is called once for all explanations; one that failed, again."""
+    SEEN.clear()
     for _ in range(2):
         assert framework_of(noting, fed) == "torch"
-    assert seen.count(Tensor) == 1
-    seen.clear()
+    assert SEEN.count(Tensor) == 1
+    SEEN.clear()
     assert framework_of(plain, fed) == "numpy"
-    assert seen == []
+    assert SEEN == []
     assert framework_of(noting, lambda: np.zeros((1, 5))) == "torch"
     assert framework_of(calling, lambda: np.zeros((1, 8, 8, 5))) == "numpy"
     assert framework_of(calling, fed) == "torch"

@@ -104,11 +104,6 @@ class TestTheModelIsLeftAsItWas:
         np.testing.assert_allclose(explain(still.eval()).mask, exp.mask, atol=1e-7)
 
 
-def test_a_model_that_cannot_be_copied_says_so() -> None:
-    """It is switched and switched back, and the notes say it."""
-    assert any("cannot be copied" in note for note in explain(Uncopyable().eval()).notes)
-
-
 def test_a_training_cell_beside_is_not_disturbed() -> None:
     """While explanations run in a thread, a training loop stays in training mode and takes its steps."""
     net = small_net().train()

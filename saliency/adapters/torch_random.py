@@ -1,0 +1,137 @@
+"""Random numbers that a model draws when it is called: from streams of our own, so that the user's stay as they are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+NOTE = "the model draws random numbers when it is called: the mask depends on them; your random state is left as it was"
+
+
+class OwnRandomness:
+    """Streams of random numbers for one model, which begin as copies of the user's.
+
+    A model is watched during its first call after :meth:`renew`, and then only if it drew any: watching costs time.
+    """
+
+    def __init__(self) -> None:
+        self.drew = False
+        """Whether the model drew random numbers so far."""
+        self._torch, self._host = _TorchStreams(), _HostStreams()
+        self._watching = True
+
+    def renew(self) -> None:
+        """Watch the next call again: the model may have changed."""
+        self._watching = True
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Within, random numbers come from these streams."""
+        if not (self._watching or self.drew):
+            yield
+            return
+        with ExitStack() as stack:
+            stack.enter_context(self._host.used())
+            stack.enter_context(self._torch)
+            yield
+        self._watching = False
+        self.drew = self._host.drew or self._torch.drew
+
+
+class _TorchStreams(TorchDispatchMode):
+    """Draws of torch's operators, from a generator for each device. Modes are a thread's own: others draw as ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drew = False
+        self._generators: dict[torch.device, torch.Generator] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        # what a scripted module calls comes here directly: whoever watches functions must not see it
+        with torch._C.DisableTorchFunction():
+            if torch.Tag.nondeterministic_seeded not in func.tags or given.get("generator") is not None:
+                return func(*args, **given)
+            return self._drawn(func, args, given)
+
+    def _drawn(self, func: Any, args: Any, given: dict[str, Any]) -> Any:
+        self.drew = True
+        generator = self._generator(_device(args, given))
+        if any(argument.name == "generator" for argument in func._schema.arguments):
+            return func(*args, **{**given, "generator": generator})
+        with _swapped(generator):
+            return func(*args, **given)
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        if device not in self._generators:
+            self._generators[device] = generator = torch.Generator(device)
+            generator.set_state(_state(device))
+        return self._generators[device]
+
+
+def _device(args: Any, kwargs: Any) -> torch.device:
+    if kwargs.get("device") is not None:
+        return torch.device(kwargs["device"])
+    return next((each.device for each in args if isinstance(each, Tensor)), torch.device("cpu"))
+
+
+def _state(device: torch.device) -> Tensor:
+    return torch.get_rng_state() if device.type == "cpu" else torch.get_device_module(device).get_rng_state(device)
+
+
+def _set_state(device: torch.device, state: Tensor) -> None:
+    if device.type == "cpu":
+        torch.set_rng_state(state)
+    else:
+        torch.get_device_module(device).set_rng_state(state, device)
+
+
+@contextmanager
+def _swapped(generator: torch.Generator) -> Iterator[None]:
+    """The device's own generator in the state of another, for operators that take none."""
+    before = _state(generator.device)
+    _set_state(generator.device, generator.get_state())
+    try:
+        yield
+    finally:
+        generator.set_state(_state(generator.device))
+        _set_state(generator.device, before)
+
+
+class _HostStreams:
+    """Draws from NumPy's and Python's global generators."""
+
+    def __init__(self) -> None:
+        self.drew = False
+        self._own: tuple[Any, Any] | None = None
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        before = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002  # the model's draws are watched
+        if self._own is not None:
+            _put(*self._own)
+        try:
+            yield
+        finally:
+            after = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+            if self._own is not None or not _same(before, after):
+                self._own, self.drew = after, True
+                _put(*before)
+
+
+def _put(of_numpy: Any, of_python: Any) -> None:
+    np.random.set_state(of_numpy)  # noqa: NPY002
+    random.setstate(of_python)
+
+
+def _same(one: Any, other: Any) -> bool:
+    (one_numpy, one_python), (other_numpy, other_python) = one, other
+    ours, theirs = one_numpy["state"], other_numpy["state"]
+    return one_python == other_python and ours["pos"] == theirs["pos"] and np.array_equal(ours["key"], theirs["key"])
