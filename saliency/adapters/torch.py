@@ -20,7 +20,7 @@ from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_answers import TORCH, told_by_the_model
 from saliency.adapters.torch_attention import Attending, pulled_back
-from saliency.adapters.torch_copy import WorkingCopy, tensors_of
+from saliency.adapters.torch_copy import WorkingCopy, version_of
 from saliency.adapters.torch_gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch_layers import Captured, Replaced, off_grid, on_grid
 from saliency.adapters.torch_ops import TorchOps
@@ -71,7 +71,7 @@ class TorchModel(Adapter):
     @property
     def version(self) -> Hashable:
         """Changes whenever a weight is written to or replaced."""
-        return hash(tuple((t.data_ptr(), t._version) for t in tensors_of(self.module)))
+        return version_of(self.module)
 
     def layer_name(self, layer: Any) -> Any:
         """See :class:`Adapter`; the names that wrappers put before the model's own are left out."""

@@ -49,9 +49,11 @@ ATOMS = (
 """Types of values that never change."""
 
 
-def tensors_of(module: nn.Module) -> Iterator[Tensor]:
-    """Its parameters and buffers."""
-    return chain(module.parameters(), module.buffers())
+def version_of(*modules: nn.Module) -> int:
+    """Return a number that changes when a parameter or buffer is written to or replaced."""
+    tensors = (tensor for module in modules for tensor in chain(module.parameters(), module.buffers()))
+    # tensors made in inference mode count no writes
+    return hash(tuple((_address(each), 0 if each.is_inference() else each._version) for each in tensors))
 
 
 class WorkingCopy:

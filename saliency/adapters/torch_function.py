@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from saliency.adapters.answers import by_batch
 from saliency.adapters.function import held
 from saliency.adapters.torch import TorchModel
-from saliency.adapters.torch_copy import WorkingCopy, tensors_of
+from saliency.adapters.torch_copy import WorkingCopy, version_of
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_random import OwnRandomness
 from saliency.adapters.torch_wrapped import lost
@@ -65,5 +65,4 @@ class TorchFunction(TorchModel):
     @property
     def version(self) -> Hashable:
         """Changes whenever a weight of the function's modules does."""
-        weights = tuple((t.data_ptr(), t._version) for module in self._held for t in tensors_of(module))
-        return hash((id(cast(_Function, self.module).function), weights))
+        return hash((id(cast(_Function, self.module).function), version_of(*self._held)))
