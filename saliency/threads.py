@@ -26,11 +26,11 @@ def in_threads(function: Callable[[T], U], values: Iterable[T]) -> Iterator[U]:
         pool.shutdown(cancel_futures=True)
 
 
-_LOCKS: weakref.WeakSet[threading.RLock] = weakref.WeakSet()  # type: ignore[valid-type]  # a function, for the stub
+_LOCKS: weakref.WeakSet[threading.RLock] = weakref.WeakSet()
 """Every lock of ours that there is."""
 
 
-def lock() -> threading.RLock:  # type: ignore[valid-type]
+def lock() -> threading.RLock:
     """Return a new lock, free in a child process even where another thread held it when the process was forked."""
     made = threading.RLock()
     _LOCKS.add(made)
@@ -40,7 +40,7 @@ def lock() -> threading.RLock:  # type: ignore[valid-type]
 def _free() -> None:
     """In a forked child no thread is left that could release a lock."""
     for each in _LOCKS:
-        each._at_fork_reinit()  # as logging and threading do
+        each._at_fork_reinit()  # type: ignore[attr-defined]  # as logging and threading do
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,7 +12,7 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from saliency.adapters.adapter import Adapter
 from saliency.adapters.answers import one_number_each
@@ -35,6 +35,9 @@ from saliency.precision import precision_note
 from saliency.rules import Composite
 from saliency.targets import OfScores, Unit, units
 
+LAZY = (UninitializedParameter, UninitializedBuffer)
+"""Types of weights that a lazy module makes when it is first called."""
+
 
 class TorchModel(Adapter):
     """An ``nn.Module`` with targets and layers bound. Build it with :func:`saliency.adapt`.
@@ -48,7 +51,7 @@ class TorchModel(Adapter):
 
     def __init__(self, module: nn.Module, labels: Sequence[str] | None = None) -> None:
         self.module = unwrapped(module)
-        if lazy := [name for name, each in self.module.named_parameters() if is_lazy(each)]:
+        if lazy := [name for name, each in self.module.named_parameters() if isinstance(each, LAZY)]:
             raise Unsupported(
                 f"{type(self.module).__name__} has weights that do not exist yet ({', '.join(lazy[:3])}): lazy modules "
                 "make them when they are first called. Call it once: model(torch.zeros(1, 3, 224, 224))."

@@ -109,8 +109,8 @@ class WorkingCopy:
             for theirs, ours in self._refreshed:
                 if theirs.shape == ours.shape:
                     ours.copy_(theirs)
-        for theirs, ours, names in self._globals:
-            ours.update((name, theirs[name]) for name in names if name in theirs)
+        for around, own, names in self._globals:
+            own.update((name, around[name]) for name in names if name in around)
         if self.shared and self._original.training:
             with in_eval_mode([part for each in self.shared for part in each.modules()]):
                 yield self.module

@@ -40,7 +40,7 @@ def on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(images: Any) -> Any:
         with working.ready() as copied, randomness.used():
-            return copied.function(images)
+            return cast(_Function, copied).function(images)
 
     return call
 

@@ -49,7 +49,7 @@ class _TorchStreams(TorchDispatchMode):
     """Draws of torch's operators, from a generator for each device. Modes are a thread's own: others draw as ever."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.drew = False
         self._generators: dict[torch.device, torch.Generator] = {}
 

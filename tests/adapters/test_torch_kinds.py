@@ -119,10 +119,10 @@ def test_low_rank_weights_are_not_merged() -> None:
 
 def test_buffers_are_those_of_today() -> None:
     """A model adapted before training is explained with the batch-norm statistics that it has now."""
-    net = small_net()
+    net: Any = small_net()
     adapted = saliency.adapt(net)
     run(adapted, "gradient")
-    net.norm.running_mean += 0.5  # type: ignore[operator]
+    net.norm.running_mean += 0.5
 
     assert run(adapted, "gradient").score == pytest.approx(run(net, "gradient").score, abs=1e-6)
     assert run(net, "gradient").score != pytest.approx(run(small_net(), "gradient").score, abs=1e-3)
@@ -131,7 +131,7 @@ def test_buffers_are_those_of_today() -> None:
 @pytest.mark.parametrize("change", ["weight", "part", "attribute", "mode"])
 def test_what_is_replaced_is_seen(change: str) -> None:
     """Weights, parts, attributes and modes that the user replaces are those of the next run."""
-    net = nn.Sequential(nn.LeakyReLU(0.1), nn.Dropout(0.5), small_net()).eval()
+    net: Any = nn.Sequential(nn.LeakyReLU(0.1), nn.Dropout(0.5), small_net()).eval()
     adapted = saliency.adapt(net)
     before = run(adapted, "gradient").score
     if change == "weight":
@@ -158,10 +158,10 @@ def test_dropout_that_was_left_on_stays_on() -> None:
 
 def test_weights_are_not_copied() -> None:
     """Working on a model takes no second copy of its weights, only of its buffers."""
-    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    net: Any = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
     net.register_buffer("small", torch.zeros(4))
     net.register_buffer("large", torch.zeros(17 * 2**20))
-    net.large.add_(0)  # type: ignore[operator]
+    net.large.add_(0)
     adapted: Any = saliency.adapt(net.eval())
     working = adapted._working.module
 

@@ -221,7 +221,7 @@ def _old(norm: Callable[[Any], Any]) -> nn.Module:
 
 
 def _hooked() -> nn.Module:
-    net, kept, seen = small_net(), [], {"calls": 0}  # type: ignore[var-annotated]
+    net, kept, seen = small_net(), list[float](), {"calls": 0}
 
     def keep(module: nn.Module, _args: Any, out: Tensor) -> None:
         kept.append(float(out.detach().mean()))
@@ -257,7 +257,7 @@ def _partially_patched() -> nn.Module:
 
 
 def _closing() -> Any:
-    net, log = small_net().train(), []  # type: ignore[var-annotated]
+    net, log = small_net().train(), list[int]()
 
     def function(x: Tensor) -> Tensor:
         log.append(len(x))
@@ -280,7 +280,7 @@ def _in_inference_mode() -> nn.Module:
 
 def _tied() -> nn.Module:
     net = small_net()
-    net.again = net.block  # type: ignore[assignment]
+    net.again = net.block
     net.weight_too = net.block.weight
     net.register_buffer("one", torch.ones(1))
     net.register_buffer("one_too", net.one)  # type: ignore[arg-type]
@@ -297,6 +297,11 @@ def _with_gradients() -> nn.Module:
 
 def _with_outside() -> nn.Module:
     return Doing(_lit, lock=threading.RLock(), logger=logging.getLogger("net"), written=sys.__stdout__).train()
+
+
+def _compiled(net: nn.Module) -> nn.Module:
+    compiled: Any = torch.compile(net, backend="eager")
+    return compiled
 
 
 def _scripted(net: nn.Module, make: Callable[..., Any] = torch.jit.script, *example: Tensor) -> nn.Module:
@@ -349,8 +354,8 @@ KINDS: dict[str, Callable[[], Any]] = {
     "refuses copies": NoCopy,
     "made in inference mode": _in_inference_mode,
     "traced by fx": lambda: fx.symbolic_trace(small_net()).train(),
-    "compiled": lambda: torch.compile(small_net(), backend="eager").train(),  # type: ignore[union-attr]
-    "compiled part": lambda: nn.Sequential(torch.compile(nn.BatchNorm2d(3), backend="eager"), small_net()).train(),  # type: ignore[arg-type]
+    "compiled": lambda: _compiled(small_net()).train(),
+    "compiled part": lambda: nn.Sequential(_compiled(nn.BatchNorm2d(3)), small_net()).train(),
     "data parallel": lambda: nn.DataParallel(small_net()).train(),
     "scripted part": _scripted_part,
     "scripted": lambda: _scripted(small_net()),
@@ -375,7 +380,8 @@ def held_by(model: Any) -> list[nn.Module]:
 def state_of(model: Any) -> list[Any]:
     """Everything that an explanation must leave as it was: of the modules, and of the process."""
     cells = [cell.cell_contents for cell in getattr(model, "__closure__", None) or ()]
-    random_states = torch.get_rng_state(), np.array2string(np.random.get_state()[1], threshold=1000), random.getstate()  # noqa: NPY002
+    of_numpy: Any = np.random.get_state()  # noqa: NPY002
+    random_states = torch.get_rng_state(), of_numpy[1].tolist(), of_numpy[2:], random.getstate()
     surroundings = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_default_dtype()
     modules = [_of_module(part) for root in held_by(model) for part in root.modules()]
     return [modules, [_plain(each) for each in cells], random_states, surroundings]
