@@ -14,7 +14,7 @@ from saliency.batch_size import is_out_of_memory
 from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName
 from saliency.targets import ClassScore
 
-COMPLAINTS = ("shape", "dimension", "channels", "incompatible", "must be equal", "size", "rank", "features", "axis", "indices")
+COMPLAINTS = ("shape", "dimension", "channels", "incompatible", "must be equal", "size", "rank", "features", "axis")
 """Words by which a framework's complaint about what it was fed is known."""
 
 NO_ATTENTION = "no part of the model is called attention"

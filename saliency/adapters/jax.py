@@ -151,9 +151,13 @@ class JaxModel(GridAdapter):
         key = (kind, self.source.signature, self._dtype, self._choice(ARRAYS), bound)
         compiled = self._shared.once(key, lambda: Compiled(kind, self._question()))
         with self.lock:
-            if said := self._shared.once(("precision", *key[1:3], images.shape[1:]), lambda: self._precision(images)):
-                self.note(said)
-            return compiled(self.weights(), images, np.asarray(indices(self._targets), np.int32), *beside)
+            weights = self.weights()
+            # one function may be called with weights of several types
+            types = frozenset(str(each.dtype) for each in jax.tree.leaves(weights) if hasattr(each, "dtype"))
+            told = self._shared.once(("precision", types, *key[1:3], images.shape[1:]), lambda: self._precision(images))
+            if told:
+                self.note(told)
+            return compiled(weights, images, np.asarray(indices(self._targets), np.int32), *beside)
 
 
 def _weakly(function: Any) -> Callable[[], Any]:

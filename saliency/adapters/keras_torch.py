@@ -282,8 +282,12 @@ def _in(dtype: torch.dtype, said: Any) -> Any:
     """What was answered, in the type of our own arithmetic."""
     if isinstance(said, Tensor):
         return said.to(dtype) if said.is_floating_point() else said
+    if said is None:
+        return None
+    if isinstance(said, Mapping):
+        return {name: _in(dtype, each) for name, each in said.items()}
     parts = [_in(dtype, each) for each in said]
-    return type(said)(*parts) if isinstance(said, Layer) else type(said)(parts)
+    return type(said)(*parts) if isinstance(said, Answer | Layer) else type(said)(parts)
 
 
 def _tensors(model: Any) -> list[Tensor]:

@@ -118,6 +118,13 @@ class WorkingCopy:
             yield self.module
 
 
+class AsItIs:
+    """Keeps a value that is never copied."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class Copier:
     """Copies a value, and with it what it holds; what is met twice is copied once.
 
@@ -160,6 +167,8 @@ class Copier:
                 return self._module(value)
             case Tensor():
                 return self._is(value, self._tensor(value))
+            case AsItIs():
+                return self._is(value, value)
             case dict() if type(value) in (dict, OrderedDict):
                 same: Any = self._is(value, type(value)())
                 same.update((self.copy(key), self.copy(each)) for key, each in value.items())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from saliency.adapters.answers import by_batch
 from saliency.adapters.function import held
 from saliency.adapters.torch import TorchModel
-from saliency.adapters.torch_copy import WorkingCopy, version_of
+from saliency.adapters.torch_copy import AsItIs, WorkingCopy, version_of
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_random import OwnRandomness
 from saliency.adapters.torch_wrapped import lost
@@ -22,9 +22,16 @@ class _Function(nn.Module):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
-        self.function = function
+        modules = [each for each in held(function) if isinstance(each, nn.Module)]
+        # one that holds no modules is the user's own affair, as any black box is
+        self._kept = function if modules else AsItIs(function)
         # the mode of what it calls decides
-        self.training = any(each.training for each in held(function) if isinstance(each, nn.Module))
+        self.training = any(each.training for each in modules)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function itself, or its copy."""
+        return self._kept.value if isinstance(self._kept, AsItIs) else self._kept
 
     def forward(self, x: Tensor) -> Any:
         return by_batch(self.function, x, "torch")

@@ -158,10 +158,12 @@ class LastActivation(TorchFunctionMode):
             kept = (args[0].clone(), *args[1:])
         result = func(*args, **kwargs)
         same = name in MOVES and bool(args) and result is args[0]  # a flat tensor flattened
-        if isinstance(result, Tensor) and _is_small(result) and not same:
-            followed = name in ACTIVATIONS or name in MOVES or name in WRITTEN_OUT
-            call = (func, kept, kwargs) if followed else (None, (), {})
-            self._made[id(result)] = Made(result, _version(result), name, *call)
+        # what is looked up here is no operator of the model's, for other modes that watch
+        with torch._C.DisableTorchFunction():
+            if isinstance(result, Tensor) and _is_small(result) and not same:
+                followed = name in ACTIVATIONS or name in MOVES or name in WRITTEN_OUT
+                call = (func, kept, kwargs) if followed else (None, (), {})
+                self._made[id(result)] = Made(result, _version(result), name, *call)
         return result
 
     def ending(self, outputs: Tensor) -> Ending:
@@ -226,7 +228,8 @@ def _picks(moves: Sequence[Made]) -> bool:
 
 def _version(tensor: Tensor) -> int:
     """How often a tensor was written to; -1 of those that do not count it."""
-    return -1 if tensor.is_inference() else tensor._version
+    with torch._C.DisableTorchFunction():  # no operator of the model's, for modes that watch
+        return -1 if tensor.is_inference() else tensor._version
 
 
 class Break(Watch):

@@ -363,8 +363,8 @@ def test_targets_share_one_forward_pass_of_each() -> None:
     net = small_net()
     seen: list[int] = []
     saliency.explain(net, X, "deep_lift", [0, 1], progress=False)  # what is asked about the model itself comes before
-    net.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     bound: Any = saliency.adapt(net).at([0, 1, 2])
+    bound._working.module.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     images = bound.ops.asarray(X[None])
     *_, masks = Session(bound).run(saliency.DeepLift(), images)
 

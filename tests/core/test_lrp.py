@@ -379,7 +379,7 @@ def test_all_targets_share_one_forward_pass() -> None:
     net = Net(True, 0).eval()
     seen: list[int] = []
     bound: Any = saliency.adapt(net).at([0, 1, 2, 3])
-    bound._working.c1.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    bound._working.module.c1.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     *_, together = Session(bound).run(saliency.LRP("epsilon_plus"), bound.ops.asarray(X[None]))
 
     assert seen == [1]

@@ -8,7 +8,7 @@ import pytest
 import saliency
 from saliency.masks import RandomGrids
 from saliency.ops import NumpyOps
-from tests.nets import black_box, picture, small_net
+from tests.nets import black_box, near, picture, small_net
 
 HEIGHT, WIDTH, CELLS = 10, 8, 3
 IMAGE = picture(HEIGHT, WIDTH).astype(np.float32) / 255
@@ -90,7 +90,7 @@ def test_rise_is_its_sum() -> None:
     masks = RandomGrids(NumpyOps(np.float64), (HEIGHT, WIDTH), 4, 0.7, seed=0)(slice(0, 9))
     scores = net((masks[..., None] * IMAGE).astype(np.float32))[:, 1]
 
-    np.testing.assert_allclose(found.mask, (scores[:, None, None] * masks).mean(0) / 0.7, rtol=1e-5)
+    near(found.mask, (scores[:, None, None] * masks).mean(0) / 0.7, 1e-5)
 
 
 def test_covers_are_taken_in_turn() -> None:

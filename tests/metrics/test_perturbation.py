@@ -137,7 +137,9 @@ def test_everything_and_nothing() -> None:
     for rows in (every.only, none.without):
         assert [row.index for row in rows] == [row.index for row in whole]
         np.testing.assert_allclose([row.shown for row in rows], [row.shown for row in whole], atol=1e-6)
-    assert every.without == none.only
+    # at another place in the batch, where kernels may round otherwise
+    assert [row.index for row in every.without] == [row.index for row in none.only]
+    np.testing.assert_allclose([row.shown for row in every.without], [row.shown for row in none.only], atol=1e-6)
 
 
 def test_a_single_logit_has_two_classes() -> None:
