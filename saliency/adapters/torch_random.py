@@ -53,6 +53,11 @@ class _TorchStreams(TorchDispatchMode):
         self.drew = False
         self._generators: dict[torch.device, torch.Generator] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Have torch not import its compiler for this mode, which takes seconds."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
         # what a scripted module calls comes here directly: whoever watches functions must not see it
