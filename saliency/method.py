@@ -28,6 +28,9 @@ Baseline = str | float | np.ndarray | Tensor | Sequence[Any]
 or several: a sequence of these, or an array with one axis more (a data set of images). Several are averaged."""
 
 
+Part = Any
+"""A part of a model (a torch module, a Keras layer), in place of its name."""
+
 FAMILIES = ("gradients", "paths", "noise", "backward rules", "layers", "attention", "perturbation", "regions")
 """What methods work with, in the order they are listed."""
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saliency.errors import BadField, BadOutput
-from saliency.method import Method, parameter
+from saliency.method import Method, Part, parameter
 from saliency.model import Layer, Layered, Ops
 from saliency.session import Session, originals
 
@@ -25,7 +25,7 @@ class Cam(Method):
 
     needs: ClassVar[Any] = Layered
 
-    layer: Any = parameter(None, "name of the layer; the last one with a spatial grid by default")
+    layer: str | Part | None = parameter(None, "name of the layer; the last one with a spatial grid by default")
     relu: bool = parameter(True, "cut off what speaks against the target")
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from saliency.core.grad_cam import GradCam
 from saliency.core.guided_backprop import GuidedBackprop
-from saliency.method import Method, parameter
+from saliency.method import Method, Part, parameter
 from saliency.model import LayeredRewirable
 from saliency.session import Session
 
@@ -31,7 +31,7 @@ class GuidedGradCam(Method):
         "class: do not read single edges as reasons."
     )
 
-    layer: str | None = parameter(None, "name of the layer; the last one with a spatial grid by default")
+    layer: str | Part | None = parameter(None, "name of the layer; the last one with a spatial grid by default")
 
     @property
     def layers(self) -> tuple[str | int | None, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from saliency.core.cam import Cam, resized, scaled
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
 from saliency.errors import BadField
-from saliency.method import Method, parameter
+from saliency.method import Method, Part, parameter
 from saliency.model import Layer, Layered, Ops
 from saliency.session import Session, originals
 
@@ -35,7 +35,9 @@ class RefineCam(Method):
     sign = "positive"
 
     method: Any = parameter(GradCamPlusPlus, "the CAM whose maps are multiplied")
-    layer: Any = parameter(None, "names of the layers; the last at each of the last three grid sizes by default")
+    layer: str | Sequence[str] | Sequence[Part] | None = parameter(
+        None, "names of the layers; the last at each of the last three grid sizes by default"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,7 +52,8 @@ class RefineCam(Method):
     def layers(self) -> tuple[str | int | None, ...]:
         if self.layer is None:
             return (-3, -2, -1)
-        return tuple(self.layer) if isinstance(self.layer, list | tuple) else (self.layer,)
+        given: Any = self.layer
+        return tuple(given) if isinstance(given, list | tuple) else (given,)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         done: list[Any] = []
