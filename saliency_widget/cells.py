@@ -1,4 +1,4 @@
-"""What is on the screen: one result, or several side by side. In step with js/src/select.ts."""
+"""What is on the screen: one result, or several side by side. In step with js/src/core/select.ts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers behind a picture, and what of them is kept or coloured: in step with js/src/pixels.ts and select.ts."""
+"""The numbers behind a picture, and which of them are kept or coloured: in step with js/src/core/."""
 
 from __future__ import annotations
 

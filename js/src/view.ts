@@ -1,21 +1,21 @@
 /** One view of a store: its panels, its frames, its keys. */
 
-import type { Commands } from "./commands.ts";
-import { announcer } from "./panels/announcer.ts";
-import { classesPanel } from "./panels/classes.ts";
-import { compareButton, comparePanel } from "./panels/compare.ts";
-import { FIRST_GLANCE, h, hasModifier, on, setAttribute, setText, type Context, type Glance } from "./panels/dom.ts";
-import { coloursPanel, percentilePanel } from "./panels/look.ts";
-import { drawerPanel } from "./panels/drawer.ts";
-import { methodsPanel } from "./panels/methods.ts";
-import { modesPanel } from "./panels/modes.ts";
-import { readingPanel } from "./panels/reading.ts";
-import { regionsPanel } from "./panels/regions.ts";
-import { stagePanel } from "./panels/stage.ts";
-import { subjectsPanel } from "./panels/subjects.ts";
-import { followTheme } from "./panels/theme.ts";
-import type { Event, State } from "./state.ts";
-import { createStore, ended, same, type Store } from "./store.ts";
+import type { Commands } from "./kernel/commands.ts";
+import { announcer } from "./panels/ui/announcer.ts";
+import { classesPanel } from "./panels/side/classes.ts";
+import { compareButton, comparePanel } from "./panels/stage/compare.ts";
+import { FIRST_GLANCE, h, hasModifier, on, setAttribute, setText, type Context, type Glance } from "./panels/ui/dom.ts";
+import { coloursPanel, percentilePanel } from "./panels/side/look.ts";
+import { drawerPanel } from "./panels/drawer/drawer.ts";
+import { methodsPanel } from "./panels/side/methods.ts";
+import { modesPanel } from "./panels/stage/modes.ts";
+import { readingPanel } from "./panels/side/reading.ts";
+import { regionsPanel } from "./panels/side/regions.ts";
+import { stagePanel } from "./panels/stage/stage.ts";
+import { subjectsPanel } from "./panels/side/subjects.ts";
+import { followTheme } from "./panels/ui/theme.ts";
+import type { Event, State } from "./core/state.ts";
+import { createStore, ended, same, type Store } from "./core/store.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
 export function mount(el: HTMLElement, store: Store<State, Event>, commands: Commands, signal: AbortSignal): void {

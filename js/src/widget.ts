@@ -1,9 +1,9 @@
 import type { AnyWidget } from "@anywidget/types";
-import type { Commands } from "./commands.ts";
-import { connect } from "./requests.ts";
-import { initialState, update, type Event, type State } from "./state.ts";
-import { createStore, type Store } from "./store.ts";
-import { connectTraits, readSettings, type Model, type Traits } from "./traits.ts";
+import type { Commands } from "./kernel/commands.ts";
+import { connect } from "./kernel/requests.ts";
+import { initialState, update, type Event, type State } from "./core/state.ts";
+import { createStore, type Store } from "./core/store.ts";
+import { connectTraits, readSettings, type Model, type Traits } from "./kernel/traits.ts";
 import { mount } from "./view.ts";
 
 interface Session {

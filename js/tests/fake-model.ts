@@ -1,5 +1,5 @@
-import type { Settings, Spec } from "../src/state.ts";
-import type { Model } from "../src/traits.ts";
+import type { Settings, Spec } from "../src/core/state.ts";
+import type { Model } from "../src/kernel/traits.ts";
 
 type Handler = (...args: unknown[]) => void;
 type Fields = Readonly<Record<string, unknown>>;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import graphlib
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -71,10 +70,6 @@ LAZY: dict[tuple[str, str], str] = {}
 
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax", "equinox", "onnxruntime", "transformers"}
 FRAMEWORK_ROOMS = ("saliency.adapters", "saliency.tf1", "saliency.deepexplain", "saliency.demo")
-
-# The front end's modules that know anywidget, and those that know the DOM; all others know neither.
-ANYWIDGET = {"widget", "traits", "requests"}
-DOM = {"view", "panels"}
 
 
 class Import(NamedTuple):
@@ -183,13 +178,6 @@ def private_names(source: str, public: set[str]) -> list[str]:
     return found
 
 
-def impure_imports(source: str) -> list[str]:
-    """What a front-end module imports that knows the DOM or anywidget: a module of those rooms, a package, a style."""
-    specifiers = re.findall(r"""^\s*(?:import|export)\b[^;'"]*?from\s*['"]([^'"]+)['"]""", source, re.MULTILINE)
-    specifiers += re.findall(r"""\bimport\s*\(?\s*['"]([^'"]+)['"]""", source)
-    return [each for each in specifiers if not (m := re.fullmatch(r"\./(\w+)(\.ts)?", each)) or m[1] in ANYWIDGET | DOM]
-
-
 @pytest.fixture(scope="module")
 def packages(checkout: Path) -> set[str]:
     """Every folder of the two packages that is a package."""
@@ -222,15 +210,6 @@ def test_the_widget_uses_public_names_only(sources: dict[str, str]) -> None:
     modules = {module: source for module, source in sources.items() if covers("saliency_widget", module)}
 
     assert {module: names for module, source in modules.items() if (names := private_names(source, public))} == {}
-
-
-def test_pure_front_end_modules_know_neither_dom_nor_anywidget(checkout: Path) -> None:
-    """State, store, pixels, colormaps, geometry and their like import only each other."""
-    files = {file.stem: file.read_text(encoding="utf-8") for file in (checkout / "js/src").glob("*.ts")}
-    pure = {name: source for name, source in files.items() if name not in ANYWIDGET | DOM}
-
-    assert {"state", "store", "pixels", "colormaps", "geometry"} <= set(pure)
-    assert {name: found for name, source in pure.items() if (found := impure_imports(source))} == {}
 
 
 @pytest.mark.parametrize(
@@ -281,20 +260,3 @@ def test_a_private_name_is_found() -> None:
     assert private_names("from saliency.session import Session", public) == ["saliency.session"]
     assert private_names("from saliency import Session", public) == ["saliency.Session"]
     assert private_names("import saliency\nsaliency.session.Session", public) == ["saliency.session"]
-
-
-@pytest.mark.parametrize(
-    ("line", "specifiers"),
-    [
-        ('import { update } from "./store";', []),
-        ('import type { State } from "./state.ts";', []),
-        ('import {\n  a,\n  b,\n} from "./view.ts";', ["./view.ts"]),
-        ('import type { AnyModel } from "@anywidget/types";', ["@anywidget/types"]),
-        ('export * from "./panels/stage";', ["./panels/stage"]),
-        ('import "./widget.css";', ["./widget.css"]),
-        ('const view = await import("./view");', ["./view"]),
-    ],
-)
-def test_an_impure_import_is_found(line: str, specifiers: list[str]) -> None:
-    """Whatever is imported that is not a pure module is found, in each way TypeScript can import."""
-    assert impure_imports(line) == specifiers

@@ -1,0 +1,65 @@
+/** What Python and the browser agree to share (see "Traits" in docs/widget-protocol.md). */
+
+import type { AnyModel } from "@anywidget/types";
+import type { Event, Parameters, Settings, Spec, State } from "../core/state.ts";
+import { ended, type Store } from "../core/store.ts";
+
+export interface Traits extends Settings {
+  readonly spec: Spec;
+  readonly parameters: Parameters | undefined;
+  readonly _snapshot: DataView | Uint8Array | null;
+  /** On a page that no kernel has. */
+  readonly _alone?: boolean;
+}
+export type Model = AnyModel<Traits & Record<string, unknown>>;
+
+const SETTINGS = [
+  "method",
+  "target",
+  "model_index",
+  "image_index",
+  "grid",
+  "mode",
+  "sign",
+  "keep",
+  "threshold",
+  "opacity",
+  "colormap",
+  "gamma",
+  "smooth",
+  "contours",
+  "scale",
+  "region",
+  "picked",
+  "fill",
+  "live",
+] as const satisfies readonly (keyof Settings)[];
+
+export function readSettings(model: Model): Settings {
+  return Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)])) as unknown as Settings;
+}
+
+/** Python's changes show at once; the browser's are written together when a gesture ends. Until `signal` aborts. */
+export function connectTraits(model: Model, store: Store<State, Event>, signal: AbortSignal): void {
+  for (const name of SETTINGS) {
+    listen(model, `change:${name}`, signal, () => store.send({ kind: "told", settings: { [name]: model.get(name) } }));
+  }
+  const parameters = (): void => store.send({ kind: "parameters", parameters: model.get("parameters") ?? {} });
+  parameters();
+  listen(model, "change:parameters", signal, parameters);
+  listen(model, "change:spec", signal, () => store.send({ kind: "spec", spec: model.get("spec") }));
+  store.subscribe(({ saved }, before) => {
+    // Of what changed only what the model does not know: the rest came from Python. And only what changed: where Python sets
+    // several traits, the model has them all before the store has heard of the second.
+    const news = SETTINGS.filter((name) => saved[name] !== before.saved[name] && saved[name] !== model.get(name));
+    if (news.length === 0) return;
+    for (const name of news) model.set(name, saved[name]);
+    model.save_changes();
+  }, signal);
+}
+
+/** Attach a listener to the model until `signal` aborts. */
+export function listen(model: Model, name: string, signal: AbortSignal, listener: (...args: unknown[]) => void): void {
+  model.on(name, listener);
+  ended(signal, () => model.off(name, listener));
+}

@@ -1,0 +1,193 @@
+/** Insertion and deletion: the whole way from nothing to everything, with the selection's place on it. */
+
+import { curve, type Curve, type WhatIf } from "../../kernel/answers.ts";
+import { failureOf } from "../../kernel/asking.ts";
+import type { Commands, Request } from "../../kernel/commands.ts";
+import { formatNumber, formatPercent } from "../../core/format.ts";
+import { shownExplained } from "../../core/select.ts";
+import { shownCell, type Cell, type Explained, type Failure, type State } from "../../core/state.ts";
+import { ended } from "../../core/store.ts";
+import { button, dragged, h, setAttribute, setText, shape, type Context } from "../ui/dom.ts";
+import { failureBox } from "../ui/message.ts";
+import { quiet } from "../ui/slow.ts";
+
+const WIDTH = 240;
+const HEIGHT = 92;
+
+export interface CurvePanel {
+  readonly element: HTMLElement;
+  /** With the answer to the selection, which is where the dots lie. */
+  readonly draw: (answer: WhatIf | null) => void;
+}
+
+export function curvePanel(context: Context, answer: () => WhatIf | null): CurvePanel {
+  const { store, signal, watch } = context;
+  const plot = plotOf();
+  const legend = [h("span", { class: "slw-only" }), h("span", { class: "slw-without" })] as const;
+  const asker = createAsker(context, () => draw(answer()));
+  const draw = (told: WhatIf | null): void => {
+    const { found } = asker;
+    const target = shownCell(store.state).target;
+    const of = (rows: WhatIf["only"] | undefined): number | null => {
+      const row = rows?.find(({ index }) => index === target);
+      return row ? row.value ?? row.probability : null;
+    };
+    const says = (height: number | null): string => (height === null ? "–" : found?.ofValues ? formatNumber(height) : height.toFixed(2));
+    plot.draw(found, told && { area: told.area, only: of(told.only), without: of(told.without) });
+    setText(legend[0], found ? `insertion ${says(found.insertionAuc)}` : "insertion");
+    setText(legend[1], found ? `deletion ${says(found.deletionAuc)}` : "deletion");
+    const at = told ? ` At ${formatPercent(Math.round(told.area * 1000) / 10)} of the pixels: ${says(of(told.only))} only this, ${says(of(told.without))} without.` : "";
+    setAttribute(plot.element, "aria-label", found ? `Insertion curve, ${ofArea(found)} ${says(found.insertionAuc)}; deletion curve, ${ofArea(found)} ${says(found.deletionAuc)}.${at}` : "Insertion and deletion curves, not asked yet");
+  };
+  watch((state) => [shownExplained(state), state.shown.fill, state.shown.live, state.link], (state) => {
+    asker.follow(state);
+    draw(answer());
+  });
+  followPointer(context, plot.element);
+  const title = h("div", { class: "slw-split" }, h("h3", {}, "From nothing to everything"), asker.note);
+  const names = h("div", { class: "slw-split slw-number" }, ...legend);
+  const element = h("section", { class: "slw-block" }, title, plot.element, names, ...asker.troubles);
+  setAttribute(names, "title", "The areas under the curves: a good map has a large one for insertion and a small one for deletion (arXiv:1806.07421)");
+  ended(signal, asker.cancel);
+  return { element, draw };
+}
+
+interface Asker {
+  readonly found: Curve | null;
+  /** How far the question is. */
+  readonly note: HTMLElement;
+  /** Why there are no curves. */
+  readonly troubles: readonly HTMLElement[];
+  readonly follow: (state: State) => void;
+  readonly cancel: () => void;
+}
+
+/** Asks for the curves of what is shown once, while somebody looks. */
+function createAsker(context: Context, changed: () => void): Asker {
+  const { store, commands, signal } = context;
+  const note = h("span", { class: "slw-muted slw-number" });
+  const slow = quiet(signal);
+  const again = button(context, {}, "Try again", () => {
+    about = undefined;
+    follow(store.state);
+  });
+  const trouble = failureBox(context, "The curves failed", again);
+  let found: Curve | null = null;
+  let about: Explained | undefined;
+  let fill = "";
+  let request: Request | null = null;
+
+  const say = (text: string, failure: Failure | null, waiting: boolean): void => {
+    setText(note, text);
+    trouble.show(failure);
+    slow.wait(waiting);
+  };
+  const ask = (cell: Cell): void => {
+    const progress = (share: number): void => say(`${Math.round(share * 100)} %`, null, true);
+    const mine = commands.request("curve", { ...cell, fill }, { progress });
+    request = mine;
+    say("asking…", null, true);
+    const over = (told: Curve | null, failure: Failure | null): void => {
+      if (mine !== request || signal.aborted) return;
+      found = told;
+      say("", failure, false);
+      changed();
+    };
+    mine.answer.then(curve).then((told) => over(told, null), (reason: unknown) => over(null, failureOf(reason)));
+  };
+  const follow = (state: State): void => {
+    if (state.link === "packed") {
+      found = storedCurve(commands, state);
+      return;
+    }
+    const explained = shownExplained(state);
+    const wanted = state.shown.live && state.link === "live" && explained !== undefined && explained.share >= 1;
+    const same = explained === about && fill === state.shown.fill;
+    // what has come is kept while nobody looks
+    if (same && (wanted || found)) return;
+    request?.cancel();
+    [request, found, about] = [null, null, undefined];
+    say("", null, false);
+    if (!wanted) return;
+    [about, fill] = [explained, state.shown.fill];
+    ask(shownCell(state));
+  };
+  return {
+    get found() {
+      return found;
+    },
+    note, follow,
+    troubles: [slow.element, trouble.element],
+    cancel: () => request?.cancel(),
+  };
+}
+
+/** The curves of a cell, if they were asked for while there was a kernel. */
+export function storedCurve(commands: Commands, state: State, cell = shownCell(state)): Curve | null {
+  const [raw] = commands.recall("curve", { ...cell, fill: state.shown.fill });
+  return raw ? curve(raw) : null;
+}
+
+interface Position {
+  readonly area: number;
+  readonly only: number | null;
+  readonly without: number | null;
+}
+
+interface Plot {
+  readonly element: HTMLElement;
+  readonly draw: (found: Curve | null, at: Position | null) => void;
+}
+
+function plotOf(): Plot {
+  const insertion = shape("path", { class: "slw-line-only" });
+  const deletion = shape("path", { class: "slw-line-without" });
+  const marker = shape("path", { class: "slw-line-at" });
+  const axis = shape("path", { class: "slw-line-axis", d: `M0 ${HEIGHT}H${WIDTH}M0 0H${WIDTH}` });
+  const svg = shape("svg", { viewBox: `0 -4 ${WIDTH} ${HEIGHT + 8}`, preserveAspectRatio: "none" }, axis, marker, insertion, deletion);
+  const dots = [h("i", { class: "slw-spot slw-spot-only" }), h("i", { class: "slw-spot slw-spot-without" })] as const;
+  const element = h("div", { class: "slw-curve", role: "img" }, svg, ...dots);
+  return {
+    element,
+    draw(found, at) {
+      const scale = scaleOf(found);
+      setAttribute(insertion, "d", found ? pathOf(found.shares, found.insertion, scale) : "");
+      setAttribute(deletion, "d", found ? pathOf(found.shares, found.deletion, scale) : "");
+      setAttribute(marker, "d", at ? `M${(at.area * WIDTH).toFixed(1)} -4V${HEIGHT + 4}` : "");
+      for (const [dot, value] of [[dots[0], at?.only], [dots[1], at?.without]] as const) {
+        // without the curves a value has no scale
+        dot.hidden = typeof value !== "number" || !(value >= scale[0] && value <= scale[1]);
+        if (!at || typeof value !== "number") continue;
+        dot.style.left = `${at.area * 100}%`;
+        dot.style.top = `${((1 - shareOf(value, scale)) * HEIGHT + 4) / (HEIGHT + 8) * 100}%`;
+      }
+    },
+  };
+}
+
+type Scale = readonly [low: number, high: number];
+
+/** Probabilities lie between 0 and 1; values between their own ends. */
+function scaleOf(found: Curve | null): Scale {
+  if (!found?.ofValues) return [0, 1];
+  const heights = [...found.insertion, ...found.deletion];
+  return [Math.min(...heights), Math.max(...heights)];
+}
+
+function shareOf(height: number, [low, high]: Scale): number {
+  return high > low ? (height - low) / (high - low) : 0.5;
+}
+
+/** The area under a curve of values over a width of 1 is their mean. */
+function ofArea({ ofValues }: Curve): string {
+  return ofValues ? "mean" : "area";
+}
+
+export function pathOf(shares: readonly number[], heights: readonly number[], scale: Scale = [0, 1]): string {
+  return shares.map((share, i) => `${i ? "L" : "M"}${(share * WIDTH).toFixed(1)} ${((1 - shareOf(heights[i]!, scale)) * HEIGHT).toFixed(1)}`).join("");
+}
+
+/** The plot is a slider too: where it is clicked, so much of the picture is kept. */
+function followPointer({ set, commit, signal }: Context, plot: HTMLElement): void {
+  dragged(plot, signal, (share) => set({ mode: "area", keep: Math.round(share * 1000) / 10 }), commit);
+}

@@ -1,0 +1,71 @@
+/** What is opened beneath the picture, one at a time: the selection and what the model says to it, fields, files. */
+
+import { fits } from "../../core/picked.ts";
+import { shownExplained } from "../../core/select.ts";
+import { h, hasFocus, isTyping, on, setAttribute, setText, type Context, type Glance } from "../ui/dom.ts";
+import { droppingPanel } from "./dropping.ts";
+import { keysPanel } from "./keys.ts";
+import { parametersPanel } from "./parameters.ts";
+import { rankingPanel } from "./ranking.ts";
+import { savePanel } from "./export.ts";
+import { selectionPanel } from "./selection.ts";
+import { whatIfPanel } from "./whatif.ts";
+
+type Drawer = Exclude<Glance["drawer"], "">;
+
+const TABS: readonly (readonly [Drawer, string, string])[] = [
+  ["selection", "What if…", "Select a part of the picture, and ask the model about it"],
+  ["parameters", "Parameters", "The fields of this method, and what they cost"],
+  ["save", "Save", "Take it away: pictures, numbers, Python"],
+  ["keys", "Keys", "Which key does what (?)"],
+];
+
+export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
+  const { glance, signal, choose, watch } = context;
+  const bodies: Record<Drawer, HTMLElement> = {
+    selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context), rankingPanel(context)),
+    parameters: parametersPanel(context),
+    save: savePanel(context),
+    keys: keysPanel(),
+  };
+  const toggle = (name: Drawer): void => {
+    const drawer = glance.state.drawer === name ? "" : name;
+    glance.send({ drawer, tool: "look" });
+    choose({ live: drawer === "selection" });
+  };
+  const note = h("span", { class: "slw-muted slw-drawer-note" });
+  const buttons = TABS.map(([name, text, title]) =>
+    h("button", { class: "slw-tab", title, "aria-expanded": "false", "aria-controls": context.id(name) }, text));
+  for (const [i, [name]] of TABS.entries()) {
+    bodies[name].id = context.id(name);
+    bodies[name].hidden = true;
+    setAttribute(bodies[name], "role", "group");
+    setAttribute(bodies[name], "aria-label", TABS[i]![1]);
+    on(buttons[i]!, "click", signal, () => toggle(name));
+  }
+  on(root, "keydown", signal, (event) => {
+    const { drawer } = glance.state;
+    if (event.key === "?" && !isTyping(event)) toggle("keys");
+    else if (event.key === "Escape" && drawer && !event.defaultPrevented) toggle(drawer);
+    else return;
+    event.preventDefault();
+  });
+  // Python may have it opened
+  watch(({ shown }) => [shown.live], ({ shown }, { drawer }) => {
+    if (shown.live && drawer !== "selection") glance.send({ drawer: "selection" });
+    else if (!shown.live && drawer === "selection") glance.send({ drawer: "", tool: "look" });
+  });
+  watch((_, { drawer }) => [drawer], (_, { drawer }) => {
+    for (const [i, [name]] of TABS.entries()) {
+      const hadFocus = hasFocus(bodies[name]);
+      bodies[name].hidden = drawer !== name;
+      if (hadFocus && drawer !== name) buttons[i]!.focus();
+      setAttribute(buttons[i]!, "aria-expanded", String(drawer === name));
+    }
+  });
+  watch(({ shown, explained }) => [shown.picked, explained, shown.method, shown.target], (state) => {
+    const explained = shownExplained(state);
+    setText(note, explained && fits(explained, state.shown.picked) ? "selected by hand" : "");
+  });
+  return h("div", { class: "slw-drawer" }, h("div", { class: "slw-tabs" }, ...buttons, note, droppingPanel(context, root)), ...Object.values(bodies));
+}

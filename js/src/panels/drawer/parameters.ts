@@ -1,0 +1,118 @@
+/** The fields of the shown method: what they are, what a run with them would cost, and a way back. */
+
+import { described, differing, type Described, type Fields } from "../../kernel/answers.ts";
+import { failureOf } from "../../kernel/asking.ts";
+import { formatCalls, formatSeconds } from "../../core/format.ts";
+import { shownMethod } from "../../core/select.ts";
+import type { Failure, State } from "../../core/state.ts";
+import { control, type Control } from "./controls.ts";
+import { button, h, hasFocus, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { failureBox } from "../ui/message.ts";
+
+export function parametersPanel(context: Context): HTMLElement {
+  const { glance, commands, watch } = context;
+  const heading = h("h3");
+  const about = h("p", { class: "slw-muted slw-about" });
+  const price = h("strong", { class: "slw-number", "aria-live": "polite" });
+  const problem = h("p", { class: "slw-problem", role: "alert", hidden: true });
+  const trouble = failureBox(context, "The kernel refused");
+  const fields = h("div", { class: "slw-fields" });
+  const presets = h("div", { class: "slw-row slw-presets" });
+  let controls: readonly Control[] = [];
+  let method = "";
+
+  const say = (text: string): void => {
+    setText(problem, text);
+    problem.hidden = text === "";
+  };
+  const values = (): Fields => differing(controls.map((each) => ({ ...each.field, value: each.value() })));
+  /** What it would cost, while a slider is still held. */
+  const propose = latest(trouble.show, async (proposed: Fields) => {
+    const told = described(await commands.request("describe", { method, fields: proposed }).answer);
+    setText(price, costText(told));
+    say(told.problem);
+  });
+  const commit = (wanted: Fields): void => {
+    commands.request("configure", { method, fields: wanted }).answer.then(() => trouble.show(null), (reason: unknown) => trouble.show(failureOf(reason)));
+  };
+  const show = (state: State, told: Described): void => {
+    const name = shownMethod(state)?.name ?? method;
+    setText(heading, name);
+    about.replaceChildren(told.about || "", ...(told.advice ? [` ${told.advice}`] : []), ...paperLink(told.paper));
+    setText(price, costText(told));
+    say(told.problem);
+    const focused = controls.find(({ element }) => hasFocus(element))?.field.name;
+    controls = told.fields.map((field) => control(context, field, {
+      propose: () => propose(values()),
+      commit: () => commit(values()),
+    }));
+    fields.replaceChildren(...(controls.length ? controls.map(({ element }) => element) : [h("p", { class: "slw-muted" }, "This method has nothing to set.")]));
+    if (focused) controls.find(({ field }) => field.name === focused)?.focus();
+    showPresets(context, presets, told, commit);
+  };
+  const load = latest(trouble.show, async (state: State) => {
+    method = state.shown.method;
+    const question = { method, fields: state.parameters[method] ?? {} };
+    const live = state.link === "live";
+    const told = live ? await commands.request("describe", question).answer : commands.recall("describe", question)[0];
+    if (told) show(state, described(told));
+    else for (const each of [heading, about, price, fields]) each.replaceChildren();
+    if (!live) readOnly(fields, presets);
+  });
+  watch(
+    ({ shown, parameters, link }, { drawer }) => [drawer === "parameters", shown.method, parameters, link],
+    (state) => {
+      if (glance.state.drawer === "parameters") load(state);
+    },
+  );
+  const top = h("div", { class: "slw-split" }, heading, price);
+  return h("div", { class: "slw-drawer-body slw-parameters" }, top, about, problem, trouble.element, fields, presets);
+}
+
+/** Ready-made values, and the way back; the one that was pressed keeps the focus. */
+function showPresets(context: Context, row: HTMLElement, { presets, fields }: Described, commit: (wanted: Fields) => void): void {
+  const pressed = [...row.children].findIndex((each) => each.matches(":focus"));
+  row.replaceChildren(
+    ...presets.map((preset) => button(context, { title: formatCalls(preset.cost) }, preset.name, () => commit(preset.fields))),
+    ...(fields.length ? [button(context, { title: "As the method was offered" }, "reset", () => commit({}))] : []),
+  );
+  if (pressed >= 0) row.querySelectorAll("button")[pressed]?.focus({ preventScroll: true });
+}
+
+/** Where no kernel answers: what the map was made with. */
+function readOnly(fields: HTMLElement, presets: HTMLElement): void {
+  for (const input of fields.querySelectorAll("input, select")) setAttribute(input, "disabled", true);
+  presets.replaceChildren(h("p", { class: "slw-muted" }, "Changing parameters needs a running kernel."));
+}
+
+function costText({ cost, beyond, seconds }: Described): string {
+  const calls = beyond ? `model calls: ${beyond}` : formatCalls(cost);
+  return seconds === null ? calls : `${calls} · ~${formatSeconds(seconds)}`;
+}
+
+/** Opened only when it is clicked: nothing is loaded from anywhere. */
+function paperLink(paper: string): readonly (Node | string)[] {
+  const number = /^arXiv:(\d+\.\d+)/.exec(paper)?.[1];
+  if (!number) return paper ? [` ${paper}`] : [];
+  return [" ", h("a", { href: `https://arxiv.org/abs/${number}`, target: "_blank", rel: "noopener noreferrer" }, paper)];
+}
+
+/** Runs one at a time; of those that come meanwhile only the last. Tells how each ended: null is well. */
+function latest<T>(told: (failure: Failure | null) => void, run: (value: T) => Promise<void>): (value: T) => void {
+  let running = false;
+  let next: { readonly value: T } | null = null;
+  const go = (value: T): void => {
+    if (running) {
+      next = { value };
+      return;
+    }
+    running = true;
+    run(value).then(() => told(null), (reason: unknown) => told(failureOf(reason))).finally(() => {
+      running = false;
+      const wanted = next;
+      next = null;
+      if (wanted) go(wanted.value);
+    });
+  };
+  return go;
+}

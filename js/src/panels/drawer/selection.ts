@@ -1,0 +1,105 @@
+/** Selecting by hand: regions one by one, a brush, a rectangle; and how much of the attribution lies in what is selected. */
+
+import { formatNumber, formatPercent, formatShare } from "../../core/format.ts";
+import { fits, keepPicked, massIn, NOTHING } from "../../core/picked.ts";
+import { keepAbove, keepRegions } from "../../paint/pixels.ts";
+import { areaField, tableIndex } from "../../paint/pixels.ts";
+import { keepShown, regionCount, regionsOf, shownExplained, shownRegions, shownSign } from "../../core/select.ts";
+import type { Explained, State } from "../../core/state.ts";
+import { button, h, on, setAttribute, setText, type Context, type Tool } from "../ui/dom.ts";
+import { segments, type Choices } from "../ui/segments.ts";
+import { slider } from "../ui/slider.ts";
+
+const TOOLS: Choices<Tool> = [
+  ["look", "Top", "What the percentile or the regions' order keeps"],
+  ["regions", "Regions", "Click regions on and off"],
+  ["brush", "Brush", "Paint the pixels of your choice"],
+  ["box", "Box", "Draw rectangles"],
+];
+const SAYS: Readonly<Record<Tool, string>> = {
+  look: "",
+  regions: "Click a region on the picture, or walk through the list with the arrow keys and press Enter.",
+  brush: "Drag over the picture; or move with the arrow keys and press Enter.",
+  box: "Drag a rectangle; or move with the arrow keys and press Enter at two corners.",
+};
+
+export function selectionPanel(context: Context): HTMLElement {
+  const { glance, signal, choose, watch } = context;
+  const use = (tool: Tool): void => {
+    glance.send({ tool });
+    choose(tool === "look" ? { picked: NOTHING } : { mode: "area" });
+  };
+  const tools = segments(context, "Select by", TOOLS, (_, { tool }) => tool, use);
+  const hint = h("p", { class: "slw-muted slw-hint-text" });
+  const size = slider(context, {
+    label: "Size of the brush", min: 0.01, max: 0.2, fine: 0.005, step: 0.01, input: (radius) => glance.send({ radius }),
+  });
+  const erase = h("input", { type: "checkbox" });
+  const erasing = h("label", { class: "slw-check" }, erase, "erase");
+  const clear = button(context, {}, "Clear", () => choose({ picked: glance.state.tool === "regions" ? { regions: [] } : NOTHING }));
+  on(erase, "change", signal, () => glance.send({ erases: erase.checked }));
+  const row = h("div", { class: "slw-row slw-brush" }, size.element, erasing, clear);
+  watch((state, { tool, radius, erases }) => [tool, radius, erases, shownRegions(state), state.shown.picked], (state, { tool, radius, erases }) => {
+    setText(hint, tool === "regions" && !shownRegions(state) ? "This method has no regions." : SAYS[tool]);
+    hint.hidden = tool === "look";
+    size.element.hidden = tool !== "brush";
+    erasing.hidden = tool !== "brush" && tool !== "box";
+    erase.checked = erases;
+    row.hidden = tool === "look" && Object.keys(state.shown.picked).length === 0;
+    size.show(radius, `${Math.round(radius * 100)} % of the picture`);
+  });
+  return h("section", { class: "slw-block" }, h("h3", {}, "Selection"), tools.element, hint, row, figures(context));
+}
+
+const FIGURES = [
+  ["area", "of the pixels", "How much of the picture is selected"],
+  ["share", "of all attribution", "How much of the attribution, its signs dropped, lies inside"],
+  ["mass", "sum inside", "The sum of the values inside"],
+  ["mean", "mean inside", "The mean of the values inside"],
+] as const;
+
+function figures({ watch }: Context): HTMLElement {
+  const numbers = FIGURES.map(([, words, title]) => [h("strong", { class: "slw-number" }), h("span", { class: "slw-muted", title }, words)] as const);
+  const element = h("div", { class: "slw-figures" }, ...numbers.flat());
+  let kept = new Uint8Array();
+  watch(
+    (state) => [shownExplained(state), state.shown.picked, keepShown(state), regionCount(state), shownSign(state)],
+    (state) => {
+      const explained = shownExplained(state);
+      if (!explained) {
+        for (const [number] of numbers) setText(number, "–");
+        return;
+      }
+      if (kept.length !== explained.values.length) kept = new Uint8Array(explained.values.length);
+      selected(state, explained, kept);
+      const found = massIn(explained, kept);
+      for (const [i, [name]] of FIGURES.entries()) {
+        const value = found[name];
+        setText(numbers[i]![0], name === "area" || name === "share" ? formatShare(value) : formatNumber(value));
+      }
+    },
+  );
+  return element;
+}
+
+/** 1 in the cells of the shown result that are selected, by whatever means, in either mode. Returns how many are. */
+export function selected(state: State, explained: Explained, kept: Uint8Array): number {
+  const byHand = keepPicked(explained, state.shown.picked, kept);
+  if (byHand !== null) return byHand;
+  if (explained.step && regionsOf(explained)) return keepRegions(explained.step, regionCount(state), kept);
+  const { strength, table } = areaField(explained, shownSign(state));
+  return keepAbove(strength, table[tableIndex(100 - keepShown(state))] ?? -Infinity, kept);
+}
+
+/** The selection in words. */
+export function selectionText(state: State): string {
+  const explained = shownExplained(state);
+  const { picked } = state.shown;
+  if (explained && fits(explained, picked)) return picked.regions ? `${picked.regions.length} regions of your choice` : "your own selection";
+  const count = regionCount(state);
+  return shownRegions(state) ? `the first ${count === 1 ? "region" : `${count} regions`}` : `the top ${formatPercent(keepShown(state))}`;
+}
+
+export function describeTool(element: HTMLElement, tool: Tool): void {
+  setAttribute(element, "data-tool", tool === "look" ? false : tool);
+}

@@ -1,0 +1,144 @@
+/** How it is explained: one row a method, each telling its own story. */
+
+import { formatCalls, formatSeconds } from "../../core/format.ts";
+import { choosing, jobOf, lackOf, shareOf, statusOf, type Status } from "../../core/select.ts";
+import { pairOf, shownCell, type Cell, type Job, type MethodSpec, type State } from "../../core/state.ts";
+import { compareBox } from "../stage/compare.ts";
+import { h, on, reveal, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
+
+/** Fewer are seen at a glance. */
+const MANY = 12;
+
+interface Row {
+  readonly method: MethodSpec;
+  readonly element: HTMLElement;
+  readonly button: HTMLElement;
+  show(state: State): void;
+}
+
+export function methodsPanel(context: Context): HTMLElement {
+  const list = h("ul", { class: "slw-method-list", "aria-label": "Methods" });
+  const rove = roving(list, context.signal);
+  const finder = h("input", { class: "slw-field slw-finder", type: "search", placeholder: "find a method", "aria-label": "Find a method", spellcheck: "false" });
+  let rows: Row[] = [];
+  let revealed = "";
+  /** Those that are looked for, each family under its heading. */
+  const layOut = (): void => {
+    const wanted = finder.value.trim().toLowerCase();
+    const found = rows.filter(({ method }) => `${method.name} ${method.id} ${method.family ?? ""}`.toLowerCase().includes(wanted));
+    let family = "";
+    const items = found.flatMap((row) => {
+      const heading = row.method.family && row.method.family !== family ? [h("li", { class: "slw-family slw-muted" }, row.method.family)] : [];
+      family = row.method.family ?? "";
+      return [...heading, row.element];
+    });
+    list.replaceChildren(...(found.length ? items : [h("li", { class: "slw-family slw-muted" }, "no such method")]));
+  };
+  on(finder, "input", context.signal, () => {
+    layOut();
+    const seen = rows.filter(({ element }) => element.parentElement === list);
+    rove.refresh(seen.map(({ button }) => button), 0);
+  });
+
+  context.watch(
+    ({ spec }) => [spec.methods],
+    ({ spec }) => {
+      rows = spec.methods.map((method) => methodRow(context, method));
+      finder.hidden = rows.length < MANY;
+      layOut();
+    },
+  );
+  context.watch(
+    ({ spec, shown: { method, target, model_index, image_index, grid }, jobs, explained, failures, link, silent, paces }) => [
+      spec.methods, method, target, model_index, image_index, grid, jobs, explained, failures, link, silent, paces,
+    ],
+    (state) => {
+      const { method } = state.shown;
+      const current = state.spec.methods.findIndex(({ id }) => id === method);
+      for (const row of rows) row.show(state);
+      const seen = rows.filter(({ element }) => element.parentElement === list);
+      rove.refresh(seen.map(({ button }) => button), seen.findIndex((row) => row.method.id === method));
+      const row = rows[current];
+      if (row && revealed !== method) reveal(list, row.element);
+      revealed = method;
+    },
+  );
+  return h("div", { class: "slw-methods" }, finder, list);
+}
+
+function methodRow(context: Context, method: MethodSpec): Row {
+  const { store, commands, signal, choose } = context;
+  const dot = h("span", { class: "slw-dot", "aria-hidden": "true" });
+  const status = h("span", { class: "slw-status slw-muted" });
+  const bar = h("span", { class: "slw-bar", hidden: true });
+  const button = h(
+    "button",
+    { class: "slw-method" },
+    dot,
+    h("span", { class: "slw-method-name", "data-name": method.name }, method.name),
+    status,
+    bar,
+  );
+  const stop = h("button", { class: "slw-stop", "aria-label": `Cancel ${method.name}`, title: "Cancel", hidden: true }, "×");
+  const element = h("li", {}, button, compareBox(context, "methods", method.id, method.name), stop);
+  const own = (): Cell => ({ ...shownCell(store.state), method: method.id });
+  on(button, "click", signal, () => {
+    choose(choosing(store.state, "methods", method.id));
+    // a row that is shown already may have been cancelled before
+    commands.compute(own());
+  });
+  on(stop, "click", signal, () => {
+    commands.cancel(own());
+    button.focus();
+  });
+  return {
+    method,
+    element,
+    button,
+    show(state) {
+      const cell = { ...shownCell(state), method: method.id };
+      const now = statusOf(state, cell);
+      const job = jobOf(state, cell);
+      const text = statusText(state, cell, method, now, job);
+      element.dataset["status"] = now.kind;
+      setAttribute(button, "aria-current", state.shown.method === method.id ? "true" : false);
+      setText(status, text);
+      setAttribute(button, "title", now.kind === "failed" ? `${now.failure.kind}: ${now.failure.message}` : `${method.name}: ${text}`);
+      const hadFocus = stop.matches(":focus");
+      stop.hidden = !job;
+      if (hadFocus && !job) button.focus({ preventScroll: true });
+      bar.hidden = !job;
+      bar.style.setProperty("--slw-share", String(job ? shareOf(job) : 0));
+    },
+  };
+}
+
+function statusText(state: State, cell: Cell, method: MethodSpec, status: Status, job: Job | undefined): string {
+  switch (status.kind) {
+    case "running":
+      return job ? progressText(job) : "";
+    case "done": {
+      const { quality, seconds } = status.explained.result;
+      return [quality, seconds > 0 ? formatSeconds(seconds) : ""].filter(Boolean).join(" · ") || "done";
+    }
+    case "stale":
+      return "of earlier weights";
+    case "failed":
+      return `failed: ${status.failure.kind}`;
+    case "lacking":
+      return lackOf(state, cell);
+    case "unreachable":
+      return state.silent ? "the kernel does not answer" : "needs a running kernel";
+    case "idle": {
+      const seconds = state.paces.get(pairOf(cell.model, cell.image))?.[method.id];
+      const long = typeof seconds === "number" ? ` · ${formatSeconds(seconds)}` : "";
+      return method.cost > 0 ? `~${formatCalls(method.cost)}${long}` : "not computed";
+    }
+  }
+}
+
+export function progressText(job: Job): string {
+  if (job.total === 0) return "waiting";
+  const left = job.secondsLeft === null ? "" : ` · ${formatSeconds(job.secondsLeft)} left`;
+  return `${Math.floor(shareOf(job) * 100)} %${left}`;
+}

@@ -1,0 +1,90 @@
+/** What lies under the pointer, what it cost, and what was decided for the user. */
+
+import { formatCalls, formatNumber, formatSeconds, formatShare } from "../../core/format.ts";
+import { imageOf, pixelOf, readingAt, shownExplained, shownMethod } from "../../core/select.ts";
+import type { Point } from "../../core/geometry.ts";
+import { pairOf, shownCell, type State } from "../../core/state.ts";
+import { h, on, setText, type Context } from "../ui/dom.ts";
+
+const FIGURES = ["x", "y", "value", "region", "gain", "area"] as const;
+type Figure = (typeof FIGURES)[number];
+
+export function readingPanel(context: Context): HTMLElement {
+  const figures = new Map(FIGURES.map((name) => [name, h("strong", { class: "slw-number" })]));
+  const parts = FIGURES.map((name) => h("span", { class: `slw-figure slw-figure-${name}` }, `${name} `, figures.get(name) ?? ""));
+  const hint = h("span", { class: "slw-hint slw-muted" }, "point at the picture to read it");
+  const reading = h("div", { class: "slw-reading" }, hint, ...parts);
+  const warning = h("p", { class: "slw-warning", role: "status" });
+  const cost = h("span", { class: "slw-cost slw-muted" });
+  const notes = h("ul", { class: "slw-notes" });
+  const decided = h("details", { class: "slw-decided" }, h("summary", {}, "what was decided"), notes);
+  on(decided, "keydown", context.signal, (event) => {
+    if (event.key !== "Escape" || !decided.open) return;
+    decided.open = false;
+    event.preventDefault();
+    decided.querySelector("summary")?.focus();
+  });
+
+  context.watch(
+    (state, { point }) => [point, state.shown, shownExplained(state)],
+    (state, { point }) => {
+      const words = point ? figuresAt(state, point) : {};
+      hint.hidden = point !== null;
+      for (const [i, name] of FIGURES.entries()) {
+        setText(figures.get(name) ?? reading, words[name] ?? "–");
+        parts[i]?.classList.toggle("slw-none", words[name] === undefined);
+      }
+    },
+  );
+  context.watch(
+    (state) => [warningOf(state)],
+    (state) => setText(warning, warningOf(state)),
+  );
+  context.watch(
+    (state) => [shownExplained(state), state.spec, state.shown.method],
+    (state) => {
+      setText(cost, costText(state));
+      const sentences = notesOf(state);
+      decided.hidden = sentences.length === 0;
+      notes.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence)));
+    },
+  );
+  return h("div", { class: "slw-foot" }, warning, reading, cost, decided);
+}
+
+function warningOf({ warnings, shown }: State): string {
+  return warnings.get(pairOf(shown.model_index, shown.image_index)) ?? "";
+}
+
+function figuresAt(state: State, point: Point): Partial<Record<Figure, string>> {
+  const cell = shownCell(state);
+  const [x, y] = pixelOf(point, imageOf(state, cell).size);
+  const { value, region } = readingAt(state, cell, point);
+  return {
+    x: String(x),
+    y: String(y),
+    ...(value === null ? {} : { value: formatNumber(value) }),
+    ...(region && { region: String(region.rank), gain: formatNumber(region.gain), area: formatShare(region.cumulative) }),
+  };
+}
+
+function costText(state: State): string {
+  const result = shownExplained(state)?.result;
+  const parts = result
+    ? [
+        shownMethod(state)?.name ?? result.method,
+        result.layer ?? "",
+        result.calls > 0 ? formatCalls(result.calls) : "",
+        result.seconds > 0 ? formatSeconds(result.seconds) : "",
+      ]
+    : [];
+  return parts.filter(Boolean).join(" · ");
+}
+
+function notesOf(state: State): readonly string[] {
+  const result = shownExplained(state)?.result;
+  const paper = shownMethod(state)?.paper;
+  const sentences = [...state.spec.notes, ...(result?.notes ?? []), result?.caption ?? "", paper ? `Paper: ${paper}` : ""];
+  // what was decided about the model is told by its maps too
+  return [...new Set(sentences)].filter(Boolean);
+}

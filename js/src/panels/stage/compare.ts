@@ -1,0 +1,129 @@
+/** Side by side: what is compared, and whether it lies in a grid or one over the other. */
+
+import { cellsOf, comparing, firstGrid, namesOf, pairShown, pinned, toggling } from "../../core/select.ts";
+import { keyOf, shownCell, type Grid, type State } from "../../core/state.ts";
+import { ended } from "../../core/store.ts";
+import { button, h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Glance } from "../ui/dom.ts";
+import { segments, type Choices } from "../ui/segments.ts";
+import { show } from "../ui/show.ts";
+
+const LAYOUTS: Choices<Glance["layout"]> = [
+  ["grid", "Grid", "All of them side by side (g)"],
+  ["swipe", "Swipe", "One over the other, up to a line that can be dragged (s)"],
+  ["blink", "Blink", "One after the other in the same place (b)"],
+];
+const KEYS: Readonly<Record<string, Glance["layout"]>> = { g: "grid", s: "swipe", b: "blink" };
+const BEAT = 700;
+
+export function compareButton(context: Context): HTMLElement {
+  const { store, glance, watch, choose } = context;
+  const title = "Lay methods, classes, models or images side by side";
+  const element = button(context, { class: "slw-button slw-compare", title }, "Compare", () => {
+    const { state } = store;
+    choose({ grid: comparing(state) ? {} : firstGrid(state) });
+    glance.send({ layout: "grid" });
+  });
+  watch(
+    (state) => [comparing(state)],
+    (state) => setAttribute(element, "aria-pressed", String(comparing(state))),
+  );
+  return element;
+}
+
+export function comparePanel(context: Context, root: HTMLElement): HTMLElement {
+  const { glance, signal, watch, store } = context;
+  const lay = (layout: Glance["layout"]): void => glance.send({ layout, turned: false });
+  const layouts = segments(context, "Arrangement", LAYOUTS, (_, { layout }) => layout, lay);
+  const bar = h("div", { class: "slw-bench", hidden: true }, layouts.element, pairPanel(context));
+  watch(
+    (state) => [comparing(state), cellsOf(state).length],
+    (state) => {
+      bar.hidden = !comparing(state);
+      setAttribute(root, "data-comparing", comparing(state));
+      layouts.disable(cellsOf(state).length < 2);
+    },
+  );
+  on(root, "keydown", signal, (event) => {
+    const layout = KEYS[event.key];
+    if (!layout || isTyping(event) || hasModifier(event) || !comparing(store.state)) return;
+    event.preventDefault();
+    lay(layout);
+  });
+  blink(context);
+  return bar;
+}
+
+/** Which two lie over each other. */
+function pairPanel(context: Context): HTMLElement {
+  const { store, glance, signal, commit, watch } = context;
+  const first = h("select", { class: "slw-field", "aria-label": "First" });
+  const second = h("select", { class: "slw-field", "aria-label": "Second" });
+  const element = h("div", { class: "slw-two", hidden: true }, first, h("span", { class: "slw-muted", "aria-hidden": "true" }, "↔"), second);
+  const cellOf = (select: HTMLSelectElement) => cellsOf(store.state).find((cell) => keyOf(cell) === select.value);
+  on(first, "change", signal, () => {
+    const cell = cellOf(first);
+    // choosing the other one as the first turns them round
+    if (first.value === second.value) glance.send({ other: keyOf(shownCell(store.state)) });
+    if (cell) show(context, cell);
+    commit();
+  });
+  on(second, "change", signal, () => glance.send({ other: second.value }));
+  watch(
+    (state, { layout, other }) => [layout, other, cellsOf(state).map(keyOf).join(" "), keyOf(shownCell(state)), state.predictions],
+    (state, { layout, other }) => {
+      const pair = pairShown(state, other);
+      element.hidden = layout === "grid" || !pair;
+      if (!pair) return;
+      const options = cellsOf(state);
+      fill(first, state, options, keyOf(pair[0]));
+      fill(second, state, options.filter((cell) => keyOf(cell) !== keyOf(pair[0])), keyOf(pair[1]));
+    },
+  );
+  return element;
+}
+
+function fill(select: HTMLSelectElement, state: State, cells: ReturnType<typeof cellsOf>, value: string): void {
+  const wanted = cells.map((cell) => [keyOf(cell), namesOf(state, cell).join(" · ")] as const);
+  const options = [...select.options];
+  if (wanted.length !== options.length || wanted.some(([key], i) => options[i]?.value !== key)) {
+    select.replaceChildren(...wanted.map(([key, title]) => h("option", { value: key }, title)));
+  } else for (const [i, [, title]] of wanted.entries()) setText(options[i]!, title);
+  select.value = value;
+}
+
+/** Turns from one picture to the other and back; where the system asks for less motion, only when clicked or by a key. */
+function blink({ glance, signal, watch }: Context): void {
+  let timer: ReturnType<typeof setInterval> | undefined;
+  watch(
+    (state, { layout }) => [layout === "blink" && comparing(state)],
+    (state, { layout }) => {
+      clearInterval(timer);
+      if (layout !== "blink" || !comparing(state) || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+      timer = setInterval(() => {
+        if (document.visibilityState === "visible") glance.send({ turned: !glance.state.turned });
+      }, BEAT);
+    },
+  );
+  ended(signal, () => clearInterval(timer));
+}
+
+/** A box beside a method, class, model or image: whether it is compared. */
+export function compareBox({ store, signal, set, commit, watch }: Context, axis: keyof Grid, value: string | number, name: string): HTMLInputElement {
+  const box = h("input", { type: "checkbox", class: "slw-box", "aria-label": `Compare ${name}`, hidden: true });
+  on(box, "change", signal, () => {
+    const settings = toggling(store.state, axis, value);
+    if (settings) set(settings);
+    commit();
+    box.checked = pinned(store.state, axis).includes(value);
+  });
+  watch(
+    (state) => [state.shown, state.predictions],
+    (state) => {
+      box.hidden = !comparing(state);
+      if (box.hidden) return;
+      box.checked = pinned(state, axis).includes(value);
+      box.disabled = toggling(state, axis, value) === null;
+    },
+  );
+  return box;
+}

@@ -1,0 +1,139 @@
+/** The pictures: one as large as it may be, a grid of them, or two laid over each other. */
+
+import { cellsOf, columnsOf, comparing, gridKey, jobOf, pairShown, regionCount } from "../../core/select.ts";
+import { shownCell, type Cell, type State } from "../../core/state.ts";
+import { createCellView, type CellView } from "./cell.ts";
+import { h, setAttribute, type Context, type Glance } from "../ui/dom.ts";
+import { createGrounds } from "../../paint/pictures.ts";
+import { quietPanel } from "../ui/slow.ts";
+import { stalePanel } from "./stale.ts";
+import { divider } from "./swipe.ts";
+import { zoomPanel } from "./zoom.ts";
+
+export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
+  const { watch, store } = context;
+  const grid = h("div", { class: "slw-grid", role: "group", "aria-label": "Pictures" });
+  const element = h("div", { class: "slw-stage" }, grid);
+  const screen = watchScreen(context, grid);
+  const grounds = createGrounds(context, () => imagesOf(store.state), screen.refresh);
+  const views: CellView[] = [];
+  let painted = 0;
+
+  watch(
+    (state, { layout, other }) => [gridKey(state), columnsOf(state), layout, other, state.spec.images],
+    (state, glance) => {
+      const laid = arranged(state, glance);
+      while (views.length < laid.length) {
+        const view = createCellView(context, grounds);
+        views.push(view);
+        grid.append(view.element);
+        screen.observe(view.element);
+      }
+      for (const view of views.splice(laid.length)) view.remove();
+      const alone = laid.length === 1;
+      const columns = alone ? 1 : columnsOf(state) || Math.ceil(Math.sqrt(laid.length));
+      root.style.setProperty("--slw-columns", String(columns));
+      root.style.setProperty("--slw-rows", String(Math.ceil(laid.length / columns)));
+      setAttribute(element, "data-layout", alone ? (comparing(state) ? glance.layout : "one") : "grid");
+      for (const [i, cells] of laid.entries()) views[i]?.show(cells);
+      root.style.setProperty("--slw-aspect", String(widest(state)));
+    },
+  );
+  watch(
+    (state, { view, plain, turned, divider: at, layout, other }) => [
+      screen.version, state.shown, gridKey(state), state.explained, state.spec, state.jobs, state.link, state.silent, state.failures, state.trouble,
+      view, plain, turned, at, layout, other,
+    ],
+    (state, glance) => {
+      let fresh = false;
+      for (const view of views) fresh = view.paint(state, glance, screen.version) || fresh;
+      if (fresh) painted++;
+      publish(root, state, grounds.has(shownCell(state).image), painted);
+    },
+  );
+  watch(
+    (state, glance) => [glance.point, glance.view, state.shown, state.explained, gridKey(state), glance.layout],
+    (state, glance) => {
+      for (const view of views) view.point(state, glance);
+    },
+  );
+  watch(
+    (_, { view }) => [view.zoom > 1],
+    (_, { view }) => setAttribute(element, "data-near", view.zoom > 1),
+  );
+  element.append(divider(context), zoomPanel(context), h("div", { class: "slw-notices" }, quietPanel(context), stalePanel(context)));
+  return element;
+}
+
+/** What each picture shows: a cell, or the two that are laid over each other. */
+function arranged(state: State, glance: Glance): readonly (readonly Cell[])[] {
+  const pair = glance.layout === "grid" ? null : pairShown(state, glance.other);
+  return pair ? [pair] : cellsOf(state).map((cell) => [cell]);
+}
+
+function imagesOf(state: State): readonly number[] {
+  return [...new Set(cellsOf(state).map(({ image }) => image))];
+}
+
+/** The aspect of the widest image on the screen: all cells have one shape, so that a row stays a row. */
+function widest(state: State): number {
+  return Math.max(...imagesOf(state).map((image) => {
+    const [height, width] = state.spec.images[image]?.size ?? [1, 1];
+    return width / height;
+  }));
+}
+
+interface Screen {
+  /** Changes when canvases must be painted anew although the state is the same. */
+  readonly version: number;
+  readonly refresh: () => void;
+  readonly observe: (element: HTMLElement) => void;
+}
+
+function watchScreen({ glance, signal }: Context, grid: HTMLElement): Screen {
+  let version = 0;
+  /** Ask for a frame: a glance that changed nothing is how the watchers are woken. */
+  const refresh = (): void => {
+    version++;
+    glance.send({});
+  };
+  // JupyterLab empties canvases that are scrolled out of sight, so those that come back are painted again
+  const resized = new ResizeObserver(refresh);
+  const seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && refresh());
+  resized.observe(grid);
+  document.addEventListener("visibilitychange", refresh, { signal });
+  window.addEventListener("resize", refresh, { signal }); // the zoom of the page may have changed
+  signal.addEventListener(
+    "abort",
+    () => {
+      resized.disconnect();
+      seen.disconnect();
+    },
+    { once: true },
+  );
+  return {
+    get version() {
+      return version;
+    },
+    refresh,
+    observe: (element) => seen.observe(element),
+  };
+}
+
+/** What is on the screen, for style sheets, tests and whoever looks into the page. */
+function publish(root: HTMLElement, state: State, hasPicture: boolean, painted: number): void {
+  const cells = cellsOf(state);
+  const busy = cells.some((cell) => jobOf(state, cell) !== undefined);
+  const { method, target, model_index, image_index } = state.shown;
+  Object.assign(root.dataset, {
+    state: busy ? "busy" : hasPicture ? "ready" : "waiting",
+    method,
+    target: String(target),
+    model: String(model_index),
+    image: String(image_index),
+    cells: String(cells.length),
+    region: String(regionCount(state)),
+    painted: String(painted),
+  });
+  setAttribute(root, "aria-busy", String(busy));
+}

@@ -1,0 +1,189 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { fakeModel, SPEC } from "../fake-model.ts";
+import { explained, result } from "../fixtures.ts";
+import { find, finish, frame, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";
+
+beforeEach(stubCanvas);
+afterEach(openedEnds);
+
+const GRID = { methods: ["xrai", "ig"] };
+
+/** A grid of two methods, both there. */
+async function compared(more: Readonly<Record<string, unknown>> = {}) {
+  const fake = fakeModel({ grid: GRID, mode: "heat", ...more });
+  const view = await open(fake);
+  welcome(fake);
+  await frame();
+  finish(fake);
+  finish(fake, explained({ result: result({ method: "ig", regions: null }), step: null }));
+  await frame();
+  return { fake, ...view, canvases: () => [...view.root.querySelectorAll<HTMLElement>("canvas.slw-picture")] };
+}
+const key = (element: Element, name: string): boolean =>
+  element.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
+const named = (root: HTMLElement, label: string): HTMLInputElement => find(root, `[aria-label="${label}"]`) as HTMLInputElement;
+const radio = (root: HTMLElement, name: string): HTMLElement =>
+  [...root.querySelectorAll<HTMLElement>("[role=radio]")].find(({ textContent }) => textContent === name)!;
+
+describe("a grid", () => {
+  test("asks once for each of its cells, the shown one first", async () => {
+    const { fake, root, canvases } = await compared();
+
+    expect(fake.asked("compute").map((ask) => (ask as { method?: string }).method)).toEqual(["xrai", "ig"]);
+    expect(canvases()).toHaveLength(2);
+    expect(root.dataset).toMatchObject({ cells: "2", state: "ready" });
+  });
+
+  test("says in words what each picture is, and which one the panels speak of", async () => {
+    const { root, canvases } = await compared();
+
+    expect(canvases().map((canvas) => canvas.getAttribute("aria-label"))).toEqual([
+      "cat, explained by XRAI", "cat, explained by Integrated Gradients",
+    ]);
+    expect([...root.querySelectorAll(".slw-cell")].map((cell) => cell.getAttribute("aria-current"))).toEqual(["true", null]);
+  });
+
+  test("is left and begun again by its button, and Python is told", async () => {
+    const { fake, root, canvases } = await compared();
+    find(root, ".slw-compare").click();
+    await frame();
+    expect(fake.saved).toEqual([{ grid: {} }]);
+    expect(canvases()).toHaveLength(1);
+
+    find(root, ".slw-compare").click();
+    await frame();
+    expect(fake.saved[1]).toEqual({ grid: { methods: ["xrai", "ig"] } });
+  });
+
+  test("gets a class by its box, which is asked for; taken out again nothing is", async () => {
+    const { fake, root } = await compared();
+    const box = named(root, "Compare <img src=x onerror=alert(1)>");
+    box.click();
+    await frame();
+    expect(fake.saved.at(-1)).toEqual({ grid: { methods: ["xrai", "ig"], targets: [3, 4] } });
+    expect(fake.asked("compute").slice(2)).toMatchObject([{ method: "xrai", target: 4 }, { method: "ig", target: 4 }]);
+
+    box.click();
+    await frame();
+    expect(root.dataset["cells"]).toBe("2");
+    expect(fake.asked("compute")).toHaveLength(4);
+  });
+
+  test("a method that a model lacks says so in its cell, the others live on", async () => {
+    const { root } = await compared({ grid: { methods: ["xrai", "lrp"] } });
+    const boxes = [...root.querySelectorAll<HTMLElement>(".slw-message")];
+
+    expect(boxes.map((box) => box.hidden)).toEqual([true, false]);
+    expect(boxes[1]!.textContent).toContain("this model has none");
+  });
+
+  test("of several models asks each, and names what tells them apart", async () => {
+    const spec = { ...SPEC, models: ["A", "B"], methods: SPEC.methods.map((method) => ({ ...method, lacks: ["", ""] })) };
+    const { fake, root } = await compared({ spec, grid: { models: [0, 1] } });
+
+    expect(fake.asked("compute")).toMatchObject([{ method: "xrai", model: 0 }, { method: "xrai", model: 1 }]);
+    expect([...root.querySelectorAll(".slw-caption-left")].map(({ textContent }) => textContent.split(" · ")[0])).toEqual(["A", "B"]);
+    expect([...root.querySelectorAll(".slw-subject")].map(({ textContent }) => textContent)).toEqual(["A", "B"]);
+  });
+});
+
+describe("only looking", () => {
+  test("sends nothing and writes nothing: pointer, wheel, zoom, swipe, blink, the plain picture", async () => {
+    const { fake, root, canvases } = await compared();
+    const before = fake.sent.length;
+    const [canvas] = canvases();
+    canvas!.dispatchEvent(new PointerEvent("pointermove", { clientX: 5, clientY: 5, bubbles: true }));
+    canvas!.dispatchEvent(new WheelEvent("wheel", { ctrlKey: true, deltaY: -120, bubbles: true, cancelable: true }));
+    for (const name of ["+", "+", "-", "0", " ", "s", "b", "g"]) key(canvas!, name);
+    canvas!.dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
+    await frame();
+    radio(root, "Swipe").click();
+    await frame();
+    key(find(root, ".slw-divider"), "ArrowLeft");
+    await frame();
+    radio(root, "Grid").click();
+    await frame();
+
+    expect(fake.sent).toHaveLength(before);
+    expect(fake.saved).toEqual([]);
+  });
+
+  test("goes nearer by keys up to a limit and back, in all pictures at once", async () => {
+    const { root, canvases } = await compared();
+    const level = (): string | undefined => find(root, ".slw-zoom").children[1]?.textContent ?? undefined;
+    key(canvases()[1]!, "+");
+    await frame();
+    expect(level()).toBe("150 %");
+    for (let i = 0; i < 20; i++) key(canvases()[0]!, "+");
+    await frame();
+    expect(level()).toBe("1600 %");
+    key(canvases()[0]!, "0");
+    await frame();
+    expect(level()).toBe("100 %");
+  });
+
+  test("lays two over each other, and tells which", async () => {
+    const { root, canvases } = await compared();
+    key(canvases()[0]!, "s");
+    await frame();
+
+    expect(canvases()).toHaveLength(1);
+    expect(find(root, ".slw-caption").textContent).toBe("XRAIIntegrated Gradients");
+    const divider = find(root, ".slw-divider");
+    key(divider, "End");
+    await frame();
+    expect(divider.getAttribute("aria-valuenow")).toBe("100");
+    expect(divider.getAttribute("aria-valuetext")).toBe("100 % of the width is the first");
+  });
+
+  test("a scrolled page is not zoomed: the wheel alone is the page's", async () => {
+    const { canvases } = await compared();
+    const wheel = new WheelEvent("wheel", { deltaY: 100, bubbles: true, cancelable: true });
+    canvases()[0]!.dispatchEvent(wheel);
+
+    expect(wheel.defaultPrevented).toBe(false);
+  });
+});
+
+describe("reading the map", () => {
+  test("gamma, smoothing, contours and the scale are written when the gesture ends", async () => {
+    const { fake, root } = await compared();
+    const gamma = named(root, "Gamma");
+    gamma.value = "1";
+    gamma.dispatchEvent(new Event("input", { bubbles: true }));
+    await frame();
+    expect(fake.saved).toEqual([]);
+    expect(gamma.getAttribute("aria-valuetext")).toBe("2.00");
+    gamma.dispatchEvent(new Event("change", { bubbles: true }));
+    for (const label of root.querySelectorAll<HTMLElement>(".slw-flag")) label.querySelector("input")!.click();
+
+    expect(fake.saved).toEqual([{ gamma: 2 }, { smooth: false }, { contours: true }, { scale: "shared" }]);
+  });
+
+  test("a warning stands below the picture of the model and image that it is about, as text", async () => {
+    const { fake, root } = await compared();
+    const line = find(root, ".slw-warning");
+    expect(line.textContent).toBe("");
+    fake.say({ op: "warning", seq: 9001, model: 0, image: 0, text: "the <b>preprocessing</b> seems to be missing" });
+    await frame();
+    expect(line.textContent).toBe("the <b>preprocessing</b> seems to be missing");
+    fake.say({ op: "warning", seq: 9002, model: 0, image: 0, text: "" });
+    await frame();
+    expect(line.textContent).toBe("");
+  });
+
+  test("results of earlier weights say so in each picture, and are asked for again together", async () => {
+    const { fake, root } = await compared();
+    const strip = find(root, ".slw-stale");
+    expect(strip.hidden).toBe(true);
+    fake.say({ op: "stale", seq: 9001, model: 0, image: 0 });
+    await frame();
+    expect(strip.hidden).toBe(false);
+    expect(find(root, ".slw-caption-left").textContent).toBe("XRAI · of earlier weights");
+
+    strip.querySelector("button")!.click();
+    expect(fake.asked("compute").slice(2)).toMatchObject([{ method: "xrai" }, { method: "ig" }]);
+    await frame();
+    expect(strip.hidden).toBe(true);
+  });
+});

@@ -1,0 +1,107 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Curve } from "../../src/kernel/answers.ts";
+import { ranked } from "../../src/panels/drawer/ranking.ts";
+import { fakeModel, type FakeModel } from "../fake-model.ts";
+import { explained, result } from "../fixtures.ts";
+import { finish, find, frame, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";
+
+beforeEach(stubCanvas);
+afterEach(openedEnds);
+
+const curveOf = (insertionAuc: number, deletionAuc: number): Curve =>
+  ({ shares: [0, 1], insertion: [0, 1], deletion: [1, 0], insertionAuc, deletionAuc });
+
+/** Two methods side by side with their maps, and the drawer open. */
+async function compared(more: Readonly<Record<string, unknown>> = {}) {
+  const fake = fakeModel({ grid: { methods: ["xrai", "ig"] }, live: true, ...more });
+  const { root } = await open(fake);
+  welcome(fake);
+  await frame();
+  finish(fake);
+  finish(fake, explained({ result: result({ method: "ig", regions: null }), step: null }));
+  await frame();
+  const ask = (): HTMLElement => find(root, ".slw-ranking button:not(.slw-rank)");
+  return { fake, root, ask, rows: () => [...root.querySelectorAll<HTMLElement>(".slw-ranks li")].map((row) => [...row.children].map(({ textContent }) => textContent)) };
+}
+
+let seq = 5000;
+const say = (fake: FakeModel, op: string, fields: object): void =>
+  fake.say({ op, seq: ++seq, rid: fake.asked("curve").at(-1)!.rid, ...fields });
+const curve = (insertion: number, deletion: number): object =>
+  ({ shares: [0, 1], insertion: [0, 1], deletion: [1, 0], insertion_auc: insertion, deletion_auc: deletion });
+
+test("of one picture there is nothing to compare", async () => {
+  const { root } = await compared({ grid: {} });
+
+  expect(find(root, ".slw-ranking").hidden).toBe(true);
+});
+
+test("the model is asked about one map after another, and the best comes first", async () => {
+  const { fake, root, ask, rows } = await compared();
+  expect(find(root, ".slw-ranking").hidden).toBe(false);
+  expect(rows().map(([name]) => name)).toEqual(["XRAI", "Integrated Gradients"]);
+  const before = fake.asked("curve").length;
+
+  ask().click();
+  await frame();
+  expect(fake.asked("curve").slice(before)).toMatchObject([{ method: "xrai", fill: "blur" }]);
+  expect(ask().textContent).toBe("Stop");
+  say(fake, "curve", curve(0.5, 0.3));
+  await frame();
+  expect(fake.asked("curve").slice(before)).toMatchObject([{ method: "xrai" }, { method: "ig" }]);
+  say(fake, "curve", curve(0.6, 0.1));
+  await frame();
+
+  expect(rows()).toEqual([["Integrated Gradients", "0.60", "0.10"], ["XRAI", "0.50", "0.30"]]);
+  expect(ask().hidden).toBe(true);
+  expect(fake.asked("curve").length).toBe(before + 2);
+});
+
+test("what could not be asked says so, and the next is asked", async () => {
+  const { fake, ask, rows } = await compared();
+  ask().click();
+  say(fake, "error", { kind: "ValueError", message: "no" });
+  await frame();
+  say(fake, "curve", curve(0.4, 0.2));
+  await frame();
+
+  expect(rows()).toEqual([["Integrated Gradients", "0.40", "0.20"], ["XRAI", "failed", "failed"]]);
+});
+
+test("Stop, and closing the drawer, cancel what is asked", async () => {
+  const { fake, root, ask } = await compared();
+  ask().click();
+  await frame();
+  ask().click();
+  await frame();
+  expect(fake.asked("cancel").at(-1)).toEqual({ op: "cancel", rid: fake.asked("curve").at(-1)!.rid });
+  expect(ask().textContent).toBe("Ask for all");
+
+  ask().click();
+  const { rid } = fake.asked("curve").at(-1)!;
+  [...root.querySelectorAll<HTMLElement>(".slw-tab")].find(({ textContent }) => textContent === "What if…")!.click();
+  await frame();
+  expect(fake.asked("cancel").map((each) => each.rid)).toContain(rid);
+});
+
+test("a row leads to its map", async () => {
+  const { fake, root } = await compared();
+  const row = [...root.querySelectorAll<HTMLElement>(".slw-rank")].at(-1)!;
+  row.focus();
+  row.click();
+  await frame();
+
+  expect(fake.saved.at(-1)).toMatchObject({ method: "ig" });
+  expect(document.activeElement?.textContent).toBe("Integrated Gradients");
+  expect(document.activeElement?.getAttribute("aria-current")).toBe("true");
+});
+
+test("maps of one class, model and picture are ranked among themselves", () => {
+  const cell = (method: string, target: number) => ({ method, target, model: 0, image: 0 });
+  const order = ranked([
+    [cell("a", 1), curveOf(0.2, 0.1)], [cell("b", 1), undefined], [cell("c", 1), curveOf(0.9, 0.1)],
+    [cell("a", 2), null], [cell("b", 2), curveOf(0.1, 0.9)],
+  ]);
+
+  expect(order.map(([{ method, target }]) => `${method}${target}`)).toEqual(["c1", "a1", "b1", "b2", "a2"]);
+});
