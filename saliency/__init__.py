@@ -6,6 +6,7 @@ PAIR-code/saliency's package of that name. No framework is imported until a mode
 
 from saliency import core, deepexplain, demo, targets, tf1, upstream
 from saliency.adapters import adapt
+from saliency.api.versions import show_versions
 from saliency.catalogue import methods
 from saliency.core import (
     IDGI,
@@ -157,6 +158,7 @@ __all__ = [
     "picture_for",
     "predict",
     "read",
+    "show_versions",
     "surer_preset",
     "targets",
     "tf1",

@@ -61,6 +61,7 @@ ROOMS = {
     "saliency.predictions": Room(4, sees=3),
     "saliency.catalogue": Room(4, sees=3),
     "saliency.explain": Room(5, sees=4),
+    "saliency.api": Room(5, sees=4),
     "saliency_widget": Room(7, sees=6),
 }
 TOP = {"saliency": Room(6, sees=5)}  # the package's own __init__, and nothing beneath it

@@ -1,0 +1,1 @@
+"""The public functions that see models and methods alike."""
