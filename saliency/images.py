@@ -266,7 +266,7 @@ def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
     """Find where a preprocessing puts a picture; what is found is remembered for all pictures of the size."""
     height, width, count = picture.values.shape
     size, fed = (height, width), (picture.fed.shape[1], picture.fed.shape[2])
-    probe = Probe(picture.enter, (picture.low, picture.high), picture.values)
+    probe = Probe(picture.enter, (picture.low, picture.high), picture.values, picture.fed[0])
     try:
         known = _PLACED.setdefault(preprocess, {})
     except TypeError:  # neither hashed nor referred to weakly

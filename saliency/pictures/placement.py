@@ -122,11 +122,12 @@ class Probe:
         send: the preprocessing, from (H, W, C) to (1, h, w, C).
         span: black and white of the picture.
         picture: the user's own, (H, W, C); patterns are of its type and channels.
+        fed: what the model is fed of it, (h, w, C).
     """
 
-    def __init__(self, send: Prepare, span: tuple[float, float], picture: np.ndarray) -> None:
+    def __init__(self, send: Prepare, span: tuple[float, float], picture: np.ndarray, fed: np.ndarray) -> None:
         self._send, (self._low, high) = send, span
-        self.picture = picture
+        self.picture, self.fed = picture, fed
         # neither black nor white, of which a logarithm or a quotient may be infinite; tinted, for what reads colour
         tint = np.resize([0.0, 0.04, -0.04, 0.02], picture.shape[-1])
         self._colours = self._typed([self._low + (high - self._low) * share for share in (0.2 + tint, 0.8 - tint)])
@@ -291,14 +292,22 @@ def confirmed(probe: Probe, placed: Placed) -> bool:
         probe: sends pictures.
         placed: where patterns are.
     """
-    picture, dark = probe.picture, probe.darkened()
+    picture = probe.picture
     size = (picture.shape[0], picture.shape[1])
     side = FED_PER_CELL * np.sqrt(abs(np.linalg.det(placed.matrix[:, :2])))
     cells = Cells.of(size, max(size) / side)
     bright = cells.half()
-    halves = (np.where(cells.pixels(each)[..., None], picture, dark) for each in (bright, ~bright))
+    dark = probe.darkened()
+
+    def sent(kept: np.ndarray) -> np.ndarray:
+        return probe.sent(np.where(cells.pixels(kept)[..., None], picture, dark))
+
     try:
-        own = Contrast(*map(probe.sent, halves)).agrees(cells, bright, placed.matrix)
+        half = sent(bright)
+        # darkened cells differ from the picture itself; others do not, or the other way (of an equalisation)
+        own = Contrast(probe.fed, half).agrees(cells, ~bright, placed.matrix)
+        if own is False:  # of a preprocessing that adds noise all cells differ: the other half is darkened, too
+            own = Contrast(half, sent(~bright)).agrees(cells, bright, placed.matrix)
         # of a picture that is nearly black a darkened cell is not seen
         return probe.contrast(cells, bright).agrees(cells, bright, placed.matrix) is True if own is None else own
     except Unreadable:
@@ -307,7 +316,9 @@ def confirmed(probe: Probe, placed: Placed) -> bool:
 
 def _smaller(probe: Probe, cells: Cells, whole: Contrast) -> tuple[Cells, Contrast]:
     """Return a small picture in place of a large one, if the preprocessing treats both alike; else the large one."""
-    shrink = max(SMALL, 2 * max(whole.half.shape)) / max(cells.size)
+    # twice as large as what is fed, so that resizing shrinks it too; unless it hardly shrinks the large one
+    fed = max(whole.fed)
+    shrink = max(SMALL, 2 * fed if fed < SAMPLED else 0) / max(cells.size)
     if shrink > 0.5:
         return cells, whole
     down, across = (max(count, round(n * shrink)) for count, n in zip(cells.counts, cells.size, strict=True))
