@@ -29,6 +29,8 @@ LEAST = {
     **dict.fromkeys(("xrai", "refine_cam"), 0.95),
     # here also on the way: blurred pixels tie in the max-pool
     **dict.fromkeys(("guided_ig", "blur_ig"), 0.8),
+    # its kernel is as narrow as scores are apart, and kernels without bfloat16 instructions round each partial sum
+    "hsic": 0.9,
 }
 """Least correlation with the mask of float32, by method or family; .99 for all others."""
 
@@ -186,8 +188,11 @@ def test_every_method_has_the_mask_of_float32(case: str, method: str) -> None:
     least = LEAST.get(method, LEAST.get(METHODS[method].family, 0.99))
     assert correlation(found.mask, same.mask) >= least
     if METHODS[method].complete:
-        # both scores are rounded
-        assert abs(found.gap - same.gap) <= 0.01 * max(abs(found.score), abs(found.baseline_score or 0.0))
+        # the gap contains the error of both scores: of small ones that of the sums in which they cancel
+        pairs = ((each.score, each.baseline_score or 0.0) for each in (found, same))
+        rounded = sum(abs(low - exact) for low, exact in zip(*pairs, strict=True))
+        assert abs(found.gap - same.gap) <= rounded + 0.02 * max(abs(found.score), abs(found.baseline_score or 0.0))
+        assert rounded <= 0.03 * max(abs(found.score), abs(found.baseline_score or 0.0), 0.02)
 
 
 def test_flax_computes_in_the_type_that_its_modules_name() -> None:
