@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +21,18 @@ logger = logging.getLogger("saliency")
 LARGE = 1_000_000
 """Pixels from which on a picture that is fed whole is reported."""
 
-SURE = 0.5
-"""Probability that the top class must have under another preset for it to be reported."""
+SURE, ODDS = 0.5, 8.0
+"""Of a few classes: the probability that the top class must have under another preset for it to be reported, and by how
+much its odds p / (1 - p) must be larger than as fed."""
 
-ODDS = 8.0
-"""By how much the odds p / (1 - p) of the top class must be larger under it than as fed."""
+MANY = 100
+"""Classes from which on presets are compared by how far the top logit stands out, which tells more than its odds."""
+
+RISE = 0.35
+"""By how much the logarithm of that must be larger under another preset, summed over pictures, to be reported."""
+
+SEEN = 0.05
+"""Mean brightness, in 0–1, of a picture that a model cannot mistake for a black one."""
 
 WIDE = "0..255"
 """The preset that is compared only where the model does not see the picture as it is fed."""
@@ -32,10 +40,13 @@ WIDE = "0..255"
 BLIND = 0.1
 """Largest distance (total variation) between the probabilities of the picture and of a black one for that."""
 
+BLIND_ODDS = 4.0
+"""By how much the odds of the top class must be larger under it than as fed."""
+
 USUAL = 224
 """Height and width of what most networks were trained on."""
 
-FIRST = 3
+FIRST = 5
 """Pictures of a model on which presets are compared, as long as none is reported."""
 
 KEPT = 64
@@ -102,7 +113,7 @@ def large(picture: Picture) -> Picture:
 
 
 class Surer(NamedTuple):
-    """A preset under which a model is much surer of a picture than as it is fed."""
+    """A preset under which a model is much surer of its pictures than as they are fed."""
 
     preset: str
     label: str
@@ -110,23 +121,36 @@ class Surer(NamedTuple):
     now_label: str
     now: float
     """The probability of the top class as fed."""
+    pictures: int = 1
+    """On how many pictures the presets were compared."""
 
     def __str__(self) -> str:
         share, now = f"{100 * self.probability:.0f} %", f"{100 * self.now:.0f} %"
         fed = now if self.label == self.now_label else f"{self.now_label} {now}"
+        whole = f", and is surer over the {self.pictures} pictures so far" if self.pictures > 1 else ""
         return (
-            f"with preprocess={self.preset!r} the model says {self.label} {share}, as fed now {fed}: the preprocessing "
-            "seems to be missing"
+            f"with preprocess={self.preset!r} the model says {self.label} {share}, as fed now {fed}{whole}: the "
+            "preprocessing seems to be missing"
         )
+
+
+class Compared(NamedTuple):
+    """What a model says of one picture under the presets."""
+
+    now: np.ndarray
+    """Probabilities of the classes, as fed."""
+    shares: dict[str, np.ndarray]
+    """The same under each preset."""
+    rises: dict[str, float]
+    """How much speaks for each preset: it is reported once the sum over pictures reaches `RISE`."""
 
 
 def surer_preset(adapted: Adapted[Any], picture: Picture) -> Surer | None:
     """Compare the presets on a picture for which no preprocessing was given or declared: a forward pass each.
 
-    A picture larger than 224×224, fed to a model that has no size of its own, is compared at that size too. Only a
-    model's first pictures are compared, as long as none is much surer; what was found of a picture is remembered.
-    Functions of NumPy are left out, as their calls may be dear, and so are outputs other than three or more exclusive
-    classes.
+    One picture says little, so what speaks for a preset is summed over a model's first pictures. A picture larger than
+    224×224, fed to a model that has no size of its own, is compared at that size too. Functions of NumPy are left out,
+    as their calls may be dear, and so are outputs other than three or more exclusive classes.
 
     Returns:
         the preset under which the model is much surer; None where there is none, or where it cannot be known.
@@ -135,15 +159,30 @@ def surer_preset(adapted: Adapted[Any], picture: Picture) -> Surer | None:
     if unit is None:
         return None
     known = adapted.compared
-    if len(known) >= FIRST and not any(known.values()):
+    if len(known) >= FIRST and _best(known.values()) is None:
         return None
     key = adapted.version, hashlib.blake2b(unit.tobytes(), digest_size=16).digest(), unit.shape
     if key not in known:
         if len(known) == KEPT:
             known.clear()
         known[key] = _compared(adapted, picture.fed, unit)
-    found: Surer | None = known[key]
-    return found
+    this: Compared | None = known[key]
+    name = _best(known.values())
+    if this is None or name not in this.shares:
+        return None
+    then, names = this.shares[name], adapted.head.names(adapted.labels, len(this.now))
+    then_top, now_top = (label_of(int(shares.argmax()), names) for shares in (then, this.now))
+    return Surer(name, then_top, float(then.max()), now_top, float(this.now.max()), len(known))
+
+
+def _best(known: Iterable[Compared | None]) -> str | None:
+    """Return the preset for which most speaks over all pictures, if that is enough."""
+    sums: dict[str, float] = {}
+    for each in known:
+        for name, rise in each.rises.items() if each else ():
+            sums[name] = sums.get(name, 0.0) + rise
+    best = max(sums, key=sums.__getitem__, default="")
+    return best if sums.get(best, 0.0) >= RISE else None
 
 
 def _unit(adapted: Adapted[Any], picture: Any) -> np.ndarray | None:
@@ -157,27 +196,52 @@ def _unit(adapted: Adapted[Any], picture: Any) -> np.ndarray | None:
     return picture.fed / np.float32(picture.high) if (picture.low, picture.high) in UNITS else None
 
 
-def _compared(adapted: Adapted[Any], fed: np.ndarray, unit: np.ndarray) -> Surer | None:
+def _compared(adapted: Adapted[Any], fed: np.ndarray, unit: np.ndarray) -> Compared | None:
     now = _shares(adapted, fed)
     if now is None:
         return None
-    best: tuple[str, np.ndarray] | None = None
-    blind = _blind(adapted, fed, now)
-    for name in (*PRESETS, *_at_another_size(adapted, unit)):
-        # fed 255 times what it wants, any network is sure of something
-        if name.startswith(WIDE) and not blind:
-            continue
-        other = preset(name)(unit[0])[None]
-        if other.shape == fed.shape and np.allclose(other, fed):
-            continue
-        shares = _shares(adapted, other)
-        if shares is not None and (best is None or shares.max() > best[1].max()):
-            best = name, shares
-    if best is None or best[1].max() < SURE or _odds(best[1].max()) < ODDS * _odds(now.max()):
-        return None
-    names = adapted.head.names(adapted.labels, len(now))
-    then_top, now_top = (label_of(int(shares.argmax()), names) for shares in (best[1], now))
-    return Surer(best[0], then_top, float(best[1].max()), now_top, float(now.max()))
+    found = Compared(now, {}, {})
+    blind = float(unit.mean()) >= SEEN and _blind(adapted, fed, now)
+    as_fed = next((name for name in PRESETS if np.allclose(preset(name)(unit[0])[None], fed)), None)
+    for size in _sizes(adapted, unit):
+        others = {name: preset(name + size)(unit[0])[None] for name in PRESETS}
+        # another size alone may make it surer: a preset must be better than what is fed at that size, too
+        same_size = now if as_fed is None or not size else _shares(adapted, others[as_fed])
+        for name, other in others.items():
+            # fed 255 times what it wants, any network is sure of something
+            if name == as_fed or (name == WIDE and not blind):
+                continue
+            shares = _shares(adapted, other)
+            if shares is not None and same_size is not None:
+                rises = (_rise(each, shares, decisive=name == WIDE) for each in (now, same_size))
+                found.shares[name + size], found.rises[name + size] = shares, min(rises)
+    return found
+
+
+def _rise(now: np.ndarray, then: np.ndarray, *, decisive: bool) -> float:
+    """Return how much one picture says for a preset.
+
+    Args:
+        now: probabilities (classes,) as fed.
+        then: those under the preset.
+        decisive: whether one picture is enough, of a model that does not see it as fed.
+    """
+    odds = _odds(then.max()) / _odds(now.max())
+    if len(now) < MANY:
+        return RISE if then.max() >= SURE and odds >= ODDS else 0.0
+    rise = float(np.log(_standing_out(then) / _standing_out(now)))
+    if decisive:
+        return RISE if rise > 0 and odds >= BLIND_ODDS else 0.0
+    return rise
+
+
+def _standing_out(shares: np.ndarray) -> float:
+    """Return by how many standard deviations the top logit is above the mean, of probabilities (classes,).
+
+    The scale of the logits plays no part: larger numbers alone make a network louder, not surer.
+    """
+    logits = np.log(np.maximum(shares, 1e-300))
+    return float(max(logits.max() - logits.mean(), 1e-12) / max(logits.std(), 1e-12))
 
 
 def _blind(adapted: Adapted[Any], fed: np.ndarray, now: np.ndarray) -> bool:
@@ -186,11 +250,11 @@ def _blind(adapted: Adapted[Any], fed: np.ndarray, now: np.ndarray) -> bool:
     return black is not None and bool(np.abs(now - black).sum() / 2 < BLIND)
 
 
-def _at_another_size(adapted: Adapted[Any], unit: np.ndarray) -> list[str]:
-    """The presets at the usual size, for a larger picture and a model that has no size of its own."""
+def _sizes(adapted: Adapted[Any], unit: np.ndarray) -> list[str]:
+    """The size as fed; and the usual one, for a larger picture and a model that has no size of its own."""
     if getattr(adapted, "size", None) is not None or min(unit.shape[1:3]) < USUAL or max(unit.shape[1:3]) == USUAL:
-        return []
-    return [f"{name} {USUAL}" for name in PRESETS]
+        return [""]
+    return ["", f" {USUAL}"]
 
 
 def _odds(probability: float) -> float:

@@ -340,15 +340,67 @@ def test_a_missing_preprocessing_is_noted_once_it_matters() -> None:
 
 
 def test_the_comparison_is_made_on_first_pictures_only() -> None:
-    """While no preset is better, three pictures are compared and no more; a picture is compared once."""
+    """While no preset is better, five pictures are compared and no more; a picture is compared once."""
     net = Wants(0.0)
     adapted = saliency.adapt(net)
     calls = []
-    for brightness in (1, 1, 2, 3, 4, 5):
+    for brightness in (1, 1, 2, 3, 4, 5, 6):
         image = saliency.picture_for(np.full((8, 8, 3), 40 * brightness, np.uint8), None, adapted)
         saliency.surer_preset(adapted, image)
         calls.append(len(saliency.adapt(net).compared))
-    assert calls == [1, 1, 2, 3, 3, 3]
+    assert calls == [1, 1, 2, 3, 4, 5, 5]
+
+
+class Standing(nn.Module):
+    """Returns 200 logits: noise, and the first is the higher the nearer the mean of the picture is to `wants`."""
+
+    def __init__(self, wants: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.noise, self.wants = torch.randn(200).clamp(-2, 2), wants
+
+    def forward(self, x: Tensor) -> Tensor:
+        away = (x.mean((1, 2, 3)) - self.wants).abs()
+        return self.noise + (6 / (1 + away))[:, None] * torch.eye(200)[0]
+
+
+def bright(level: float) -> np.ndarray:
+    """A picture of one brightness."""
+    return np.full((8, 8, 3), round(255 * level), np.uint8)
+
+
+def test_evidence_of_several_pictures_is_summed() -> None:
+    """A rise of 0.2 to 0.3 a picture is reported on the second one, with the number of pictures."""
+    adapted = saliency.adapt(Standing(-0.6))
+    first, second = (
+        saliency.surer_preset(adapted, saliency.picture_for(bright(x), None, adapted)) for x in (0.5, 0.48)
+    )
+
+    assert first is None
+    assert second is not None
+    assert (second.preset, second.pictures) == ("-1..1", 2)
+    assert "over the 2 pictures so far" in str(second)
+
+
+def test_a_network_that_is_only_louder_gets_no_note() -> None:
+    """Logits 255 times as large, as of an untrained network fed 255 times as much, stand out as far as before."""
+    net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(3, 200, bias=False))
+    adapted = saliency.adapt(net)
+    for level in (0.2, 0.5, 0.8):
+        assert saliency.surer_preset(adapted, saliency.picture_for(bright(level), None, adapted)) is None
+
+
+def test_another_size_alone_is_no_missing_preprocessing() -> None:
+    """A network that is surer of 224×224 than of the whole picture, whatever the range, is fed in the right range."""
+
+    class Sized(Standing):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if x.shape[-1] == 224 else super().forward(x + 3)
+
+    adapted = saliency.adapt(Sized(0.5))
+    image = np.full((300, 300, 3), 128, np.uint8)
+    for level in range(5):
+        assert saliency.surer_preset(adapted, saliency.picture_for(image - np.uint8(level), None, adapted)) is None
 
 
 @pytest.mark.parametrize("kind", ["function of NumPy", "one output", "two classes", "preprocess given", "declared"])
