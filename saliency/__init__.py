@@ -4,7 +4,7 @@
 PAIR-code/saliency's package of that name. No framework is imported until a model of it is met.
 """
 
-from saliency import core, deepexplain, demo, targets, tf1, upstream
+from saliency import checks, core, deepexplain, demo, targets, tf1, upstream
 from saliency.adapters import adapt
 from saliency.api.versions import show_versions
 from saliency.catalogue import methods
@@ -51,6 +51,7 @@ from saliency.core import (
     XGradCam,
 )
 from saliency.errors import (
+    BadArgument,
     BadField,
     BadImage,
     BadOutput,
@@ -85,6 +86,7 @@ __all__ = [
     "Adapted",
     "AttentionRelevance",
     "AttentionRollout",
+    "BadArgument",
     "BadField",
     "BadImage",
     "BadOutput",
@@ -146,6 +148,7 @@ __all__ = [
     "XGradCam",
     "__version__",
     "adapt",
+    "checks",
     "core",
     "deepexplain",
     "demo",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from saliency import checks
 from saliency.errors import BadOutput, BadTarget, Unsupported
 from saliency.head import Head
 from saliency.images import Picture
@@ -55,6 +56,7 @@ def asked_of(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, not
             found.append(Asked(target, target.named(), target.named()))
             continue
         if callable(target) and not isinstance(target, OfScores):
+            checks.function(target, "target, where it is no class,", ("outputs",), BadTarget)
             name = getattr(target, "__name__", type(target).__name__)
             found.append(Asked(target, name, name))
             continue

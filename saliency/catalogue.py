@@ -7,7 +7,7 @@ from typing import Any
 
 from saliency import core
 from saliency.errors import UnknownName, Unsupported, unknown
-from saliency.method import Method
+from saliency.method import Method, as_method
 from saliency.model import Adapted, Differentiable, capability, lacking
 from saliency.tables import MethodInfo, MethodTable
 
@@ -84,10 +84,8 @@ def chosen(
         notes: added to.
         no_picture: whether inputs are explained that are none.
     """
-    if isinstance(method, Method):
-        return method
-    if isinstance(method, type) and issubclass(method, Method):
-        return method()
+    if not isinstance(method, str):
+        return as_method(method, "method")
     if method == "auto":
         gives = lacking(adapted, Differentiable) is None
         found = core.IntegratedGradients() if no_picture else core.XRAI() if gives else core.Rise()
@@ -95,7 +93,7 @@ def chosen(
         return found
     if method not in METHODS:
         raise unknown("method", method, ["auto", *METHODS])
-    return METHODS[str(method)]()
+    return METHODS[method]()
 
 
 def with_field(method: Method, name: str, value: Any) -> Method:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.errors import unknown
+from saliency import checks
 
 
 def magnitude(mask: np.ndarray) -> np.ndarray:
@@ -36,10 +36,8 @@ def colormap(name: str | None, signed: bool) -> Any:
     """Return one of matplotlib's colormaps; the default for both signs or for one where there is no name."""
     import matplotlib as mpl
 
-    wanted = name or ("RdBu_r" if signed else "inferno")
-    if wanted not in mpl.colormaps:
-        raise unknown("colormap", wanted, sorted(mpl.colormaps))
-    return mpl.colormaps[wanted]
+    wanted = ("RdBu_r" if signed else "inferno") if name is None else name
+    return mpl.colormaps[checks.choice(wanted, "colormap", sorted(mpl.colormaps))]
 
 
 def coloured(values: np.ndarray, signed: bool, name: str | None = None) -> np.ndarray:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Iterable
+from contextlib import suppress
 
 from saliency.hints import argument_hint, method_hint
 
@@ -35,6 +37,10 @@ class BadOutput(SaliencyError, ValueError):
 
 class BadField(SaliencyError, ValueError):
     """A field of a method has a value it cannot have."""
+
+
+class BadArgument(SaliencyError, TypeError):
+    """An argument that does not exist, or two that exclude each other."""
 
 
 class UnknownName(SaliencyError, ValueError):
@@ -66,9 +72,26 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
         known: what there is.
     """
     names = list(known)
-    hint = _hint(kind, str(name), names)
+    hint = _hint(kind, name[:LONGEST_NAME], names) if isinstance(name, str) else ""
     shown = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")
-    return UnknownName(f"There is no {kind} {name!r}.{hint} There is: {shown or 'none'}.")
+    return UnknownName(f"There is no {kind} {brief(name)}.{hint} There is: {shown or 'none'}.")
+
+
+LONGEST_NAME = 200
+"""Characters of an unknown name that are compared with those there are."""
+
+_REPR = reprlib.Repr()
+_REPR.maxstring, _REPR.maxother, _REPR.maxlong, _REPR.maxlevel = 200, 200, 60, 3
+
+
+def brief(value: object) -> str:
+    """Return what a value is, as Python writes it, shortened; for errors, so it never fails."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of shape {shape}"[:200]
+    with suppress(Exception):  # a user's own __repr__ may fail, and so does that of an int of 5,000 digits
+        return _REPR.repr(value)
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _hint(kind: str, name: str, names: list[str]) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from saliency import checks
 from saliency.adapters import adapt
 from saliency.asked import asked_of, for_inputs
 from saliency.builder import Builder
 from saliency.catalogue import chosen, offered, unsupported, with_field
-from saliency.errors import Unsupported
+from saliency.errors import BadTarget, Unsupported
 from saliency.feeding import picture_for, surer_preset
 from saliency.inputs import Inputs, inputs_of
 from saliency.layered import layers_for, with_layer_names
@@ -115,6 +116,7 @@ def explain(
         SaliencyError: everything that can be told about wrong input, see :mod:`saliency.errors`.
     """
     started = time.perf_counter()
+    _check_callables(progress, cancelled, shared, partial)
     image = inputs_of(image)
     adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
     notes: list[str] = []
@@ -134,6 +136,8 @@ def explain(
     images = adapted.ops.asarray(picture.fed)
 
     several = isinstance(target, list | tuple)
+    if several and not target:
+        raise BadTarget("target is an empty list: name at least one class, or leave it out for the top class.")
     targets = asked_of(list(target) if several else [target], adapted, picture, notes)
     bound = adapted.at([each.ask for each in targets])
     layers = layers_for(used, bound, images, notes)
@@ -165,3 +169,14 @@ def explain(
         build.measure(images)
         found = build(mask)
     return found if several else found[0]
+
+
+def _check_callables(progress: Any, cancelled: Any, shared: Any, partial: Any) -> None:
+    """Refuse what cannot be called in the places where :func:`explain` calls it."""
+    if callable(progress):
+        checks.function(progress, "progress", ("done", "total"))
+    elif progress is not None:
+        checks.flag(progress, "progress")
+    for name, given, takes in (("cancelled", cancelled, ()), ("shared", shared, ()), ("partial", partial, ("found",))):
+        if given is not None:
+            checks.function(given, name, takes)

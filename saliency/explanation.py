@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from saliency import display
-from saliency.errors import BadField, BadImage, unknown
+from saliency import checks, display, saved
+from saliency.errors import BadField, BadImage, SaliencyError, brief
 from saliency.regions import Region, Regions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-FORMAT = 1
-"""Version of the saved form."""
 
 SIGNS = ("absolute", "positive", "signed")
 """How a mask can be shown."""
@@ -77,6 +72,29 @@ class Explanation:
     placement: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0, 0], [0, 1, 0]]))
     """(2, 3): picture (row, column) = placement @ (mask row, mask column, 1)."""
 
+    def __post_init__(self) -> None:
+        for name in ("method", "caption", "label"):
+            checks.text(getattr(self, name), name)
+        checks.choice(self.sign, "sign", SIGNS)
+        if self.regions is not None and not isinstance(self.regions, Regions):
+            raise BadField(f"regions must be Regions, as XRAI's are, got {brief(self.regions)}.")
+        self.mask = checks.array(self.mask, "mask", BadImage)
+        if self.standard_error is not None:
+            self.standard_error = checks.array(self.standard_error, "standard_error", BadImage)
+        self.picture = checks.array(self.picture, "picture", BadImage)
+        self.placement = checks.array(self.placement, "placement", BadImage)
+        if self.picture.dtype != np.uint8 or self.picture.ndim != 3 or self.picture.shape[2] != 3:
+            raise BadImage(f"picture must be uint8 (H, W, 3), got {self.picture.dtype} {self.picture.shape}.")
+        if not self.mask.size or self.mask.ndim not in ((2, 3) if self.picture.size else range(1, 9)):
+            raise BadImage(f"mask must be (H, W) or (H, W, C) where there is a picture, got {self.mask.shape}.")
+        if self.placement.shape != (2, 3) or not np.linalg.det(self.placement[:, :2]):
+            raise BadImage("placement must be an invertible affine map (2, 3).")
+        plane = self.mask.shape[:2]
+        ranks = None if self.regions is None else self.regions.ranks
+        for name, laid in (("standard_error", self.standard_error), ("regions", ranks)):
+            if laid is not None and laid.shape != plane:
+                raise BadImage(f"{name} must have the mask's shape {plane}, got {laid.shape}.")
+
     @property
     def gap_share(self) -> float | None:
         """The gap's size as a share of `|score - baseline_score|`, 0.05 for 5 %; None where it is undefined."""
@@ -99,19 +117,18 @@ class Explanation:
 
     def heatmap(self, percentile: float = 99) -> np.ndarray:
         """The mask as (H, W) in [0, 1]: sign dropped, channels summed, `percentile` and above shown as 1."""
-        return display.heat(display.magnitude(self.mask), percentile)
+        return display.heat(display.magnitude(self.mask), _percent(percentile, "percentile"))
 
     def diverging(self, percentile: float = 99) -> np.ndarray:
         """The mask as (H, W) in [-1, 1]: channels summed, zero stays zero, symmetric about it."""
-        return _diverging(self.mask, percentile)
+        return _diverging(self.mask, _percent(percentile, "percentile"))
 
     def top(self, percent: float = 30) -> np.ndarray:
         """The most salient `percent` of the pixels, bool (H, W).
 
         Those at or above the percentile, as everywhere; of values as `sign` shows them.
         """
-        if not 0 <= percent <= 100:
-            raise BadField(f"percent must be 0 to 100, got {percent!r}.")
+        percent = _percent(percent, "percent")
         values = self.salience()
         return np.asarray(values >= np.percentile(values, 100 - percent))
 
@@ -130,6 +147,7 @@ class Explanation:
         Raises:
             BadImage: it is of an input that is no picture.
         """
+        smooth = checks.flag(smooth, "smooth")
         if not self.picture.size:
             raise BadImage(f"This is the mask of an input {self.mask.shape} that is no picture: see mask.")
         height, width = self.picture.shape[:2]
@@ -179,8 +197,7 @@ class Explanation:
             BadField, UnknownName: `alpha`, `colormap` or `sign` is none.
             BadImage: the input is no picture.
         """
-        if not 0 <= alpha <= 1:
-            raise BadField(f"alpha must be 0 to 1, got {alpha!r}.")
+        alpha, percentile = checks.number(alpha, "alpha", 0, 1), _percent(percentile, "percentile")
         sign = self._sign(sign)
         colours = display.coloured(self._values(self.on_picture(), sign, percentile), sign == "signed", colormap)
         return np.asarray(np.rint((1 - alpha) * self.picture + alpha * 255 * colours), np.uint8)
@@ -212,6 +229,9 @@ class Explanation:
         """
         import matplotlib.pyplot as plt
 
+        opacity, percentile = checks.number(opacity, "opacity", 0, 1), _percent(percentile, "percentile")
+        title = title if title is None else checks.text(title, "title")
+        colorbar = checks.flag(colorbar, "colorbar")
         sign = self._sign(sign)
         colours = display.colormap(colormap, sign == "signed")
         if ax is None:
@@ -219,8 +239,12 @@ class Explanation:
         several = list(np.ravel(np.asarray(ax, object)))
         if not 1 <= len(several) <= 2:
             raise BadField(f"plot() draws on one or two axes, got {len(several)}: pass ax=axes[0].")
+        if wrong := [each for each in several if not hasattr(each, "imshow")]:
+            raise BadField(f"ax must be matplotlib's axes, as of plt.subplots(), got {brief(wrong[0])}.")
         ax = several[-1]
-        ax.set_title(f"{self.caption}\n{self.label}" if title is None else title, fontsize="small")
+        # text and nothing else: a label may hold a $, and half characters, which no font has
+        shown_title = (f"{self.caption}\n{self.label}" if title is None else title).encode(errors="replace").decode()
+        ax.set_title(shown_title, fontsize="small", parse_math=False)
         if not self.picture.size:
             self._plot_values(ax, percentile)
             return cast("Axes", ax)
@@ -237,9 +261,7 @@ class Explanation:
 
     def _sign(self, sign: str | None) -> str:
         """How the mask is shown."""
-        if sign is not None and sign not in SIGNS:
-            raise unknown("sign", sign, SIGNS)
-        return self.sign if sign is None else sign
+        return self.sign if sign is None else checks.choice(sign, "sign", SIGNS)
 
     def _plot_values(self, ax: Axes, percentile: float) -> None:
         """The values of an input that is no picture."""
@@ -268,12 +290,14 @@ class Explanation:
 
         Pictures are ``.png``, ``.jpg``, ``.jpeg``, ``.webp`` or ``.pdf``.
         """
-        path = Path(path)
+        path = checks.path(path)
         ending = path.suffix.lower().removeprefix(".")
         if ending == "npz":
             self._save_arrays(path)
         elif ending in PICTURES:
-            path.write_bytes(self._drawn(ending, dpi=150))
+            drawn = self._drawn(ending, dpi=150)
+            with checks.opening(path, BadField):
+                path.write_bytes(drawn)
         else:
             raise BadField(f"save() writes .npz or {', '.join(f'.{each}' for each in PICTURES)}, got {path.name!r}.")
 
@@ -298,30 +322,64 @@ class Explanation:
         if self.regions is not None:
             arrays["ranks"] = self.regions.ranks
             told["table"] = self.regions.table
-        np.savez_compressed(path, format=FORMAT, told=json.dumps(told), **arrays)
+        saved.write(path, arrays, told)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
-        """What ``save("….npz")`` wrote.
+        """Return what ``save("….npz")`` wrote.
+
+        Nothing in the file is executed, and at most 1 GiB is read; see :mod:`saliency.saved`.
 
         Raises:
-            BadImage: the file holds no explanation.
+            BadImage: the file holds no explanation, or is damaged.
+            BadField: `path` is no path.
+            FileNotFoundError: there is no such file.
         """
+        path = checks.path(path)
+        arrays, told = saved.read(path)
         try:
-            with np.load(path, allow_pickle=False) as saved:
-                arrays = dict(saved)
-            told = json.loads(str(arrays.pop("told")))
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise BadImage(f"{os.fspath(path)!r} is no explanation saved by save('….npz').") from error
-        if (version := int(arrays.pop("format"))) > FORMAT:
-            raise BadImage(f"{os.fspath(path)!r} was saved by a newer version (format {version}, this reads {FORMAT}).")
-        table = told.pop("table", None)
-        ranks = arrays.pop("ranks", None)
-        regions = None
-        if table is not None and ranks is not None:
-            rows = [Region(gain, area, cumulative, tuple(box), tuple(at)) for gain, area, cumulative, box, at in table]
-            regions = Regions(ranks, rows)
-        return cls(**arrays, **{**told, "notes": tuple(told["notes"])}, regions=regions)
+            return cls(**_fields_of(arrays, told))
+        except (SaliencyError, TypeError, ValueError, OverflowError) as reason:
+            raise BadImage(f"{str(path)!r} holds no explanation that save() writes: {brief(str(reason))}.") from reason
+
+
+def _fields_of(arrays: dict[str, np.ndarray], told: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a saved explanation; what the arrays may be is the constructor's to check.
+
+    Raises:
+        SaliencyError, TypeError, ValueError: a field is missing, unknown, or of another type.
+    """
+    table, ranks = told.pop("table", None), arrays.pop("ranks", None)
+    if (table is None) != (ranks is None) or {"regions", *arrays} & set(told):
+        raise BadField("regions come as a table with their ranks")
+    if told.get("layer") is not None:
+        checks.text(told["layer"], "layer")
+    for name in ("calls", "images"):
+        checks.whole(told.get(name), name, 0)
+    for name in ("score", "seconds", "gap", "baseline_score"):
+        if not isinstance(value := told.get(name), int | float | None) or isinstance(value, bool):
+            raise BadField(f"{name} must be a number, got {brief(value)}")
+    if isinstance(target := told.get("target"), bool) or not isinstance(target, int | str):
+        raise BadField(f"target must be an index or a name, got {brief(target)}")
+    if not isinstance(told.get("notes"), list):
+        raise BadField(f"notes must be a list, got {brief(told.get('notes'))}")
+    notes = tuple(checks.text(each, "notes") for each in told["notes"])
+    regions = None if table is None or ranks is None else Regions(ranks, [_region(*row) for row in table])
+    return {**arrays, **told, "notes": notes, "regions": regions}
+
+
+def _region(gain: Any, area: Any, cumulative: Any, bbox: Any, centroid: Any) -> Region:
+    """Return a row of the saved table of regions."""
+    top, left, bottom, right = (checks.whole(each, "bbox", 0) for each in bbox)
+    row, column = (checks.number(each, "centroid") for each in centroid)
+    shares = checks.number(area, "area", 0, 1), checks.number(cumulative, "cumulative", 0, 1 + 1e-9)
+    return Region(checks.number(gain, "gain"), *shares, (top, left, bottom, right), (row, column))
+
+
+def _percent(value: Any, what: str) -> float:
+    """Return a percentile or a share in per cent."""
+    percent: float = checks.number(value, what, 0, 100)
+    return percent
 
 
 def _diverging(mask: np.ndarray, percentile: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from saliency.head import Head
 from saliency.images import Picture, fitted, read, unscaled
 from saliency.inputs import Inputs
-from saliency.model import Adapted
+from saliency.model import Adapted, require_adapted
 from saliency.pictures.presets import PRESETS, UNITS, Declared, Preprocess, preset
 from saliency.targets import label_of
 
@@ -66,6 +66,7 @@ def picture_for(image: Any, preprocess: Preprocess | None, adapted: Adapted[Any]
     """
     if isinstance(image, Inputs):
         return image
+    require_adapted(adapted)
     read_already = isinstance(image, Picture)
     channels = getattr(adapted, "channels", None)
     picture = (
@@ -155,6 +156,7 @@ def surer_preset(adapted: Adapted[Any], picture: Picture) -> Surer | None:
     Returns:
         the preset under which the model is much surer; None where there is none, or where it cannot be known.
     """
+    require_adapted(adapted)
     unit = _unit(adapted, picture)
     if unit is None:
         return None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency import checks
 from saliency.errors import BadImage, SaliencyError, unknown
 from saliency.pictures.arrays import CHANNELS, LITTLE, WHITE_8, Values, bits_used, channel_axis, from_array
 from saliency.pictures.files import from_file
@@ -110,7 +111,12 @@ class Picture:
         Raises:
             BadImage: it holds NaN or infinite values.
         """
-        fed = self.enter(self.values)
+        try:
+            fed = self.enter(self.values)
+        except (SaliencyError, MemoryError):
+            raise
+        except Exception as error:
+            raise BadImage(f"preprocess fails on the picture: {type(error).__name__}: {error}") from error
         if not np.isfinite(fed).all():
             raise BadImage(f"preprocess gave {np.count_nonzero(~np.isfinite(fed))} NaN or infinite values.")
         if self.locate is not None and self.values.dtype != np.uint8 and _is_clipped(self.values, fed):
@@ -203,6 +209,9 @@ def read(
         BadImage: no picture, a damaged one, wrong rank or type, undecidable layout, more than one image, NaN.
         FileNotFoundError: there is no such file.
     """
+    if channels is not None:
+        channels = checks.whole(channels, "channels", 1)
+    channels_first = checks.flag(channels_first, "channels_first")
     notes: list[str] = []
     values = from_file(image, notes)
     if values is None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from saliency.errors import BadField, unknown
+from saliency import checks
+from saliency.errors import BadField, brief, unknown
 from saliency.images import held
 from saliency.model import Model
 
@@ -33,6 +35,10 @@ Part = Any
 
 FAMILIES = ("gradients", "paths", "noise", "backward rules", "layers", "attention", "perturbation", "regions")
 """What methods work with, in the order they are listed."""
+
+
+LARGEST_SEED = 2**63 - 1
+"""The largest seed; NumPy takes larger ones, which JSON and JavaScript cannot hold."""
 
 
 def baseline_count(baseline: Baseline, shape: tuple[int, ...] = ()) -> int:
@@ -98,9 +104,8 @@ class Method:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            value = held(getattr(self, each.name))
+            value = self._checked(each, held(getattr(self, each.name)))
             setattr(self, each.name, value.inside() if isinstance(value, Method) else value)
-            self._check(each)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         """Yield ever better masks; the last one is the answer.
@@ -170,27 +175,81 @@ class Method:
         shown = ", ".join(f"{name}={_brief(value)}" for name, value in self.changed().items())
         return f"{type(self).__name__}({shown})"
 
-    def _check(self, each: Field[Any]) -> None:
-        value, told = getattr(self, each.name), each.metadata
-        low, high, choices = told.get("low"), told.get("high"), told.get("choices")
-        who = f"{type(self).__name__}.{each.name}"
-        if choices is not None and isinstance(value, str) and value not in choices:
-            raise unknown(f"value for {who}:", value, choices)
-        if (low is None and high is None) or (value is None and each.default is None):
-            return
-        for number in np.ravel(np.asarray(value, dtype=object)):
-            if isinstance(number, bool) or not isinstance(number, int | float | np.number):
-                raise BadField(f"{who} must be a number, got {number!r}.")
-            if _is_whole(each) and float(number) % 1 > 0:
-                raise BadField(f"{who} must be a whole number, got {number!r}.")
-            if (low is not None and not number >= low) or (high is not None and not number <= high):
-                bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
-                raise BadField(f"{who} must be {bounds}, got {number!r}.")
+    def _checked(self, each: Field[Any], value: Any) -> Any:
+        """Return the value of a field made by :func:`parameter`, as its annotation says that it is held.
+
+        Raises:
+            SaliencyError: it cannot have this value.
+        """
+        told, types, who = each.metadata, _types(each), f"{type(self).__name__}.{each.name}"
+        if "help" not in told or (value is None and (each.default is None or "None" in types)):
+            return value
+        low, high, choices = told["low"], told["high"], told["choices"]
+        if choices is not None and (isinstance(value, str) or types <= {"str", "None"}):
+            return checks.choice(value, f"value for {who}:", choices)
+        if "bool" in types:
+            return checks.flag(value, who)
+        if "Method" in types:
+            return as_method(value, who)
+        if "str" in types and isinstance(value, bool | np.bool_ | float):
+            raise BadField(f"{who} must be text, got {brief(value)}.")
+        if "Baseline" in types:
+            return _checked_baseline(value, who)
+        if "Part" in types or each.name == "layer":
+            return _checked_layer(value, who, several=any("Sequence" in one for one in types))
+        if low is None and high is None and not types & {"int", "float"}:
+            return value
+        check = checks.whole if "int" in types else checks.number
+        if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) > 0 and any("tuple" in one for one in types):
+            return tuple(check(one, who, low, high) for one in value)
+        return check(value, who, low, high)
 
 
-def _is_whole(each: Field[Any]) -> bool:
-    """Whether a field is annotated as a whole number: a default may be None, or 50 where fractions are allowed."""
-    return str(getattr(each.type, "__name__", each.type)).startswith("int")
+def as_method(value: Any, who: str) -> Method:
+    """Return a method that was given as a value, or as its class.
+
+    Args:
+        value: what was given.
+        who: the name of the argument.
+
+    Raises:
+        BadField: it is no method, or one that computes nothing.
+    """
+    made = value() if isinstance(value, type) and issubclass(value, Method) else value
+    if not isinstance(made, Method):
+        raise BadField(f"{who} must be a method, as saliency.IntegratedGradients(steps=50) is, got {brief(value)}.")
+    if type(made).__call__ is Method.__call__:
+        raise BadField(f"{who} must be a method that can be run, and {type(made).__name__} defines no __call__.")
+    return made
+
+
+def _checked_baseline(value: Any, who: str) -> Any:
+    """Return a baseline; whether arrays fit the image is the session's to check, which has one."""
+    if isinstance(value, list | tuple):
+        return type(value)(_checked_baseline(each, who) for each in value) if type(value) in (list, tuple) else value
+    if isinstance(value, bool | np.bool_) or not isinstance(value, str | int | float | np.number | np.ndarray):
+        raise BadField(f"{who} must be a name, a number or an array, or a list of these, got {brief(value)}.")
+    return value
+
+
+NO_LAYERS = (list, tuple, set, dict, bytes, np.ndarray, int, float, complex, Method)
+"""Types of values that are neither the name of a layer nor a part of any model."""
+
+
+def _checked_layer(value: Any, who: str, several: bool) -> Any:
+    """Return the name of a layer, or the part of a model itself; or several of these."""
+    if isinstance(value, list | tuple) and several:
+        return type(value)(_checked_layer(each, who, several=False) for each in value)
+    if value is None or isinstance(value, NO_LAYERS):
+        one = "one layer" if not several else "a layer, or a list of them,"
+        raise BadField(f"{who} must name {one} or be the model's own module, got {brief(value)}.")
+    return value
+
+
+def _types(each: Field[Any]) -> set[str]:
+    """Return the names of the types that a field is annotated with: "int | None" is of two."""
+    # annotations are text, or where a user's module does not postpone them, types
+    return set(str(each.type if isinstance(each.type, str) else getattr(each.type, "__name__", each.type)).split(" | "))
 
 
 def default_of(each: Field[Any]) -> Any:
@@ -200,6 +259,8 @@ def default_of(each: Field[Any]) -> Any:
 
 def described(method: Method) -> list[Mapping[str, Any]]:
     """The method's fields for a control panel: name, value, help, low, high, choices."""
+    if not isinstance(method, Method):
+        raise BadField(f"Expected a method, as saliency.GradCam() is, got {brief(method)}.")
     return [{"name": each.name, "value": getattr(method, each.name), **each.metadata} for each in fields(method)]
 
 
@@ -220,7 +281,9 @@ def _brief(value: Any) -> str:
         return f"array{value.shape}"
     if isinstance(value, list | tuple) and any(isinstance(each, np.ndarray) for each in value):
         return f"[{', '.join(map(_brief, value[:3]))}{', …' if len(value) > 3 else ''}]"
-    return getattr(value, "__name__", None) or repr(value)
+    with suppress(Exception):  # a user's own __repr__ may fail
+        return getattr(value, "__name__", None) or repr(value)
+    return brief(value)
 
 
 def _digest(value: Any, update: Callable[[bytes], None]) -> None:

@@ -15,6 +15,8 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_ch
 
 import numpy as np
 
+from saliency.errors import Unsupported, brief
+
 A = TypeVar("A")
 """One framework's array."""
 
@@ -200,6 +202,8 @@ class Adapted(Model[A], Protocol[A]):
 
     labels: Sequence[str] | None
     """Names of the classes."""
+    labels_given: bool
+    """Whether these are the user's; then they must not be fewer than there are classes."""
     head: Any
     """The meaning of its outputs, a :class:`saliency.head.Head`; decided by the first call of :meth:`outputs`."""
 
@@ -257,6 +261,9 @@ class LayeredRewirable(Layered[A], Rewirable[A], Protocol[A]):
     """A model that can do both."""
 
 
+FRAMEWORKS = ("numpy", "torch", "tensorflow", "jax")
+"""Whose arrays a function may take."""
+
 CAPABILITY: Mapping[type, str] = {
     Model: "scores",
     Differentiable: "gradients by the image",
@@ -277,7 +284,14 @@ def capability(needs: type) -> str:
 
 
 def lacking(model: Model[Any], needs: type) -> str | None:
-    """The sentence why `model` cannot answer what `needs` asks for, or None if it can."""
+    """The sentence why `model` cannot answer what `needs` asks for, or None if it can.
+
+    Raises:
+        Unsupported: `model` is not adapted, or `needs` is no capability.
+    """
+    require_adapted(model)
+    if not isinstance(needs, type):
+        raise Unsupported(f"needs must be a capability, as a method's `needs` is, got {brief(needs)}.")
     for each in needs.__mro__:
         # what lacks the lesser lacks the greater
         if each in model.lacks:
@@ -285,3 +299,9 @@ def lacking(model: Model[Any], needs: type) -> str | None:
     if isinstance(model, needs):
         return None
     return f"{type(model).__name__} offers only {CAPABILITY[Model]}"
+
+
+def require_adapted(model: Any) -> None:
+    """Raise Unsupported unless `model` is what :func:`saliency.adapt` returns."""
+    if not hasattr(model, "lacks") or isinstance(model, type):
+        raise Unsupported(f"Expected what saliency.adapt(model) returns, got {brief(model)}.")

@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from saliency import checks
 from saliency.adapters import adapt, read_as
 from saliency.asked import index_for, outputs_of
-from saliency.errors import BadField, BadShape, unknown
+from saliency.errors import BadField, BadShape
 from saliency.explanation import Explanation
 from saliency.feeding import picture_for
 from saliency.head import Head
 from saliency.images import FILLS, Picture, read
 from saliency.inputs import Inputs, inputs_of
 from saliency.metrics.perturbation import Kept, PerturbationCurves, curves, order_of
-from saliency.model import Adapted
+from saliency.model import FRAMEWORKS, Adapted
 from saliency.pictures.presets import Preprocess
 from saliency.session import Progress, Session
 from saliency.targets import label_of
@@ -75,6 +76,7 @@ def predict(
     Raises:
         BadOutput: NaN or infinity; or several outputs, and nothing says which one is meant.
     """
+    top = checks.whole(top, "top", 1)
     image = inputs_of(image)
     adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
     picture = picture_for(image, preprocess, adapted)
@@ -112,10 +114,12 @@ def what_if(
         BadShape: the selection has not the shape of what the model is fed.
         BadOutput: the model's answer is NaN or infinite.
     """
+    top, fill = checks.whole(top, "top", 1), checks.choice(fill, "fill", FILLS)
+    chosen = checks.selection(selection, "selection")
     adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
     picture = picture_for(image, preprocess, adapted)
+    keep = _of_shape(chosen, picture, "selection")
     shown, filled = _shown_and_filled(adapted, picture, fill)
-    keep = _of_shape(np.asarray(selection, bool), picture, "selection")
     session = Session(adapted, batch_size=2)
     halves = Kept(adapted.ops, shown, filled, np.stack([keep, ~keep]), 2)
     said = np.concatenate([outputs for _, outputs in session.outputs(halves)])
@@ -167,6 +171,11 @@ def perturbation_curves(
         BadShape: the mask has not the shape of what the model is fed.
         BadTarget: there is no such class.
     """
+    points, fill = checks.whole(points, "points"), checks.choice(fill, "fill", FILLS)
+    callables = ("progress", progress, ("done", "total")), ("cancelled", cancelled, ()), ("shared", shared, ())
+    for name, given, takes in callables:
+        if given is not None:
+            checks.function(given, name, takes)
     adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
     picture = picture_for(image, preprocess, adapted)
     order = order_of(_of_shape(_salience(mask), picture, "mask"))
@@ -203,6 +212,9 @@ def adapted_for(
 
         if preprocess is not None:
             raise BadField("preprocess is for a picture; a list of inputs is fed to the model as it is.")
+        if framework is not None:
+            checks.choice(framework, "framework", FRAMEWORKS)
+        labels = checks.names(labels)
         several = adapt_several(model, image.packing, labels=labels, framework=framework, row=lambda: image.fed)
         return read_as(several, activation, output)
 
@@ -226,17 +238,15 @@ def _ranked(outputs: np.ndarray, adapted: Adapted[Any], top: int) -> list[Predic
 
 def _shown_and_filled(adapted: Adapted[Any], picture: Picture, fill: str) -> tuple[Any, Any]:
     """What the model is fed, and the same without its content, in the model's own arrays."""
-    if fill not in FILLS:
-        raise unknown("fill", fill, FILLS)
     return adapted.ops.asarray(picture.fed), adapted.ops.asarray(picture.without(fill))
 
 
 def _salience(mask: Explanation | np.ndarray) -> np.ndarray:
     """(h, w), larger where more salient."""
     if not isinstance(mask, Explanation):
-        values = np.asarray(mask, np.float64)
-        if not np.isfinite(values).all():
-            raise BadField("The mask holds NaN or infinite values, so its pixels have no order.")
+        values = checks.array(mask, "mask, by which pixels are ordered,").astype(np.float64)
+        if not values.size:
+            raise BadShape(f"The mask is empty: its shape is {values.shape}.")
         return values.sum(2) if values.ndim == 3 else values
     if mask.regions is not None:
         return -mask.regions.ranks.astype(np.int64)

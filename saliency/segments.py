@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from saliency.errors import BadImage, BadShape, unknown
+from saliency import checks
+from saliency.errors import BadImage, BadShape, SaliencyError, unknown
 
 SEGMENTERS = ("slic", "felzenszwalb", "quickshift", "grid")
 """Segmentations that have a name; all but the grid are scikit-image's."""
@@ -36,7 +37,15 @@ def split(picture: np.ndarray, segments: Segments, count: int) -> Any:
         a label map (H, W), or masks (H, W).
     """
     if not isinstance(segments, str):
-        return segments(picture) if callable(segments) else segments
+        if callable(segments):
+            segmenter = checks.function(segments, "segments", ("picture",))
+            try:
+                return segmenter(picture)
+            except SaliencyError:
+                raise
+            except Exception as error:
+                raise BadShape(f"segments fails on the picture: {type(error).__name__}: {error}") from error
+        return segments
     if picture.ndim != 3:
         raise BadImage(f"Segmenting needs an image (H, W, C), got {picture.shape}. Else pass segments of your own.")
     height, width, channels = picture.shape
@@ -111,7 +120,7 @@ def masks_of(segments: Any) -> Sequence[Any]:
         if segments.dtype.kind not in "iub":
             raise BadShape(f"A label map must hold whole numbers, got {segments.dtype}.")
         return [segments == label for label in np.unique(segments)]
-    if not isinstance(segments, list | tuple | np.ndarray):
+    if not isinstance(segments, list | tuple | np.ndarray) or getattr(segments, "ndim", 1) == 0:
         raise BadShape(f"Segments must be a label map (H, W) or a list of masks, got {type(segments).__name__}.")
     return list(segments)
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from saliency import checks
 from saliency.batch_size import BatchSize, is_out_of_memory
 from saliency.errors import BadField, BadImage, BadOutput, BadShape, Cancelled, Unsupported
 from saliency.images import beyond_pictures, fill
@@ -83,8 +84,7 @@ class Session(Generic[A]):
         named_baseline: Callable[[str, np.ndarray], np.ndarray] | None = None,
         inputs: Sequence[slice] = (),
     ) -> None:
-        if batch_size != "auto" and not (isinstance(batch_size, int | np.integer) and batch_size >= 1):
-            raise BadField(f'batch_size must be "auto" or a whole number of at least 1, got {batch_size!r}.')
+        batch_size = checks.batch_size(batch_size)
         self.model, self.ops = model, model.ops
         self.batch_size, self.total = batch_size, total
         self.streaming, self.literal = streaming, literal
@@ -275,7 +275,7 @@ class Session(Generic[A]):
             values: Any = self.ops.asarray(host)
             return [self.ops.repeat(values, shape[0] // len(host)) if len(host) not in (1, shape[0]) else values]
         host = np.asarray(baseline)
-        if host.dtype.kind not in "fiub" or not np.isfinite(host).all():
+        if host.dtype.kind not in "fiub" or not host.size or not np.isfinite(host).all():
             raise BadField("A baseline must be finite numbers or a name: it holds NaN, infinity, or what is no number.")
         if not (self.literal or self._inputs) and len(shape) == 4:
             with suppress(BadImage):  # a preprocessing may fail on black or white, which this baseline need not be

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from saliency.errors import BadTarget, Unsupported, unknown
+from saliency import checks
+from saliency.errors import BadField, BadTarget, Unsupported, brief, unknown
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def contrast(target: int | str, k: int = 3) -> OfScores:
 
     Σ_d p_d (z_target - z_d) / Σ_d p_d: what the image has of this class and not of its rivals.
     """
-    return _Contrast(target, k)
+    return _Contrast(target, checks.whole(k, "k", 1))
 
 
 def output(index: int = 0) -> OfScores:
@@ -146,8 +146,10 @@ def unit(layer: str, channel: int, position: Sequence[int] | None = None) -> Uni
         channel: index of the channel, or of the unit of a dense layer.
         position: (row, column) on the layer's grid; for a row of tokens without one, (token,).
     """
-    place = None if position is None else tuple(int(at) for at in position)
-    return Unit(str(layer), operator.index(channel), place)
+    if position is not None and not isinstance(position, Sequence | np.ndarray):
+        raise BadField(f"position must be (row, column), got {brief(position)}.")
+    place = None if position is None else tuple(checks.whole(at, "position") for at in position)
+    return Unit(checks.text(layer, "layer"), checks.whole(channel, "channel"), place)
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,8 @@ def mean_logit(mask: Any, index: int) -> Callable[[Any], Any]:
     Returns:
         a target for outputs (N, classes, h, w) of torch, or (N, h, w, classes) of any other framework.
     """
-    weights = np.asarray(mask, np.float32)
+    weights = checks.array(mask, "mask", BadTarget).astype(np.float32)
+    index = checks.whole(index, "index")
     if weights.ndim != 2 or not weights.any():
         raise BadTarget(f"mean_logit needs a mask (H, W) that is true somewhere, got shape {weights.shape}.")
 
@@ -223,7 +226,7 @@ def mean_logit(mask: Any, index: int) -> Callable[[Any], Any]:
 def similarity(embedding: Any) -> Callable[[Any], Any]:
     """For models that give embeddings, CLIP's towers say: the cosine between the image's and this one, (D,)."""
     host = embedding.detach().cpu().float() if _of_torch(embedding) else embedding
-    wanted = np.asarray(host, np.float32).reshape(-1)
+    wanted = checks.array(host, "embedding", BadTarget).astype(np.float32).reshape(-1)
     length = float(np.linalg.norm(wanted))
     if not length > 0:
         raise BadTarget("The embedding to compare with is zero or not finite.")
@@ -316,15 +319,18 @@ def index_of(target: Any, labels: Sequence[str] | None, classes: int) -> int:
     """
     if isinstance(target, str):
         if labels is None:
-            raise BadTarget(f"The target {target!r} is a label, but this model has none: pass labels=[…] or an index.")
+            raise BadTarget(
+                f"The target {brief(target)} is a label, but this model has none: pass labels=[…] or an index."
+            )
         return _label_index(target, list(labels))
     target = _scalar(target)
     if isinstance(target, bool) or not isinstance(target, int | np.integer):
         raise BadTarget(
-            f"A target is a class index, a label, None (the top class) or a callable outputs -> (N,), got {target!r}."
+            "A target is a class index, a label, None (the top class) or a callable outputs -> (N,), got "
+            f"{brief(target)}."
         )
     if not -classes <= target < classes:
-        raise BadTarget(f"The model has {classes} classes (0 to {classes - 1}), got target {int(target)}.")
+        raise BadTarget(f"The model has {classes} classes (0 to {classes - 1}), got target {brief(int(target))}.")
     return int(target) % classes
 
 

@@ -305,7 +305,7 @@ def test_torchvision_s_weights_and_timm_s_configuration_are_taken() -> None:
     assert saliency.read(RGB, CONFIG).fed.shape == (1, 16, 16, 3)
 
 
-@pytest.mark.parametrize(("given", "told"), [(3, "got int"), (Weights, "got the class Weights"), ({}, "input_size")])
+@pytest.mark.parametrize(("given", "told"), [(3, "got 3"), (Weights, "got the class Weights"), ({}, "input_size")])
 def test_what_is_no_preprocess_is_refused(given: Any, told: str) -> None:
     """The error says what `preprocess` may be."""
     with pytest.raises(saliency.BadField, match=told):

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from saliency import checks
 from saliency.adapters.containers import Contained, contained
 from saliency.adapters.outputs import checked_output
-from saliency.errors import Unsupported, unknown
+from saliency.errors import Unsupported
 from saliency.head import ACTIVATIONS
-from saliency.model import Adapted
+from saliency.model import FRAMEWORKS, Adapted
 
 
 def adapt(
@@ -49,15 +50,18 @@ def adapt(
         MissingPackage: the library that reads its file is not installed.
         FileNotFoundError: there is no such file.
         UnknownName: no such activation.
-        BadField: `output` is none of these.
+        BadField: `output`, `labels` or `image` is none of these.
     """
-    return read_as(_adapted(model, labels, framework, image), activation, output)
+    if framework is not None:
+        checks.choice(framework, "framework", FRAMEWORKS)
+    if image is not None:
+        checks.function(image, "image")
+    return read_as(_adapted(model, checks.names(labels), framework, image), activation, output)
 
 
 def read_as(adapted: Adapted[Any], activation: str, output: Any) -> Adapted[Any]:
     """Return a model whose outputs are read as said; the same one where nothing is said."""
-    if activation not in ACTIVATIONS:
-        raise unknown("activation", activation, ACTIVATIONS)
+    checks.choice(activation, "activation", ACTIVATIONS)
     if activation == "auto" and output is None:
         return adapted
     other: Any = copy.copy(adapted)
@@ -108,7 +112,7 @@ def _adapted(
         from saliency.adapters.function import ProbabilityModel
 
         return ProbabilityModel(model, labels)
-    if callable(model):
+    if callable(model) and not hasattr(type(model), "needs"):  # a method is no model
         from saliency.adapters.function import function_model
 
         return function_model(model, labels, framework, image)
@@ -143,6 +147,11 @@ def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> A
         from saliency.adapters.jax_modules import equinox_model
 
         return equinox_model(model, held, labels)
+    if held is not None and frameworks & {"torch", "keras", "tensorflow"}:
+        raise Unsupported(
+            "(model, parameters) is for functions of JAX and models of Flax and Equinox, got "
+            f"{type(model).__qualname__} with something beside it. Pass the model alone."
+        )
     if held is not None:
         from saliency.adapters.jax import JaxModel
 
@@ -174,5 +183,5 @@ def _is_picture(value: Any) -> bool:
 def _relabelled(model: Adapted[Any], labels: Sequence[str] | None) -> Adapted[Any]:
     if labels is not None and labels != model.labels:
         # two labels may say what one output means
-        model.labels, model.head = labels, None
+        model.labels, model.labels_given, model.head = labels, True, None
     return model

@@ -14,7 +14,7 @@ from saliency.adapters.layers import Surveyed
 from saliency.adapters.outputs import Choice
 from saliency.adapters.shared import shared_by
 from saliency.adapters.tokens import Grid, patches, tokens_of, tokens_on_grid
-from saliency.errors import UnknownName
+from saliency.errors import BadField, UnknownName
 from saliency.head import Ending, Head, decide
 from saliency.model import Answer, Attention, Layer, Ops, Target
 from saliency.pictures.presets import Declared
@@ -30,6 +30,10 @@ NO_GRID = (
 LAST = "the last with a spatial grid"
 DENSE = "the encoder's last: the output is a map"
 """Which layer the automatic one is."""
+
+
+NOUNS = {"value": "values", "labels": "labels"}
+"""What a model's outputs are called, where they are no classes."""
 
 
 class Adapter:
@@ -48,6 +52,8 @@ class Adapter:
     def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
         self.model, self.ops = model, ops
         self.labels = labels_of(model) if labels is None else labels
+        self.labels_given = labels is not None
+        """Whether the names of the classes are the user's, which must not be fewer than there are classes."""
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
         self.compared = self._shared.compared
@@ -154,6 +160,7 @@ class Adapter:
         """
         activation = self._declared_activation if self.activation == "auto" else self.activation
         head = decide(outputs, ending, None if self.labels is None else len(self.labels), activation)
+        self._compare_labels(head, outputs.shape[1])
         if self.head is not None:
             if not self.head.guessed or head.guessed:
                 return
@@ -162,6 +169,19 @@ class Adapter:
         for said in (choice, self.head.note):
             if said:
                 self.note(said)
+
+    def _compare_labels(self, head: Head, width: int) -> None:
+        """Note that the user names more classes than outputs (N, `width`) have.
+
+        Raises:
+            BadField: they name fewer.
+        """
+        if self.labels is None or not self.labels_given or len(self.labels) == (count := head.count(width)):
+            return
+        told = f"labels holds {len(self.labels)} names, and the model has {count} {NOUNS.get(head.meaning, 'classes')}"
+        if len(self.labels) < count:
+            raise BadField(f"{told}: pass one for each, in their order.")
+        self.note(f"{told}: the first {count} are used")
 
 
 class GridAdapter(Adapter):

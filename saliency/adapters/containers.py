@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saliency import checks
 from saliency.adapters.declared import normalised_as
 from saliency.errors import MissingPackage, Unsupported
 from saliency.pictures.presets import Declared
@@ -40,7 +41,9 @@ def contained(given: Any) -> Contained | None:
             f"Expected a model, got the class {name}: make an instance, model = {name}(…), with its weights."
         )
     if isinstance(given, str | os.PathLike):
-        return _from_path(os.fspath(given))
+        path = str(checks.path(given, "model, where it is a file,", Unsupported))
+        with checks.opening(Path(path), Unsupported):
+            return _from_path(path)
     roots = {base.__module__.partition(".")[0] for base in type(given).__mro__}
     if type(given).__name__ == "ModelProto" and "onnx" in roots:
         return Contained(_session(given.SerializeToString()), loaded=True)

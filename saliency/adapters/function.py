@@ -12,20 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from saliency import checks
 from saliency.adapters.adapter import Adapter
 from saliency.adapters.answers import Arrays, by_batch, one_image, one_number_each, takes_one
 from saliency.adapters.outputs import members
-from saliency.errors import BadImage, BadOutput, UnknownName, unknown
+from saliency.errors import BadImage, BadOutput, UnknownName, Unsupported
 from saliency.head import Ending
-from saliency.model import Adapted, Attentive, Differentiable, Inspectable, Rewirable
+from saliency.model import FRAMEWORKS, Adapted, Attentive, Differentiable, Inspectable, Rewirable
 from saliency.ops import NumpyOps
 from saliency.precision import precision_note, widened
 from saliency.targets import OfScores
 
 ARRAYS = Arrays(lambda value: isinstance(value, np.ndarray), np.reshape)
-
-FRAMEWORKS = ("numpy", "torch", "tensorflow", "jax")
-"""Whose arrays a function may take."""
 
 ADAPTERS = {
     "torch": ("torch_function", "TorchFunction"),
@@ -153,8 +151,9 @@ def function_model(
         framework: "numpy", "torch", "tensorflow" or "jax"; found out by asking once, where there is an image.
         image: gives (1, H, W, C) to ask with.
     """
-    if framework is not None and framework not in FRAMEWORKS:
-        raise unknown("framework", framework, FRAMEWORKS)
+    checks.function(function, "model, where it is a function,", ("images",), Unsupported)
+    if framework is not None:
+        checks.choice(framework, "framework", FRAMEWORKS)
     if framework is None:
         framework = "numpy" if image is None else framework_of(function, image)
     if framework == "numpy":

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
+from saliency import checks
 from saliency.adapters.answers import Arrays, described
-from saliency.errors import BadField, BadOutput, SaliencyError
+from saliency.errors import BadField, BadOutput, SaliencyError, brief
 
 WELL_KNOWN = "logits"
 """The one name of an output that says by itself that it holds class scores."""
@@ -162,8 +163,10 @@ def checked_output(output: Any) -> Any:
     Raises:
         BadField: neither an index, a name nor a callable.
     """
-    if output is None or isinstance(output, str) or callable(output):
+    if output is None or isinstance(output, str):
         return output
+    if callable(output):
+        return checks.function(output, "output", ("outputs",))
     try:
         if not isinstance(output, bool):
             return operator.index(output)
@@ -171,7 +174,7 @@ def checked_output(output: Any) -> Any:
         pass
     raise BadField(
         f"output= takes an index, a key or attribute as text, or a callable from the model's outputs to one of them, "
-        f"got {output!r}."
+        f"got {brief(output)}."
     )
 
 

@@ -111,7 +111,7 @@ class BlurIG(CoreSaliency):
             max_sigma=max_sigma,
             steps=steps,
             grad_step=grad_step,
-            sqrt=sqrt,
+            sqrt=bool(sqrt),
         )
         return mask.astype(floating(image), copy=False)
 

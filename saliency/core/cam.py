@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saliency.errors import BadField, BadOutput
+from saliency.errors import BadField, BadOutput, brief
 from saliency.method import Method, Part, parameter
 from saliency.model import Layer, Layered, Ops
 from saliency.session import Session, originals
@@ -29,12 +29,12 @@ class Cam(Method):
     relu: bool = parameter(True, "cut off what speaks against the target")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if isinstance(self.layer, list | tuple):
             raise BadField(
-                f"{type(self).__name__} reads one layer, got {list(self.layer)!r}. "
+                f"{type(self).__name__} reads one layer, got {brief(self.layer)}. "
                 f"RefineCam({type(self).__name__}(), layer=[…]) multiplies the maps of several."
             )
+        super().__post_init__()
 
     @property
     def sign(self) -> str:  # depends on what is cut off

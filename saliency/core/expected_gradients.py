@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.method import Baseline, Method, parameter
+from saliency.method import LARGEST_SEED, Baseline, Method, parameter
 from saliency.model import Differentiable
 from saliency.samples import Draws
 from saliency.session import Session
@@ -43,7 +43,7 @@ class ExpectedGradients(Method):
     samples: int = parameter(100, "draws of a baseline and a node of its path", low=1, high=100_000)
     baseline: Baseline = parameter(("black", "white", "blur", "noise"), "set of images from which baselines are drawn")
     spread: float = parameter(0.0, "standard deviation of noise on the image, as a share of its range", low=0, high=10)
-    seed: int = parameter(0, "of the draws", low=0)
+    seed: int = parameter(0, "of the draws", low=0, high=LARGEST_SEED)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         baselines = session.baselines(self.baseline, images)

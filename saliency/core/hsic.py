@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency.core.features import Attribution, Game, SensitivityMethod
-from saliency.method import parameter
+from saliency.method import LARGEST_SEED, parameter
 
 
 @dataclass(eq=False, repr=False)
@@ -32,7 +32,7 @@ class Hsic(SensitivityMethod):
     )
 
     samples: int = parameter(500, "coalitions drawn", low=4, high=10_000)
-    seed: int = parameter(0, "of the coalitions", low=0)
+    seed: int = parameter(0, "of the coalitions", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         # independent draws: the first bits of a low-discrepancy sequence, which are all that a coalition takes of it,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.core.features import Attribution, FeatureMethod, Game
-from saliency.method import parameter
+from saliency.method import LARGEST_SEED, parameter
 
 
 @dataclass(eq=False, repr=False)
@@ -39,7 +39,7 @@ class KernelShap(FeatureMethod):
     complete = True
 
     samples: int = parameter(1000, "coalitions, the empty and the whole one among them", low=4, high=1_000_000)
-    seed: int = parameter(0, "of the coalitions", low=0)
+    seed: int = parameter(0, "of the coalitions", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         design = Design.drawn(game.players, self._pairs(game.players), np.random.default_rng(self.seed))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency.core.features import Attribution, FeatureMethod, Game
-from saliency.method import parameter
+from saliency.method import LARGEST_SEED, parameter
 
 
 @dataclass(eq=False, repr=False)
@@ -37,7 +37,7 @@ class Lime(FeatureMethod):
     samples: int = parameter(1000, "coalitions, the image itself among them", low=2, high=1_000_000)
     width: float = parameter(0.25, "how fast coalitions count less as they leave the image", low=1e-3)
     ridge: float = parameter(1.0, "penalty on the squares of the weights", low=0)
-    seed: int = parameter(0, "of the coalitions", low=0)
+    seed: int = parameter(0, "of the coalitions", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         drawn = [np.random.default_rng([self.seed, i]).random(game.players) < 0.5 for i in range(self.samples - 1)]

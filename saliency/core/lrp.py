@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saliency.core.relevance import AlphaBeta, Box, Epsilon, Flat, Gamma, WSquare, layerwise
-from saliency.errors import BadOutput, Unsupported
+from saliency.errors import BadField, BadOutput, Unsupported, brief
 from saliency.method import Method, parameter
 from saliency.model import Rewirable
 from saliency.rules import STABILIZER, Composite, Rule
@@ -82,6 +82,13 @@ class LRP(Method):
     epsilon: float = parameter(1e-6, "how much of cancelled contributions is absorbed", low=1e-12, high=1e6)
     gamma: float = parameter(0.25, "by how much the γ rule favours what speaks for", low=0, high=1e6)
     alpha: float = parameter(2.0, "the α rule's share of what speaks for; against: 1 - α", low=1, high=100)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.composite, str | Composite):
+            raise BadField(
+                f"LRP.composite must be one of {', '.join(COMPOSITES)}, or a Composite, got {brief(self.composite)}."
+            )
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         ops, rules = session.ops, self.rules(images, session)

@@ -9,7 +9,7 @@ from typing import Any
 from saliency.core.cam import Cam, resized, scaled
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
 from saliency.errors import BadField
-from saliency.method import Method, Part, parameter
+from saliency.method import Method, Part, as_method, parameter
 from saliency.model import Layer, Layered, Ops
 from saliency.session import Session, originals
 
@@ -41,6 +41,7 @@ class RefineCam(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.method = as_method(self.method, "RefineCam.method")
         if not isinstance(self.method, Cam) or self.method.needs is not Layered:
             raise BadField(
                 f"RefineCam multiplies maps of CAMs that weigh a layer by its gradients, got {self.method!r}."

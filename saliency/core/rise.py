@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency.masks import Masked, RandomGrids
-from saliency.method import Baseline, Method, parameter
+from saliency.method import LARGEST_SEED, Baseline, Method, parameter
 from saliency.model import Ops
 from saliency.samples import spans
 from saliency.session import Session
@@ -40,7 +40,7 @@ class Rise(Method):
     probability: float = parameter(0.5, "that a cell is shown", low=0.01, high=0.99)
     baseline: Baseline = parameter(0.0, "what is shown where the mask hides the image; several are taken in turn")
     centred: bool = parameter(True, "subtract the mean score: less noise, the same order of pixels")
-    seed: int = parameter(0, "of the masks", low=0)
+    seed: int = parameter(0, "of the masks", low=0, high=LARGEST_SEED)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         ops = session.ops

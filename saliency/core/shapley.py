@@ -10,7 +10,7 @@ import numpy as np
 
 from saliency.core.features import Attribution, FeatureMethod, Game
 from saliency.errors import BadField
-from saliency.method import parameter
+from saliency.method import LARGEST_SEED, parameter
 
 MOST = 16
 """Features of which all coalitions are asked at most: 65,536 images."""
@@ -40,7 +40,7 @@ class Shapley(FeatureMethod):
     complete = True
 
     features: int = parameter(8, "how many features a named segmentation makes", low=1, high=MOST)
-    seed: int = parameter(0, "of the order in which coalitions are asked", low=0)
+    seed: int = parameter(0, "of the order in which coalitions are asked", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         players = game.players

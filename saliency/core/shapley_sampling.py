@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency.core.features import Attribution, FeatureMethod, Game
-from saliency.method import parameter
+from saliency.method import LARGEST_SEED, parameter
 
 
 @dataclass(eq=False, repr=False)
@@ -33,7 +33,7 @@ class ShapleySampling(FeatureMethod):
     complete = True
 
     samples: int = parameter(20, "orders drawn, every second one the reverse of the one before", low=1, high=100_000)
-    seed: int = parameter(0, "of the orders", low=0)
+    seed: int = parameter(0, "of the orders", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         players = game.players

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from saliency.core.gradients import GradientSaliency
-from saliency.method import Method, parameter
+from saliency.method import LARGEST_SEED, Method, parameter
 from saliency.samples import Noisy, spans
 from saliency.session import Session
 
@@ -37,7 +37,7 @@ class SmoothGrad(Method):
     method: Method = parameter(GradientSaliency, "what is smoothed")
     samples: int = parameter(25, "noisy copies", low=1, high=10_000)
     spread: float = parameter(0.15, "standard deviation of the noise, as a share of the image's range", low=0, high=10)
-    seed: int = parameter(0, "of the noise", low=0)
+    seed: int = parameter(0, "of the noise", low=0, high=LARGEST_SEED)
 
     @property
     def needs(self) -> type:  # depends on the method inside

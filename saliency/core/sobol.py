@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency.core.features import Attribution, Game, SensitivityMethod
-from saliency.method import parameter
+from saliency.method import LARGEST_SEED, parameter
 
 
 @dataclass(eq=False, repr=False)
@@ -35,7 +35,7 @@ class Sobol(SensitivityMethod):
     )
 
     samples: int = parameter(32, "designs: points of the sequence; powers of two are spread best", low=2, high=100_000)
-    seed: int = parameter(0, "of the sequence's scrambling", low=0)
+    seed: int = parameter(0, "of the sequence's scrambling", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         players = game.players

@@ -129,7 +129,10 @@ class XRAI(CoreSaliency):
         """The segments of one picture (H, W, C), as the model is fed it."""
         if self.segments is None:
             return felzenszwalb_segments(picture, check=session.check)
-        return masks_of(split(picture, self.segments, NAMED))
+        masks = masks_of(split(picture, self.segments, NAMED))
+        if not masks:
+            raise BadShape("segments is empty: XRAI ranks at least one; leave it out for Felzenszwalb's.")
+        return masks
 
     def _grow(
         self, attributions: np.ndarray, segments: list[Sequence[Any]], session: Session[Any], algorithm: str

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.errors import BadImage
+from saliency.errors import BadImage, brief
 
 CHANNELS = (1, 3, 4)
 """Channel counts by which an axis is known to be the channel axis."""
@@ -34,7 +34,7 @@ class Values(NamedTuple):
     """From (h, w, C) in the units of `array`, of any size, to the kind that was given."""
 
 
-def from_array(image: Any, notes: list[str], channels: int | None = None, layout: str = "auto") -> Values:
+def from_array(image: Any, notes: list[str], channels: int | None = None, layout: Any = "auto") -> Values:
     """Read an array, a tensor or nested lists of numbers.
 
     Args:
@@ -125,10 +125,10 @@ def channel_axis(shape: tuple[int, ...], first: bool, channels: int | None = Non
     return next(iter(few + square), None)
 
 
-def _is_first(given: np.ndarray, habit: bool, channels: int | None, layout: str, notes: list[str]) -> bool:
+def _is_first(given: np.ndarray, habit: bool, channels: int | None, layout: Any, notes: list[str]) -> bool:
     """Whether the channels of a picture come first."""
-    if layout not in LAYOUTS:
-        raise BadImage(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}.")
+    if not isinstance(layout, str) or layout not in LAYOUTS:
+        raise BadImage(f"layout must be one of {', '.join(LAYOUTS)}, got {brief(layout)}.")
     shape = given.shape[-3:]
     if given.ndim not in (3, 4):
         return False
@@ -181,7 +181,7 @@ def _on_host(image: Any) -> np.ndarray:
     if isinstance(image, list | tuple) and image:
         refuse_several(image)
     try:
-        if framework == "torch":
+        if framework == "torch" and hasattr(image, "detach"):
             host = image.detach().cpu()
             array = np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host)
         else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saliency import checks
 from saliency.errors import BadImage
 from saliency.pictures.arrays import WHITE_8, WHITE_16, Values
 
@@ -55,8 +56,8 @@ def from_file(image: Any, notes: list[str]) -> Values | None:
             f"image=urllib.request.urlopen({image[:200]!r}).read()."
         )
     if isinstance(image, str | os.PathLike):
-        path = Path(image)
-        with path.open("rb") as file:
+        path = checks.path(image, "image", BadImage)
+        with checks.opening(path, BadImage), path.open("rb") as file:
             return _decoded(file, str(path), notes)
     if isinstance(image, bytes | bytearray):
         return _decoded(io.BytesIO(image), f"{len(image):,} bytes", notes)

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from saliency.errors import BadField, BadImage, unknown
+from saliency import checks
+from saliency.errors import BadField, BadImage, brief, unknown
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pictures in 0–1, red, green and blue."""
@@ -17,6 +18,18 @@ INTERPOLATIONS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box"
 """By name, the number by which Pillow knows it."""
 
 CROPS = ("center", "squash", "border")
+
+
+LARGEST = 1 << 15
+"""Pixels along a side that a picture may be resized to."""
+
+
+def _require_sequence(values: Any, name: str, count: int | None) -> Sequence[Any]:
+    """Return a tuple or list; of `count` numbers, unless that is None."""
+    if not isinstance(values, tuple | list) or not values or len(values) != (count or len(values)):
+        wanted = "(height, width)" if count else "a tuple of numbers, of one or of each channel"
+        raise BadField(f"{name} must be {wanted}, got {brief(values)}.")
+    return values
 
 
 @dataclass(frozen=True)
@@ -44,12 +57,19 @@ class Preprocessing:
     """Whether the channels come in reverse (BGR); mean and std are in that order then."""
 
     def __post_init__(self) -> None:
-        if self.interpolation not in INTERPOLATIONS:
-            raise unknown("interpolation", self.interpolation, INTERPOLATIONS)
-        if self.crop not in CROPS:
-            raise unknown("crop", self.crop, CROPS)
-        if not all(np.isfinite([*self.mean, *self.std])) or not all(self.std):
-            raise BadField(f"mean and std must be finite, and std not zero, got {self.mean} and {self.std}.")
+        checks.choice(self.interpolation, "interpolation", INTERPOLATIONS)
+        checks.choice(self.crop, "crop", CROPS)
+        checks.flag(self.reverse, "reverse")
+        for name, sides in (("size", self.size), ("resize", self.resize)):
+            if sides is not None and not (name == "resize" and isinstance(sides, int)):
+                _require_sequence(sides, name, 2)
+            for side in sides if isinstance(sides, tuple | list) else () if sides is None else (sides,):
+                checks.whole(side, name, 1, LARGEST)
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            for each in _require_sequence(values, name, None):
+                checks.number(each, name)
+        if not all(self.std):
+            raise BadField(f"std must not be zero, got {self.std}.")
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """Return (h, w, C) float32 of (H, W, C).
@@ -57,6 +77,8 @@ class Preprocessing:
         Raises:
             BadImage: it has neither as many channels as `mean`, nor one.
         """
+        if np.ndim(picture) != 3:
+            raise BadImage(f"A preprocess takes a picture (H, W, C), got {brief(picture)}.")
         picture = self._coloured(picture)
         if self.resize is not None:
             picture = self._cut(_resampled(picture, self._resized(*picture.shape[:2]), self.interpolation))
@@ -151,7 +173,7 @@ def preset(name: str) -> Preprocessing:
         UnknownName: there is no such preset.
     """
     known, _, size = name.partition(" ")
-    if known not in PRESETS or (size and not (size.isdecimal() and int(size))):
+    if known not in PRESETS or (size and not (size.isdecimal() and len(size) <= 5 and 0 < int(size) <= LARGEST)):
         raise unknown("preset of preprocess called", name, [*PRESETS, *(f"{known} 224" for known in PRESETS)])
     return replace(PRESETS[known], resize=(int(size), int(size)), crop="squash") if size else PRESETS[known]
 
@@ -198,12 +220,9 @@ def chosen_preprocess(given: Any) -> Callable[..., Any] | None:
     if not callable(given):
         raise BadField(
             f"preprocess must be a function from the image to what the model is fed, a preset "
-            f"({', '.join(map(repr, PRESETS))}), a processor, or torchvision's weights, got {type(given).__name__}."
+            f"({', '.join(map(repr, PRESETS))}), a processor, or torchvision's weights, got {brief(given)}."
         )
-    made_for = getattr(given, "__name__", "")
-    if isinstance(given, type):
-        raise BadField(f"preprocess must be made already, got the class {made_for}: preprocess={made_for}(…).")
-    return given
+    return checks.function(given, "preprocess", ("picture",))
 
 
 def from_timm(config: Any) -> Preprocessing:
@@ -219,8 +238,8 @@ def from_timm(config: Any) -> Preprocessing:
     values = config if isinstance(config, Mapping) else {name: getattr(config, name, None) for name in TIMM}
     sizes = values.get("input_size")
     if not isinstance(sizes, Sequence) or len(sizes) != 3:
-        raise BadField(f"Expected timm's configuration with input_size=(C, H, W), got {sizes!r}.")
-    size = int(sizes[1]), int(sizes[2])
+        raise BadField(f"Expected timm's configuration with input_size=(C, H, W), got {brief(sizes)}.")
+    size = checks.whole(sizes[1], "input_size", 1, LARGEST), checks.whole(sizes[2], "input_size", 1, LARGEST)
     share = float(values.get("crop_pct") or TIMM["crop_pct"])
     crop: Any = values.get("crop_mode") or "center"
     before = int(size[0] / share), int(size[1] / share)

@@ -222,7 +222,7 @@ class TestTolerance:
         ("fields", "told"),
         [
             ({"tolerance": 0}, "above 0"),
-            ({"tolerance": float("nan")}, "above 0"),
+            ({"tolerance": float("nan")}, "finite number"),
             ({"tolerance": "tight"}, "must be a number"),
             ({"tolerance": 0.1, "quadrature": "gauss_legendre"}, "the trapezoid rule can"),
             ({"steps": 0}, "1 to 10000"),
