@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from contextlib import suppress
 
 BRIEF = 60
 """Characters at most."""
@@ -13,9 +14,8 @@ _REPR.maxlevel, _REPR.maxstring, _REPR.maxlong = 3, BRIEF, BRIEF
 
 def brief(value: object) -> str:
     """What a value is, as Python writes it, cut off."""
-    try:
+    # a number of more digits than Python writes, or what a user's own __repr__ raises for
+    shown = f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
+    with suppress(Exception):
         shown = _REPR.repr(value)
-    except ValueError:
-        # a number of more digits than Python writes
-        shown = f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
     return shown if len(shown) <= BRIEF else shown[:BRIEF] + "…"

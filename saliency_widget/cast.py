@@ -13,6 +13,7 @@ import numpy as np
 
 import saliency
 from saliency_widget import drawing
+from saliency_widget.brief import brief
 from saliency_widget.cells import Pair
 from saliency_widget.choices import Choice, Named, choose
 from saliency_widget.commands import TOP, index_of
@@ -199,11 +200,11 @@ def index_in(names: Sequence[str], wanted: int | str, what: str) -> int:
     Raises:
         UnknownName: no such name or index.
     """
-    if wanted in names:
-        return names.index(str(wanted))
+    if isinstance(wanted, str) and wanted in names:
+        return names.index(wanted)
     if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool) and 0 <= wanted < len(names):
         return int(wanted)
-    raise saliency.UnknownName(f"There is no {what} {wanted!r}; there is: {', '.join(names)}.")
+    raise saliency.UnknownName(f"There is no {what} {brief(wanted)}; there is: {', '.join(names)}.")
 
 
 def grid_of(
@@ -219,10 +220,13 @@ def grid_of(
         SaliencyError: a label or name is unknown.
     """
     axes: dict[str, list[Any]] = {
-        "methods": list(methods),
-        "targets": [TOP if each == TOP else index_of(each, cast.labels) for each in targets],
-        "models": [index_in(cast.models, each, "model") for each in models],
-        "images": [index_in(cast.images, each, "image") for each in images],
+        "methods": _listed(methods),
+        "targets": [
+            TOP if isinstance(each, int) and each == TOP else index_of(each, cast.labels)
+            for each in _listed(targets, "targets")
+        ],
+        "models": [index_in(cast.models, each, "model") for each in _listed(models, "models")],
+        "images": [index_in(cast.images, each, "image") for each in _listed(images, "images")],
     }
     if not any(axes.values()):
         several = {"models": cast.models, "images": cast.images}
@@ -284,9 +288,11 @@ def _each(preprocess: Any, models: int) -> Sequence[Any]:
     return preprocess
 
 
-def _listed(methods: Iterable[Named] | str) -> list[Named]:
-    """A list, as several models choose from it."""
-    return [methods] if isinstance(methods, str) else list(methods)
+def _listed(given: Any, what: str = "methods") -> list[Any]:
+    """One name, or several, as a list."""
+    if isinstance(given, str | saliency.Method | type):
+        return [given]
+    return saliency.checks.several(given, what)
 
 
 def _fed(img: Any, preprocess: Any) -> np.ndarray:

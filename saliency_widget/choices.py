@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import saliency
+from saliency_widget.brief import brief
 from saliency_widget.pace import Pace
 
 FAVOURITES = ("xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion")
@@ -89,14 +90,14 @@ def _all() -> list[Named]:
     return [*FAVOURITES, *(each.id for each in sorted(rest, key=lambda each: families.index(each.family)))]
 
 
-def _method(named: Named) -> saliency.Method:
+def _method(named: Any) -> saliency.Method:
     if isinstance(named, saliency.Method):
         return named
     if isinstance(named, type) and issubclass(named, saliency.Method):
         return named()
     known = {each.id: each.cls for each in saliency.methods()}
-    if named not in known:
-        raise saliency.UnknownName(f"There is no method {named!r}. There is: {', '.join(known)}.")
+    if not isinstance(named, str) or named not in known:
+        raise saliency.UnknownName(f"There is no method {brief(named)}. There is: {', '.join(known)}.")
     return known[named]()
 
 

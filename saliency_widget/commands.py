@@ -176,9 +176,9 @@ def index_of(target: Any, labels: Sequence[str] | None) -> int:
     """
     if isinstance(target, str):
         if labels is None:
-            raise saliency.BadTarget(f"The target {target!r} is a label, but there are none: pass labels=[…].")
+            raise saliency.BadTarget(f"The target {brief(target)} is a label, but there are none: pass labels=[…].")
         if target not in (names := list(labels)):
-            raise saliency.UnknownName(f"There is no label {target!r} among the {len(names)} labels.")
+            raise saliency.UnknownName(f"There is no label {brief(target)} among the {len(names)} labels.")
         return names.index(target)
     if isinstance(target, bool) or not isinstance(target, int | np.integer) or target < 0:
         raise saliency.BadTarget(f"A target is the index of a class, from 0 on, or its label, got {brief(target)}.")

@@ -291,9 +291,10 @@ class Controls:
         offered, problem = self._offered[method_id], ""
         try:
             method = self.method(method_id, values)
+            # what fits no image of this size is reported when the cost is computed
+            cost = pace.images(method, self._shape)
         except saliency.SaliencyError as reason:
-            method, problem = offered, str(reason)
-        cost = pace.images(method, self._shape)
+            method, problem, cost = offered, str(reason), pace.images(offered, self._shape)
         return message(
             "described",
             rid,

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import traitlets
 
+from saliency_widget.traits import BadTrait
+
 Picked = Mapping[str, Any]
 """`{}`: nothing, what `keep` and `region` say holds; `{"regions": [rank…]}`; or `{"shape": [h, w], "runs": [n…]}`."""
 
@@ -28,7 +30,7 @@ class PickedTrait(traitlets.TraitType[Any, Any]):
         try:
             return checked(value)
         except ValueError as reason:
-            raise traitlets.TraitError(f"{self.name}: {reason}.") from None
+            raise BadTrait(f"{self.name}: {reason}.") from None
 
 
 def checked(value: Any) -> dict[str, Any]:

@@ -18,7 +18,20 @@ from saliency_widget.commands import LARGEST_TARGET, TOP
 from saliency_widget.drawing import View
 from saliency_widget.parameters import Controls
 from saliency_widget.picked import PickedTrait
-from saliency_widget.traits import COLORMAPS, FILLS, MODES, SCALES, SIGNS, Flag, Grid, Number, OneOf, Text, Whole
+from saliency_widget.traits import (
+    COLORMAPS,
+    FILLS,
+    MODES,
+    SCALES,
+    SIGNS,
+    BadTrait,
+    Flag,
+    Grid,
+    Number,
+    OneOf,
+    Text,
+    Whole,
+)
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
@@ -78,7 +91,7 @@ class Settings(anywidget.AnyWidget):
         for name, value in sync_data.items():
             try:
                 if name not in SETTINGS:
-                    raise traitlets.TraitError(f"{brief(name)} is not the browser's to set.")
+                    raise BadTrait(f"{brief(name)} is not the browser's to set.")
                 self.traits()[name]._validate(self, value)
                 good[name] = value
             except traitlets.TraitError as reason:
@@ -92,7 +105,7 @@ class Settings(anywidget.AnyWidget):
     @traitlets.validate("method")
     def _check_method(self, proposal: Any) -> str:
         if proposal.value not in self._ids:
-            raise traitlets.TraitError(f"method must be one of {', '.join(self._ids)}, got {brief(proposal.value)}.")
+            raise BadTrait(f"method must be one of {', '.join(self._ids)}, got {brief(proposal.value)}.")
         return str(proposal.value)
 
     @traitlets.validate("model_index", "image_index")
@@ -100,7 +113,7 @@ class Settings(anywidget.AnyWidget):
         kind = proposal.trait.name.partition("_")[0]
         names = self.spec[f"{kind}s"]
         if proposal.value >= len(names):
-            raise traitlets.TraitError(
+            raise BadTrait(
                 f"{proposal.trait.name} must be below {len(names)}, the number of {kind}s, got {proposal.value}."
             )
         return int(proposal.value)
@@ -108,13 +121,13 @@ class Settings(anywidget.AnyWidget):
     @traitlets.validate("grid")
     def _check_grid(self, proposal: Any) -> dict[str, Any]:
         if unknown := [each for each in proposal.value.get("methods", []) if each not in self._ids]:
-            raise traitlets.TraitError(f"grid's methods must be among {', '.join(self._ids)}, got {brief(unknown)}.")
+            raise BadTrait(f"grid's methods must be among {', '.join(self._ids)}, got {brief(unknown)}.")
         for kind in ("models", "images"):
             count = len(self.spec[kind])
             if wrong := [each for each in proposal.value.get(kind, []) if not 0 <= each < count]:
-                raise traitlets.TraitError(f"grid's {kind} must be indices below {count}, got {brief(wrong)}.")
+                raise BadTrait(f"grid's {kind} must be indices below {count}, got {brief(wrong)}.")
         if wrong := [each for each in proposal.value.get("targets", []) if not TOP <= each < LARGEST_TARGET]:
-            raise traitlets.TraitError(f"grid's targets must be indices of classes or {TOP}, got {brief(wrong)}.")
+            raise BadTrait(f"grid's targets must be indices of classes or {TOP}, got {brief(wrong)}.")
         return dict(proposal.value)
 
     @traitlets.validate("parameters")
@@ -127,7 +140,12 @@ class Settings(anywidget.AnyWidget):
         for method_id in proposal.value:
             if method_id not in self._ids:
                 raise saliency.UnknownName(f"parameters: there is no method {brief(method_id)} in this widget.")
+        if wrong := [each for each in proposal.value.values() if not isinstance(each, Mapping)]:
+            raise saliency.BadField(f"parameters must hold a dict of fields for each method, got {brief(wrong[0])}.")
         found = {each: self._controls.different(each, fields) for each, fields in proposal.value.items()}
+        for method_id, fields in found.items():
+            # refuses what fits no image of this size, before anything is changed
+            self._controls.cost(method_id, fields)
         return {method_id: fields for method_id, fields in found.items() if fields}
 
     def _configure(self, method_id: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -157,14 +175,16 @@ class Settings(anywidget.AnyWidget):
         return [each["id"] for each in self.spec["methods"]]
 
 
-def checked_state(state: Mapping[str, Any]) -> dict[str, Any]:
+def checked_state(state: Any) -> dict[str, Any]:
     """A state that a widget gave, without its version.
 
     Raises:
         BadField: it is of a newer version, or none.
     """
-    if (state or {}).get("version") != STATE:
-        raise saliency.BadField(f"Expected what state() gave, of version {STATE}, got {str(state)[:60]}.")
+    if not isinstance(state, Mapping) or state.get("version") != STATE:
+        raise saliency.BadField(f"Expected what state() gave, of version {STATE}, got {brief(state)}.")
+    if unknown := [name for name in state if name not in (*SETTINGS, "version", "parameters", "methods")]:
+        raise saliency.BadField(f"Expected what state() gave, which has no {brief(unknown[0])}.")
     return {name: value for name, value in state.items() if name != "version"}
 
 

@@ -68,7 +68,7 @@ class Stills:
         traits: dict[str, Any] = {name: getattr(settings, name) for name in ("spec", "parameters", *SETTINGS)}
         methods = sorted(explainers.methods)
         return export.page(
-            settings.spec["title"] if title is None else title,
+            settings.spec["title"] if title is None else readable(title),
             code=code,
             css=css,
             traits=traits,

@@ -7,6 +7,7 @@ from typing import Any
 
 import traitlets
 
+import saliency
 from saliency_widget.brief import brief
 
 COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
@@ -21,6 +22,10 @@ MOST_CELLS = 36
 """A grid of more would be a wall of stamps."""
 
 
+class BadTrait(saliency.BadField, traitlets.TraitError):
+    """A trait was set to a value it cannot have; nothing has changed."""
+
+
 class Number(traitlets.TraitType[float, float]):
     """A finite number from `low` to `high`."""
 
@@ -32,9 +37,7 @@ class Number(traitlets.TraitType[float, float]):
     def validate(self, obj: Any, value: Any) -> float:
         number = math.nan if isinstance(value, bool | str) else _float(value)
         if not self.low <= number <= self.high:
-            raise traitlets.TraitError(
-                f"{self.name} must be a number from {self.low} to {self.high}, got {brief(value)}."
-            )
+            raise BadTrait(f"{self.name} must be a number from {self.low} to {self.high}, got {brief(value)}.")
         return number
 
 
@@ -49,9 +52,7 @@ class Whole(traitlets.TraitType[int, int]):
     def validate(self, obj: Any, value: Any) -> int:
         number = math.nan if isinstance(value, bool | str) else _float(value)
         if not (self.low <= number < 2**31 and number == math.floor(number)):
-            raise traitlets.TraitError(
-                f"{self.name} must be a whole number of at least {self.low}, got {brief(value)}."
-            )
+            raise BadTrait(f"{self.name} must be a whole number of at least {self.low}, got {brief(value)}.")
         return int(number)
 
 
@@ -64,7 +65,7 @@ class Text(traitlets.TraitType[str, str]):
 
     def validate(self, obj: Any, value: Any) -> str:
         if not isinstance(value, str):
-            raise traitlets.TraitError(f"{self.name} must be text, got {brief(value)}.")
+            raise BadTrait(f"{self.name} must be text, got {brief(value)}.")
         return value
 
 
@@ -78,7 +79,7 @@ class OneOf(traitlets.TraitType[str, str]):
 
     def validate(self, obj: Any, value: Any) -> str:
         if not isinstance(value, str) or value not in self.names:
-            raise traitlets.TraitError(f"{self.name} must be one of {', '.join(self.names)}, got {brief(value)}.")
+            raise BadTrait(f"{self.name} must be one of {', '.join(self.names)}, got {brief(value)}.")
         return value
 
 
@@ -91,9 +92,7 @@ class Grid(traitlets.TraitType[dict[str, Any], dict[str, Any]]):
 
     def validate(self, obj: Any, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or not set(value) <= set(AXES):
-            raise traitlets.TraitError(
-                f"{self.name} must be a dict with lists for {', '.join(AXES)}, got {brief(value)}."
-            )
+            raise BadTrait(f"{self.name} must be a dict with lists for {', '.join(AXES)}, got {brief(value)}.")
         axes = {}
         for name, wanted in value.items():
             kind = str if name == "methods" else int
@@ -101,10 +100,10 @@ class Grid(traitlets.TraitType[dict[str, Any], dict[str, Any]]):
                 isinstance(each, kind) and not isinstance(each, bool) for each in wanted
             ):
                 kinds = "ids" if kind is str else "indices"
-                raise traitlets.TraitError(f"{self.name}[{name!r}] must be a list of {kinds}, got {brief(wanted)}.")
+                raise BadTrait(f"{self.name}[{name!r}] must be a list of {kinds}, got {brief(wanted)}.")
             axes[name] = list(dict.fromkeys(wanted))
         if (cells := math.prod(max(len(each), 1) for each in axes.values())) > MOST_CELLS:
-            raise traitlets.TraitError(f"{self.name} would have {cells} cells; at most {MOST_CELLS} can be looked at.")
+            raise BadTrait(f"{self.name} would have {cells} cells; at most {MOST_CELLS} can be looked at.")
         return axes
 
 
@@ -117,7 +116,7 @@ class Flag(traitlets.TraitType[bool, bool]):
 
     def validate(self, obj: Any, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise traitlets.TraitError(f"{self.name} must be True or False, got {brief(value)}.")
+            raise BadTrait(f"{self.name} must be True or False, got {brief(value)}.")
         return value
 
 

@@ -12,6 +12,7 @@ import traitlets
 
 import saliency
 from saliency_widget import drawing
+from saliency_widget.brief import brief
 from saliency_widget.cast import Asked, cast, grid_of, index_in
 from saliency_widget.cells import Key
 from saliency_widget.choices import Named, first_available
@@ -27,6 +28,13 @@ from saliency_widget.picked import of_mask
 from saliency_widget.screen import Screen
 from saliency_widget.settings import SETTINGS, STATE, Settings, checked_state, shown_in, view_of
 from saliency_widget.stills import Stills
+from saliency_widget.traits import BadTrait
+
+NAME_LENGTH = 1000
+"""Characters of an image's name."""
+
+MOST_WIDTH = 16_384
+"""Pixels of a snapshot."""
 
 
 class SaliencyWidget(Settings):
@@ -77,7 +85,8 @@ class SaliencyWidget(Settings):
     ) -> None:
         for name in initial_traits:
             if name.startswith("_") or name == "spec" or not self.has_trait(name):
-                raise TypeError(f"SaliencyWidget has no {name!r}; there is: {', '.join(SETTINGS)}, layout.")
+                raise saliency.BadArgument(f"SaliencyWidget has no {name!r}; there is: {', '.join(SETTINGS)}, layout.")
+        batch_size = saliency.checks.batch_size(batch_size)
         fields = {name: value for name, value in {"layer": layer, "baseline": baseline}.items() if value is not None}
         asked = Asked(methods, labels, preprocess, fields, batch_size, activation, output)
         made = cast(model, img, asked)
@@ -153,9 +162,9 @@ class SaliencyWidget(Settings):
             self.model_index if model is None else index_in(cast.models, model, "model"),
             self.image_index if image is None else index_in(cast.images, image, "image"),
         )
-        method_id = self.method if method is None else method
-        if method_id not in self._ids:
-            raise saliency.UnknownName(f"This widget offers no method {method_id!r}, but: {', '.join(self._ids)}.")
+        method_id: Any = self.method if method is None else method
+        if not isinstance(method_id, str) or method_id not in self._ids:
+            raise saliency.UnknownName(f"This widget offers no method {brief(method_id)}, but: {', '.join(self._ids)}.")
         task = explainers[pair].compute((method_id, self.target if target is None else index_of(target, cast.labels)))
         return explainers[pair].result(task) if wait else None
 
@@ -173,6 +182,8 @@ class SaliencyWidget(Settings):
             SaliencyError: it cannot be read, or there are too many.
         """
         explainers = self._working()
+        if name is not None and len(saliency.checks.text(name, "name")) > NAME_LENGTH:
+            raise saliency.BadField(f"name must have at most {NAME_LENGTH} characters, got {len(name)}.")
         exhibit = explainers.add(img, name)
         self._write(spec={**self.spec, "images": explainers.cast.spec["images"]})
         self._outbox.post(exhibit.welcome())
@@ -207,6 +218,7 @@ class SaliencyWidget(Settings):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything that was asked is answered; False if `timeout` seconds were not enough."""
+        timeout = timeout if timeout is None else saliency.checks.number(timeout, "timeout", 0)
         return self._explainers is None or self._explainers.wait(timeout)
 
     def cancel(self) -> None:
@@ -245,10 +257,10 @@ class SaliencyWidget(Settings):
         """The pixels that are selected now, by `picked`, `region` or `keep`, at the mask's resolution: bool (H, W).
 
         Raises:
-            ValueError: what is shown is not computed.
+            BadField: what is shown is not computed.
         """
         if (shown := self.explanation) is None:
-            raise ValueError(f"{self.method!r} is not computed for this class: compute(wait=True) does it.")
+            raise saliency.BadField(f"{self.method!r} is not computed for this class: compute(wait=True) does it.")
         return drawing.selection_of(shown, view_of(self), self._working().cast.places[shown_in(self).pair])
 
     def select(self, mask: np.ndarray | None = None, *, regions: Iterable[int] | None = None) -> None:
@@ -259,15 +271,18 @@ class SaliencyWidget(Settings):
             regions: ranks, 0 for the first.
 
         Raises:
-            TypeError: both are given.
-            TraitError: they are no mask, or no ranks.
+            BadArgument: both are given.
+            BadField, BadShape: they are no mask, or no ranks.
         """
         if mask is not None and regions is not None:
-            raise TypeError("select() takes a mask or regions, not both.")
+            raise saliency.BadArgument("select() takes a mask or regions, not both.")
         if mask is not None:
-            self.picked = of_mask(np.asarray(mask, bool))
+            self.picked = of_mask(saliency.checks.selection(mask, "mask"))
+        elif regions is not None:
+            ranks = saliency.checks.several(regions, "regions")
+            self.picked = {"regions": [saliency.checks.whole(each, "regions", 0) for each in ranks]}
         else:
-            self.picked = {} if regions is None else {"regions": [int(each) for each in regions]}
+            self.picked = {}
 
     def code(self) -> str:
         """What is shown as Python that needs no widget: each explanation, the selection, and the figure.
@@ -304,8 +319,9 @@ class SaliencyWidget(Settings):
         """What is shown, as a PNG file; the picture alone where nothing is computed.
 
         Args:
-            width: in pixels; by default that of the picture on the screen, and at least 448.
+            width: in pixels, at most 16,384; by default that of the picture on the screen, and at least 448.
         """
+        width = width if width is None else saliency.checks.whole(width, "width", 1, MOST_WIDTH)
         return self._stills.png(width)
 
     @overload
@@ -334,13 +350,16 @@ class SaliencyWidget(Settings):
         Raises:
             Exception: with `what_if`, whatever the model raises.
         """
-        if what_if:
+        title = title if title is None else saliency.checks.text(title, "title")
+        file = path if path is None else saliency.checks.path(path)
+        if saliency.checks.flag(what_if, "what_if"):
             self._stills.ask_ahead()
         text = self._stills.page(title, code=self._esm, css=self._css)
-        if path is None:
+        if file is None:
             return text
-        Path(path).write_text(text, encoding="utf-8")
-        return Path(path)
+        with saliency.checks.opening(file, saliency.BadField):
+            file.write_text(text, encoding="utf-8")
+        return file
 
     def __repr__(self) -> str:
         shown = self.explanation
@@ -361,7 +380,7 @@ class SaliencyWidget(Settings):
     @traitlets.validate("target")
     def _check_target(self, proposal: Any) -> int:
         if (classes := len(self.predictions)) and proposal.value >= classes:
-            raise traitlets.TraitError(f"target must be a class's index, 0 to {classes - 1}, got {proposal.value}.")
+            raise BadTrait(f"target must be a class's index, 0 to {classes - 1}, got {proposal.value}.")
         return int(proposal.value)
 
     @traitlets.observe("parameters")

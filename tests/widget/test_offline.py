@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
@@ -129,6 +130,27 @@ def test_text_stays_text(make: Make) -> None:
     assert evil in [row["label"] for row in prediction.fields["classes"]]
     assert evil not in widget.to_html()
     assert evil not in str(widget._repr_mimebundle_())
+
+
+def test_half_characters_and_markup_are_text_everywhere(make: Make, tmp_path: Path) -> None:
+    """Names, labels and titles that no encoding has: pages, copied code, captions, stills and files take them."""
+    evil = "</script><script>alert(1)</script>\ud800\"'\n\\{x}$_"
+    widget = make({evil: small_net()}, {evil: picture(), "b": picture()}, labels=[evil, "b", "c", "d"], target=0)
+    widget.compute("gradient", wait=True)
+
+    for grid in ({}, {"images": [0, 1]}):
+        widget.grid = grid
+        text = widget.to_html(tmp_path / "page.html", title=evil).read_text(encoding="utf-8")
+        assert "<script>alert" not in text
+        ast.parse(widget.code().encode().decode())
+        shown = widget._stills.bundle()["text/html"]
+        assert "<script" not in shown.encode().decode()
+        assert widget.snapshot_png().startswith(b"\x89PNG")
+    (exp,) = widget.explanations.values()
+    exp.save(tmp_path / "exp.npz")
+    exp.save(tmp_path / "exp.png")
+    assert saliency.Explanation.load(tmp_path / "exp.npz").label == exp.label
+    assert json.loads(json.dumps(widget.state())) == widget.state()
 
 
 def test_the_page_is_written_where_it_is_asked_for(make: Make, tmp_path: Path) -> None:

@@ -301,3 +301,16 @@ def test_a_browser_cannot_write_parameters_past_the_checks(make: Make) -> None:
 
     assert widget.parameters == {}
     assert browser.updates[-1]["state"]["parameters"] == {}
+
+
+def test_fields_that_fit_no_picture_are_refused_before_anything_changes(make: Make) -> None:
+    """A window of one pixel that moves by eight leaves gaps: `describe` says so, and `configure` changes nothing."""
+    widget = make(methods=[saliency.Occlusion(size=8, stride=8)])
+    browser = Browser(widget)
+
+    for _ in range(2):
+        rid = browser.ask("describe", method="occlusion", fields={"size": 1})
+        assert "gaps" in browser.wait("described", rid=rid).fields["problem"]
+        rid = browser.ask("configure", method="occlusion", fields={"size": 1})
+        assert "gaps" in browser.wait("error", rid=rid).fields["message"]
+        assert widget.parameters == {}

@@ -299,7 +299,7 @@ def test_a_new_layer_in_the_model_is_seen(make: Make) -> None:
     from torch import nn
 
     net = small_net()
-    widget = make(net, labels=LABELS)
+    widget = make(net)
     widget.compute("gradient", 1, wait=True)
 
     net.head = nn.Linear(6, 7)
