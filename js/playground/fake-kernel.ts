@@ -1,6 +1,6 @@
 /** A kernel in the page: answers the protocol of docs/widget-protocol.md with invented maps. */
 
-import type { Cell } from "../src/core/state.ts";
+import type { Cell } from "../src/core/cell.ts";
 import { percentiles, regions, smooth, speckle, type Maps } from "./maps.ts";
 import { deflated, pack, type Stored } from "./pack.ts";
 

@@ -2,8 +2,8 @@
  * The widget without a notebook. In the address: `size=1024` (of the maps), `dark`, `whole` (the model saw only a part of the
  * picture), `wide=3` (its shape: three times as wide as high; 0.33 for the other way), `pixels=2000` (its longer side), `long` (names), `models=2`, `images=3`, `grid={"methods":["xrai","grad_cam"]}`, `polls` (no pushes, as in Colab), `dead` (no kernel, a snapshot), `mode=heat`, `views=2`.
  */
-import photo from "./chelsea.jpg";
 import widget from "../src/widget.ts";
+import photo from "./chelsea.jpg";
 import { createFakeKernel, METHODS } from "./fake-kernel.ts";
 
 const wish = new URLSearchParams(location.search);

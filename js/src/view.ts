@@ -1,24 +1,26 @@
 /** One view of a store: its panels, its frames, its keys. */
 
+import { FIRST_GLANCE, type Glance } from "./core/glance.ts";
+import type { State } from "./core/state.ts";
+import { createStore, ended, same, type Store } from "./core/store.ts";
+import type { StateStore } from "./core/update.ts";
 import type { Commands } from "./kernel/commands.ts";
-import { announcer } from "./panels/ui/announcer.ts";
-import { classesPanel } from "./panels/side/classes.ts";
-import { compareButton, comparePanel } from "./panels/stage/compare.ts";
-import { FIRST_GLANCE, h, hasModifier, on, setAttribute, setText, type Context, type Glance } from "./panels/ui/dom.ts";
-import { coloursPanel, percentilePanel } from "./panels/side/look.ts";
 import { drawerPanel } from "./panels/drawer/drawer.ts";
+import { classesPanel } from "./panels/side/classes.ts";
+import { coloursPanel, percentilePanel } from "./panels/side/look.ts";
 import { methodsPanel } from "./panels/side/methods.ts";
-import { modesPanel } from "./panels/stage/modes.ts";
 import { readingPanel } from "./panels/side/reading.ts";
 import { regionsPanel } from "./panels/side/regions.ts";
-import { stagePanel } from "./panels/stage/stage.ts";
 import { subjectsPanel } from "./panels/side/subjects.ts";
+import { compareButton, comparePanel } from "./panels/stage/compare.ts";
+import { modesPanel } from "./panels/stage/modes.ts";
+import { stagePanel } from "./panels/stage/stage.ts";
+import { announcer } from "./panels/ui/announcer.ts";
+import { h, hasModifier, on, setAttribute, setText, type Context } from "./panels/ui/dom.ts";
 import { followTheme } from "./panels/ui/theme.ts";
-import type { Event, State } from "./core/state.ts";
-import { createStore, ended, same, type Store } from "./core/store.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
-export function mount(el: HTMLElement, store: Store<State, Event>, commands: Commands, signal: AbortSignal): void {
+export function mount(el: HTMLElement, store: StateStore, commands: Commands, signal: AbortSignal): void {
   const glance = createStore<Glance, Partial<Glance>>(FIRST_GLANCE, (now, news) => ({ ...now, ...news }));
   const frames = createFrames(store, glance, signal);
   const prefix = `slw-${Math.random().toString(36).slice(2, 8)}`;
@@ -72,7 +74,7 @@ interface Frames {
 }
 
 /** Draws in animation frames only, and of each watcher only what its own selection calls for. */
-function createFrames(store: Store<State, Event>, glance: Store<Glance, Partial<Glance>>, signal: AbortSignal): Frames {
+function createFrames(store: StateStore, glance: Store<Glance, Partial<Glance>>, signal: AbortSignal): Frames {
   interface Watcher {
     readonly select: (state: State, glance: Glance) => readonly unknown[];
     readonly draw: (state: State, glance: Glance) => void;

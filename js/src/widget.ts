@@ -1,13 +1,14 @@
 import type { AnyWidget } from "@anywidget/types";
+import { initialState } from "./core/state.ts";
+import { createStore } from "./core/store.ts";
+import { update, type StateStore } from "./core/update.ts";
 import type { Commands } from "./kernel/commands.ts";
 import { connect } from "./kernel/requests.ts";
-import { initialState, update, type Event, type State } from "./core/state.ts";
-import { createStore, type Store } from "./core/store.ts";
 import { connectTraits, readSettings, type Model, type Traits } from "./kernel/traits.ts";
 import { mount } from "./view.ts";
 
 interface Session {
-  readonly store: Store<State, Event>;
+  readonly store: StateStore;
   readonly commands: Commands;
 }
 

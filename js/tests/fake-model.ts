@@ -1,4 +1,4 @@
-import type { Settings, Spec } from "../src/core/state.ts";
+import type { Settings, Spec } from "../src/core/settings.ts";
 import type { Model } from "../src/kernel/traits.ts";
 
 type Handler = (...args: unknown[]) => void;

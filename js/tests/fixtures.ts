@@ -1,6 +1,8 @@
 import { percentiles } from "../playground/maps.ts";
+import { keyOf } from "../src/core/cell.ts";
+import type { Explained, Region, Result } from "../src/core/result.ts";
+import { initialState, type State } from "../src/core/state.ts";
 import { SETTINGS, SPEC } from "./fake-model.ts";
-import { initialState, keyOf, type Explained, type Region, type Result, type State } from "../src/core/state.ts";
 
 export const REGIONS: readonly Region[] = [
   { gain: 0.9, area: 0.25, cumulative: 0.25 },

@@ -26,6 +26,11 @@ export function formatAlike(values: readonly number[]): string[] {
   return values.map((value) => value.toFixed(decimals).replace(/^-(0\.?0*)$/, "$1").replace("-", MINUS));
 }
 
+/** The numbers under a colour scale: its ends, and its middle. */
+export function formatScale({ low, high }: { readonly low: number; readonly high: number }): string[] {
+  return formatAlike([low, (low + high) / 2, high]);
+}
+
 function exponential(value: number): string {
   return value.toExponential(1).replace("e+", "e");
 }

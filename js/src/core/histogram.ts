@@ -1,5 +1,8 @@
 /** How often values come, read from their percentiles: no map is gone through again. */
 
+import type { Field } from "./field.ts";
+import { clamp } from "./geometry.ts";
+
 /** Share of values up to `value`, by a table of the percentiles 0, 0.1, … 100. */
 export function shareUpTo(table: Float32Array, value: number): number {
   const last = table.length - 1;
@@ -29,4 +32,14 @@ export function histogram(table: Float32Array, low: number, high: number, count:
   const heights = Array.from({ length: count }, (_, i) => ranks[i + 1]! - ranks[i]!);
   const most = Math.max(...heights) || 1;
   return heights.map((height) => (Math.max(height, 0) / most) ** BENT);
+}
+
+/** Heights (0–1) of bars of equally many pixels each, weakest first: the roots of their middle values on the colour scale. */
+export function bars({ table, low, high }: Field, count: number): number[] {
+  const floor = Math.max(low, 0);
+  const per = (table.length - 1) / count;
+  return Array.from({ length: count }, (_, bar) => {
+    const value = table[Math.round((bar + 0.5) * per)] ?? 0;
+    return Math.sqrt(clamp((value - floor) / (high - floor), 0, 1));
+  });
 }

@@ -1,7 +1,9 @@
 /** What a page may hold: results come back from the kernel, which remembers them too. */
 
+import { keyOf } from "./cell.ts";
+import type { Explained } from "./result.ts";
 import { cellsOf } from "./select.ts";
-import { keyOf, type Explained, type State } from "./state.ts";
+import type { State } from "./state.ts";
 
 /** Bytes of maps. */
 export const ROOM = 256 << 20;

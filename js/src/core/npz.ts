@@ -1,8 +1,19 @@
 /** NumPy's file formats: arrays as .npy, several of them as .npz, which is a zip without compression. */
 
+import type { Explained } from "./result.ts";
+
 type Numbers = Float32Array | Uint16Array | Uint8Array;
 
 const KINDS = new Map<unknown, string>([[Float32Array, "<f4"], [Uint16Array, "<u2"], [Uint8Array, "|u1"]]);
+
+/** What NumPy reads: the values, the magnitude, the regions' ranks, and what is selected. */
+export function npzOf({ values, magnitude, step, result }: Explained, kept: Uint8Array): Uint8Array {
+  const files = new Map([["values.npy", npy(values, result.shape)]]);
+  if (magnitude) files.set("magnitude.npy", npy(magnitude, result.shape));
+  if (step) files.set("ranks.npy", npy(step, result.shape));
+  files.set("selection.npy", npy(kept, result.shape));
+  return zip(files);
+}
 
 /** One array with its shape, version 1.0 of the format. */
 export function npy(array: Numbers, shape: readonly number[]): Uint8Array {

@@ -1,7 +1,7 @@
 /** What a person picks on the picture: regions one by one, or a mask of their own, kept as run lengths. */
 
 import { clamp } from "./geometry.ts";
-import type { Explained, Region } from "./state.ts";
+import type { Explained, Region } from "./result.ts";
 
 /** `{}`: nothing, what `keep` and `region` say holds. */
 export interface Picked {

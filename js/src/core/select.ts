@@ -1,13 +1,12 @@
 /** What follows from a state: questions the panels ask, answered in one place. */
 
-import { areaField, fieldOf, tableIndex, type Field } from "../paint/pixels.ts";
+import { keyOf, pairOf, TOP, type Cell } from "./cell.ts";
+import { areaField, fieldOf, tableIndex, type Field } from "./field.ts";
 import { cellAt, type Point } from "./geometry.ts";
 import { regionsFor } from "./picked.ts";
-import {
-  keyOf, pairOf, shownCell, TOP,
-  type Cell, type ClassRow, type Explained, type Failure, type Grid, type ImageSpec, type Job, type MethodSpec, type Region, type Settings, type Sign,
-  type State,
-} from "./state.ts";
+import type { ClassRow, Explained, Failure, Region, Sign } from "./result.ts";
+import type { Grid, ImageSpec, MethodSpec, Settings } from "./settings.ts";
+import { shownCell, type Job, type State } from "./state.ts";
 
 /** A grid of more would be a wall of stamps. */
 export const MOST_CELLS = 36;
@@ -161,6 +160,11 @@ export function shownSign(state: State): Sign {
   return signOf(state, shownExplained(state));
 }
 
+/** The colours of a map: signed values have their own. */
+export function colormapOf(state: State, explained: Explained | undefined): string {
+  return signOf(state, explained) === "signed" ? "diverging" : state.shown.colormap;
+}
+
 /** Without negative values all signs show the same. */
 export function signsDiffer(explained: Explained): boolean {
   return (explained.valuesTable[0] ?? 0) < 0;
@@ -257,7 +261,7 @@ export function shownJob(state: State): Job | undefined {
 }
 
 /** Share of a job that is done; 0 while nothing is known. */
-export function shareOf(job: Job): number {
+export function jobShare(job: Job): number {
   return job.total > 0 ? Math.min(job.done / job.total, 1) : 0;
 }
 

@@ -1,28 +1,58 @@
-import type { Raw } from "./packet.ts";
-import type { Cell } from "../core/state.ts";
+/** What panels may request of the kernel. */
 
-/** What a view may ask of the kernel. */
+import type { WhatIfRequest } from "../core/answers.ts";
+import type { Cell } from "../core/cell.ts";
+import type { Curve, Described, Failure, ParameterValues, WhatIf } from "../core/result.ts";
+
 export interface Commands {
-  /** Have a cell computed, unless it is there, on its way or impossible; after a failure or a change of weights only `again`. */
+  /** Compute a cell, unless it is there, running or unsupported; after a failure or a change of weights only `again`. */
   compute(cell: Cell, again?: boolean): void;
   cancel(cell: Cell): void;
-  /** Find classes by their label. */
+  /** Search classes by their label; the result stands in the state. */
   search(query: string): void;
-  /** Ask what only the asker wants to know: no state depends on it. */
-  readonly request: (op: string, fields: Raw, options?: Options) => Request;
-  /** Where no kernel answers: stored answers to requests with these fields, each with the request as `asked`. */
-  readonly recall: (op: string, fields: Raw) => readonly Stored[];
+  /** Send a request whose answer goes to the caller. */
+  request<Op extends keyof Requests>(op: Op, fields: Requests[Op]["fields"], options?: Options): Request<Requests[Op]["answer"]>;
 }
 
-export type Stored = Raw & { readonly asked: Raw };
+/** By `op`: the fields of a request, and what its answer holds. */
+export interface Requests {
+  readonly what_if: { readonly fields: WhatIfRequest; readonly answer: WhatIf };
+  readonly curve: { readonly fields: Cell & { readonly fill: string }; readonly answer: Curve };
+  readonly describe: { readonly fields: OfMethod; readonly answer: Described };
+  readonly configure: { readonly fields: OfMethod; readonly answer: unknown };
+  readonly code: { readonly fields: Cell; readonly answer: string };
+  readonly picture: { readonly fields: { readonly name: string }; readonly answer: unknown };
+}
+
+interface OfMethod {
+  readonly method: string;
+  readonly fields: ParameterValues;
+}
 
 export interface Options {
   readonly progress?: (share: number) => void;
   readonly buffers?: readonly ArrayBuffer[];
 }
 
-export interface Request {
-  /** Rejects with a `Refusal`; never settles once it was cancelled. */
-  readonly answer: Promise<Raw>;
+export interface Request<T> {
+  /** Rejects with a `Refusal`; never settles after `cancel`. */
+  readonly answer: Promise<T>;
   readonly cancel: () => void;
+}
+
+/** An error that the kernel reported. */
+export class Refusal extends Error {
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.name = failure.kind;
+    this.failure = failure;
+  }
+}
+
+/** Return whatever was thrown as a failure to be shown. */
+export function failureOf(reason: unknown): Failure {
+  if (reason instanceof Refusal) return reason.failure;
+  return { kind: "Error", message: reason instanceof Error ? reason.message : String(reason), details: "" };
 }

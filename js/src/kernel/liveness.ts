@@ -1,25 +1,25 @@
 /** Whether the kernel still answers: every message is accepted at once by a kernel that is alive and not busy. */
 
-import type { Event, State } from "../core/state.ts";
-import { ended, type Store } from "../core/store.ts";
+import { ended } from "../core/store.ts";
+import type { StateStore } from "../core/update.ts";
 
-/** A cell of the notebook's own may hold up an answer for a while. */
+/** Milliseconds: another cell of the notebook may delay an answer. */
 const PATIENCE = 8000;
 
-export interface Silence {
-  /** Something was asked. */
+export interface Liveness {
+  /** A message was sent. */
   readonly asked: () => void;
-  /** Anything was answered. */
+  /** A message arrived. */
   readonly heard: () => void;
-  /** The host says that nobody is there. */
+  /** The host reports that the kernel is gone. */
   readonly gone: () => void;
 }
 
-export function createSilence(store: Store<State, Event>, signal: AbortSignal): Silence {
-  let timer: ReturnType<typeof setTimeout> | null = null;
+export function createLiveness(store: StateStore, signal: AbortSignal): Liveness {
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const stop = (): void => {
-    if (timer !== null) clearTimeout(timer);
-    timer = null;
+    clearTimeout(timer);
+    timer = undefined;
   };
   const gone = (): void => {
     stop();

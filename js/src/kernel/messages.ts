@@ -1,75 +1,63 @@
-/** What the kernel says, checked: a message that does not hold what docs/widget-protocol.md promises throws here and nowhere later. */
+/** Parses messages of the kernel: one that does not hold what docs/widget-protocol.md promises throws here, and nowhere later. */
 
+import type { ClassRow, Explained, Failure, Region, Result, Sign } from "../core/result.ts";
+import type { Link } from "../core/state.ts";
+import type { StateEvent } from "../core/update.ts";
 import { floatsOf, shortsOf, unexpected, type Buffers, type Message, type Raw } from "./packet.ts";
-import type { ClassRow, Explained, Failure, Region, Result, Sign } from "../core/state.ts";
 
-export type Reply = { readonly rid: string } & (
-  | { readonly op: "accepted" | "cancelled" }
-  | { readonly op: "welcome"; readonly image: number; readonly picture: Blob }
-  | { readonly op: "prediction"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
-  | { readonly op: "classes"; readonly classes: readonly ClassRow[] }
-  | { readonly op: "stale"; readonly model: number; readonly image: number }
-  | { readonly op: "warning"; readonly model: number; readonly image: number; readonly text: string }
-  | { readonly op: "pace"; readonly model: number; readonly image: number; readonly seconds: Readonly<Record<string, unknown>> }
-  | { readonly op: "progress"; readonly done: number; readonly total: number; readonly secondsLeft: number | null }
-  | { readonly op: "partial" | "result"; readonly explained: Explained }
-  | { readonly op: "answer"; readonly raw: Raw }
-  | { readonly op: "error"; readonly failure: Failure }
-);
+export interface Reply {
+  readonly op: string;
+  readonly rid: string;
+  readonly raw: Raw;
+  /** What it changes in the state. */
+  readonly events: readonly StateEvent[];
+}
 
 const TABLE_LENGTH = 1001;
 
-/** Throws an Error that says what was expected and what came. */
-export function parseReply({ raw, buffers }: Message): Reply {
+/** Throws an Error that names what was expected and what came. `link` says whether a kernel sent it, or it was stored. */
+export function parseReply({ raw, buffers }: Message, link: Link): Reply {
   const op = raw["op"];
   const rid = typeof raw["rid"] === "string" ? raw["rid"] : "";
-  switch (op) {
-    case "accepted":
-    case "cancelled":
-      return { op, rid };
-    case "welcome": {
-      const bytes = buffers.get("picture");
-      if (!bytes) throw unexpected("a picture in welcome", bytes);
-      // a copy: a Blob takes no view of shared memory, and the host may reuse its own
-      return { op, rid, image: whole(raw, "image", 0), picture: new Blob([bytes.slice()], { type: text(raw, "format") }) };
-    }
-    case "prediction": {
-      const classes = list(raw, "classes").map(classRow);
-      return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0), classes };
-    }
-    case "classes":
-      return { op, rid, classes: list(raw, "classes").map(classRow) };
-    case "what_if":
-    case "curve":
-    case "described":
-    case "configured":
-    case "code":
-    case "taken":
-      return { op: "answer", rid, raw };
-    case "stale":
-      return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0) };
-    case "warning":
-      return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0), text: text(raw, "text") };
-    case "pace":
-      return { op, rid, model: whole(raw, "model", 0), image: whole(raw, "image", 0), seconds: object(raw["seconds"], "seconds") };
-    case "progress": {
-      const left = raw["seconds_left"];
-      const secondsLeft = typeof left === "number" ? left : null;
-      return { op, rid, done: number(raw, "done"), total: number(raw, "total"), secondsLeft };
-    }
-    case "partial":
-      return { op, rid, explained: explained(object(raw["result"], "result"), buffers, number(raw, "share")) };
-    case "result":
-      return { op, rid, explained: explained(object(raw["result"], "result"), buffers, 1) };
-    case "error":
-      return {
-        op,
-        rid,
-        failure: { kind: text(raw, "kind"), message: text(raw, "message"), details: text(raw, "details", "") },
-      };
-    default:
-      throw unexpected("a known op", op);
-  }
+  if (typeof op !== "string" || !Object.hasOwn(PARSERS, op)) throw unexpected("a known op", op);
+  return { op, rid, raw, events: PARSERS[op]!(raw, rid, buffers, link) };
+}
+
+type Parser = (raw: Raw, rid: string, buffers: Buffers, link: Link) => readonly StateEvent[];
+
+/** An answer changes nothing by itself: it goes to what sent its request. */
+const none: Parser = () => [];
+
+const PARSERS: Readonly<Record<string, Parser>> = {
+  accepted: none, what_if: none, curve: none, described: none, configured: none, code: none, taken: none, classes: none,
+  welcome(raw, _rid, buffers, link) {
+    const bytes = buffers.get("picture");
+    if (!bytes) throw unexpected("a picture in welcome", bytes);
+    // a copy: a Blob takes no view of shared memory, and the host may reuse its own
+    const picture = new Blob([bytes.slice()], { type: text(raw, "format") });
+    return [{ kind: "linked", link, image: whole(raw, "image", 0), picture }];
+  },
+  prediction: (raw) => [{ kind: "predicted", ...pair(raw), classes: classRows(raw, "classes") }],
+  stale: (raw) => [{ kind: "stale", ...pair(raw) }],
+  warning: (raw) => [{ kind: "warning", ...pair(raw), text: text(raw, "text") }],
+  pace: (raw) => [{ kind: "paced", ...pair(raw), seconds: object(raw["seconds"], "seconds") }],
+  progress(raw, rid) {
+    const left = raw["seconds_left"];
+    const secondsLeft = typeof left === "number" ? left : null;
+    return [{ kind: "progress", rid, job: { done: number(raw, "done"), total: number(raw, "total"), secondsLeft } }];
+  },
+  partial: (raw, _rid, buffers) => [{ kind: "explained", explained: explained(object(raw["result"], "result"), buffers, number(raw, "share")) }],
+  result: (raw, rid, buffers) => [{ kind: "explained", explained: explained(object(raw["result"], "result"), buffers, 1) }, { kind: "ended", rid }],
+  cancelled: (_raw, rid) => [{ kind: "ended", rid }],
+  error: (raw, rid) => [{ kind: "failed", rid, failure: failureIn(raw) }],
+};
+
+export function failureIn(raw: Raw): Failure {
+  return { kind: text(raw, "kind"), message: text(raw, "message"), details: text(raw, "details", "") };
+}
+
+function pair(raw: Raw): { readonly model: number; readonly image: number } {
+  return { model: whole(raw, "model", 0), image: whole(raw, "image", 0) };
 }
 
 function explained(raw: Raw, buffers: Buffers, share: number): Explained {
@@ -104,8 +92,7 @@ function resultOf(raw: Raw): Result {
   return {
     method: text(raw, "method"),
     target: whole(raw, "target"),
-    model: whole(raw, "model", 0),
-    image: whole(raw, "image", 0),
+    ...pair(raw),
     label: text(raw, "label", ""),
     caption: text(raw, "caption", ""),
     quality: text(raw, "quality", ""),
@@ -134,7 +121,11 @@ function region(value: unknown): Region {
   return { gain: number(raw, "gain"), area: number(raw, "area"), cumulative: number(raw, "cumulative") };
 }
 
-export function classRow(value: unknown): ClassRow {
+export function classRows(raw: Raw, name: string): readonly ClassRow[] {
+  return list(raw, name).map(classRow);
+}
+
+function classRow(value: unknown): ClassRow {
   const raw = object(value, "class");
   const named = { index: whole(raw, "index"), label: text(raw, "label") };
   return raw["value"] === undefined ? { ...named, probability: number(raw, "probability") } : { ...named, probability: NaN, value: number(raw, "value") };

@@ -13,6 +13,11 @@ export function unexpected(wanted: string, got: unknown): Error {
   return new Error(`expected ${wanted}, got ${JSON.stringify(got)}`);
 }
 
+/** A message that cannot be understood is left out, and does no harm to the others. */
+export function warn(error: unknown): void {
+  console.warn("saliency-widget: ignored a message:", error);
+}
+
 /** JupyterLab hands over a DataView, Colab a Uint8Array, others an ArrayBuffer: all are looked at, none is copied. */
 export function bytesOf(buffer: unknown): Uint8Array {
   if (ArrayBuffer.isView(buffer)) return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);

@@ -1,8 +1,8 @@
-/** Asking for news where pushes do not arrive (Colab shows none from background threads). */
+/** Polls the kernel where pushes do not arrive (Colab shows none from background threads). */
 
 import { ended } from "../core/store.ts";
 
-/** Without news for this long while something is open, polling begins. */
+/** Without messages for this long while a request is open, polling begins (milliseconds). */
 const PATIENCE = 1000;
 const EVERY = 400;
 /** Polls that brought nothing before the pace slows down. */
@@ -12,27 +12,27 @@ const SLOWEST = 5000;
 const ANSWER = 300;
 
 export interface Polling {
-  /** Something was asked. */
+  /** A request was sent. */
   opened(): void;
   /** A message came that was not known yet. */
   heard(): void;
 }
 
 export function createPolling(isOpen: () => boolean, poll: () => void, signal: AbortSignal): Polling {
-  let timer: ReturnType<typeof setTimeout> | null = null;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let polledAt = -Infinity;
   let fruitless = 0;
 
   const stop = (): void => {
-    if (timer !== null) clearTimeout(timer);
-    timer = null;
+    clearTimeout(timer);
+    timer = undefined;
   };
   const arm = (delay: number): void => {
     stop();
     if (!signal.aborted) timer = setTimeout(tick, delay);
   };
   const tick = (): void => {
-    timer = null;
+    timer = undefined;
     if (!isOpen()) return;
     polledAt = performance.now();
     fruitless++;
@@ -43,7 +43,7 @@ export function createPolling(isOpen: () => boolean, poll: () => void, signal: A
   return {
     opened() {
       fruitless = 0;
-      if (timer === null) arm(PATIENCE);
+      if (timer === undefined) arm(PATIENCE);
     },
     heard() {
       fruitless = 0;

@@ -1,12 +1,13 @@
 /** What Python and the browser agree to share (see "Traits" in docs/widget-protocol.md). */
 
 import type { AnyModel } from "@anywidget/types";
-import type { Event, Parameters, Settings, Spec, State } from "../core/state.ts";
-import { ended, type Store } from "../core/store.ts";
+import type { ChangedParameters, Settings, Spec } from "../core/settings.ts";
+import { ended } from "../core/store.ts";
+import type { StateStore } from "../core/update.ts";
 
 export interface Traits extends Settings {
   readonly spec: Spec;
-  readonly parameters: Parameters | undefined;
+  readonly parameters: ChangedParameters | undefined;
   readonly _snapshot: DataView | Uint8Array | null;
   /** On a page that no kernel has. */
   readonly _alone?: boolean;
@@ -40,9 +41,9 @@ export function readSettings(model: Model): Settings {
 }
 
 /** Python's changes show at once; the browser's are written together when a gesture ends. Until `signal` aborts. */
-export function connectTraits(model: Model, store: Store<State, Event>, signal: AbortSignal): void {
+export function connectTraits(model: Model, store: StateStore, signal: AbortSignal): void {
   for (const name of SETTINGS) {
-    listen(model, `change:${name}`, signal, () => store.send({ kind: "told", settings: { [name]: model.get(name) } }));
+    listen(model, `change:${name}`, signal, () => store.send({ kind: "synced", settings: { [name]: model.get(name) } }));
   }
   const parameters = (): void => store.send({ kind: "parameters", parameters: model.get("parameters") ?? {} });
   parameters();

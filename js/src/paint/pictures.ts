@@ -1,84 +1,72 @@
-/** The pictures, decoded, and as they lie under the maps: scaled once for all cells, not in every frame. */
+/** Decoded images at the size of the canvases: scaled once for all cells, not in every frame. */
 
 import type { Viewport } from "../core/geometry.ts";
-import { grey } from "./pixels.ts";
 import { ended } from "../core/store.ts";
-import type { Context } from "../panels/ui/dom.ts";
-import { newLayer, resize, type Layer } from "./painter.ts";
+import { newLayer, resize, type Layer } from "./layer.ts";
+import { grey } from "./pixels.ts";
 
-export interface Grounds {
-  /** The picture of an image at a size in device pixels, with or without its colours; null before it is decoded. */
-  readonly at: (image: number, width: number, height: number, view: Viewport, greyed: boolean) => HTMLCanvasElement | null;
+/** Returns an image at a size in device pixels, with or without its colours; null before it is decoded. */
+export type Pictures = (image: number, width: number, height: number, view: Viewport, greyed: boolean) => HTMLCanvasElement | null;
+
+export interface PictureCache {
+  readonly at: Pictures;
   readonly has: (image: number) => boolean;
+  /** Decode those of the images that are new. */
+  readonly load: (blobs: ReadonlyMap<number, Blob>, images: readonly number[]) => void;
 }
 
-interface Picture {
-  readonly blob: Blob;
-  readonly bitmap: ImageBitmap;
-  readonly greyed: Layer;
-  readonly scaled: readonly [Scaled, Scaled];
-}
-
-interface Scaled {
-  readonly layer: Layer;
-  laid: string;
-}
-
-/** Decodes what is on the screen; `refresh` is called when a picture has come. */
-export function createGrounds({ store, signal, watch }: Context, shown: () => readonly number[], refresh: () => void): Grounds {
-  const pictures = new Map<number, Picture>();
-  const decoding = new Map<number, Blob>();
+/** `refresh` is called when an image is decoded. */
+export function createPictures(signal: AbortSignal, refresh: () => void): PictureCache {
+  const decoded = new Map<number, { readonly bitmap: ImageBitmap; readonly scale: Scale }>();
+  const latest = new Map<number, Blob>();
   const decode = async (image: number, blob: Blob): Promise<void> => {
-    decoding.set(image, blob);
+    latest.set(image, blob);
     const bitmap = await createImageBitmap(blob);
-    if (signal.aborted || store.state.pictures.get(image) !== blob) {
+    if (signal.aborted || latest.get(image) !== blob) {
       bitmap.close();
       return;
     }
-    pictures.get(image)?.bitmap.close();
-    pictures.set(image, { blob, bitmap, greyed: greyOf(bitmap), scaled: [fresh(), fresh()] });
+    decoded.get(image)?.bitmap.close();
+    decoded.set(image, { bitmap, scale: scaler(bitmap) });
     refresh();
   };
-  watch(
-    (state) => [state.pictures, shown().join(" ")],
-    (state) => {
-      for (const image of shown()) {
-        const blob = state.pictures.get(image);
-        if (!blob || decoding.get(image) === blob) continue;
+  ended(signal, () => decoded.forEach(({ bitmap }) => bitmap.close()));
+  return {
+    at: (image, ...size) => decoded.get(image)?.scale(...size) ?? null,
+    has: (image) => decoded.has(image),
+    load(blobs, images) {
+      for (const image of images) {
+        const blob = blobs.get(image);
+        if (!blob || latest.get(image) === blob) continue;
         decode(image, blob).catch((error: unknown) => console.warn("saliency-widget: no picture:", error));
       }
     },
-  );
-  ended(signal, () => pictures.forEach(({ bitmap }) => bitmap.close()));
-  return {
-    has: (image) => pictures.has(image),
-    at(image, width, height, view, greyed) {
-      const picture = pictures.get(image);
-      if (!picture) return null;
-      const scaled = picture.scaled[greyed ? 1 : 0];
-      const wanted = `${width}x${height}@${view.u},${view.v},${view.zoom}`;
-      if (scaled.laid !== wanted) lay(scaled.layer, greyed ? picture.greyed.canvas : picture.bitmap, picture.bitmap, width, height, view);
-      scaled.laid = wanted;
-      return scaled.layer.canvas;
-    },
   };
 }
 
-function fresh(): Scaled {
-  return { layer: newLayer(0, 0), laid: "" };
+type Scale = (width: number, height: number, view: Viewport, greyed: boolean) => HTMLCanvasElement;
+
+/** Scales one image, and keeps the last result in colour and in grey. */
+export function scaler(bitmap: ImageBitmap): Scale {
+  const kept = [bitmap, greyOf(bitmap).canvas].map((source) => ({ source, layer: newLayer(0, 0), size: "" }));
+  return (width, height, view, greyed) => {
+    const one = kept[Number(greyed)]!;
+    const size = `${width}x${height}@${view.u},${view.v},${view.zoom}`;
+    if (one.size !== size) draw(one.layer, one.source, width, height, view);
+    one.size = size;
+    return one.layer.canvas;
+  };
 }
 
-function lay({ canvas, context }: Layer, source: CanvasImageSource, size: ImageBitmap, width: number, height: number, view: Viewport): void {
+function draw({ canvas, context }: Layer, source: ImageBitmap | HTMLCanvasElement, width: number, height: number, { u, v, zoom }: Viewport): void {
   resize({ canvas, context }, width, height);
   context.imageSmoothingQuality = "high";
-  // a picture may be transparent in places
+  // an image may be transparent in places
   context.clearRect(0, 0, width, height);
-  const across = size.width / view.zoom;
-  const down = size.height / view.zoom;
-  context.drawImage(source, view.u * size.width, view.v * size.height, across, down, 0, 0, width, height);
+  context.drawImage(source, u * source.width, v * source.height, source.width / zoom, source.height / zoom, 0, 0, width, height);
 }
 
-/** A picture without its colours, at its own size. */
+/** An image without its colours, at its own size. */
 function greyOf(bitmap: ImageBitmap): Layer {
   const { width, height } = bitmap;
   const layer = newLayer(width, height);

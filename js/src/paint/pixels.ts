@@ -1,55 +1,7 @@
 /** Pixel kernels: pure loops that write into buffers the caller keeps. Nothing here allocates in proportion to the picture. */
 
+import type { Field } from "../core/field.ts";
 import { pack } from "./colormaps.ts";
-import { clamp } from "../core/geometry.ts";
-import type { Explained, Sign } from "../core/state.ts";
-
-/** One way to look at a result: which numbers are coloured, and which are compared with a percentile. */
-export interface Field {
-  /** What is coloured and read under the cursor. */
-  readonly values: Float32Array;
-  /** What is compared with `table`; the same array but in the signed view of a heat map. */
-  readonly strength: Float32Array;
-  /** `strength`'s percentiles 0, 0.1, … 100, as NumPy gives them. */
-  readonly table: Float32Array;
-  readonly low: number;
-  readonly high: number;
-}
-
-/** Index of a percentile in a table of 1001. */
-export function tableIndex(percentile: number): number {
-  return Math.round(clamp(percentile, 0, 100) * 10);
-}
-
-/**
- * The numbers a sign shows, with the scale of their colours (see "View modes" in the protocol). `positive` keeps the negative
- * values: they fall below the scale and get its first colour, and a percentile stays that of all values.
- */
-export function fieldOf(explained: Explained, sign: Sign): Field {
-  const { values, valuesTable } = explained;
-  const magnitude = explained.magnitude ?? values;
-  const magnitudeTable = explained.magnitudeTable ?? valuesTable;
-  if (sign === "signed") {
-    const reach = topOf(magnitudeTable) || 1;
-    return { values, strength: magnitude, table: magnitudeTable, low: -reach, high: reach };
-  }
-  const strength = sign === "absolute" ? magnitude : values;
-  const table = sign === "absolute" ? magnitudeTable : valuesTable;
-  const low = Math.max(0, table[0] ?? 0);
-  const top = topOf(table);
-  return { values: strength, strength, table, low, high: top > low ? top : low + 1 };
-}
-
-/** The 99th percentile; the maximum where that leaves no room, as in a map that is nearly all zero. */
-function topOf(table: Float32Array): number {
-  const top = table[990] ?? 0;
-  return top > Math.max(0, table[0] ?? 0) ? top : (table[1000] ?? 0);
-}
-
-/** What `keep` compares in area mode: of signed values the top ones, not the strongest. */
-export function areaField(explained: Explained, sign: Sign): Field {
-  return fieldOf(explained, sign === "signed" ? "positive" : sign);
-}
 
 /** Colour of each cell by its value; nothing where its strength is below `cut`. */
 export function heat(field: Field, cut: number, lut: Uint32Array, out: Uint32Array): void {
@@ -66,35 +18,14 @@ export function heat(field: Field, cut: number, lut: Uint32Array, out: Uint32Arr
   }
 }
 
-/** 1 where a cell is kept: `value >= cut`, exactly NumPy's rule. Returns how many are. */
-export function keepAbove(strength: Float32Array, cut: number, kept: Uint8Array): number {
-  let count = 0;
-  for (let i = 0; i < kept.length; i++) {
-    const inside = strength[i]! >= cut ? 1 : 0;
-    kept[i] = inside;
-    count += inside;
-  }
-  return count;
-}
-
-/** 1 where a cell lies in one of the first `regions` regions. Returns how many do. */
-export function keepRegions(step: Uint16Array, regions: number, kept: Uint8Array): number {
-  let count = 0;
-  for (let i = 0; i < kept.length; i++) {
-    const inside = step[i]! < regions ? 1 : 0;
-    kept[i] = inside;
-    count += inside;
-  }
-  return count;
-}
-
 /** 1 in one region only. */
 export function onlyRegion(step: Uint16Array, region: number, kept: Uint8Array): void {
   for (let i = 0; i < kept.length; i++) kept[i] = step[i] === region ? 1 : 0;
 }
 
-/** What is drawn over the picture so that only the kept cells keep their light. */
+/** The colour over what is not kept; as a word of an image, and in CSS for what is beside the map. */
 export const SHADE = pack(17, 18, 22, 255);
+export const SHADE_CSS = "rgb(17 18 22)";
 
 export function shade(kept: Uint8Array, out: Uint32Array): void {
   for (let i = 0; i < out.length; i++) out[i] = kept[i] ? 0 : SHADE;
@@ -124,16 +55,6 @@ export function grey(rgba: Uint8ClampedArray): void {
     rgba[i + 1] = luma;
     rgba[i + 2] = luma;
   }
-}
-
-/** Heights (0–1) of bars of equally many pixels each, weakest first: the roots of their middle values on the colour scale. */
-export function bars({ table, low, high }: Field, count: number): number[] {
-  const floor = Math.max(low, 0);
-  const per = (table.length - 1) / count;
-  return Array.from({ length: count }, (_, bar) => {
-    const value = table[Math.round((bar + 0.5) * per)] ?? 0;
-    return Math.sqrt(clamp((value - floor) / (high - floor), 0, 1));
-  });
 }
 
 /** Means over squares of `2 * radius + 1` cells a side, cropped at the edges. */

@@ -1,20 +1,9 @@
-/** A view as a file: the numbers as NumPy's, the picture as SVG. Pure: nothing here knows the page. */
+/** A picture as SVG: its parts as text. */
 
-import { formatAlike } from "../core/format.ts";
+import type { Field } from "../core/field.ts";
+import { formatScale } from "../core/format.ts";
 import type { Box } from "../core/geometry.ts";
-import { npy, zip } from "../core/npz.ts";
 import type { Outline } from "./outline.ts";
-import type { Field } from "./pixels.ts";
-import type { Explained } from "../core/state.ts";
-
-/** What NumPy reads: the values, the magnitude, the regions' ranks, and what is selected. */
-export function npzOf({ values, magnitude, step, result }: Explained, kept: Uint8Array): Uint8Array {
-  const files = new Map([["values.npy", npy(values, result.shape)]]);
-  if (magnitude) files.set("magnitude.npy", npy(magnitude, result.shape));
-  if (step) files.set("ranks.npy", npy(step, result.shape));
-  files.set("selection.npy", npy(kept, result.shape));
-  return zip(files);
-}
 
 export const BAR_HEIGHT = 34;
 
@@ -52,7 +41,7 @@ export function svgOf({ width, height, picture, overlays, shades, lines, title, 
   if (bar) {
     const { colours, field } = bar;
     const stops = colours.map((colour, i) => `<stop offset="${(i / (colours.length - 1)).toFixed(3)}" stop-color="${colour}"/>`).join("");
-    const words = formatAlike([field.low, (field.low + field.high) / 2, field.high]);
+    const words = formatScale(field);
     parts.push(`<linearGradient id="bar">${stops}</linearGradient><rect y="${height}" width="${width}" height="${BAR_HEIGHT}" fill="#fff"/>`);
     parts.push(`<rect x="4" y="${height + 5}" width="${width - 8}" height="10" fill="url(#bar)"/>`);
     const ends = [["start", 4], ["middle", width / 2], ["end", width - 4]] as const;

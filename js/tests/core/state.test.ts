@@ -1,11 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { keepShown, percentileShown, readingAt, regionCount, shownSign, statusOf } from "../../src/core/select.ts";
+import { keyOf, pairOf, type Cell } from "../../src/core/cell.ts";
 import { regionsFor } from "../../src/core/picked.ts";
-import { keyOf, pairOf, shownCell, update, type Cell, type Event, type State } from "../../src/core/state.ts";
+import { keepShown, percentileShown, readingAt, regionCount, shownSign, statusOf } from "../../src/core/select.ts";
+import { shownCell, type State } from "../../src/core/state.ts";
+import { update, type StateEvent } from "../../src/core/update.ts";
 import { SPEC } from "../fake-model.ts";
 import { explained, REGIONS, result, state, withResult } from "../fixtures.ts";
 
-function after(start: State, ...events: Event[]): State {
+function after(start: State, ...events: StateEvent[]): State {
   return events.reduce(update, start);
 }
 /** A method of the spec, for what is shown. */
@@ -35,7 +37,7 @@ describe("settings", () => {
   });
 
   test("from Python win at once, and leave a gesture's other settings alone", () => {
-    const now = after(state(), { kind: "set", settings: { opacity: 0.2 } }, { kind: "told", settings: { threshold: 60 } });
+    const now = after(state(), { kind: "set", settings: { opacity: 0.2 } }, { kind: "synced", settings: { threshold: 60 } });
 
     expect(now.shown).toMatchObject({ opacity: 0.2, threshold: 60 });
     expect(now.saved).toMatchObject({ opacity: 0.7, threshold: 60 });
@@ -69,14 +71,14 @@ describe("regions and keep", () => {
   });
 
   test("a region set by Python decides on what is kept", () => {
-    const now = after(withResult(), { kind: "told", settings: { region: 1 } });
+    const now = after(withResult(), { kind: "synced", settings: { region: 1 } });
 
     expect([regionCount(now), keepShown(now), percentileShown(now)]).toEqual([1, 25, 75]);
   });
 
   test("without regions there are none, whatever the trait says", () => {
     const flat = explained({ step: null, result: result({ regions: null }) });
-    const now = after(withResult(flat), { kind: "told", settings: { region: 4 } });
+    const now = after(withResult(flat), { kind: "synced", settings: { region: 4 } });
 
     expect([regionCount(now), keepShown(now)]).toEqual([0, 30]);
   });

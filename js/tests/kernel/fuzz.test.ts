@@ -1,10 +1,11 @@
 /** What a kernel never says: nothing is thrown, nothing changes, and one sentence in the console tells why. */
 
 import { afterEach, beforeEach, describe, expect, test, vi, type MockInstance } from "vitest";
+import { initialState, type State } from "../../src/core/state.ts";
+import { createStore } from "../../src/core/store.ts";
+import { update } from "../../src/core/update.ts";
 import { curve, described, whatIf } from "../../src/kernel/answers.ts";
 import { connect } from "../../src/kernel/requests.ts";
-import { initialState, update, type State } from "../../src/core/state.ts";
-import { createStore } from "../../src/core/store.ts";
 import { readSettings } from "../../src/kernel/traits.ts";
 import { fakeModel } from "../fake-model.ts";
 import { explained, resultMessage } from "../fixtures.ts";
@@ -135,7 +136,7 @@ describe("a message at the wrong time", () => {
   test("an answer after its question was cancelled reaches nobody", async () => {
     const { fake, commands, say } = living();
     const heard = vi.fn();
-    const asked = commands.request("what_if", {});
+    const asked = commands.request("what_if", {} as never);
     asked.answer.then(heard, heard);
     asked.cancel();
     say({ op: "what_if", rid: fake.asked("what_if")[0]!.rid, only: [], without: [], area: 1 });

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { deflated, pack } from "../../playground/pack.ts";
-import { connect } from "../../src/kernel/requests.ts";
-import { initialState, keyOf, shownCell, update } from "../../src/core/state.ts";
+import { keyOf } from "../../src/core/cell.ts";
+import { initialState, shownCell } from "../../src/core/state.ts";
 import { createStore } from "../../src/core/store.ts";
+import { update } from "../../src/core/update.ts";
+import { connect } from "../../src/kernel/requests.ts";
 import { connectTraits } from "../../src/kernel/traits.ts";
 import { fakeModel, SETTINGS, SPEC } from "../fake-model.ts";
 import { explained, result, resultMessage } from "../fixtures.ts";
@@ -62,7 +64,7 @@ describe("greeting", () => {
 
   test("the top class, where none was named, is that of the prediction", async () => {
     const one = start({ target: -1 });
-    one.store.send({ kind: "told", settings: { target: -1 } });
+    one.store.send({ kind: "synced", settings: { target: -1 } });
     one.welcome();
     one.predict();
     await vi.advanceTimersByTimeAsync(0);

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { percentiles, seeded } from "../../playground/maps.ts";
+import { areaField, fieldOf, tableIndex } from "../../src/core/field.ts";
+import { bars } from "../../src/core/histogram.ts";
+import { keepAbove, keepRegions } from "../../src/core/selection.ts";
 import { lookupTable, pack } from "../../src/paint/colormaps.ts";
-import { areaField, bars, fieldOf, grey, heat, keepAbove, keepRegions, markBorder, onlyRegion, SHADE, shade, tableIndex } from "../../src/paint/pixels.ts";
+import { grey, heat, markBorder, onlyRegion, SHADE, shade } from "../../src/paint/pixels.ts";
 import { explained, STEP } from "../fixtures.ts";
 
 function noise(count: number, seed = 1): Float32Array {

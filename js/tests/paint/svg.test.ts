@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { npy, zip } from "../../src/core/npz.ts";
+import { npy, npzOf, zip } from "../../src/core/npz.ts";
 import { traceOutline } from "../../src/paint/outline.ts";
-import { npzOf, pathOf, svgOf, type Sheet } from "../../src/paint/svg.ts";
+import { pathOf, svgOf, type Sheet } from "../../src/paint/svg.ts";
 import { explained } from "../fixtures.ts";
 
 const text = (bytes: Uint8Array): string => String.fromCharCode(...bytes);

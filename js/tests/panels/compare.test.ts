@@ -1,8 +1,12 @@
 import { describe, expect, test } from "vitest";
+import { keyOf, pairOf, TOP } from "../../src/core/cell.ts";
+import type { Explained } from "../../src/core/result.ts";
 import {
   cellsOf, choosing, columnsOf, firstGrid, MOST_CELLS, namesOf, pairShown, pinned, regionCount, scaleOf, toggling,
 } from "../../src/core/select.ts";
-import { keyOf, pairOf, shownCell, TOP, update, type Explained, type Grid, type Settings, type Spec, type State } from "../../src/core/state.ts";
+import type { Grid, Settings, Spec } from "../../src/core/settings.ts";
+import { shownCell, type State } from "../../src/core/state.ts";
+import { update } from "../../src/core/update.ts";
 import { SETTINGS, SPEC } from "../fake-model.ts";
 import { explained, result, state } from "../fixtures.ts";
 

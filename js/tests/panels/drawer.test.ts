@@ -3,7 +3,7 @@ import { scale } from "../../src/panels/drawer/controls.ts";
 import { pathOf } from "../../src/panels/drawer/curve.ts";
 import { fakeModel, type FakeModel } from "../fake-model.ts";
 import { explained } from "../fixtures.ts";
-import { finish, find, frame, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";
+import { find, finish, frame, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";
 
 beforeEach(stubCanvas);
 afterEach(openedEnds);

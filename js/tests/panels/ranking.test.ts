@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Curve } from "../../src/kernel/answers.ts";
+import type { Curve } from "../../src/core/result.ts";
 import { ranked } from "../../src/panels/drawer/ranking.ts";
 import { fakeModel, type FakeModel } from "../fake-model.ts";
 import { explained, result } from "../fixtures.ts";
-import { finish, find, frame, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";
+import { find, finish, frame, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";
 
 beforeEach(stubCanvas);
 afterEach(openedEnds);

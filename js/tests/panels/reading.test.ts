@@ -1,11 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { percentiles } from "../../playground/maps.ts";
-import { lookupTable } from "../../src/paint/colormaps.ts";
-import { isoLine } from "../../src/paint/contour.ts";
+import { keyOf } from "../../src/core/cell.ts";
 import { histogram, shareUpTo } from "../../src/core/histogram.ts";
 import { surplus } from "../../src/core/memory.ts";
+import type { Explained } from "../../src/core/result.ts";
+import { lookupTable } from "../../src/paint/colormaps.ts";
+import { isoLine } from "../../src/paint/contour.ts";
 import { boxBlur } from "../../src/paint/pixels.ts";
-import { keyOf, type Explained } from "../../src/core/state.ts";
 import { SETTINGS } from "../fake-model.ts";
 import { explained, result, state } from "../fixtures.ts";
 

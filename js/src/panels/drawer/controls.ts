@@ -1,13 +1,13 @@
 /** One control for one field of a method. */
 
-import type { Field, FieldValue } from "../../kernel/answers.ts";
 import { clamp } from "../../core/geometry.ts";
+import type { ParameterSpec, ParameterValue } from "../../core/result.ts";
 import { h, on, setAttribute, type Context } from "../ui/dom.ts";
 
 export interface Control {
-  readonly field: Field;
+  readonly field: ParameterSpec;
   readonly element: HTMLElement;
-  readonly value: () => FieldValue;
+  readonly value: () => ParameterValue;
   readonly focus: () => void;
 }
 
@@ -25,10 +25,10 @@ const NOTCHES = 200;
 interface Part {
   readonly element: HTMLElement;
   readonly input: HTMLElement;
-  readonly value: () => FieldValue;
+  readonly value: () => ParameterValue;
 }
 
-export function control(context: Context, field: Field, listener: Listener): Control {
+export function control(context: Context, field: ParameterSpec, listener: Listener): Control {
   const { element: inner, input, value } = partOf(context, field, listener);
   const id = context.id(`field-${field.name}`);
   const helpId = `${id}-help`;
@@ -42,7 +42,7 @@ export function control(context: Context, field: Field, listener: Listener): Con
   return { field, element, value, focus: () => input.focus() };
 }
 
-function partOf(context: Context, field: Field, listener: Listener): Part {
+function partOf(context: Context, field: ParameterSpec, listener: Listener): Part {
   const { signal } = context;
   switch (field.kind) {
     case "whole":
@@ -77,14 +77,14 @@ function partOf(context: Context, field: Field, listener: Listener): Part {
 }
 
 /** A number, with a slider beside it where it has two ends. */
-function numberPart({ signal }: Context, field: Field, { propose, commit }: Listener): Part {
+function numberPart({ signal }: Context, field: ParameterSpec, { propose, commit }: Listener): Part {
   const { low, high, kind } = field;
   const input = h("input", {
     class: "slw-field slw-number", type: "number", step: kind === "whole" ? 1 : "any",
     ...(low === null ? {} : { min: low }), ...(high === null ? {} : { max: high }), ...(field.optional ? { placeholder: "automatic" } : {}),
   });
   input.value = field.value === null ? "" : String(field.value);
-  const value = (): FieldValue => (input.value === "" ? (field.optional ? null : field.value) : input.valueAsNumber);
+  const value = (): ParameterValue => (input.value === "" ? (field.optional ? null : field.value) : input.valueAsNumber);
   on(input, "input", signal, propose);
   on(input, "change", signal, commit);
   if (low === null || high === null) return { element: input, input, value };
@@ -120,19 +120,19 @@ export function scale(low: number, high: number, whole: boolean): { readonly toN
 }
 
 /** What a choice is called that is left to the method, with what it then is, where that is known. */
-function automaticName({ automatic }: Field): string {
+function automaticName({ automatic }: ParameterSpec): string {
   return automatic ? `automatic (${automatic})` : "automatic";
 }
 
 /** Several of some names: at least one stays, unless none stands for what the method chooses. */
-function namesPart({ signal }: Context, field: Field, { commit }: Listener): Part {
+function namesPart({ signal }: Context, field: ParameterSpec, { commit }: Listener): Part {
   const chosen = new Set(Array.isArray(field.value) ? (field.value as readonly string[]) : []);
   const boxes = (field.choices ?? []).map((name) => {
     const box = h("input", { type: "checkbox", value: name });
     box.checked = chosen.has(name);
     return box;
   });
-  const value = (): FieldValue => {
+  const value = (): ParameterValue => {
     const names = boxes.filter((box) => box.checked).map((box) => box.value);
     return field.optional && names.length === 0 ? null : names;
   };

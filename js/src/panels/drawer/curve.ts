@@ -1,15 +1,16 @@
-/** Insertion and deletion: the whole way from nothing to everything, with the selection's place on it. */
+/** Insertion and deletion curves, with the selection on them. */
 
-import { curve, type Curve, type WhatIf } from "../../kernel/answers.ts";
-import { failureOf } from "../../kernel/asking.ts";
-import type { Commands, Request } from "../../kernel/commands.ts";
+import { curveOf } from "../../core/answers.ts";
+import type { Cell } from "../../core/cell.ts";
 import { formatNumber, formatPercent } from "../../core/format.ts";
+import type { Curve, Explained, Failure, WhatIf } from "../../core/result.ts";
 import { shownExplained } from "../../core/select.ts";
-import { shownCell, type Cell, type Explained, type Failure, type State } from "../../core/state.ts";
+import { shownCell, type State } from "../../core/state.ts";
 import { ended } from "../../core/store.ts";
+import { failureOf, type Request } from "../../kernel/commands.ts";
 import { button, dragged, h, setAttribute, setText, shape, type Context } from "../ui/dom.ts";
-import { failureBox } from "../ui/message.ts";
-import { quiet } from "../ui/slow.ts";
+import { failureBox } from "../ui/failure.ts";
+import { slowNotice } from "../ui/slow.ts";
 
 const WIDTH = 240;
 const HEIGHT = 92;
@@ -24,10 +25,11 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
   const { store, signal, watch } = context;
   const plot = plotOf();
   const legend = [h("span", { class: "slw-only" }), h("span", { class: "slw-without" })] as const;
-  const asker = createAsker(context, () => draw(answer()));
+  const asker = createAsker(context);
   const draw = (told: WhatIf | null): void => {
-    const { found } = asker;
-    const target = shownCell(store.state).target;
+    const cell = shownCell(store.state);
+    const { target } = cell;
+    const found = curveOf(store.state, cell) ?? null;
     const of = (rows: WhatIf["only"] | undefined): number | null => {
       const row = rows?.find(({ index }) => index === target);
       return row ? row.value ?? row.probability : null;
@@ -39,7 +41,7 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
     const at = told ? ` At ${formatPercent(Math.round(told.area * 1000) / 10)} of the pixels: ${says(of(told.only))} only this, ${says(of(told.without))} without.` : "";
     setAttribute(plot.element, "aria-label", found ? `Insertion curve, ${ofArea(found)} ${says(found.insertionAuc)}; deletion curve, ${ofArea(found)} ${says(found.deletionAuc)}.${at}` : "Insertion and deletion curves, not asked yet");
   };
-  watch((state) => [shownExplained(state), state.shown.fill, state.shown.live, state.link], (state) => {
+  watch((state) => [shownExplained(state), state.shown.fill, state.shown.live, state.link, state.answers], (state) => {
     asker.follow(state);
     draw(answer());
   });
@@ -53,8 +55,7 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
 }
 
 interface Asker {
-  readonly found: Curve | null;
-  /** How far the question is. */
+  /** Progress of the request. */
   readonly note: HTMLElement;
   /** Why there are no curves. */
   readonly troubles: readonly HTMLElement[];
@@ -62,70 +63,53 @@ interface Asker {
   readonly cancel: () => void;
 }
 
-/** Asks for the curves of what is shown once, while somebody looks. */
-function createAsker(context: Context, changed: () => void): Asker {
+/** Requests the curves of the shown cell once, while the panel is open. */
+function createAsker(context: Context): Asker {
   const { store, commands, signal } = context;
   const note = h("span", { class: "slw-muted slw-number" });
-  const slow = quiet(signal);
+  const slow = slowNotice(signal);
   const again = button(context, {}, "Try again", () => {
     about = undefined;
     follow(store.state);
   });
   const trouble = failureBox(context, "The curves failed", again);
-  let found: Curve | null = null;
   let about: Explained | undefined;
   let fill = "";
-  let request: Request | null = null;
+  let request: Request<Curve> | null = null;
 
   const say = (text: string, failure: Failure | null, waiting: boolean): void => {
     setText(note, text);
     trouble.show(failure);
     slow.wait(waiting);
   };
-  const ask = (cell: Cell): void => {
-    const progress = (share: number): void => say(`${Math.round(share * 100)} %`, null, true);
-    const mine = commands.request("curve", { ...cell, fill }, { progress });
+  const ask = (explained: Explained, cell: Cell): void => {
+    const of = fill;
+    const mine = commands.request("curve", { ...cell, fill }, { progress: (share) => say(`${Math.round(share * 100)} %`, null, true) });
     request = mine;
     say("asking…", null, true);
-    const over = (told: Curve | null, failure: Failure | null): void => {
+    const ended = (failure: Failure | null, found?: Curve): void => {
       if (mine !== request || signal.aborted) return;
-      found = told;
       say("", failure, false);
-      changed();
+      if (found) store.send({ kind: "curve", about: explained, fill: of, curve: found });
     };
-    mine.answer.then(curve).then((told) => over(told, null), (reason: unknown) => over(null, failureOf(reason)));
+    mine.answer.then((found) => ended(null, found), (reason: unknown) => ended(failureOf(reason)));
   };
   const follow = (state: State): void => {
-    if (state.link === "packed") {
-      found = storedCurve(commands, state);
-      return;
-    }
     const explained = shownExplained(state);
-    const wanted = state.shown.live && state.link === "live" && explained !== undefined && explained.share >= 1;
+    const cell = shownCell(state);
+    const found = curveOf(state, cell);
+    const wanted = state.shown.live && state.link === "live" && explained !== undefined && explained.share >= 1 && !found;
     const same = explained === about && fill === state.shown.fill;
-    // what has come is kept while nobody looks
+    // finished curves stay while the panel is closed
     if (same && (wanted || found)) return;
     request?.cancel();
-    [request, found, about] = [null, null, undefined];
+    [request, about] = [null, undefined];
     say("", null, false);
     if (!wanted) return;
     [about, fill] = [explained, state.shown.fill];
-    ask(shownCell(state));
+    ask(explained, cell);
   };
-  return {
-    get found() {
-      return found;
-    },
-    note, follow,
-    troubles: [slow.element, trouble.element],
-    cancel: () => request?.cancel(),
-  };
-}
-
-/** The curves of a cell, if they were asked for while there was a kernel. */
-export function storedCurve(commands: Commands, state: State, cell = shownCell(state)): Curve | null {
-  const [raw] = commands.recall("curve", { ...cell, fill: state.shown.fill });
-  return raw ? curve(raw) : null;
+  return { note, follow, troubles: [slow.element, trouble.element], cancel: () => request?.cancel() };
 }
 
 interface Position {

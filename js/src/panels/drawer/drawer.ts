@@ -1,13 +1,14 @@
 /** What is opened beneath the picture, one at a time: the selection and what the model says to it, fields, files. */
 
+import type { Glance } from "../../core/glance.ts";
 import { fits } from "../../core/picked.ts";
 import { shownExplained } from "../../core/select.ts";
-import { h, hasFocus, isTyping, on, setAttribute, setText, type Context, type Glance } from "../ui/dom.ts";
+import { h, hasFocus, isTyping, on, setAttribute, setText, type Context } from "../ui/dom.ts";
 import { droppingPanel } from "./dropping.ts";
+import { savePanel } from "./export.ts";
 import { keysPanel } from "./keys.ts";
 import { parametersPanel } from "./parameters.ts";
 import { rankingPanel } from "./ranking.ts";
-import { savePanel } from "./export.ts";
 import { selectionPanel } from "./selection.ts";
 import { whatIfPanel } from "./whatif.ts";
 

@@ -1,8 +1,8 @@
 /** Another picture: dropped onto the widget, pasted into it, or chosen from the disk. */
 
-import { failureOf } from "../../kernel/asking.ts";
+import { failureOf } from "../../kernel/commands.ts";
+import { blobOf, newLayer } from "../../paint/layer.ts";
 import { h, on, setText, type Context } from "../ui/dom.ts";
-import { blobOf, newLayer } from "../../paint/painter.ts";
 
 /** Hosts close the connection on messages of ten million bytes. */
 const LARGEST = 6 << 20;

@@ -1,13 +1,13 @@
 /** The fields of the shown method: what they are, what a run with them would cost, and a way back. */
 
-import { described, differing, type Described, type Fields } from "../../kernel/answers.ts";
-import { failureOf } from "../../kernel/asking.ts";
 import { formatCalls, formatSeconds } from "../../core/format.ts";
+import type { Described, Failure, ParameterSpec, ParameterValues } from "../../core/result.ts";
 import { shownMethod } from "../../core/select.ts";
-import type { Failure, State } from "../../core/state.ts";
-import { control, type Control } from "./controls.ts";
+import { descriptionKey, type State } from "../../core/state.ts";
+import { failureOf } from "../../kernel/commands.ts";
 import { button, h, hasFocus, setAttribute, setText, type Context } from "../ui/dom.ts";
-import { failureBox } from "../ui/message.ts";
+import { failureBox } from "../ui/failure.ts";
+import { control, type Control } from "./controls.ts";
 
 export function parametersPanel(context: Context): HTMLElement {
   const { glance, commands, watch } = context;
@@ -16,7 +16,7 @@ export function parametersPanel(context: Context): HTMLElement {
   const price = h("strong", { class: "slw-number", "aria-live": "polite" });
   const problem = h("p", { class: "slw-problem", role: "alert", hidden: true });
   const trouble = failureBox(context, "The kernel refused");
-  const fields = h("div", { class: "slw-fields" });
+  const list = h("div", { class: "slw-fields" });
   const presets = h("div", { class: "slw-row slw-presets" });
   let controls: readonly Control[] = [];
   let method = "";
@@ -25,14 +25,14 @@ export function parametersPanel(context: Context): HTMLElement {
     setText(problem, text);
     problem.hidden = text === "";
   };
-  const values = (): Fields => differing(controls.map((each) => ({ ...each.field, value: each.value() })));
+  const values = (): ParameterValues => differing(controls.map((each) => ({ ...each.field, value: each.value() })));
   /** What it would cost, while a slider is still held. */
-  const propose = latest(trouble.show, async (proposed: Fields) => {
-    const told = described(await commands.request("describe", { method, fields: proposed }).answer);
+  const propose = latest(trouble.show, async (proposed: ParameterValues) => {
+    const told = await commands.request("describe", { method, fields: proposed }).answer;
     setText(price, costText(told));
     say(told.problem);
   });
-  const commit = (wanted: Fields): void => {
+  const commit = (wanted: ParameterValues): void => {
     commands.request("configure", { method, fields: wanted }).answer.then(() => trouble.show(null), (reason: unknown) => trouble.show(failureOf(reason)));
   };
   const show = (state: State, told: Described): void => {
@@ -46,31 +46,31 @@ export function parametersPanel(context: Context): HTMLElement {
       propose: () => propose(values()),
       commit: () => commit(values()),
     }));
-    fields.replaceChildren(...(controls.length ? controls.map(({ element }) => element) : [h("p", { class: "slw-muted" }, "This method has nothing to set.")]));
+    list.replaceChildren(...(controls.length ? controls.map(({ element }) => element) : [h("p", { class: "slw-muted" }, "This method has nothing to set.")]));
     if (focused) controls.find(({ field }) => field.name === focused)?.focus();
     showPresets(context, presets, told, commit);
   };
   const load = latest(trouble.show, async (state: State) => {
     method = state.shown.method;
-    const question = { method, fields: state.parameters[method] ?? {} };
+    const fields = state.parameters[method] ?? {};
     const live = state.link === "live";
-    const told = live ? await commands.request("describe", question).answer : commands.recall("describe", question)[0];
-    if (told) show(state, described(told));
-    else for (const each of [heading, about, price, fields]) each.replaceChildren();
-    if (!live) readOnly(fields, presets);
+    const told = live ? await commands.request("describe", { method, fields }).answer : state.descriptions.get(descriptionKey(method, fields));
+    if (told) show(state, told);
+    else for (const each of [heading, about, price, list]) each.replaceChildren();
+    if (!live) readOnly(list, presets);
   });
   watch(
-    ({ shown, parameters, link }, { drawer }) => [drawer === "parameters", shown.method, parameters, link],
+    ({ shown, parameters, link, descriptions }, { drawer }) => [drawer === "parameters", shown.method, parameters, link, descriptions],
     (state) => {
       if (glance.state.drawer === "parameters") load(state);
     },
   );
   const top = h("div", { class: "slw-split" }, heading, price);
-  return h("div", { class: "slw-drawer-body slw-parameters" }, top, about, problem, trouble.element, fields, presets);
+  return h("div", { class: "slw-drawer-body slw-parameters" }, top, about, problem, trouble.element, list, presets);
 }
 
 /** Ready-made values, and the way back; the one that was pressed keeps the focus. */
-function showPresets(context: Context, row: HTMLElement, { presets, fields }: Described, commit: (wanted: Fields) => void): void {
+function showPresets(context: Context, row: HTMLElement, { presets, fields }: Described, commit: (wanted: ParameterValues) => void): void {
   const pressed = [...row.children].findIndex((each) => each.matches(":focus"));
   row.replaceChildren(
     ...presets.map((preset) => button(context, { title: formatCalls(preset.cost) }, preset.name, () => commit(preset.fields))),
@@ -115,4 +115,10 @@ function latest<T>(told: (failure: Failure | null) => void, run: (value: T) => P
     });
   };
   return go;
+}
+
+/** The values that are not the default. */
+function differing(fields: readonly ParameterSpec[]): ParameterValues {
+  const changed = fields.filter((field) => JSON.stringify(field.value) !== JSON.stringify(field.default));
+  return Object.fromEntries(changed.map((field) => [field.name, field.value]));
 }

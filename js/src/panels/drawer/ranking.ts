@@ -1,40 +1,41 @@
-/** Which of the maps side by side the model bears out: insertion and deletion of each, the best of a class and picture first. */
+/** Faithfulness ranking of the maps side by side: insertion and deletion of each, the best of a class and picture first. */
 
-import { curve, type Curve } from "../../kernel/answers.ts";
-import type { Request } from "../../kernel/commands.ts";
+import { curveOf } from "../../core/answers.ts";
+import { keyOf, pairOf, type Cell } from "../../core/cell.ts";
 import { formatNumber } from "../../core/format.ts";
+import type { Curve } from "../../core/result.ts";
 import { cellsOf, comparing, explainedOf, gridKey, namesOf } from "../../core/select.ts";
-import { keyOf, pairOf, shownCell, type Cell, type Explained, type State } from "../../core/state.ts";
+import { shownCell, type State } from "../../core/state.ts";
 import { ended } from "../../core/store.ts";
-import { storedCurve } from "./curve.ts";
+import type { Request } from "../../kernel/commands.ts";
+import { show } from "../ui/actions.ts";
 import { button, h, setText, type Context } from "../ui/dom.ts";
-import { show } from "../ui/show.ts";
 
-/** A cell with its curves: `null` where they could not be asked, `undefined` where they were not. */
+/** A cell with its curves: `null` where they failed, `undefined` where they were not computed. */
 type Ranked = readonly [Cell, Curve | null | undefined];
 
 export function rankingPanel(context: Context): HTMLElement {
   const { store, watch } = context;
   const rows = h("ol", { class: "slw-ranks" });
   const note = h("span", { class: "slw-muted slw-number", role: "status" });
-  const curves = createCurves(context, () => draw(store.state));
-  const ask = button(context, { title: "The model is asked about each map as it comes and goes, one map after another" }, "", curves.toggle);
+  const queue = createQueue(context, () => draw(store.state));
+  const ask = button(context, { title: "The model is asked about each map as it comes and goes, one map after another" }, "", queue.toggle);
   const draw = (state: State): void => {
     const cells = cellsOf(state);
-    const left = curves.missing(state).length;
+    const left = missing(state).length;
     element.hidden = !comparing(state) || cells.length < 2;
     ask.hidden = state.link !== "live" || left === 0;
-    setText(ask, curves.running ? "Stop" : "Ask for all");
-    setText(note, curves.running ? `${cells.length - left} of ${cells.length}` : "");
+    setText(ask, queue.running ? "Stop" : "Ask for all");
+    setText(note, queue.running ? `${cells.length - left} of ${cells.length}` : "");
     const focused = rows.querySelector<HTMLElement>(":focus")?.dataset["key"];
-    rows.replaceChildren(...ranked(cells.map((cell) => [cell, curves.of(state, cell)] as const)).map((one) => row(context, state, one)));
+    rows.replaceChildren(...ranked(cells.map((cell) => [cell, curveOf(state, cell)] as const)).map((one) => row(context, state, one)));
     if (focused) rows.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   };
   const title = h("div", { class: "slw-split" }, h("h3", {}, "Which map the model bears out"), note, ask);
   const heads = h("div", { class: "slw-ranks-head slw-muted" }, "most insertion and least deletion first", h("span", {}, "insertion"), h("span", {}, "deletion"));
   const element = h("section", { class: "slw-block slw-ranking", hidden: true }, title, heads, rows);
-  watch((state) => [gridKey(state), state.explained, state.shown, state.link, state.spec, state.predictions], (state) => {
-    if (!state.shown.live || !comparing(state)) curves.stop();
+  watch((state) => [gridKey(state), state.explained, state.answers, state.shown, state.link, state.spec, state.predictions], (state) => {
+    if (!state.shown.live || !comparing(state)) queue.stop();
     draw(state);
   });
   return element;
@@ -55,28 +56,15 @@ function row(context: Context, state: State, [cell, found]: Ranked): HTMLElement
   return h("li", {}, name, h("span", { class: "slw-number slw-only" }, says(found?.insertionAuc)), h("span", { class: "slw-number slw-without" }, says(found?.deletionAuc)));
 }
 
-interface Curves {
+interface Queue {
   readonly running: boolean;
-  readonly of: (state: State, cell: Cell) => Ranked[1];
-  /** The cells with a map whose curves nobody has asked for. */
-  readonly missing: (state: State) => readonly Cell[];
-  /** Ask for all that are missing, one after another; or no longer. */
+  /** Request all that are missing, one after another; or stop. */
   readonly toggle: () => void;
   readonly stop: () => void;
 }
 
-function createCurves({ store, commands, signal }: Context, changed: () => void): Curves {
-  /** By explanation and fill: another explanation has other curves. */
-  const known = new WeakMap<Explained, Map<string, Curve | null>>();
-  let running: Request | null = null;
-
-  const of = (state: State, cell: Cell): Ranked[1] => {
-    const explained = explainedOf(state, cell);
-    const stored = state.link === "packed" ? storedCurve(commands, state, cell) : null;
-    return stored ?? (explained && known.get(explained)?.get(state.shown.fill));
-  };
-  const missing = (state: State): readonly Cell[] =>
-    cellsOf(state).filter((cell) => (explainedOf(state, cell)?.share ?? 0) >= 1 && of(state, cell) === undefined);
+function createQueue({ store, commands, signal }: Context, changed: () => void): Queue {
+  let running: Request<Curve> | null = null;
   const stop = (): void => {
     running?.cancel();
     running = null;
@@ -84,16 +72,17 @@ function createCurves({ store, commands, signal }: Context, changed: () => void)
   const next = (): void => {
     running = null;
     if (signal.aborted) return;
-    const [cell] = missing(store.state);
-    const explained = cell && explainedOf(store.state, cell);
-    if (explained) {
-      const { fill } = store.state.shown;
+    const { state } = store;
+    const [cell] = missing(state);
+    const about = cell && explainedOf(state, cell);
+    if (about) {
+      const { fill } = state.shown;
       const mine = running = commands.request("curve", { ...cell, fill });
-      const keep = (found: Curve | null): void => {
-        known.set(explained, new Map(known.get(explained)).set(fill, found));
+      const keep = (curve: Curve | null): void => {
+        store.send({ kind: "curve", about, fill, curve });
         if (mine === running) next();
       };
-      mine.answer.then(curve).then(keep, () => keep(null));
+      mine.answer.then(keep, () => keep(null));
     }
     changed();
   };
@@ -102,7 +91,7 @@ function createCurves({ store, commands, signal }: Context, changed: () => void)
     get running() {
       return running !== null;
     },
-    of, missing, stop,
+    stop,
     toggle() {
       if (running) {
         stop();
@@ -110,6 +99,11 @@ function createCurves({ store, commands, signal }: Context, changed: () => void)
       } else next();
     },
   };
+}
+
+/** The cells with a map whose curves were not computed. */
+function missing(state: State): readonly Cell[] {
+  return cellsOf(state).filter((cell) => (explainedOf(state, cell)?.share ?? 0) >= 1 && curveOf(state, cell) === undefined);
 }
 
 /** Areas compare maps of one class, model and picture: these stay together, in the order of the grid. */

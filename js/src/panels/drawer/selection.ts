@@ -1,12 +1,11 @@
 /** Selecting by hand: regions one by one, a brush, a rectangle; and how much of the attribution lies in what is selected. */
 
-import { formatNumber, formatPercent, formatShare } from "../../core/format.ts";
-import { fits, keepPicked, massIn, NOTHING } from "../../core/picked.ts";
-import { keepAbove, keepRegions } from "../../paint/pixels.ts";
-import { areaField, tableIndex } from "../../paint/pixels.ts";
-import { keepShown, regionCount, regionsOf, shownExplained, shownRegions, shownSign } from "../../core/select.ts";
-import type { Explained, State } from "../../core/state.ts";
-import { button, h, on, setAttribute, setText, type Context, type Tool } from "../ui/dom.ts";
+import { formatNumber, formatShare } from "../../core/format.ts";
+import type { Tool } from "../../core/glance.ts";
+import { massIn, NOTHING } from "../../core/picked.ts";
+import { keepShown, regionCount, shownExplained, shownRegions, shownSign } from "../../core/select.ts";
+import { selected } from "../../core/selection.ts";
+import { button, h, on, setText, type Context } from "../ui/dom.ts";
 import { segments, type Choices } from "../ui/segments.ts";
 import { slider } from "../ui/slider.ts";
 
@@ -80,26 +79,4 @@ function figures({ watch }: Context): HTMLElement {
     },
   );
   return element;
-}
-
-/** 1 in the cells of the shown result that are selected, by whatever means, in either mode. Returns how many are. */
-export function selected(state: State, explained: Explained, kept: Uint8Array): number {
-  const byHand = keepPicked(explained, state.shown.picked, kept);
-  if (byHand !== null) return byHand;
-  if (explained.step && regionsOf(explained)) return keepRegions(explained.step, regionCount(state), kept);
-  const { strength, table } = areaField(explained, shownSign(state));
-  return keepAbove(strength, table[tableIndex(100 - keepShown(state))] ?? -Infinity, kept);
-}
-
-/** The selection in words. */
-export function selectionText(state: State): string {
-  const explained = shownExplained(state);
-  const { picked } = state.shown;
-  if (explained && fits(explained, picked)) return picked.regions ? `${picked.regions.length} regions of your choice` : "your own selection";
-  const count = regionCount(state);
-  return shownRegions(state) ? `the first ${count === 1 ? "region" : `${count} regions`}` : `the top ${formatPercent(keepShown(state))}`;
-}
-
-export function describeTool(element: HTMLElement, tool: Tool): void {
-  setAttribute(element, "data-tool", tool === "look" ? false : tool);
 }

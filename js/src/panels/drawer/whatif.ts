@@ -1,41 +1,37 @@
-/** What the model says to the selection alone, and to the picture without it, while the selection changes. */
+/** The model's prediction for the selection alone, and for the picture without it, while the selection changes. */
 
-import { whatIf, type WhatIf } from "../../kernel/answers.ts";
-import { failureOf } from "../../kernel/asking.ts";
+import { whatIfOf, whatIfRequest } from "../../core/answers.ts";
+import { selectionText } from "../../core/captions.ts";
+import { keyOf } from "../../core/cell.ts";
 import { formatScore } from "../../core/format.ts";
+import type { ClassRow, Explained, Failure, WhatIf } from "../../core/result.ts";
 import { classesOf, labelOf, shownExplained } from "../../core/select.ts";
-import { keyOf, shownCell, type ClassRow, type Explained, type Failure, type State } from "../../core/state.ts";
-import type { Raw } from "../../kernel/packet.ts";
-import { curvePanel } from "./curve.ts";
+import { shownCell, type State } from "../../core/state.ts";
+import { failureOf } from "../../kernel/commands.ts";
 import { h, on, setText, type Context } from "../ui/dom.ts";
-import { failureBox } from "../ui/message.ts";
-import { quiet } from "../ui/slow.ts";
-import { createRecall } from "./recall.ts";
-import { selectionText } from "./selection.ts";
+import { failureBox } from "../ui/failure.ts";
+import { slowNotice } from "../ui/slow.ts";
+import { curvePanel } from "./curve.ts";
 
 export const FILLS = ["blur", "mean", "grey", "noise", "black", "white"] as const;
-const REMEMBERED = 500;
 
 /** Two blocks: the numbers, and the curves. */
 export function whatIfPanel(context: Context): readonly HTMLElement[] {
   const { store, signal, choose, watch } = context;
   const asker = createAsker(context, () => draw(store.state));
-  const recall = createRecall(context.commands);
-  const answerTo = (state: State): WhatIf | null => (state.link === "packed" ? recall(state) : asker.answer);
   const figures = [figure("only this", "slw-only"), figure("without this", "slw-without"), figure("whole picture", "")] as const;
   const spoken = h("div", { class: "slw-hidden", role: "status" });
   const what = h("span", { class: "slw-muted" });
   const fill = h("select", { class: "slw-field slw-fill", "aria-label": "What stands where pixels are taken away" }, ...FILLS.map((name) => h("option", { value: name }, name)));
   const trouble = failureBox(context, "The model failed");
   const rows = h("div", { class: "slw-tops" });
-  const curves = curvePanel(context, () => answerTo(store.state));
+  const curves = curvePanel(context, () => asker.answer);
   on(fill, "change", signal, () => {
     choose({ fill: fill.value });
   });
 
   const draw = (state: State): void => {
-    const { failure } = asker;
-    const answer = answerTo(state);
+    const { answer, failure } = asker;
     const cell = shownCell(state);
     const words = [answer?.only, answer?.without].map((found) => scoreText(found, cell.target, answer?.read));
     for (const [i, text] of [...words, scoreText(classesOf(state), cell.target)].entries()) setText(figures[i]!.number, text);
@@ -48,7 +44,7 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
     curves.draw(answer);
   };
   watch(
-    (state) => [questionOf(state), shownExplained(state), state.shown.live, state.link, state.silent, state.predictions, state.saved],
+    (state) => [state.shown, shownExplained(state), state.answers, state.link, state.silent, state.predictions, state.saved],
     (state) => {
       asker.follow(state);
       draw(state);
@@ -90,58 +86,42 @@ function list(words: string, rows: readonly ClassRow[], target: number): HTMLEle
   );
 }
 
-/** What is asked, in the words of the protocol; the model's answer depends on nothing else. */
-function questionOf(state: State): string {
-  const { sign, keep, region, picked, fill } = state.shown;
-  return JSON.stringify({ ...shownCell(state), sign, keep, region, picked, fill });
-}
-
 interface Asker {
   readonly answer: WhatIf | null;
   readonly failure: Failure | null;
-  /** Says when the model is silent. */
+  /** The notice that the model takes long. */
   readonly slow: HTMLElement;
   readonly follow: (state: State) => void;
 }
 
-/** One question at a time, always about what is selected now; what was answered once is not asked again. */
+/** One request at a time, always about the present selection. An answer that the state holds is not requested again. */
 function createAsker({ store, commands, signal }: Context, changed: () => void): Asker {
-  let known = new Map<string, WhatIf>();
   let about: Explained | undefined;
   let asked = "";
   let running = false;
-  const slow = quiet(signal);
   let answer: WhatIf | null = null;
   let failure: Failure | null = null;
+  const slow = slowNotice(signal);
 
   const follow = (state: State): void => {
     const explained = shownExplained(state);
     if (explained !== about) {
-      // another explanation, or the same after its weights or fields have changed
-      known = new Map();
+      // another result, or the same after its weights or parameters have changed: then its answer stays until the next
       asked = "";
       if (!about || !explained || keyOf(about.result) !== keyOf(explained.result)) answer = null;
       about = explained;
     }
-    const wanted = questionOf(state);
-    const old = known.get(wanted);
-    if (old) {
-      answer = old;
-      asked = wanted;
-      failure = null;
-    }
+    const known = whatIfOf(state);
+    const request = whatIfRequest(state);
+    const wanted = JSON.stringify(request);
+    if (known) [answer, asked, failure] = [known, wanted, null];
+    else if (state.link === "packed") answer = null;
     if (running || wanted === asked || !state.shown.live || state.link !== "live" || !explained || explained.share < 1) return;
     running = true;
     slow.wait(true);
     asked = wanted;
-    commands.request("what_if", JSON.parse(wanted) as Raw).answer.then(
-      (raw) => {
-        const found = whatIf(raw);
-        known.set(wanted, found);
-        const [oldest] = known.keys();
-        if (known.size > REMEMBERED && oldest !== undefined) known.delete(oldest);
-        if (explained === about) [answer, failure] = [found, null];
-      },
+    commands.request("what_if", request).answer.then(
+      (found) => store.send({ kind: "answered", about: explained, request, answer: found }),
       (reason: unknown) => {
         [answer, failure] = [null, failureOf(reason)];
       },

@@ -1,9 +1,10 @@
 /** What is explained: a row of class chips. */
 
 import { formatScore } from "../../core/format.ts";
+import type { ClassRow } from "../../core/result.ts";
 import { choosing, classesOf, labelOf } from "../../core/select.ts";
-import { shownCell, type ClassRow } from "../../core/state.ts";
-import { compareBox } from "../stage/compare.ts";
+import { shownCell } from "../../core/state.ts";
+import { compareBox } from "../ui/compare-box.ts";
 import { h, on, reveal, roving, setAttribute, type Context } from "../ui/dom.ts";
 import { searchPanel } from "./search.ts";
 

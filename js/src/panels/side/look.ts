@@ -1,13 +1,14 @@
 /** How it is shown: the percentile on its bars, colours, opacity, the scale. */
 
-import { COLORMAPS } from "../../paint/colormaps.ts";
 import { formatPercent } from "../../core/format.ts";
-import { bars } from "../../paint/pixels.ts";
+import { bars } from "../../core/histogram.ts";
 import { fieldShown, percentileShown, shownExplained, shownRegions, shownSign } from "../../core/select.ts";
-import type { Settings, State } from "../../core/state.ts";
+import type { Settings } from "../../core/settings.ts";
+import type { State } from "../../core/state.ts";
+import { COLORMAPS } from "../../paint/colormaps.ts";
 import { barsPath, button, dragged, h, on, setAttribute, setText, shape, type Context } from "../ui/dom.ts";
-import { scale, scaleMatters } from "./scale.ts";
 import { slider } from "../ui/slider.ts";
+import { scale, scaleMatters } from "./scale.ts";
 
 const BARS = 48;
 const BAR_HEIGHT = 38;

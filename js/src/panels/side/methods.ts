@@ -1,9 +1,11 @@
 /** How it is explained: one row a method, each telling its own story. */
 
-import { formatCalls, formatSeconds } from "../../core/format.ts";
-import { choosing, jobOf, lackOf, shareOf, statusOf, type Status } from "../../core/select.ts";
-import { pairOf, shownCell, type Cell, type Job, type MethodSpec, type State } from "../../core/state.ts";
-import { compareBox } from "../stage/compare.ts";
+import { statusText } from "../../core/captions.ts";
+import type { Cell } from "../../core/cell.ts";
+import { choosing, jobOf, jobShare, statusOf } from "../../core/select.ts";
+import type { MethodSpec } from "../../core/settings.ts";
+import { shownCell, type State } from "../../core/state.ts";
+import { compareBox } from "../ui/compare-box.ts";
 import { h, on, reveal, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
 
 /** Fewer are seen at a glance. */
@@ -21,11 +23,12 @@ export function methodsPanel(context: Context): HTMLElement {
   const rove = roving(list, context.signal);
   const finder = h("input", { class: "slw-field slw-finder", type: "search", placeholder: "find a method", "aria-label": "Find a method", spellcheck: "false" });
   let rows: Row[] = [];
+  let found: Row[] = [];
   let revealed = "";
   /** Those that are looked for, each family under its heading. */
   const layOut = (): void => {
     const wanted = finder.value.trim().toLowerCase();
-    const found = rows.filter(({ method }) => `${method.name} ${method.id} ${method.family ?? ""}`.toLowerCase().includes(wanted));
+    found = rows.filter(({ method }) => `${method.name} ${method.id} ${method.family ?? ""}`.toLowerCase().includes(wanted));
     let family = "";
     const items = found.flatMap((row) => {
       const heading = row.method.family && row.method.family !== family ? [h("li", { class: "slw-family slw-muted" }, row.method.family)] : [];
@@ -36,8 +39,7 @@ export function methodsPanel(context: Context): HTMLElement {
   };
   on(finder, "input", context.signal, () => {
     layOut();
-    const seen = rows.filter(({ element }) => element.parentElement === list);
-    rove.refresh(seen.map(({ button }) => button), 0);
+    rove.refresh(found.map(({ button }) => button), 0);
   });
 
   context.watch(
@@ -56,8 +58,7 @@ export function methodsPanel(context: Context): HTMLElement {
       const { method } = state.shown;
       const current = state.spec.methods.findIndex(({ id }) => id === method);
       for (const row of rows) row.show(state);
-      const seen = rows.filter(({ element }) => element.parentElement === list);
-      rove.refresh(seen.map(({ button }) => button), seen.findIndex((row) => row.method.id === method));
+      rove.refresh(found.map(({ button }) => button), found.findIndex((row) => row.method.id === method));
       const row = rows[current];
       if (row && revealed !== method) reveal(list, row.element);
       revealed = method;
@@ -108,37 +109,7 @@ function methodRow(context: Context, method: MethodSpec): Row {
       stop.hidden = !job;
       if (hadFocus && !job) button.focus({ preventScroll: true });
       bar.hidden = !job;
-      bar.style.setProperty("--slw-share", String(job ? shareOf(job) : 0));
+      bar.style.setProperty("--slw-share", String(job ? jobShare(job) : 0));
     },
   };
-}
-
-function statusText(state: State, cell: Cell, method: MethodSpec, status: Status, job: Job | undefined): string {
-  switch (status.kind) {
-    case "running":
-      return job ? progressText(job) : "";
-    case "done": {
-      const { quality, seconds } = status.explained.result;
-      return [quality, seconds > 0 ? formatSeconds(seconds) : ""].filter(Boolean).join(" · ") || "done";
-    }
-    case "stale":
-      return "of earlier weights";
-    case "failed":
-      return `failed: ${status.failure.kind}`;
-    case "lacking":
-      return lackOf(state, cell);
-    case "unreachable":
-      return state.silent ? "the kernel does not answer" : "needs a running kernel";
-    case "idle": {
-      const seconds = state.paces.get(pairOf(cell.model, cell.image))?.[method.id];
-      const long = typeof seconds === "number" ? ` · ${formatSeconds(seconds)}` : "";
-      return method.cost > 0 ? `~${formatCalls(method.cost)}${long}` : "not computed";
-    }
-  }
-}
-
-export function progressText(job: Job): string {
-  if (job.total === 0) return "waiting";
-  const left = job.secondsLeft === null ? "" : ` · ${formatSeconds(job.secondsLeft)} left`;
-  return `${Math.floor(shareOf(job) * 100)} %${left}`;
 }

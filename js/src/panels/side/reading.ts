@@ -1,9 +1,10 @@
 /** What lies under the pointer, what it cost, and what was decided for the user. */
 
+import { pairOf } from "../../core/cell.ts";
 import { formatCalls, formatNumber, formatSeconds, formatShare } from "../../core/format.ts";
-import { imageOf, pixelOf, readingAt, shownExplained, shownMethod } from "../../core/select.ts";
 import type { Point } from "../../core/geometry.ts";
-import { pairOf, shownCell, type State } from "../../core/state.ts";
+import { imageOf, pixelOf, readingAt, shownExplained, shownMethod } from "../../core/select.ts";
+import { shownCell, type State } from "../../core/state.ts";
 import { h, on, setText, type Context } from "../ui/dom.ts";
 
 const FIGURES = ["x", "y", "value", "region", "gain", "area"] as const;

@@ -2,19 +2,15 @@
 
 import { formatNumber } from "../../core/format.ts";
 import { clamp } from "../../core/geometry.ts";
+import type { Region } from "../../core/result.ts";
 import { keepShown, regionCount, shownRegions } from "../../core/select.ts";
-import type { Region, State } from "../../core/state.ts";
+import type { State } from "../../core/state.ts";
 import { ended } from "../../core/store.ts";
-import { toggleRegion } from "../stage/brush.ts";
+import { stepTo, toggleRegion } from "../ui/actions.ts";
 import { button, h, on, reveal, roving, setAttribute, setText, type Context, type Roving } from "../ui/dom.ts";
 
 const BEAT = 450;
 const CALM_BEAT = 1500;
-
-/** Show the first `region` regions; in the heat map there are none to see, so it becomes the area. */
-export function stepTo({ set }: Context, region: number): void {
-  set({ mode: "area", region });
-}
 
 export function regionsPanel(context: Context): HTMLElement {
   const { store, commit, watch } = context;
@@ -138,11 +134,11 @@ interface Play {
 /** Adds region after region; slower where the system asks for less motion. */
 function playButton(context: Context): Play {
   const { store, signal, commit } = context;
-  let timer: ReturnType<typeof setInterval> | null = null;
+  let timer: ReturnType<typeof setInterval> | undefined;
   const stop = (): void => {
-    if (timer === null) return;
+    if (timer === undefined) return;
     clearInterval(timer);
-    timer = null;
+    timer = undefined;
     setText(element, "Play");
     commit();
   };
@@ -153,7 +149,7 @@ function playButton(context: Context): Play {
     if (next >= total) stop();
   };
   const element = button(context, { class: "slw-button slw-play" }, "Play", () => {
-    if (timer !== null) {
+    if (timer !== undefined) {
       stop();
       return;
     }
@@ -163,6 +159,6 @@ function playButton(context: Context): Play {
     timer = setInterval(beat, calm ? CALM_BEAT : BEAT);
     setText(element, "Stop");
   });
-  ended(signal, () => timer !== null && clearInterval(timer));
+  ended(signal, () => clearInterval(timer));
   return { element, stop };
 }

@@ -1,12 +1,13 @@
 /** What the colours mean: how often each value comes, where it is cut, and the colours with their numbers under it. */
 
-import { cssColours, lookupTable } from "../../paint/colormaps.ts";
-import { formatAlike } from "../../core/format.ts";
+import { fieldOf } from "../../core/field.ts";
+import { formatScale } from "../../core/format.ts";
 import { clamp } from "../../core/geometry.ts";
 import { histogram, shareUpTo } from "../../core/histogram.ts";
-import { fieldOf } from "../../paint/pixels.ts";
-import { cellsOf, cutOf, fieldShown, percentileShown, scaleOf, shownExplained, shownSign } from "../../core/select.ts";
-import type { Explained, State } from "../../core/state.ts";
+import type { Explained } from "../../core/result.ts";
+import { cellsOf, colormapOf, cutOf, fieldShown, percentileShown, scaleOf, shownExplained, shownSign } from "../../core/select.ts";
+import type { State } from "../../core/state.ts";
+import { cssColours, lookupTable } from "../../paint/colormaps.ts";
 import { barsPath, dragged, h, setAttribute, setText, shape, type Context } from "../ui/dom.ts";
 
 const BARS = 59;
@@ -22,13 +23,13 @@ export function scale(context: Context, cut: (percentile: number) => void): HTML
   watch(
     ({ shown, explained, spec }) => [shown, explained, spec],
     (state) => {
-      const { colormap, gamma, mode } = state.shown;
-      const table = lookupTable(shownSign(state) === "signed" ? "diverging" : colormap, gamma);
+      const { gamma, mode } = state.shown;
+      const table = lookupTable(colormapOf(state, shownExplained(state)), gamma);
       ramp.style.background = `linear-gradient(to right, ${cssColours(table, 33).join(", ")})`;
       setAttribute(element, "data-idle", mode === "area");
       const explained = shownExplained(state);
       const ends = explained && scaleOf(state, explained);
-      const words = ends ? formatAlike([ends.low, (ends.low + ends.high) / 2, ends.high]) : [];
+      const words = ends ? formatScale(ends) : [];
       for (const [i, number] of numbers.entries()) setText(number, words[i] ?? "\u00a0");
       setAttribute(ramp, "aria-label", ends ? `Colours from ${words.join(" over ")}` : "Colours");
     },

@@ -2,7 +2,7 @@
 
 import { formatScore } from "../../core/format.ts";
 import { clamp } from "../../core/geometry.ts";
-import type { ClassRow } from "../../core/state.ts";
+import type { ClassRow } from "../../core/result.ts";
 import { ended } from "../../core/store.ts";
 import { h, on, reveal, setAttribute, type Context } from "../ui/dom.ts";
 

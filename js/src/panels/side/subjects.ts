@@ -2,9 +2,9 @@
 
 import { choosing } from "../../core/select.ts";
 import type { State } from "../../core/state.ts";
-import { compareBox } from "../stage/compare.ts";
+import { layerOf, resize } from "../../paint/layer.ts";
+import { compareBox } from "../ui/compare-box.ts";
 import { h, on, reveal, roving, setAttribute, type Context } from "../ui/dom.ts";
-import { layerOf, resize } from "../../paint/painter.ts";
 
 /** Height of a picture in the strip, in CSS pixels. */
 const THUMB = 40;

@@ -1,23 +1,20 @@
 /** One picture of the stage: its canvas, what is said about it, the cursor that all pictures share. */
 
-import { formatNumber, formatPercent, formatShare } from "../../core/format.ts";
+import { besideOf, captionOf, describeCell } from "../../core/captions.ts";
+import { keyOf, type Cell } from "../../core/cell.ts";
 import { onCanvas } from "../../core/geometry.ts";
-import { fits } from "../../core/picked.ts";
-import {
-  cellsOf, comparing, explainedOf, imageOf, jobOf, keepShown, labelOf, nameOf, namesOf, readingAt, regionCount, regionsOf, shownRegions, signOf, signsDiffer, statusOf,
-} from "../../core/select.ts";
-import { keyOf, shownCell, type Cell, type State } from "../../core/state.ts";
+import type { Glance } from "../../core/glance.ts";
+import { cellsOf, comparing, explainedOf, namesOf, regionCount, shownRegions } from "../../core/select.ts";
+import { shownCell, type State } from "../../core/state.ts";
 import { same } from "../../core/store.ts";
-import { h, hasModifier, keyTarget, on, setAttribute, setText, type Context, type Glance } from "../ui/dom.ts";
+import { layerOf, resize } from "../../paint/layer.ts";
+import { createPainter } from "../../paint/painter.ts";
+import type { Pictures } from "../../paint/pictures.ts";
+import { show, stepTo } from "../ui/actions.ts";
+import { h, hasModifier, keyTarget, on, setAttribute, setText, type Context } from "../ui/dom.ts";
 import { followTools } from "./brush.ts";
 import { followGestures } from "./gestures.ts";
-import type { Grounds } from "../../paint/pictures.ts";
-import { messageBox } from "../ui/message.ts";
-import { progressText } from "../side/methods.ts";
-import { selectionText } from "../drawer/selection.ts";
-import { createPainter, layerOf, resize } from "../../paint/painter.ts";
-import { stepTo } from "../side/regions.ts";
-import { show } from "../ui/show.ts";
+import { messageBox } from "./message.ts";
 
 export interface CellView {
   readonly element: HTMLElement;
@@ -30,11 +27,11 @@ export interface CellView {
   readonly remove: () => void;
 }
 
-export function createCellView(context: Context, grounds: Grounds): CellView {
+export function createCellView(context: Context, pictures: Pictures): CellView {
   const life = new AbortController();
   const own: Context = { ...context, signal: AbortSignal.any([context.signal, life.signal]) };
   const { element, canvas, cursor, message, left, right } = elementsOf(own);
-  const lay = canvasOf(canvas, grounds);
+  const lay = canvasOf(canvas, pictures);
   let cells: readonly Cell[] = [shownCell(context.store.state)];
   let last: readonly unknown[] = [];
   let share = 1;
@@ -65,7 +62,7 @@ export function createCellView(context: Context, grounds: Grounds): CellView {
       const two = cells[1] && glance.layout === "swipe";
       setText(left, glance.plain ? "the picture" : cells[1] ? namesOf(state, cell).join(" · ") : captionOf(state, cell));
       setText(right, glance.plain ? "" : two ? namesOf(state, cells[1]!).join(" · ") : besideOf(state, cell, share, glance));
-      setAttribute(canvas, "aria-label", `${describe(state, cell)}${glance.plain ? ", hidden while the picture is shown" : ""}`);
+      setAttribute(canvas, "aria-label", `${describeCell(state, cell)}${glance.plain ? ", hidden while the picture is shown" : ""}`);
       for (const words of [left, right]) setAttribute(words, "title", words.textContent);
       message.show(state, cell);
       return painted !== null;
@@ -96,9 +93,9 @@ function elementsOf(context: Context) {
 }
 
 /** Paints one cell or two onto a canvas of the size it has now; the share of the map that is kept, null where there is no room. */
-function canvasOf(canvas: HTMLCanvasElement, grounds: Grounds): (state: State, glance: Glance, cells: readonly Cell[]) => number | null {
+function canvasOf(canvas: HTMLCanvasElement, pictures: Pictures): (state: State, glance: Glance, cells: readonly Cell[]) => number | null {
   const screen = layerOf(canvas);
-  const painters = [createPainter(screen, grounds), createPainter(screen, grounds)] as const;
+  const painters = [createPainter(screen, pictures), createPainter(screen, pictures)] as const;
   return (state, { view, plain, layout, divider, turned }, [first, second]) => {
     const scale = window.devicePixelRatio || 1;
     const width = Math.round(canvas.clientWidth * scale);
@@ -106,10 +103,10 @@ function canvasOf(canvas: HTMLCanvasElement, grounds: Grounds): (state: State, g
     if (width < 1 || height < 1 || !first) return null;
     resize(screen, width, height);
     const frame = { width, height, scale, view, plain, many: layout === "grid" && comparing(state) };
-    if (!second) return painters[0].paint(state, first, frame);
-    if (layout === "blink") return turned ? painters[1].paint(state, second, frame) : painters[0].paint(state, first, frame);
-    painters[1].paint(state, second, frame, [divider, 1]);
-    return painters[0].paint(state, first, frame, [0, divider]);
+    if (!second) return painters[0](state, first, frame);
+    if (layout === "blink") return turned ? painters[1](state, second, frame) : painters[0](state, first, frame);
+    painters[1](state, second, frame, [divider, 1]);
+    return painters[0](state, first, frame, [0, divider]);
   };
 }
 
@@ -132,49 +129,4 @@ function stepByKeys(context: Context, event: KeyboardEvent): void {
   if (next === null) return;
   event.preventDefault();
   stepTo(context, next + 1);
-}
-
-function captionOf(state: State, cell: Cell): string {
-  const name = nameOf(state, cell);
-  const explained = explainedOf(state, cell);
-  const job = jobOf(state, cell);
-  const [first = name] = comparing(state) ? namesOf(state, cell) : [name];
-  if (job) return `${first} · ${progressText(job)}`;
-  if (!explained) return state.link === "waiting" ? "waiting for the kernel" : first;
-  const partial = explained.share < 1 ? " · unfinished" : explained.stale ? " · of earlier weights" : "";
-  const sign = signsDiffer(explained) && signOf(state, explained) !== "absolute" ? `, ${signOf(state, explained)}` : "";
-  const { mode, threshold } = state.shown;
-  if (comparing(state)) return `${first}${partial}`;
-  const regions = regionsOf(explained);
-  if (mode === "area" && fits(explained, state.shown.picked)) return `${name} · ${selectionText(state)}${partial}`;
-  if (mode === "area" && regions) return `${name} · region ${regionCount(state, cell)} of ${regions.length}${partial}`;
-  if (mode === "area") return `${name} · top ${formatPercent(keepShown(state))}${partial}`;
-  return `${name}${sign}${threshold > 0 ? ` · from percentile ${formatPercent(threshold).replace(" %", "")}` : ""}${partial}`;
-}
-
-/** In a grid what tells the cells apart, or the value under the cursor that they share. */
-function besideOf(state: State, cell: Cell, share: number, { point }: Glance): string {
-  if (comparing(state)) {
-    const value = point && readingAt(state, cell, point).value;
-    return typeof value === "number" ? formatNumber(value) : namesOf(state, cell).slice(1).join(" · ");
-  }
-  if (!explainedOf(state, cell)) return "";
-  return state.shown.mode === "area" ? `${formatShare(share)} of the area` : labelOf(state, cell);
-}
-
-/** All that names a cell: the method, the class, and the model and image where there are several. */
-export function titleOf(state: State, cell: Cell): string {
-  return [nameOf(state, cell), ...subjectOf(state, cell)].join(" · ");
-}
-
-function subjectOf(state: State, cell: Cell): readonly string[] {
-  const { models, images } = state.spec;
-  const names = [labelOf(state, cell), models.length > 1 && models[cell.model], images.length > 1 && imageOf(state, cell).name];
-  return names.filter((name) => typeof name === "string");
-}
-
-function describe(state: State, cell: Cell): string {
-  const status = statusOf(state, cell).kind;
-  const what = [...subjectOf(state, cell), `explained by ${comparing(state) ? nameOf(state, cell) : captionOf(state, cell)}`].join(", ");
-  return status === "done" ? what : `${what} (${status === "idle" ? "not computed" : status})`;
 }

@@ -1,11 +1,13 @@
 /** Side by side: what is compared, and whether it lies in a grid or one over the other. */
 
-import { cellsOf, comparing, firstGrid, namesOf, pairShown, pinned, toggling } from "../../core/select.ts";
-import { keyOf, shownCell, type Grid, type State } from "../../core/state.ts";
+import { keyOf } from "../../core/cell.ts";
+import type { Glance } from "../../core/glance.ts";
+import { cellsOf, comparing, firstGrid, namesOf, pairShown } from "../../core/select.ts";
+import { shownCell, type State } from "../../core/state.ts";
 import { ended } from "../../core/store.ts";
-import { button, h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Glance } from "../ui/dom.ts";
+import { show } from "../ui/actions.ts";
+import { button, h, hasModifier, isTyping, on, setAttribute, setText, type Context } from "../ui/dom.ts";
 import { segments, type Choices } from "../ui/segments.ts";
-import { show } from "../ui/show.ts";
 
 const LAYOUTS: Choices<Glance["layout"]> = [
   ["grid", "Grid", "All of them side by side (g)"],
@@ -105,25 +107,4 @@ function blink({ glance, signal, watch }: Context): void {
     },
   );
   ended(signal, () => clearInterval(timer));
-}
-
-/** A box beside a method, class, model or image: whether it is compared. */
-export function compareBox({ store, signal, set, commit, watch }: Context, axis: keyof Grid, value: string | number, name: string): HTMLInputElement {
-  const box = h("input", { type: "checkbox", class: "slw-box", "aria-label": `Compare ${name}`, hidden: true });
-  on(box, "change", signal, () => {
-    const settings = toggling(store.state, axis, value);
-    if (settings) set(settings);
-    commit();
-    box.checked = pinned(store.state, axis).includes(value);
-  });
-  watch(
-    (state) => [state.shown, state.predictions],
-    (state) => {
-      box.hidden = !comparing(state);
-      if (box.hidden) return;
-      box.checked = pinned(state, axis).includes(value);
-      box.disabled = toggling(state, axis, value) === null;
-    },
-  );
-  return box;
 }

@@ -1,10 +1,10 @@
 /** Looking closer: wheel, pinch, drag, double click and keys move all pictures of a view in step. */
 
+import type { Cell } from "../../core/cell.ts";
 import { panBy, pointAt, shareOf, WHOLE, zoomAt, type Point } from "../../core/geometry.ts";
 import { comparing } from "../../core/select.ts";
-import type { Cell } from "../../core/state.ts";
+import { show } from "../ui/actions.ts";
 import { hasModifier, on, type Context } from "../ui/dom.ts";
-import { show } from "../ui/show.ts";
 
 const KEY_FACTOR = 1.5;
 const CLICK_FACTOR = 3;

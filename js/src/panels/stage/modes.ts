@@ -1,7 +1,8 @@
 /** Heat map or top area, the sign, and a look at the plain picture. */
 
+import type { Sign } from "../../core/result.ts";
 import { cellsOf, explainedOf, gridKey, shownSign, signsDiffer } from "../../core/select.ts";
-import type { Mode, Sign } from "../../core/state.ts";
+import type { Mode } from "../../core/settings.ts";
 import { h, on, setAttribute, type Context } from "../ui/dom.ts";
 import { segments, type Choices } from "../ui/segments.ts";
 

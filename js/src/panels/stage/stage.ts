@@ -1,30 +1,35 @@
 /** The pictures: one as large as it may be, a grid of them, or two laid over each other. */
 
+import type { Cell } from "../../core/cell.ts";
+import type { Glance } from "../../core/glance.ts";
 import { cellsOf, columnsOf, comparing, gridKey, jobOf, pairShown, regionCount } from "../../core/select.ts";
-import { shownCell, type Cell, type State } from "../../core/state.ts";
+import { shownCell, type State } from "../../core/state.ts";
+import { createPictures } from "../../paint/pictures.ts";
+import { h, setAttribute, type Context } from "../ui/dom.ts";
 import { createCellView, type CellView } from "./cell.ts";
-import { h, setAttribute, type Context, type Glance } from "../ui/dom.ts";
-import { createGrounds } from "../../paint/pictures.ts";
-import { quietPanel } from "../ui/slow.ts";
-import { stalePanel } from "./stale.ts";
+import { slowPanel, stalePanel } from "./notices.ts";
 import { divider } from "./swipe.ts";
 import { zoomPanel } from "./zoom.ts";
 
 export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
-  const { watch, store } = context;
+  const { watch } = context;
   const grid = h("div", { class: "slw-grid", role: "group", "aria-label": "Pictures" });
   const element = h("div", { class: "slw-stage" }, grid);
   const screen = watchScreen(context, grid);
-  const grounds = createGrounds(context, () => imagesOf(store.state), screen.refresh);
+  const pictures = createPictures(context.signal, screen.refresh);
   const views: CellView[] = [];
   let painted = 0;
 
+  watch(
+    (state) => [state.pictures, imagesOf(state).join(" ")],
+    (state) => pictures.load(state.pictures, imagesOf(state)),
+  );
   watch(
     (state, { layout, other }) => [gridKey(state), columnsOf(state), layout, other, state.spec.images],
     (state, glance) => {
       const laid = arranged(state, glance);
       while (views.length < laid.length) {
-        const view = createCellView(context, grounds);
+        const view = createCellView(context, pictures.at);
         views.push(view);
         grid.append(view.element);
         screen.observe(view.element);
@@ -48,7 +53,7 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
       let fresh = false;
       for (const view of views) fresh = view.paint(state, glance, screen.version) || fresh;
       if (fresh) painted++;
-      publish(root, state, grounds.has(shownCell(state).image), painted);
+      publish(root, state, pictures.has(shownCell(state).image), painted);
     },
   );
   watch(
@@ -61,7 +66,7 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
     (_, { view }) => [view.zoom > 1],
     (_, { view }) => setAttribute(element, "data-near", view.zoom > 1),
   );
-  element.append(divider(context), zoomPanel(context), h("div", { class: "slw-notices" }, quietPanel(context), stalePanel(context)));
+  element.append(divider(context), zoomPanel(context), h("div", { class: "slw-notices" }, slowPanel(context), stalePanel(context)));
   return element;
 }
 

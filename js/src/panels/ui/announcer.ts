@@ -1,7 +1,7 @@
 /** What changed without being looked at, said once and politely. */
 
 import { formatShare } from "../../core/format.ts";
-import { shareOf, shownExplained, shownJob, shownMethod, shownStatus } from "../../core/select.ts";
+import { jobShare, shownExplained, shownJob, shownMethod, shownStatus } from "../../core/select.ts";
 import type { State } from "../../core/state.ts";
 import { h, setText, type Context } from "./dom.ts";
 
@@ -18,7 +18,7 @@ export function announcer(context: Context): HTMLElement {
 function announcement(state: State): string {
   const name = shownMethod(state)?.name ?? state.shown.method;
   const job = shownJob(state);
-  if (job) return `${name}: ${Math.floor(shareOf(job) * 4) * 25} %`;
+  if (job) return `${name}: ${Math.floor(jobShare(job) * 4) * 25} %`;
   const status = shownStatus(state);
   if (status.kind === "failed") return `${name} failed: ${status.failure.message}`;
   const explained = shownExplained(state);

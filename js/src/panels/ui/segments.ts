@@ -1,7 +1,8 @@
 /** A radio group drawn as one bar: the arrow keys choose at once, for nothing is computed by it. */
 
+import type { Glance } from "../../core/glance.ts";
 import type { State } from "../../core/state.ts";
-import { h, keyTarget, on, setAttribute, type Context, type Glance } from "./dom.ts";
+import { h, keyTarget, on, setAttribute, type Context } from "./dom.ts";
 
 export interface Segments {
   readonly element: HTMLElement;

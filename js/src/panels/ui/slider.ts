@@ -1,5 +1,4 @@
-import type { Context } from "./dom.ts";
-import { h, hasModifier, on, setAttribute } from "./dom.ts";
+import { h, hasModifier, on, setAttribute, type Context } from "./dom.ts";
 
 export interface Slider {
   readonly element: HTMLInputElement;

@@ -1,9 +1,11 @@
-/** What lies over the picture where there is no map to show: why, and the way out. */
+/** The message over a picture that has no map: the reason, and what can be done. */
 
+import { keyOf, type Cell } from "../../core/cell.ts";
 import { lackOf, nameOf, statusOf } from "../../core/select.ts";
-import { keyOf, type Cell, type Failure, type State } from "../../core/state.ts";
+import type { State } from "../../core/state.ts";
 import { same } from "../../core/store.ts";
-import { button, copied, h, hasFocus, setText, type Context } from "./dom.ts";
+import { button, h, hasFocus, type Context } from "../ui/dom.ts";
+import { failureParts } from "../ui/failure.ts";
 
 export interface MessageBox {
   readonly element: HTMLElement;
@@ -45,37 +47,4 @@ function contentOf(context: Context, state: State, cell: Cell): HTMLElement[] {
     return [h("strong", {}, "Not computed"), h("p", {}, "This needs a running kernel: run the cell again.")];
   }
   return [];
-}
-
-export interface FailureBox {
-  readonly element: HTMLElement;
-  /** Null takes it away. */
-  readonly show: (failure: Failure | null) => void;
-}
-
-/** A failure where the answer would have stood. */
-export function failureBox(context: Context, title: string, ...buttons: readonly HTMLElement[]): FailureBox {
-  const element = h("div", { class: "slw-trouble", role: "alert", hidden: true });
-  let last: Failure | null = null;
-  return {
-    element,
-    show(failure) {
-      if (failure === last) return;
-      last = failure;
-      element.hidden = failure === null;
-      element.replaceChildren(...(failure ? failureParts(context, title, failure, ...buttons) : []));
-    },
-  };
-}
-
-/** What went wrong, in text only; the whole of it can be copied. */
-function failureParts(context: Context, title: string, { kind, message, details }: Failure, ...buttons: readonly HTMLElement[]): HTMLElement[] {
-  const copy = button(context, {}, "Copy", () => {
-    const text = [`${kind}: ${message}`, details].filter(Boolean).join("\n\n");
-    void copied(text).then((done) => setText(copy, done ? "Copied" : "Not allowed here"));
-  });
-  const parts = [h("strong", {}, `${title}: ${kind}`), h("p", {}, message), h("div", { class: "slw-row" }, ...buttons, copy)];
-  if (!details) return parts;
-  const whole = h("pre", { tabindex: 0, role: "region", "aria-label": "Details of the failure" }, details);
-  return [...parts, h("details", {}, h("summary", {}, "Details"), whole)];
 }

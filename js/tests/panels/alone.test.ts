@@ -1,8 +1,8 @@
-/** The drawer where no kernel answers: what it was told while there was one. */
+/** The drawer on a page without a kernel: stored answers. */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { pack } from "../../playground/pack.ts";
-import { readAt } from "../../src/kernel/answers.ts";
+import { readAt } from "../../src/core/answers.ts";
 import { fakeModel } from "../fake-model.ts";
 import { explained, resultMessage } from "../fixtures.ts";
 import { find, frame, open, openedEnds, stubCanvas } from "../mounting.ts";
@@ -74,6 +74,13 @@ describe("without a kernel", () => {
 
     expect(says(root)).toEqual(["–", "–"]);
     expect(what(root)).toBe("Asking the model needs a running kernel.");
+  });
+
+  test("a stored answer that is malformed hides no other", async () => {
+    const { root } = await stored([{ ...CURVE, insertion: "none" }, told({ region: 2 }, 0.7)], { region: 2 });
+
+    expect(says(root)).toEqual(["0.70", "0.30"]);
+    expect(find(root, ".slw-curve").getAttribute("aria-label")).toContain("not asked yet");
   });
 
   test("the fields are those the map was made with, to be read", async () => {

@@ -1,0 +1,86 @@
+/** Answers of the model about a result: what-if requests and curves. They stand in the state, on a page without a kernel too. */
+
+import { keyOf, type Cell } from "./cell.ts";
+import { fits, type Picked } from "./picked.ts";
+import type { ClassRow, Curve, Explained, WhatIf } from "./result.ts";
+import { shownExplained, shownRegions, shownSign, signsDiffer } from "./select.ts";
+import { selected } from "./selection.ts";
+import type { Settings } from "./settings.ts";
+import { shownCell, type State } from "./state.ts";
+
+/** A cell, the selection in it, and what replaces removed pixels: the answer depends on nothing else. */
+export interface WhatIfRequest extends Cell {
+  readonly sign: Settings["sign"];
+  readonly keep: number;
+  readonly region: number;
+  readonly picked: Picked;
+  readonly fill: string;
+}
+
+export function whatIfRequest(state: State): WhatIfRequest {
+  const { sign, keep, region, picked, fill } = state.shown;
+  return { ...shownCell(state), sign, keep, region, picked, fill };
+}
+
+/** Return the curves of a cell with the present fill; null where they failed, undefined where they were not computed. */
+export function curveOf({ answers, shown }: State, cell: Cell): Curve | null | undefined {
+  return answers.get(keyOf(cell))?.curves.get(shown.fill);
+}
+
+/**
+ * Return the answer to the selection of the shown cell, or null. Without a kernel also the answer to the same pixels in other words,
+ * and else what the curves say of as many pixels.
+ */
+export function whatIfOf(state: State): WhatIf | null {
+  const exact = state.answers.get(keyOf(shownCell(state)))?.whatIfs.get(JSON.stringify(whatIfRequest(state)));
+  const explained = shownExplained(state);
+  if (exact || state.link !== "packed" || !explained || !state.shown.live) return exact ?? null;
+  return samePixels(state, explained) ?? fromCurve(state, explained);
+}
+
+function samePixels(state: State, explained: Explained): WhatIf | undefined {
+  const wanted = pixelsOf(state, explained);
+  for (const [key, answer] of state.answers.get(keyOf(explained.result))?.whatIfs ?? []) {
+    const { fill, sign, keep, region, picked } = JSON.parse(key) as WhatIfRequest;
+    if (fill !== state.shown.fill) continue;
+    const pixels = DIGESTS.get(answer) ?? pixelsOf({ ...state, shown: { ...state.shown, sign, keep, region, picked } }, explained);
+    DIGESTS.set(answer, pixels);
+    if (pixels === wanted) return answer;
+  }
+  return undefined;
+}
+
+/** Digests of the pixels that stored answers are about. */
+const DIGESTS = new WeakMap<WhatIf, number>();
+
+/** Return the selected pixels as a number: there are 2³² of them, and a few hundred answers. */
+function pixelsOf(state: State, explained: Explained): number {
+  const kept = new Uint8Array(explained.values.length);
+  selected(state, explained, kept);
+  let sum = 0;
+  for (const cell of kept) sum = Math.imul(sum ^ (cell + 1), 16777619);
+  return sum;
+}
+
+/** The curves add the pixels in one order: a selection by hand, or by another sign, is no part of it. */
+function fromCurve(state: State, explained: Explained): WhatIf | null {
+  const curve = curveOf(state, shownCell(state));
+  const sameSign = (shownSign(state) === "absolute") === (explained.result.sign === "absolute");
+  const inOrder = sameSign || shownRegions(state) !== null || !signsDiffer(explained);
+  if (!curve || !inOrder || fits(explained, state.shown.picked)) return null;
+  const kept = new Uint8Array(explained.values.length);
+  const area = selected(state, explained, kept) / kept.length;
+  return readAt(curve, area, { index: shownCell(state).target, label: "" });
+}
+
+/** Interpolate both curves at a share of the pixels, for the explained class alone. */
+export function readAt({ shares, insertion, deletion, ofValues }: Curve, area: number, row: Omit<ClassRow, "probability">): WhatIf {
+  const next = Math.max(shares.findIndex((share) => share >= area), 1);
+  const [from = 0, to = 1] = [shares[next - 1], shares[next]];
+  const at = (heights: readonly number[]): readonly ClassRow[] => {
+    const [before = 0, after = 0] = [heights[next - 1], heights[next]];
+    const height = before + ((area - from) / (to - from)) * (after - before);
+    return [ofValues ? { ...row, probability: NaN, value: height } : { ...row, probability: height }];
+  };
+  return { only: at(insertion), without: at(deletion), area, read: true };
+}

@@ -1,0 +1,102 @@
+/** The texts about a cell: its caption, title and status, and what is selected in it. */
+
+import { pairOf, type Cell } from "./cell.ts";
+import { formatCalls, formatNumber, formatPercent, formatSeconds, formatShare } from "./format.ts";
+import type { Glance } from "./glance.ts";
+import { fits } from "./picked.ts";
+import type { Explained } from "./result.ts";
+import {
+  comparing, explainedOf, imageOf, jobOf, jobShare, keepShown, labelOf, lackOf, nameOf, namesOf, readingAt, regionCount, regionsOf,
+  shownExplained, shownRegions, signOf, signsDiffer, statusOf, type Status,
+} from "./select.ts";
+import type { MethodSpec } from "./settings.ts";
+import type { Job, State } from "./state.ts";
+
+export function captionOf(state: State, cell: Cell): string {
+  const name = comparing(state) ? (namesOf(state, cell)[0] ?? "") : nameOf(state, cell);
+  const explained = explainedOf(state, cell);
+  const job = jobOf(state, cell);
+  if (job) return `${name} · ${progressText(job)}`;
+  if (!explained) return state.link === "waiting" ? "waiting for the kernel" : name;
+  const partial = explained.share < 1 ? " · unfinished" : explained.stale ? " · of earlier weights" : "";
+  return `${name}${comparing(state) ? "" : viewText(state, cell, explained)}${partial}`;
+}
+
+/** What of a map is shown: its sign and percentile, or what is kept of it. */
+function viewText(state: State, cell: Cell, explained: Explained): string {
+  const { mode, threshold, picked } = state.shown;
+  if (mode === "heat") {
+    const sign = signOf(state, explained);
+    const signed = signsDiffer(explained) && sign !== "absolute" ? `, ${sign}` : "";
+    return `${signed}${threshold > 0 ? ` · from percentile ${formatPercent(threshold).replace(" %", "")}` : ""}`;
+  }
+  if (fits(explained, picked)) return ` · ${selectionText(state)}`;
+  const regions = regionsOf(explained);
+  return regions ? ` · region ${regionCount(state, cell)} of ${regions.length}` : ` · top ${formatPercent(keepShown(state))}`;
+}
+
+/** In a grid what tells the cells apart, or the value under the cursor that they share. */
+export function besideOf(state: State, cell: Cell, share: number, { point }: Glance): string {
+  if (comparing(state)) {
+    const value = point && readingAt(state, cell, point).value;
+    return typeof value === "number" ? formatNumber(value) : namesOf(state, cell).slice(1).join(" · ");
+  }
+  if (!explainedOf(state, cell)) return "";
+  return state.shown.mode === "area" ? `${formatShare(share)} of the area` : labelOf(state, cell);
+}
+
+/** All that names a cell: the method, the class, and the model and image where there are several. */
+export function titleOf(state: State, cell: Cell): string {
+  return [nameOf(state, cell), ...subjectOf(state, cell)].join(" · ");
+}
+
+function subjectOf(state: State, cell: Cell): readonly string[] {
+  const { models, images } = state.spec;
+  const names = [labelOf(state, cell), models.length > 1 && models[cell.model], images.length > 1 && imageOf(state, cell).name];
+  return names.filter((name) => typeof name === "string");
+}
+
+export function describeCell(state: State, cell: Cell): string {
+  const status = statusOf(state, cell).kind;
+  const what = [...subjectOf(state, cell), `explained by ${comparing(state) ? nameOf(state, cell) : captionOf(state, cell)}`].join(", ");
+  return status === "done" ? what : `${what} (${status === "idle" ? "not computed" : status})`;
+}
+
+/** The selection in words. */
+export function selectionText(state: State): string {
+  const explained = shownExplained(state);
+  const { picked } = state.shown;
+  if (explained && fits(explained, picked)) return picked.regions ? `${picked.regions.length} regions of your choice` : "your own selection";
+  const count = regionCount(state);
+  return shownRegions(state) ? `the first ${count === 1 ? "region" : `${count} regions`}` : `the top ${formatPercent(keepShown(state))}`;
+}
+
+export function statusText(state: State, cell: Cell, method: MethodSpec, status: Status, job: Job | undefined): string {
+  switch (status.kind) {
+    case "running":
+      return job ? progressText(job) : "";
+    case "done": {
+      const { quality, seconds } = status.explained.result;
+      return [quality, seconds > 0 ? formatSeconds(seconds) : ""].filter(Boolean).join(" · ") || "done";
+    }
+    case "stale":
+      return "of earlier weights";
+    case "failed":
+      return `failed: ${status.failure.kind}`;
+    case "lacking":
+      return lackOf(state, cell);
+    case "unreachable":
+      return state.silent ? "the kernel does not answer" : "needs a running kernel";
+    case "idle": {
+      const seconds = state.paces.get(pairOf(cell.model, cell.image))?.[method.id];
+      const long = typeof seconds === "number" ? ` · ${formatSeconds(seconds)}` : "";
+      return method.cost > 0 ? `~${formatCalls(method.cost)}${long}` : "not computed";
+    }
+  }
+}
+
+export function progressText(job: Job): string {
+  if (job.total === 0) return "waiting";
+  const left = job.secondsLeft === null ? "" : ` · ${formatSeconds(job.secondsLeft)} left`;
+  return `${Math.floor(jobShare(job) * 100)} %${left}`;
+}

@@ -1,0 +1,35 @@
+/** The state of one view: its pointer, zoom, layout and open tab. Python and other views do not see it. */
+
+import { WHOLE, type Point, type Viewport } from "./geometry.ts";
+
+export interface Glance {
+  /** Where the pointer lies in the picture, the same in all cells. */
+  readonly point: Point | null;
+  /** Whether the plain picture is wanted. */
+  readonly plain: boolean;
+  /** The part of the picture that all cells show. */
+  readonly view: Viewport;
+  /** `swipe` and `blink` lay two cells over each other. */
+  readonly layout: "grid" | "swipe" | "blink";
+  /** The cell that the shown one is laid over, by `keyOf`. */
+  readonly other: string;
+  /** How much of the width the shown cell has in a swipe. */
+  readonly divider: number;
+  /** Whether blinking is at the other cell. */
+  readonly turned: boolean;
+  /** What is opened beneath the picture. */
+  readonly drawer: "" | "selection" | "parameters" | "save" | "keys";
+  /** What the pointer does on the picture. */
+  readonly tool: Tool;
+  /** Radius of the brush, as a share of the map's longer side. */
+  readonly radius: number;
+  /** Whether the tools take away instead of adding. */
+  readonly erases: boolean;
+}
+
+export type Tool = "look" | "regions" | "brush" | "box";
+
+export const FIRST_GLANCE: Glance = {
+  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "",
+  tool: "look", radius: 0.04, erases: false,
+};

@@ -1,0 +1,107 @@
+/** Results of the kernel: maps, classes, what-if answers, descriptions of methods. Names follow docs/widget-protocol.md. */
+
+import type { Cell } from "./cell.ts";
+
+export type Sign = "absolute" | "positive" | "signed";
+
+export interface ClassRow {
+  readonly index: number;
+  readonly label: string;
+  /** NaN where the model's outputs are values in a unit of their own. */
+  readonly probability: number;
+  readonly value?: number;
+}
+
+export interface Region {
+  readonly gain: number;
+  readonly area: number;
+  readonly cumulative: number;
+}
+
+export interface Result extends Cell {
+  readonly label: string;
+  readonly caption: string;
+  readonly quality: string;
+  readonly shape: readonly [height: number, width: number];
+  /** Placement of the map in the image, in pixels of the image; it may extend beyond it. */
+  readonly place: readonly [x: number, y: number, width: number, height: number];
+  readonly sign: Sign;
+  readonly calls: number;
+  readonly seconds: number;
+  readonly layer: string | null;
+  readonly notes: readonly string[];
+  readonly regions: readonly Region[] | null;
+}
+
+/** A result with its maps. */
+export interface Explained {
+  readonly result: Result;
+  /** Share of the work that is done; a partial result has less than 1. */
+  readonly share: number;
+  readonly values: Float32Array;
+  readonly valuesTable: Float32Array;
+  readonly magnitude: Float32Array | null;
+  readonly magnitudeTable: Float32Array | null;
+  /** Rank of the region that holds the pixel; 65535 = none. */
+  readonly step: Uint16Array | null;
+  /** The model's weights have changed since. */
+  readonly stale: boolean;
+}
+
+export interface Failure {
+  readonly kind: string;
+  readonly message: string;
+  readonly details: string;
+}
+
+/** The model's classes for the selection alone, and for the image without it. */
+export interface WhatIf {
+  readonly only: readonly ClassRow[];
+  readonly without: readonly ClassRow[];
+  /** Share of the pixels that is selected. */
+  readonly area: number;
+  /** Interpolated from the insertion and deletion curves: the model did not evaluate this selection. */
+  readonly read?: boolean;
+}
+
+export interface Curve {
+  readonly shares: readonly number[];
+  readonly insertion: readonly number[];
+  readonly deletion: readonly number[];
+  readonly insertionAuc: number;
+  readonly deletionAuc: number;
+  /** Whether heights are values in the model's own unit, not probabilities. */
+  readonly ofValues?: boolean;
+}
+
+export type ParameterValue = number | string | boolean | readonly string[] | null;
+export type ParameterValues = Readonly<Record<string, ParameterValue>>;
+
+/** One parameter of a method. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly kind: "whole" | "number" | "flag" | "choice" | "names" | "text" | "fixed";
+  readonly value: ParameterValue;
+  readonly default: ParameterValue;
+  readonly optional: boolean;
+  /** The value that null stands for, where it is known. */
+  readonly automatic?: string;
+  readonly low: number | null;
+  readonly high: number | null;
+  readonly choices: readonly string[] | null;
+  readonly help: string;
+}
+
+/** A method with its parameters, and the cost of a run with them. */
+export interface Described {
+  readonly about: string;
+  readonly advice: string;
+  readonly paper: string;
+  readonly fields: readonly ParameterSpec[];
+  readonly presets: readonly { readonly name: string; readonly fields: ParameterValues; readonly cost: number }[];
+  /** 0 where the cost is known only during the run: `beyond` names what it depends on. */
+  readonly cost: number;
+  readonly beyond?: string;
+  readonly seconds: number | null;
+  readonly problem: string;
+}

@@ -1,0 +1,38 @@
+/** Which cells of a map are selected: by percentile, by the order of regions, or by hand. */
+
+import { areaField, tableIndex } from "./field.ts";
+import { keepPicked } from "./picked.ts";
+import type { Explained } from "./result.ts";
+import { keepShown, regionCount, regionsOf, shownSign } from "./select.ts";
+import type { State } from "./state.ts";
+
+/** 1 where a cell is kept: `value >= cut`, exactly NumPy's rule. Returns how many are. */
+export function keepAbove(strength: Float32Array, cut: number, kept: Uint8Array): number {
+  let count = 0;
+  for (let i = 0; i < kept.length; i++) {
+    const inside = strength[i]! >= cut ? 1 : 0;
+    kept[i] = inside;
+    count += inside;
+  }
+  return count;
+}
+
+/** 1 where a cell lies in one of the first `regions` regions. Returns how many do. */
+export function keepRegions(step: Uint16Array, regions: number, kept: Uint8Array): number {
+  let count = 0;
+  for (let i = 0; i < kept.length; i++) {
+    const inside = step[i]! < regions ? 1 : 0;
+    kept[i] = inside;
+    count += inside;
+  }
+  return count;
+}
+
+/** 1 in the cells of the shown result that are selected, by whatever means, in either mode. Returns how many are. */
+export function selected(state: State, explained: Explained, kept: Uint8Array): number {
+  const byHand = keepPicked(explained, state.shown.picked, kept);
+  if (byHand !== null) return byHand;
+  if (explained.step && regionsOf(explained)) return keepRegions(explained.step, regionCount(state), kept);
+  const { strength, table } = areaField(explained, shownSign(state));
+  return keepAbove(strength, table[tableIndex(100 - keepShown(state))] ?? -Infinity, kept);
+}

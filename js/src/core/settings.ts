@@ -1,0 +1,74 @@
+/** The settings of a widget, and what it is about. Names follow docs/widget-protocol.md. */
+
+import type { Picked } from "./picked.ts";
+import type { ParameterValues, Sign } from "./result.ts";
+
+export type Mode = "heat" | "area";
+
+/** What is laid side by side: every combination of what is named here. An axis that is missing or empty has only what is shown. */
+export interface Grid {
+  readonly methods?: readonly string[];
+  readonly targets?: readonly number[];
+  readonly models?: readonly number[];
+  readonly images?: readonly number[];
+}
+
+export interface MethodSpec {
+  readonly id: string;
+  readonly name: string;
+  /** Model evaluations; 0 = not known. */
+  readonly cost: number;
+  readonly paper: string;
+  /** Under which heading it stands; empty for those that stand before all headings. */
+  readonly family?: string;
+  /** For each model why it cannot, in one sentence; empty where it can. */
+  readonly lacks: readonly string[];
+}
+
+export interface ImageSpec {
+  readonly name: string;
+  readonly size: readonly [height: number, width: number];
+}
+
+export interface Spec {
+  readonly title: string;
+  readonly methods: readonly MethodSpec[];
+  /** The names of the models; one at least. */
+  readonly models: readonly string[];
+  readonly images: readonly ImageSpec[];
+  readonly notes: readonly string[];
+}
+
+/** The traits a person can change, each a word of the protocol. */
+export interface Settings {
+  readonly method: string;
+  /** Index of a class; negative for the one the model finds most likely, until it has said which. */
+  readonly target: number;
+  readonly model_index: number;
+  readonly image_index: number;
+  /** Empty: one picture. */
+  readonly grid: Grid;
+  readonly mode: Mode;
+  readonly sign: Sign | "auto";
+  readonly keep: number;
+  readonly threshold: number;
+  readonly opacity: number;
+  readonly colormap: string;
+  /** A colour is chosen by the value's share of the scale to this power. */
+  readonly gamma: number;
+  /** Whether colours run into each other between the cells of a map. */
+  readonly smooth: boolean;
+  /** Whether lines of equal value are drawn over the colours. */
+  readonly contours: boolean;
+  /** Whether all cells of a grid have one colour scale. */
+  readonly scale: "own" | "shared";
+  readonly region: number;
+  /** What was selected by hand, instead of what `keep` or `region` keep. */
+  readonly picked: Picked;
+  /** What stands where pixels are taken away. */
+  readonly fill: string;
+  /** Whether the model is asked about the selection as it changes. */
+  readonly live: boolean;
+}
+
+export type ChangedParameters = Readonly<Record<string, ParameterValues>>;
