@@ -78,6 +78,7 @@ def from_pil(image: Any, notes: list[str]) -> Values:
     """
     from PIL import Image, ImageOps
 
+    _note_lost_bits(image, notes)
     pages, page = getattr(image, "n_frames", 1), image.tell()
     if pages > 1:
         notes.append(f"page {page + 1} of {pages} is read: image = PIL.Image.open(path); image.seek(n) chooses another")
@@ -102,6 +103,15 @@ def from_pil(image: Any, notes: list[str]) -> Values:
         return flat.point(lambda value: WHITE_8 * (value > WHITE_8 / 2), "1") if binary else flat
 
     return Values(array.reshape(*array.shape[:2], -1), WHITE_8, rebuild)
+
+
+def _note_lost_bits(image: Image.Image, notes: list[str]) -> None:
+    """Note that PIL decodes colours of 16 bits to 8, which an image not yet loaded says of its tiles."""
+    if any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ())) and image.mode not in DEPTHS:
+        notes.append(
+            "colours of 16 bits read as 8, which is what PIL keeps of them: an array of uint16 is read with all its "
+            "bits, as of tifffile.imread(path) or cv2.imread(path, cv2.IMREAD_UNCHANGED)[..., ::-1]"
+        )
 
 
 def _straight(image: Image.Image) -> Image.Image:
@@ -173,6 +183,7 @@ def _decoded(file: Any, name: str, notes: list[str]) -> Values:
         if most is not None and image.width * image.height > most:
             # PIL itself refuses twice as many
             raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
+        _note_lost_bits(image, notes)
         image.load()
         return from_pil(image, notes)
 

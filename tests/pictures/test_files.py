@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import urllib.request
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,3 +223,32 @@ def test_a_preprocess_that_clips_is_noted() -> None:
     scaled = read(image, lambda given: np.uint8(np.asarray(given) / 257))
     assert scaled.fed.max() < 1
     assert not any("clips" in note for note in scaled.notes)
+
+
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    """A PNG of colours of 16 bits, which PIL does not write."""
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize("opened", [False, True])
+def test_colours_of_16_bits_are_noted_as_read_with_8(channels: int, opened: bool) -> None:
+    """PIL keeps the upper 8 bits of each; a note says how to read all, once, and there is none for 8 bits."""
+    pixels = np.full((4, 5, channels), 0xC07F, np.uint16)
+    pixels[..., -1] = 0xFFFF
+    content = png_of_16_bits(pixels)
+
+    got = read(Image.open(io.BytesIO(content)) if opened else content)
+
+    assert abs(got.fed[0, 0, 0, 0] * 255 - 0xC0) <= 1
+    assert sum("16 bits read as 8" in note for note in got.notes) == 1
+    plain = io.BytesIO()
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(plain, "PNG")
+    assert not any("16 bits" in note for note in read(plain.getvalue()).notes)
