@@ -28,7 +28,7 @@ KEEP = """
 import io
 import numpy as np
 from pathlib import Path
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 for each in maps:
     for method in {methods!r}:
@@ -39,7 +39,9 @@ shots = []
 for each in maps:
     widget.target = each.target
     with Image.open(io.BytesIO(widget.snapshot_png())) as shot:
-        shots.append(np.asarray(shot.convert("RGB")))
+        panel = ImageOps.expand(shot.convert("RGB"), (0, 32, 0, 0), "white")
+    ImageDraw.Draw(panel).text((8, 5), each.label, "black", ImageFont.load_default(20))
+    shots.append(np.asarray(panel))
 Image.fromarray(np.concatenate(shots, 1)).save({picture!r})
 """
 

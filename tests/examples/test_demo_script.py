@@ -39,10 +39,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 
 def test_each_panel_has_a_map_of_its_own(kept: dict[str, Any]) -> None:
-    """Three panels side by side, each other than the plain picture, and other than the next."""
+    """Three panels side by side under their labels, each other than the plain picture, and other than the next."""
     plain = np.asarray(Image.fromarray(kept["img"]).resize((448, 538)), int)
-    panels = np.split(np.asarray(Image.open(kept["picture"]).convert("RGB"), int), 3, axis=1)
+    labelled = np.split(np.asarray(Image.open(kept["picture"]).convert("RGB"), int), 3, axis=1)
+    captions, panels = [each[:-538] for each in labelled], [each[-538:] for each in labelled]
 
+    assert all((each < 100).any() for each in captions)
+    assert not np.array_equal(captions[0], captions[1])
     assert [each.shape for each in panels] == [plain.shape] * 3
     for each, other in zip(panels, [*panels[1:], panels[0]], strict=True):
         assert np.abs(each - plain).mean() > 10
