@@ -153,7 +153,7 @@ def several(value: Any, what: str) -> list[Any]:
 
 def array(value: Any, what: str, error: Kind = BadField) -> np.ndarray:
     """Return finite real numbers, or truth values, as an array; tensors of any framework are read."""
-    host = value.detach().cpu() if hasattr(value, "detach") else value
+    host = value.detach().cpu() if hasattr(value, "detach") and hasattr(value, "cpu") else value
     try:
         found = np.asarray(host)
     except Exception as reason:  # whatever the framework, or the user's own class, says

@@ -162,6 +162,7 @@ class SaliencyWidget(Settings):
             self.model_index if model is None else index_in(cast.models, model, "model"),
             self.image_index if image is None else index_in(cast.images, image, "image"),
         )
+        wait = saliency.checks.flag(wait, "wait")
         method_id: Any = self.method if method is None else method
         if not isinstance(method_id, str) or method_id not in self._ids:
             raise saliency.UnknownName(f"This widget offers no method {brief(method_id)}, but: {', '.join(self._ids)}.")

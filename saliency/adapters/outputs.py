@@ -137,7 +137,7 @@ class Choice(NamedTuple):
             if isinstance(self.output, int) and -len(values) <= self.output < len(values):
                 return values[self.output]
         raise BadOutput(
-            f"The model gives no output {self.output!r}, but {described(raw, self.arrays)}. "
+            f"The model gives no output {brief(self.output)}, but {described(raw, self.arrays)}. "
             "output= takes an index, a key, an attribute, or a callable from all that the model gives to an array."
         )
 
