@@ -204,4 +204,5 @@ def conserved(score: float, share: float, lost: Mapping[str, float], biased: boo
         if abs(each) >= LEAST
     ]
     absorbed = f": absorbed {', '.join(told)}" if told else ""
-    return f"LRP conserves {100 * share:.2g} % of the score {score:.3g}{absorbed}"
+    percent = f"{100 * share:,.0f}" if abs(share) >= 0.1 else f"{100 * share:.2g}"
+    return f"LRP conserves {percent} % of the score {score:.3g}{absorbed}"
