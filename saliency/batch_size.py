@@ -65,10 +65,42 @@ class BatchSize:
         return best
 
 
+OUT_OF_MEMORY = (
+    "RESOURCE_EXHAUSTED",  # JAX, TensorFlow
+    "Failed to allocate",  # JAX ("INTERNAL: …"), ONNX Runtime ("… memory for requested buffer of size …")
+    "OOM when allocating",  # TensorFlow
+    "out of memory",  # CUDA, MPS, HIP, XPU
+    "DefaultCPUAllocator",  # torch
+    "can't allocate memory",
+    "Unable to allocate",  # NumPy
+    "bad_alloc",  # C++
+    "bfc_arena",  # ONNX Runtime
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUFFT_ALLOC_FAILED",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "Cannot allocate memory",  # the operating system
+    "Invalid buffer size",  # MPS
+)
+"""What the frameworks say when memory runs out. `CUDNN_STATUS_NOT_SUPPORTED` has other causes as well."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; by name, so that no framework is imported to ask."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ in {"OutOfMemoryError", "ResourceExhaustedError"}
-        or any(sign in str(error) for sign in ("RESOURCE_EXHAUSTED", "out of memory", "DefaultCPUAllocator"))
-    )
+    """Whether an error, or one that it was raised from, says that memory ran out; no framework is imported for it."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        cause = cause.__cause__
+    return any(map(_says_so, seen))
+
+
+def _says_so(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ in {"OutOfMemoryError", "ResourceExhaustedError"}:
+        return True
+    try:
+        said = str(error).lower()
+    except Exception:  # noqa: BLE001  # an error of the user's may fail at this, too
+        return False
+    return any(sign.lower() in said for sign in OUT_OF_MEMORY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 import types
@@ -15,6 +14,8 @@ import numpy as np
 from saliency import checks
 from saliency.adapters.adapter import Adapter
 from saliency.adapters.answers import Arrays, by_batch, one_image, one_number_each, takes_one
+from saliency.adapters.held import held, left_alone
+from saliency.adapters.host_random import NOTE, HostStreams
 from saliency.adapters.outputs import members
 from saliency.errors import BadImage, BadOutput, UnknownName, Unsupported
 from saliency.head import Ending
@@ -47,7 +48,7 @@ class FunctionModel(Adapter):
     def __init__(self, function: Callable[[np.ndarray], Any], labels: Sequence[str] | None = None) -> None:
         super().__init__(function, labels, NumpyOps())
         self.function = function
-        self._call = left_alone(function)
+        self._call, self._host_streams = left_alone(function), HostStreams()
         self._offers_only_scores("a plain function offers only scores")
 
     def _offers_only_scores(self, why: str) -> None:
@@ -102,7 +103,10 @@ class FunctionModel(Adapter):
         return by_batch(self._answer, images.copy(), "numpy")
 
     def _answer(self, images: np.ndarray) -> Any:
-        said = self._call(images)
+        with self._host_streams.used():
+            said = self._call(images)
+        if self._host_streams.drew:
+            self.note(NOTE)
         if (told := precision_note(getattr(said, "dtype", None))) is not None:
             self.note(told)
         return _on_host(said, len(images))
@@ -222,20 +226,12 @@ MOST_PARTS = 1000
 """Longer lists are data."""
 
 
-def left_alone(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, called on a copy of torch's modules where it holds any: in training mode they write statistics."""
-    if "torch" in sys.modules and any(hasattr(each, "named_modules") for each in held(function)):
-        from saliency.adapters.torch_function import on_a_copy
-
-        return on_a_copy(function)
-    return function
-
-
 def _asked(function: Callable[..., Any], asked: np.ndarray, imported: Sequence[str]) -> str | None:
     function = left_alone(function)
     for name in ["numpy", *imported]:
         try:
-            said = function(_as_arrays_of(name, asked))
+            with HostStreams().used():
+                said = function(_as_arrays_of(name, asked))
         except Exception:  # noqa: BLE001  # whatever a function says to arrays that it does not take
             continue
         of = _framework_of_answer(said)
@@ -247,25 +243,6 @@ def _asked(function: Callable[..., Any], asked: np.ndarray, imported: Sequence[s
         if takes_one(function, _as_arrays_of(name, asked)):
             raise one_image(name)
     return None
-
-
-def held(function: Any) -> list[Any]:
-    """What a function keeps: its object, its bound arguments, what is in its closure, and the globals that it names."""
-    if isinstance(function, functools.partial):
-        return [*function.args, *function.keywords.values(), *held(function.func)]
-    found = [getattr(function, "__self__", None)]
-    function = getattr(function, "__func__", function)
-    found += [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _filled(cell)]
-    if (code := getattr(function, "__code__", None)) is not None:
-        found += [function.__globals__[name] for name in code.co_names if name in function.__globals__]
-    return [each for each in found if each is not None]
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
 
 
 def _answers(function: Callable[..., Any], images: Any) -> bool:

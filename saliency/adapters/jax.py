@@ -17,6 +17,7 @@ import numpy as np
 
 from saliency.adapters.adapter import GridAdapter
 from saliency.adapters.answers import by_batch, indices, static
+from saliency.adapters.held import stateless
 from saliency.adapters.jax_ops import JaxOps
 from saliency.adapters.jax_questions import ARRAYS, Compiled, Question, Source, is_floating
 from saliency.adapters.jax_trace import Program
@@ -45,9 +46,10 @@ class PureFunction(Source):
     def call(self, weights: Any, images: Any) -> Any:
         """See :class:`Source`."""
         function = self._function()
-        if self.signature:
-            return by_batch(function, images, "jax")
-        return by_batch(partial(function, weights), images, "jax with weights")
+        with stateless():
+            if self.signature:
+                return by_batch(function, images, "jax")
+            return by_batch(partial(function, weights), images, "jax with weights")
 
 
 class JaxModel(GridAdapter):

@@ -15,7 +15,7 @@ from saliency.adapters.jax import JaxModel
 from saliency.adapters.jax_trace import MARK
 from saliency.errors import Unsupported
 from saliency.model import Attentive
-from saliency.threads import lock
+from saliency.threads import lock, uninterrupted
 
 INFERENCE = {
     "train": False,
@@ -74,7 +74,7 @@ class Linen:
 
     def call(self, weights: Any, images: Any) -> Any:
         """See :class:`saliency.adapters.jax_questions.Source`."""
-        from flax import linen
+        from flax import errors, linen
 
         def interceptor(proceed: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
             path = ".".join(context.module.path)
@@ -83,8 +83,18 @@ class Linen:
             with jax.named_scope(MARK + path):
                 return proceed(*args, **kwargs)
 
-        with linen.intercept_methods(interceptor):
-            return self._module.apply(weights, images, **self._told)
+        state = [name for name in weights if name != "params"]
+        try:
+            with linen.intercept_methods(interceptor):
+                # what it writes to its state is dropped
+                said = self._module.apply(weights, images, mutable=state or False, **self._told)
+        except errors.InvalidRngError as error:
+            raise Unsupported(
+                f"{type(self._module).__name__} draws random numbers when it is called, and was given no keys. Pass "
+                "(lambda variables, x: module.apply(variables, x, rngs=…), variables), which says what to draw from. "
+                f"Flax says: {error}"
+            ) from error
+        return said[0] if state else said
 
 
 def nnx_model(module: Any, labels: Sequence[str] | None = None) -> JaxModel:
@@ -115,7 +125,8 @@ class Nnx:
         """See :class:`saliency.adapters.jax_questions.Source`."""
         from flax import nnx
 
-        module = nnx.merge(self.signature, weights)
+        # with variables of its own: those it was handed belong outside of what is traced, and may not be written to
+        module = nnx.merge(self.signature, jax.tree.map(lambda each: each, weights))
         module.eval()
         parts = {id(part): ".".join(map(str, path)) for path, part in nnx.iter_modules(module)}
         with marked(parts, (type(part) for _, part in nnx.iter_modules(module))):
@@ -197,7 +208,7 @@ def marked(paths: Mapping[int, str], classes: Iterable[type]) -> Iterator[None]:
         paths: by the id of the module.
         classes: of the modules.
     """
-    with _PATCHING, ExitStack() as stack:
+    with _PATCHING, uninterrupted(), ExitStack() as stack:
         for each in set(classes):
             if callable(getattr(each, "__call__", None)):  # noqa: B004  # it is the class's own that is replaced
                 stack.enter_context(_replaced(each, paths))

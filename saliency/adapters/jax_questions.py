@@ -66,6 +66,11 @@ class Question(NamedTuple):
                 f"jax.numpy throughout. JAX says: {str(error).splitlines()[0]}"
             ) from error
         except Exception as error:
+            if type(error).__name__ == "TraceContextError":
+                raise Unsupported(
+                    "The function writes to the state of a flax.nnx module that it holds, which cannot be traced: pass "
+                    f"the module itself, or set it to eval() first. Flax says: {error}"
+                ) from error
             if (told := told_by_the_model(error, images.shape)) is None:
                 raise
             raise told from error

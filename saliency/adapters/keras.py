@@ -6,6 +6,7 @@ so that neither its weights nor its statistics change. While it is traced, each 
 
 from __future__ import annotations
 
+import inspect
 import re
 import threading
 import weakref
@@ -22,7 +23,7 @@ from saliency.errors import Unsupported
 from saliency.model import Adapted, Attentive
 from saliency.pictures.presets import Declared
 from saliency.precision import precision_note
-from saliency.threads import lock
+from saliency.threads import lock, uninterrupted
 
 _WATCHING = lock()
 
@@ -153,8 +154,9 @@ def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
                     return call()
 
             inner: Any = held()
+            told = {"training": False} if "training" in inspect.signature(inner.call).parameters else {}
             with watched(inner, scoped):
-                return inner.stateless_call(*weights, images, training=False)[0]
+                return inner.stateless_call(*weights, images, **told)[0]
 
     def weights() -> Any:
         groups = model.trainable_variables, model.non_trainable_variables
@@ -189,7 +191,7 @@ def watched(model: Any, around: Callable[[str, Callable[[], Any]], Any]) -> Iter
         finally:
             path.pop()
 
-    with _WATCHING:
+    with _WATCHING, uninterrupted():
         keras.Layer.__call__ = call
         try:
             yield

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
+from keras import StatelessScope
 from torch import Tensor
 
 from saliency.adapters.adapter import GridAdapter, size_of
 from saliency.adapters.answers import Arrays, not_called, one_number_each, told_by_the_model
+from saliency.adapters.host_random import NOTE
 from saliency.adapters.keras import watched
 from saliency.adapters.layers import Laid, Surveyed, made_by, nameable, read_from_map, scores_or_sum
 from saliency.adapters.outputs import parts_of
@@ -21,6 +23,7 @@ from saliency.adapters.torch_gradients import backward, by_each, each_gradient, 
 from saliency.adapters.torch_layers import Replaced
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_precision import computed_in
+from saliency.adapters.torch_random import OwnRandomness
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of
 from saliency.adapters.torch_trace import Break, LastActivation
 from saliency.errors import NoGradient, unknown
@@ -28,6 +31,7 @@ from saliency.model import Answer, Layer, Target
 from saliency.precision import precision_note
 from saliency.rules import Ledger
 from saliency.targets import ClassScore, OfScores, Unit, units
+from saliency.threads import uninterrupted
 
 KERAS = Arrays(torch.is_tensor, torch.reshape)
 
@@ -71,6 +75,7 @@ class KerasOnTorch(GridAdapter):
         dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
         super().__init__(model, labels, TorchOps(first.device, dtype))
         self._device, self._dtype = first.device, dtype
+        self._randomness = OwnRandomness()
         # the bound layer, and the number of its last call
         self._call_of: tuple[str, int] | None = None
 
@@ -87,7 +92,7 @@ class KerasOnTorch(GridAdapter):
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the model says, (N, classes)."""
-        with _ready(grad=False), LastActivation(active=self.head is None) as spy:
+        with self._ready(grad=False), LastActivation(active=self.head is None) as spy:
             said, choice, _ = self._choice(KERAS).chosen(self._call(images), len(images))
             if self._undecided:
                 self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
@@ -101,12 +106,12 @@ class KerasOnTorch(GridAdapter):
 
     def operators(self, images: Tensor) -> frozenset[str]:
         """See :meth:`saliency.model.Rewirable.operators`."""
-        with _ready(grad=True):
+        with self._ready(grad=True):
             return kinds_of(self._scores, leaf_of(images))
 
     def _ask(self, kind: str, images: Tensor, *beside: Tensor) -> Any:
         """See :class:`GridAdapter`."""
-        with _ready(grad=kind not in ("scores", "activations", "scores_with")):
+        with self._ready(grad=kind not in ("scores", "activations", "scores_with")):
             if (said := precision_note(computed_in(self._device, self._dtype))) is not None:
                 self.note(said)
             return _in(self._dtype, getattr(self, f"_asked_{kind}")(images, *beside))
@@ -181,7 +186,7 @@ class KerasOnTorch(GridAdapter):
     def _survey(self, images: Tensor) -> Surveyed:
         """See :class:`Adapter`; of tokens those layers whose output is a sum of two rows of them."""
         size = size_of(images)
-        with self.lock, _ready(grad=True):
+        with self.lock, self._ready(grad=True):
             leaf = leaf_of(images[:1])
             with Attending(torch.nn.Module(), leaf) as watch, watch.inside(""):
                 seen = Seen(called=watch.called)
@@ -262,9 +267,19 @@ class KerasOnTorch(GridAdapter):
             seen.returned = self._call(images)
         return seen.returned
 
+    @contextmanager
+    def _ready(self, grad: bool) -> Iterator[None]:
+        """Gradients on or off, and our own random numbers, whatever the caller's surroundings."""
+        with uninterrupted(), torch.inference_mode(False), torch.set_grad_enabled(grad), self._randomness.used():
+            yield
+        if self._randomness.drew:
+            self.note(NOTE)
+
     def _call(self, images: Tensor) -> Any:
         try:
-            return self.model(images.clone(), training=False)
+            # what the model assigns to its variables goes into the scope
+            with StatelessScope():
+                return self.model(images.clone(), training=False)
         except Exception as error:
             if (told := told_by_the_model(error, images.shape)) is None:
                 raise
@@ -292,9 +307,3 @@ def _in(dtype: torch.dtype, said: Any) -> Any:
 
 def _tensors(model: Any) -> list[Tensor]:
     return [variable.value for variable in model.variables]
-
-
-@contextmanager
-def _ready(grad: bool) -> Iterator[None]:
-    with torch.inference_mode(False), torch.set_grad_enabled(grad):
-        yield

@@ -14,10 +14,12 @@ import tensorflow as tf
 
 from saliency.adapters.adapter import GridAdapter
 from saliency.adapters.answers import indices, static
+from saliency.adapters.host_random import NOTE, HostStreams
 from saliency.adapters.layers import Surveyed
 from saliency.adapters.tensorflow_ops import TensorFlowOps
 from saliency.adapters.tensorflow_questions import Question, Source
-from saliency.adapters.tensorflow_trace import ARRAYS, graph_of, wide
+from saliency.adapters.tensorflow_state import graph_of
+from saliency.adapters.tensorflow_trace import ARRAYS, wide
 from saliency.errors import UnknownName, Unsupported
 from saliency.model import Attentive, Inspectable, Rewirable
 from saliency.rules import Composite
@@ -43,6 +45,7 @@ class TensorFlowModel(GridAdapter):
                 "function that gives the scores."
             )
         self.source = source or Source(model)
+        self._host_streams = HostStreams()
         variables = getattr(model, "variables", None) or ()
         floats = [tf.as_dtype(each.dtype) for each in variables if tf.as_dtype(each.dtype).is_floating]
         self._dtype = np.dtype(np.float64 if floats and floats[0] == tf.float64 else np.float32)
@@ -97,7 +100,7 @@ class TensorFlowModel(GridAdapter):
             seen[:] = [look(self._question(), images)]
             return tf.constant(0)
 
-        with self.lock:
+        with self.lock, self._host_streams.used():
             graph_of(traced, images, with_classes=False)
         return seen[0]
 
@@ -126,7 +129,11 @@ class TensorFlowModel(GridAdapter):
         def asked(*arguments: Any) -> Any:
             return tf.nest.map_structure(wide, getattr(question, kind)(*arguments))
 
-        return graph_of(asked, images, *beside), question
+        with self._host_streams.used():
+            graph = graph_of(asked, images, *beside)
+        if graph.draws or self._host_streams.drew:
+            question.notes.append(NOTE)
+        return graph, question
 
 
 def _is_saved(model: Any) -> bool:

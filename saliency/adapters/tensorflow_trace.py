@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -314,18 +314,3 @@ def _before(operator: Any) -> set[str]:
                 found.add(each.op.name)
                 waiting.append(each.op)
     return found
-
-
-def graph_of(function: Callable[..., Any], images: Any, *beside: Any, with_classes: bool = True) -> Any:
-    """`function` traced for batches of any size; for this very size where it cannot be for any."""
-    classes = [tf.TensorSpec([None], tf.int32)] if with_classes else []
-    try:
-        wanted, *more = (tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in (images, *beside))
-        return tf.function(function, autograph=False).get_concrete_function(wanted, *classes, *more)
-    except (TypeError, ValueError) as error:
-        if type(error).__module__.startswith("saliency"):
-            raise
-    fixed = tf.function(function, autograph=False)
-    wanted, *more = (tf.TensorSpec(each.shape, each.dtype) for each in (images, *beside))
-    fixed.get_concrete_function(wanted, *classes, *more)
-    return fixed

@@ -16,6 +16,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from saliency.adapters.adapter import Adapter
 from saliency.adapters.answers import one_number_each
+from saliency.adapters.host_random import NOTE
 from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch_answers import TORCH, told_by_the_model
@@ -25,7 +26,7 @@ from saliency.adapters.torch_gradients import by_each, each_gradient, image_grad
 from saliency.adapters.torch_layers import Captured, Replaced, off_grid, on_grid
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_precision import computed_in, fed_as
-from saliency.adapters.torch_random import NOTE, OwnRandomness
+from saliency.adapters.torch_random import OwnRandomness
 from saliency.adapters.torch_rules import ask_by_rules, kinds_of
 from saliency.adapters.torch_trace import LastActivation, why_no_gradient
 from saliency.adapters.torch_wrapped import WRAPPERS, lost, unwrapped
@@ -34,6 +35,7 @@ from saliency.model import Answer, Attention, Layer, Target
 from saliency.precision import precision_note
 from saliency.rules import Composite
 from saliency.targets import OfScores, Unit, units
+from saliency.threads import uninterrupted
 
 LAZY = (UninitializedParameter, UninitializedBuffer)
 """Types of weights that a lazy module makes when it is first called."""
@@ -324,8 +326,14 @@ class TorchModel(Adapter):
     def _ready(self, grad: bool) -> Iterator[nn.Module]:
         """The module to call, in eval mode, gradients on or off whatever the caller's surroundings."""
         held = self.lock if self._working.shared else nullcontext()
-        own = self._randomness.used()
-        with held, torch.inference_mode(False), torch.set_grad_enabled(grad), self._working.ready() as module, own:
+        with (
+            held,
+            uninterrupted(),
+            torch.inference_mode(False),
+            torch.set_grad_enabled(grad),
+            self._working.ready() as module,
+            self._randomness.used(),
+        ):
             self._note_precision(computed_in(self._device, self._dtype))
             yield module
         if self._randomness.drew:

@@ -9,8 +9,6 @@ is called for it. What cannot be copied (locks, files, loggers) is shared; modul
 from __future__ import annotations
 
 import copyreg
-import signal
-import threading
 import types
 import weakref
 from collections import OrderedDict
@@ -48,6 +46,9 @@ ATOMS = (
 )
 """Types of values that never change."""
 
+COMMON_ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size})
+"""The most common of them, for a quick look."""
+
 
 def version_of(*modules: nn.Module) -> int:
     """Return a number that changes when a parameter or buffer is written to or replaced."""
@@ -73,7 +74,8 @@ class WorkingCopy:
 
     def _make(self) -> None:
         seen, copier = fingerprint(self._original), Copier(self._compiled)
-        module: nn.Module = copier.copy(self._original)
+        with torch.inference_mode(False), torch.no_grad():
+            module: nn.Module = copier.copy(self._original)
         if self._original.training:
             for part in copier.modules:
                 _set_mode(part, False)
@@ -92,7 +94,7 @@ class WorkingCopy:
             kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in self.shared))
             how = "switched to eval mode during each call and back" if self._original.training else "called as it is"
             notes.append(f"{kinds} cannot be copied: {how}, so do not train the model meanwhile")
-        if large := [name for name, each in _tensors(self._original) if _is_large(each)]:
+        if large := list(_large(self._original)):
             names = ", ".join(large[:3]) + (", …" if len(large) > 3 else "")
             notes.append(f"shared with your model, not copied, as they are above 64 MiB each: {names}")
         return notes
@@ -111,10 +113,8 @@ class WorkingCopy:
                     ours.copy_(theirs)
         for around, own, names in self._globals:
             own.update((name, around[name]) for name in names if name in around)
-        if self.shared and self._original.training:
-            with in_eval_mode([part for each in self.shared for part in each.modules()]):
-                yield self.module
-        else:
+        switched = [part for each in self.shared for part in each.modules()] if self._original.training else []
+        with in_eval_mode(switched):
             yield self.module
 
 
@@ -146,7 +146,7 @@ class Copier:
 
     def copy(self, value: Any) -> Any:
         """Return a copy of `value`, or `value` itself where it never changes or cannot be copied."""
-        if isinstance(value, ATOMS):
+        if type(value) in COMMON_ATOMS or isinstance(value, ATOMS):
             return value
         if (made := self._made.get(id(value))) is not None:
             return made[1]
@@ -163,15 +163,16 @@ class Copier:
 
     def _copied(self, value: Any) -> Any:
         match value:
+            case dict() if type(value) in (dict, OrderedDict):
+                same: Any = self._is(value, type(value)())
+                if value:
+                    same.update((self.copy(key), self.copy(each)) for key, each in value.items())
             case nn.Module():
                 return self._module(value)
             case Tensor():
                 return self._is(value, self._tensor(value))
             case AsItIs():
                 return self._is(value, value)
-            case dict() if type(value) in (dict, OrderedDict):
-                same: Any = self._is(value, type(value)())
-                same.update((self.copy(key), self.copy(each)) for key, each in value.items())
             case list() if type(value) is list:
                 same = self._is(value, [])
                 same.extend(map(self.copy, value))
@@ -217,14 +218,14 @@ class Copier:
 
     def _tensor(self, tensor: Tensor) -> Tensor:
         """The user's memory for parameters and large tensors, memory of its own for others."""
-        with torch.inference_mode(False), torch.no_grad():
-            if not tensor.is_inference() and (isinstance(tensor, nn.Parameter) or _is_large(tensor)):
-                # `.data` has a version counter of its own, so that an optimiser may step between our passes
-                own = tensor.data
-            else:
-                own = tensor.detach().clone()
-                self.refreshed.append((tensor, own))
-            return nn.Parameter(own, requires_grad=False) if isinstance(tensor, nn.Parameter) else own
+        is_parameter = isinstance(tensor, nn.Parameter)
+        if not tensor.is_inference() and (is_parameter or _is_large(tensor)):
+            # `.data` has a version counter of its own, so that an optimiser may step between our passes
+            own = tensor.data
+        else:
+            own = tensor.detach().clone()
+            self.refreshed.append((tensor, own))
+        return nn.Parameter(own, requires_grad=False) if is_parameter else own
 
     def _function(self, function: types.FunctionType) -> types.FunctionType:
         """A function around copies of what it closes over, and of modules among its globals."""
@@ -306,25 +307,8 @@ def in_eval_mode(parts: Sequence[nn.Module]) -> Iterator[None]:
             _set_mode(part, False)
         yield
     finally:
-        with _uninterrupted():
-            for part, mode in modes:
-                _set_mode(part, mode)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C until the block is done. Python delivers it to the main thread alone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[tuple[Any, ...]] = []
-    before = signal.signal(signal.SIGINT, lambda *event: held.append(event))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if held and callable(before):
-            before(*held[0])
+        for part, mode in modes:
+            _set_mode(part, mode)
 
 
 def _set_mode(part: nn.Module, training: bool) -> None:
@@ -348,11 +332,12 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(each)
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Buffers and attributes of every part, by their names."""
+def _large(module: nn.Module) -> Iterator[str]:
+    """The names of large buffers and attributes of every part."""
     for path, part in module.named_modules():
         for name, value in chain(part._buffers.items(), vars(part).items()):
-            yield f"{path}.{name}".lstrip("."), value
+            if type(value) not in COMMON_ATOMS and _is_large(value):
+                yield f"{path}.{name}".lstrip(".")
 
 
 def _is_large(value: Any) -> bool:

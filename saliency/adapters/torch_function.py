@@ -8,13 +8,14 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from saliency.adapters.answers import by_batch
-from saliency.adapters.function import held
+from saliency.adapters.held import held, stateless
 from saliency.adapters.torch import TorchModel
 from saliency.adapters.torch_copy import AsItIs, WorkingCopy, version_of
 from saliency.adapters.torch_ops import TorchOps
 from saliency.adapters.torch_random import OwnRandomness
 from saliency.adapters.torch_wrapped import lost
 from saliency.model import Attentive, Inspectable
+from saliency.threads import uninterrupted
 
 
 class _Function(nn.Module):
@@ -34,7 +35,8 @@ class _Function(nn.Module):
         return self._kept.value if isinstance(self._kept, AsItIs) else self._kept
 
     def forward(self, x: Tensor) -> Any:
-        return by_batch(self.function, x, "torch")
+        with stateless():
+            return by_batch(self.function, x, "torch")
 
 
 def on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,7 +48,7 @@ def on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
     working, randomness = WorkingCopy(_Function(function)), OwnRandomness()
 
     def call(images: Any) -> Any:
-        with working.ready() as copied, randomness.used():
+        with uninterrupted(), working.ready() as copied, randomness.used():
             return cast(_Function, copied).function(images)
 
     return call

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-NOTE = "the model draws random numbers when it is called: the mask depends on them; your random state is left as it was"
+from saliency.adapters.host_random import HostStreams
 
 
 class OwnRandomness:
@@ -24,7 +22,7 @@ class OwnRandomness:
     def __init__(self) -> None:
         self.drew = False
         """Whether the model drew random numbers so far."""
-        self._torch, self._host = _TorchStreams(), _HostStreams()
+        self._torch, self._host = _TorchStreams(), HostStreams()
         self._watching = True
 
     def renew(self) -> None:
@@ -108,35 +106,3 @@ def _swapped(generator: torch.Generator) -> Iterator[None]:
     finally:
         generator.set_state(_state(generator.device))
         _set_state(generator.device, before)
-
-
-class _HostStreams:
-    """Draws from NumPy's and Python's global generators."""
-
-    def __init__(self) -> None:
-        self.drew = False
-        self._own: tuple[Any, Any] | None = None
-
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        before = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002  # the model's draws are watched
-        if self._own is not None:
-            _put(*self._own)
-        try:
-            yield
-        finally:
-            after = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
-            if self._own is not None or not _same(before, after):
-                self._own, self.drew = after, True
-                _put(*before)
-
-
-def _put(of_numpy: Any, of_python: Any) -> None:
-    np.random.set_state(of_numpy)  # noqa: NPY002
-    random.setstate(of_python)
-
-
-def _same(one: Any, other: Any) -> bool:
-    (one_numpy, one_python), (other_numpy, other_python) = one, other
-    ours, theirs = one_numpy["state"], other_numpy["state"]
-    return one_python == other_python and ours["pos"] == theirs["pos"] and np.array_equal(ours["key"], theirs["key"])

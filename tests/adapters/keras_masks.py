@@ -52,6 +52,7 @@ def main(path: str) -> None:
 
     import saliency
     from tests.adapters import headed, same_net, same_transformer, two_inputs
+    from tests.adapters.writing import OF_KERAS, changes
     from tests.nets import picture
 
     found: dict[str, Any] = {}
@@ -105,6 +106,7 @@ def main(path: str) -> None:
         exp = saliency.explain(headed_by, headed.IMAGE, "gradient", 0, progress=False)
         found[f"head {ending}"], found[f"head {ending} score"] = exp.mask, exp.score
         found[f"head {ending} shown"] = sorted(row.shown for row in saliency.predict(headed_by, headed.IMAGE))
+    found["written"] = np.array([line for kind in OF_KERAS for line in changes(kind)], str)
     np.savez(path, **found, **scaling(), **cuts())
 
 

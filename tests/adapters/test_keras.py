@@ -74,6 +74,11 @@ def test_mixed_precision_has_the_masks_of_float32(found: Any, expected: dict[str
     assert np.corrcoef(found[f"mixed {method}"].ravel(), expected[method].ravel())[0, 1] >= 0.99
 
 
+def test_nothing_that_a_model_writes_to_is_changed(found: Any) -> None:
+    """A model, and a function that holds one, whose batch norm and dropout stay in training: see writing.py."""
+    assert list(found["written"]) == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_model_works(found: Any, expected: dict[str, np.ndarray], kind: str) -> None:
     """Each agrees with torch, is left as it was, and has its automatic layer at the last ReLU, by a layer's name."""
