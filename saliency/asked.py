@@ -29,7 +29,13 @@ class Asked(NamedTuple):
 def outputs_of(adapted: Adapted[Any], picture: Picture) -> np.ndarray:
     """What the model says of the picture, (classes,)."""
     with adapted.lock:
-        said = adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(picture.fed)))[0].astype(np.float64)
+        rows = adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(picture.fed)))
+    if len(rows) != 1:
+        raise BadOutput(
+            f"The model gives scores of shape {rows.shape} for one image. The first axis must be the batch: "
+            "(N, classes)."
+        )
+    said = rows[0].astype(np.float64)
     if not np.isfinite(said).all():
         raise BadOutput(
             f"The model's output holds {np.count_nonzero(~np.isfinite(said))} NaN or infinite values of {said.size} "

@@ -13,6 +13,7 @@ from saliency.adapters import adapt
 from saliency.asked import asked_of, for_inputs
 from saliency.builder import Builder
 from saliency.catalogue import chosen, offered, unsupported, with_field
+from saliency.consistency import inconsistency
 from saliency.errors import BadTarget, Unsupported
 from saliency.feeding import picture_for, surer_preset
 from saliency.inputs import Inputs, inputs_of
@@ -138,13 +139,20 @@ def explain(
     several = isinstance(target, list | tuple)
     if several and not target:
         raise BadTarget("target is an empty list: name at least one class, or leave it out for the top class.")
-    targets = asked_of(list(target) if several else [target], adapted, picture, notes)
+    wanted = list(target) if several else [target]
+    inconsistent = None
+    if any(not callable(each) or isinstance(each, OfScores) for each in wanted):
+        inconsistent = inconsistency(adapted, adapted.outputs, picture.fed)
+    targets = asked_of(wanted, adapted, picture, notes)
     bound = adapted.at([each.ask for each in targets])
     layers = layers_for(used, bound, images, notes)
     bound = bound.at([each.ask for each in targets], layers)
     of_classes = any(isinstance(each.ask, int | OfScores) for each in targets)
     if of_classes and (surer := surer_preset(adapted, picture)) is not None:
         notes.append(str(surer))
+    if inconsistent is not None:
+        notes.append(inconsistent.note)
+        batch_size = 1 if inconsistent.alone else batch_size
     total = used.cost(tuple(picture.fed.shape))
     with ProgressBar(progress, total, used) as tell:
         session = Session(

@@ -235,6 +235,10 @@ class Adapted(Model[A], Protocol[A]):
     def compared(self) -> MutableMapping[Hashable, Any]:
         """What came of it, by weights and picture: one per underlying model."""
 
+    @property
+    def consistency(self) -> MutableMapping[Hashable, Any]:
+        """In what its outputs for an image are not its own, by the modes of its parts: one per underlying model."""
+
     def outputs(self, images: A) -> A:
         """What the model says, (N, classes)."""
 

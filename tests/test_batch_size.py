@@ -1,17 +1,89 @@
+import os
+import subprocess
+import sys
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from saliency.batch_size import BatchSize, is_out_of_memory
 
+SAID = {
+    "torch, CPU": "[enforce fail at alloc_cpu.cpp:114] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
+    "to allocate 4000000000000 bytes. Error code 12 (Cannot allocate memory)",
+    "torch, CUDA": "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139.00 GiB",
+    "torch, MPS": "MPS backend out of memory (MPS allocated: 17.90 GB, max allowed: 18.13 GB)",
+    "torch, MPS, one buffer": "Invalid buffer size: 24.00 GB",
+    "cuBLAS": "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "cuDNN": "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "ONNX Runtime": "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv. "
+    "bfc_arena.cc:376 AllocateRawInternal Failed to allocate memory for requested buffer of size 6710886400",
+    "TensorFlow": "OOM when allocating tensor with shape[256,512,512,64] and type float on CPU:0 by allocator cpu",
+    "JAX": "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 68719476736 bytes.",
+    "JAX, internal": "INTERNAL: Failed to allocate 68719476736 bytes for new constant",
+    "C++": "std::bad_alloc",
+    "NumPy, as text": "Unable to allocate 7.45 GiB for an array with shape (1000000000,) and data type float64",
+}
+"""What frameworks say when memory runs out."""
 
-def test_out_of_memory_is_known_by_name() -> None:
-    """Each framework's way to say it is known, and no other error is."""
-    torch_like = type("OutOfMemoryError", (RuntimeError,), {})
 
-    assert is_out_of_memory(torch_like("CUDA"))
-    assert is_out_of_memory(RuntimeError("RESOURCE_EXHAUSTED: while allocating"))
-    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
-    assert not is_out_of_memory(RuntimeError("size mismatch"))
+@pytest.mark.parametrize("framework", SAID)
+def test_out_of_memory_is_known_by_its_words(framework: str) -> None:
+    """Each framework's words, also of an error that was raised from one; the batch is halved."""
+    raised = RuntimeError("the model failed")
+    raised.__cause__ = RuntimeError(SAID[framework])
+
+    assert is_out_of_memory(RuntimeError(SAID[framework]))
+    assert is_out_of_memory(raised)
+
+
+def test_out_of_memory_is_known_by_its_type() -> None:
+    """Whatever it says."""
+    assert all(
+        is_out_of_memory(type(name, (RuntimeError,), {})()) for name in ("OutOfMemoryError", "ResourceExhaustedError")
+    )
+    assert is_out_of_memory(MemoryError())
+
+
+@pytest.mark.parametrize("said", ["size mismatch", "CUDNN_STATUS_BAD_PARAM", "index out of range", "allocate"])
+def test_other_errors_are_not_taken_for_it(said: str) -> None:
+    """No other error halves the batch."""
+    assert not is_out_of_memory(RuntimeError(said))
+
+
+LIMITED = """
+import resource, sys
+import numpy as np
+import saliency
+from tests.memory_hungry import models
+net, image = models()[sys.argv[1]], np.random.default_rng(0).random((64, 64, 3), np.float32)
+def explained(size):
+    return saliency.explain(net, image, "rise", 1, samples=64, seed=0, batch_size=size, progress=False)
+whole = explained(2)
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 400 * 2**20,) * 2)
+exp = explained(64)
+assert 1 < exp.calls <= 32, exp.calls
+np.testing.assert_allclose(exp.mask, whole.mask, atol=1e-5)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is set from /proc")
+@pytest.mark.parametrize("framework", ["torch", "numpy", "onnx"])
+def test_real_exhaustion_halves_the_batch(checkout: Path, framework: str) -> None:
+    """With 400 MiB to spare, a batch of 64 that takes 1 GiB is halved until it fits, and the mask is the same."""
+    pytest.importorskip("onnxruntime" if framework == "onnx" else framework)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, framework],
+        env={**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"},
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def run_tuner(cost: Any, kept: dict[Hashable, Any] | None = None, questions: int = 14) -> list[int]:

@@ -56,7 +56,7 @@ class Adapter:
         """Whether the names of the classes are the user's, which must not be fewer than there are classes."""
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.compared = self._shared.compared
+        self.compared, self.consistency = self._shared.compared, self._shared.consistency
         self.lacks: Mapping[type, str] = {}
         self.notes: list[str] = []
         # gives the name and the object of each part of the model, where it has any

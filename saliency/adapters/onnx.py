@@ -57,7 +57,7 @@ class OnnxModel(FunctionModel):
         self.session = self.model = session
         self._shared = shared_by(session)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.compared = self._shared.compared
+        self.compared, self.consistency = self._shared.compared, self._shared.consistency
         self._offers_only_scores("an ONNX Runtime session offers only scores")
         inputs = session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in TYPES:

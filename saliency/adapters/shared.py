@@ -20,6 +20,7 @@ class Shared:
         self.lock = lock()
         self.batch_sizes: dict[Hashable, Any] = {}
         self.compared: dict[Hashable, Any] = {}
+        self.consistency: dict[Hashable, Any] = {}
         self.heads: dict[Hashable, Any] = {}
         self._made: OrderedDict[Hashable, Any] = OrderedDict()
         self._weights: list[weakref.ref[Any]] = []

@@ -78,6 +78,11 @@ class TorchModel(Adapter):
         """Changes whenever a weight is written to or replaced."""
         return version_of(self.module)
 
+    @property
+    def modes(self) -> Hashable:
+        """Which parts are in training mode."""
+        return tuple(part.training for part in self.module.modules())
+
     def layer_name(self, layer: Any) -> Any:
         """See :class:`Adapter`; the names that wrappers put before the model's own are left out."""
         name = super().layer_name(layer)

@@ -54,6 +54,7 @@ ROOMS = {
     "saliency.tables": Room(2, sees=2),
     "saliency.asked": Room(2, sees=2),
     "saliency.feeding": Room(2, sees=2),
+    "saliency.consistency": Room(2, sees=2),
     "saliency.adapters": Room(3, sees=1),
     "saliency.core": Room(3, sees=2),
     "saliency.metrics": Room(3, sees=2),
