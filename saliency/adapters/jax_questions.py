@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -298,7 +299,10 @@ class Question(NamedTuple):
 
 
 class Compiled:
-    """One kind of question, compiled per size of batch."""
+    """One kind of question, compiled per size of batch, for the shapes of images that were asked about last."""
+
+    MOST = 6
+    """Shapes of images for which programs are kept."""
 
     def __init__(self, kind: str, question: Question) -> None:
         self._kind = kind
@@ -307,12 +311,24 @@ class Compiled:
             said = getattr(question, kind)(*asked)
             return jax.tree.map(lambda each: each.astype(question.dtype) if is_floating(each) else each, said)
 
-        self._run = jax.jit(run)
-        self._sizes: dict[tuple[int, ...], set[int]] = {}
+        self._run = run
+        # by number of classes and shape of an image: a compiled function, and the sizes of batch that it was called with
+        self._kept: OrderedDict[tuple[int, ...], tuple[Any, set[int]]] = OrderedDict()
+
+    def _compiled(self, shape: tuple[int, ...]) -> tuple[Any, set[int]]:
+        """The function for one shape: jax.jit keeps the programs of a function as long as the function itself."""
+        if shape not in self._kept:
+            run = self._run
+            self._kept[shape] = jax.jit(lambda *asked: run(*asked)), set()
+        self._kept.move_to_end(shape)
+        while len(self._kept) > self.MOST:
+            _, (oldest, _) = self._kept.popitem(last=False)
+            oldest.clear_cache()
+        return self._kept[shape]
 
     def __call__(self, weights: Any, images: Any, classes: np.ndarray, *beside: Any) -> Any:
         count, *shape = images.shape
-        sizes = self._sizes.setdefault((len(classes), *shape), set())
+        run, sizes = self._compiled((len(classes), *shape))
         fitting = [size for size in sizes if count <= size <= SPARE * count]
         size = min(fitting, default=1 << (count - 1).bit_length())
         if size > count:
@@ -322,7 +338,7 @@ class Compiled:
             )
             beside = tuple(padded)
         try:
-            said = self._run(weights, images, classes, *beside)
+            said = run(weights, images, classes, *beside)
         except Exception as error:
             sizes.discard(size)
             if "do not support JVP" in str(error):

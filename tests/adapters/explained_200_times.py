@@ -1,6 +1,9 @@
 """Run as a script: explains the little CNN of one framework two hundred times, and prints by how many MiB memory grew.
 
 ``python -m tests.adapters.explained_200_times torch [leaking]``
+
+With ``mixed`` it explains a thousand times, by more methods and at four sizes, and prints what memory is after the last
+as a share of what it was after the first hundred.
 """
 
 from __future__ import annotations
@@ -20,6 +23,17 @@ from tests.nets import picture, small_net
 
 WARM_UP, COUNTED = 48, 200
 METHODS: list[Any] = ["gradient", "grad_cam", saliency.IntegratedGradients(steps=2), saliency.Occlusion(64, 64)]
+
+MIXED: list[Any] = [
+    *METHODS,
+    saliency.SmoothGrad(samples=3),
+    saliency.Rise(samples=8),
+    "guided_backprop",
+    "lrp",
+    "layer_cam",
+    saliency.KernelShap(samples=16, features=4),
+]
+SIZES = ((32, 32), (48, 40), (64, 64), (40, 56))
 
 
 def resident() -> float:
@@ -55,5 +69,17 @@ def main(framework: str, leaking: bool) -> float:
     return resident() - before
 
 
+def mixed(framework: str) -> float:
+    """Memory after a thousand explanations, as a share of what it was after the first hundred."""
+    net, pictures = model(framework), [picture(*size) for size in SIZES]
+    for i in range(1000):
+        if i == 100:
+            before = resident()
+        method, image = MIXED[i % len(MIXED)], pictures[i // len(MIXED) % len(SIZES)]
+        saliency.explain(net, image, method, 1, progress=False, batch_size=4)
+    return resident() / before
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"{main(sys.argv[1], 'leaking' in sys.argv):.1f}\n")
+    found = mixed(sys.argv[1]) if "mixed" in sys.argv else main(sys.argv[1], "leaking" in sys.argv)
+    sys.stdout.write(f"{found:.4f}\n")

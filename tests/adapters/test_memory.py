@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="r
 
 
 def growth(checkout: Path, *arguments: str) -> float:
-    """MiB by which a process grew in two hundred explanations."""
+    """What the script printed: MiB by which it grew, or a share."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.adapters.explained_200_times", *arguments],
         env={**os.environ, "PYTHONPATH": str(checkout)},
@@ -22,7 +22,7 @@ def growth(checkout: Path, *arguments: str) -> float:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=580,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return float(done.stdout.split()[-1])
@@ -34,6 +34,15 @@ def test_two_hundred_explanations_do_not_grow_memory(checkout: Path, framework: 
     pytest.importorskip(framework)
 
     assert growth(checkout, framework) < TOLERANCE
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+def test_memory_is_flat_over_a_thousand_explanations(checkout: Path, framework: str) -> None:
+    """By ten methods and at four sizes: after the first hundred, resident memory stays within 5 %."""
+    pytest.importorskip(framework)
+
+    assert growth(checkout, framework, "mixed") == pytest.approx(1, abs=0.05)
 
 
 def test_a_leak_would_be_seen(checkout: Path) -> None:

@@ -123,7 +123,7 @@ def test_new_weights_are_asked_and_change_the_version() -> None:
     [
         (lambda x: tf.reduce_mean(tf.stop_gradient(x), (1, 2)), saliency.NoGradient, "at StopGradient it is cut off"),
         (lambda x: tf.one_hot(tf.argmax(tf.reduce_mean(x, (1, 2)), 1), 3), saliency.NoGradient, "becomes int64, whole"),
-        (lambda x: tf.ones((1, 3)), saliency.NoGradient, "does not depend on it"),
+        (lambda x: tf.ones((tf.shape(x)[0], 3)), saliency.NoGradient, "does not depend on it"),
         (lambda x: tf.math.log(tf.reduce_mean(x, (1, 2)) * 0), saliency.BadOutput, "NaN or infinite"),
         (lambda x: tf.matmul(x, tf.ones((5, 3))), saliency.BadImage, r"\(N, H, W, C\), that is 3 channels"),
         (lambda x: {"a": x, "b": x}, saliency.BadOutput, r"mapping with 'a': an array of shape .*target=lambda"),

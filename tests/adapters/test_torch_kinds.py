@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,21 +194,52 @@ def test_parts_that_cannot_be_copied_are_named() -> None:
     assert any("RecursiveScriptModule cannot be copied: switched to eval mode" in note for note in notes)
 
 
+def trained(methods: Sequence[str], every: int) -> list[torch.Tensor]:
+    """What 200 training steps end at, with an explanation before every so manyth backward pass."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Dropout(0.2), small_net()).train()
+    optimiser = torch.optim.SGD(net.parameters(), 1e-2, momentum=0.9)
+    adapted = saliency.adapt(net)
+    for step in range(200):
+        optimiser.zero_grad()
+        loss = net(torch.rand(4, 3, 24, 20)).square().sum()
+        if methods and step % every == 0:
+            run(adapted, methods[step // every % len(methods)])
+        loss.backward()
+        optimiser.step()
+    return list(net.state_dict().values())
+
+
 def test_training_beside_gives_the_same_weights() -> None:
     """A training loop of 200 steps ends at the same weights, to the last bit, with explanations between its steps."""
+    assert all(map(torch.equal, trained(["gradient", "grad_cam"], 20), trained([], 1)))
 
-    def trained(explaining: bool) -> list[torch.Tensor]:
-        torch.manual_seed(0)
-        net = nn.Sequential(nn.Dropout(0.2), small_net()).train()
-        optimiser = torch.optim.SGD(net.parameters(), 1e-2, momentum=0.9)
-        adapted = saliency.adapt(net)
-        for step in range(200):
-            optimiser.zero_grad()
-            loss = net(torch.rand(4, 3, 24, 20)).square().sum()
-            if explaining and step % 20 == 0:
-                run(adapted, list(FAMILIES.values())[step // 20 % len(FAMILIES)])
-            loss.backward()
-            optimiser.step()
-        return list(net.state_dict().values())
 
-    assert all(map(torch.equal, trained(True), trained(False)))
+@pytest.mark.long
+def test_training_beside_every_family_gives_the_same_weights() -> None:
+    """The same with a method of every family in turn, one at each step."""
+    assert all(map(torch.equal, trained(list(FAMILIES.values()), 1), trained([], 1)))
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
+def test_weights_of_400_mb_are_not_copied(checkout: Path) -> None:
+    """Adapting and explaining a model with 400 MB of weights takes less than a tenth of them."""
+    code = """
+import numpy as np, torch, saliency
+from torch import nn
+from tests.adapters.explained_200_times import resident
+torch.set_num_threads(1)
+ends = [nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(5), nn.Flatten(), nn.Linear(100, 10000), nn.Linear(10000, 10000)]
+net = nn.Sequential(*ends).train()
+image = np.zeros((16, 16, 3), np.float32)
+saliency.explain(nn.Sequential(*ends[:4]), image, "occlusion", 1, size=8, progress=False)
+before = resident()
+exp = saliency.explain(net, image, "occlusion", 1, size=8, batch_size=1, progress=False)
+print(resident() - before)
+"""
+    env = {**os.environ, "PYTHONPATH": str(checkout)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=280
+    )
+    assert float(done.stdout) < 40

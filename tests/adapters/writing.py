@@ -30,7 +30,7 @@ def tensorflow_module() -> Kind:
     """A ``tf.Module`` that counts its calls, and adds noise of its own generator and of TensorFlow's global one."""
     import tensorflow as tf
 
-    class Counting(tf.Module):
+    class Counting(tf.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             draw = np.random.default_rng(0)
@@ -69,10 +69,10 @@ def nnx_module() -> Kind:
     import jax
     from flax import nnx
 
-    class Count(nnx.Variable):  # type: ignore[type-arg, misc]
+    class Count(nnx.Variable):  # type: ignore[type-arg]
         pass
 
-    class Writing(nnx.Module):  # type: ignore[misc]
+    class Writing(nnx.Module):
         def __init__(self, rngs: Any) -> None:
             self.conv = nnx.Conv(3, 4, (3, 3), rngs=rngs)
             self.norm, self.drop = nnx.BatchNorm(4, rngs=rngs), nnx.Dropout(0.3, rngs=rngs)
@@ -90,7 +90,7 @@ def nnx_module() -> Kind:
     def state() -> list[Any]:
         keys = jax.dtypes.prng_key
         leaves = jax.tree.leaves(nnx.state(net))
-        values = [np.array(jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, keys) else x) for x in leaves]
+        values = [np.array(jax.random.key_data(x) if jax.numpy.issubdtype(x.dtype, keys) else x) for x in leaves]
         return [*values, net.calls, net.norm.use_running_average, net.drop.deterministic, type(net).__call__]
 
     return net, state
@@ -101,8 +101,8 @@ def linen_module() -> Kind:
     import jax
     from flax import linen
 
-    class Writing(linen.Module):  # type: ignore[misc]
-        @linen.compact  # type: ignore[untyped-decorator]
+    class Writing(linen.Module):
+        @linen.compact
         def __call__(self, x: Any) -> Any:
             count = self.variable("state", "count", lambda: jax.numpy.zeros(()))
             count.value = count.value + 1
@@ -119,7 +119,7 @@ def equinox_module() -> Kind:
     import equinox
     import jax
 
-    class Writing(equinox.Module):  # type: ignore[misc]
+    class Writing(equinox.Module):
         conv: Any
         norm: Any
         head: Any
