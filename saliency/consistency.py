@@ -92,6 +92,7 @@ def _of_one(called: Callable[[np.ndarray], np.ndarray], fed: np.ndarray, error: 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
     """The largest difference as a share of the largest value; 0 where any is not finite, which others report."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return 0.0
     largest = float(np.abs(one).max(initial=0))
-    difference = float(np.abs(one - other).max(initial=0))
-    return difference / largest if largest > 0 and np.isfinite([largest, difference]).all() else 0.0
+    return float(np.abs(one - other).max(initial=0)) / largest if largest > 0 else 0.0

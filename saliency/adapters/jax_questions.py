@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -312,14 +313,13 @@ class Compiled:
             return jax.tree.map(lambda each: each.astype(question.dtype) if is_floating(each) else each, said)
 
         self._run = run
-        # by number of classes and shape of an image: a compiled function, and the sizes of batch that it was called with
+        # by number of classes and shape of an image: a compiled function, and the sizes of batch it was called with
         self._kept: OrderedDict[tuple[int, ...], tuple[Any, set[int]]] = OrderedDict()
 
     def _compiled(self, shape: tuple[int, ...]) -> tuple[Any, set[int]]:
         """The function for one shape: jax.jit keeps the programs of a function as long as the function itself."""
         if shape not in self._kept:
-            run = self._run
-            self._kept[shape] = jax.jit(lambda *asked: run(*asked)), set()
+            self._kept[shape] = jax.jit(partial(self._run)), set()
         self._kept.move_to_end(shape)
         while len(self._kept) > self.MOST:
             _, (oldest, _) = self._kept.popitem(last=False)
