@@ -31,7 +31,7 @@ SETUP = """
 import json, statistics, time, warnings
 import numpy as np, torch, saliency
 from saliency_widget import SaliencyWidget
-from saliency_widget.conversation import Conversation
+from saliency_widget.handlers import Conversation
 from benchmarks.engine import resnet18
 
 class Timed(torch.nn.Module):

@@ -6,8 +6,10 @@ PAIR-code/saliency's package of that name. No framework is imported until a mode
 
 from saliency import checks, core, deepexplain, demo, targets, tf1, upstream
 from saliency.adapters import adapt
+from saliency.api.explain import explain, layers
+from saliency.api.feeding import Surer, picture_for, surer_preset
+from saliency.api.predict import Prediction, WhatIf, perturbation_curves, predict, what_if
 from saliency.api.versions import show_versions
-from saliency.catalogue import methods
 from saliency.core import (
     IDGI,
     LRP,
@@ -50,6 +52,8 @@ from saliency.core import (
     VarGrad,
     XGradCam,
 )
+from saliency.core.catalogue import methods
+from saliency.core.method import Method, described
 from saliency.errors import (
     BadArgument,
     BadField,
@@ -64,17 +68,13 @@ from saliency.errors import (
     UnknownName,
     Unsupported,
 )
-from saliency.explain import explain, layers
-from saliency.explanation import Explanation
-from saliency.feeding import Surer, picture_for, surer_preset
-from saliency.images import Picture, read
-from saliency.method import Method, described
 from saliency.metrics.perturbation import PerturbationCurves
-from saliency.model import Adapted, lacking
+from saliency.model.protocols import Adapted, lacking
+from saliency.pictures.picture import Picture, read
 from saliency.pictures.presets import Preprocessing
-from saliency.predictions import Prediction, WhatIf, perturbation_curves, predict, what_if
-from saliency.regions import Region, Regions
-from saliency.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
+from saliency.pictures.regions import Region, Regions
+from saliency.results.explanation import Explanation
+from saliency.results.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
 
 __version__ = "0.1.0"
 

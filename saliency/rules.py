@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from saliency.errors import Unsupported
-from saliency.model import Ops
+from saliency.model.protocols import Ops
 
 LINEAR = ("dense", "convolution")
 """Kinds that have weights."""
@@ -104,7 +104,7 @@ class Composite:
     exhaustive: bool = False
     """Whether an operator that is not known is told in a note."""
     accounts: bool = False
-    """Whether it is counted where what comes back is lost: see :attr:`saliency.model.Answer.lost`."""
+    """Whether it is counted where what comes back is lost: see :attr:`saliency.model.protocols.Answer.lost`."""
 
     def rule(self, operator: Operator) -> Rule | None:
         """The rule an operator follows; None for its plain gradient."""

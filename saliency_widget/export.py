@@ -102,7 +102,7 @@ def page(title: str, code: str, css: str, traits: Mapping[str, Any], packet: byt
         code: the front end, one ES module.
         css: its style sheet.
         traits: what the front end reads of its model, without the packet.
-        packet: messages, see :func:`saliency_widget.wire.pack`.
+        packet: messages, see :func:`saliency_widget.protocol.messages.pack`.
         fallback: HTML for browsers that run no scripts, or not these.
     """
     exported = EXPORTED.search(code)

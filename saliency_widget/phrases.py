@@ -1,4 +1,4 @@
-"""What :mod:`saliency_widget.recipe` makes scripts of: pieces of Python, in step with `drawing.py` and `maps.py`."""
+"""What :mod:`saliency_widget.script` makes scripts of: pieces of Python, in step with `drawing.py` and `maps.py`."""
 
 from __future__ import annotations
 

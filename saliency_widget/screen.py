@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import saliency
-from saliency_widget.cells import Cell, columns, laid_out, told_apart
-from saliency_widget.commands import TOP
-from saliency_widget.drawing import Shown, View, sign_of
-from saliency_widget.explainers import Explainers
-from saliency_widget.found import Found
-from saliency_widget.maps import field_of
-from saliency_widget.recipe import Part, recipe
-from saliency_widget.settings import Settings, shown_in, view_of
-from saliency_widget.wire import maps_in
+from saliency_widget.pictures.drawing import Shown, View, sign_of
+from saliency_widget.pictures.maps import field_of
+from saliency_widget.protocol.cells import Cell, columns, laid_out, told_apart
+from saliency_widget.protocol.messages import maps_in
+from saliency_widget.protocol.requests import TOP
+from saliency_widget.script import Part, recipe
+from saliency_widget.traits.settings import Settings, shown_in, view_of
+from saliency_widget.work.explainers import Explainers
+from saliency_widget.work.result_cache import Found
 
 
 class Screen:
@@ -77,7 +77,7 @@ class Screen:
         return view._replace(region=0)
 
     def script(self, shown: Cell | None = None) -> str:
-        """What is shown as Python; see :func:`saliency_widget.recipe.recipe`.
+        """What is shown as Python; see :func:`saliency_widget.script.recipe`.
 
         Args:
             shown: by default as the traits have it.

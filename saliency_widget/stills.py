@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from saliency_widget import drawing, export
-from saliency_widget.cells import Cell
-from saliency_widget.explainers import Explainers
-from saliency_widget.parameters import Controls
+from saliency_widget import export
+from saliency_widget.pictures import drawing
+from saliency_widget.pictures.sheet import GAP, sheet
+from saliency_widget.protocol.cells import Cell
+from saliency_widget.protocol.messages import Message, readable
 from saliency_widget.screen import Screen
-from saliency_widget.settings import SETTINGS, Settings, view_of
-from saliency_widget.sheet import GAP, sheet
-from saliency_widget.wire import Message, readable
+from saliency_widget.traits.parameters import Controls
+from saliency_widget.traits.settings import SETTINGS, Settings, view_of
+from saliency_widget.work.explainers import Explainers
 
 LEAST_WIDTH, MOST_WIDTH = 448, 1600
 """Of a PNG file, unless its width is given: of a single picture, and of several side by side."""

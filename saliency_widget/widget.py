@@ -11,24 +11,24 @@ import numpy as np
 import traitlets
 
 import saliency
-from saliency_widget import drawing
-from saliency_widget.brief import brief
-from saliency_widget.cast import Asked, cast, grid_of, index_in
-from saliency_widget.cells import Key
-from saliency_widget.choices import Named, first_available
-from saliency_widget.commands import TOP, index_of
-from saliency_widget.conversation import Conversation, Desk
-from saliency_widget.explainers import Explainers
 from saliency_widget.front_end import built
+from saliency_widget.handlers import Conversation, Desk
 from saliency_widget.host import after_each_cell
-from saliency_widget.keeper import Keeper
-from saliency_widget.outbox import Outbox
-from saliency_widget.parameters import Controls
-from saliency_widget.picked import of_mask
+from saliency_widget.pictures import drawing
+from saliency_widget.pictures.selection import of_mask
+from saliency_widget.protocol.cells import Key
+from saliency_widget.protocol.outbox import Outbox
+from saliency_widget.protocol.requests import TOP, index_of
+from saliency_widget.protocol.summary import brief
+from saliency_widget.protocol.values import BadTrait
 from saliency_widget.screen import Screen
-from saliency_widget.settings import SETTINGS, STATE, Settings, checked_state, shown_in, view_of
+from saliency_widget.snapshot import Keeper
 from saliency_widget.stills import Stills
-from saliency_widget.traits import BadTrait
+from saliency_widget.traits.methods import Named, first_available
+from saliency_widget.traits.parameters import Controls
+from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, shown_in, view_of
+from saliency_widget.work.explainers import Explainers
+from saliency_widget.work.inputs import Asked, cast, grid_of, index_in
 
 NAME_LENGTH = 1000
 """Characters of an image's name."""

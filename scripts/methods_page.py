@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 import saliency
-from saliency.method import FAMILIES, Method, default_of
+from saliency.core.method import FAMILIES, Method, default_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "methods.md"

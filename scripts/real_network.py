@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 import saliency  # noqa: E402
-from saliency.catalogue import METHODS  # noqa: E402
+from saliency.core.catalogue import METHODS  # noqa: E402
 from scripts.methods_page import painted  # noqa: E402
 
 KEPT = ROOT / "build" / "real-network"

@@ -58,8 +58,8 @@ def install(process: int = 0) -> None:
     """
     if not amount():
         return
-    from saliency.called import CalledModel
-    from saliency.session import Session
+    from saliency.core.called import CalledModel
+    from saliency.session.session import Session
 
     jitter = Jitter(amount(), [int(os.environ.get(SEED, "0")), process])
     stream: Any = Session._stream

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saliency.method import Method
+from saliency.core.method import Method
 
 CLASSES = 4
 LABELS = ("ape", "bee", "cat", "dog")
@@ -190,7 +190,7 @@ def cheap(cls: type[Method], shape: tuple[int, ...], **given: Any) -> Method:
 
 def every_method(kinds: Iterable[str], whole: str) -> list[Any]:
     """(kind of model, method) to be tested: every method on the kind `whole`, one for each capability on the others."""
-    from saliency.catalogue import METHODS
+    from saliency.core.catalogue import METHODS
 
     one_each = {cls().needs: name for name, cls in reversed(METHODS.items())}.values()
     return [

@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import saliency
-from saliency.catalogue import METHODS
-from saliency.method import Method
+from saliency.core.catalogue import METHODS
+from saliency.core.method import Method
 from saliency_widget import SaliencyWidget
 from tests.nets import FEW, small_net
 

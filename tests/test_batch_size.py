@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from saliency.batch_size import BatchSize, is_out_of_memory
+from saliency.session.batch_size import BatchSize, is_out_of_memory
 
 SAID = {
     "torch, CPU": "[enforce fail at alloc_cpu.cpp:114] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "

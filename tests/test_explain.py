@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import saliency
-from saliency.catalogue import METHODS
-from saliency.model import Model
+from saliency.core.catalogue import METHODS
+from saliency.model.protocols import Model
 from tests.nets import LABELS, black_box, picture, small_net, uneven
 
 IMAGE = picture()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import saliency
-from saliency.explanation import Explanation
+from saliency.results.explanation import Explanation
 from tests.nets import LABELS, picture, small_net
 
 MASK = np.random.default_rng(0).normal(size=(12, 10, 3)).astype(np.float32)

@@ -240,7 +240,7 @@ APPLICATIONS = ["MobileNetV2", "DenseNet121", "ResNet50", "VGG16", "EfficientNet
 def test_keras_applications_are_known_by_their_name(name: str) -> None:
     """A model of keras.applications is fed what its own preprocess_input makes; those that scale are fed 0–255."""
     keras = pytest.importorskip("keras")
-    from saliency.adapters.keras import application_of, scales_itself
+    from saliency.adapters.keras.model import application_of, scales_itself
 
     modules = {
         "MobileNetV2": "mobilenet_v2",

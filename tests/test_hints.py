@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import saliency
-from saliency.catalogue import METHODS
+from saliency.core.catalogue import METHODS
 from saliency.hints import ARGUMENTS, NOT_HERE
 from saliency.hints import METHODS as ELSEWHERE
 from tests.nets import LABELS, picture, small_net

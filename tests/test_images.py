@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 import saliency
-from saliency.images import Picture, fill, read
 from saliency.pictures.arrays import channels_last
+from saliency.pictures.picture import Picture, fill, read
 from tests.nets import picture
 
 RGB = picture(12, 10)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from saliency.model import Answer
+from saliency.model.protocols import Answer
 from tests.jitter import AMOUNT, Jitter
 
 SCRIPT = """

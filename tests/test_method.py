@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency.catalogue import METHODS
-from saliency.method import Method, described, parameter
+from saliency.core.catalogue import METHODS
+from saliency.core.method import Method, described, parameter
 
 
 @dataclass(eq=False, repr=False)

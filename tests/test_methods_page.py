@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import saliency
-from saliency.method import FAMILIES
+from saliency.core.method import FAMILIES
 from scripts import methods_page
 
 

@@ -20,7 +20,7 @@ import torch
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import saliency
-from saliency.catalogue import METHODS
+from saliency.core.catalogue import METHODS
 from tests.nets import FEW, black_box, cheap, picture, small_net
 from tests.test_layers import made
 

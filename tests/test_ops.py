@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saliency.ops import NumpyOps
+from saliency.model.ops import NumpyOps
 
 RANDOM = np.random.default_rng(0)
 ARRAY, ROW = RANDOM.normal(size=(3, 4, 5)).astype(np.float32), RANDOM.normal(size=(1, 4, 1)).astype(np.float32)

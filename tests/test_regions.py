@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from saliency import errors, regions
-from saliency.regions import NO_REGION, Grown, Region, felzenszwalb_segments, grow_regions, region_table
+from saliency import errors
+from saliency.pictures import regions
+from saliency.pictures.regions import NO_REGION, Grown, Region, felzenszwalb_segments, grow_regions, region_table
 from tests.pair import pieces, reference
 from tests.pair.cases import base_attribution, own_segments, picture
 
@@ -348,7 +349,7 @@ def test_table_refuses_ranks_without_gains() -> None:
 
 def test_import_is_light() -> None:
     """Neither scikit-image nor SciPy is loaded before it is needed."""
-    script = "import sys, saliency.regions; print(sorted({'skimage', 'scipy'} & set(sys.modules)))"
+    script = "import sys, saliency.pictures.regions; print(sorted({'skimage', 'scipy'} & set(sys.modules)))"
 
     printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.transform import resize
 
-from saliency.masks import FeatureMasks, Masked, RandomGrids
-from saliency.ops import NumpyOps
-from saliency.samples import Noisy, Originals, Patches, Samples, StraightPath, evenly, spans
+from saliency.model.ops import NumpyOps
+from saliency.session.masks import FeatureMasks, Masked, RandomGrids
+from saliency.session.samples import Noisy, Originals, Patches, Samples, StraightPath, evenly, spans
 
 OPS = NumpyOps(np.float64)
 IMAGES = np.random.default_rng(0).uniform(size=(3, 5, 4, 2))

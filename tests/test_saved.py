@@ -175,7 +175,7 @@ FOREIGN: dict[str, Callable[[bytes], bytes]] = {
 LIMITED = """
 import resource, sys
 import saliency
-from saliency import saved
+from saliency.results import saved
 
 assert saved.MOST_BYTES == 1 << 30
 saved.MOST_BYTES = 1 << 26  # so that bombs are made in little time

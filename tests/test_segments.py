@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import saliency
-from saliency.segments import SEGMENTERS, count_of, exactly, labelled, split
+from saliency.pictures.segments import SEGMENTERS, count_of, exactly, labelled, split
 from tests.nets import picture
 
 PICTURE = picture(40, 33) / 255

@@ -7,10 +7,10 @@ import pytest
 
 import saliency
 from saliency.core import GradientSaliency, IntegratedGradients, SmoothGrad
-from saliency.model import Answer
-from saliency.ops import NumpyOps
-from saliency.samples import Originals
-from saliency.session import Session
+from saliency.model.ops import NumpyOps
+from saliency.model.protocols import Answer
+from saliency.session.samples import Originals
+from saliency.session.session import Session
 
 
 class Square:
@@ -166,7 +166,7 @@ def test_a_bad_batch_size_is_told(bad: Any) -> None:
 
 def test_what_a_model_lacks_is_told_before_any_work() -> None:
     """A method refuses a model with the model's own sentence, and nothing has been asked."""
-    from saliency.model import Differentiable
+    from saliency.model.protocols import Differentiable
 
     model = Square()
     model.lacks = {Differentiable: "this one has no wheels"}

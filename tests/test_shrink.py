@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.transform import resize
 
-from saliency.shrink import shrunk
+from saliency.pictures.resize import shrunk
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

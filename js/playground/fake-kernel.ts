@@ -82,7 +82,7 @@ export function createFakeKernel(options: Options) {
     if (method === "deep_lift") {
       later(300, () => push({
         op: "error", rid, kind: "Unsupported", message: "DeepLIFT met an operator it has no rule for: aten::grid_sample in layer 'warp'.",
-        details: 'Traceback (most recent call last):\n  File "saliency/session.py", line 211, in run\n    answer = method(images, self)\nsaliency.errors.Unsupported: no rule for aten::grid_sample',
+        details: 'Traceback (most recent call last):\n  File "saliency/session/session.py", line 211, in run\n    answer = method(images, self)\nsaliency.errors.Unsupported: no rule for aten::grid_sample',
       }));
       return;
     }

@@ -12,8 +12,8 @@ from saliency import checks
 from saliency.adapters.containers import Contained, contained
 from saliency.adapters.outputs import checked_output
 from saliency.errors import Unsupported
-from saliency.head import ACTIVATIONS
-from saliency.model import FRAMEWORKS, Adapted
+from saliency.model.head import ACTIVATIONS
+from saliency.model.protocols import FRAMEWORKS, Adapted
 
 
 def adapt(
@@ -85,35 +85,35 @@ def _adapted(
         return _taken_out(inside, labels)
     if "keras" in frameworks and hasattr(model, "stateless_call"):
         # before torch: on that backend a Keras model is a torch.nn.Module too
-        from saliency.adapters.keras import keras_model
+        from saliency.adapters.keras.model import keras_model
 
         return keras_model(model, labels)
     if "transformers" in frameworks and hasattr(model, "named_modules"):
-        from saliency.adapters.huggingface import HuggingFaceModel
+        from saliency.adapters.torch.huggingface import HuggingFaceModel
 
         return HuggingFaceModel(model, labels)
     if "torch" in frameworks and hasattr(model, "named_modules"):
-        from saliency.adapters.torch import TorchModel
+        from saliency.adapters.torch.model import TorchModel
 
         return TorchModel(model, labels)
     if hasattr(model, "__array__"):
         raise _no_model(model)
     if "tensorflow" in frameworks and not isinstance(model, type):
-        from saliency.adapters.tensorflow import TensorFlowModel
+        from saliency.adapters.tensorflow.model import TensorFlowModel
 
         return TensorFlowModel(model, labels)
     if (made := _of_jax(model, frameworks, labels)) is not None:
         return made
     if "onnxruntime" in frameworks and hasattr(model, "get_inputs"):
-        from saliency.adapters.onnx import OnnxModel
+        from saliency.adapters.callables.onnx import OnnxModel
 
         return OnnxModel(model, labels)
     if hasattr(model, "predict_proba"):
-        from saliency.adapters.function import ProbabilityModel
+        from saliency.adapters.callables.function import ProbabilityModel
 
         return ProbabilityModel(model, labels)
     if callable(model) and not hasattr(type(model), "needs"):  # a method is no model
-        from saliency.adapters.function import function_model
+        from saliency.adapters.callables.function import function_model
 
         return function_model(model, labels, framework, image)
     raise _no_model(model)
@@ -138,13 +138,13 @@ def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> A
         frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     modules = {base.__module__ for base in type(model).__mro__}
     if "flax" in frameworks or hasattr(model, "apply_fn"):
-        from saliency.adapters import jax_modules
+        from saliency.adapters.jax import modules as jax_modules
 
         if any(module.startswith("flax.nnx") for module in modules):
             return jax_modules.nnx_model(model, labels)
         return jax_modules.linen_model(model, held, labels)
     if "equinox" in frameworks:
-        from saliency.adapters.jax_modules import equinox_model
+        from saliency.adapters.jax.modules import equinox_model
 
         return equinox_model(model, held, labels)
     if held is not None and frameworks & {"torch", "keras", "tensorflow"}:
@@ -153,7 +153,7 @@ def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> A
             f"{type(model).__qualname__} with something beside it. Pass the model alone."
         )
     if held is not None:
-        from saliency.adapters.jax import JaxModel
+        from saliency.adapters.jax.model import JaxModel
 
         return JaxModel(model, labels, params=held)
     return None

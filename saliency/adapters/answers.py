@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
-from saliency.batch_size import is_out_of_memory
 from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName
+from saliency.session.batch_size import is_out_of_memory
 from saliency.targets import ClassScore
 
 COMPLAINTS = ("shape", "dimension", "channels", "incompatible", "must be equal", "size", "rank", "features", "axis")

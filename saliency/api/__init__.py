@@ -1,1 +1,1 @@
-"""The public functions that see models and methods alike."""
+"""The calls of the public face: `explain`, `predict`, `what_if`, `perturbation_curves`, `layers`, `methods`."""

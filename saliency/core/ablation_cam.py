@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saliency.core.channelwise_cam import ChannelwiseCam
-from saliency.model import Ops, Patchable
-from saliency.samples import PerImage, spans
-from saliency.session import Session
+from saliency.model.protocols import Ops, Patchable
+from saliency.session.samples import PerImage, spans
+from saliency.session.session import Session
 
 
 @dataclass(eq=False, repr=False)

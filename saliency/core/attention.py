@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from saliency.core.cam import resized
-from saliency.method import Method
-from saliency.model import Attention, Attentive, Ops
-from saliency.session import Session, originals
+from saliency.core.method import Method
+from saliency.model.protocols import Attention, Attentive, Ops
+from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saliency.core.attention import AttentionMethod, mean_of_heads, read_rows
-from saliency.model import Attention, Ops
+from saliency.model.protocols import Attention, Ops
 
 
 @dataclass(eq=False, repr=False)

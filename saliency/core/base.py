@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saliency.called import (
+from saliency.core.called import (
     CONVOLUTION_LAYER_VALUES,
     CONVOLUTION_OUTPUT_GRADIENTS,
     INPUT_OUTPUT_GRADIENTS,
@@ -18,9 +18,9 @@ from saliency.called import (
     CallModelFunction,
     check_output,
 )
+from saliency.core.method import Method
 from saliency.errors import BadField, BadShape
-from saliency.method import Method
-from saliency.session import Session
+from saliency.session.session import Session
 
 __all__ = [
     "CONVOLUTION_LAYER_VALUES",
@@ -93,7 +93,7 @@ class CoreSaliency(Method):
     def format_and_check_call_model_output(
         self, output: dict[str, Any], input_shape: tuple[int, ...], expected_keys: Sequence[str]
     ) -> None:
-        """See :func:`saliency.called.check_output`."""
+        """See :func:`saliency.core.called.check_output`."""
         check_output(output, input_shape, expected_keys)
 
     def _called(

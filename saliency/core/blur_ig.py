@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from saliency.called import CallModelFunction
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
+from saliency.core.called import CallModelFunction
+from saliency.core.method import parameter
 from saliency.core.paths import Met, Path
-from saliency.method import parameter
-from saliency.model import Differentiable, Ops
-from saliency.samples import PerImage
-from saliency.session import Session
+from saliency.model.protocols import Differentiable, Ops
+from saliency.session.samples import PerImage
+from saliency.session.session import Session
 
 A = TypeVar("A")
 

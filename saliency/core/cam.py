@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from saliency.core.method import Method, Part, parameter
 from saliency.errors import BadField, BadOutput, brief
-from saliency.method import Method, Part, parameter
-from saliency.model import Layer, Layered, Ops
-from saliency.session import Session, originals
+from saliency.model.protocols import Layer, Layered, Ops
+from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saliency.core.cam import Cam, require_grid, weighted
-from saliency.model import Inspectable
-from saliency.session import Session, originals
+from saliency.model.protocols import Inspectable
+from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from saliency.core.guided_backprop import followed
-from saliency.method import Method
-from saliency.model import Rewirable
+from saliency.core.method import Method
+from saliency.model.protocols import Rewirable
 from saliency.rules import DECONVOLUTION
-from saliency.session import Session
+from saliency.session.session import Session
 
 
 @dataclass(eq=False, repr=False)

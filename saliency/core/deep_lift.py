@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from saliency.method import Baseline, Method, baseline_count, parameter
-from saliency.model import Ops, Rewirable
+from saliency.core.method import Baseline, Method, baseline_count, parameter
+from saliency.model.protocols import Ops, Rewirable
 from saliency.rules import Composite, Operator, summed
-from saliency.samples import Compared
-from saliency.session import Session
+from saliency.session.samples import Compared
+from saliency.session.session import Session
 
 TIES = 1e-3
 """Values tie where they differ by less than this share of their change."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from saliency.core.cam import Cam, require_grid
-from saliency.model import Inspectable, Ops
-from saliency.session import Session, originals
+from saliency.model.protocols import Inspectable, Ops
+from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from saliency.method import LARGEST_SEED, Baseline, Method, parameter
-from saliency.model import Differentiable
-from saliency.samples import Draws
-from saliency.session import Session
+from saliency.core.method import LARGEST_SEED, Baseline, Method, parameter
+from saliency.model.protocols import Differentiable
+from saliency.session.samples import Draws
+from saliency.session.session import Session
 
 
 @dataclass(eq=False, repr=False)

@@ -8,12 +8,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from saliency.masks import FeatureMasks, Masked
-from saliency.method import Baseline, Method, baseline_count, parameter
-from saliency.regions import NO_REGION, Regions, region_table
-from saliency.samples import own
-from saliency.segments import SEGMENTERS, Segments, count_of, labelled, split
-from saliency.session import Session
+from saliency.core.method import Baseline, Method, baseline_count, parameter
+from saliency.pictures.regions import NO_REGION, Regions, region_table
+from saliency.pictures.segments import SEGMENTERS, Segments, count_of, labelled, split
+from saliency.session.masks import FeatureMasks, Masked
+from saliency.session.samples import own
+from saliency.session.session import Session
 
 A = TypeVar("A")
 

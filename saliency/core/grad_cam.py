@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saliency.called import CallModelFunction
 from saliency.core.base import CONVOLUTION_LAYER_VALUES, CONVOLUTION_OUTPUT_GRADIENTS, CoreSaliency
+from saliency.core.called import CallModelFunction
 from saliency.core.cam import Cam, weighted
-from saliency.model import Layer, Ops
+from saliency.model.protocols import Layer, Ops
 
 
 @dataclass(eq=False, repr=False)

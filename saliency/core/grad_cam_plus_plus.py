@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saliency.core.cam import Cam, weighted
-from saliency.model import Layer, Ops
+from saliency.model.protocols import Layer, Ops
 
 
 @dataclass(eq=False, repr=False)

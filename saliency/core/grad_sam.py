@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saliency.core.attention import AttentionMethod
-from saliency.model import Attention, Ops
+from saliency.model.protocols import Attention, Ops
 
 
 @dataclass(eq=False, repr=False)

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saliency.called import CallModelFunction
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency
-from saliency.model import Differentiable
-from saliency.session import Session, originals
+from saliency.core.called import CallModelFunction
+from saliency.model.protocols import Differentiable
+from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from saliency.method import Method
-from saliency.model import Rewirable
+from saliency.core.method import Method
+from saliency.model.protocols import Rewirable
 from saliency.rules import GUIDED
-from saliency.session import Session, originals
+from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)

@@ -8,9 +8,9 @@ from typing import Any
 
 from saliency.core.grad_cam import GradCam
 from saliency.core.guided_backprop import GuidedBackprop
-from saliency.method import Method, Part, parameter
-from saliency.model import LayeredRewirable
-from saliency.session import Session
+from saliency.core.method import Method, Part, parameter
+from saliency.model.protocols import LayeredRewirable
+from saliency.session.session import Session
 
 
 @dataclass(eq=False, repr=False)

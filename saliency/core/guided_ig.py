@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from saliency.called import CallModelFunction
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
+from saliency.core.called import CallModelFunction
+from saliency.core.method import Baseline, baseline_count, parameter
 from saliency.core.paths import Met, Path
 from saliency.errors import BadOutput, BadShape
-from saliency.method import Baseline, baseline_count, parameter
-from saliency.model import Differentiable, Ops
-from saliency.samples import Originals
-from saliency.session import Session
+from saliency.model.protocols import Differentiable, Ops
+from saliency.session.samples import Originals
+from saliency.session.session import Session
 
 A = TypeVar("A")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from saliency.core.cam import Cam
-from saliency.method import parameter
-from saliency.model import Layer, Ops
+from saliency.core.method import parameter
+from saliency.model.protocols import Layer, Ops
 
 
 @dataclass(eq=False, repr=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency.core.features import Attribution, Game, SensitivityMethod
-from saliency.method import LARGEST_SEED, parameter
+from saliency.core.method import LARGEST_SEED, parameter
 
 
 @dataclass(eq=False, repr=False)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from saliency.core.idgi import PathReading
+from saliency.core.method import parameter
 from saliency.core.paths import Trail
-from saliency.method import parameter
-from saliency.session import Session
+from saliency.session.session import Session
 
 
 @dataclass(eq=False, repr=False)

@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import Any, cast
 
 from saliency.core.integrated_gradients import STEPS, IntegratedGradients
+from saliency.core.method import Method, parameter
 from saliency.core.paths import PORTION, Trail, Walkable, rising, walked
 from saliency.errors import BadField
-from saliency.method import Method, parameter
-from saliency.model import Differentiable
-from saliency.session import Session
+from saliency.model.protocols import Differentiable
+from saliency.session.session import Session
 
 
 @dataclass(eq=False, repr=False)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from saliency.method import Method
-from saliency.model import Differentiable
-from saliency.session import Session, originals
+from saliency.core.method import Method
+from saliency.model.protocols import Differentiable
+from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)

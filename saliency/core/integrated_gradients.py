@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saliency.called import CallModelFunction
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
+from saliency.core.called import CallModelFunction
+from saliency.core.method import Baseline, baseline_count, parameter
 from saliency.core.paths import NEAREST, PORTION, Line, Path, Trail, walked
 from saliency.core.quadrature import RULES, nodes, trapezoid
 from saliency.errors import BadField
-from saliency.method import Baseline, baseline_count, parameter
-from saliency.model import Differentiable
-from saliency.samples import StraightPath, own
-from saliency.session import Session
+from saliency.model.protocols import Differentiable
+from saliency.session.samples import StraightPath, own
+from saliency.session.session import Session
 
 STEPS = 25
 """How many steps there are where their number is fixed but not given."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from saliency.core.attention import AttentionMethod
-from saliency.method import parameter
-from saliency.model import Attention, EarlyExit, Ops
-from saliency.session import Session
+from saliency.core.method import parameter
+from saliency.model.protocols import Attention, EarlyExit, Ops
+from saliency.session.session import Session
 
 
 @dataclass(eq=False, repr=False)

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from saliency.core.method import Method, parameter
 from saliency.core.relevance import AlphaBeta, Box, Epsilon, Flat, Gamma, WSquare, layerwise
 from saliency.errors import BadField, BadOutput, Unsupported, brief
-from saliency.method import Method, parameter
-from saliency.model import Rewirable
+from saliency.model.protocols import Rewirable
 from saliency.rules import STABILIZER, Composite, Rule
-from saliency.samples import Compared
-from saliency.session import Session, originals
+from saliency.session.samples import Compared
+from saliency.session.session import Session, originals
 
 COMPOSITES = (
     "auto",

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saliency.called import CallModelFunction
 from saliency.core.base import OUTPUT_LAYER_VALUES, CoreSaliency, floating
+from saliency.core.called import CallModelFunction
+from saliency.core.method import Baseline, baseline_count, parameter
 from saliency.errors import BadField
-from saliency.method import Baseline, baseline_count, parameter
-from saliency.model import Model, Ops
-from saliency.samples import Patches, spans
-from saliency.session import Session, originals
+from saliency.model.protocols import Model, Ops
+from saliency.session.samples import Patches, spans
+from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)

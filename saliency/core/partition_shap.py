@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.core.features import Attribution, FeatureMethod, Game, named_parts
-from saliency.method import parameter
-from saliency.segments import SEGMENTERS, Segments
+from saliency.core.method import parameter
+from saliency.pictures.segments import SEGMENTERS, Segments
 
 ROUND = 16
 """Parts that are cut at a time: enough to fill a batch, and a number of its own, so that no mask depends on batches."""

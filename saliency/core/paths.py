@@ -13,9 +13,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from saliency.model import Ops
-from saliency.samples import column, evenly
-from saliency.session import Session
+from saliency.model.protocols import Ops
+from saliency.session.samples import column, evenly
+from saliency.session.session import Session
 
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)

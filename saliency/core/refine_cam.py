@@ -8,10 +8,10 @@ from typing import Any
 
 from saliency.core.cam import Cam, resized, scaled
 from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
+from saliency.core.method import Method, Part, as_method, parameter
 from saliency.errors import BadField
-from saliency.method import Method, Part, as_method, parameter
-from saliency.model import Layer, Layered, Ops
-from saliency.session import Session, originals
+from saliency.model.protocols import Layer, Layered, Ops
+from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from saliency.model import Ops
+from saliency.model.protocols import Ops
 from saliency.rules import LINEAR, Change, Composite, Operator, Rule, summed
 
 

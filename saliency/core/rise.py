@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from saliency.masks import Masked, RandomGrids
-from saliency.method import LARGEST_SEED, Baseline, Method, parameter
-from saliency.model import Ops
-from saliency.samples import spans
-from saliency.session import Session
+from saliency.core.method import LARGEST_SEED, Baseline, Method, parameter
+from saliency.model.protocols import Ops
+from saliency.session.masks import Masked, RandomGrids
+from saliency.session.samples import spans
+from saliency.session.session import Session
 
 
 @dataclass(eq=False, repr=False)

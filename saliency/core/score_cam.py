@@ -10,10 +10,10 @@ import numpy as np
 
 from saliency.core.cam import resized, scaled
 from saliency.core.channelwise_cam import ChannelwiseCam
-from saliency.method import Baseline, parameter
-from saliency.model import Ops
-from saliency.samples import PerImage, own
-from saliency.session import Session
+from saliency.core.method import Baseline, parameter
+from saliency.model.protocols import Ops
+from saliency.session.samples import PerImage, own
+from saliency.session.session import Session
 
 
 @dataclass(eq=False, repr=False)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from saliency.core.features import Attribution, FeatureMethod, Game
+from saliency.core.method import LARGEST_SEED, parameter
 from saliency.errors import BadField
-from saliency.method import LARGEST_SEED, parameter
 
 MOST = 16
 """Features of which all coalitions are asked at most: 65,536 images."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from saliency.core.gradients import GradientSaliency
-from saliency.method import LARGEST_SEED, Method, parameter
-from saliency.samples import Noisy, spans
-from saliency.session import Session
+from saliency.core.method import LARGEST_SEED, Method, parameter
+from saliency.session.samples import Noisy, spans
+from saliency.session.session import Session
 
 TOGETHER = 32
 """How many noisy copies are handed to the inner method at once: a thousand masks need not lie in memory together."""

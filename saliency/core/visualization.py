@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saliency.display import heat, magnitude, signed, summed
+from saliency.pictures.display import heat, magnitude, signed, summed
 
 
 def VisualizeImageGrayscale(image_3d: np.ndarray, percentile: float = 99) -> np.ndarray:

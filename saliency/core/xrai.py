@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from saliency.called import CallModelFunction
 from saliency.core.base import CoreSaliency
+from saliency.core.called import CallModelFunction
 from saliency.core.integrated_gradients import IntegratedGradients
+from saliency.core.method import Baseline, Method, parameter
 from saliency.errors import BadField, BadShape
-from saliency.method import Baseline, Method, parameter
-from saliency.regions import (
+from saliency.pictures.regions import (
     RADIUS,
     SCALES,
     SIDE,
@@ -25,8 +25,8 @@ from saliency.regions import (
     grow_regions,
     region_table,
 )
-from saliency.segments import SEGMENTERS, Segments, masks_of, split
-from saliency.session import Session
+from saliency.pictures.segments import SEGMENTERS, Segments, masks_of, split
+from saliency.session.session import Session
 
 NAMED = 150
 """How many segments a named segmentation gives to XRAI."""
@@ -399,7 +399,7 @@ def _normalize_image(im: Any, value_range: Any, resize_shape: Any = None) -> np.
 def _get_segments_felzenszwalb(
     im: Any, resize_image: bool = True, scale_range: Any = None, dilation_rad: int = RADIUS
 ) -> list[np.ndarray]:
-    """Return PAIR's default segments of an image (H, W, C): see :func:`saliency.regions.felzenszwalb_segments`."""
+    """Return PAIR's default segments of an image (H, W, C): see :func:`saliency.pictures.regions.felzenszwalb_segments`."""
     if not resize_image or dilation_rad != RADIUS or (scale_range is not None and list(scale_range) != [-1.0, 1.0]):
         raise BadField(
             "Only PAIR's default segmentation is here: resize_image=True, scale_range=None, dilation_rad=5. "

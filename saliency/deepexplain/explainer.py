@@ -12,8 +12,8 @@ from saliency.deepexplain.methods import Attribution
 from saliency.deepexplain.questions import Question
 from saliency.deepexplain.rows import RowModel, side_by_side
 from saliency.errors import BadShape
-from saliency.inputs import Packing
-from saliency.session import Session
+from saliency.model.inputs import Packing
+from saliency.session.session import Session
 
 
 class Explainer:

@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from saliency.core.method import Method, parameter
 from saliency.core.quadrature import nodes
 from saliency.deepexplain import questions
 from saliency.deepexplain.errors import BadParameter, DeepExplainError
 from saliency.deepexplain.questions import Asking, Question
 from saliency.deepexplain.rows import RowModel, side_by_side
-from saliency.method import Method, parameter
-from saliency.model import Differentiable
-from saliency.samples import PerImage, StraightPath
-from saliency.session import Session, originals
+from saliency.model.protocols import Differentiable
+from saliency.session.samples import PerImage, StraightPath
+from saliency.session.session import Session, originals
 
 Shapes = Sequence[tuple[int, ...]]
 """Of each input, without the examples' axis."""

@@ -14,9 +14,9 @@ import numpy as np
 
 from saliency.deepexplain.questions import Question
 from saliency.errors import BadOutput
-from saliency.inputs import Packing
-from saliency.model import Answer
-from saliency.ops import NumpyOps
+from saliency.model.inputs import Packing
+from saliency.model.ops import NumpyOps
+from saliency.model.protocols import Answer
 
 
 class RowModel:

@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from saliency.errors import BadField
-from saliency.head import Head
-from saliency.model import Ops
-from saliency.samples import PerImage
-from saliency.session import Session
+from saliency.model.head import Head
+from saliency.model.protocols import Ops
+from saliency.session.samples import PerImage
+from saliency.session.session import Session
 
 __all__ = ["Kept", "PerturbationCurves", "curves", "order_of"]
 

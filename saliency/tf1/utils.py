@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.called import (
+from saliency.core.called import (
     CONVOLUTION_LAYER_VALUES,
     CONVOLUTION_OUTPUT_GRADIENTS,
     INPUT_OUTPUT_GRADIENTS,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import saliency
-from saliency.head import Ending, decide
+from saliency.model.head import Ending, decide
 from tests.adapters import headed
 from tests.adapters.headed import BLACK_BOXES, IMAGE, WITH_GRADIENTS, gradient, logits_of, model
 

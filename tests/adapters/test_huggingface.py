@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import saliency
-from saliency.adapters.huggingface import HuggingFaceModel
+from saliency.adapters.torch.huggingface import HuggingFaceModel
 from tests.nets import picture
 
 hf: Any = pytest.importorskip("transformers")

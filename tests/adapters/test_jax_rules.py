@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional
 
 import saliency
-from saliency.catalogue import METHODS
-from saliency.model import Rewirable
+from saliency.core.catalogue import METHODS
+from saliency.model.protocols import Rewirable
 from saliency.rules import Composite
 from tests.adapters import same_net
 from tests.nets import near, small_net

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency.adapters.onnx import OnnxModel
+from saliency.adapters.callables.onnx import OnnxModel
 from tests.nets import picture
 
 onnx: Any = pytest.importorskip("onnx")

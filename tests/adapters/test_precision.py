@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 import saliency
-from saliency.catalogue import METHODS
-from saliency.model import Model
+from saliency.core.catalogue import METHODS
+from saliency.model.protocols import Model
 from tests.adapters import same_net, same_transformer
 from tests.nets import FEW, black_box, picture, small_net
 from tests.test_layers import made

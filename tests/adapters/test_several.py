@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 import saliency
-from saliency.inputs import Inputs
+from saliency.model.inputs import Inputs
 from tests.adapters.two_inputs import FACTS, METHODS, SERIES, TwoInputs, explained, of_jax, of_tensorflow
 from tests.nets import small_net
 

@@ -10,7 +10,7 @@ import pytest
 
 import saliency
 from saliency import targets
-from saliency.catalogue import METHODS
+from saliency.core.catalogue import METHODS
 from tests.adapters import same_net
 from tests.nets import FEW, every_method, picture, small_net
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import saliency
-from saliency.adapters.torch import TorchModel
+from saliency.adapters.torch.model import TorchModel
 from tests.nets import LABELS, Wrapped, bilinear, picture, small_net
 
 IMAGE = picture()

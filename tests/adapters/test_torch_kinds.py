@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import saliency
-from saliency.catalogue import METHODS
+from saliency.core.catalogue import METHODS
 from tests.adapters.torch_kinds import KINDS, Lora, state_of
 from tests.nets import FEW, picture, same, small_net
 

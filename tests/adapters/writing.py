@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import saliency
-from saliency.catalogue import METHODS
+from saliency.core.catalogue import METHODS
 from tests.nets import CLASSES, FEW, picture
 
 IMAGE = picture()

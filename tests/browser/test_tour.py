@@ -38,7 +38,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     widget = tour.explained(network, CHEAP)
     written = tmp_path_factory.mktemp("tour") / "tour.html"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("saliency_widget.questions.SHARES", (tour.KEEP,))
+        patch.setattr("saliency_widget.work.what_if.SHARES", (tour.KEEP,))
         written.write_text(tour.page(widget, network), encoding="utf-8")
     widget.close()
     return written

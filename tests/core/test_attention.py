@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 import saliency
-from saliency.adapters.torch_attention import Attending
-from saliency.catalogue import METHODS
-from saliency.samples import Originals
-from saliency.session import Session
+from saliency.adapters.torch.attention import Attending
+from saliency.core.catalogue import METHODS
+from saliency.session.samples import Originals
+from saliency.session.session import Session
 from tests.nets import bilinear, picture, small_net
 from tests.test_layers import Transformer, made
 

@@ -12,8 +12,8 @@ from torch.nn import functional
 import saliency
 from saliency.core.cam import stretch
 from saliency.core.eigen_cam import first_component
-from saliency.ops import NumpyOps
-from saliency.session import Session
+from saliency.model.ops import NumpyOps
+from saliency.session.session import Session
 from tests.nets import bilinear, black_box, picture, small_net
 
 IMAGES = np.stack([picture(seed=seed) for seed in (0, 1, 2)]).astype(np.float32) / 255

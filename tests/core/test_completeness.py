@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 import saliency
 import saliency.demo
-from saliency.catalogue import METHODS
+from saliency.core.catalogue import METHODS
 from tests.adapters import same_net
 from tests.nets import FEW, picture, small_net
 

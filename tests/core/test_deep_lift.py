@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 
 import saliency
-from saliency.session import Session
+from saliency.session.session import Session
 from tests.nets import everything, same, small_net
 
 pytestmark = [  # Captum's

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import saliency
-from saliency.session import Session
+from saliency.session.session import Session
 from tests.nets import small_net
 
 IMAGE = np.random.default_rng(12).uniform(size=(9, 7, 3)).astype(np.float32)

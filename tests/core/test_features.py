@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency.catalogue import METHODS
+from saliency.core.catalogue import METHODS
 from saliency.core.features import FeatureMethod
 from tests.nets import black_box, picture, small_net
 
@@ -95,7 +95,7 @@ def test_a_batch_is_its_images(cls: type[FeatureMethod]) -> None:
 
 def masks(method: saliency.Method, images: np.ndarray, model: Any) -> np.ndarray:
     """The method's masks of several images."""
-    from saliency.session import Session
+    from saliency.session.session import Session
 
     session: Session[Any] = Session(model, batch_size=7)
     *_, found = session.run(method, model.ops.asarray(images))

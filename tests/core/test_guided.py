@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import saliency
-from saliency.catalogue import METHODS
-from saliency.session import Session
+from saliency.core.catalogue import METHODS
+from saliency.session.session import Session
 from tests.nets import small_net
 
 pytestmark = [

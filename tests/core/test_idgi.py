@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 import saliency
 from saliency.core.paths import PORTION
-from saliency.session import Session
+from saliency.session.session import Session
 from tests.nets import small_net, uneven
 
 IMAGE = np.random.default_rng(41).uniform(size=(10, 8, 3)).astype(np.float32)

@@ -15,7 +15,7 @@ import saliency
 import saliency.demo
 from saliency.core.integrated_gradients import FIRST, LIMIT, MOST, WITHIN
 from saliency.core.quadrature import RULES, nodes
-from saliency.session import Session
+from saliency.session.session import Session
 from tests.nets import small_net
 
 IMAGE = np.random.default_rng(11).uniform(size=(10, 8, 3)).astype(np.float32)

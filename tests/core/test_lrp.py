@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 import saliency
 from saliency.core.lrp import COMPOSITES
 from saliency.core.relevance import Epsilon, Gamma, layerwise
-from saliency.session import Session
+from saliency.session.session import Session
 
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor")  # Captum's
 

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 import saliency
 from saliency.core.blur_ig import BlurPath
 from saliency.core.guided_ig import smallest
-from saliency.ops import NumpyOps
-from saliency.session import Session
+from saliency.model.ops import NumpyOps
+from saliency.session.session import Session
 from tests.nets import small_net, uneven
 
 IMAGE = np.random.default_rng(7).uniform(size=(11, 8, 3)).astype(np.float32)

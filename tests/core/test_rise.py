@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency.masks import RandomGrids
-from saliency.ops import NumpyOps
+from saliency.model.ops import NumpyOps
+from saliency.session.masks import RandomGrids
 from tests.nets import black_box, near, picture, small_net
 
 HEIGHT, WIDTH, CELLS = 10, 8, 3

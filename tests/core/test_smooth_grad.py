@@ -7,8 +7,8 @@ import pytest
 
 import saliency
 from saliency.core import smooth_grad
-from saliency.method import Method
-from saliency.session import Session
+from saliency.core.method import Method
+from saliency.session.session import Session
 from tests.nets import small_net
 
 IMAGE = np.random.default_rng(5).uniform(size=(12, 10, 3)).astype(np.float32)

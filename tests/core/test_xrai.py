@@ -8,7 +8,7 @@ import torch
 from skimage.segmentation import felzenszwalb, slic
 
 import saliency
-from saliency.method import Method
+from saliency.core.method import Method
 from tests.nets import picture, small_net, uneven
 
 IMAGE = picture(40, 36)

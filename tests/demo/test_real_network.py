@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import saliency
-from saliency.model import Attentive, EarlyExit
+from saliency.model.protocols import Attentive, EarlyExit
 
 CAT, COFFEE = ("cat", "tiger cat"), ("coffee", "espresso")
 """Photographs, and the class on top of each."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency.images import FILLS
+from saliency.pictures.picture import FILLS
 from tests.nets import LABELS, black_box, picture, small_net
 
 

@@ -15,7 +15,7 @@ from torch import nn
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import saliency
-from saliency.images import read
+from saliency.pictures.picture import read
 from tests.nets import picture, small_net
 
 RGB = picture(24, 20)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms
 
 import saliency
-from saliency.images import read
+from saliency.pictures.picture import read
 from tests.nets import picture
 
 RGB = picture(12, 10)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 import saliency
-from saliency.images import Picture, read
+from saliency.pictures.picture import Picture, read
 from saliency.pictures.placement import LOST, RANDOM, composed, resized
 from tests.nets import picture
 

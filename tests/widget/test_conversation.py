@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import saliency
 from saliency_widget import SaliencyWidget
-from saliency_widget.picked import checked
-from saliency_widget.traits import FILLS
+from saliency_widget.pictures.selection import checked
+from saliency_widget.protocol.values import FILLS
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate
@@ -89,8 +89,8 @@ def test_messages_are_numbered_in_the_order_they_are_sent(make: Make) -> None:
 
 def test_large_buffers_come_in_parts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """No part holds more than the limit, and put together they are the mask."""
-    monkeypatch.setattr("saliency_widget.wire.PART", 1000)
-    monkeypatch.setattr("saliency_widget.outbox.parts", limited(1000))
+    monkeypatch.setattr("saliency_widget.protocol.messages.PART", 1000)
+    monkeypatch.setattr("saliency_widget.protocol.outbox.parts", limited(1000))
     widget = make(target=1)
     browser = Browser(widget)
 
@@ -104,7 +104,7 @@ def test_large_buffers_come_in_parts(make: Make, monkeypatch: pytest.MonkeyPatch
 
 def limited(limit: int) -> Any:
     """`parts` with a limit."""
-    from saliency_widget.wire import parts
+    from saliency_widget.protocol.messages import parts
 
     return lambda message: parts(message, limit)
 
@@ -166,7 +166,7 @@ def test_partial_results_come_on_the_way(make: Make) -> None:
 def test_progress_is_not_told_too_often(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most ten times a second, at most eight partial results a second, whatever the pace of the model."""
     clock = iter(np.arange(100000) / 1000)
-    monkeypatch.setattr("saliency_widget.tasks.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("saliency_widget.work.tasks.time.monotonic", lambda: float(next(clock)))
     widget = make(target=1)
     browser = Browser(widget)
 
@@ -360,7 +360,7 @@ def test_polling_brings_what_was_sent_meanwhile(make: Make) -> None:
 
 def test_what_waits_for_a_poll_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody polls, old messages are let go, and the last one is kept whatever its size."""
-    monkeypatch.setattr("saliency_widget.outbox.KEPT_BYTES", 10)
+    monkeypatch.setattr("saliency_widget.protocol.outbox.KEPT_BYTES", 10)
     widget = make(target=1)
     for method in ("gradient", "grad_cam"):
         widget.compute(method, wait=True)

@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import saliency
-from saliency_widget import SaliencyWidget, drawing, exhibit
-from saliency_widget.settings import SETTINGS
-from saliency_widget.traits import AXES, FILLS
+from saliency_widget import SaliencyWidget
+from saliency_widget.pictures import drawing
+from saliency_widget.protocol.values import AXES, FILLS
+from saliency_widget.traits.settings import SETTINGS
+from saliency_widget.work import picture as exhibit
 from tests.nets import picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency_widget.wire import pack
+from saliency_widget.protocol.messages import pack
 from tests.adapters.headed import IMAGE, model
 from tests.nets import small_net
 from tests.widget.conftest import Make

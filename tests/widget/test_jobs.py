@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from saliency_widget import jobs
-from saliency_widget.jobs import Job, Worker, worker_for
+from saliency_widget.work import jobs
+from saliency_widget.work.jobs import Job, Worker, worker_for
 from tests.widget.front_end import PATIENCE
 
 
@@ -140,7 +140,7 @@ def test_the_thread_ends_with_its_last_user(worker: Worker, user: User) -> None:
 
 def test_an_idle_thread_ends_for_a_user_that_was_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to say goodbye: the thread ends when nothing has come for a while."""
-    monkeypatch.setattr("saliency_widget.jobs.LINGER", 0.01)
+    monkeypatch.setattr("saliency_widget.work.jobs.LINGER", 0.01)
     worker = Worker()
     worker.join(User())
     gc.collect()

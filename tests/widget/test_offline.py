@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 import saliency
-from saliency_widget import SaliencyWidget, drawing, export
-from saliency_widget.picked import of_mask
+from saliency_widget import SaliencyWidget, export
+from saliency_widget.pictures import drawing
+from saliency_widget.pictures.selection import of_mask
 from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, unpack
@@ -195,7 +196,7 @@ def test_the_snapshot_follows_what_is_shown(make: Make, monkeypatch: pytest.Monk
         "integrated_gradients",
     ]
 
-    monkeypatch.setattr("saliency_widget.exhibit.SNAPSHOT_BYTES", 10)
+    monkeypatch.setattr("saliency_widget.work.picture.SNAPSHOT_BYTES", 10)
     widget.method = "integrated_gradients"
     widget.wait(PATIENCE)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency_widget.pace import Pace
-from saliency_widget.parameters import changed, described, presets
+from saliency_widget.traits.parameters import changed, described, presets
+from saliency_widget.traits.timing import Pace
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate

@@ -90,8 +90,8 @@ def test_what_is_no_picture_is_an_error(make: Make, data: bytes, reason: str) ->
 
 def test_too_large_and_too_many(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures of too many pixels, and one more than may be, are refused with the reason."""
-    monkeypatch.setattr("saliency_widget.conversation.MOST_PIXELS", 100)
-    monkeypatch.setattr("saliency_widget.explainers.MOST_IMAGES", 2)
+    monkeypatch.setattr("saliency_widget.handlers.MOST_PIXELS", 100)
+    monkeypatch.setattr("saliency_widget.work.explainers.MOST_IMAGES", 2)
     widget = make(target=1, methods=["gradient"])
     browser = Browser(widget)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency_widget.place import Place, find_place
+from saliency_widget.pictures.placement import Place, find_place
 
 
 def ramps(height: int, width: int) -> np.ndarray:

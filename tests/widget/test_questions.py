@@ -12,7 +12,7 @@ import traitlets
 
 import saliency
 from saliency_widget import SaliencyWidget
-from saliency_widget.picked import mask_of, of_mask
+from saliency_widget.pictures.selection import mask_of, of_mask
 from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate

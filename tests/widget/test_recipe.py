@@ -13,8 +13,8 @@ from PIL import Image, ImageFilter
 
 import saliency
 from saliency_widget import SaliencyWidget
-from saliency_widget.picked import of_mask
-from saliency_widget.recipe import expression
+from saliency_widget.pictures.selection import of_mask
+from saliency_widget.script import expression
 from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import Browser
@@ -97,7 +97,7 @@ def test_light_is_where_the_selection_is(make: Make, monkeypatch: pytest.MonkeyP
 
     assert "# model, img, preprocess: as they were" in code
     # the script draws no line round it
-    monkeypatch.setattr("saliency_widget.drawing._outlined", lambda drawn, *_: drawn)
+    monkeypatch.setattr("saliency_widget.pictures.drawing._outlined", lambda drawn, *_: drawn)
     drawn = picture_of(widget, picture().shape[1])
     differs = np.abs(found["shown"] - drawn).max(2) > 2
     assert differs.mean() < 0.05
@@ -226,7 +226,7 @@ def test_a_grid_is_a_figure_of_all_its_cells(make: Make, monkeypatch: pytest.Mon
     for cell in widget._screen.cells:
         widget.compute(*cell.key, wait=True, model=cell.model, image=cell.image)
     # lines are drawn otherwise; they are looked at elsewhere
-    monkeypatch.setattr("saliency_widget.drawing._outlined", lambda drawn, *_: drawn)
+    monkeypatch.setattr("saliency_widget.pictures.drawing._outlined", lambda drawn, *_: drawn)
 
     code = widget.code()
     found = run(code, monkeypatch, models=nets, images=images, labels=LABELS)

@@ -18,8 +18,8 @@ from PIL import Image
 
 import saliency
 from saliency_widget import SaliencyWidget
-from saliency_widget import cells as cells_module
 from saliency_widget.host import after_each_cell
+from saliency_widget.protocol import cells as cells_module
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate, unpack
@@ -314,7 +314,7 @@ def test_a_notebook_keeps_all_cells_of_a_grid(make: Make) -> None:
 
 def test_of_too_many_cells_the_shown_one_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no room for all, the shown one and those that stand first are there."""
-    monkeypatch.setattr("saliency_widget.exhibit.SNAPSHOT_BYTES", 10)
+    monkeypatch.setattr("saliency_widget.work.picture.SNAPSHOT_BYTES", 10)
     widget = make([small_net(), other_net()], methods=METHODS, method="gradient", target=1, model_index=1)
     widget.compare()
     for model in (0, 1):

@@ -21,7 +21,7 @@ import traitlets
 import saliency
 from saliency_widget import SaliencyWidget, __version__
 from saliency_widget.front_end import built
-from saliency_widget.jobs import worker_for
+from saliency_widget.work.jobs import worker_for
 from tests.nets import LABELS, black_box, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saliency
-from saliency_widget.maps import maps_of
-from saliency_widget.place import Place
-from saliency_widget.wire import Message, pack, parts, quality, result_message
+from saliency_widget.pictures.maps import maps_of
+from saliency_widget.pictures.placement import Place
+from saliency_widget.protocol.messages import Message, pack, parts, quality, result_message
 from tests.nets import LABELS, picture, small_net
 from tests.widget.front_end import Message as Received
 from tests.widget.front_end import unpack

@@ -1,0 +1,317 @@
+"""What adapters do alike: bind targets and layers, note what was decided, read a layer's tokens as patches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from saliency.adapters.answers import Arrays
+from saliency.adapters.declared import declared_by, labels_of
+from saliency.adapters.layers import Surveyed
+from saliency.adapters.outputs import Choice
+from saliency.adapters.per_model import shared_by
+from saliency.adapters.tokens import Grid, patches, tokens_of, tokens_on_grid
+from saliency.errors import BadField, UnknownName
+from saliency.model.head import Ending, Head, decide
+from saliency.model.protocols import Answer, Attention, Layer, Ops, Target
+from saliency.pictures.presets import Declared
+from saliency.rules import Composite
+from saliency.targets import ClassScore
+
+NO_GRID = (
+    "No layer with a spatial grid was found in the model: an output of shape (N, h, w, K), or (N, K, h, w) in torch, "
+    "with h, w > 1, or tokens (N, T, K) that are patches of the image, on the way from the image to the scores. "
+    "Name one with layer=…; saliency.layers(model, image) lists what there is."
+)
+
+LAST = "the last with a spatial grid"
+DENSE = "the encoder's last: the output is a map"
+"""Which layer the automatic one is."""
+
+
+NOUNS = {"value": "values", "labels": "labels"}
+"""What a model's outputs are called, where they are no classes."""
+
+
+class Adapter:
+    """A model with targets and layers bound.
+
+    ``comparable`` says whether it may be called with what it would be fed otherwise: a call may be dear.
+
+    Args:
+        model: the user's own; what belongs to it is shared by all its adapters.
+        labels: names of the classes.
+        ops: the array functions of its framework.
+    """
+
+    comparable = True
+
+    def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
+        self.model, self.ops = model, ops
+        self.labels = labels_of(model) if labels is None else labels
+        self.labels_given = labels is not None
+        """Whether the names of the classes are the user's, which must not be fewer than there are classes."""
+        self._shared = shared_by(model)
+        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
+        self.compared, self.consistency = self._shared.compared, self._shared.consistency
+        self.lacks: Mapping[type, str] = {}
+        self.notes: list[str] = []
+        # gives the name and the object of each part of the model, where it has any
+        self._parts: Callable[[], Iterable[tuple[str, Any]]] = tuple
+        self._targets: tuple[Target, ...] = ()
+        self._layers: tuple[str, ...] = ()
+        self._rules: Composite | None = None
+        self.activation, self.output = "auto", None
+        self._declared_activation = "auto"
+        self.head: Head | None = None
+        self._declared: Declared | None = None
+        self.loaded: Any = None
+        """The model, where it was loaded from a file by :func:`saliency.adapt`, and nobody else holds it."""
+
+    @property
+    def declared(self) -> Declared | None:
+        """The preprocessing that the model declares."""
+        return self._declared or declared_by(self.model)
+
+    @declared.setter
+    def declared(self, declared: Declared) -> None:
+        self._declared = declared
+
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
+        """See :meth:`saliency.model.protocols.Adapted.at`."""
+        bound = copy.copy(self)
+        bound._targets = tuple(t if callable(t) else ClassScore(t) for t in targets)
+        bound._layers = tuple(layers)
+        bound.notes = list(self.notes)
+        return bound
+
+    def rewired(self, rules: Composite) -> Self:
+        """See :meth:`saliency.model.protocols.Rewirable.rewired`."""
+        view = copy.copy(self)  # what cannot follow is told in the notes of the model itself
+        view._rules = rules
+        return view
+
+    def layer_name(self, layer: Any) -> Any:
+        """Return the name of a layer that is given by name, or as the module itself; of a list, those of each.
+
+        Raises:
+            UnknownName: it is no part of the model.
+        """
+        if isinstance(layer, list | tuple):
+            return [self.layer_name(each) for each in layer]
+        if isinstance(layer, str):
+            return layer
+        for name, part in self._parts():
+            if part is layer and name:
+                return name
+        raise UnknownName(
+            f"The {type(layer).__name__} given as layer= is no part of {type(self.model).__name__}: pass one of its "
+            "own modules, or a name that saliency.layers(model, image) lists."
+        )
+
+    def automatic_layer(self, images: Any) -> str:
+        """See :meth:`saliency.model.protocols.Adapted.automatic_layer`."""
+        return self.automatic_layers(images)[0][0]
+
+    def automatic_layers(self, images: Any) -> tuple[list[str], str]:
+        """See :meth:`saliency.model.protocols.Adapted.automatic_layers`."""
+        found = self._survey(images)
+        if not found.layers:
+            raise UnknownName(NO_GRID)
+        return found.automatic(), DENSE if found.dense else LAST
+
+    def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
+        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
+        return [(each.name, each.shape, each.grid.said()) for each in self._survey(images).layers]
+
+    def _survey(self, images: Any) -> Surveyed:
+        """The layers with a grid that the scores depend on."""
+        raise NotImplementedError
+
+    def note(self, said: str) -> None:
+        """Tell what was decided for the user, once."""
+        if said not in self.notes:
+            self.notes.append(said)
+
+    def _choice(self, arrays: Arrays) -> Choice:
+        """Which of the model's outputs is explained."""
+        return Choice(arrays, self.output, None if self.labels is None else len(self.labels))
+
+    @property
+    def _undecided(self) -> bool:
+        """Whether the next outputs may decide what they mean."""
+        return self.head is None or self.head.guessed
+
+    @property
+    def _to_logits(self) -> bool:
+        """Whether targets read the logits before the activation that the model ends in."""
+        return self.head is not None and self.head.to_logits
+
+    def _decide(self, outputs: np.ndarray, ending: Ending, choice: str = "") -> None:
+        """Decide what the outputs mean; a guess from the range of earlier ones stands until numbers refute it.
+
+        Args:
+            outputs: (N, K), on the host.
+            ending: the operator that the program ends in.
+            choice: which of several outputs they are, in a sentence.
+        """
+        activation = self._declared_activation if self.activation == "auto" else self.activation
+        head = decide(outputs, ending, None if self.labels is None else len(self.labels), activation)
+        self._compare_labels(head, outputs.shape[1])
+        if self.head is not None:
+            if not self.head.guessed or head.guessed:
+                return
+            self.notes.remove(self.head.note)
+        self.head = head
+        for said in (choice, self.head.note):
+            if said:
+                self.note(said)
+
+    def _compare_labels(self, head: Head, width: int) -> None:
+        """Note that the user names more classes than outputs (N, `width`) have.
+
+        Raises:
+            BadField: they name fewer.
+        """
+        if self.labels is None or not self.labels_given or len(self.labels) == (count := head.count(width)):
+            return
+        told = f"labels holds {len(self.labels)} names, and the model has {count} {NOUNS.get(head.meaning, 'classes')}"
+        if len(self.labels) < count:
+            raise BadField(f"{told}: pass one for each, in their order.")
+        self.note(f"{told}: the first {count} are used")
+
+
+class GridAdapter(Adapter):
+    """An adapter that asks its model by the name of a question, and finds the model's layers by a survey.
+
+    A framework says how: :meth:`_ask` and :meth:`_survey`.
+    """
+
+    def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
+        super().__init__(model, labels, ops)
+        # by number of tokens, how they lie over the image
+        self._grids: dict[int, Grid] = {}
+        # by shape of image, how the bound layer's tokens lie over it; None where it is a map
+        self._patched: dict[tuple[int, ...], Grid | None] = {}
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the model's own images are (C, H, W)."""
+        return False
+
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
+        """See :meth:`saliency.model.protocols.Adapted.at`."""
+        bound = super().at(targets, layers)
+        bound._grids, bound._patched = {}, {}
+        return bound
+
+    def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
+        """Answer one kind of question, in the layout of the framework.
+
+        Args:
+            kind: "scores", "gradients", "rewired", "layers", "activations", "scores_with", "attentions", "early_exits".
+            images: (N, H, W, C).
+            *beside: what else is asked with, (N, …) too.
+        """
+        raise NotImplementedError
+
+    def scores(self, images: Any) -> Any:
+        """(k, N)."""
+        return self._ask("scores", images)
+
+    def gradients(self, images: Any) -> Answer[Any]:
+        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        answer = Answer(*self._ask("gradients" if self._rules is None else "rewired", images))
+        return answer if len(images) == 1 else answer._replace(lost=None)
+
+    def layers(self, images: Any) -> list[Layer[Any]]:
+        """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
+        said = [(self._last(seen, 1), self._last(back, 2)) for seen, back in self._ask("layers", images)]
+        grids = [self._grid(seen, images) for seen, _ in said]
+        return [
+            Layer(*(patches(each, grid, self.ops.reshape) for each in pair))
+            for pair, grid in zip(said, grids, strict=True)
+        ]
+
+    def activations(self, images: Any) -> list[Any]:
+        """(N, h, w, K) per bound layer."""
+        said = [self._last(each, 1) for each in self._ask("activations", images)]
+        return [patches(each, self._grid(each, images), self.ops.reshape) for each in said]
+
+    def scores_with(self, images: Any, activations: Any) -> Any:
+        """(k, N), with something else in the place of what the bound layer says."""
+        if (shape := tuple(images.shape[1:])) not in self._patched:
+            self._patched[shape] = self._grid(self._ask("activations", images[:1])[0], images)
+        if (grid := self._patched[shape]) is not None:
+            # what stands for no patch stays as it is
+            (seen,) = self._ask("activations", images)
+            rows = self.ops.reshape(activations, (len(images), -1, int(seen.shape[-1])))
+            own = self.ops.concat([seen[:, : grid.before], rows, seen[:, grid.tokens - grid.after :]], 1)
+        elif self.channels_first and len(activations.shape) == 4:
+            own = self.ops.transpose(activations, (0, 3, 1, 2))
+        else:
+            own = activations
+        return self._ask("scores_with", images, own)
+
+    def attentions(self, images: Any) -> Attention[Any]:
+        """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
+        return self._attended("attentions", images)
+
+    def early_exits(self, images: Any) -> Attention[Any]:
+        """The same, each layer's gradients of the scores that the model's head gives behind its own block."""
+        return self._attended("early_exits", images)
+
+    def _attended(self, kind: str, images: Any) -> Attention[Any]:
+        layers = [Layer(*each) for each in self._ask(kind, images)]
+        tokens = tokens_of([each.activations for each in layers], len(images))
+        if tokens not in self._grids:
+            maps = {(laid.grid.height, laid.grid.width) for laid in self._survey(images).layers if len(laid.shape) == 4}
+            self._grids[tokens] = tokens_on_grid(tokens, size_of(images), maps)
+        grid = self._grids[tokens]
+        self.note(f"attention read among {grid.said()}")
+        return Attention(layers, grid.height, grid.width, grid.before)
+
+    def automatic_layers(self, images: Any) -> tuple[list[str], str]:
+        """See :meth:`saliency.model.protocols.Adapted.automatic_layers`.
+
+        Behind the last attention a class token's score does not depend on the patches any more: of rows of tokens it is
+        looked where they still count.
+        """
+        found = self._survey(images)
+        rows = [each.name for each in found.layers if each.grid.of_tokens]
+        if rows and found.layers[-1].name == rows[-1]:
+            layers = self.at(self._targets or (0,), rows).layers(images[:1])
+            idle = {name for name, each in zip(rows, layers, strict=True) if not self.ops.tohost(each.gradients).any()}
+            found = found._replace(layers=[each for each in found.layers if each.name not in idle])
+        if not found.layers:
+            raise UnknownName(NO_GRID)
+        return found.automatic(), DENSE if found.dense else LAST
+
+    def _grid(self, activations: Any, images: Any) -> Grid | None:
+        """How a layer's tokens lie over the image; None where it has none."""
+        if len(activations.shape) != 3 or len(images.shape) != 4:
+            return None
+        tokens = int(activations.shape[1])
+        if tokens not in self._grids:
+            found = (each.grid for each in self._survey(images).layers if each.grid.of_tokens)
+            grid = next((each for each in found if each.tokens == tokens), None)
+            if grid is None:
+                return None
+            self._grids[tokens] = grid
+            self.notes.append(f"a layer read as a grid of {grid.said()}")
+        return self._grids[tokens]
+
+    def _last(self, array: Any, leading: int) -> Any:
+        """Channels last, of a map that has them first behind its `leading` axes."""
+        axes = len(array.shape)
+        if not self.channels_first or axes - leading != 3:
+            return array
+        return self.ops.transpose(array, (*range(leading), axes - 2, axes - 1, leading))
+
+
+def size_of(images: Any) -> tuple[int, int]:
+    """Height and width of images (N, H, W, C); (1, 1) where they are none."""
+    return (int(images.shape[1]), int(images.shape[2])) if len(images.shape) == 4 else (1, 1)

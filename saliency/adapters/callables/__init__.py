@@ -1,0 +1,1 @@
+"""Plain functions and ONNX Runtime sessions: scores only."""

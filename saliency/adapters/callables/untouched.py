@@ -1,0 +1,107 @@
+"""The models that a function holds, and how a call of the function leaves them as they are."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+
+
+def held(function: Any) -> list[Any]:
+    """What a function keeps: its object, its bound arguments, what is in its closure, and the globals that it names."""
+    if isinstance(function, functools.partial):
+        return [*function.args, *function.keywords.values(), *held(function.func)]
+    found = [getattr(function, "__self__", None)]
+    function = getattr(function, "__func__", function)
+    found += [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _filled(cell)]
+    if (code := getattr(function, "__code__", None)) is not None:
+        found += [function.__globals__[name] for name in code.co_names if name in function.__globals__]
+    return [each for each in found if each is not None]
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def left_alone(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, so called that the models that it holds stay as they are.
+
+    It is called on a copy of torch's modules. What it writes to models of Keras, TensorFlow and Flax is put back after
+    each call.
+    """
+    kept = [each for each in held(function) if not isinstance(each, type)]
+    kept += [inner for each in kept for inner in held(getattr(each, "python_function", None))]
+    contexts = [context for each in kept if (context := _put_back(each)) is not None]
+    if contexts:
+        return functools.partial(_within, contexts, function)
+    if "torch" in sys.modules and any(hasattr(each, "named_modules") for each in kept):
+        from saliency.adapters.torch.function import on_a_copy
+
+        return on_a_copy(function)
+    return function
+
+
+def _within(contexts: list[Callable[[], AbstractContextManager[None]]], function: Any, images: Any) -> Any:
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context())
+        return function(images)
+
+
+def _put_back(model: Any) -> Callable[[], AbstractContextManager[None]] | None:
+    """A context that puts back what a call writes to a model; None for what is no model, or is never written to."""
+    if any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__):
+        return functools.partial(_attributes_put_back, model)
+    if hasattr(model, "trainable_variables"):
+        return functools.partial(_values_put_back, _variables(model))
+    return None
+
+
+def _variables(model: Any) -> list[Any]:
+    """The variables of a Keras model or a ``tf.Module`` that a call of it may write to."""
+    if hasattr(model, "stateless_call"):
+        return list(model.non_trainable_variables)
+    generators = [sys.modules["tensorflow"].random.get_global_generator(), *vars(model).values()]
+    states = (getattr(each, "state", None) for each in generators)
+    return [*model.variables, *(each for each in states if hasattr(each, "assign"))]
+
+
+@contextmanager
+def _values_put_back(variables: list[Any]) -> Iterator[None]:
+    before = [np.array(each.numpy()) for each in variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, before, strict=True):
+            if not np.array_equal(np.asarray(variable.numpy()), value, equal_nan=value.dtype.kind in "fc"):
+                variable.assign(value)
+
+
+@contextmanager
+def _attributes_put_back(module: Any) -> Iterator[None]:
+    """The attributes of an nnx module and its parts, and the values of its variables."""
+    import jax
+    from flax import nnx
+
+    before = [(part, dict(vars(part))) for _, part in nnx.iter_modules(module)]
+    state = jax.tree.map(lambda each: each, nnx.state(module))
+    try:
+        yield
+    finally:
+        for part, attributes in before:
+            vars(part).clear()
+            vars(part).update(attributes)
+        nnx.update(module, state)
+
+
+def stateless() -> AbstractContextManager[Any]:
+    """A context in which Keras' variables keep their values, whatever a call of a model assigns to them."""
+    keras = sys.modules.get("keras")
+    return nullcontext() if keras is None else keras.StatelessScope()

@@ -1,0 +1,1 @@
+"""JAX functions; models of Flax and Equinox."""

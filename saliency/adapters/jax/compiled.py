@@ -1,0 +1,406 @@
+"""What is asked of a JAX model, as functions to be compiled: of its weights, the images and the classes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from saliency.adapters.answers import Arrays, one_number_each, told_by_the_model
+from saliency.adapters.base import size_of
+from saliency.adapters.jax.operators import WHOLE, JaxWork
+from saliency.adapters.jax.ops import JaxOps
+from saliency.adapters.jax.trace import HALF, Program, wide
+from saliency.adapters.layers import Surveyed, read_from_map, scores_or_sum
+from saliency.adapters.outputs import Choice, parts_of
+from saliency.adapters.tokens import NO_BLOCKS
+from saliency.adapters.traced.rewired import Rewired
+from saliency.errors import NoGradient, Unsupported
+from saliency.model.head import Ending
+from saliency.model.protocols import Target
+from saliency.rules import Composite
+from saliency.targets import ClassScore, OfScores, Unit, units
+
+SPARE = 8
+"""By how many times a batch may be padded at most, lest a new size be compiled."""
+
+ARRAYS = Arrays(lambda value: isinstance(value, jax.Array), jnp.reshape)
+
+
+class Source(Protocol):
+    """How a JAX model is called. Compiled questions hold it, so it must hold neither the model nor its weights."""
+
+    channels_first: bool
+    notes: Sequence[str]
+    signature: Hashable
+    """What the answers depend on beside weights and images."""
+
+    def call(self, weights: Any, images: Any) -> Any:
+        """What the model says of (N, H, W, C)."""
+
+
+class Question(NamedTuple):
+    """What of an adapter goes into a compiled program: never the model itself. Its public methods are compiled."""
+
+    source: Source
+    bound: Sequence[Target]
+    names: Sequence[str]
+    """Of the bound layers."""
+    to_logits: bool
+    """Whether targets read the logits before the activation that the model ends in."""
+    dtype: Any
+    rules: Composite | None
+    choice: Choice
+    """Which of the model's outputs is explained."""
+
+    def raw(self, weights: Any, images: Any) -> Any:
+        """What the model says, its complaints retold."""
+        try:
+            return _called(self.source, weights, images)
+        except jax.errors.TracerArrayConversionError as error:
+            raise Unsupported(
+                "JAX cannot trace this function: it turns its input into a NumPy array on the way. Write it with "
+                f"jax.numpy throughout. JAX says: {str(error).splitlines()[0]}"
+            ) from error
+        except Exception as error:
+            if type(error).__name__ == "TraceContextError":
+                raise Unsupported(
+                    "The function writes to the state of a flax.nnx module that it holds, which cannot be traced: pass "
+                    f"the module itself, or set it to eval() first. Flax says: {error}"
+                ) from error
+            if (told := told_by_the_model(error, images.shape)) is None:
+                raise
+            raise told from error
+
+    def class_scores(self, weights: Any, images: Any) -> Any:
+        """(N, classes)."""
+        return self.choice.rows(self.raw(weights, images), images.shape[0])
+
+    def ending(self, weights: Any, images: Any) -> tuple[Ending, str]:
+        """The operator that the class scores come out of, and which of several outputs they are, in a sentence."""
+        notes: list[str] = []
+
+        def scores(weights: Any, images: Any) -> Any:
+            found = self.choice.chosen(self.raw(weights, images), images.shape[0])
+            notes.append(found.note)
+            return found.array
+
+        program = Program(scores, weights, images)
+        operator, logits = program.activated(program.outputs[0])
+        return Ending(operator, logits is not None), notes[0]
+
+    def parts(self, weights: Any, images: Any) -> tuple[Any, list[Any]]:
+        """What targets are made of: the class scores, if any target wants them, and a row of each callable."""
+        return self.parts_of(self.raw(weights, images), images.shape[0])
+
+    def parts_of(self, raw: Any, count: int) -> tuple[Any, list[Any]]:
+        """The same of what the model says of `count` images."""
+        rows, said = [], None
+        for target in self.bound:
+            if isinstance(target, OfScores):
+                said = self.choice.rows(raw, count) if said is None else said
+            elif not isinstance(target, Unit):
+                rows.append(one_number_each(target(self.choice.given(raw)), target, ARRAYS, count))
+        return said, rows
+
+    def surveyed(self, weights: Any, images: Any) -> Surveyed:
+        """The layers with a grid that the scores depend on; of the class scores where no target is bound."""
+
+        def parts(weights: Any, images: Any) -> tuple[Any, Any]:
+            raw = self.raw(weights, images)
+            made = self.parts_of(raw, images.shape[0]) if self.bound else scores_or_sum(self.choice, raw, jnp.sum)
+            return made, [each.array for each in parts_of(raw, ARRAYS)]
+
+        program = Program(parts, weights, images)
+        made, raw = jax.tree.unflatten(program.tree, program.outputs)
+        scores = {*jax.tree.leaves(made), *map(program.layer, units(self.bound))}
+        outputs = {slot for slot in jax.tree.leaves(raw) if slot in program.before(scores)}
+        dense = read_from_map([program.shapes[slot] for slot in outputs], images.shape[0])
+        return program.survey(size_of(images), self.source.channels_first, scores, outputs, dense)
+
+    def joined(self, said: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
+        """(k, N) of :meth:`parts`, and of the rows of units."""
+        called, read, found = iter(rows), iter(inner), []
+        for i, target in enumerate(self.bound):
+            if isinstance(target, ClassScore):
+                found.append(said[:, classes[i]])
+            elif isinstance(target, OfScores):
+                found.append(target(said))
+            else:
+                found.append(next(read if isinstance(target, Unit) else called))
+        stacked = jnp.stack(found)
+        # whole numbers stay what they are: they have no gradient, and that shall be found out
+        return stacked.astype(self.dtype) if is_floating(stacked) else stacked
+
+    def scored(self, program: Program) -> set[int]:
+        """The slots of :meth:`parts` that the scores are made of."""
+        return {*program.outputs, *map(program.layer, units(self.bound))}
+
+    def said(self, weights: Any, images: Any, classes: Any) -> Any:
+        """(k, N), of the logits where they were found; in whatever type they came."""
+        if not self.to_logits and not units(self.bound):
+            return self.joined(*self.parts(weights, images), classes)
+        program = Program(self.parts, weights, images)
+        return self.of_program(program, classes, *program.run(weights, images))
+
+    def of_program(self, program: Program, classes: Any, parts: Any, values: Mapping[int, Any]) -> Any:
+        """(k, N) of what the traced :meth:`parts` gave."""
+        said, rows = parts
+        if said is not None and (logits := self.logits(program)) is not None:
+            said = jnp.reshape(values[logits], said.shape)
+        inner = [self.read(each, program, values) for each in self.bound if isinstance(each, Unit)]
+        return self.joined(said, rows, classes, inner)
+
+    def followed(self, weights: Any, images: Any, rules: Composite) -> Rewired:
+        """The way from the images to the scores, to be walked back by rules."""
+        program = Program(self.parts, weights, images, whole=WHOLE)
+        return Rewired(program, JaxWork(), set(self.sources(program)), rules, JaxOps(self.dtype))
+
+    def sources(self, program: Program) -> list[int]:
+        """The slots that the scores are read from."""
+        found = [*program.outputs, *map(program.layer, units(self.bound))]
+        if any(isinstance(each, OfScores) for each in self.bound) and (logits := self.logits(program)) is not None:
+            found = [logits, *found[1:]]
+        return found
+
+    def logits(self, program: Program) -> int | None:
+        """The slot of the logits that targets read, where that is not the output."""
+        return program.activated(program.outputs[0])[1] if self.to_logits else None
+
+    def read(self, target: Unit, program: Program, values: Mapping[int, Any]) -> Any:
+        """(N,) of what a unit said."""
+        activations = values[program.layer(target.layer)]
+        if self.source.channels_first and activations.ndim == 4:
+            activations = jnp.moveaxis(activations, 1, -1)
+        return target.read(activations)
+
+    def outputs(self, weights: Any, images: Any, _: Any) -> Any:
+        return self.class_scores(weights, images).astype(self.dtype)
+
+    def scores(self, weights: Any, images: Any, classes: Any) -> Any:
+        return self.said(weights, images, classes).astype(self.dtype)
+
+    def gradients(self, weights: Any, images: Any, classes: Any) -> Any:
+        score = self._differentiable(weights, images, classes)
+        scores, back = jax.vjp(score, images)
+        return scores, _each(back, scores)
+
+    def layers(self, weights: Any, images: Any, classes: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        slots = [program.layer(name) for name in self.names]
+        wanted = program.before(self.scored(program))
+        for name, slot in zip(self.names, slots, strict=True):
+            if slot not in wanted:
+                raise NoGradient(f"The score does not depend on {name!r}: there is no gradient.")
+        return self._read_at(program, slots, weights, images, classes)
+
+    def activations(self, weights: Any, images: Any, _: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        values = program.run(weights, images)[1]
+        return [values[program.layer(name)] for name in self.names]
+
+    def scores_with(self, weights: Any, images: Any, classes: Any, activations: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        (name,) = self.names
+        parts, values = program.run(weights, images, instead={program.layer(name): activations})
+        return self.of_program(program, classes, parts, values)
+
+    def rewired(self, weights: Any, images: Any, classes: Any) -> Any:
+        rules = self.rules
+        assert rules is not None
+        own = images[:, 0] if rules.references else images
+        self._differentiable(weights, own, classes)
+        followed = self.followed(weights, own, rules)
+        program: Any = followed.program
+        slots = self.sources(program)
+        values = _widened(program.run(weights, own)[1])
+        references = [_widened(program.run(weights, images[:, 1 + i])[1]) for i in range(rules.references)]
+
+        def score(read: list[Any]) -> Any:
+            now = {**values, **dict(zip(slots, read, strict=True))}
+            parts = jax.tree.unflatten(program.tree, [now[slot] for slot in program.outputs])
+            return self.of_program(program, classes, parts, now)
+
+        def walk(row: Any) -> Any:
+            found: dict[int, Any] = {}
+            for slot, slope in zip(slots, back(row)[0], strict=True):
+                # relevance is each output's share of the score, which is a weighted sum of outputs
+                share = values[slot] / _nonzero(_along((row * scores).sum(0), slope)) if rules.accounts else 1
+                found[slot] = found[slot] + slope * share if slot in found else slope * share
+            return followed.back(values, references, found)
+
+        scores, back = jax.vjp(score, [values[slot] for slot in slots])
+        gradients, lost = _each(lambda row: [walk(row)], scores)
+        # of one image alone, and only such a batch is never padded
+        return scores, gradients, lost if len(own) == 1 else None
+
+    def attentions(self, weights: Any, images: Any, classes: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        maps = program.attention(self.scored(program))
+        found = self._read_at(program, maps, weights, images, classes)
+        axes = self._image_axes(program, maps, weights, images)
+        return [_by_heads(seen, back, axis) for (seen, back), axis in zip(found, axes, strict=True)]
+
+    def early_exits(self, weights: Any, images: Any, classes: Any) -> Any:
+        program = Program(self.parts, weights, images)
+        maps = program.attention(self.scored(program))
+        blocks, axes = program.blocks(maps), self._image_axes(program, maps, weights, images)
+        if len({program.aval(each).shape for each in blocks}) > 1 or len(blocks) != len(maps):
+            raise Unsupported(NO_BLOCKS)
+
+        def behind(i: int) -> Any:
+            """The map of a block, and the gradients there of what the head says behind that block."""
+
+            def score(change: Any) -> Any:
+                values = program.run(weights, images, changes={maps[i]: change})[1]
+                parts, after = program.run(weights, images, instead={blocks[-1]: values[blocks[i]]})
+                return self.of_program(program, classes, parts, after), values[maps[i]]
+
+            aval = program.aval(maps[i])
+            scores, back, seen = jax.vjp(score, jnp.zeros(aval.shape, aval.dtype), has_aux=True)
+            return _by_heads(seen, _each(back, scores), axes[i])
+
+        return [behind(i) for i in range(len(maps))]
+
+    def _image_axes(self, program: Program, maps: list[int], weights: Any, images: Any) -> list[int]:
+        """Which axis of each map stands for the images: the one that is longer where there is one image more."""
+        one_more: Any = jax.ShapeDtypeStruct  # it ships no types
+        other = Program(self.parts, weights, one_more((images.shape[0] + 1, *images.shape[1:]), images.dtype))
+        pairs = zip(maps, other.attention(self.scored(other)), strict=True)
+        shapes = [(program.shapes[ours], other.shapes[theirs]) for ours, theirs in pairs]
+        return [next((i for i, (n, m) in enumerate(zip(*both, strict=True)) if n != m), 0) for both in shapes]
+
+    def _differentiable(self, weights: Any, images: Any, classes: Any) -> Callable[[Any], Any]:
+        """The scores as a function of the images, once it is known that they have a gradient."""
+
+        def score(images: Any) -> Any:
+            return self.said(weights, images, classes)
+
+        program = Program(score, images)
+        if (why := program.cut(program.outputs[0])) is not None:
+            raise NoGradient(why)
+        return score
+
+    def _read_at(self, program: Program, slots: list[int], weights: Any, images: Any, classes: Any) -> Any:
+        """What the slots hold, and the gradients there."""
+
+        def score(changes: list[Any]) -> Any:
+            parts, values = program.run(weights, images, changes=dict(zip(slots, changes, strict=True)))
+            return self.of_program(program, classes, parts, values), [values[slot] for slot in slots]
+
+        # the gradient there is that of the score by something added there
+        nothing = [jnp.zeros(each.shape, each.dtype) for each in map(program.aval, slots)]
+        scores, back, seen = jax.vjp(score, nothing, has_aux=True)
+        return list(zip(seen, _each(back, scores), strict=True))
+
+
+class Compiled:
+    """One kind of question, compiled per size of batch, for the shapes of images that were asked about last."""
+
+    MOST = 6
+    """Shapes of images for which programs are kept."""
+
+    def __init__(self, kind: str, question: Question) -> None:
+        self._kind = kind
+
+        def run(*asked: Any) -> Any:
+            said = getattr(question, kind)(*asked)
+            return jax.tree.map(lambda each: each.astype(question.dtype) if is_floating(each) else each, said)
+
+        self._run = run
+        # by number of classes and shape of an image: a compiled function, and the sizes of batch it was called with
+        self._kept: OrderedDict[tuple[int, ...], tuple[Any, set[int]]] = OrderedDict()
+
+    def _compiled(self, shape: tuple[int, ...]) -> tuple[Any, set[int]]:
+        """The function for one shape: jax.jit keeps the programs of a function as long as the function itself."""
+        if shape not in self._kept:
+            self._kept[shape] = jax.jit(partial(self._run)), set()
+        self._kept.move_to_end(shape)
+        while len(self._kept) > self.MOST:
+            _, (oldest, _) = self._kept.popitem(last=False)
+            oldest.clear_cache()
+        return self._kept[shape]
+
+    def __call__(self, weights: Any, images: Any, classes: np.ndarray, *beside: Any) -> Any:
+        count, *shape = images.shape
+        run, sizes = self._compiled((len(classes), *shape))
+        fitting = [size for size in sizes if count <= size <= SPARE * count]
+        size = min(fitting, default=1 << (count - 1).bit_length())
+        if size > count:
+            # more of the last image: zeros might not be numbers the model can take
+            images, *padded = (
+                jnp.concatenate([each, jnp.repeat(each[-1:], size - count, 0)]) for each in (images, *beside)
+            )
+            beside = tuple(padded)
+        try:
+            said = run(weights, images, classes, *beside)
+        except Exception as error:
+            sizes.discard(size)
+            if "do not support JVP" in str(error):
+                raise NoGradient(
+                    "The score cannot be differentiated by the image: the model works outside JAX on the way "
+                    f"(a callback). JAX says: {str(error).splitlines()[0]}"
+                ) from error
+            raise
+        sizes.add(size)
+        if size == count:
+            return said
+        match self._kind:
+            case "outputs":
+                return said[:count]
+            case "activations":
+                return [each[:count] for each in said]
+            case "layers" | "attentions" | "early_exits":
+                return [(activations[:count], gradients[:, :count]) for activations, gradients in said]
+        return jax.tree.map(lambda array: array[:, :count], said)
+
+
+def _called(source: Source, weights: Any, images: Any) -> Any:
+    """What the model says of images; of images in the type of its weights, where it takes no others."""
+    try:
+        return source.call(weights, images)
+    except TypeError:
+        halves = [each.dtype for each in jax.tree.leaves(weights) if getattr(each, "dtype", None) in HALF]
+        if not halves or images.dtype == halves[0]:
+            raise
+        return source.call(weights, images.astype(halves[0]))
+
+
+def _widened(values: Mapping[int, Any]) -> dict[int, Any]:
+    """What every slot holds, in float32 where it has few digits: rules divide by differences and sums of it."""
+    return {slot: wide(value) for slot, value in values.items()}
+
+
+def _each(back: Callable[..., Any], scores: Any) -> Any:
+    """Per target, the gradients of its scores, from the one forward pass."""
+    rows = jnp.eye(len(scores), dtype=scores.dtype)[:, :, None] * jnp.ones_like(scores)
+    return jax.vmap(lambda row: back(row)[0])(rows)
+
+
+def _by_heads(maps: Any, gradients: Any, axis: int) -> tuple[Any, Any]:
+    """Maps (N, heads, T, T) and gradients (k, N, heads, T, T) of those that have images along `axis`."""
+
+    def turned(maps: Any) -> Any:
+        first = jnp.moveaxis(maps, axis, 0)
+        return first.reshape(first.shape[0], -1, *first.shape[-2:])
+
+    return turned(maps), jax.vmap(turned)(gradients)
+
+
+def _along(numbers: Any, array: Any) -> Any:
+    """(N,) that broadcasts against (N, …)."""
+    return numbers.reshape(-1, *(1,) * (array.ndim - 1))
+
+
+def _nonzero(numbers: Any) -> Any:
+    return jnp.where(numbers == 0, 1, numbers)
+
+
+def is_floating(value: Any) -> bool:
+    """Whether it is an array of floating numbers."""
+    return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)

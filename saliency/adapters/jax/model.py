@@ -1,0 +1,170 @@
+"""JAX: any pure function from images to scores, and what is made of one (jax_modules.py, keras.py).
+
+Each kind of question is compiled once per shape, with the weights and the classes handed in, so that neither a step of
+training nor another target compiles anything anew; a batch is padded to a size that is compiled already, or to the
+next power of two.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from saliency.adapters.answers import by_batch, indices, static
+from saliency.adapters.base import GridAdapter
+from saliency.adapters.callables.untouched import stateless
+from saliency.adapters.jax.compiled import ARRAYS, Compiled, Question, Source, is_floating
+from saliency.adapters.jax.ops import JaxOps
+from saliency.adapters.jax.trace import Program
+from saliency.adapters.layers import Surveyed
+from saliency.model.head import Ending
+from saliency.model.precision import precision_note
+from saliency.model.protocols import Answer
+from saliency.rules import Composite
+from saliency.targets import OfScores
+
+
+class PureFunction(Source):
+    """``f(x)``, or ``f(params, x)``.
+
+    Args:
+        function: held weakly.
+        bare: whether it takes no parameters.
+    """
+
+    channels_first = False
+    notes: Sequence[str] = ()
+
+    def __init__(self, function: Callable[..., Any], bare: bool) -> None:
+        self._function, self.signature = _weakly(function), bare
+
+    def call(self, weights: Any, images: Any) -> Any:
+        """See :class:`Source`."""
+        function = self._function()
+        with stateless():
+            if self.signature:
+                return by_batch(function, images, "jax")
+            return by_batch(partial(function, weights), images, "jax with weights")
+
+
+class JaxModel(GridAdapter):
+    """A function of JAX arrays with targets and layers bound. Build it with :func:`saliency.adapt`.
+
+    Args:
+        function: from images (N, H, W, C) to scores (N, classes); a jitted one too. With `params`: from these and
+            images.
+        labels: names of the classes.
+        params: the tree of arrays that is handed to `function` first.
+        source: how it is called, where it is more than a function.
+        weights: gives the tree of arrays that it is made of now, where it is more than a function.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        labels: Sequence[str] | None = None,
+        *,
+        params: Any = None,
+        source: Source | None = None,
+        weights: Callable[[], Any] | None = None,
+    ) -> None:
+        self.weights = weights or (lambda: params)
+        floats = [each.dtype for each in jax.tree.leaves(self.weights()) if is_floating(each)]
+        self._dtype = np.dtype(np.float64 if floats and floats[0] == np.float64 else np.float32)
+        super().__init__(function, labels, JaxOps(self._dtype))
+        self.source: Source = source or PureFunction(function, bare=params is None)
+        self.notes += self.source.notes
+        self._held: Composite | None = None
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the model's own images are (C, H, W)."""
+        return self.source.channels_first
+
+    @property
+    def version(self) -> Hashable:
+        """Changes whenever a weight is replaced: JAX's arrays are never written to."""
+        return self._shared.version(jax.tree.leaves(self.weights()))
+
+    def outputs(self, images: Any) -> Any:
+        """What the model says, (N, classes)."""
+        said = self._ask("outputs", images)
+        if self._undecided:
+            self._decide(np.asarray(said), *self._ending(images[:1]))
+        return said
+
+    def _ending(self, images: Any) -> tuple[Ending, str]:
+        """See :meth:`Question.ending`; the program is traced once, not run."""
+        key = ("ending", self.source.signature, tuple(images.shape), self._choice(ARRAYS))
+        with self.lock:
+            found: tuple[Ending, str] = self._shared.once(key, lambda: self._question().ending(self.weights(), images))
+        return found
+
+    def gradients(self, images: Any) -> Answer[Any]:
+        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        if self._rules is not None and self._held is not self._rules:
+            self._hold(self._rules, images)
+        return super().gradients(images)
+
+    def operators(self, images: Any) -> frozenset[str]:
+        """See :meth:`saliency.model.protocols.Rewirable.operators`."""
+        with self.lock:
+            return frozenset(self._question().followed(self.weights(), images[:1], Composite(())).kinds)
+
+    def _hold(self, rules: Composite, images: Any) -> None:
+        """Refuse rules that find nothing to hold on to, and note which operators are not known."""
+        one = images[:1, 0] if rules.references else images[:1]
+        with self.lock:
+            followed = self._question().followed(self.weights(), one, rules)
+        followed.require()
+        self._held = rules
+        for note in followed.notes():
+            self.note(note)
+
+    def _survey(self, images: Any) -> Surveyed:
+        """See :class:`Adapter`."""
+        with self.lock:
+            return self._question().surveyed(self.weights(), images[:1])
+
+    def _program(self, images: Any) -> Program:
+        """The way from the image to the class scores, or to what is bound where the outputs hold no scores."""
+        question = self._question()
+        callables = self._targets and not any(isinstance(each, OfScores) for each in self._targets)
+        with self.lock:
+            return Program(question.parts if callables else question.class_scores, self.weights(), images)
+
+    def _precision(self, images: Any) -> str | None:
+        """The note on the type that the model computes in."""
+        one = images[:1, 0] if self._rules is not None and self._rules.references else images[:1]
+        return precision_note(self._program(one).precision)
+
+    def _question(self) -> Question:
+        choice = self._choice(ARRAYS)
+        return Question(self.source, self._targets, self._layers, self._to_logits, self._dtype, self._rules, choice)
+
+    def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
+        """See :class:`GridAdapter`; answered by the program compiled for it."""
+        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._to_logits, self._rules)
+        key = (kind, self.source.signature, self._dtype, self._choice(ARRAYS), bound)
+        compiled = self._shared.once(key, lambda: Compiled(kind, self._question()))
+        with self.lock:
+            weights = self.weights()
+            # one function may be called with weights of several types
+            types = frozenset(str(each.dtype) for each in jax.tree.leaves(weights) if hasattr(each, "dtype"))
+            told = self._shared.once(("precision", types, *key[1:3], images.shape[1:]), lambda: self._precision(images))
+            if told:
+                self.note(told)
+            return compiled(weights, images, np.asarray(indices(self._targets), np.int32), *beside)
+
+
+def _weakly(function: Any) -> Callable[[], Any]:
+    """A reference that does not keep it alive, where there can be one."""
+    try:
+        return weakref.ref(function)
+    except TypeError:
+        return lambda: function

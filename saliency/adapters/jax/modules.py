@@ -1,0 +1,237 @@
+"""Models of Flax (linen and nnx) and Equinox as functions of their weights and images, with names for their modules."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from saliency.adapters.answers import NO_ATTENTION, called_attention
+from saliency.adapters.jax.model import JaxModel
+from saliency.adapters.jax.trace import MARK
+from saliency.errors import Unsupported
+from saliency.model.protocols import Attentive
+from saliency.threads import lock, uninterrupted
+
+INFERENCE = {
+    "train": False,
+    "training": False,
+    "is_training": False,
+    "deterministic": True,
+    "inference": True,
+    "use_running_average": True,
+}
+"""Arguments by which a module is told whether it is being trained, and what they are here."""
+
+_PATCHING = lock()
+
+
+def linen_model(module: Any, variables: Any = None, labels: Sequence[str] | None = None) -> JaxModel:
+    """A ``flax.linen.Module``, with its variables or bound to them, or a ``TrainState``.
+
+    Args:
+        module: with `variables`, or bound to them.
+        variables: ``{"params": …, "batch_stats": …}``, or the parameters alone.
+        labels: names of the classes.
+    """
+    key = module
+    if hasattr(module, "apply_fn"):
+        state, module = module, getattr(module.apply_fn, "__self__", None)
+        if module is None:
+            raise Unsupported("This TrainState's apply_fn is no method of a flax module: pass (module, variables).")
+        variables = {"params": state.params}
+        if getattr(state, "batch_stats", None):
+            variables["batch_stats"] = state.batch_stats
+    elif variables is None:
+        if getattr(module, "scope", None) is None:
+            raise Unsupported(
+                f"A flax.linen module has no weights of its own: pass ({type(module).__name__}(…), variables), "
+                "or module.bind(variables)."
+            )
+        module, variables = module.unbind()
+    if "params" not in variables:
+        variables = {"params": variables}
+    held = variables
+    return JaxModel(key, labels, source=Linen(module.clone()), weights=lambda: held)
+
+
+class Linen:
+    """How a linen module is called."""
+
+    channels_first = False
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        known = inspect.signature(type(module).__call__).parameters
+        self._told = {name: value for name, value in INFERENCE.items() if name in known}
+        said = ", ".join(f"{name}={value}" for name, value in self._told.items())
+        self.notes: Sequence[str] = (f"the model is called with {said}",) if said else ()
+        self.signature: Hashable = repr(module)
+
+    def call(self, weights: Any, images: Any) -> Any:
+        """See :class:`saliency.adapters.jax.compiled.Source`."""
+        from flax import errors, linen
+
+        def interceptor(proceed: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+            path = ".".join(context.module.path)
+            if context.method_name != "__call__" or not path:
+                return proceed(*args, **kwargs)
+            with jax.named_scope(MARK + path):
+                return proceed(*args, **kwargs)
+
+        state = [name for name in weights if name != "params"]
+        try:
+            with linen.intercept_methods(interceptor):
+                # what it writes to its state is dropped
+                said = self._module.apply(weights, images, mutable=state or False, **self._told)
+        except errors.InvalidRngError as error:
+            raise Unsupported(
+                f"{type(self._module).__name__} draws random numbers when it is called, and was given no keys. Pass "
+                "(lambda variables, x: module.apply(variables, x, rngs=…), variables), which says what to draw from. "
+                f"Flax says: {error}"
+            ) from error
+        return said[0] if state else said
+
+
+def nnx_model(module: Any, labels: Sequence[str] | None = None) -> JaxModel:
+    """A ``flax.nnx.Module``: worked with in a copy that is set to eval."""
+    from flax import nnx
+
+    made = JaxModel(module, labels, source=Nnx(nnx.graphdef(module)), weights=lambda: nnx.state(module))
+    return _told(made, ((".".join(map(str, path)), part) for path, part in nnx.iter_modules(module)))
+
+
+def _told(made: JaxModel, parts: Iterable[tuple[str, Any]]) -> JaxModel:
+    """The model, that says of itself if no part of it is called attention."""
+    if not called_attention(parts):
+        made.lacks = {Attentive: NO_ATTENTION}
+    return made
+
+
+class Nnx:
+    """How an nnx module is called."""
+
+    channels_first = False
+    notes: Sequence[str] = ()
+
+    def __init__(self, definition: Any) -> None:
+        self.signature: Any = definition
+
+    def call(self, weights: Any, images: Any) -> Any:
+        """See :class:`saliency.adapters.jax.compiled.Source`."""
+        from flax import nnx
+
+        # with variables of its own: those it was handed belong outside of what is traced, and may not be written to
+        module = nnx.merge(self.signature, jax.tree.map(lambda each: each, weights))
+        module.eval()
+        parts = {id(part): ".".join(map(str, path)) for path, part in nnx.iter_modules(module)}
+        with marked(parts, (type(part) for _, part in nnx.iter_modules(module))):
+            return module(images)
+
+
+def equinox_model(module: Any, state: Any = None, labels: Sequence[str] | None = None) -> JaxModel:
+    """An ``equinox.Module``, as Equinox has them: of one image (C, H, W).
+
+    Args:
+        module: worked with in inference mode.
+        state: of ``equinox.nn.make_with_state``.
+        labels: names of the classes.
+    """
+    import equinox
+
+    def weights() -> Any:
+        return equinox.partition((equinox.nn.inference_mode(module), state), equinox.is_array)[0]
+
+    static = equinox.partition((equinox.nn.inference_mode(module), state), equinox.is_array)[1]
+    made = JaxModel(module, labels, source=Equinox(static), weights=weights)
+    return _told(made, _parts(module, equinox.Module))
+
+
+class Equinox:
+    """How an Equinox module is called."""
+
+    channels_first = True
+    notes: Sequence[str] = ("Equinox model: asked image by image, (C, H, W), in inference mode",)
+    signature: Hashable = None
+
+    def __init__(self, static: Any) -> None:
+        self._static = static
+
+    def call(self, weights: Any, images: Any) -> Any:
+        """See :class:`saliency.adapters.jax.compiled.Source`."""
+        import equinox
+
+        module, state = equinox.combine(weights, self._static)
+        parts = dict(_parts(module, equinox.Module))
+        first = jnp.moveaxis(images, -1, 1) if images.ndim == 4 else images
+        required = [
+            name
+            for name, each in inspect.signature(type(module).__call__).parameters.items()
+            if name == "key" and each.default is each.empty
+        ]
+        keys = dict.fromkeys(required)
+
+        def one(image: Any) -> Any:
+            return module(image, **keys) if state is None else module(image, state, **keys)[0]
+
+        with marked({id(part): path for path, part in parts.items()}, (type(part) for part in parts.values())):
+            return jax.vmap(one, axis_name="batch")(first)
+
+
+def _parts(value: Any, kind: type, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, module) of every module inside of one, itself left out."""
+    if isinstance(value, kind):
+        if path:
+            yield path, value
+        inside: Iterable[tuple[Any, Any]] = vars(value).items()
+    elif isinstance(value, Mapping):
+        inside = value.items()
+    elif isinstance(value, tuple | list):
+        inside = enumerate(value)
+    else:
+        return
+    for name, each in inside:
+        yield from _parts(each, kind, f"{path}.{name}" if path else str(name))
+
+
+@contextmanager
+def marked(paths: Mapping[int, str], classes: Iterable[type]) -> Iterator[None]:
+    """While a model is traced, each call of its modules is a named scope.
+
+    The classes' ``__call__`` is replaced and put back; of other models' modules nothing is said meanwhile.
+
+    Args:
+        paths: by the id of the module.
+        classes: of the modules.
+    """
+    with _PATCHING, uninterrupted(), ExitStack() as stack:
+        for each in set(classes):
+            if callable(getattr(each, "__call__", None)):  # noqa: B004  # it is the class's own that is replaced
+                stack.enter_context(_replaced(each, paths))
+        yield
+
+
+@contextmanager
+def _replaced(cls: type, paths: Mapping[int, str]) -> Iterator[None]:
+    missing = object()
+    own, call = vars(cls).get("__call__", missing), cls.__call__
+
+    def scoped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        path = paths.get(id(self))
+        if not path:
+            return call(self, *args, **kwargs)
+        with jax.named_scope(MARK + path):
+            return call(self, *args, **kwargs)
+
+    type.__setattr__(cls, "__call__", scoped)
+    try:
+        yield
+    finally:
+        if own is missing:
+            type.__delattr__(cls, "__call__")
+        else:
+            type.__setattr__(cls, "__call__", own)

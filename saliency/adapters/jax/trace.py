@@ -1,0 +1,431 @@
+"""Looking into a JAX function: its traced program as straight-line code, in which layers can be read and changed.
+
+A layer is named by its module ("block.conv", where modules have names), or, where no module stands for it, by module,
+operator and number of that operator's call inside that module: ":relu:1".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from saliency.adapters.layers import Laid, Surveyed, made_by, nameable, spatial
+from saliency.adapters.tokens import Grid, over_image, token_grid
+from saliency.adapters.traced.operators import before
+from saliency.errors import unknown
+from saliency.model.head import Operator
+
+MARK = "@"
+"""Begins the name of a scope that stands for a module."""
+
+SLASH = "|"
+"""Stands for "/" in such a name, for JAX puts its own between scopes."""
+
+INLINED = frozenset({"jit", "pjit", "closed_call", "core_call"})
+"""Primitives that only call another program."""
+
+MOVES = frozenset(("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "convert_element_type", "copy", "slice"))
+"""Primitives that keep their values, where they keep all of them."""
+
+LINEAR = ("dot_general", "conv_general_dilated")
+"""Primitives whose result has no bounds."""
+
+
+HALF = (np.dtype(jnp.bfloat16), np.dtype(jnp.float16))
+"""Types of two bytes, too coarse for sums and quotients."""
+
+
+class Step(NamedTuple):
+    """One operator's call."""
+
+    name: str
+    modules: tuple[str, ...]
+    """That it happens inside of, outermost first."""
+    equation: Any
+    takes: list[int]
+    gives: list[int]
+
+    @property
+    def function(self) -> str:
+        """What the operator is called: a primitive, or a small program with a name of its own."""
+        return self.name.rpartition(":")[0].rpartition(":")[2]
+
+    @property
+    def primitive(self) -> str:
+        """The operator itself, whatever it is called."""
+        return str(self.equation.primitive.name)
+
+
+class Program:
+    """What a function does, one operator after the other, calls of jitted functions opened up.
+
+    Args:
+        function: of arrays and trees of arrays; its last argument is the images.
+        arguments: to trace it with; only their shapes matter.
+        whole: names of jitted functions that stay one operator.
+    """
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any, whole: frozenset[str] = frozenset()) -> None:
+        closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        self.tree = jax.tree.structure(shapes)
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        self.steps: list[Step] = []
+        self.constants: dict[int, Any] = {}
+        self._slots = 0
+        self._counts: Counter[str] = Counter()
+        self._whole = whole
+        self.inputs = [self._slot() for _ in closed.jaxpr.invars]
+        self.shapes.update({slot: each.aval.shape for slot, each in zip(self.inputs, closed.jaxpr.invars, strict=True)})
+        constants = [self._slot(value) for value in closed.consts]
+        self.outputs = self._flatten(closed.jaxpr, constants, self.inputs, "")
+        self.images = self.inputs[-1]
+
+    def _slot(self, *value: Any) -> int:
+        self._slots += 1
+        if value:
+            self.constants[self._slots] = value[0]
+            self.shapes[self._slots] = tuple(jnp.shape(value[0]))
+        return self._slots
+
+    def _flatten(self, jaxpr: Any, constants: list[int], inputs: list[int], scope: str) -> list[int]:
+        slots: dict[Any, int] = dict(zip(jaxpr.constvars, constants, strict=True))
+        slots.update(zip(jaxpr.invars, inputs, strict=True))
+
+        def at(atom: Any) -> int:
+            return self._slot(atom.val) if isinstance(atom, core.Literal) else slots[atom]
+
+        for equation in jaxpr.eqns:
+            takes, here = [at(atom) for atom in equation.invars], f"{scope}/{equation.source_info.name_stack}"
+            inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+            whole = equation.params.get("name") in self._whole
+            if equation.primitive.name in INLINED and inner is not None and not whole:
+                consts = [self._slot(value) for value in getattr(inner, "consts", ())]
+                gives = self._flatten(getattr(inner, "jaxpr", inner), consts, takes, here)
+            else:
+                gives = [self._slot() for _ in equation.outvars]
+                self.shapes.update({slot: each.aval.shape for slot, each in zip(gives, equation.outvars, strict=True)})
+                marks = (mark.replace(SLASH, "/") for mark in re.findall(rf"{MARK}([^/()]+)", here))
+                modules = tuple(dict.fromkeys(marks))
+                path, operator = modules[-1] if modules else "", _operator(equation)
+                count = self._counts[f"{path}:{operator}"]
+                self._counts[f"{path}:{operator}"] += 1
+                self.steps.append(Step(f"{path}:{operator}:{count}", modules, equation, takes, gives))
+            slots.update(zip(equation.outvars, gives, strict=True))
+        return [at(atom) for atom in jaxpr.outvars]
+
+    def run(
+        self, *arguments: Any, changes: Mapping[int, Any] | None = None, instead: Mapping[int, Any] | None = None
+    ) -> tuple[Any, dict[int, Any]]:
+        """The function's answer, and every value by its slot.
+
+        Args:
+            *arguments: as it was traced with.
+            changes: by slot, what is added to a value before it is used.
+            instead: by slot, what is used in its place.
+        """
+        values = {**self.constants, **dict(zip(self.inputs, jax.tree.leaves(arguments), strict=True))}
+        for step in self.steps:
+            said = bound(step.equation, [values[slot] for slot in step.takes])
+            several = said if step.equation.primitive.multiple_results else [said]
+            for slot, given in zip(step.gives, several, strict=True):
+                value = instead[slot].astype(given.dtype) if instead and slot in instead else given
+                values[slot] = value + changes[slot] if changes and slot in changes else value
+        return jax.tree.unflatten(self.tree, [values[slot] for slot in self.outputs]), values
+
+    def softmaxed(self, slot: int) -> int | None:
+        """What went into the softmax whose result the slot holds; None if it holds no such thing."""
+        made = {given: step for step in self.steps for given in step.gives}
+
+        def by(slot: int, *kinds: str) -> Step | None:
+            step = made.get(slot)
+            while step is not None and step.equation.primitive.name in ("convert_element_type", "copy"):
+                step = made.get(step.takes[0])
+            return step if step is not None and step.equation.primitive.name in kinds else None
+
+        last = made.get(slot)
+        if last is not None and "softmax" in last.name and len(last.takes) == 1:
+            return last.takes[0]
+        if (ratio := by(slot, "div")) is None or (power := by(ratio.takes[0], "exp")) is None:
+            return None
+        total = by(ratio.takes[1], "broadcast_in_dim", "reshape", "reduce_sum")
+        if total is not None and total.equation.primitive.name != "reduce_sum":
+            total = by(total.takes[0], "reduce_sum")
+        difference = by(power.takes[0], "sub")
+        if total is None or difference is None or by(total.takes[0], "exp") is not power:
+            return None
+        return difference.takes[0]
+
+    def activated(self, slot: int) -> tuple[Operator | None, int | None]:
+        """Return the operator whose result the slot holds, moved at most, and the slot of the logits that went in."""
+        made = {given: step for step in self.steps for given in step.gives}
+
+        def by(slot: int, *names: str) -> Step | None:
+            """The step that made what a slot holds, if it is called one of these; moves before it are passed over."""
+            step = made.get(slot)
+            while step is not None and step.primitive in MOVES and self._keeps(step):
+                slot, step = step.takes[0], made.get(step.takes[0])
+            return step if step is not None and (not names or step.function in names) else None
+
+        last = by(slot)
+        if last is None:
+            return None, None
+        if (logits := self.softmaxed(last.gives[0])) is not None:
+            return "softmax", logits
+        if last.function in ("logistic", "sigmoid"):
+            return "sigmoid", last.takes[0]
+        if last.function in LINEAR:
+            return "linear", None
+        match last.function:
+            case "add" if any(by(each, *LINEAR) for each in last.takes):
+                return "linear", None
+            case "div" if self._is_one(last.takes[0]) and (total := by(last.takes[1], "add")):
+                power = next((each for each in (by(slot, "exp") for slot in total.takes) if each), None)
+                negative = by(power.takes[0], "neg") if power and any(map(self._is_one, total.takes)) else None
+                if negative is not None:
+                    return "sigmoid", negative.takes[0]
+            case "sub" if (shifted := by(last.takes[0], "sub")) and (log := by(last.takes[1], "log")):
+                total = by(log.takes[0], "reduce_sum")
+                power = by(total.takes[0], "exp") if total else None
+                if power is not None and by(power.takes[0]) is shifted:
+                    return "log_softmax", shifted.takes[0]
+        return None, None
+
+    def _keeps(self, step: Step) -> bool:
+        """Whether a step gives all that it takes."""
+        return math.prod(self.shapes[step.takes[0]]) == math.prod(self.shapes[step.gives[0]])
+
+    def _is_one(self, slot: int) -> bool:
+        value = self.constants.get(slot)
+        return value is not None and jnp.ndim(value) == 0 and float(value) == 1
+
+    def softmax_axis(self, steps: list[Step]) -> int:
+        """Over which axis the steps of a softmax go."""
+        total = next(each for each in reversed(steps) if each.primitive == "reduce_sum")
+        return int(total.equation.params["axes"][0])
+
+    def spread(self, slot: int) -> tuple[int, tuple[int, ...]] | None:
+        """Of a constant that was broadcast: the slot before, and where its axes went."""
+        made = next((each for each in self.steps if slot in each.gives), None)
+        if made is None or made.primitive != "broadcast_in_dim":
+            return None
+        return made.takes[0], made.equation.params["broadcast_dimensions"]
+
+    def ends(self, steps: list[Step], constants: dict[int, Any], source: int, at: Sequence[float]) -> list[float]:
+        """What steps that work on each value by itself make of some values."""
+        found = []
+        with jax.ensure_compile_time_eval():
+            for value in at:
+                now = {**constants, source: jnp.full(self.shapes[source], value)}
+                for step in steps:
+                    now.update(zip(step.gives, widely(step.equation, [now[slot] for slot in step.takes]), strict=True))
+                found.append(float(jnp.ravel(now[steps[-1].gives[0]])[0]))
+        return found
+
+    def cut(self, score: int) -> str | None:
+        """Why the score has no gradient by the images, in a sentence; None if it has one."""
+        alive, breaks, wanted = {self.images}, [], self.before({score})
+        for step in self.steps:
+            if alive.isdisjoint(step.takes):
+                continue
+            stops = step.equation.primitive.name == "stop_gradient"
+            for slot, variable in zip(step.gives, step.equation.outvars, strict=True):
+                if jnp.issubdtype(variable.aval.dtype, jnp.inexact) and not stops:
+                    alive.add(slot)
+                elif slot in wanted:
+                    breaks.append((step, variable.aval.dtype))
+        if score in alive:
+            return None
+        sentence = "The score cannot be differentiated by the image"
+        if not breaks:
+            return f"{sentence}: it does not depend on it."
+        step, dtype = breaks[-1]
+        where = f"at {step.name.split(':')[1]}" + (f" in {step.modules[-1]!r}" if step.modules else "")
+        if step.equation.primitive.name == "stop_gradient":
+            return f"{sentence}: {where} it is cut off. Remove it, or use a method that needs only scores."
+        return (
+            f"{sentence}: {where} it becomes {dtype}, whole numbers that have no gradient. Explain what comes before."
+        )
+
+    def before(self, slots: set[int]) -> set[int]:
+        """These slots, and all that they depend on."""
+        return before(self.steps, slots)
+
+    def after(self, slot: int) -> set[int]:
+        """This slot, and all that depends on it."""
+        found = {slot}
+        for step in self.steps:
+            if not found.isdisjoint(step.takes):
+                found.update(step.gives)
+        return found
+
+    @property
+    def precision(self) -> Any:
+        """The first type of two bytes that anything on the way is of; None where there is none."""
+        types = (each.aval.dtype for step in self.steps for each in step.equation.outvars)
+        return next((each for each in types if each in HALF), None)
+
+    def aval(self, slot: int) -> Any:
+        """Shape and dtype of what an operator gave."""
+        return next(
+            variable.aval
+            for step in self.steps
+            for given, variable in zip(step.gives, step.equation.outvars, strict=True)
+            if given == slot
+        )
+
+    def layer(self, name: str) -> int:
+        """The slot of a layer's (last) output.
+
+        Raises:
+            UnknownName: there is no such layer.
+        """
+        for step in reversed(self.steps):
+            if step.name == name or any(name in (each, each.rpartition("/")[2]) for each in step.modules):
+                return step.gives[0]
+        modules = {module for step in self.steps for module in step.modules}
+        raise unknown("layer", name, sorted(modules) or [step.name for step in self.steps])
+
+    def attention(self, scores: set[int]) -> list[int]:
+        """The slots of every softmax that may mix tokens, on the way to the scores.
+
+        (N, heads, T, T), or (groups, N, heads, T, T), as ``jax.nn.dot_product_attention`` has it.
+        """
+        wanted = self.before(scores)
+        squares = [
+            step.gives[0]
+            for step in self.steps
+            if len(shape := step.equation.outvars[0].aval.shape) in (4, 5) and shape[-2] == shape[-1] > 1
+        ]
+        return [slot for slot in squares if slot in wanted and self.softmaxed(slot) is not None]
+
+    def blocks(self, maps: list[int]) -> list[int]:
+        """The slots of the last sum of tokens, (N, T, K), behind each map and before the next."""
+        found: dict[int, int] = {}
+        seen, alive = 0, self.after(self.images)
+        for step in self.steps:
+            seen += step.gives[0] in maps
+            shapes = {tuple(each.aval.shape) for each in (*step.equation.invars, *step.equation.outvars)}
+            # a bias does not depend on the image
+            both = step.equation.primitive.name in ("add", "add_any") and alive.issuperset(step.takes)
+            if seen and both and len(shapes) == 1 and len(shapes.pop()) == 3:
+                found[seen] = step.gives[0]
+        return [found[i + 1] for i in range(len(maps)) if i + 1 in found]
+
+    def survey(self, image: tuple[int, int], first: bool, scores: set[int], outputs: set[int], dense: bool) -> Surveyed:
+        """Every layer with a grid, in order; of tokens those of the stream through the blocks.
+
+        Args:
+            image: height and width.
+            first: whether channels come first in the function's own layout.
+            scores: slots that they are made of.
+            outputs: slots of what the model returns, which is no layer.
+            dense: whether scores are read from a map.
+        """
+        wanted = (self.before(scores) & self.after(self.images)) - outputs
+        if dense:
+            wanted &= self.before(outputs)
+        maps: set[tuple[int, int]] = set()
+        attention = {tuple(self.shapes[slot]) for slot in self.attention(scores)}
+        attended = {int(shape[-1]) for shape in attention}
+        found: list[Laid] = []
+        called: list[str] = []
+        for i, step in enumerate(self.steps):
+            shape = tuple(self.shapes[step.gives[0]])
+            if step.gives[0] not in wanted or shape in attention:
+                continue
+            operator = step.name.split(":")[1]
+            if spatial(shape):
+                called.append(operator)
+            moved = [shape[i] for i in (0, 2, 3, 1)] if first and len(shape) == 4 else shape
+            if over_image(moved, image):
+                grid: Grid | None = Grid("first" if first else "last", moved[1], moved[2])
+            else:
+                grid = token_grid(shape, image, maps, attended) if self._in_stream(step) else None
+            # a product of two arrays mixes tokens, or resizes
+            if grid is None or made_by([step.primitive]) is None or step.primitive == "dot_general":
+                continue
+            if not grid.of_tokens:
+                maps.add((moved[1], moved[2]))
+            following = self.steps[i + 1].modules if i + 1 < len(self.steps) else ()
+            # a module's name is easier to say than an operator's, where its call ends here
+            ends = [module for module in step.modules if module not in following]
+            named = ends[0] if ends and self.layer(ends[0]) == step.gives[0] else step.name
+            found.append(Laid(named, shape, grid, tuple(called)))
+            called = []
+        return Surveyed(nameable(found), dense)
+
+    def _in_stream(self, step: Step) -> bool:
+        """Whether a step is what a transformer's blocks hand on: a sum of two rows of tokens, or a norm's output."""
+        if step.primitive not in ("add", "add_any"):
+            return False
+        alive = self.after(self.images)
+        dependent = [slot for slot in step.takes if slot in alive]
+        if len(dependent) == 2:
+            return self.shapes[dependent[0]] == self.shapes[dependent[1]]
+        made = next((each for each in self.steps if dependent and dependent[0] in each.gives), None)
+        return made is not None and made.primitive == "mul"
+
+
+def bound(equation: Any, values: list[Any]) -> Any:
+    """The operator, called again."""
+    found = equation.primitive.get_bind_params(equation.params)
+    # functions inside an operator came first in a pair of their own, before they were among its parameters
+    functions, params = found if isinstance(found, tuple) else ((), found)
+    return equation.primitive.bind(*functions, *values, **params)
+
+
+def widely(equation: Any, values: Sequence[Any]) -> list[Any]:
+    """Return what an operator says, called again in float32 where it is of a type of two bytes."""
+    several = equation.primitive.multiple_results
+    if not any(getattr(each.aval, "dtype", None) in HALF for each in (*equation.invars, *equation.outvars)):
+        said = bound(equation, list(values))
+        return list(said) if several else [said]
+    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    if inner is not None and equation.primitive.name in INLINED:
+        return _evaluated(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), values)
+    if inner is not None:
+        # a function with a gradient of its own is of its own type
+        own = [each.astype(to.aval.dtype) for each, to in zip(map(jnp.asarray, values), equation.invars, strict=True)]
+        said = bound(equation, own)
+        return [wide(each) for each in (said if several else [said])]
+    params = {name: np.dtype(np.float32) if _is_half(value) else value for name, value in equation.params.items()}
+    said = bound(equation.replace(params=params), [wide(each) for each in values])
+    return list(said) if several else [said]
+
+
+def _evaluated(jaxpr: Any, constants: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """A program inside an operator, step by step in float32."""
+    now = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *values), strict=True))
+
+    def at(atom: Any) -> Any:
+        return atom.val if isinstance(atom, core.Literal) else now[atom]
+
+    for equation in jaxpr.eqns:
+        now.update(zip(equation.outvars, widely(equation, [at(atom) for atom in equation.invars]), strict=True))
+    return [wide(at(atom)) for atom in jaxpr.outvars]
+
+
+def wide(value: Any) -> Any:
+    """Return an array of a type of two bytes in float32; all else as it is."""
+    return jnp.asarray(value, jnp.float32) if getattr(value, "dtype", None) in HALF else value
+
+
+def _is_half(value: Any) -> bool:
+    return isinstance(value, np.dtype | type) and value in HALF
+
+
+def _operator(equation: Any) -> str:
+    """What an operator is called: jax.nn.relu and its like are small programs with a name of their own."""
+    inner = equation.params.get("call_jaxpr")
+    equations: Any = getattr(getattr(inner, "jaxpr", inner), "eqns", ())
+    if len(equations) == 1 and "name" in equations[0].params:
+        return str(equations[0].params["name"])
+    return str(equation.params.get("name") or equation.primitive.name).replace(":", "")

@@ -1,0 +1,199 @@
+"""Keras 3: the adapter of the backend that it runs on, and the names of its layers.
+
+A model is called with ``training=False``, on TensorFlow within a traced graph and on JAX as a function of its weights,
+so that neither its weights nor its statistics change. While it is traced, each layer's call is noted by its name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from saliency.adapters.answers import NO_ATTENTION, called_attention
+from saliency.errors import Unsupported
+from saliency.model.precision import precision_note
+from saliency.model.protocols import Adapted, Attentive
+from saliency.pictures.presets import Declared
+from saliency.threads import lock, uninterrupted
+
+_WATCHING = lock()
+
+
+def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]:
+    """A ``keras.Model`` (functional, subclassed, Sequential, nested) on whatever backend Keras runs."""
+    made: Any = _on_backend(model, labels)
+    made.scales_itself = scales_itself(model)
+    made._parts = partial(_parts, model)
+    if made.declared is None and not made.scales_itself:
+        made.declared = application_of(model)
+    computed = (getattr(each, "compute_dtype", "") for each in model._flatten_layers())
+    if (said := next(filter(None, map(precision_note, computed)), None)) is not None:
+        made.notes.append(said)
+    if not called_attention((each.name, each) for each in model._flatten_layers()):
+        made.lacks = {**made.lacks, Attentive: NO_ATTENTION}
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, tuple) and len(shape) == 4:
+        made.wants = partial(_wanted, shape[1:])
+        made.size = shape[1:3] if all(shape[1:3]) else None
+        made.channels = shape[3]
+    return made
+
+
+def _parts(layer: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, layer) of every layer inside of one, as :func:`watched` names it."""
+    for each in layer._flatten_layers(include_self=False, recursive=False):
+        yield f"{path}{each.name}", each
+        yield from _parts(each, f"{path}{each.name}/")
+
+
+def scales_itself(model: Any) -> bool:
+    """Whether the first thing that a model does to its images is to scale 0–255, as many of Keras' own do."""
+    for layer in _layers(model):
+        if isinstance(layer, keras.layers.Rescaling) and np.max(np.abs(layer.scale)) < WHOLE:
+            return True
+        if isinstance(layer, keras.layers.Normalization) and layer.mean is not None:
+            return bool(np.max(keras.ops.convert_to_numpy(layer.mean)) > 1)
+        if layer.weights and not isinstance(layer, keras.Model):
+            return False
+    return False
+
+
+APPLICATIONS = {
+    r"resnet(50|101|152)": "resnet",
+    r"resnet(50|101|152)v2": "resnet_v2",
+    r"vgg16": "vgg16",
+    r"vgg19": "vgg19",
+    r"densenet(121|169|201)": "densenet",
+    r"inception_v3": "inception_v3",
+    r"inception_resnet_v2": "inception_resnet_v2",
+    r"xception": "xception",
+    r"mobilenet_[\d.]+_\d+": "mobilenet",
+    r"mobilenetv2_[\d.]+_\d+": "mobilenet_v2",
+    r"nasnet(_mobile|_large)?": "nasnet",
+}
+"""By what `keras.applications` calls a model, the module that preprocesses for it; the others scale their input."""
+
+
+def application_of(model: Any) -> Declared | None:
+    """Return the preprocessing of the application of Keras that a model is, by its name; None for any other."""
+    name = str(getattr(model, "name", ""))
+    for pattern, module in APPLICATIONS.items():
+        if re.fullmatch(rf"{pattern}(_\d+)?", name, re.IGNORECASE):
+            function = getattr(keras.applications, module).preprocess_input
+            where = f"keras.applications.{module}.preprocess_input"
+            return Declared(function, f"preprocessing of {where}, as the model is called {name!r}")
+    return None
+
+
+WHOLE = 0.05
+"""A factor below this is meant for numbers to 255: 1 / 255, or 1 / 127.5."""
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """Every layer in order, those of models inside in their place."""
+    for layer in model.layers:
+        yield from _layers(layer) if isinstance(layer, keras.Model) else (layer,)
+
+
+def _wanted(mine: Sequence[int | None], shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The (H, W, C) that it must be fed for a picture that comes as `shape`, by its own input's."""
+    height, width, channels = (own or theirs for own, theirs in zip(mine, shape, strict=True))
+    return height, width, channels if shape[2] == 1 else shape[2]
+
+
+def _on_backend(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
+    match keras.backend.backend():
+        case "tensorflow":
+            from saliency.adapters.tensorflow.compiled import Source
+            from saliency.adapters.tensorflow.model import TensorFlowModel
+            from saliency.adapters.tensorflow.trace import Place
+
+            class OnTensorFlow(Source):
+                def call(self, images: Any) -> Any:
+                    model = self.model()
+                    seen: list[tuple[str, Any]] = []
+                    with watched(model, lambda name, call: _kept(seen, name, call())):
+                        said = model(images, training=False)
+                    return said, [Place(name, output) for name, output in seen if hasattr(output, "op")]
+
+            return TensorFlowModel(model, labels, source=OnTensorFlow(model))
+        case "jax":
+            return _on_jax(model, labels)
+        case "torch":
+            from saliency.adapters.keras.torch import KerasOnTorch
+
+            return KerasOnTorch(model, labels)
+    raise Unsupported(f"Keras runs on {keras.backend.backend()!r}, of which no gradients can be had.")
+
+
+def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
+    import jax
+
+    from saliency.adapters.jax.model import JaxModel
+    from saliency.adapters.jax.trace import MARK, SLASH
+
+    held = weakref.ref(model)
+
+    class OnJax:
+        channels_first = False
+        notes: Sequence[str] = ()
+        signature: Hashable = None
+
+        def call(self, weights: Any, images: Any) -> Any:
+            def scoped(name: str, call: Callable[[], Any]) -> Any:
+                with jax.named_scope(MARK + name.replace("/", SLASH)):
+                    return call()
+
+            inner: Any = held()
+            told = {"training": False} if "training" in inspect.signature(inner.call).parameters else {}
+            with watched(inner, scoped):
+                return inner.stateless_call(*weights, images, **told)[0]
+
+    def weights() -> Any:
+        groups = model.trainable_variables, model.non_trainable_variables
+        return tuple([each.value for each in group] for group in groups)
+
+    return JaxModel(model, labels, source=OnJax(), weights=weights)
+
+
+def _kept(seen: list[tuple[str, Any]], name: str, output: Any) -> Any:
+    seen.append((name, output[0] if isinstance(output, tuple | list) and output else output))
+    return output
+
+
+@contextmanager
+def watched(model: Any, around: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
+    """While a model is called, each call of a layer inside goes through `around` (its name, the call).
+
+    The name is that of the layer within the layers it is called in: "inner/conv". Other threads notice nothing.
+
+    Args:
+        model: whose call is watched.
+        around: gives the layer's output.
+    """
+    original, mine, path = keras.Layer.__call__, threading.get_ident(), []
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != mine or layer is model:
+            return original(layer, *args, **kwargs)
+        path.append(layer.name)
+        try:
+            return around("/".join(path), lambda: original(layer, *args, **kwargs))
+        finally:
+            path.pop()
+
+    with _WATCHING, uninterrupted():
+        keras.Layer.__call__ = call
+        try:
+            yield
+        finally:
+            keras.Layer.__call__ = original

@@ -1,0 +1,105 @@
+"""A model of several inputs, or of one that is no picture, as a model of rows of numbers (N, D)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from saliency.adapters.answers import COMPLAINTS
+from saliency.adapters.callables.function import function_model
+from saliency.errors import BadImage, Unsupported
+from saliency.model.inputs import Packing
+from saliency.model.protocols import Adapted
+
+
+class Joined:
+    """A function of several inputs as one of rows.
+
+    Args:
+        function: of one array per input, (N, …) each, of any framework.
+        packing: where in a row each lies.
+    """
+
+    def __init__(self, function: Callable[..., Any], packing: Packing) -> None:
+        self.function, self.packing = function, packing
+        self.variables = list(getattr(function, "variables", None) or ())
+
+    def __call__(self, rows: Any) -> Any:
+        parts = self.packing.split(rows, _reshape)
+        try:
+            return self.function(*parts)
+        except Exception as error:
+            raise told_of_inputs(error, self.packing) or error from error
+
+
+def told_of_inputs(error: Exception, packing: Packing) -> BadImage | None:
+    """The model's own complaint about what it was called with, retold with the shapes; None if it is about another."""
+    if not isinstance(error, TypeError | ValueError | RuntimeError) or type(error).__module__.startswith("saliency"):
+        return None
+    signs = (*COMPLAINTS, "argument", "mat1")
+    if not any(sign in str(error).lower() for sign in signs):
+        return None
+    return BadImage(
+        f"The model cannot take these inputs: it was called with {len(packing.shapes)}, of shapes {packing.told()}. "
+        f"The model says: {str(error).strip().splitlines()[0][:400]}"
+    )
+
+
+def adapt_several(
+    model: Any,
+    packing: Packing,
+    *,
+    labels: Sequence[str] | None = None,
+    framework: str | None = None,
+    row: Callable[[], np.ndarray] | None = None,
+) -> Adapted[Any]:
+    """A model that is called with one array per input.
+
+    Args:
+        model: a ``torch.nn.Module``, a Keras model, ``(f, params)`` with f(params, *inputs) of JAX, a ``tf.Module``, or
+            a function of any framework's arrays.
+        packing: of the inputs.
+        labels: names of the classes.
+        framework: see :func:`saliency.adapt`.
+        row: gives a row (1, D) that a function may be asked.
+
+    Raises:
+        Unsupported: the model is none of these.
+    """
+    frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+    if "keras" in frameworks and hasattr(model, "stateless_call"):
+        import keras
+
+        return function_model(Joined(_keras(model, packing), packing), labels, keras.backend.backend())
+    if "torch" in frameworks and hasattr(model, "named_modules"):
+        from saliency.adapters.torch.multi_input import SeveralInputs
+
+        return SeveralInputs(model, packing, labels)
+    if type(model) in (tuple, list) and len(model) == 2 and callable(model[0]):
+        function, params = model
+        return function_model(Joined(lambda *parts: function(params, *parts), packing), labels, "jax")
+    if "tensorflow" in frameworks and callable(model):
+        return function_model(Joined(model, packing), labels, "tensorflow")
+    if isinstance(model, type) or not callable(model) or frameworks & {"saliency", "flax", "equinox", "onnxruntime"}:
+        raise Unsupported(
+            f"A list of inputs is for a torch.nn.Module, a Keras model, or a function of them; got "
+            f"{type(model).__module__}.{type(model).__qualname__}. Pass a function: lambda a, b: model(a, b)."
+        )
+    return function_model(Joined(model, packing), labels, framework, row)
+
+
+def _keras(model: Any, packing: Packing) -> Callable[..., Any]:
+    """How a Keras model is called with several inputs: in a list; with one, without."""
+    if len(packing.shapes) == 1:
+        return lambda part: model(part, training=False)
+    return lambda *parts: model(list(parts), training=False)
+
+
+def _reshape(array: Any, shape: tuple[int, ...]) -> Any:
+    """In any framework's arrays; only TensorFlow's have no method for it."""
+    if hasattr(array, "reshape"):
+        return array.reshape(shape)
+    return sys.modules["tensorflow"].reshape(array, shape)

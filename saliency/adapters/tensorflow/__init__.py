@@ -1,0 +1,1 @@
+"""TensorFlow functions, ``tf.Module`` objects and SavedModels."""

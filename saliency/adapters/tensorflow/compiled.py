@@ -1,0 +1,240 @@
+"""What is asked of a TensorFlow model, as functions to be traced into a graph."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from saliency.adapters.answers import by_batch, one_number_each, told_by_the_model
+from saliency.adapters.base import size_of
+from saliency.adapters.layers import Surveyed, scores_or_sum
+from saliency.adapters.outputs import Choice
+from saliency.adapters.tensorflow.operators import CALLS, GraphProgram, TensorFlowWork, not_seen
+from saliency.adapters.tensorflow.ops import TensorFlowOps
+from saliency.adapters.tensorflow.trace import ARRAYS, HALF, Place, Traced, precision_of, wide
+from saliency.adapters.traced.rewired import Rewired
+from saliency.errors import Unsupported
+from saliency.model.head import Ending
+from saliency.model.precision import precision_note
+from saliency.model.protocols import Target
+from saliency.rules import Composite
+from saliency.targets import ClassScore, OfScores, Unit
+
+CAPTURED = ("Placeholder", "Const")
+"""Operators by which a graph has what was made outside."""
+
+
+class Source:
+    """How a model is called while it is traced. Compiled questions hold it, so it holds the model weakly.
+
+    Args:
+        model: a function of a tensor (N, H, W, C), or a SavedModel.
+    """
+
+    def __init__(self, model: Any) -> None:
+        try:
+            self.model: Callable[[], Any] = weakref.ref(model)
+        except TypeError:
+            self.model = lambda: model
+
+    def call(self, images: Any) -> tuple[Any, list[Place]]:
+        """What the model says, and what its layers said, in order, where they have names."""
+        model = self.model()
+        if callable(model):
+            # what lies in a tf.function is one operator to the graph around it, unless that is left out
+            function = model if hasattr(model, "python_function") else getattr(model, "__call__", None)  # noqa: B004
+
+            def call(images: Any) -> Any:
+                try:
+                    return getattr(function, "python_function", model)(images)
+                except TypeError:  # it needs AutoGraph
+                    return model(images)
+
+            return by_batch(call, images, "tensorflow"), []
+        signatures = dict(model.signatures)
+        signature = signatures.get("serving_default") or next(iter(signatures.values()))
+        (name, wanted), *_ = signature.structured_input_signature[1].items()
+        return signature(**{name: tf.cast(images, wanted.dtype)}), []
+
+
+class Question:
+    """What of an adapter goes into a graph: never the model itself. Its public methods are traced.
+
+    Args:
+        source: calls the model.
+        bound: the targets.
+        names: of the bound layers.
+        to_logits: whether targets read the logits before the activation that the model ends in.
+        dtype: of what is answered.
+        rules: for the way back.
+        choice: which of the model's outputs is explained.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        bound: Sequence[Target],
+        names: Sequence[str],
+        to_logits: bool,
+        dtype: Any,
+        rules: Composite | None,
+        choice: Choice,
+    ) -> None:
+        self.source, self.bound, self.names = source, bound, names
+        self.to_logits, self.dtype, self.rules, self.choice = to_logits, dtype, rules, choice
+        self.notes: list[str] = []
+        self.ending, self.chosen = Ending(), ""
+        """The operator that the class scores come out of, and which of several outputs they are, once traced."""
+
+    def traced(self, images: Any) -> Traced:
+        """The model, called once."""
+        try:
+            raw, places = _called(self.source, images)
+        except Exception as error:
+            if (told := told_by_the_model(error, images.shape)) is None:
+                raise
+            raise told from error
+        if (said := precision_note(precision_of(images.graph))) is not None and said not in self.notes:
+            self.notes.append(said)
+        parts = [getattr(each, "name", "") for each in getattr(self.source.model(), "layers", ())]
+        return Traced(images, raw, places, parts, self.choice)
+
+    def joined(self, traced: Traced, classes: Any = None) -> Any:
+        """(k, N) of the bound targets."""
+        rows, said = [], None
+        for i, target in enumerate(self.bound):
+            if isinstance(target, OfScores):
+                if said is None:
+                    said = traced.class_scores()
+                    logits = traced.ending(said)[1] if self.to_logits else None
+                    said = said if logits is None else logits
+                by_index = isinstance(target, ClassScore) and classes is not None
+                rows.append(tf.gather(said, classes[i], axis=1) if by_index else target(said))
+            elif isinstance(target, Unit):
+                rows.append(target.read(traced.layer(target.layer)))
+            else:
+                rows.append(one_number_each(target(self.choice.given(traced.raw)), target, ARRAYS, None))
+        return tf.stack([tf.cast(row, self.dtype) if row.dtype.is_floating else row for row in rows])
+
+    def surveyed(self, images: Any) -> Surveyed:
+        """The layers with a grid that the scores depend on."""
+        traced = self.traced(images)
+        scores = self.joined(traced) if self.bound else scores_or_sum(self.choice, traced.raw, tf.reduce_sum)
+        return traced.survey(scores, size_of(images))
+
+    def outputs(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images)
+        said, self.chosen, _ = self.choice.chosen(traced.raw)
+        operator, logits = traced.ending(said)
+        self.ending = Ending(operator, logits is not None)
+        return tf.cast(said, self.dtype)
+
+    def scores(self, images: Any, classes: Any) -> Any:
+        return tf.cast(self.joined(self.traced(images), classes), self.dtype)
+
+    def gradients(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images)
+        scores = self.joined(traced, classes)
+        return scores, traced.by(scores, [images], ["image"])[0]
+
+    def rewired(self, images: Any, classes: Any) -> Any:
+        assert self.rules is not None
+        followed, values, references, scores = self.followed(images, self.rules, classes)
+        if called := [name for name in followed.unknown if name.endswith(CALLS)]:
+            raise Unsupported(not_seen(called[0]))
+        followed.require()
+        self.notes += followed.notes()
+        rows = [
+            tf.one_hot(i, len(self.bound), dtype=scores.dtype)[:, None] * tf.ones_like(scores)
+            for i in range(len(self.bound))
+        ]
+        backs = [followed.back(values, references, {scores.name: row}) for row in rows]
+        lost = {cause: tf.stack([each[cause] for _, each in backs]) for cause in backs[0][1]}
+        return scores, tf.stack([gradient for gradient, _ in backs]), lost
+
+    def followed(self, images: Any, rules: Composite, classes: Any = None) -> tuple[Rewired, Any, list[Any], Any]:
+        """The way from the images to the scores, to be walked back by rules; what it held; the scores.
+
+        Args:
+            images: (N, H, W, C), or (N, 1 + references, H, W, C).
+            rules: which operator follows which.
+            classes: as in the other questions.
+        """
+        graph = images.graph
+
+        def traced(images: Any) -> tuple[Any, Any, list[Any]]:
+            own, first = tf.identity(images), len(graph.get_operations())
+            scores = self.joined(self.traced(own), classes)
+            return own, scores, graph.get_operations()[first:]
+
+        own, scores, operators = traced(images[:, 0] if rules.references else images)
+        references = []
+        for i in range(rules.references):
+            other, _, others = traced(images[:, 1 + i])
+            # what is captured is captured once, and then found again
+            pair = [[each for each in several if each.type not in CAPTURED] for several in (operators, others)]
+            if [each.type for each in pair[0]] != [each.type for each in pair[1]]:
+                raise Unsupported(
+                    "The model works otherwise on the baseline than on the image, so the two cannot be compared "
+                    "operator by operator. Use a method that asks only for gradients."
+                )
+            found = {own.name: other}
+            for mine, its in zip(*pair, strict=True):
+                found.update(zip((each.name for each in mine.outputs), map(wide, its.outputs), strict=True))
+            references.append(found)
+        values = {tensor.name: wide(tensor) for each in graph.get_operations() for tensor in each.outputs}
+        program = GraphProgram(operators, own)
+        followed = Rewired(program, TensorFlowWork(), {scores.name}, rules, TensorFlowOps(self.dtype))
+        return followed, values, [{**values, **each} for each in references], scores
+
+    def activations(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images)
+        return [traced.layer(name) for name in self.names]
+
+    def scores_with(self, images: Any, classes: Any, activations: Any) -> Any:
+        traced = self.traced(images)
+        (name,) = self.names
+        layer = traced.layer(name)
+        traced.replace(layer, tf.cast(activations, layer.dtype))
+        return self.joined(traced, classes)
+
+    def attentions(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images)
+        scores = self.joined(traced, classes)
+        maps = traced.attention(scores)
+        return list(zip(maps, traced.by(scores, maps, [each.op.name for each in maps]), strict=True)) if maps else []
+
+    def early_exits(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images)
+        scores = self.joined(traced, classes)
+        maps = traced.attention(scores)
+        blocks, found = traced.blocks(maps, scores), []
+        for each, block in zip(maps, blocks, strict=True):
+            exits = scores
+            if block is not blocks[-1]:
+                # a call of its own, of which only what lies behind the last block is left: the head
+                head = self.traced(images)
+                exits = self.joined(head, classes)
+                head.replace(head.blocks(head.attention(exits), exits)[-1], block)
+            found.append((each, traced.by(exits, [each], [each.op.name])[0]))
+        return found
+
+    def layers(self, images: Any, classes: Any) -> Any:
+        traced = self.traced(images)
+        seen = [traced.layer(name) for name in self.names]
+        return list(zip(seen, traced.by(self.joined(traced, classes), seen, self.names), strict=True))
+
+
+def _called(source: Source, images: Any) -> Any:
+    """What the model says of images; of images in the type that it names in its complaint about float32."""
+    try:
+        return source.call(images)
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        named = re.search("bfloat16|float16|half", str(error))
+        if named is None or images.dtype in HALF:
+            raise
+        return source.call(tf.cast(images, tf.bfloat16 if named[0] == "bfloat16" else tf.float16))

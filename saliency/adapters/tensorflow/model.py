@@ -1,0 +1,142 @@
+"""TensorFlow 2: any function of tensors, a ``tf.Module``, a SavedModel; and Keras on TensorFlow (keras.py).
+
+A model is traced into a graph once per kind of question, for batches of any size: there every operator can be seen,
+so that gradients, layers and the logits before a softmax can be had of all of them. The classes are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from saliency.adapters.answers import indices, static
+from saliency.adapters.base import GridAdapter
+from saliency.adapters.host_random import NOTE, HostStreams
+from saliency.adapters.layers import Surveyed
+from saliency.adapters.tensorflow.compiled import Question, Source
+from saliency.adapters.tensorflow.ops import TensorFlowOps
+from saliency.adapters.tensorflow.state import graph_of
+from saliency.adapters.tensorflow.trace import ARRAYS, wide
+from saliency.errors import UnknownName, Unsupported
+from saliency.model.protocols import Attentive, Inspectable, Rewirable
+from saliency.rules import Composite
+
+HIDDEN_OPERATORS = "the operators inside a SavedModel are hidden: pass the model that it was made of"
+HIDDEN = "the layers inside a SavedModel are hidden: pass the model that it was made of"
+
+
+class TensorFlowModel(GridAdapter):
+    """A function of TensorFlow's tensors with targets and layers bound. Build it with :func:`saliency.adapt`.
+
+    Args:
+        model: from images (N, H, W, C) to scores (N, classes); a ``tf.function``, a ``tf.Module`` that can be called,
+            or what ``tf.saved_model.load`` gave.
+        labels: names of the classes.
+        source: how it is called, where it is more than a function.
+    """
+
+    def __init__(self, model: Any, labels: Sequence[str] | None = None, *, source: Source | None = None) -> None:
+        if not callable(model) and not getattr(model, "signatures", None):
+            raise Unsupported(
+                f"This {type(model).__name__} of TensorFlow can neither be called nor has it signatures: pass the "
+                "function that gives the scores."
+            )
+        self.source = source or Source(model)
+        self._host_streams = HostStreams()
+        variables = getattr(model, "variables", None) or ()
+        floats = [tf.as_dtype(each.dtype) for each in variables if tf.as_dtype(each.dtype).is_floating]
+        self._dtype = np.dtype(np.float64 if floats and floats[0] == tf.float64 else np.float32)
+        super().__init__(model, labels, TensorFlowOps(self._dtype))
+        if _is_saved(model):
+            self.lacks = {Inspectable: HIDDEN, Attentive: HIDDEN, Rewirable: HIDDEN_OPERATORS}
+
+    @property
+    def version(self) -> Hashable:
+        """Changes whenever the weights do; they can be written to in place, so this reads them."""
+        sums = [(float(tf.reduce_sum(each)), float(tf.reduce_sum(tf.abs(each)))) for each in self._floats()]
+        return hash(tuple(sums))
+
+    def _floats(self) -> list[Any]:
+        variables = getattr(self.model, "variables", None) or ()
+        values = [tf.convert_to_tensor(each) for each in variables if "seed" not in str(each.name)]
+        return [each for each in values if each.dtype.is_floating]
+
+    def outputs(self, images: Any) -> Any:
+        """What the model says, (N, classes)."""
+        ask, question = self._graph("outputs", images)
+        with self.lock:
+            said = ask(images, tf.constant([], tf.int32))
+        if self._undecided:
+            self._decide(np.array(said), question.ending, question.chosen)
+        return said
+
+    def operators(self, images: Any) -> frozenset[str]:
+        """See :meth:`saliency.model.protocols.Rewirable.operators`."""
+        followed, *_ = self._looked(lambda question, images: question.followed(images, Composite(())), images)
+        return frozenset(followed.kinds)
+
+    def automatic_layers(self, images: Any) -> tuple[list[str], str]:
+        """See :meth:`saliency.model.protocols.Adapted.automatic_layers`."""
+        try:
+            return super().automatic_layers(images)
+        except UnknownName as error:
+            raise UnknownName(
+                f"{error} Operators inside a tf.function that is called by another cannot be seen."
+            ) from None
+
+    def _survey(self, images: Any) -> Surveyed:
+        """See :class:`Adapter`."""
+        found: Surveyed = self._looked(lambda question, images: question.surveyed(images), images)
+        return found
+
+    def _looked(self, look: Callable[[Question, Any], Any], images: Any) -> Any:
+        """What is seen in a graph while it is traced."""
+        seen: list[Any] = []
+
+        def traced(images: Any) -> Any:
+            seen[:] = [look(self._question(), images)]
+            return tf.constant(0)
+
+        with self.lock, self._host_streams.used():
+            graph_of(traced, images, with_classes=False)
+        return seen[0]
+
+    def _question(self) -> Question:
+        choice = self._choice(ARRAYS)
+        return Question(self.source, self._targets, self._layers, self._to_logits, self._dtype, self._rules, choice)
+
+    def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
+        """See :class:`GridAdapter`; answered by the graph traced for it."""
+        with self.lock:
+            ask, question = self._graph(kind, images, *beside)
+            for note in question.notes:
+                self.note(note)
+            return ask(images, tf.constant(indices(self._targets), tf.int32), *beside)
+
+    def _graph(self, kind: str, images: Any, *beside: Any) -> tuple[Any, Question]:
+        """The graph that answers a kind of question, and the question as it was traced."""
+        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._to_logits, self._rules)
+        key = (kind, tuple(images.shape[1:]), images.dtype, self._choice(ARRAYS), bound)
+        found: tuple[Any, Question] = self._shared.once(key, lambda: self._traced(kind, images, *beside))
+        return found
+
+    def _traced(self, kind: str, images: Any, *beside: Any) -> tuple[Any, Question]:
+        question = self._question()
+
+        def asked(*arguments: Any) -> Any:
+            return tf.nest.map_structure(wide, getattr(question, kind)(*arguments))
+
+        with self._host_streams.used():
+            graph = graph_of(asked, images, *beside)
+        if graph.draws or self._host_streams.drew:
+            question.notes.append(NOTE)
+        return graph, question
+
+
+def _is_saved(model: Any) -> bool:
+    """Whether it was loaded: then all of it is one operator, whose inside has gradients but no names."""
+    loaded = any(base.__module__.startswith("tensorflow.python.saved_model") for base in type(model).__mro__)
+    return loaded or (hasattr(model, "structured_input_signature") and hasattr(model, "function_def"))

@@ -1,0 +1,1 @@
+"""PyTorch modules and functions of tensors; Hugging Face's models."""

@@ -1,0 +1,77 @@
+"""Plain functions of torch's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from saliency.adapters.answers import by_batch
+from saliency.adapters.callables.untouched import held, stateless
+from saliency.adapters.torch.model import TorchModel
+from saliency.adapters.torch.ops import TorchOps
+from saliency.adapters.torch.random import OwnRandomness
+from saliency.adapters.torch.working_copy import AsItIs, WorkingCopy, version_of
+from saliency.adapters.torch.wrapped import lost
+from saliency.model.protocols import Attentive, Inspectable
+from saliency.threads import uninterrupted
+
+
+class _Function(nn.Module):
+    """A function in a module's clothes."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        modules = [each for each in held(function) if isinstance(each, nn.Module)]
+        # one that holds no modules is the user's own affair, as any black box is
+        self._kept = function if modules else AsItIs(function)
+        # the mode of what it calls decides
+        self.training = any(each.training for each in modules)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function itself, or its copy."""
+        return self._kept.value if isinstance(self._kept, AsItIs) else self._kept
+
+    def forward(self, x: Tensor) -> Any:
+        with stateless():
+            return by_batch(self.function, x, "torch")
+
+
+def on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, called on a copy of the modules that it holds and with random numbers of its own.
+
+    Args:
+        function: of any arrays.
+    """
+    working, randomness = WorkingCopy(_Function(function)), OwnRandomness()
+
+    def call(images: Any) -> Any:
+        with uninterrupted(), working.ready() as copied, randomness.used():
+            return cast(_Function, copied).function(images)
+
+    return call
+
+
+class TorchFunction(TorchModel):
+    """A function from images (N, C, H, W) to scores, with targets bound.
+
+    Args:
+        function: of torch.
+        labels: names of the classes.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Any], labels: Sequence[str] | None = None) -> None:
+        super().__init__(_Function(function), labels)
+        self._held = [each for each in held(function) if isinstance(each, nn.Module)]
+        why = "a plain function shows no layers: pass the module itself"
+        lacks = {name: told for module in self._held for name, told in lost(module).items()}
+        self.lacks = {**lacks, Inspectable: why, Attentive: why}
+        self._fed_as(*self._held)
+        self.ops = TorchOps(self._device, self._wide)
+
+    @property
+    def version(self) -> Hashable:
+        """Changes whenever a weight of the function's modules does."""
+        return hash((id(cast(_Function, self.module).function), version_of(*self._held)))

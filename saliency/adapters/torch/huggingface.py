@@ -1,0 +1,76 @@
+"""Hugging Face transformers: what their models say of themselves beside what every torch module does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from saliency.adapters.torch.model import TorchModel
+from saliency.pictures.presets import Declared
+
+PROBLEMS = {"multi_label_classification": "sigmoid", "regression": "none"}
+"""By what a configuration calls its problem, the activation that its outputs need; "auto" for any other."""
+
+
+class HuggingFaceModel(TorchModel):
+    """A ``transformers.PreTrainedModel`` that takes images, with targets and layers bound.
+
+    Args:
+        module: the user's own.
+        labels: names of the classes; those of its configuration by default.
+    """
+
+    def __init__(self, module: nn.Module, labels: Sequence[str] | None = None) -> None:
+        super().__init__(module, labels)
+        self._config: Any = getattr(self.module, "config", None)
+        if labels is None:
+            self.labels = _labels(self._config)
+        kind = getattr(self._config, "problem_type", None)
+        if kind in PROBLEMS:
+            self._declared_activation = PROBLEMS[kind]
+            self.note(f"problem_type in the model's configuration: {kind}")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the model was made for."""
+        inner = getattr(self._config, "vision_config", None) or self._config
+        size = getattr(inner, "image_size", None)
+        if isinstance(size, int):
+            return size, size
+        return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) and len(size) == 2 else None
+
+    @property
+    def declared(self) -> Declared | None:
+        """The image processor beside the weights, in a folder or in the cache; it is never downloaded."""
+        return self._declared or self._shared.once("processor", lambda: _processor(self._config))
+
+    @declared.setter
+    def declared(self, declared: Declared) -> None:
+        self._declared = declared
+
+    def _call(self, module: nn.Module, fed: Tensor) -> Any:
+        return module(pixel_values=fed)
+
+
+def _labels(config: Any) -> list[str] | None:
+    """The configuration's names of classes; None where they are only numbered (LABEL_0, LABEL_1, …)."""
+    names = getattr(config, "id2label", None) or {}
+    labels = [str(names[key]) for key in sorted(names, key=int)]
+    numbered = all(label == f"LABEL_{i}" for i, label in enumerate(labels))
+    return None if numbered else labels
+
+
+def _processor(config: Any) -> Declared | None:
+    """The image processor of the checkpoint that a configuration names; None where there is none on this machine."""
+    if not (name := getattr(config, "_name_or_path", "")):
+        return None
+    from transformers import AutoImageProcessor
+
+    find: Any = AutoImageProcessor.from_pretrained
+    try:
+        processor = find(name, local_files_only=True, trust_remote_code=False)
+    except Exception:  # noqa: BLE001  # none there, a damaged one, code that is not to be run, a missing library
+        return None
+    return Declared(processor, f"preprocessing of {type(processor).__name__}, found beside the weights of {name}")

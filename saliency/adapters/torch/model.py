@@ -1,0 +1,345 @@
+"""PyTorch: any ``nn.Module`` as a model that gives scores, gradients and layers.
+
+The user's own module is never called: all work is done on a copy in eval mode that shares its weights (`torch_copy`),
+so that a training loop may go on beside it. Images are (N, H, W, C) outside and (N, C, H, W) inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from saliency.adapters.answers import one_number_each
+from saliency.adapters.base import Adapter
+from saliency.adapters.host_random import NOTE
+from saliency.adapters.layers import Surveyed, scores_or_sum
+from saliency.adapters.tokens import Grid
+from saliency.adapters.torch.answers import TORCH, told_by_the_model
+from saliency.adapters.torch.attention import Attending, pulled_back
+from saliency.adapters.torch.gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
+from saliency.adapters.torch.layers import Captured, Replaced, off_grid, on_grid
+from saliency.adapters.torch.ops import TorchOps
+from saliency.adapters.torch.precision import computed_in, fed_as
+from saliency.adapters.torch.random import OwnRandomness
+from saliency.adapters.torch.rules import ask_by_rules, kinds_of
+from saliency.adapters.torch.trace import LastActivation, why_no_gradient
+from saliency.adapters.torch.working_copy import WorkingCopy, version_of
+from saliency.adapters.torch.wrapped import WRAPPERS, lost, unwrapped
+from saliency.errors import NoGradient, Unsupported, unknown
+from saliency.model.precision import precision_note
+from saliency.model.protocols import Answer, Attention, Layer, Target
+from saliency.rules import Composite
+from saliency.targets import OfScores, Unit, units
+from saliency.threads import uninterrupted
+
+LAZY = (UninitializedParameter, UninitializedBuffer)
+"""Types of weights that a lazy module makes when it is first called."""
+
+
+class TorchModel(Adapter):
+    """An ``nn.Module`` with targets and layers bound. Build it with :func:`saliency.adapt`.
+
+    Args:
+        module: the user's own.
+        labels: names of the classes.
+    """
+
+    channels_first = True
+
+    def __init__(self, module: nn.Module, labels: Sequence[str] | None = None) -> None:
+        self.module = unwrapped(module)
+        if lazy := [name for name, each in self.module.named_parameters() if isinstance(each, LAZY)]:
+            raise Unsupported(
+                f"{type(self.module).__name__} has weights that do not exist yet ({', '.join(lazy[:3])}): lazy modules "
+                "make them when they are first called. Call it once: model(torch.zeros(1, 3, 224, 224))."
+            )
+        self._fed_as(self.module)
+        super().__init__(self.module, labels, TorchOps(self._device, self._wide))
+        self.lacks = lost(self.module)
+        self._parts = self.module.named_modules
+        self._working = WorkingCopy(self.module)
+        self._randomness = OwnRandomness()
+        self.notes += self._working.notes()
+        # by shape of image, the last call of the bound layer and how it lies over the image
+        self._places: dict[torch.Size, tuple[int, Grid | None]] = {}
+
+    def _fed_as(self, *modules: nn.Module) -> None:
+        """Where and in which type the modules' weights are, so must be the images."""
+        self._device, self._dtype = fed_as(modules)
+        self._wide = torch.float64 if self._dtype == torch.float64 else torch.float32
+
+    @property
+    def version(self) -> Hashable:
+        """Changes whenever a weight is written to or replaced."""
+        return version_of(self.module)
+
+    @property
+    def modes(self) -> Hashable:
+        """Which parts are in training mode."""
+        return tuple(part.training for part in self.module.modules())
+
+    def layer_name(self, layer: Any) -> Any:
+        """See :class:`Adapter`; the names that wrappers put before the model's own are left out."""
+        name = super().layer_name(layer)
+        names = {name for name, _ in self.module.named_modules()}
+        while isinstance(name, str) and name.startswith(WRAPPERS) and name.partition(":")[0] not in names:
+            name = name.partition(".")[2]
+        return name
+
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
+        """See :meth:`saliency.model.protocols.Adapted.at`."""
+        names = {name for name, _ in self.module.named_modules()}
+        for layer in (*layers, *units(targets)):
+            if layer.partition(":")[0] not in names:
+                raise unknown("layer", layer, sorted(names - {""}))
+        self._renew()
+        bound = super().at(targets, layers)
+        bound._places = {}
+        return bound
+
+    def _renew(self) -> None:
+        """At the start of a run: take over what the user has changed of the module."""
+        self._working.renew()
+        self._randomness.renew()
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the model was made for, where it says so (as timm's transformers do)."""
+        embed = next((part for name, part in self.module.named_modules() if name.endswith("patch_embed")), None)
+        size = getattr(embed, "img_size", None)
+        return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) and len(size) == 2 else None
+
+    @property
+    def channels(self) -> int | None:
+        """How many channels its first convolution takes; None where it has none."""
+        conv = next((part for part in self.module.modules() if isinstance(part, nn.Conv2d)), None)
+        return None if conv is None else conv.in_channels or None
+
+    def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The (H, W, C) that it must be fed for a picture that comes as `shape`: the first that it takes."""
+        channels = self.channels if self.channels is not None and shape[2] == 1 else shape[2]
+        sizes = dict.fromkeys((shape[:2], self.size or shape[:2]))
+        ways = list(dict.fromkeys((*size, count) for count in (shape[2], channels) for size in sizes))
+        if len(ways) == 1:
+            return shape
+        return cast(tuple[int, int, int], self._shared.once(shape, lambda: next(filter(self._takes, ways), shape)))
+
+    def _takes(self, shape: tuple[int, int, int]) -> bool:
+        """Whether the model answers to a picture of that shape."""
+        try:
+            with self._ready(grad=False) as module:
+                self._forward(module, torch.zeros((1, *shape), device=self._device))
+        except Exception:  # noqa: BLE001  # whatever a model may say to a shape that it does not take
+            return False
+        return True
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """What the model says, (N, classes)."""
+        self._renew()
+        with self._ready(grad=False) as module, LastActivation(active=self.head is None) as spy:
+            said, choice, _ = self._choice(TORCH).chosen(self._forward(module, images), len(images))
+            if self._undecided:
+                self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
+        return said.to(self._wide)
+
+    def scores(self, images: Tensor) -> Tensor:
+        """(k, N)."""
+        # how tokens lie over the image is found out by gradients
+        with self._ready(grad=bool(units(self._targets))) as module:
+            return self._scores(module, leaf_of(images) if units(self._targets) else images).detach()
+
+    def gradients(self, images: Tensor) -> Answer[Tensor]:
+        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        with self._ready(grad=True) as module:
+
+            def ask(images: Tensor) -> tuple[Tensor, Tensor]:
+                leaf = leaf_of(images)
+                return leaf, self._scores(module, leaf)
+
+            rules, ledger = self._rules, ledger_for(self._rules, images)
+            leaf, scores = ask(images) if rules is None else ask_by_rules(rules, ask, images, self.notes, ledger)
+            if not scores.requires_grad:
+                raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf)))
+            return image_gradients(scores, leaf, ledger, half=self._goes_through_half())
+
+    def rewired(self, rules: Composite) -> Self:
+        """See :meth:`saliency.model.protocols.Rewirable.rewired`."""
+        view = super().rewired(rules)
+        compiled = any(hasattr(part, "_orig_mod") for part in self.module.modules())
+        if compiled:
+            view._working = WorkingCopy(self.module, compiled=False)
+        return view
+
+    def operators(self, images: Tensor) -> frozenset[str]:
+        """See :meth:`saliency.model.protocols.Rewirable.operators`."""
+        with self.rewired(Composite(()))._ready(grad=True) as module:
+            return kinds_of(lambda leaf: self._scores(module, leaf), leaf_of(images))
+
+    def layers(self, images: Tensor) -> list[Layer[Tensor]]:
+        """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
+        leaf = leaf_of(images)
+        with self._ready(grad=True) as module:
+            with Captured(module, (*self._layers, *units(self._targets)), leaf) as captured:
+                scores = self._scores(module, leaf, captured)
+            seen = [captured.output(name) for name in self._layers]
+            if not scores.requires_grad:
+                raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
+            grids = [captured.grid(each) for each in seen]
+            gradients = list(each_gradient(scores, seen, self._layers, half=self._goes_through_half()))
+        for i, (name, grid) in enumerate(zip(self._layers, grids, strict=True)):
+            self._say(name, grid, [each[i] for each in gradients])
+        return [
+            Layer(self._read(seen[i], grid), torch.stack([self._read(each[i], grid) for each in gradients]))
+            for i, grid in enumerate(grids)
+        ]
+
+    def activations(self, images: Tensor) -> list[Tensor]:
+        """(N, h, w, K) per bound layer."""
+        captured = self._captured(images)
+        seen = [captured.output(name) for name in self._layers]
+        return [self._read(each, captured.grid(each)) for each in seen]
+
+    def _read(self, array: Tensor, grid: Grid | None) -> Tensor:
+        """A layer's (N, …) as (N, h, w, K), in the type of our own arithmetic."""
+        return on_grid(array.detach(), grid).to(self._wide)
+
+    def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
+        """(k, N), with something else in the place of what the bound layer says."""
+        (name,) = self._layers
+        if (shape := images.shape[1:]) not in self._places:
+            captured = self._captured(images[:1])
+            self._places[shape] = captured.calls[name], captured.grid(captured.output(name))
+        call, grid = self._places[shape]
+
+        def put(said: Tensor) -> Tensor:
+            return off_grid(activations, grid, said)
+
+        with self._ready(grad=False) as module, Replaced(module, name, call, put):
+            return self._scores(module, images)
+
+    def attentions(self, images: Tensor) -> Attention[Tensor]:
+        """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
+        leaf = leaf_of(images)
+        with self._ready(grad=True) as module:
+            with Attending(module, leaf) as watch:
+                scores = self._scores(module, leaf)
+            grid = watch.lie()
+            if not scores.requires_grad:
+                raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
+            return self._told(watch.by_heads(by_each(scores, watch.maps(), half=self._goes_through_half())), grid)
+
+    def _told(self, layers: list[Layer[Tensor]], grid: Grid) -> Attention[Tensor]:
+        self.note(f"attention read among {grid.said()}")
+        return Attention(layers, grid.height, grid.width, grid.before)
+
+    def early_exits(self, images: Tensor) -> Attention[Tensor]:
+        """The same, each layer's gradients of the scores that the model's head gives behind its own block."""
+        leaf = leaf_of(images)
+        with self._ready(grad=True) as module:
+            with Attending(module, leaf) as watch:
+                self._forward(module, leaf)
+            grid, maps, blocks = watch.lie(), watch.maps(), watch.blocks()
+            exits = [each.output.detach().requires_grad_() for each in blocks]
+            # the head is asked about all of them at once
+            with Replaced(module, blocks[-1].name, blocks[-1].number, lambda _: watch.together(exits)):
+                scores = self._scores(module, leaf.detach(), count=len(exits) * len(leaf))
+            back = by_each(scores, exits, half=self._goes_through_half())
+            return self._told(watch.by_heads([pulled_back(blocks, maps, each) for each in back]), grid)
+
+    def _captured(self, images: Tensor) -> Captured:
+        """What the bound layers say, whatever the targets."""
+        leaf = leaf_of(images)
+        # how tokens lie over the image is found out by gradients
+        with self._ready(grad=True) as module, Captured(module, self._layers, leaf) as captured:
+            self._forward(module, leaf)
+        return captured
+
+    def _say(self, name: str, grid: Grid | None, gradients: Sequence[Tensor]) -> None:
+        """Note how a layer was read, where that is not plain."""
+        if grid is None or grid.layout == "first":
+            return
+        self.note(f"{name} read as a grid of {grid.said()}")
+        if not any(bool(on_grid(each, grid).any()) for each in gradients):
+            self.note(f"the score does not depend on the patches at {name}: name an earlier layer")
+
+    def _survey(self, images: Tensor) -> Surveyed:
+        """See :class:`Adapter`; of the bound targets, or of any class."""
+        leaf = leaf_of(images[:1])
+        with self._ready(grad=True) as module:
+            with Captured(module, units(self._targets), leaf) as watch:
+                scores = self._scores(module, leaf, watch) if self._targets else self._classes(module, leaf)
+            return watch.laid(scores)
+
+    def _classes(self, module: nn.Module, images: Tensor) -> Tensor:
+        found: Tensor = scores_or_sum(self._choice(TORCH), self._forward(module, images), torch.sum)
+        return found
+
+    def _scores(
+        self, module: nn.Module, images: Tensor, watch: Captured | None = None, count: int | None = None
+    ) -> Tensor:
+        """(k, N), of `count` images where that is not how many are fed."""
+        if watch is None and (layers := units(self._targets)):
+            with Captured(module, layers, images) as captured:
+                return self._scores(module, images, captured)
+        count = len(images) if count is None else count
+        choice = self._choice(TORCH)
+        with LastActivation(active=self._to_logits) as spy:
+            raw = self._forward(module, images)
+            rows: list[Tensor] = []
+            for target in self._targets:
+                if isinstance(target, Unit) and watch is not None:
+                    said = watch.output(target.layer)
+                    row = target.read(on_grid(said, watch.grid(said)))
+                elif isinstance(target, OfScores):
+                    said = choice.rows(raw, count)
+                    logits = spy.logits(said)
+                    row = target(said if logits is None else logits)
+                else:
+                    row = target(choice.given(raw))
+                rows.append(one_number_each(row, target, TORCH, count))
+        # where the model switches autocast on by itself, nothing else says so
+        self._note_precision((scores := torch.stack(rows)).dtype)
+        return scores.to(self._wide)
+
+    def _forward(self, module: nn.Module, images: Tensor) -> Any:
+        # cloned, so that a model that writes into its input cannot write into ours
+        fed = (images.permute(0, 3, 1, 2) if images.ndim == 4 else images).to(self._dtype, copy=True)
+        try:
+            return self._call(module, fed)
+        except Exception as error:
+            if (told := told_by_the_model(error, fed)) is None:
+                raise
+            raise told from error
+
+    def _note_precision(self, dtype: torch.dtype) -> None:
+        if (said := precision_note(dtype)) is not None:
+            self.note(said)
+
+    def _goes_through_half(self) -> bool:
+        """Whether a backward pass goes through float16, in which small gradients are zero."""
+        return computed_in(self._device, self._dtype) == torch.float16
+
+    def _call(self, module: nn.Module, fed: Tensor) -> Any:
+        return module(fed)
+
+    @contextmanager
+    def _ready(self, grad: bool) -> Iterator[nn.Module]:
+        """The module to call, in eval mode, gradients on or off whatever the caller's surroundings."""
+        held = self.lock if self._working.shared else nullcontext()
+        with (
+            held,
+            uninterrupted(),
+            torch.inference_mode(False),
+            torch.set_grad_enabled(grad),
+            self._working.ready() as module,
+            self._randomness.used(),
+        ):
+            self._note_precision(computed_in(self._device, self._dtype))
+            yield module
+        if self._randomness.drew:
+            self.note(NOTE)

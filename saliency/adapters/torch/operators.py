@@ -1,0 +1,372 @@
+"""What torch's functions are to a rule: kinds of operators, whatever their spelling.
+
+Module, function and method are one here (``nn.ReLU``, ``F.relu``, ``torch.relu``, ``Tensor.relu_``): all of them arrive
+as a function with a name.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from saliency.adapters.torch.ops import TorchOps
+from saliency.adapters.torch.precision import wide
+from saliency.rules import Change, Ledger
+
+Key = int | str
+"""Where an argument stands: its position, or its name."""
+
+Arguments = dict[Key, Any]
+
+Depends = Callable[[Any], bool]
+"""Whether a value depends on the image."""
+
+SAME = {
+    "multiply": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "subtract": "sub",
+    "negative": "neg",
+    "clip": "clamp",
+    "bmm": "matmul",
+    "mm": "matmul",
+    "mv": "matmul",
+    "__matmul__": "matmul",
+    "__rmatmul__": "rmatmul",
+    "__rsub__": "rsub",
+    "__rdiv__": "rdiv",
+    "__rtruediv__": "rdiv",
+    "__rpow__": "rpow",
+    "__pow__": "pow",
+    "absolute": "abs",
+    "swish": "silu",
+}
+"""Other names of the same function."""
+
+KINDS: Mapping[str, str] = {
+    name: kind
+    for kind, names in {
+        "rectifier": "relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish softplus threshold",
+        "activation": "sigmoid tanh hardsigmoid logsigmoid log_sigmoid softsign hardshrink softshrink tanhshrink logit "
+        "erf erfc arctan atan expit",
+        "elementwise": "exp exp2 expm1 log log1p log2 log10 sqrt rsqrt reciprocal square pow rpow rdiv abs sin cos tan "
+        "sinh cosh asin acos asinh acosh atanh clamp_max clamp hardtanh clamp_min nan_to_num frac special_expit",
+        "max_pool": "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax "
+        "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices max",
+        "average": "mean sum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
+        "adaptive_avg_pool3d interpolate upsample nanmean",
+        "convolution": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
+        "dense": "linear",
+        "batch_norm": "batch_norm",
+        "normalization": "layer_norm group_norm instance_norm rms_norm local_response_norm",
+        "softmax": "softmax",
+        "scale": "neg",
+    }.items()
+    for name in names.split()
+}
+"""Kind of a function of one array."""
+
+PAIRS = {"add": "add", "sub": "add", "mul": "multiply", "div": "divide", "matmul": "matmul", "rmatmul": "matmul"}
+"""Kind of a function of two arrays that both depend on the image."""
+
+ONE_CONSTANT = {"mul": "scale", "div": "scale", "matmul": "dense", "rmatmul": "dense"}
+"""Kind of such a function where one of the two is a constant. (To add one needs no rule.)"""
+
+_PLAIN = (
+    "T __get__ __getitem__ __setitem__ add adjoint alpha_dropout argmax as_strided atleast_1d atleast_2d "
+    "atleast_3d bfloat16 block_diag broadcast_tensors broadcast_to cat channel_shuffle chunk clone concat "
+    "concatenate contiguous copy cpu cuda cumsum detach diagonal double dropout dropout1d dropout2d "
+    "dropout3d expand expand_as feature_alpha_dropout fill flatten flip fliplr flipud float fold gather "
+    "half hsplit hstack identity index_add index_copy index_put index_select mT masked_fill "
+    "masked_scatter masked_select maximum meshgrid minimum moveaxis movedim narrow native_channel_shuffle pad permute "
+    "pixel_shuffle pixel_unshuffle ravel real repeat repeat_interleave requires_grad reshape reshape_as "
+    "retain_grad roll rot90 scatter scatter_add select set slice_scatter split split_with_sizes squeeze "
+    "stack sub swapaxes swapdims t take take_along_dim tensor_split tile to trace transpose tril triu "
+    "type type_as unbind unflatten unfold unsqueeze view view_as vsplit vstack where zero"
+)
+PLAIN = frozenset(_PLAIN.split())
+"""Functions that move numbers about or add constants: their plain gradient is right for every rule."""
+
+
+CHANNELS = {"conv1d": 0, "conv2d": 0, "conv3d": 0, "linear": 0, "matmul": -1}
+"""By function, the axis of its weights that is the output's channels."""
+
+ADDED = "added"
+"""Where a bias stands that is added behind the function itself."""
+
+
+class Call:
+    """One operator at work: what :class:`saliency.rules.Operator` asks for.
+
+    Args:
+        kind: see :mod:`saliency.rules`.
+        function: what is called.
+        arguments: all of them, by position or name.
+        inputs: where the inputs stand that depend on the image.
+        weight: where the weights stand.
+        bias: where the bias stands.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        function: Callable[..., Any],
+        arguments: Arguments,
+        inputs: tuple[Key, ...],
+        weight: Key | None = None,
+        bias: Key | None = None,
+    ) -> None:
+        self.kind, self.name, self.first, self.axis = kind, getattr(function, "__name__", ""), False, -1
+        self.references: tuple[Any, ...] = ()
+        self.ledger: Ledger | None = None
+        self._function, self._inputs, self._weight, self._bias = function, inputs, weight, bias
+        self.tensors: tuple[Tensor, ...] = tuple(arguments[key] for key in inputs)
+        # the inputs' values, without their place in the graph; replaced by copies before anyone writes over them
+        self.kept = tuple(_wide(each.detach()) for each in self.tensors)
+        self._constants: dict[Any, Any] = {key: _wide(value) for key, value in arguments.items() if key not in inputs}
+        # what is done to the output that belongs to the operator; None where its bias is added
+        self._steps: tuple[Callable[[Tensor], Tensor] | None, ...] = ()
+        self.ops = TorchOps(self.kept[0].device, self.kept[0].dtype)
+
+    @property
+    def x(self) -> Any:
+        """Its input, or a tuple of two."""
+        return self.kept if len(self.kept) > 1 else self.kept[0]
+
+    @property
+    def weight(self) -> Tensor | None:
+        """Its weights."""
+        return None if self._weight is None else self._constants.get(self._weight)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """Its bias."""
+        return None if self._bias is None else self._constants.get(self._bias)
+
+    def then(self, step: Callable[[Tensor], Tensor]) -> Call:
+        """This operator with its output turned about, say."""
+        one = copy.copy(self)
+        one._steps = (*self._steps, step)
+        return one
+
+    def plus(self, added: Tensor) -> Call | None:
+        """This operator with more of a bias; None if what is added is none."""
+        bias, one = self.bias, copy.copy(self)
+        if self.weight is None or sum(n > 1 for n in added.shape) > 1:
+            return None
+        if bias is None:
+            one._bias, one._steps = ADDED, (*self._steps, None)
+            one._constants = {**self._constants, ADDED: _wide(added)}
+        elif bias.numel() == added.numel():
+            one._constants = {**self._constants, self._bias: bias + _wide(added).reshape(bias.shape)}
+        return one if bias is None or bias.numel() == added.numel() else None
+
+    def times(self, factor: Tensor) -> Call | None:
+        """This operator with each channel of its output scaled; None if `factor` is not one number per channel."""
+        weight, bias, one = self.weight, self.bias, copy.copy(self)
+        if weight is None or self.name not in CHANNELS or self._inputs != (0,):
+            return None
+        axis = CHANNELS[self.name] % weight.ndim
+        sizes = [weight.shape[axis] if i == axis else 1 for i in range(weight.ndim)]
+        if {factor.numel(), max(factor.shape, default=1)} != {weight.shape[axis]}:
+            return None
+        one._constants = {**self._constants, self._weight: weight * _wide(factor).reshape(sizes)}
+        if bias is not None:
+            one._constants[self._bias] = bias * _wide(factor).reshape(bias.shape)
+        return one
+
+    def normed(self, norm: Call) -> Call | None:
+        """This operator with the batch norm behind it in its weights; None if it cannot be said so."""
+        mean, variance, scale, shift = (norm._constants.get(i, norm._constants.get(name)) for i, name in NORM.items())
+        factor = (variance + norm._constants.get(7, norm._constants.get("eps", 1e-5))).rsqrt()
+        factor = factor if scale is None else factor * scale
+        moved = (0.0 if shift is None else shift) - mean * factor
+        one = self.times(factor)
+        return None if one is None else one.plus(moved.reshape(1, -1, *(1,) * (norm.kept[0].ndim - 2)))
+
+    def says(self, output: Tensor) -> bool:
+        """Whether its output is this one; channels may have been turned about between it and what was merged."""
+        said = self.run(*self.kept)
+        return said.shape == output.shape and torch.allclose(said, output.to(said.dtype), rtol=1e-3, atol=1e-4)
+
+    def run(self, *inputs: Tensor, changed: Mapping[Any, Tensor] | None = None) -> Any:
+        """What it says to these inputs."""
+        given = {**self._constants, **dict(zip(self._inputs, inputs, strict=True)), **(changed or {})}
+        added = given.pop(ADDED, None)
+        positions = sorted(key for key in given if isinstance(key, int))
+        named = {key: value for key, value in given.items() if isinstance(key, str)}
+        said = self._function(*(given[key] for key in positions), **named)
+        for step in self._steps:
+            said = said + added if step is None else step(said)
+        return said
+
+    def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
+        """See :class:`saliency.rules.Operator`."""
+        several = isinstance(x, tuple)
+        leaves = tuple(each.detach().requires_grad_() for each in (x if several else (x,)))
+        changed: dict[Any, Tensor] = {}
+        if weights is not None and self.weight is not None:
+            changed[self._weight] = weights(self.weight)
+        if (change := bias or weights) is not None and self.bias is not None:
+            changed[self._bias] = change(self.bias)
+        with torch.enable_grad():
+            said = self.run(*leaves, changed=changed)
+            y = said if isinstance(said, Tensor) else said[0]
+
+        def pullback(relevance: Tensor) -> Any:
+            back = torch.autograd.grad(y, leaves, relevance, retain_graph=True)
+            return back if several else back[0]
+
+        return y.detach(), pullback
+
+
+NORM = {1: "running_mean", 2: "running_var", 3: "weight", 4: "bias"}
+"""Arguments of a batch norm."""
+
+
+def _wide(value: Any) -> Any:
+    """A tensor of few digits with more of them, cut off from any graph; all else as it is."""
+    return wide(value.detach()) if isinstance(value, Tensor) else value
+
+
+def call_of(name: str, function: Callable[..., Any], arguments: Arguments, depends: Depends) -> Call | None:
+    """The operator that a call of a function is; None if it is none that a rule may know.
+
+    Args:
+        name: of the function, without the underscore of the in-place variant.
+        function: of no effect on its inputs.
+        arguments: by position or name.
+        depends: whether a value depends on the image.
+    """
+    first, second = key(arguments, 0, "input", "self"), key(arguments, 1, "other", "mat2")
+    x = arguments.get(first)
+    if name == "einsum":
+        return _einsum(function, arguments, depends)
+    if name in ("addmm", "baddbmm", "addbmm"):
+        return _addmm(name, function, arguments, depends)
+    if name in PAIRS:
+        return _pair(name, function, arguments, (first, second), depends)
+    if name not in KINDS or not isinstance(x, Tensor) or not depends(x):
+        return None
+    kind = KINDS[name]
+    if kind in ("convolution", "dense"):
+        weight, bias = key(arguments, 1, "weight"), key(arguments, 2, "bias")
+        if depends(arguments[weight]):
+            return None
+        return Call(kind, function, arguments, (first,), weight, bias if arguments.get(bias) is not None else None)
+    if kind == "batch_norm" and arguments.get(key(arguments, 5, "training")):
+        return None
+    if name in ("clamp", "clamp_min", "hardtanh") and _low(name, arguments) == 0:
+        kind = "rectifier"
+    if kind == "elementwise" and any(depends(each) for each in arguments.values() if each is not x):
+        return None
+    call = Call(kind, function, arguments, (first,))
+    if kind == "softmax":
+        call.axis = _axis(arguments, x)
+    return call
+
+
+def key(arguments: Arguments, position: int, *names: str) -> Key:
+    """Where an argument stands that has a position and names."""
+    return next((name for name in names if name in arguments), position)
+
+
+def _pair(
+    name: str, function: Callable[..., Any], arguments: Arguments, places: tuple[Key, Key], depends: Depends
+) -> Call | None:
+    first, second = places
+    dependent = tuple(each for each in (first, second) if depends(arguments.get(each)))
+    if len(dependent) == 2:
+        return Call(PAIRS[name], function, arguments, dependent)
+    if len(dependent) == 0 or name not in ONE_CONSTANT:
+        return None
+    if name == "div" and dependent == (second,):
+        return Call("elementwise", function, arguments, dependent)
+    kind = ONE_CONSTANT[name]
+    constant = second if dependent == (first,) else first
+    return Call(kind, function, arguments, dependent, constant if kind == "dense" else None)
+
+
+def _einsum(function: Callable[..., Any], arguments: Arguments, depends: Depends) -> Call | None:
+    operands = arguments.get(1)
+    if isinstance(operands, list | tuple):
+        arguments = {0: arguments[0], **{i + 1: each for i, each in enumerate(operands)}}
+    places = [place for place, value in arguments.items() if isinstance(value, Tensor)]
+    dependent = tuple(place for place in places if depends(arguments[place]))
+    if not isinstance(arguments.get(0), str) or len(places) > 2 or not dependent:
+        return None
+    if len(places) == 1:
+        return Call("average", function, arguments, dependent)
+    if len(dependent) == 2:
+        return Call("matmul", function, arguments, dependent)
+    return Call("dense", function, arguments, dependent, next(place for place in places if place not in dependent))
+
+
+def _addmm(name: str, function: Callable[..., Any], arguments: Arguments, depends: Depends) -> Call | None:
+    left, right = key(arguments, 1, "mat1", "batch1"), key(arguments, 2, "mat2", "batch2")
+    bias = key(arguments, 0, "input", "self")
+    factors = arguments.get("beta", 1), arguments.get("alpha", 1)
+    if depends(arguments[bias]) or factors[0] not in (0, 1) or name == "addbmm":
+        return None
+    dependent = tuple(each for each in (left, right) if depends(arguments[each]))
+    if len(dependent) == 2:
+        # what is added to attention is a mask: it has no part in the product
+        return Call("matmul", function, {**arguments, "beta": 0}, dependent) if factors[0] == 0 else None
+    weight = right if dependent == (left,) else left
+    return Call("dense", function, arguments, dependent, weight, bias) if dependent else None
+
+
+def _low(name: str, arguments: Arguments) -> Any:
+    named, default = ("min_val", -1.0) if name == "hardtanh" else ("min", None)
+    low = arguments.get(key(arguments, 1, named), default)
+    return None if isinstance(low, Tensor) else low
+
+
+def _axis(arguments: Arguments, x: Tensor) -> int:
+    axis = arguments.get(key(arguments, 1, "dim"))
+    if axis is None:  # as torch guesses
+        axis = 0 if x.ndim in (0, 1, 3) else 1
+    return int(axis) % x.ndim
+
+
+def meant(name: str, arguments: Arguments, depends: Depends) -> str:
+    """The name of what a function does, where one name does two things."""
+    first, second = arguments.get(key(arguments, 0, "input")), arguments.get(key(arguments, 1, "other"))
+    if name in ("max", "min") and isinstance(second, Tensor):
+        return name + "imum"
+    if name == "sub" and not depends(first):
+        return "rsub_of"
+    return name
+
+
+def spelt(function: Callable[..., Any]) -> tuple[str, bool]:
+    """A function's usual name, and whether it writes into its input."""
+    name = getattr(function, "__name__", str(function))
+    in_place = name.endswith("_") and not name.endswith("__")
+    name = name.rstrip("_") if in_place else name
+    return SAME.get(name, name), in_place
+
+
+def apart(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The variant of an in-place function that leaves its input as it is."""
+    for place in (torch.Tensor, torch, functional):
+        if hasattr(place, name):
+            return getattr(place, name)
+    return function
+
+
+@lru_cache(256)
+def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """Of a function written in Python that may work in place; None of all others."""
+    if not isinstance(inspect.unwrap(function), FunctionType):
+        return None
+    signature = inspect.signature(function)
+    return signature if "inplace" in signature.parameters else None

@@ -1,0 +1,274 @@
+"""Watching a torch model at work: which operator said what, and where a gradient got lost.
+
+Operators are watched, not modules, so that functional, in-place and reused activations are seen as they happen.
+A layer is named by its module ("layer4.1"), or, where no module stands for it, by module, function and number of the
+call inside that module: "layer4.1:add:0".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from saliency.model.head import Ending, Operator
+
+
+class Watch(TorchFunctionMode):
+    """Calls :meth:`see` with the name of every operator's result, in the order they happen.
+
+    Args:
+        module: its forward pass is watched while the mode is on.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._module = module
+        self._handles: list[Any] = []
+        # which modules are being called, innermost last; empty while the image is still on its way to the model
+        self._inside: list[tuple[str, Counter[str]]] = []
+
+    def __enter__(self) -> Any:
+        for name, part in self._module.named_modules():
+            if isinstance(part, torch.jit.ScriptModule):
+                continue  # takes no hooks
+            self._handles.append(part.register_forward_pre_hook(self._on_enter(name)))
+            self._handles.append(part.register_forward_hook(self._on_leave(name), always_call=True))
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not isinstance(result, Tensor) or not self._inside:
+            return result
+        path, count = self._inside[-1]
+        function = getattr(func, "__name__", str(func))
+        name = f"{path}:{function}:{count[function]}"
+        count[function] += 1
+        return self.see(name, result, args)
+
+    def see(self, name: str, result: Tensor, args: Any) -> Tensor:
+        """An operator's result; what is returned goes on in its place."""
+        return result
+
+    def enter(self, path: str) -> None:
+        """A module is about to be called."""
+
+    def leave(self, path: str, result: Any) -> Any:
+        """A module's result; what is returned, if anything, goes on in its place."""
+
+    @contextmanager
+    def inside(self, path: str) -> Iterator[None]:
+        """Within, operators are those of the module at `path`, for modules that call no hooks (Keras')."""
+        self._inside.append((path, Counter()))
+        try:
+            yield
+        finally:
+            self._inside.pop()
+
+    def _on_enter(self, path: str) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            self._inside.append((path, Counter()))
+            self.enter(path)
+
+        return hook
+
+    def _on_leave(self, path: str) -> Callable[..., Any]:
+        def hook(_module: nn.Module, _args: Any, result: Any) -> Any:
+            self._inside.pop()
+            return self.leave(path, result)
+
+        return hook
+
+
+ACTIVATIONS: Mapping[str, Operator] = {
+    "softmax": "softmax",
+    "special_softmax": "softmax",
+    "log_softmax": "log_softmax",
+    "special_log_softmax": "log_softmax",
+    "sigmoid": "sigmoid",
+    "sigmoid_": "sigmoid",
+    "special_expit": "sigmoid",
+}
+"""Functions of torch whose result is probabilities, or their logarithms."""
+
+LINEAR = frozenset(("linear", "addmm", "matmul", "__matmul__", "mm", "bmm", "baddbmm", "conv2d", "batch_norm"))
+"""Functions whose result has no bounds."""
+
+_MOVES = (
+    "reshape view flatten unflatten squeeze unsqueeze permute transpose movedim contiguous clone __getitem__ select "
+    "narrow to type float double half bfloat16"
+)
+MOVES = frozenset(_MOVES.split())
+"""Functions that keep their values."""
+
+WRITTEN_OUT = frozenset(("neg", "exp", "add", "reciprocal", "__rdiv__", "pow"))
+"""Functions that a sigmoid is written out with."""
+
+
+class Made(NamedTuple):
+    """A small tensor, and the call that made it."""
+
+    result: Tensor
+    version: int
+    name: str
+    function: Any
+    args: Any
+    kwargs: Any
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether nobody has written to it since."""
+        return _version(self.result) == self.version
+
+
+class LastActivation(TorchFunctionMode):
+    """Remembers how small tensors, such as scores, were made, so that the operator behind an output can be read.
+
+    Args:
+        active: when false, watches nothing.
+    """
+
+    def __init__(self, active: bool = True) -> None:
+        super().__init__()
+        self._active = active
+        self._made: dict[int, Made] = {}
+
+    def __enter__(self) -> Any:
+        return super().__enter__() if self._active else self  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: object) -> None:
+        if self._active:
+            super().__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        kept = args
+        if name in ACTIVATIONS and name.endswith("_"):
+            # what went in is overwritten
+            kept = (args[0].clone(), *args[1:])
+        result = func(*args, **kwargs)
+        same = name in MOVES and bool(args) and result is args[0]  # a flat tensor flattened
+        # what is looked up here is no operator of the model's, for other modes that watch
+        with torch._C.DisableTorchFunction():
+            if isinstance(result, Tensor) and _is_small(result) and not same:
+                followed = name in ACTIVATIONS or name in MOVES or name in WRITTEN_OUT
+                call = (func, kept, kwargs) if followed else (None, (), {})
+                self._made[id(result)] = Made(result, _version(result), name, *call)
+        return result
+
+    def ending(self, outputs: Tensor) -> Ending:
+        """Return the operator that made `outputs`, and whether what went into it is still there."""
+        moves, made = self._behind(outputs)
+        if made is None or ("softmax" in made.name and _picks(moves)):
+            return Ending()
+        if made.name in LINEAR:
+            return Ending("linear")
+        activation = ACTIVATIONS.get(made.name) or ("sigmoid" if self._sigmoid_of(made) is not None else None)
+        return Ending(activation, self.logits(outputs) is not None)
+
+    def logits(self, outputs: Tensor) -> Tensor | None:
+        """Return what went into the activation that made `outputs`, moved as its result was; None without one."""
+        moves, made = self._behind(outputs)
+        if made is None:
+            return None
+        if made.name not in ACTIVATIONS:
+            logits = self._sigmoid_of(made)
+        else:
+            logits = made.args[0] if made.args else made.kwargs["input"]
+            known = self._made.get(id(logits))
+            if known is not None and not known.unchanged:
+                return None
+        for move in reversed(moves):
+            logits = None if logits is None else move.function(logits, *move.args[1:], **move.kwargs)
+        return logits
+
+    def _behind(self, outputs: Tensor) -> tuple[list[Made], Made | None]:
+        """The calls that only moved values, last first, and the one before them."""
+        moves: list[Made] = []
+        made = self._of(outputs)
+        while made is not None and made.name in MOVES and made.args:
+            moves.append(made)
+            made = self._of(made.args[0])
+        return moves, made
+
+    def _of(self, tensor: Any) -> Made | None:
+        made = self._made.get(id(tensor))
+        return made if made is not None and made.result is tensor and made.unchanged else None
+
+    def _sigmoid_of(self, made: Made) -> Tensor | None:
+        """x, where `made` is 1 / (1 + exp(-x)) written out."""
+        inverse = made.name == "reciprocal" or (made.name, made.args[1:]) in (("__rdiv__", (1,)), ("pow", (-1,)))
+        total = self._of(made.args[0]) if inverse else None
+        if total is None or total.name != "add" or total.args[1:] != (1,):
+            return None
+        power = self._of(total.args[0])
+        negative = self._of(power.args[0]) if power is not None and power.name == "exp" else None
+        return cast(Tensor, negative.args[0]) if negative is not None and negative.name == "neg" else None
+
+
+def _is_small(result: Tensor) -> bool:
+    """Whether a tensor is (N, K), or that with axes of 1: never a map."""
+    return result.ndim > 0 and result.numel() == result.shape[0] * max(result.shape[1:], default=1)
+
+
+def _picks(moves: Sequence[Made]) -> bool:
+    """Whether some values were left out on the way, after which a softmax is none any more."""
+    return any(move.result.numel() != move.args[0].numel() for move in moves)
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written to; -1 of those that do not count it."""
+    with torch._C.DisableTorchFunction():  # no operator of the model's, for modes that watch
+        return -1 if tensor.is_inference() else tensor._version
+
+
+class Break(Watch):
+    """Notes the last operator at which something differentiable became something that is not."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(module)
+        self.found: tuple[str, Tensor, bool] | None = None
+
+    def see(self, name: str, result: Tensor, args: Any) -> Tensor:
+        came = any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+        function = name.split(":")[1]
+        shape_only = function.endswith("_like") or function.startswith("new_")
+        if came and not result.requires_grad and not shape_only:
+            self.found = (name, result, torch.is_grad_enabled())
+        return result
+
+    def why(self) -> str:
+        """A sentence saying where, after the model was asked, the way from the image to the score is cut."""
+        cut = "The score cannot be differentiated by the image"
+        if self.found is None:
+            return f"{cut}: it does not depend on it, or the model works outside torch (NumPy, .item(), .data)."
+        name, result, enabled = self.found
+        path, function, _ = name.split(":")
+        where = f"at {function}() in {path!r}" if path else f"at {function}() in the model's own forward"
+        if not enabled:
+            return f"{cut}: {where} gradients are switched off (torch.no_grad or inference_mode). Remove it there."
+        if not result.is_floating_point():
+            return (
+                f"{cut}: {where} it becomes {result.dtype}, whole numbers that have no gradient. "
+                "Explain what comes before."
+            )
+        return (
+            f"{cut}: {where} it is cut off from the graph (detach). Remove it, or use a method that needs only scores."
+        )
+
+
+def why_no_gradient(module: nn.Module, ask: Callable[[], Tensor]) -> str:
+    """A sentence saying where, in the model, the way from the image to the score is cut."""
+    with Break(module) as watch:
+        ask()
+    return watch.why()

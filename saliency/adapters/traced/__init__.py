@@ -1,0 +1,1 @@
+"""Traced programs: operators are found in them, and walked back by rules."""

@@ -1,0 +1,326 @@
+"""Finding the operators in a traced program.
+
+A program has no operators of deep learning, only mathematics: a bias is added by a step of its own, a GELU is eight
+steps, a batch norm four. They are put together again: weights with what is added to and multiplied with their product,
+steps that make one value of one value, the steps of a softmax.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from saliency.adapters.traced.operators import (
+    AFFINE,
+    BY_VALUE,
+    COMPARE,
+    KINDS,
+    PAIRS,
+    RESHAPES,
+    Linear,
+    Node,
+    Softmax,
+    Work,
+)
+
+FAR = 50.0
+"""How far out a function is looked at to tell a rectifier."""
+
+
+class Program(Protocol):
+    """A traced function as straight-line code."""
+
+    steps: list[Any]
+    """See :class:`saliency.adapters.traced.operators.Step`."""
+    shapes: dict[Any, tuple[Any, ...]]
+    """Of every slot."""
+    constants: dict[Any, Any]
+    """Values that are known, by slot."""
+    images: Any
+    """The images' slot."""
+
+    def before(self, slots: set[Any]) -> set[Any]:
+        """These slots, and all that they depend on."""
+
+    def after(self, slot: Any) -> set[Any]:
+        """This slot, and all that depends on it."""
+
+    def softmaxed(self, slot: Any) -> Any:
+        """What went into the softmax whose result the slot holds; None if it holds no such thing."""
+
+    def softmax_axis(self, steps: list[Any]) -> int:
+        """Over which axis the steps of a softmax go."""
+
+    def spread(self, slot: Any) -> tuple[Any, tuple[int, ...]] | None:
+        """Of a constant that was broadcast: the slot before, and where its axes went."""
+
+    def ends(self, steps: list[Any], constants: dict[Any, Any], source: Any, at: Sequence[float]) -> list[float]:
+        """What steps that work on each value by itself make of some values."""
+
+
+_STATISTICS = (
+    "sub add mul div neg reduce_sum broadcast_in_dim reshape squeeze expand_dims rsqrt sqrt pow integer_pow square max "
+    "squared_difference stop_gradient convert_element_type copy"
+)
+STATISTICS = frozenset(_STATISTICS.split())
+"""What a norm makes its mean and variance with."""
+
+
+def nodes_of(program: Program, work: Work, wanted: set[Any], *, folds: bool, norms: bool) -> list[Node]:
+    """The operators that the images go through on the way to some slots, in order.
+
+    Args:
+        program: of weights and images.
+        work: what its framework does.
+        wanted: the slots.
+        folds: whether a batch norm is one operator with the weights before it.
+        norms: whether a norm by the example's own statistics is one operator.
+    """
+    return _Finder(program, work, wanted, folds, norms).found()
+
+
+class _Finder:
+    """Puts steps together to operators."""
+
+    def __init__(self, program: Program, work: Work, wanted: set[Any], folds: bool, norms: bool) -> None:
+        self._program, self._work, self._folds, self._norms = program, work, folds, norms
+        self._alive = program.after(program.images)
+        on_the_way = program.before(wanted)
+        self._steps = [
+            step
+            for step in program.steps
+            if not self._alive.isdisjoint(step.takes) and not on_the_way.isdisjoint(step.gives)
+        ]
+        self._users: Counter[Any] = Counter(slot for step in self._steps for slot in set(step.takes))
+        self._users.update(wanted)
+        self._at = {given: i for i, step in enumerate(self._steps) for given in step.gives}
+        # per output of an operator that works on each value by itself: the slot that it is a function of
+        self._parent: dict[Any, Any] = {}
+        self._nodes: dict[int, Node] = {}
+
+    def found(self) -> list[Node]:
+        for i, step in enumerate(self._steps):
+            self._nodes[i] = self._softmax(step) or self._by_value(step) or self._norm(step) or self._alone(step)
+            # what became part of a later operator is none of its own
+            own = {id(each) for each in self._nodes[i].steps[:-1]}
+            self._nodes = {j: node for j, node in self._nodes.items() if j == i or id(self._steps[j]) not in own}
+        self._join()
+        self._average()
+        return [self._nodes[i] for i in sorted(self._nodes)]
+
+    def _dependent(self, step: Any) -> list[Any]:
+        return [slot for slot in step.takes if slot in self._alive]
+
+    def _alone(self, step: Any) -> Node:
+        """A step that is an operator by itself."""
+        primitive, dependent = step.primitive, self._dependent(step)
+        if primitive in ("dot_general", "conv_general_dilated") and len(dependent) == 1:
+            place = 1 - step.takes.index(dependent[0])
+            if primitive == "dot_general" or place == 1:
+                return Linear(self._work, step, place, [])
+        if primitive in PAIRS and len(dependent) == 2:
+            return Node(self._work, PAIRS[primitive], [step], dependent)
+        kind = self._kind(step)
+        by_value = primitive in BY_VALUE | AFFINE | COMPARE or kind in ("rectifier", "activation")
+        if by_value and len(dependent) == 1 and self._same_shape(step, dependent[0]):
+            self._parent[step.gives[0]] = dependent[0]
+        return Node(self._work, kind, [step], list(dict.fromkeys(dependent)))
+
+    def _same_shape(self, step: Any, slot: Any) -> bool:
+        return self._program.shapes[step.gives[0]] == self._program.shapes[slot]
+
+    def _kind(self, step: Any) -> str | None:
+        """Kind of a step with one input that depends on the image."""
+        primitive, dependent = step.primitive, self._dependent(step)
+        name = step.name.split(":")[1]
+        if len(dependent) > 1:
+            return None
+        if primitive in ("mul", "div"):
+            return "scale" if primitive == "mul" or step.takes[0] == dependent[0] else "elementwise"
+        if name == "clip":
+            return self._shape_of_function(dependent[0], [step])
+        if primitive == "select_n":
+            return None if step.takes[0] not in self._alive else "elementwise"
+        if (primitive == "max" and self._constant(step, dependent[0]) == 0) or (
+            primitive == "clamp" and self._value(step.takes[0]) == 0
+        ):
+            return "rectifier"
+        return KINDS.get(name, KINDS.get(primitive))
+
+    def _constant(self, step: Any, dependent: Any) -> Any:
+        return self._value(next(slot for slot in step.takes if slot != dependent))
+
+    def _value(self, slot: Any) -> Any:
+        """A constant's one value, where it has but one and it is known."""
+        made = next((each for each in self._program.steps if slot in each.gives), None)
+        if made is not None and made.primitive in ("broadcast_in_dim", "convert_element_type"):
+            return self._value(made.takes[0])
+        value: Any = self._program.constants.get(slot)
+        known = value is not None and np.ndim(value) == 0 and isinstance(value, int | float | np.generic | np.ndarray)
+        return float(value) if known else None
+
+    def _by_value(self, step: Any) -> Node | None:
+        """Steps that part from one slot, work on each value by itself, and meet again in this one."""
+        dependent = list(dict.fromkeys(self._dependent(step)))
+        primitive = step.primitive
+        meets = primitive in AFFINE | {"max", "min", "select_n", "pow"}
+        if not meets or (len(dependent) < 2 and len(self._dependent(step)) < 2):
+            return None
+        chains = [self._chain(slot) for slot in dependent]
+        common = next((slot for slot in chains[0] if all(slot in chain for chain in chains)), None)
+        if common is None:
+            return None
+        inside = self._between(common, step)
+        if inside is None or not all(self._same_shape(each, common) for each in inside):
+            return None
+        self._parent[step.gives[0]] = common
+        return Node(self._work, self._shape_of_function(common, inside), inside, [common])
+
+    def _chain(self, slot: Any) -> list[Any]:
+        chain = [slot]
+        while chain[-1] in self._parent:
+            chain.append(self._parent[chain[-1]])
+        return chain
+
+    def _between(self, slot: Any, step: Any) -> list[Any] | None:
+        """The steps from a slot to a step, if nothing else takes from them."""
+        inside, wanted = [step], set(step.takes)
+        for each in reversed(self._steps[: self._at[step.gives[0]]]):
+            if not wanted.isdisjoint(each.gives) and slot not in each.gives and not self._before(each.gives[0], slot):
+                inside.insert(0, each)
+                wanted.update(each.takes)
+        return inside if self._alone_in(inside) else None
+
+    def _before(self, given: Any, slot: Any) -> bool:
+        """Whether what a step gives came before a slot, and does not depend on it."""
+        return slot in self._at and self._at[given] <= self._at[slot]
+
+    def _shape_of_function(self, source: Any, steps: Sequence[Any]) -> str:
+        """Whether steps that make one value of one value are a rectifier, told by what they do far out."""
+        taken = {slot for step in steps for slot in step.takes} - {slot for step in steps for slot in step.gives}
+        constants: dict[Any, Any] = {slot: self._program.constants.get(slot) for slot in taken - {source}}
+        made = [each for each in self._program.steps if not taken.isdisjoint(each.gives) and each not in steps]
+        for each in made:
+            value = self._value(each.gives[0])
+            if value is not None:
+                constants[each.gives[0]] = np.full(self._program.shapes[each.gives[0]], value, np.float32)
+        if not all(isinstance(value, int | float | np.generic | np.ndarray) for value in constants.values()):
+            return "elementwise"
+        low, middle, high = self._program.ends(list(steps), constants, source, (-FAR, 0.0, FAR))
+        if high > 0 and ((abs(low) <= FAR / 2 <= high) or low == middle == 0):
+            return "rectifier"
+        return "activation" if abs(high) < FAR / 2 and abs(low) < FAR / 2 else "elementwise"
+
+    def _softmax(self, step: Any) -> Node | None:
+        """The steps of a softmax."""
+        if step.primitive not in ("div", "softmax") or (slot := self._program.softmaxed(step.gives[0])) is None:
+            return None
+        inside = self._between(slot, step)
+        if inside is None:
+            return None
+        return Softmax(self._work, inside, slot, self._program.softmax_axis(inside))
+
+    def _norm(self, step: Any) -> Node | None:
+        """The steps that bring what one slot holds to mean zero and variance one, or to variance one alone."""
+        if not self._norms or step.primitive not in ("mul", "div", "add", "sub"):
+            return None
+        if (steps := self._statistics(step)) is None:
+            return None
+        found = {each.primitive for each in steps}
+        if found.isdisjoint({"rsqrt", "sqrt", "pow"}) or (made := self._made(self._source(steps))) is None:
+            return None
+        if (before := self._statistics(made)) is not None and self._alone_in([*before, *steps]):
+            # the mean was taken away first
+            steps = [*before, *steps]
+        return Node(self._work, "normalization", steps, [self._source(steps)]) if self._alone_in(steps) else None
+
+    def _statistics(self, step: Any) -> list[Any] | None:
+        """The steps by which a step with two inputs comes from one slot, over sums of it; None if it does not."""
+        frontier, inside = set(self._dependent(step)), {}
+        while len(frontier) > 1:
+            slot = max(frontier, key=lambda each: self._at.get(each, -1))
+            made = self._made(slot)
+            if made is None or made.primitive not in STATISTICS:
+                return None
+            inside[self._at[slot]] = made
+            frontier = (frontier - {slot}) | set(self._dependent(made))
+        steps = [inside[i] for i in sorted(inside)] + [step]
+        same = len(steps) > 1 and self._same_shape(step, *frontier)
+        return steps if same and any(each.primitive == "reduce_sum" for each in steps) else None
+
+    def _made(self, slot: Any) -> Any:
+        """The step that gives a slot; None for the images."""
+        return self._steps[self._at[slot]] if slot in self._at else None
+
+    def _source(self, steps: Sequence[Any]) -> Any:
+        """The one slot that steps take from outside of them."""
+        given = {slot for each in steps for slot in each.gives}
+        return next(slot for each in steps for slot in self._dependent(each) if slot not in given)
+
+    def _alone_in(self, steps: Sequence[Any]) -> bool:
+        """Whether nothing else takes what steps give on the way."""
+        uses: Counter[Any] = Counter(taken for each in steps for taken in set(each.takes))
+        return all(self._users[given] == uses[given] for each in steps[:-1] for given in each.gives)
+
+    def _join(self) -> None:
+        """Put what is added to a product of weights, and multiplied with it, to the weights."""
+        for i, node in sorted(self._nodes.items()):
+            if not isinstance(node, Linear):
+                continue
+            last, then = i, list[Any]()
+            while (follower := self._follower(Linear(self._work, node.steps[0], node.place, then), last)) is not None:
+                then.append(self._steps[follower])
+                del self._nodes[last]
+                last = follower
+                self._nodes[last] = node
+            self._nodes[last] = Linear(self._work, node.steps[0], node.place, then)
+
+    def _average(self) -> None:
+        """Put what a sum is divided by to the sum: together they are a mean."""
+        for i, node in sorted(self._nodes.items()):
+            if node.kind != "average" or len(node.steps) > 1 or self._users[node.gives[0]] != 1:
+                continue
+            (slot,) = node.gives
+            j = next((j for j in self._nodes if slot in self._nodes[j].steps[0].takes), None)
+            if j is None or self._nodes[j].kind != "scale" or len(self._nodes[j].steps) > 1:
+                continue
+            step = self._nodes[j].steps[0]
+            if all(each == slot or not self._program.shapes[each] for each in step.takes):
+                self._nodes[j] = Node(self._work, "average", [*node.steps, step], node.takes)
+                del self._nodes[i]
+
+    def _follower(self, node: Linear, last: int) -> int | None:
+        """The only step behind, if it adds a constant, or multiplies each channel with one, or only reshapes."""
+        (slot,) = self._steps[last].gives
+        i = next((i for i, step in enumerate(self._steps) if i > last and slot in step.takes), None)
+        if self._users[slot] != 1 or i is None or i not in self._nodes or len(self._nodes[i].steps) != 1:
+            return None
+        step, primitive = self._steps[i], self._steps[i].primitive
+        if primitive in RESHAPES:
+            return i if self._work.moved(step, node.channels) is not None else None
+        if primitive not in AFFINE or len(step.takes) != 2 or step.takes[0] == step.takes[1]:
+            return None
+        other = next(each for each in step.takes if each != slot)
+        if other in self._alive or not self._same_shape(step, slot):
+            return None
+        if not self._folds:
+            biased = any(each.primitive in AFFINE for each in node.steps)
+            return i if primitive in ("add", "add_any", "sub") and step.takes[0] == slot and not biased else None
+        if primitive in ("div", "sub") and step.takes[0] != slot:
+            return None
+        return i if self._per_channel(other, node.channels, len(self._program.shapes[slot])) else None
+
+    def _per_channel(self, slot: Any, channels: int, rank: int) -> bool:
+        """Whether a constant differs along the weights' own axis of the output at most."""
+        axes = list(range(rank - len(self._program.shapes[slot]), rank))
+        while True:
+            shape = self._program.shapes[slot]
+            if all(length == 1 or axis == channels for axis, length in zip(axes, shape, strict=True)):
+                return True
+            if (inner := self._program.spread(slot)) is None:
+                return False
+            slot, kept = inner
+            axes = [axes[axis] for axis in kept]

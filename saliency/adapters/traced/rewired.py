@@ -1,0 +1,143 @@
+"""A traced program's backward pass made to follow rules: its operators are found, and walked back one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from saliency.adapters.traced.finder import Program, nodes_of
+from saliency.adapters.traced.operators import Node, Values, Work, opened
+from saliency.model.protocols import Ops
+from saliency.rules import LINEAR, Change, Composite, Ledger
+
+
+class Call:
+    """One operator at work: what :class:`saliency.rules.Operator` asks for.
+
+    Args:
+        node: which it is.
+        values: of the image, and…
+        references: …of each reference.
+        first: whether no operator with weights lies between it and the image.
+        ops: the array functions of its framework.
+        ledger: where its rule counts what its stabilizer keeps.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        values: Values,
+        references: Sequence[Values],
+        first: bool,
+        ops: Ops[Any],
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self.kind, self.axis, self.first, self.ops = node.kind or "", node.axis, first, ops
+        self._node, self._values = node, values
+        self.references = tuple(self._inputs(each) for each in references)
+
+    @property
+    def x(self) -> Any:
+        """Its input, or a tuple of two."""
+        return self._inputs(self._values)
+
+    def _inputs(self, values: Values) -> Any:
+        found = tuple(values[slot] for slot in self._node.takes)
+        return found if len(found) > 1 else found[0]
+
+    def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
+        """See :class:`saliency.rules.Operator`."""
+        several = isinstance(x, tuple)
+
+        def run(*inputs: Any) -> list[Any]:
+            return [self._node.run(inputs, self._values, weights, bias)]
+
+        (y,), back = self._node.work.vjp(run, x if several else (x,))
+        return y, lambda relevance: back([relevance]) if several else back([relevance])[0]
+
+
+class Rewired:
+    """A program whose backward pass follows rules.
+
+    Args:
+        program: from weights and images.
+        work: what its framework does.
+        wanted: slots that the scores are made of.
+        rules: which operator follows which.
+        ops: the array functions of its framework.
+    """
+
+    def __init__(self, program: Program, work: Work, wanted: set[Any], rules: Composite, ops: Ops[Any]) -> None:
+        self.program, self.ops, self._rules = program, ops, rules
+        ruled = {kind for kind, _ in rules.rules}
+        norms = "normalization" in ruled or not rules.opens
+        self._nodes = nodes_of(program, work, wanted, folds=rules.folds, norms=norms)
+        if rules.opens:
+            self._nodes = [
+                part
+                for i, node in enumerate(self._nodes)
+                for part in ([node] if node.kind in ruled else opened(node, ("inside", i)))
+            ]
+        self._behind: set[Any] = set()
+        for node in self._nodes:
+            node.first = self._behind.isdisjoint(node.takes)
+            if not node.first or node.kind in LINEAR:
+                self._behind.update(node.gives)
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many operators of each kind the images go through."""
+        return Counter(node.kind for node in self._nodes if node.kind)
+
+    @property
+    def unknown(self) -> set[str]:
+        """Names of operators of no kind that do more than move numbers about."""
+        return {node.name for node in self._nodes if node.unknown}
+
+    def notes(self) -> list[str]:
+        """What is to be told of operators that the rules do not know."""
+        return self._rules.notes(self.unknown)
+
+    def require(self) -> None:
+        """Raise where the rules find no operator to hold on to."""
+        self._rules.require(self.kinds, self.unknown)
+
+    def back(self, values: Values, references: Sequence[Values], relevance: Values) -> tuple[Any, dict[str, Any]]:
+        """Return what comes back to the images, and by cause what was lost of it, where the rules count that.
+
+        Args:
+            values: what the program's slots held for the images…
+            references: …and for each of the references.
+            relevance: by slot, what comes back to it from the scores.
+        """
+        ledger = Ledger() if self._rules.accounts else None
+        found, values = dict(relevance), self._filled(values)
+        references = [self._filled(each) for each in references]
+        for node in reversed(self._nodes):
+            if not any(slot in found for slot in node.gives):
+                continue
+            call = Call(node, values, references, node.first, self.ops, ledger)
+            rule = self._rules.rule(call) if node.kind else None
+            if rule is None:
+                said = node.plain(values, [found.pop(slot, None) for slot in node.gives])
+            else:
+                arrived = found.pop(node.gives[-1])
+                said = rule(call, call.x, arrived)
+                said = said if isinstance(said, tuple) else (said,)
+                if ledger is not None:
+                    ledger.passed(call, arrived, said)
+            for slot, each in zip(node.takes, said, strict=True):
+                found[slot] = found[slot] + each if slot in found else each
+        images = self.program.images
+        back = found[images] if images in found else values[images] * 0.0
+        return back, {} if ledger is None else ledger.lost
+
+    def _filled(self, values: Values) -> Values:
+        """With what lies between the parts of what was opened up."""
+        found = dict(values)
+        for node in self._nodes:
+            if node.gives[0] not in found:
+                found[node.gives[0]] = node.run([found[slot] for slot in node.takes], found, None, None)
+        return found

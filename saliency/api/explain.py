@@ -1,0 +1,190 @@
+"""The one place that sees both methods and models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from saliency import checks
+from saliency.adapters import adapt
+from saliency.api.feeding import picture_for, surer_preset
+from saliency.api.layers import layers_for, with_layer_names
+from saliency.api.predict import adapted_for
+from saliency.core.catalogue import chosen, offered, unsupported, with_field
+from saliency.core.method import Baseline, Method
+from saliency.errors import BadTarget, Unsupported
+from saliency.model.inputs import Inputs, inputs_of
+from saliency.model.protocols import Layered, lacking
+from saliency.model.resolve import asked_of, for_inputs
+from saliency.pictures.presets import Preprocess
+from saliency.results.assemble import Builder
+from saliency.results.tables import LayerInfo, LayerTable
+from saliency.session.consistency import inconsistency
+from saliency.session.progress import ProgressBar
+from saliency.session.session import Progress, Session
+from saliency.targets import OfScores
+
+SHOWINGS = 20
+"""How many partial results a run shows at most."""
+
+
+def layers(model: Any, image: Any = None, *, preprocess: Preprocess | None = None, output: Any = None) -> LayerTable:
+    """The layers of a model with a spatial grid, in the order they are called: what ``layer=`` may name.
+
+    Args:
+        model: see :func:`saliency.adapt`.
+        image: to ask the model with; without one, grey of the size the model says it was made for, or 224×224.
+        preprocess: from the image to what the model is fed.
+        output: which of several outputs the layers must lead to, see :func:`saliency.adapt`.
+    """
+    adapted = adapt(model, output=output)
+    if (why := lacking(adapted, Layered)) is not None:
+        raise Unsupported(f"The layers cannot be listed: {why}.")
+    if (table := getattr(adapted, "layer_table", None)) is None:
+        raise Unsupported(f"{type(adapted).__name__} cannot list its layers; layer=… takes its framework's names.")
+    height, width = getattr(adapted, "size", None) or (224, 224)
+    picture = picture_for(np.full((height, width), 0.5) if image is None else image, preprocess, adapted)
+    with adapted.lock:
+        return LayerTable(LayerInfo(*row) for row in table(adapted.ops.asarray(picture.fed)))
+
+
+def explain(
+    model: Any,
+    image: Any,
+    method: str | Method | type[Method] = "auto",
+    target: Any = None,
+    *,
+    labels: Sequence[str] | None = None,
+    preprocess: Preprocess | None = None,
+    layer: Any = None,
+    baseline: Baseline | None = None,
+    batch_size: int | str = "auto",
+    progress: bool | Progress = True,
+    seed: int | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    shared: Callable[[], bool] | None = None,
+    partial: Callable[[Any], None] | None = None,
+    framework: str | None = None,
+    activation: str = "auto",
+    output: Any = None,
+    **fields_of_the_method: Any,
+) -> Any:
+    """Why the model decided: one mask over the image.
+
+    Args:
+        model: see :func:`saliency.adapt`, or what it gave.
+        image: PIL image, path, bytes of a file, open file, array or tensor (H, W), (H, W, C) or (C, H, W) of any number
+            of channels; with or without a batch axis of one. Integers are scaled to 0–1 by the range of their type,
+            floats fed as they are, unless `preprocess` is given or the model declares one. See :func:`saliency.read`.
+            Or a list of arrays, of any shape: the model is called with them as they are, each with its batch axis of
+            one, and explained by each. For methods that need no picture.
+        method: an id of :func:`methods`, a method as a value, or "auto": XRAI where the model gives gradients, RISE
+            where it gives only scores.
+        target: class index, label, None (the top class), a callable from the model's own outputs to one number per
+            image (N,), or a list of these: one explanation each, from shared forward passes.
+        labels: names of the classes.
+        preprocess: from the image, in the kind it came, to what the model is fed; or a preset, "imagenet", "0..1",
+            "0..255" or "-1..1"; see :func:`saliency.read`. Without it, what the model declares is used for pictures
+            that are no floats. A note names it, or a preset under which the model is much surer.
+        layer: name of the layer, or the torch module or Keras layer itself, for methods that read one; a list of these
+            for those that read several; automatic by default.
+        baseline: for methods that have one: "black", "white", "grey", "mean", "blur", "noise" (in picture space),
+            a number, an array or a tensor (in model space), or a list of these, averaged. For a list of inputs: a
+            number for all, a list with one for each, or a list of such lists, averaged.
+        batch_size: images a question; "auto" measures.
+        progress: True for a bar, False for none, or a callable told (images asked, images in all).
+        seed: for methods that draw.
+        cancelled: asked between questions; when true, :class:`saliency.Cancelled` is raised.
+        shared: asked between questions; while true, somebody else asks the model too, and questions whose size is
+            measured are of one image, so that they wait least.
+        partial: given explanations on the way, at most 20 a run, each a fair estimate.
+        framework: whose arrays a plain function takes ("numpy", "torch", "tensorflow", "jax"); found out by asking it
+            once.
+        activation: what the model's outputs are: "softmax" or "sigmoid": logits, which are explained; "none": numbers
+            that are what they are; "auto": decided from the model's last operator, the labels and the shape. See
+            :func:`saliency.adapt`.
+        output: which of several outputs is explained: an index, a key, an attribute or a callable. A callable `target`
+            then receives that output alone.
+        **fields_of_the_method: see the method's class.
+
+    Returns:
+        :class:`Explanation`; a list of them, one per input, when `image` is a list; a list of that when `target` is.
+
+    Raises:
+        SaliencyError: everything that can be told about wrong input, see :mod:`saliency.errors`.
+    """
+    started = time.perf_counter()
+    _check_callables(progress, cancelled, shared, partial)
+    image = inputs_of(image)
+    adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
+    notes: list[str] = []
+    used = chosen(method, adapted, notes, isinstance(image, Inputs))
+    given = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
+    for name, value in given.items():
+        if value is not None:
+            used = with_field(used, name, value)
+    if (why := lacking(adapted, used.needs)) is not None:
+        raise unsupported(used, adapted, why, isinstance(image, Inputs))
+    if used.layers:
+        used = with_layer_names(used, adapted)
+    picture = picture_for(image, preprocess, adapted)
+    caption = repr(used)
+    if isinstance(picture, Inputs):
+        used = for_inputs(used, picture, offered(adapted, True))
+    images = adapted.ops.asarray(picture.fed)
+
+    several = isinstance(target, list | tuple)
+    if several and not target:
+        raise BadTarget("target is an empty list: name at least one class, or leave it out for the top class.")
+    wanted = list(target) if several else [target]
+    inconsistent = None
+    if any(not callable(each) or isinstance(each, OfScores) for each in wanted):
+        inconsistent = inconsistency(adapted, adapted.outputs, picture.fed)
+    targets = asked_of(wanted, adapted, picture, notes)
+    bound = adapted.at([each.ask for each in targets])
+    layers = layers_for(used, bound, images, notes)
+    bound = bound.at([each.ask for each in targets], layers)
+    of_classes = any(isinstance(each.ask, int | OfScores) for each in targets)
+    if of_classes and (surer := surer_preset(adapted, picture)) is not None:
+        notes.append(str(surer))
+    if inconsistent is not None:
+        notes.append(inconsistent.note)
+        batch_size = 1 if inconsistent.alone else batch_size
+    total = used.cost(tuple(picture.fed.shape))
+    with ProgressBar(progress, total, used) as tell:
+        session = Session(
+            bound,
+            batch_size=batch_size,
+            progress=tell,
+            cancelled=cancelled,
+            shared=shared,
+            total=total,
+            streaming=partial is not None,
+            named_baseline=lambda name, _: picture.without(name),
+            inputs=picture.packing.places if isinstance(picture, Inputs) else (),
+        )
+        build = Builder(used, caption, targets, layers, picture, bound, session, notes, started)
+        shown = 0
+        for mask in session.run(used, images):
+            share = session.images / max(session.total, 1)
+            if partial is not None and shown < share * SHOWINGS < SHOWINGS:
+                shown = int(share * SHOWINGS) + 1
+                found = build(mask)
+                partial(found if several else found[0])
+        build.measure(images)
+        found = build(mask)
+    return found if several else found[0]
+
+
+def _check_callables(progress: Any, cancelled: Any, shared: Any, partial: Any) -> None:
+    """Refuse what cannot be called in the places where :func:`explain` calls it."""
+    if callable(progress):
+        checks.function(progress, "progress", ("done", "total"))
+    elif progress is not None:
+        checks.flag(progress, "progress")
+    for name, given, takes in (("cancelled", cancelled, ()), ("shared", shared, ()), ("partial", partial, ("found",))):
+        if given is not None:
+            checks.function(given, name, takes)

@@ -1,0 +1,41 @@
+"""Which layers of a model a method reads, where it does not name them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from saliency.core.method import Method
+from saliency.model.protocols import Adapted
+
+
+def with_layer_names(method: Method, adapted: Adapted[Any]) -> Method:
+    """Return the method with the names of its layers where they are given as modules, also of the method inside it."""
+    changes: dict[str, Any] = {}
+    for each in fields(method):
+        value = getattr(method, each.name)
+        if isinstance(value, Method):
+            changes[each.name] = with_layer_names(value, adapted)
+        elif each.name == "layer" and value is not None:
+            changes[each.name] = adapted.layer_name(value)
+    return method.but(**changes) if changes else method
+
+
+def layers_for(method: Method, adapted: Adapted[Any], images: Any, notes: list[str]) -> list[str]:
+    """Return the names that the method's layers stand for, each once; `notes` gets those that were found here."""
+    wanted = method.layers
+    if all(isinstance(layer, str) for layer in wanted):
+        return list(dict.fromkeys(map(str, wanted)))
+    with adapted.lock:
+        automatic, which = adapted.automatic_layers(images)
+    found: list[str] = []
+    for layer in wanted:
+        if isinstance(layer, str):
+            found.append(layer)
+            continue
+        place = 0 if layer is None else -1 - layer
+        # a model with fewer grid sizes than are asked for has fewer layers read
+        if place < len(automatic) and automatic[place] not in found:
+            found.append(automatic[place])
+            notes.append(f"layer: {automatic[place]}, {'the last at its grid size' if place else which}")
+    return found

@@ -1,0 +1,299 @@
+"""What every method is: a value that turns a batch of images into ever better masks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+import numpy as np
+
+from saliency import checks
+from saliency.errors import BadField, brief, unknown
+from saliency.model.protocols import Model
+from saliency.pictures.picture import held
+
+if TYPE_CHECKING:
+    from saliency.session.session import Session
+
+
+class Tensor(Protocol):
+    """Any framework's array, which NumPy can read."""
+
+    def __array__(self) -> np.ndarray: ...
+
+
+Baseline = str | float | np.ndarray | Tensor | Sequence[Any]
+"""A name ("black", "white", "grey", "mean", "blur", "noise": in picture space), a number or an array (in model space),
+or several: a sequence of these, or an array with one axis more (a data set of images). Several are averaged."""
+
+
+Part = Any
+"""A part of a model (a torch module, a Keras layer), in place of its name."""
+
+FAMILIES = ("gradients", "paths", "noise", "backward rules", "layers", "attention", "perturbation", "regions")
+"""What methods work with, in the order they are listed."""
+
+
+LARGEST_SEED = 2**63 - 1
+"""The largest seed; NumPy takes larger ones, which JSON and JavaScript cannot hold."""
+
+
+def baseline_count(baseline: Baseline, shape: tuple[int, ...] = ()) -> int:
+    """How many baselines are meant: a sequence is several, and so is an array of as many axes as a batch's `shape`."""
+    if isinstance(baseline, list | tuple):
+        return sum(baseline_count(each, shape) for each in baseline)
+    return len(baseline) if isinstance(baseline, np.ndarray) and baseline.ndim == len(shape) > 0 else 1
+
+
+def parameter(
+    default: Any,
+    meaning: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """A dataclass field that knows what it means, so that a control can be made of it and bad values are told.
+
+    Args:
+        default: its default; a callable makes it (as ``default_factory``).
+        meaning: one sentence.
+        low: smallest allowed number.
+        high: largest allowed number.
+        choices: allowed names.
+    """
+    told = {"help": meaning, "low": low, "high": high, "choices": choices}
+    if callable(default):
+        return field(default_factory=default, metadata=told)
+    return field(default=default, metadata=told)
+
+
+@dataclass(eq=False, repr=False)
+class Method:
+    """A method is a value: a dataclass whose fields are its parameters, called with images and a session.
+
+    Treat an instance as immutable; :meth:`but` makes a changed one. (It is not frozen, for people patch attributes
+    into PAIR's classes.)
+    """
+
+    id: ClassVar[str] = ""
+    """Its explicit, stable name."""
+    title: ClassVar[str] = ""
+    """What it is called on a screen."""
+    paper: ClassVar[str] = ""
+    """arXiv number or short reference."""
+    needs: ClassVar[Any] = Model
+    """The capability it asks of the model."""
+    complete: ClassVar[Any] = False
+    """Whether what it attributes sums to f(image) - f(baseline), so that the completeness error is known."""
+    sign: ClassVar[Any] = "absolute"
+    """How its values are best shown: "absolute", "positive" or "signed"."""
+    images_only: ClassVar[Any] = True
+    """Whether it reads rows, columns and colours of a picture; else it takes inputs of any shape, and several."""
+    family: ClassVar[str] = ""
+    """What it works with, one of :data:`FAMILIES`."""
+    beyond: ClassVar[str] = ""
+    """What it asks beyond :meth:`cost`, where only the model's answer can tell: "the layer's channels"."""
+    formula: ClassVar[str] = ""
+    """The mask M of image x and score f, in LaTeX."""
+    advice: ClassVar[str] = ""
+    """When to use it, and when not."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = self._checked(each, held(getattr(self, each.name)))
+            setattr(self, each.name, value.inside() if isinstance(value, Method) else value)
+
+    def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
+        """Yield ever better masks; the last one is the answer.
+
+        Args:
+            images: (B, H, W, C), in the model's own arrays.
+            session: asks the model, in batches.
+
+        Yields:
+            (k, b, H, W, C), or (k, b, H, W), of the b <= B images reached so far. The last has all B. k is 1 where the
+            mask is the same for every target.
+        """
+        raise NotImplementedError
+
+    def beginnings(self, images: Any, session: Session[Any]) -> list[Any]:
+        """Where the paths of a complete method begin; the mask sums to f(image) minus the mean of f there.
+
+        Returns:
+            arrays that broadcast against `images` (B, H, W, C); none where the mask sums to f(image) itself.
+        """
+        baseline: Baseline = getattr(self, "baseline", "black")
+        return session.baselines(baseline, images)
+
+    def remedy(self) -> str:
+        """Return what makes the completeness error smaller, as "try steps=100"; empty where nothing is known to."""
+        return ""
+
+    def inside(self) -> Method:
+        """Return the method as it runs inside another one, which knows its cost beforehand: itself, by default."""
+        return self
+
+    def cost(self, shape: tuple[int, ...]) -> int:
+        """How many images the model will be asked about, for a batch of shape (B, H, W, C); see :attr:`beyond`."""
+        return shape[0]
+
+    @property
+    def layers(self) -> tuple[str | int | None, ...]:
+        """Names of the layers it wants bound.
+
+        None stands for the automatic one, -1, -2, … for the last layer at the last, the last but one, … grid size.
+        """
+        return ()
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        known = {each.name for each in fields(self)}
+        for name in changes:
+            if name not in known:
+                raise unknown(f"field of {self.id or type(self).__name__}", name, known)
+        return replace(self, **changes)
+
+    def key(self) -> str:
+        """A digest of the method and all its fields: equal exactly when the masks would be."""
+        digest = hashlib.sha256(repr(type(self)).encode())
+        for each in fields(self):
+            digest.update(each.name.encode())
+            _digest(getattr(self, each.name), digest.update)
+        return digest.hexdigest()[:16]
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that are not at their defaults."""
+        return {
+            each.name: value for each in fields(self) if not _same(value := getattr(self, each.name), default_of(each))
+        }
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={_brief(value)}" for name, value in self.changed().items())
+        return f"{type(self).__name__}({shown})"
+
+    def _checked(self, each: Field[Any], value: Any) -> Any:
+        """Return the value of a field made by :func:`parameter`, as its annotation says that it is held.
+
+        Raises:
+            SaliencyError: it cannot have this value.
+        """
+        told, types, who = each.metadata, _types(each), f"{type(self).__name__}.{each.name}"
+        if "help" not in told or (value is None and (each.default is None or "None" in types)):
+            return value
+        low, high, choices = told["low"], told["high"], told["choices"]
+        if choices is not None and (isinstance(value, str) or types <= {"str", "None"}):
+            return checks.choice(value, f"value for {who}:", choices)
+        if "bool" in types:
+            return checks.flag(value, who)
+        if "Method" in types:
+            return as_method(value, who)
+        if "str" in types and isinstance(value, bool | np.bool_ | float):
+            raise BadField(f"{who} must be text, got {brief(value)}.")
+        if "Baseline" in types:
+            return _checked_baseline(value, who)
+        if "Part" in types or each.name == "layer":
+            return _checked_layer(value, who, several=any("Sequence" in one for one in types))
+        if low is None and high is None and not types & {"int", "float"}:
+            return value
+        check = checks.whole if "int" in types else checks.number
+        if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) > 0 and any("tuple" in one for one in types):
+            return tuple(check(one, who, low, high) for one in value)
+        return check(value, who, low, high)
+
+
+def as_method(value: Any, who: str) -> Method:
+    """Return a method that was given as a value, or as its class.
+
+    Args:
+        value: what was given.
+        who: the name of the argument.
+
+    Raises:
+        BadField: it is no method, or one that computes nothing.
+    """
+    made = value() if isinstance(value, type) and issubclass(value, Method) else value
+    if not isinstance(made, Method):
+        raise BadField(f"{who} must be a method, as saliency.IntegratedGradients(steps=50) is, got {brief(value)}.")
+    if type(made).__call__ is Method.__call__:
+        raise BadField(f"{who} must be a method that can be run, and {type(made).__name__} defines no __call__.")
+    return made
+
+
+def _checked_baseline(value: Any, who: str) -> Any:
+    """Return a baseline; whether arrays fit the image is the session's to check, which has one."""
+    if isinstance(value, list | tuple):
+        return type(value)(_checked_baseline(each, who) for each in value) if type(value) in (list, tuple) else value
+    if isinstance(value, bool | np.bool_) or not isinstance(value, str | int | float | np.number | np.ndarray):
+        raise BadField(f"{who} must be a name, a number or an array, or a list of these, got {brief(value)}.")
+    return value
+
+
+NO_LAYERS = (list, tuple, set, dict, bytes, np.ndarray, int, float, complex, Method)
+"""Types of values that are neither the name of a layer nor a part of any model."""
+
+
+def _checked_layer(value: Any, who: str, several: bool) -> Any:
+    """Return the name of a layer, or the part of a model itself; or several of these."""
+    if isinstance(value, list | tuple) and several:
+        return type(value)(_checked_layer(each, who, several=False) for each in value)
+    if value is None or isinstance(value, NO_LAYERS):
+        one = "one layer" if not several else "a layer, or a list of them,"
+        raise BadField(f"{who} must name {one} or be the model's own module, got {brief(value)}.")
+    return value
+
+
+def _types(each: Field[Any]) -> set[str]:
+    """Return the names of the types that a field is annotated with: "int | None" is of two."""
+    # annotations are text, or where a user's module does not postpone them, types
+    return set(str(each.type if isinstance(each.type, str) else getattr(each.type, "__name__", each.type)).split(" | "))
+
+
+def default_of(each: Field[Any]) -> Any:
+    """The default of a dataclass field, made if need be."""
+    return each.default_factory() if callable(each.default_factory) else each.default
+
+
+def described(method: Method) -> list[Mapping[str, Any]]:
+    """The method's fields for a control panel: name, value, help, low, high, choices."""
+    if not isinstance(method, Method):
+        raise BadField(f"Expected a method, as saliency.GradCam() is, got {brief(method)}.")
+    return [{"name": each.name, "value": getattr(method, each.name), **each.metadata} for each in fields(method)]
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, Method) and isinstance(other, Method):
+        return value.key() == other.key()
+    if isinstance(value, np.ndarray) or isinstance(other, np.ndarray):
+        return isinstance(value, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(value, other)
+    if type(value) is not type(other):
+        return False
+    if isinstance(value, list | tuple):
+        return len(value) == len(other) and all(map(_same, value, other))
+    return bool(value == other)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"array{value.shape}"
+    if isinstance(value, list | tuple) and any(isinstance(each, np.ndarray) for each in value):
+        return f"[{', '.join(map(_brief, value[:3]))}{', …' if len(value) > 3 else ''}]"
+    with suppress(Exception):  # a user's own __repr__ may fail
+        return getattr(value, "__name__", None) or repr(value)
+    return brief(value)
+
+
+def _digest(value: Any, update: Callable[[bytes], None]) -> None:
+    if isinstance(value, np.ndarray):
+        update(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, Method):
+        update(value.key().encode())
+    elif isinstance(value, list | tuple):
+        update(f"[{len(value)}".encode())
+        for part in value:
+            _digest(part, update)
+    else:
+        update(repr(value).encode())

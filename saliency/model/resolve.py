@@ -1,0 +1,128 @@
+"""What is asked of a model, as the user meant it: targets by index, label, or as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saliency import checks
+from saliency.core.method import Method
+from saliency.errors import BadOutput, BadTarget, Unsupported
+from saliency.model.head import Head
+from saliency.model.inputs import Inputs
+from saliency.model.protocols import CAPABILITY, Adapted, Layered, Target, lacking
+from saliency.pictures.picture import Picture
+from saliency.targets import OfScores, Unit, index_of, label_of
+
+
+class Asked(NamedTuple):
+    """A target as it was meant: what is asked of the model, and what it is called."""
+
+    ask: int | Target
+    name: int | str
+    label: str
+
+
+def outputs_of(adapted: Adapted[Any], picture: Picture) -> np.ndarray:
+    """What the model says of the picture, (classes,)."""
+    with adapted.lock:
+        rows = adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(picture.fed)))
+    if len(rows) != 1:
+        raise BadOutput(
+            f"The model gives scores of shape {rows.shape} for one image. The first axis must be the batch: "
+            "(N, classes)."
+        )
+    said = rows[0].astype(np.float64)
+    if not np.isfinite(said).all():
+        raise BadOutput(
+            f"The model's output holds {np.count_nonzero(~np.isfinite(said))} NaN or infinite values of {said.size} "
+            "for this image, so there is nothing to explain. Check its weights and the preprocessing."
+        )
+    return np.asarray(said)
+
+
+def asked_of(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, notes: list[str]) -> list[Asked]:
+    """Return the targets as they were meant; `notes` takes what was decided.
+
+    Args:
+        wanted: indices, labels, None, or callables.
+        adapted: the model.
+        picture: whose top class None means.
+        notes: added to.
+    """
+    scores: np.ndarray | None = None
+    found = []
+    for target in wanted:
+        if isinstance(target, Unit):
+            if (why := lacking(adapted, Layered)) is not None:
+                raise Unsupported(f"A unit as a target needs {CAPABILITY[Layered]}: {why}.")
+            found.append(Asked(target, target.named(), target.named()))
+            continue
+        if callable(target) and not isinstance(target, OfScores):
+            checks.function(target, "target, where it is no class,", ("outputs",), BadTarget)
+            name = getattr(target, "__name__", type(target).__name__)
+            found.append(Asked(target, name, name))
+            continue
+        scores = outputs_of(adapted, picture) if scores is None else scores
+        head: Head = adapted.head
+        labels = head.names(adapted.labels, len(scores))
+        if adapted.labels is None and labels is not None and len(labels) > 1:
+            notes.append("the classes have no names, and are 1,000: called by ImageNet's")
+        if isinstance(target, OfScores):
+            asked = target.resolved(labels, scores, head.shares(scores))
+            found.append(Asked(asked, asked.named(labels), asked.named(labels)))
+            continue
+        index = index_for(target, head, scores, labels)
+        if target is None and head.count(len(scores)) > 1:
+            notes.append("target: the top class")
+        found.append(Asked(head.target(index), index, label_of(index, labels)))
+    return found
+
+
+def index_for(target: Any, head: Head, outputs: np.ndarray, labels: Sequence[str] | None) -> int:
+    """Return the index of the class, or value, that a target means; None means the top one.
+
+    Args:
+        target: index, label or None.
+        head: what the outputs mean.
+        outputs: the image's own, (K,).
+        labels: names of the classes.
+    """
+    count = head.count(len(outputs))
+    if target is None:
+        return int(head.scores(outputs).argmax())
+    if head.meaning == "value" and count == 1 and isinstance(target, int) and not -1 <= target <= 0:
+        raise BadTarget(
+            f"The model has one output, which was read as a value: its target is 0, got {target}. "
+            "If it is the logit of two classes, pass two labels or activation='sigmoid'."
+        )
+    return index_of(target, labels, count)
+
+
+def for_inputs(method: Method, inputs: Inputs, offered: str) -> Method:
+    """The method for inputs laid side by side: its baselines, and those of methods inside it, are laid out likewise.
+
+    Args:
+        method: as it was given.
+        inputs: what the model is fed.
+        offered: which other methods there are, in a sentence.
+
+    Raises:
+        Unsupported: it reads a picture.
+    """
+    changes: dict[str, Any] = {}
+    for each in fields(method):
+        value = getattr(method, each.name)
+        if isinstance(value, Method):
+            changes[each.name] = for_inputs(value, inputs, offered)
+        elif each.name == "baseline" and not method.images_only:
+            changes[each.name] = inputs.baseline(value)
+    if method.images_only:
+        raise Unsupported(
+            f"{type(method).__name__} reads a picture, by its rows, columns and colours, and was given a list of "
+            f"inputs. {offered}"
+        )
+    return method.but(**changes)

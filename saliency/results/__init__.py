@@ -1,0 +1,1 @@
+"""What an explanation found, and tables that print."""

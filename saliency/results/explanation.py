@@ -1,0 +1,390 @@
+"""What an explanation found, what it cost, and how to look at it."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from saliency import checks
+from saliency.errors import BadField, BadImage, SaliencyError, brief
+from saliency.pictures import display
+from saliency.pictures.regions import Region, Regions
+from saliency.results import saved
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIGNS = ("absolute", "positive", "signed")
+"""How a mask can be shown."""
+
+PICTURES = ("png", "jpg", "jpeg", "webp", "pdf")
+"""Endings of the pictures that can be saved."""
+
+
+@dataclass(eq=False, repr=False)
+class Explanation:
+    """A mask, and everything needed to read it."""
+
+    mask: np.ndarray
+    """float32 (H, W, C), or (H, W) for methods of regions and layers, at the resolution the model was fed.
+
+    Of an input that is no picture: of the input's own shape, without the batch axis."""
+    method: str
+    """id of the method."""
+    caption: str
+    """The method with its fields, as it would be written in Python."""
+    target: int | str
+    """Index of the class explained, or the name of the callable."""
+    label: str
+    """Name of the class."""
+    layer: str | None = None
+    """The layer that was read, for methods that read one."""
+    score: float = float("nan")
+    """What the model gave the target for the image: a logit, a value or a probability, as `notes` say."""
+    baseline_score: float | None = None
+    """The same for the baseline (the mean over several); None where the method has none."""
+    gap: float | None = None
+    """Completeness error: what the attribution sums to, less (score - baseline_score); never rescaled away.
+
+    None for methods that promise no sum. The sum is the mask's; where pixels show the value of their feature, that of
+    the features; of regions, that of the attribution they are made of; of several inputs, that of all their masks.
+    Relevance (LRP) has no baseline: there it is what it sums to, less the score.
+    """
+    regions: Regions | None = None
+    """The rank of each pixel's region, and a table of the regions: XRAI's, or the features that were attributed to."""
+    standard_error: np.ndarray | None = None
+    """float32 (H, W): of the mask's values, for methods that draw at random; None where nothing was drawn."""
+    notes: tuple[str, ...] = ()
+    """What was decided for the user, in sentences."""
+    sign: str = "absolute"
+    """How the mask is best shown: "absolute", "positive" or "signed"."""
+    calls: int = 0
+    """Questions put to the model."""
+    images: int = 0
+    """Images in all these questions."""
+    seconds: float = 0.0
+    """From beginning to end."""
+    picture: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    """uint8 (H, W, 3): the picture as it is shown."""
+    placement: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0, 0], [0, 1, 0]]))
+    """(2, 3): picture (row, column) = placement @ (mask row, mask column, 1)."""
+
+    def __post_init__(self) -> None:
+        for name in ("method", "caption", "label"):
+            checks.text(getattr(self, name), name)
+        checks.choice(self.sign, "sign", SIGNS)
+        if self.regions is not None and not isinstance(self.regions, Regions):
+            raise BadField(f"regions must be Regions, as XRAI's are, got {brief(self.regions)}.")
+        self.mask = checks.array(self.mask, "mask", BadImage)
+        if self.standard_error is not None:
+            self.standard_error = checks.array(self.standard_error, "standard_error", BadImage)
+        self.picture = checks.array(self.picture, "picture", BadImage)
+        self.placement = checks.array(self.placement, "placement", BadImage)
+        if self.picture.dtype != np.uint8 or self.picture.ndim != 3 or self.picture.shape[2] != 3:
+            raise BadImage(f"picture must be uint8 (H, W, 3), got {self.picture.dtype} {self.picture.shape}.")
+        if not self.mask.size or self.mask.ndim not in ((2, 3) if self.picture.size else range(1, 9)):
+            raise BadImage(f"mask must be (H, W) or (H, W, C) where there is a picture, got {self.mask.shape}.")
+        if self.placement.shape != (2, 3) or not np.linalg.det(self.placement[:, :2]):
+            raise BadImage("placement must be an invertible affine map (2, 3).")
+        plane = self.mask.shape[:2]
+        ranks = None if self.regions is None else self.regions.ranks
+        for name, laid in (("standard_error", self.standard_error), ("regions", ranks)):
+            if laid is not None and laid.shape != plane:
+                raise BadImage(f"{name} must have the mask's shape {plane}, got {laid.shape}.")
+
+    @property
+    def gap_share(self) -> float | None:
+        """The gap's size as a share of `|score - baseline_score|`, 0.05 for 5 %; None where it is undefined."""
+        rise = abs(self.score - (self.baseline_score or 0.0))
+        return None if self.gap is None or not np.isfinite(rise) or rise == 0 else abs(self.gap) / rise
+
+    def __repr__(self) -> str:
+        cost = f"{self.images} images asked in {self.seconds:.2g} s"
+        return f"<Explanation of {self.label!r} by {self.caption}: mask {self.mask.shape}, {cost}>"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return the mask, as NumPy asks for it."""
+        if copy is None:
+            return np.asarray(self.mask, dtype)
+        return np.array(self.mask, dtype, copy=copy)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; nothing but the text, where there is no picture to draw."""
+        return self._png(dpi=100) if self.picture.size or self.mask.ndim < 3 else None
+
+    def heatmap(self, percentile: float = 99) -> np.ndarray:
+        """The mask as (H, W) in [0, 1]: sign dropped, channels summed, `percentile` and above shown as 1."""
+        return display.heat(display.magnitude(self.mask), _percent(percentile, "percentile"))
+
+    def diverging(self, percentile: float = 99) -> np.ndarray:
+        """The mask as (H, W) in [-1, 1]: channels summed, zero stays zero, symmetric about it."""
+        return _diverging(self.mask, _percent(percentile, "percentile"))
+
+    def top(self, percent: float = 30) -> np.ndarray:
+        """The most salient `percent` of the pixels, bool (H, W).
+
+        Those at or above the percentile, as everywhere; of values as `sign` shows them.
+        """
+        percent = _percent(percent, "percent")
+        values = self.salience()
+        return np.asarray(values >= np.percentile(values, 100 - percent))
+
+    def salience(self) -> np.ndarray:
+        """The mask as (H, W), larger where more salient: its magnitude, or the values where `sign` keeps the sign."""
+        return display.magnitude(self.mask) if self.sign == "absolute" else display.summed(self.mask)
+
+    def on_picture(self, smooth: bool = True) -> np.ndarray:
+        """The mask on the picture's own pixels, (H, W, C) or (H, W).
+
+        Resize and crop are undone; zero where the model was fed nothing.
+
+        Args:
+            smooth: whether values run into each other between the mask's pixels; else each has its nearest one's.
+
+        Raises:
+            BadImage: it is of an input that is no picture.
+        """
+        smooth = checks.flag(smooth, "smooth")
+        if not self.picture.size:
+            raise BadImage(f"This is the mask of an input {self.mask.shape} that is no picture: see mask.")
+        height, width = self.picture.shape[:2]
+        if np.array_equal(self.placement, [[1, 0, 0], [0, 1, 0]]) and self.mask.shape[:2] == (height, width):
+            return self.mask
+        from scipy import ndimage
+
+        # from picture to mask coordinates
+        turn = np.linalg.inv(self.placement[:, :2])
+        offset = -turn @ self.placement[:, 2]
+        planes = self.mask if self.mask.ndim == 3 else self.mask[..., None]
+        moved = [
+            # constant beyond the outermost pixel centres by half a pixel, zero further out
+            ndimage.affine_transform(plane, turn, offset, (height, width), order=int(smooth), mode="nearest")
+            for plane in np.moveaxis(planes, -1, 0)
+        ]
+        grid = np.indices((height, width)).reshape(2, -1)
+        at = turn @ grid + offset[:, None]
+        size = np.array(self.mask.shape[:2])[:, None]
+        inside = ((at >= -0.5) & (at <= size - 0.5)).all(0).reshape(height, width)
+        placed = np.stack(moved, -1) * inside[..., None]
+        return np.asarray(placed if self.mask.ndim == 3 else placed[..., 0], np.float32)
+
+    def bbox(self, percent: float = 30) -> tuple[int, int, int, int]:
+        """Return the box around the most salient `percent` of the pixels: top, left, bottom, right, half-open.
+
+        In pixels of the picture, so that ``picture[top:bottom, left:right]`` is what is inside.
+        """
+        there = replace(self, mask=self.top(percent).astype(np.float32)).on_picture(smooth=False) > 0
+        if not there.any():
+            raise BadImage("No pixel of the mask lies on the picture: see placement.")
+        rows, columns = (np.flatnonzero(there.any(axis)) for axis in (1, 0))
+        return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+    def overlay(
+        self, alpha: float = 0.7, colormap: str | None = None, sign: str | None = None, percentile: float = 99
+    ) -> np.ndarray:
+        """Return the picture with the mask's colours laid over it, uint8 (H, W, 3), at the picture's own size.
+
+        Args:
+            alpha: opacity of the colours, 0–1.
+            colormap: name of one of matplotlib's; "inferno" by default, and "RdBu_r" for both signs.
+            sign: "absolute", "positive" or "signed"; the mask's own by default.
+            percentile: magnitudes at or above it get the colormap's last colour.
+
+        Raises:
+            BadField, UnknownName: `alpha`, `colormap` or `sign` is none.
+            BadImage: the input is no picture.
+        """
+        alpha, percentile = checks.number(alpha, "alpha", 0, 1), _percent(percentile, "percentile")
+        sign = self._sign(sign)
+        colours = display.coloured(self._values(self.on_picture(), sign, percentile), sign == "signed", colormap)
+        return np.asarray(np.rint((1 - alpha) * self.picture + alpha * 255 * colours), np.uint8)
+
+    def plot(
+        self,
+        ax: Any = None,
+        percentile: float = 99,
+        opacity: float = 0.7,
+        *,
+        colormap: str | None = None,
+        sign: str | None = None,
+        title: str | None = None,
+        colorbar: bool = False,
+    ) -> Axes:
+        """The heat map over the greyed picture; of an input that is none: bars (T,), or a matrix (rows, columns).
+
+        Args:
+            ax: matplotlib axes; new ones by default. Of an array of two, the first gets the picture alone.
+            percentile: what is at or above it is shown brightest.
+            opacity: of the colours, 0–1.
+            colormap: see :meth:`overlay`.
+            sign: see :meth:`overlay`.
+            title: above the axes; method and label by default.
+            colorbar: whether the scale is drawn beside the axes.
+
+        Returns:
+            the axes with the heat map.
+        """
+        import matplotlib.pyplot as plt
+
+        opacity, percentile = checks.number(opacity, "opacity", 0, 1), _percent(percentile, "percentile")
+        title = title if title is None else checks.text(title, "title")
+        colorbar = checks.flag(colorbar, "colorbar")
+        sign = self._sign(sign)
+        colours = display.colormap(colormap, sign == "signed")
+        if ax is None:
+            _, ax = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
+        several = list(np.ravel(np.asarray(ax, object)))
+        if not 1 <= len(several) <= 2:
+            raise BadField(f"plot() draws on one or two axes, got {len(several)}: pass ax=axes[0].")
+        if wrong := [each for each in several if not hasattr(each, "imshow")]:
+            raise BadField(f"ax must be matplotlib's axes, as of plt.subplots(), got {brief(wrong[0])}.")
+        ax = several[-1]
+        # text and nothing else: a label may hold a $, and half characters, which no font has
+        shown_title = (f"{self.caption}\n{self.label}" if title is None else title).encode(errors="replace").decode()
+        ax.set_title(shown_title, fontsize="small", parse_math=False)
+        if not self.picture.size:
+            self._plot_values(ax, percentile)
+            return cast("Axes", ax)
+        if len(several) == 2:
+            several[0].imshow(self.picture)
+            several[0].set_axis_off()
+        shown = self._values(self.on_picture(), sign, percentile)
+        ax.imshow(self.picture.mean(2), cmap="gray", vmin=0, vmax=255)
+        drawn = ax.imshow(shown, alpha=opacity, vmin=-1 if sign == "signed" else 0, vmax=1, cmap=colours)
+        if colorbar:
+            ax.figure.colorbar(drawn, ax=ax)
+        ax.set_axis_off()
+        return cast("Axes", ax)
+
+    def _sign(self, sign: str | None) -> str:
+        """How the mask is shown."""
+        return self.sign if sign is None else checks.choice(sign, "sign", SIGNS)
+
+    def _plot_values(self, ax: Axes, percentile: float) -> None:
+        """The values of an input that is no picture."""
+        if self.mask.ndim == 1:
+            ax.bar(np.arange(len(self.mask)), self.mask, width=1)
+            ax.axhline(0, color="0.5", linewidth=0.5)
+        elif self.mask.ndim == 2:
+            shown = _diverging(self.mask, percentile)
+            ax.imshow(shown, vmin=-1, vmax=1, cmap="RdBu_r", aspect="auto", interpolation="nearest")
+        else:
+            raise BadImage(
+                f"A mask of shape {self.mask.shape} is neither (T,) nor (rows, columns): sum it over some axes and "
+                "draw that, or see mask."
+            )
+
+    def _values(self, mask: np.ndarray, sign: str, percentile: float) -> np.ndarray:
+        """The mask as it is shown, (H, W): in [-1, 1] with both signs, else in [0, 1]."""
+        if sign == "signed":
+            return _diverging(mask, percentile)
+        if sign == "absolute":
+            return display.heat(display.magnitude(mask), percentile)
+        return display.heat(np.maximum(display.summed(mask), 0), percentile)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the picture with its heat map, or everything (``.npz``), by the name's ending.
+
+        Pictures are ``.png``, ``.jpg``, ``.jpeg``, ``.webp`` or ``.pdf``.
+        """
+        path = checks.path(path)
+        ending = path.suffix.lower().removeprefix(".")
+        if ending == "npz":
+            self._save_arrays(path)
+        elif ending in PICTURES:
+            drawn = self._drawn(ending, dpi=150)
+            with checks.opening(path, BadField):
+                path.write_bytes(drawn)
+        else:
+            raise BadField(f"save() writes .npz or {', '.join(f'.{each}' for each in PICTURES)}, got {path.name!r}.")
+
+    def _png(self, dpi: int) -> bytes:
+        return self._drawn("png", dpi)
+
+    def _drawn(self, kind: str, dpi: int) -> bytes:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+        self.plot(figure.add_subplot())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=dpi)
+        return buffer.getvalue()
+
+    def _save_arrays(self, path: Path) -> None:
+        arrays: dict[str, Any] = {"mask": self.mask, "picture": self.picture, "placement": self.placement}
+        if self.standard_error is not None:
+            arrays["standard_error"] = self.standard_error
+        kept_apart = {*arrays, "regions", "standard_error"}
+        told = {name: value for name, value in vars(self).items() if name not in kept_apart}
+        if self.regions is not None:
+            arrays["ranks"] = self.regions.ranks
+            told["table"] = self.regions.table
+        saved.write(path, arrays, told)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Return what ``save("….npz")`` wrote.
+
+        Nothing in the file is executed, and at most 1 GiB is read; see :mod:`saliency.results.saved`.
+
+        Raises:
+            BadImage: the file holds no explanation, or is damaged.
+            BadField: `path` is no path.
+            FileNotFoundError: there is no such file.
+        """
+        path = checks.path(path)
+        arrays, told = saved.read(path)
+        try:
+            return cls(**_fields_of(arrays, told))
+        except (SaliencyError, TypeError, ValueError, OverflowError) as reason:
+            raise BadImage(f"{str(path)!r} holds no explanation that save() writes: {brief(str(reason))}.") from reason
+
+
+def _fields_of(arrays: dict[str, np.ndarray], told: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a saved explanation; what the arrays may be is the constructor's to check.
+
+    Raises:
+        SaliencyError, TypeError, ValueError: a field is missing, unknown, or of another type.
+    """
+    table, ranks = told.pop("table", None), arrays.pop("ranks", None)
+    if (table is None) != (ranks is None) or {"regions", *arrays} & set(told):
+        raise BadField("regions come as a table with their ranks")
+    if told.get("layer") is not None:
+        checks.text(told["layer"], "layer")
+    for name in ("calls", "images"):
+        checks.whole(told.get(name), name, 0)
+    for name in ("score", "seconds", "gap", "baseline_score"):
+        if not isinstance(value := told.get(name), int | float | None) or isinstance(value, bool):
+            raise BadField(f"{name} must be a number, got {brief(value)}")
+    if isinstance(target := told.get("target"), bool) or not isinstance(target, int | str):
+        raise BadField(f"target must be an index or a name, got {brief(target)}")
+    if not isinstance(told.get("notes"), list):
+        raise BadField(f"notes must be a list, got {brief(told.get('notes'))}")
+    notes = tuple(checks.text(each, "notes") for each in told["notes"])
+    regions = None if table is None or ranks is None else Regions(ranks, [_region(*row) for row in table])
+    return {**arrays, **told, "notes": notes, "regions": regions}
+
+
+def _region(gain: Any, area: Any, cumulative: Any, bbox: Any, centroid: Any) -> Region:
+    """Return a row of the saved table of regions."""
+    top, left, bottom, right = (checks.whole(each, "bbox", 0) for each in bbox)
+    row, column = (checks.number(each, "centroid") for each in centroid)
+    shares = checks.number(area, "area", 0, 1), checks.number(cumulative, "cumulative", 0, 1 + 1e-9)
+    return Region(checks.number(gain, "gain"), *shares, (top, left, bottom, right), (row, column))
+
+
+def _percent(value: Any, what: str) -> float:
+    """Return a percentile or a share in per cent."""
+    percent: float = checks.number(value, what, 0, 100)
+    return percent
+
+
+def _diverging(mask: np.ndarray, percentile: float) -> np.ndarray:
+    values = display.summed(mask)
+    # of the magnitude, so that a mask that is negative almost everywhere keeps its scale
+    return display.signed(values, float(np.percentile(np.abs(values), percentile)))

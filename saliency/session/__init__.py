@@ -1,0 +1,1 @@
+"""The only code that batches: samples, batch sizes, progress, cancellation."""

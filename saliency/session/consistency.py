@@ -1,0 +1,98 @@
+"""Whether a model's outputs for an image depend on the rest of its batch, or change from call to call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saliency.errors import BadOutput
+from saliency.model.protocols import Adapted
+from saliency.session.batch_size import is_out_of_memory
+
+TOLERANCE = 0.02
+"""Largest difference of outputs, as a share of the largest of them, that is still rounding: bfloat16 has two digits."""
+
+
+class Inconsistency(NamedTuple):
+    """A way in which a model's outputs for an image are not its own."""
+
+    note: str
+    alone: bool
+    """Whether images must be explained one at a time."""
+
+
+def inconsistency(adapted: Adapted[Any], outputs: Callable[[Any], Any], fed: np.ndarray) -> Inconsistency | None:
+    """Call a model with an image: with another one, again, and alone. Once per model and modes of its parts.
+
+    Functions of NumPy are left out, as their calls may be dear.
+
+    Args:
+        adapted: the model.
+        outputs: from images (N, H, W, C) to outputs (N, …).
+        fed: the image, (1, H, W, C).
+
+    Raises:
+        BadOutput: the outputs' first axis is not the batch, or the others change with its size.
+    """
+    if not adapted.comparable or fed.ndim != 4:
+        return None
+    key = getattr(adapted, "modes", None)
+    if key not in adapted.consistency:
+        adapted.consistency[key] = _compared(adapted, outputs, fed)
+    found: Inconsistency | None = adapted.consistency[key]
+    return found
+
+
+def _compared(adapted: Adapted[Any], outputs: Callable[[Any], Any], fed: np.ndarray) -> Inconsistency | None:
+    def called(images: np.ndarray) -> np.ndarray:
+        with adapted.lock:
+            return np.asarray(adapted.ops.tohost(outputs(adapted.ops.asarray(images))), np.float64)
+
+    pair = np.concatenate([fed, fed / 2])
+    try:
+        # the pair first: what is compiled for two images serves for one
+        with_another, again = called(pair), called(pair)
+    except Exception as error:  # noqa: BLE001  # whatever a model says to two images
+        return None if is_out_of_memory(error) else _of_one(called, fed, error)
+    try:
+        alone = called(fed)
+    except Exception:  # noqa: BLE001  # as it will say of the image itself
+        return None
+    if len(alone) != 1 or len(with_another) != 2 or alone.shape[1:] != with_another.shape[1:]:
+        raise BadOutput(
+            f"The model gives outputs of shape {alone.shape} for one image and {with_another.shape} for two. The first "
+            "axis must be the batch, and the number of classes must not change with it: (N, classes)."
+        )
+    if (changed := _difference(with_another[0], again[0])) > TOLERANCE:
+        return Inconsistency(
+            f"the model's outputs change from call to call, by {100 * changed:.0f} % of the largest, as with dropout "
+            "left on: the mask depends on chance",
+            alone=False,
+        )
+    if (changed := _difference(with_another[0], alone[0])) > TOLERANCE:
+        return Inconsistency(
+            f"the model's outputs for an image depend on the rest of the batch, by {100 * changed:.0f} % of the "
+            "largest, as with batch norm in training mode: explained one image at a time",
+            alone=True,
+        )
+    return None
+
+
+def _of_one(called: Callable[[np.ndarray], np.ndarray], fed: np.ndarray, error: Exception) -> Inconsistency | None:
+    """What to say of a model that fails on two images: nothing, if it fails on one as well."""
+    try:
+        called(fed)
+    except Exception:  # noqa: BLE001  # as above
+        return None
+    why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return Inconsistency(f"the model fails on two images ({why}): explained one image at a time", alone=True)
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest difference as a share of the largest value; 0 where any is not finite, which others report."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return 0.0
+    largest = float(np.abs(one).max(initial=0))
+    return float(np.abs(one - other).max(initial=0)) / largest if largest > 0 else 0.0

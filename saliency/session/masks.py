@@ -1,0 +1,119 @@
+"""Images seen through masks, and masks told by a few numbers each: these cross to the device, not the masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from saliency.model.protocols import Ops
+from saliency.session.samples import PerImage, own
+
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+
+
+class Masks(Protocol[A_co]):
+    """Masks over an image, in [0, 1]: what of it is shown. Built only when sliced."""
+
+    def __call__(self, which: slice, channels: int = 1) -> A_co:
+        """Masks `which`, each pixel's value once for each channel: (n, H, W * channels)."""
+
+
+class Masked(PerImage[A]):
+    """mask * image + (1 - mask) * cover, for each mask; several covers are taken in turn.
+
+    Where a mask is 1 the image, where it is 0 the cover shows to the last bit.
+
+    Args:
+        images: (B, H, W, C), or (B, H, W).
+        covers: (B, H, W, C), or (1, H, W, C) for all; copy i has number i % len(covers).
+        masks: the same for every image.
+        each: how many of them.
+    """
+
+    def __init__(self, ops: Ops[A], images: Any, covers: Sequence[Any], masks: Masks[A], each: int) -> None:
+        super().__init__(ops, images, each)
+        self.covers, self.masks = covers, masks
+
+    def copies(self, image: int, which: slice) -> Any:
+        ops, (height, width), channels = self.ops, self.shape[:2], int(np.prod(self.shape[2:]))
+        # channels lie beside their column, for broadcasting over an axis of three is slow
+        flat = (1, height, width * channels)
+        shown: Any = self.masks(which, channels)
+        beneath: Any = ops.reshape(self.images[image : image + 1], flat)
+        covers: list[Any] = [ops.reshape(own(each, image), flat) for each in self.covers]
+        if len(covers) > 1:
+            covers = [ops.concat([covers[i % len(covers)] for i in range(which.start, which.stop)])]
+        blended: Any = shown * beneath + (1.0 - shown) * covers[0]
+        return ops.reshape(blended, (which.stop - which.start, *self.shape))
+
+
+class FeatureMasks(Generic[A]):
+    """Each feature shown as far as its entry says; a pixel in no feature is always shown.
+
+    Args:
+        labels: (H, W), the feature of each pixel, -1 for none.
+        shown: (n, d), in [0, 1], or bool: a coalition of features is a row.
+    """
+
+    def __init__(self, ops: Ops[A], labels: np.ndarray, shown: np.ndarray) -> None:
+        self.ops, self.shown, self.shape = ops, shown, labels.shape
+        count = shown.shape[1]
+        self._places = np.where(labels < 0, count, labels).ravel()
+        self._spread: dict[int, np.ndarray] = {}
+
+    def __call__(self, which: slice, channels: int = 1) -> Any:
+        if channels not in self._spread:
+            self._spread[channels] = np.repeat(self._places, channels)
+        rows = np.asarray(self.shown[which], np.float64)
+        rows = np.concatenate([rows, np.ones((len(rows), 1))], 1)
+        height, width = self.shape
+        chosen = self.ops.take(self.ops.asarray(rows), self._spread[channels])
+        return self.ops.reshape(chosen, (len(rows), height, width * channels))
+
+
+class RandomGrids(Generic[A]):
+    """RISE's masks (arXiv:1806.07421, section 3.2): small random grids, enlarged smoothly and shifted at random.
+
+    Each cell of a grid is shown with probability `probability`, enlarged bilinearly to (cells + 1) cells a side, and
+    cut to the image at an offset of up to a cell: every pixel's mean is exactly `probability`. Mask i comes from
+    ``numpy.random.default_rng([seed, i])``.
+
+    Args:
+        shape: (H, W).
+        cells: a side of the grid.
+        probability: that a cell is shown.
+        seed: of the grids and offsets.
+    """
+
+    def __init__(self, ops: Ops[A], shape: tuple[int, int], cells: int, probability: float, seed: int) -> None:
+        self.ops, self.shape, self.cells, self.probability, self.seed = ops, shape, cells, probability, seed
+        self.steps = tuple(-(-length // cells) for length in shape)
+        """Height and width of a cell, in pixels."""
+        self._down, self._across = (enlarging(cells, (cells + 1) * step) for step in self.steps)
+
+    def __call__(self, which: slice, channels: int = 1) -> Any:
+        ops, (height, width) = self.ops, self.shape
+        drawn = [self.draw(i) for i in range(which.start, which.stop)]
+        grids: Any = ops.asarray(np.stack([grid for grid, _, _ in drawn]))
+        # the enlarging is a matrix a side: two thin factors cross
+        down: Any = ops.asarray(np.stack([self._down[top : top + height] for _, top, _ in drawn]))
+        thin = np.stack([self._across[left : left + width].T for _, _, left in drawn])
+        across: Any = ops.asarray(np.repeat(thin, channels, axis=2))
+        return ops.matmul(ops.matmul(down, grids), across)
+
+    def draw(self, index: int) -> tuple[np.ndarray, int, int]:
+        """Mask `index`: its grid (cells, cells) of zeros and ones, and its offset down and to the right."""
+        random = np.random.default_rng([self.seed, index])
+        grid = (random.random((self.cells, self.cells)) < self.probability).astype(np.float64)
+        top, left = (int(random.integers(step)) for step in self.steps)
+        return grid, top, left
+
+
+def enlarging(size: int, to: int) -> np.ndarray:
+    """Return the matrix (to, size) that enlarges one axis bilinearly, mirrored at the border as in RISE's own code."""
+    from skimage.transform import resize
+
+    return np.asarray(resize(np.eye(size), (to, size), order=1, anti_aliasing=False))

@@ -1,0 +1,357 @@
+"""The one place that batches, counts, reports progress, cancels, and survives running out of memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from saliency import checks
+from saliency.core.method import Baseline, Method
+from saliency.errors import BadField, BadImage, BadOutput, BadShape, Cancelled, Unsupported
+from saliency.model.protocols import (
+    Answer,
+    Attention,
+    Attentive,
+    Differentiable,
+    EarlyExit,
+    Inspectable,
+    Layer,
+    Layered,
+    Model,
+    Patchable,
+    Rewirable,
+    capability,
+    lacking,
+)
+from saliency.pictures.picture import beyond_pictures, fill
+from saliency.rules import Composite
+from saliency.session.batch_size import BatchSize, is_out_of_memory
+from saliency.session.samples import Originals, Samples, column, evenly, spans
+
+A = TypeVar("A")
+S = TypeVar("S")
+T = TypeVar("T")
+
+Progress = Callable[[int, int], None]
+"""Told (images asked so far, images in all)."""
+
+
+LEAST_PARTIALS = 8
+"""Into how many questions a streamed run is cut at least, where it has that many images."""
+
+
+class Sum(NamedTuple, Generic[A]):
+    """Weighted sums of gradients over the copies of each image, as far as they have come."""
+
+    total: A
+    """(k, b, H, W, C), of the b images reached so far."""
+    seen: A
+    """(b, 1, 1, 1): the weight that has gone into each."""
+
+
+class Session(Generic[A]):
+    """Asks one model for one explanation.
+
+    Args:
+        model: with targets and layers bound.
+        batch_size: images a question; "auto" measures while it works. Halved when memory runs out.
+        progress: told (done, total) after each question.
+        cancelled: asked between questions; when true, :class:`~saliency.errors.Cancelled` is raised.
+        shared: asked between questions; while true, somebody else asks the model too, and measured questions are of one
+            image, so that they wait least.
+        total: images that will be asked in all, for `progress`.
+        streaming: whether partial results are wanted on the way.
+        literal: PAIR's way: paths in order, answers taken as they come, NaN and all.
+        named_baseline: (name, images) -> (B, H, W, C) host array; default: :func:`saliency.pictures.picture.fill`.
+        inputs: where in the last axis each of several inputs lies.
+    """
+
+    def __init__(
+        self,
+        model: Model[A],
+        *,
+        batch_size: int | str = "auto",
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        shared: Callable[[], bool] | None = None,
+        total: int = 0,
+        streaming: bool = False,
+        literal: bool = False,
+        named_baseline: Callable[[str, np.ndarray], np.ndarray] | None = None,
+        inputs: Sequence[slice] = (),
+    ) -> None:
+        batch_size = checks.batch_size(batch_size)
+        self.model, self.ops = model, model.ops
+        self.batch_size, self.total = batch_size, total
+        self.streaming, self.literal = streaming, literal
+        self._progress, self._cancelled, self._shared = progress, cancelled, shared
+        self._named_baseline, self._inputs = named_baseline or fill, inputs
+        self._sizes: dict[Hashable, BatchSize] = {}
+        self.calls, self.images, self.seconds = 0, 0, 0.0
+        self.details: dict[str, Any] = {}
+        """What a method found beside the last mask it yielded.
+
+        "regions", by target and image; "standard_error", (k, B, H, W), of methods that draw at random; "attributed",
+        (k, B), what the attribution sums to where the mask does not.
+        """
+        self.notes: list[str] = []
+        """What a method has to tell of its run, in sentences."""
+
+    def run(self, method: Method, images: A) -> Iterator[A]:
+        """The method's masks on `images` (B, H, W, C); refuses before any work what the model cannot answer."""
+        self.require(method)
+        self.check()
+        yield from method(images, self)
+
+    def require(self, method: Method) -> None:
+        """Raise :class:`~saliency.errors.Unsupported` unless the model can answer what the method asks."""
+        why = lacking(self.model, method.needs)
+        if why is not None:
+            raise Unsupported(f"{type(method).__name__} needs {capability(method.needs)}: {why}.")
+
+    def check(self) -> None:
+        """Raise :class:`~saliency.errors.Cancelled` if that was asked for. For long loops between questions."""
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled("The explanation was cancelled.")
+
+    def scores(self, samples: Samples[A]) -> Iterator[tuple[slice, A]]:
+        """(rows, scores (k, n)) until every sample has been asked once."""
+        for rows, scores in self._stream("scores", self.model.scores, samples):
+            self._require_finite(scores, "scores")
+            yield rows, scores
+
+    def gradients(self, samples: Samples[A], rules: Composite | None = None) -> Iterator[tuple[slice, Answer[A]]]:
+        """(rows, scores (k, n) and gradients (k, n, H, W, C)) until every sample has been asked once.
+
+        Args:
+            samples: to ask about; where rules compare with references, each an image and its references.
+            rules: what the gradients follow on the way back.
+        """
+        model: Model[A] = self.model
+        if not isinstance(model, Differentiable):
+            raise Unsupported(f"{type(model).__name__} gives no gradients.")
+        if rules is not None:
+            if not isinstance(model, Rewirable):
+                raise Unsupported(f"{type(model).__name__} follows no rules on the way back.")
+            model = model.rewired(rules)
+        for rows, answer in self._stream(f"gradients {rules or ''}", model.gradients, samples):
+            if answer.scores is not None:
+                self._require_finite(answer.scores, "scores")
+            cause = "" if rules is None else "or take a larger epsilon, where a rule divides by it"
+            self._require_finite(answer.gradients, "gradients", cause)
+            yield rows, answer
+
+    def layers(self, samples: Samples[A]) -> Iterator[tuple[slice, Sequence[Layer[A]]]]:
+        """(rows, one Layer per bound layer) until every sample has been asked once."""
+        model = self.model
+        if not isinstance(model, Layered):
+            raise Unsupported(f"{type(model).__name__} shows no layers.")
+        for rows, layers in self._stream("layers", model.layers, samples):
+            for layer in layers:
+                self._require_finite(layer.activations, "activations")
+                self._require_finite(layer.gradients, "layer's gradients")
+            yield rows, layers
+
+    def activations(self, samples: Samples[A]) -> Iterator[tuple[slice, Sequence[A]]]:
+        """(rows, (n, h, w, K) per bound layer) until every sample has been asked once."""
+        model = self.model
+        if not isinstance(model, Inspectable):
+            raise Unsupported(f"{type(model).__name__} shows no layers.")
+        for rows, seen in self._stream("activations", model.activations, samples):
+            for each in seen:
+                self._require_finite(each, "activations")
+            yield rows, seen
+
+    def scores_with(self, samples: Samples[tuple[A, A]]) -> Iterator[tuple[slice, A]]:
+        """(rows, scores (k, n)) of samples that are images and what the bound layer shall say of them."""
+        model = self.model
+        if not isinstance(model, Patchable):
+            raise Unsupported(f"The layers of {type(model).__name__} cannot be replaced.")
+
+        def ask(pair: tuple[A, A]) -> A:
+            return model.scores_with(*pair)
+
+        for rows, scores in self._stream("scores_with", ask, samples):
+            self._require_finite(scores, "scores")
+            yield rows, scores
+
+    def attentions(self, samples: Samples[A]) -> Iterator[tuple[slice, Attention[A]]]:
+        """(rows, every layer's attention maps and their gradients) until every sample has been asked once."""
+        model = self.model
+        if not isinstance(model, Attentive):
+            raise Unsupported(f"{type(model).__name__} shows no attention maps.")
+        yield from self._attended("attentions", model.attentions, samples)
+
+    def early_exits(self, samples: Samples[A]) -> Iterator[tuple[slice, Attention[A]]]:
+        """As :meth:`attentions`, each layer's gradients of the scores behind its own block."""
+        model = self.model
+        if not isinstance(model, EarlyExit):
+            raise Unsupported(f"{type(model).__name__} has no scores behind its blocks.")
+        yield from self._attended("early exits", model.early_exits, samples)
+
+    def _attended(
+        self, kind: str, ask: Callable[[A], Attention[A]], samples: Samples[A]
+    ) -> Iterator[tuple[slice, Attention[A]]]:
+        for rows, attention in self._stream(kind, ask, samples):
+            for layer in attention.layers:
+                self._require_finite(layer.activations, "attention maps")
+                self._require_finite(layer.gradients, "attention's gradients")
+            yield rows, attention
+
+    def expect(self, images: int) -> None:
+        """Count so many more images in: of a method whose cost depends on what the model said."""
+        self.total += images
+
+    def outputs(self, samples: Samples[A]) -> Iterator[tuple[slice, np.ndarray]]:
+        """(rows, what the model says, on the host: (n, classes) float64) until every sample has been asked once."""
+        model: Any = self.model
+        for rows, said in self._stream("outputs", model.outputs, samples):
+            self._require_finite(said, "outputs")
+            yield rows, self.ops.tohost(said).astype(np.float64)
+
+    def summed_gradients(
+        self,
+        samples: Samples[A],
+        weights: np.ndarray,
+        factors: Callable[[int, slice], A] | None = None,
+        rules: Composite | None = None,
+    ) -> Iterator[Sum[A]]:
+        """Running sums of weighted gradients over the copies of each image.
+
+        Args:
+            samples: `each` copies of B images.
+            weights: (each,) of each copy's gradient.
+            factors: (image, which of its copies) -> (n, H, W, C), by which their gradients are multiplied first.
+            rules: see :meth:`gradients`.
+
+        Yields:
+            :class:`Sum` after each question when partial results are wanted, else once: of all images.
+        """
+        sums: list[Any] = []
+        seen: list[float] = []
+        for rows, answer in self.gradients(samples, rules):
+            gradients: Any = answer.gradients
+            for image, which in spans(rows, samples.each):
+                first = image * samples.each + which.start - rows.start
+                here = gradients[:, first : first + which.stop - which.start]
+                if factors is not None:
+                    here = here * factors(image, which)
+                part: Any = self.ops.sum(here * column(self.ops, weights[which], here[0])[None], 1)
+                if which.start == 0:
+                    sums.append(part)
+                    seen.append(0.0)
+                else:
+                    sums[-1] = sums[-1] + part
+                seen[-1] += float(weights[which].sum())
+            if self.streaming or rows.stop == len(samples):
+                total: Any = self.ops.concat([each[:, None] for each in sums], 1)
+                yield Sum(total, column(self.ops, np.array(seen), total[0]))
+
+    def order(self, count: int) -> np.ndarray:
+        """In which order to walk `count` nodes of a path: spread evenly, so that early partial results are fair."""
+        return np.arange(count) if self.literal else evenly(count)
+
+    def baselines(self, baseline: Baseline, images: Any) -> list[Any]:
+        """The baseline, or each of several, as arrays that broadcast against `images` (B, H, W, C).
+
+        Numbers that no picture can be fed as are told in `notes`.
+
+        Raises:
+            BadShape: an array that fits no image.
+            BadField: not finite.
+        """
+        if isinstance(baseline, list | tuple):
+            if not baseline:
+                raise BadField("A list of baselines needs at least one.")
+            return [one for each in baseline for one in self.baselines(each, images)]
+        shape = tuple(int(n) for n in images.shape)
+        if isinstance(baseline, str):
+            host = self._named_baseline(baseline, self.ops.tohost(images))
+            # noisy copies of B pictures share their picture's baseline
+            values: Any = self.ops.asarray(host)
+            return [self.ops.repeat(values, shape[0] // len(host)) if len(host) not in (1, shape[0]) else values]
+        host = np.asarray(baseline)
+        if host.dtype.kind not in "fiub" or not host.size or not np.isfinite(host).all():
+            raise BadField("A baseline must be finite numbers or a name: it holds NaN, infinity, or what is no number.")
+        if not (self.literal or self._inputs) and len(shape) == 4:
+            with suppress(BadImage):  # a preprocessing may fail on black or white, which this baseline need not be
+                ends = [self._named_baseline(name, np.zeros((1, *shape[1:]))) for name in ("black", "white")]
+                self.notes += beyond_pictures(host, *ends)
+        if host.ndim == 0 or host.shape == shape[-1:]:
+            # one number, or one per channel
+            return [self.ops.asarray(np.broadcast_to(host, (1, *shape[1:])))]
+        if host.shape == shape[1:]:
+            host = host[None]
+        if host.shape[1:] != shape[1:] or not len(host):
+            raise BadShape(
+                f"The baseline must have the image's shape {shape[1:]}, got {tuple(np.shape(baseline))}. "
+                "Several may come in one array, with an axis before the image's."
+            )
+        return [self.ops.asarray(one[None]) for one in host]
+
+    def ranges(self, images: Any) -> np.ndarray:
+        """Highest minus lowest value of each of `images` (B, H, W, C), on the host: (B,).
+
+        Where several inputs lie in one row, each has its own: (B, D).
+        """
+        host = self.ops.tohost(images).reshape(len(images), -1)
+        if not self._inputs:
+            return np.asarray(host.max(1) - host.min(1))
+        return np.concatenate([0 * host[:, at] + np.ptp(host[:, at], axis=1, keepdims=True) for at in self._inputs], 1)
+
+    def _require_finite(self, array: A, what: str, cause: str = "") -> None:
+        if not self.literal and not self.ops.finite(array):
+            raise BadOutput(
+                f"The model's {what} hold NaN or infinite values, so nothing can be explained. "
+                f"Check the model on this image ({cause or 'exploding activations, fp16 overflow, log of zero'})."
+            )
+
+    def _stream(self, kind: str, ask: Callable[[S], T], samples: Samples[S]) -> Iterator[tuple[slice, T]]:
+        done, count = 0, len(samples)
+        size = self._size_for(kind, samples)
+        # who wants partial results shall see several, also where one question could hold half the run
+        most = max(BatchSize.FIRST, self.total // LEAST_PARTIALS) if self.streaming else count
+        while done < count:
+            self.check()
+            alone = self._shared is None or not self._shared()
+            rows = slice(done, min(done + min(size.now if alone else size.least, most), count))
+            started = time.perf_counter()
+            try:
+                batch = samples[rows]
+                with self.model.lock:
+                    answer = ask(batch)
+                    self.ops.wait(_first_array(answer))
+            except Exception as error:
+                if not is_out_of_memory(error) or not size.shrink():
+                    raise
+                continue
+            seconds = time.perf_counter() - started
+            size.measured(rows.stop - rows.start, seconds)
+            self.calls += 1
+            self.images += rows.stop - rows.start
+            self.seconds += seconds
+            done = rows.stop
+            if self._progress is not None:
+                self._progress(self.images, max(self.total, self.images))
+            yield rows, answer
+
+    def _size_for(self, kind: str, samples: Samples[Any]) -> BatchSize:
+        if kind not in self._sizes:
+            fixed = None if self.batch_size == "auto" else int(self.batch_size)
+            self._sizes[kind] = BatchSize(fixed, self.model.batch_sizes, (kind, *samples.shape))
+        return self._sizes[kind]
+
+
+def originals(session: Session[A], images: A) -> Originals[A]:
+    """The images themselves, to be asked about."""
+    return Originals(session.ops, images)
+
+
+def _first_array(answer: Any) -> Any:
+    while isinstance(answer, tuple | list):
+        answer = next(part for part in answer if part is not None)
+    return answer

@@ -1,0 +1,1 @@
+"""Maps and pictures as numbers, and drawn where no browser does it."""

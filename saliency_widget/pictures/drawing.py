@@ -1,0 +1,247 @@
+"""What the browser would show, drawn without one: for PNG files and for pages that run no widget."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+import saliency
+from saliency_widget.pictures.maps import (
+    WHITE,
+    Level,
+    Maps,
+    blurred,
+    cut,
+    field_of,
+    kept,
+    levels,
+    maps_of,
+    region_count,
+)
+from saliency_widget.pictures.placement import Place
+from saliency_widget.pictures.selection import Picked, mask_of
+
+SHADE = (17, 18, 22)
+"""What lies over the picture where it is not kept, and where the model saw nothing."""
+
+WARM, DARK = (255, 160, 46), (0, 0, 0)
+LONGEST_OUTLINE = 40
+"""An outline that would go so many times across the map hides what it encloses: it fades out on the way there."""
+
+LINES = ((2.6, 0.45), (1.2, 1.0))
+"""Widths and opacities of a contour and of the dark line beneath it, on a picture :data:`LINE_SIDE` wide."""
+
+LINE_SIDE, FINER = 500, 3
+"""Contours are drawn so many times finer first, and then made smaller: their edges are smooth."""
+
+LUMA = (0.2126, 0.7152, 0.0722)
+
+
+class View(NamedTuple):
+    """How a result is looked at: the traits a person can change."""
+
+    mode: str
+    sign: str
+    keep: float
+    threshold: float
+    opacity: float
+    colormap: str
+    gamma: float
+    smooth: bool
+    region: int
+    picked: Picked = MappingProxyType({})
+    contours: bool = False
+    scale: str = "own"
+    fill: str = "blur"
+    live: bool = False
+
+
+class Shown(NamedTuple):
+    """A result as far as drawing it goes."""
+
+    maps: Maps
+    """The way round the picture is shown."""
+    sign: str
+    """What the result suggests."""
+    regions: Sequence[saliency.Region] | None
+    place: Sequence[float]
+    """Where the maps lie in the picture: x, y, width, height in its pixels."""
+    ends: tuple[float, float] | None = None
+    """Of the colours, where the map does not have its own."""
+
+
+def sign_of(view: View, suggested: str) -> str:
+    """How values become one number."""
+    return suggested if view.sign == "auto" else view.sign
+
+
+def selection(maps: Maps, view: View, suggested: str, regions: Sequence[saliency.Region] | None) -> np.ndarray:
+    """The pixels that the area view keeps, bool (h, w)."""
+    if (mask := mask_of(view.picked, maps.step, maps.values.shape)) is not None:
+        return mask
+    count = None if not regions else region_count(regions, view.region, view.keep)
+    return kept(maps, sign_of(view, suggested), view.keep, count)
+
+
+def selection_of(explanation: saliency.Explanation, view: View, place: Place) -> np.ndarray:
+    """The pixels that are selected, the way round the model saw the picture: bool (h, w)."""
+    regions = None if explanation.regions is None else explanation.regions.table
+    maps = maps_of(explanation)
+    if "runs" in view.picked:
+        shape = maps.values.shape
+        upright = place.upright(shape)
+        mask = mask_of(view.picked, None, shape if upright is None else upright.shape)
+        if mask is not None:
+            if upright is None:
+                return mask
+            turned = np.zeros(shape, bool)
+            turned.flat[upright[mask & (upright >= 0)]] = True
+            return turned
+    return selection(maps, view, explanation.sign, regions)
+
+
+def draw(picture: np.ndarray, shown: Shown | None, view: View, width: int) -> Image.Image:
+    """The picture with the result laid over it, `width` pixels wide."""
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    ground = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+    if shown is None:
+        return ground
+    scale = (width / picture.shape[1], height / picture.shape[0])
+    rectangle = tuple(edge * scale[i % 2] for i, edge in enumerate(shown.place))
+    canvas = _Canvas((width, height), rectangle)
+    if view.mode == "heat":
+        return _heat(ground, shown, view, canvas)
+    return _area(ground, shown, view, canvas)
+
+
+def png(image: Image.Image) -> bytes:
+    """An image as a PNG file."""
+    return encoded(image, "PNG", compress_level=4)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """An image as a file of Pillow's format `kind`."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def data_url(data: bytes, mime: str) -> str:
+    """Bytes as an address that needs no network."""
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+def shrunk(picture: np.ndarray, longest: int) -> np.ndarray:
+    """A picture with sides of at most `longest`."""
+    height, width = picture.shape[:2]
+    if max(height, width) <= longest:
+        return picture
+    factor = longest / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+class _Canvas:
+    """Brings maps to where they lie on the screen."""
+
+    def __init__(self, size: tuple[int, int], rectangle: tuple[float, ...]) -> None:
+        self._size, self._rectangle = size, rectangle
+
+    def lay(self, image: Image.Image, smooth: bool, outside: tuple[int, ...] | int) -> Image.Image:
+        x, y, width, height = self._rectangle
+        across, down = image.width / width, image.height / height
+        return image.transform(
+            self._size,
+            Image.Transform.AFFINE,
+            (across, 0, -x * across, 0, down, -y * down),
+            Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST,
+            fillcolor=outside,
+        )
+
+    def lay_mask(self, mask: np.ndarray) -> np.ndarray:
+        return np.asarray(self.lay(Image.fromarray(mask.astype(np.uint8) * 255), False, 0)) > 0
+
+    def contoured(self, image: Image.Image, values: np.ndarray, ends: Sequence[Level]) -> Image.Image:
+        """An image with lines of equal value over it, each on a darker one that is a little wider."""
+        from contourpy import contour_generator  # comes with matplotlib
+
+        x, y, width, height = self._rectangle
+        down, across = values.shape
+        if min(down, across) < 2:
+            return image
+        generator = contour_generator(z=values.astype(np.float64))
+        for level, colour in ends:
+            # a value stands in the middle of its cell
+            found = (np.asarray(line, np.float64) for line in generator.lines(level))
+            lines = [((line + 0.5) * (width / across, height / down) + (x, y)) * FINER for line in found]
+            for stroke, opacity in LINES:
+                alpha = Image.new("L", (self._size[0] * FINER, self._size[1] * FINER))
+                pen = ImageDraw.Draw(alpha)
+                for line in lines:
+                    wide = max(1, round(stroke * FINER * max(1.0, self._size[0] / LINE_SIDE)))
+                    pen.line([(float(a), float(b)) for a, b in line], 255, wide, "curve")
+                share = np.asarray(alpha.reduce(FINER), np.float64) / 255 * opacity
+                over = np.array(DARK if opacity < 1 else colour, np.float64)
+                image = _blended(np.asarray(image, np.float64), over, share)
+        return image
+
+
+def _heat(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
+    sign = sign_of(view, shown.sign)
+    field = field_of(shown.maps, sign)
+    signed = sign == "signed"
+    table = _colours("RdBu_r" if signed else view.colormap, 255 if signed else 256)
+    low, high = shown.ends or (field.low, field.high)
+    scaled = np.clip((field.values.astype(np.float64) - low) / (high - low), 0, 1)
+    if signed:
+        # bent from the middle, so that zero stays zero
+        scaled = (1 + np.sign(2 * scaled - 1) * np.abs(2 * scaled - 1) ** view.gamma) / 2
+    else:
+        scaled **= view.gamma
+    colours = table[(scaled * (len(table) - 1) + 0.5).astype(int)]
+    colours[field.strength < np.float32(cut(field.table, view.threshold)), 3] = 0
+    layer = np.asarray(canvas.lay(Image.fromarray(colours), view.smooth, (*SHADE, 255)), np.float64)
+    grey = np.asarray(ground, np.float64) @ np.array(LUMA)
+    drawn = _blended(np.repeat(grey[..., None], 3, -1), layer[..., :3], layer[..., 3] / 255 * view.opacity)
+    return canvas.contoured(drawn, blurred(field.values), levels(low, high)) if view.contours else drawn
+
+
+def _area(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
+    inside = selection(shown.maps, view, shown.sign, shown.regions)
+    light = canvas.lay_mask(inside)
+    picture = np.asarray(_blended(np.asarray(ground, np.float64), np.array(SHADE), ~light * view.opacity), np.float64)
+    picture = _outlined(picture, light, inside, WHITE)
+    if shown.maps.step is not None and shown.regions:
+        if view.picked:
+            return Image.fromarray(np.rint(picture).astype(np.uint8))
+        last = shown.maps.step == region_count(shown.regions, view.region, view.keep) - 1
+        picture = _outlined(picture, canvas.lay_mask(last), last, WARM)
+    return Image.fromarray(np.rint(picture).astype(np.uint8))
+
+
+def _outlined(picture: np.ndarray, light: np.ndarray, cells: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
+    """A line round the inner border of what is lit."""
+    edges = sum(int(np.count_nonzero(np.diff(np.pad(cells, 1), axis=axis))) for axis in (0, 1))
+    alpha = float(np.clip(2 * (1 - edges / (LONGEST_OUTLINE * sum(cells.shape) / 2)), 0, 1))
+    # beyond the picture nothing is lit
+    lit = Image.fromarray(np.pad(light.astype(np.uint8) * 255, 1))
+    line = light & (np.asarray(lit.filter(ImageFilter.MinFilter(3)))[1:-1, 1:-1] == 0)
+    return np.asarray(_blended(picture, np.array(colour), line * alpha), np.float64)
+
+
+def _blended(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> Image.Image:
+    mixed = below + (above - below) * alpha[..., None]
+    return Image.fromarray(np.rint(mixed).astype(np.uint8))
+
+
+def _colours(name: str, length: int) -> np.ndarray:
+    """A table of `length` colours, uint8 (length, 4)."""
+    import matplotlib as mpl
+
+    return np.asarray(mpl.colormaps[name](np.linspace(0, 1, length), bytes=True))

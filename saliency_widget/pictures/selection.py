@@ -1,0 +1,90 @@
+"""What a person picked on the picture: regions one by one, or a mask of their own, as run lengths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from saliency_widget.protocol.values import BadTrait
+
+Picked = Mapping[str, Any]
+"""`{}`: nothing, what `keep` and `region` say holds; `{"regions": [rank…]}`; or `{"shape": [h, w], "runs": [n…]}`."""
+
+MOST_PIXELS = 1 << 26
+MOST_RUNS = 1 << 18
+
+
+class PickedTrait(traitlets.TraitType[Any, Any]):
+    """A :data:`Picked`."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> dict[str, Any]:
+        try:
+            return checked(value)
+        except ValueError as reason:
+            raise BadTrait(f"{self.name}: {reason}.") from None
+
+
+def checked(value: Any) -> dict[str, Any]:
+    """The value, if it is a :data:`Picked`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected an object, got {type(value).__name__}")
+    names = set(value)
+    if not names:
+        return {}
+    if names == {"regions"}:
+        ranks = _wholes(value["regions"], "regions", math.inf)
+        return {"regions": sorted(set(ranks))}
+    if names != {"shape", "runs"}:
+        raise ValueError("expected regions, or shape and runs")
+    shape, runs = _wholes(value["shape"], "shape", MOST_PIXELS), _wholes(value["runs"], "runs", MOST_PIXELS)
+    if len(shape) != 2 or 0 in shape or math.prod(shape) > MOST_PIXELS:
+        raise ValueError("expected shape to be [h, w]")
+    if len(runs) > MOST_RUNS or sum(runs) != math.prod(shape):
+        raise ValueError("expected runs to cover the shape")
+    return {"shape": shape, "runs": runs}
+
+
+def of_mask(mask: np.ndarray) -> dict[str, Any]:
+    """A bool mask (h, w) as its run lengths, row by row; the first run is of what is not picked."""
+    flat = mask.ravel()
+    ends = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1, [flat.size]])
+    runs = np.diff(ends).tolist()
+    return {"shape": list(mask.shape), "runs": [0, *runs] if flat[0] else runs}
+
+
+def mask_of(picked: Picked, ranks: np.ndarray | None, shape: Sequence[int]) -> np.ndarray | None:
+    """The mask that is meant, bool (h, w); None where nothing is picked that fits this result.
+
+    Args:
+        picked: regions, or a mask as the picture is shown.
+        ranks: uint16 (h, w), the rank of each pixel's region, where the result has regions.
+        shape: of the result's maps.
+    """
+    if "regions" in picked:
+        return None if ranks is None else np.isin(ranks, picked["regions"])
+    if picked and list(picked["shape"]) == list(shape):
+        flat = np.zeros(math.prod(shape), bool)
+        ends = np.cumsum([0, *picked["runs"]])
+        for i, (start, stop) in enumerate(pairwise(ends)):
+            flat[start:stop] = i % 2
+        return flat.reshape(tuple(shape))
+    return None
+
+
+def _wholes(value: Any, name: str, most: float) -> list[int]:
+    if not isinstance(value, list | tuple) or not all(type(each) is int and 0 <= each <= most for each in value):
+        raise ValueError(f"expected {name} to be a list of whole numbers")
+    return list(value)

@@ -1,0 +1,262 @@
+"""Messages to the browser, as docs/widget-protocol.md has them: made, cut into parts, packed into a file's bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import saliency
+from saliency_widget.pictures.maps import NO_REGION, Maps, maps_of, table_of, tabled
+from saliency_widget.pictures.placement import Place
+
+PART = 1 << 20
+"""Bytes of buffers that go in one message at most."""
+
+EIGHTHS = {name: name.removesuffix("_table") for name in ("values", "values_table", "magnitude", "magnitude_table")}
+"""The buffers that compact packets have at one byte a number, and between the ends of which."""
+
+
+HIGH = 0.1
+"""Completeness error, as a share of the scores' difference, that is marked as high."""
+
+
+class Message(NamedTuple):
+    """A message, with its buffers by name."""
+
+    fields: Mapping[str, Any]
+    buffers: Mapping[str, bytes | np.ndarray]
+
+    def but(self, **fields: Any) -> Message:
+        """The same with some fields set."""
+        return Message({**self.fields, **fields}, self.buffers)
+
+
+def readable(text: object) -> str:
+    """Text that can be sent: half characters, which no encoding has, become question marks."""
+    return str(text).encode(errors="replace").decode()
+
+
+def message(op: str, rid: str = "", **fields: Any) -> Message:
+    """A message without buffers."""
+    return Message({"op": op, "rid": rid, **fields}, {})
+
+
+def result_message(explanation: saliency.Explanation, method_id: str, method: saliency.Method, place: Place) -> Message:
+    """A `result` of an explanation, its maps the way round the picture is shown."""
+    maps = maps_of(explanation)
+    shown = maps if place.turn is None else _turned(maps, place)
+    regions = None if explanation.regions is None else [_region(each) for each in explanation.regions.table]
+    height, width = shown.values.shape
+    result = {
+        "method": method_id,
+        "target": explanation.target,
+        "model": 0,
+        "image": 0,
+        "label": readable(explanation.label),
+        "caption": readable(explanation.caption),
+        "quality": quality(explanation, method),
+        "shape": [height, width],
+        "place": list(place.rectangle),
+        "sign": explanation.sign,
+        "range": [float(shown.values_table[0]), float(shown.values_table[-1])],
+        "score": _number(explanation.score),
+        "baseline_score": _number(explanation.baseline_score),
+        "gap": _number(explanation.gap),
+        "calls": explanation.calls,
+        "images": explanation.images,
+        "seconds": explanation.seconds,
+        "layer": explanation.layer,
+        "notes": list(explanation.notes),
+        "regions": regions,
+    }
+    return Message({"op": "result", "rid": "", "result": result}, _buffers(shown))
+
+
+def located(whole: Message, model: int, image: int) -> Message:
+    """The same, with what it is about: the indices of the model and the image."""
+    where = {"model": model, "image": image}
+    if "asked" in whole.fields:
+        return whole.but(asked={**whole.fields["asked"], **where})
+    if "result" in whole.fields:
+        return whole.but(result={**whole.fields["result"], **where})
+    return whole.but(**where) if whole.fields["op"] in ("prediction", "stale", "pace") else whole
+
+
+def maps_in(result: Message) -> Maps:
+    """The maps of a `result`."""
+    return Maps(**{name: result.buffers.get(name) for name in Maps._fields})  # type: ignore[arg-type]  # arrays, all of them
+
+
+def quality(explanation: saliency.Explanation, method: saliency.Method) -> str:
+    """In a short phrase, what tells how good the result is."""
+    if explanation.regions is not None:
+        return _count(len(explanation.regions.table), "region")
+    if explanation.gap is not None:
+        return _completeness(explanation)
+    if isinstance(method, saliency.SmoothGrad):
+        return _count(method.samples, "sample")
+    if isinstance(method, saliency.Occlusion):
+        down, across = method.windows((1, *explanation.mask.shape[:2]))
+        return _count(len(down) * len(across), "window")
+    return explanation.layer or _count(explanation.calls, "call")
+
+
+def _completeness(explanation: saliency.Explanation) -> str:
+    """Return how far the attribution is from the sum it promises."""
+    assert explanation.gap is not None
+    share = explanation.gap_share
+    if share is None or share >= 100:
+        return f"Completeness error {abs(explanation.gap):.2g} (high)"
+    if explanation.baseline_score is None:
+        return f"Conserves {_percent(1 + explanation.gap / explanation.score)} of the score"
+    return f"Completeness error {_percent(share)}{' (high)' if share > HIGH else ''}"
+
+
+def parts(whole: Message, limit: int = PART) -> Iterator[tuple[dict[str, Any], list[memoryview]]]:
+    """What is sent for a message: content and buffers, in as many parts as its size asks for."""
+    rooms: list[list[tuple[dict[str, Any], memoryview]]] = [[]]
+    left = limit
+    for name, buffer in whole.buffers.items():
+        data = _bytes_of(buffer)
+        start = 0
+        while start < len(data):
+            if left == 0:
+                rooms.append([])
+                left = limit
+            piece = data[start : start + left]
+            rooms[-1].append(({"name": name, "offset": start, "bytes": len(piece)}, piece))
+            start += len(piece)
+            left -= len(piece)
+    for i, room in enumerate(rooms):
+        content = {
+            **whole.fields,
+            "buffers": list(whole.buffers),
+            "part": [i, len(rooms)],
+            "pieces": [described for described, _ in room],
+        }
+        yield content, [piece for _, piece in room]
+
+
+def size(whole: Message) -> int:
+    """Bytes of all buffers."""
+    return sum(len(_bytes_of(buffer)) for buffer in whole.buffers.values())
+
+
+def pack(messages: Iterable[Message], *, compact: int = 0) -> bytes:
+    """Messages as one run of bytes (see "Packed" in the protocol), deflated.
+
+    Args:
+        messages: in the order in which they are to be replayed.
+        compact: one byte a pixel, and maps of at most so many pixels a side; 0 for everything in full.
+    """
+    header: list[dict[str, Any]] = []
+    body = bytearray()
+    for each in messages:
+        smaller = _compact(each, compact) if compact else each
+        eighths = EIGHTHS if compact else {}
+        stored = [
+            _eighth(np.asarray(buffer), np.asarray(smaller.buffers[eighths[name]]))
+            if name in eighths
+            else _bytes_of(buffer).tobytes()
+            for name, buffer in smaller.buffers.items()
+        ]
+        header.append(
+            {
+                **smaller.fields,
+                "buffers": list(smaller.buffers),
+                "lengths": [len(data) for data in stored],
+                "encodings": ["u8" if name in eighths else "raw" for name in smaller.buffers],
+            }
+        )
+        for data in stored:
+            body += data + bytes(-len(data) % 8)
+    told = json.dumps({"version": 1, "messages": header}, ensure_ascii=False, allow_nan=False).encode()
+    start = len(told).to_bytes(4, "little") + told
+    return b"SLWZ" + zlib.compress(start + bytes(-len(start) % 8) + body, 6)
+
+
+def _bytes_of(buffer: bytes | np.ndarray) -> memoryview:
+    return memoryview(buffer.data if isinstance(buffer, np.ndarray) else buffer).cast("B")
+
+
+def _turned(maps: Maps, place: Place) -> Maps:
+    assert place.turn is not None
+    step = None if maps.step is None else place.turn(maps.step, NO_REGION)
+    return tabled(place.turn(maps.values, 0), place.turn(maps.strength, 0), step)
+
+
+def _buffers(maps: Maps) -> dict[str, bytes | np.ndarray]:
+    return {name: array for name, array in maps._asdict().items() if array is not None}
+
+
+def _compact(whole: Message, side: int) -> Message:
+    """A result with maps of one byte's precision, at most `side` a side, and tables of just these numbers."""
+    if whole.fields["op"] != "result":
+        return whole
+    every = -(-max(whole.fields["result"]["shape"]) // side)
+    small: dict[str, np.ndarray] = {}
+    for name in whole.buffers.keys() & {"values", "magnitude", "step"}:
+        array = np.asarray(whole.buffers[name])
+        small[name] = array[every // 2 :: every, every // 2 :: every] if name == "step" else _blocks(array, every)
+    buffers: dict[str, bytes | np.ndarray] = {}
+    for name in ("values", "magnitude"):
+        if name in small:
+            told = _widened(_eighth(small[name], small[name]), small[name].shape)
+            # of values that are there, so that a byte tells them exactly: the same pixels lie above
+            buffers |= {name: small[name], f"{name}_table": table_of(told, "higher")}
+    if "step" in small:
+        buffers["step"] = np.ascontiguousarray(small["step"])
+    result = {**whole.fields["result"], "shape": list(small["values"].shape)}
+    return Message({**whole.fields, "result": result}, buffers)
+
+
+def _blocks(values: np.ndarray, every: int) -> np.ndarray:
+    """Means of blocks, as many as the samples of every so many pixels starting in a block's middle."""
+    if every == 1:
+        return values
+    wanted = [len(range(every // 2, side, every)) for side in values.shape]
+    padding = [(0, max(0, n * every - side)) for n, side in zip(wanted, values.shape, strict=True)]
+    padded = np.pad(values, padding, mode="edge")[: wanted[0] * every, : wanted[1] * every]
+    return np.asarray(padded.reshape(wanted[0], every, wanted[1], every).mean((1, 3)), "<f4")
+
+
+def _eighth(values: np.ndarray, among: np.ndarray) -> bytes:
+    """float32 low and high of some values, and one byte a value between them; zero, where it is among them, stays."""
+    low, high = float(among.min()), float(among.max())
+    if low < 0 < high:
+        step = (high - low) / 254
+        low = -math.ceil(-low / step) * step
+        high = low + 255 * step
+    scale = 255 / (high - low) if high > low else 0.0
+    levels = np.clip(np.rint((values.astype(np.float64) - low) * scale), 0, 255).astype(np.uint8)
+    return np.array([low, high], "<f4").tobytes() + levels.tobytes()
+
+
+def _widened(stored: bytes, shape: Sequence[int]) -> np.ndarray:
+    low, high = (float(end) for end in np.frombuffer(stored, "<f4", 2))
+    levels = np.frombuffer(stored, np.uint8, offset=8)
+    return (low + (high - low) / 255 * levels).astype(np.float32).reshape(shape)
+
+
+def _region(region: saliency.Region) -> dict[str, Any]:
+    plain = {name: np.asarray(value, float).tolist() for name, value in region._asdict().items()}
+    return {**plain, "bbox": [int(edge) for edge in region.bbox]}
+
+
+def _number(value: float | None) -> float | None:
+    """JSON knows neither NaN nor infinity."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.{1 if abs(percent) < 10 else 0}f} %"

@@ -1,0 +1,185 @@
+"""Requests of the browser, looked at before anything believes them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import saliency
+from saliency_widget.pictures.selection import checked
+from saliency_widget.protocol.summary import brief
+from saliency_widget.protocol.values import FILLS, SIGNS
+
+TOP = -1
+"""The target while nobody knows which class the model finds most likely."""
+
+RID_LENGTH = 128
+QUERY_LENGTH = 200
+FIELDS_AT_MOST = 100
+PICTURE_BYTES = 8 << 20
+LARGEST_TARGET = 2**31 - 1
+
+
+class Refused(ValueError):
+    """A message that is no request; says why."""
+
+
+class Request(NamedTuple):
+    """What the browser asks."""
+
+    op: str
+    rid: str
+    method: str = ""
+    target: int = TOP
+    model: int = 0
+    image: int = 0
+    query: str = ""
+    view: Mapping[str, Any] = MappingProxyType({})
+    """Of a `what_if`: the selection's `sign`, `keep`, `region` and `picked`."""
+    fill: str = ""
+    """Of a `what_if` or `curve`."""
+    fields: Mapping[str, Any] = MappingProxyType({})
+    """Of a `describe` or `configure`."""
+    data: bytes = b""
+    """Of a `picture`: the file."""
+
+
+def parse(
+    content: Any,
+    buffers: Sequence[Any] | None,
+    methods: Container[str],
+    models: int = 1,
+    images: int = 1,
+) -> Request:
+    """The request in a message.
+
+    Args:
+        content: as it came.
+        buffers: as they came; only a `picture` has one.
+        methods: ids there are.
+        models: how many there are.
+        images: how many there are.
+
+    Raises:
+        Refused: it is none.
+    """
+    if not isinstance(content, dict):
+        raise Refused(f"expected an object, got {brief(content)}")
+    op, rid = content.get("op"), _text(content, "rid", RID_LENGTH)
+    if op == "picture":
+        return Request(op, rid, query=_text(content, "name", QUERY_LENGTH, least=0), data=_picture(buffers))
+    if buffers:
+        raise Refused(f"expected no buffers, got {len(buffers)}")
+    match op:
+        case "hello" | "poll" | "cancel":
+            return Request(op, rid)
+        case "classes":
+            return Request(op, rid, query=_text(content, "query", QUERY_LENGTH, least=0))
+        case "compute" | "code":
+            return Request(op, rid, *_cell(content, methods, models, images))
+        case "what_if":
+            return Request(
+                op,
+                rid,
+                *_cell(content, methods, models, images),
+                view=_view(content),
+                fill=_one_of(content, "fill", FILLS),
+            )
+        case "curve":
+            return Request(op, rid, *_cell(content, methods, models, images), fill=_one_of(content, "fill", FILLS))
+        case "describe" | "configure":
+            return Request(op, rid, _method(content, methods), fields=_fields(content))
+    raise Refused(f"expected an op of the protocol, got {brief(op)}")
+
+
+def _picture(buffers: Sequence[Any] | None) -> bytes:
+    """The one buffer there is, a file of a size that hosts let through."""
+    if not isinstance(buffers, list | tuple) or len(buffers) != 1:
+        raise Refused(f"expected one buffer, got {len(buffers or ())}")
+    try:
+        data = memoryview(buffers[0])
+    except TypeError:
+        raise Refused(f"expected a buffer of bytes, got {brief(buffers[0])}") from None
+    if not 0 < data.nbytes <= PICTURE_BYTES:
+        raise Refused(f"expected a file of at most {PICTURE_BYTES} bytes, got {data.nbytes}")
+    return data.tobytes()
+
+
+def _method(content: dict[Any, Any], methods: Container[str]) -> str:
+    method = content.get("method")
+    if not isinstance(method, str) or method not in methods:
+        raise Refused(f"expected the id of a method, got {brief(method)}")
+    return method
+
+
+def _cell(content: dict[Any, Any], methods: Container[str], models: int, images: int) -> tuple[str, int, int, int]:
+    method, target = _method(content, methods), content.get("target")
+    if isinstance(target, bool) or not isinstance(target, int) or not TOP <= target <= LARGEST_TARGET:
+        raise Refused(f"expected the index of a class, got {brief(target)}")
+    return method, target, _index(content, "model", models), _index(content, "image", images)
+
+
+def _view(content: dict[Any, Any]) -> dict[str, Any]:
+    keep, region = content.get("keep"), content.get("region")
+    if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 100:
+        raise Refused(f"expected keep to be a number from 0 to 100, got {brief(keep)}")
+    if type(region) is not int or not 0 <= region <= LARGEST_TARGET:
+        raise Refused(f"expected region to be a whole number, got {brief(region)}")
+    try:
+        picked = checked(content.get("picked"))
+    except ValueError as reason:
+        raise Refused(f"picked: {reason}") from None
+    return {"sign": _one_of(content, "sign", SIGNS), "keep": float(keep), "region": region, "picked": picked}
+
+
+def _one_of(content: dict[Any, Any], name: str, names: Sequence[str]) -> str:
+    value = content.get(name)
+    if not isinstance(value, str) or value not in names:
+        raise Refused(f"expected {name} to be one of {', '.join(names)}, got {brief(value)}")
+    return value
+
+
+def _fields(content: dict[Any, Any]) -> dict[str, Any]:
+    fields = content.get("fields")
+    if (
+        not isinstance(fields, dict)
+        or len(fields) > FIELDS_AT_MOST
+        or not all(isinstance(each, str) for each in fields)
+    ):
+        raise Refused(f"expected fields to be an object of at most {FIELDS_AT_MOST} fields, got {brief(fields)}")
+    return fields
+
+
+def _text(content: dict[Any, Any], name: str, most: int, least: int = 1) -> str:
+    value = content.get(name)
+    if not isinstance(value, str) or not least <= len(value) <= most:
+        raise Refused(f"expected {name} to be text of {least} to {most} characters, got {brief(value)}")
+    return value
+
+
+def _index(content: dict[Any, Any], name: str, count: int) -> int:
+    value = content.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
+        raise Refused(f"expected {name} to be an index below {count}, got {brief(value)}")
+    return value
+
+
+def index_of(target: Any, labels: Sequence[str] | None) -> int:
+    """The index of a class that Python names.
+
+    Raises:
+        BadTarget: neither an index nor a label.
+        UnknownName: no such label.
+    """
+    if isinstance(target, str):
+        if labels is None:
+            raise saliency.BadTarget(f"The target {brief(target)} is a label, but there are none: pass labels=[…].")
+        if target not in (names := list(labels)):
+            raise saliency.UnknownName(f"There is no label {brief(target)} among the {len(names)} labels.")
+        return names.index(target)
+    if isinstance(target, bool) or not isinstance(target, int | np.integer) or target < 0:
+        raise saliency.BadTarget(f"A target is the index of a class, from 0 on, or its label, got {brief(target)}.")
+    return int(target)

@@ -1,0 +1,127 @@
+"""The traits a person can change, and what they may be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import traitlets
+
+import saliency
+from saliency_widget.protocol.summary import brief
+
+COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
+MODES = ("heat", "area")
+SIGNS = ("auto", "absolute", "positive", "signed")
+FILLS = ("blur", "mean", "grey", "noise", "black", "white")
+SCALES = ("own", "shared")
+AXES = ("methods", "targets", "models", "images")
+"""What a grid can lay side by side."""
+
+MOST_CELLS = 36
+"""A grid of more would be a wall of stamps."""
+
+
+class BadTrait(saliency.BadField, traitlets.TraitError):
+    """A trait was set to a value it cannot have; nothing has changed."""
+
+
+class Number(traitlets.TraitType[float, float]):
+    """A finite number from `low` to `high`."""
+
+    def __init__(self, default: float, low: float, high: float) -> None:
+        self.low, self.high = low, high
+        super().__init__(default)
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> float:
+        number = math.nan if isinstance(value, bool | str) else _float(value)
+        if not self.low <= number <= self.high:
+            raise BadTrait(f"{self.name} must be a number from {self.low} to {self.high}, got {brief(value)}.")
+        return number
+
+
+class Whole(traitlets.TraitType[int, int]):
+    """A whole number of at least `low`."""
+
+    def __init__(self, default: int, low: int) -> None:
+        self.low = low
+        super().__init__(default)
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> int:
+        number = math.nan if isinstance(value, bool | str) else _float(value)
+        if not (self.low <= number < 2**31 and number == math.floor(number)):
+            raise BadTrait(f"{self.name} must be a whole number of at least {self.low}, got {brief(value)}.")
+        return int(number)
+
+
+class Text(traitlets.TraitType[str, str]):
+    """Some text."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> str:
+        if not isinstance(value, str):
+            raise BadTrait(f"{self.name} must be text, got {brief(value)}.")
+        return value
+
+
+class OneOf(traitlets.TraitType[str, str]):
+    """One of some names."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        super().__init__(names[0])
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.names:
+            raise BadTrait(f"{self.name} must be one of {', '.join(self.names)}, got {brief(value)}.")
+        return value
+
+
+class Grid(traitlets.TraitType[dict[str, Any], dict[str, Any]]):
+    """What is laid side by side: lists by the names of :data:`AXES`; empty for one picture."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict) or not set(value) <= set(AXES):
+            raise BadTrait(f"{self.name} must be a dict with lists for {', '.join(AXES)}, got {brief(value)}.")
+        axes = {}
+        for name, wanted in value.items():
+            kind = str if name == "methods" else int
+            if not isinstance(wanted, list | tuple) or not all(
+                isinstance(each, kind) and not isinstance(each, bool) for each in wanted
+            ):
+                kinds = "ids" if kind is str else "indices"
+                raise BadTrait(f"{self.name}[{name!r}] must be a list of {kinds}, got {brief(wanted)}.")
+            axes[name] = list(dict.fromkeys(wanted))
+        if (cells := math.prod(max(len(each), 1) for each in axes.values())) > MOST_CELLS:
+            raise BadTrait(f"{self.name} would have {cells} cells; at most {MOST_CELLS} can be looked at.")
+        return axes
+
+
+class Flag(traitlets.TraitType[bool, bool]):
+    """Yes or no."""
+
+    def __init__(self, default: bool) -> None:
+        super().__init__(default)
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise BadTrait(f"{self.name} must be True or False, got {brief(value)}.")
+        return value
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

@@ -1,0 +1,275 @@
+"""The view as Python that needs no widget: to be pasted into a script, where it gives the same numbers and pictures."""
+
+from __future__ import annotations
+
+import base64
+import textwrap
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import saliency
+from saliency_widget import phrases
+from saliency_widget.pictures.drawing import LONGEST_OUTLINE, LUMA, SHADE, View, selection_of
+from saliency_widget.pictures.maps import COLD, GRAIN, region_count
+from saliency_widget.pictures.placement import Place
+from saliency_widget.pictures.selection import of_mask
+from saliency_widget.work.inputs import ADDED
+
+LARGEST_ARRAY = 64
+"""Numbers of an array that are written out; a larger one is left to whoever has it."""
+
+MOST_RUNS = 200
+"""Run lengths that are written out; a mask of more is deflated."""
+
+METHODS = "methods"
+"""What methods that cannot be written in a line are called, by their ids in the widget."""
+
+SIDE = 3.2, 3.5
+"""Inches of one of several pictures, with its caption."""
+
+
+class Part(NamedTuple):
+    """One cell of a view."""
+
+    name: str
+    """What tells it from the others."""
+    model: str
+    image: str
+    """What the model and the image are in Python."""
+    id: str
+    """Of the method in the widget."""
+    method: saliency.Method
+    target: int | str | None
+    """None for the top class, while nobody knows which that is."""
+    options: Sequence[str]
+    """More arguments of :func:`saliency.explain`, as they are written."""
+    explanation: saliency.Explanation | None
+    """What was found, if it was."""
+    place: Place
+    size: tuple[int, int]
+    """Height and width of the picture in which the map has its place."""
+
+    def arguments(self, model: str, image: str) -> str:
+        """Those of :func:`saliency.explain`."""
+        written = expression(self.method) or f"{METHODS}[{self.id!r}]"
+        return ", ".join([model, image, written, f"target={self.target!r}", *self.options])
+
+    @property
+    def covers(self) -> bool:
+        """Whether the model sees all of the picture."""
+        x, y, width, height = self.place.rectangle
+        return x < 1 and y < 1 and x + width > self.size[1] - 1 and y + height > self.size[0] - 1
+
+
+def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
+    """A script that gives the explanations, what is selected of each (`kept`), and the pictures as they are shown.
+
+    Args:
+        parts: what is shown, row by row.
+        view: how it is looked at.
+        columns: how many stand side by side.
+    """
+    single = len(parts) == 1
+    body = _heat(parts, view) if view.mode == "heat" else _area(parts, view)
+    lines = _lines(view, "last" in body)
+    show = phrases.SHOW.format(lines=lines, title='f"{found.caption}\\n{found.label}"' if single else "name")
+    text = _single(parts[0], body, show) if single else _several(parts, columns, f"{body}{show}")
+    if single and view.live and view.mode == "area":
+        asked = [each for each in parts[0].options if not each.startswith("batch_size")]
+        text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in asked))
+    return f"{_head(parts, text)}{text}"
+
+
+def expression(method: saliency.Method) -> str | None:
+    """A method as it would be written in Python; None where that cannot be said in a line."""
+    if getattr(saliency, type(method).__name__, None) is not type(method):
+        return None
+    fields = {name: _value(value) for name, value in method.changed().items()}
+    if None in fields.values():
+        return None
+    return f"saliency.{type(method).__name__}({', '.join(f'{name}={value}' for name, value in fields.items())})"
+
+
+def _value(value: Any) -> str | None:
+    if isinstance(value, saliency.Method):
+        return expression(value)
+    if isinstance(value, np.ndarray):
+        return f"np.array({value.tolist()}, {value.dtype.name!r})" if value.size <= LARGEST_ARRAY else None
+    if isinstance(value, list | tuple):
+        parts = [_value(each) for each in value]
+        if None in parts:
+            return None
+        inside = ", ".join(str(part) for part in parts)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(parts) == 1)})"
+    return repr(value) if value is None or isinstance(value, str | int | float | bool) else None
+
+
+def _head(parts: Sequence[Part], text: str) -> str:
+    """Imports, the functions that are called, and what the script does not make itself."""
+    kept = {"outline(": phrases.OUTLINE, "contours(": phrases.CONTOURS, "measured(": phrases.MEASURED}
+    functions = [function for name, function in kept.items() if name in text]
+    if "outline(" in text or "contours(" in text:
+        functions.insert(0, phrases.AT)
+    fill = {"{longest}": str(LONGEST_OUTLINE // 4), "{grain}": str(GRAIN), "{cold}": "#" + bytes(COLD).hex()}
+    written = "\n\n".join(functions)
+    for name, value in fill.items():
+        written = written.replace(name, value)
+    standard = ["import base64", "import zlib"] * ("zlib." in text) + ["from dataclasses import replace"]
+    others = ["import matplotlib.pyplot as plt", "import numpy as np"]
+    others += ["from scipy.ndimage import uniform_filter"] * ("uniform_filter(" in written)
+    imports = "\n\n".join("\n".join(each) for each in (standard, others, ["import saliency"]))
+    return f"{imports}\n\n\n{written}\n\n{_sources(parts)}" if written else f"{imports}\n\n{_sources(parts)}"
+
+
+def _sources(parts: Sequence[Part]) -> str:
+    """Which names the script does not define, and what they stand for."""
+    terms = [term for part in parts for term in (part.model, part.image)]
+    roots = [term.partition("[")[0] for term in terms]
+    written = [option.split("=", 1) for part in parts for option in part.options]
+    options = [name for name, value in written if value.partition("[")[0] == name]
+    given = list(dict.fromkeys(each for each in (*roots, *options) if each != ADDED))
+    added = dict.fromkeys(term for term in terms if term.startswith(ADDED))
+    own = dict.fromkeys(part.id for part in parts if expression(part.method) is None)
+    told = [
+        f"# {', '.join(given)}: as they were given to the widget",
+        *(f"# {term}: the picture that was added under this name; load it as it was then" for term in added),
+        *(f"# {METHODS}[{each!r}]: the method that was given to the widget, and has this id there" for each in own),
+    ]
+    return "\n".join(told) + "\n"
+
+
+def _single(part: Part, body: str, show: str) -> str:
+    names = [f"{name} = {term}\n" for name, term in (("model", part.model), ("img", part.image)) if name != term]
+    arguments = part.arguments("model", "img")
+    return phrases.SINGLE.format(names="".join(names), arguments=arguments, body=body, show=show)
+
+
+def _several(parts: Sequence[Part], columns: int, body: str) -> str:
+    calls = [
+        f"    ({part.name!r}, saliency.explain({part.arguments(part.model, part.image)}, progress=False)),\n"
+        for part in parts
+    ]
+    rows = -(-len(parts) // columns)
+    return phrases.SEVERAL.format(
+        calls="".join(calls),
+        rows=rows,
+        columns=columns,
+        size=f"({SIDE[0] * columns:.1f}, {SIDE[1] * rows:.1f})",
+        body=textwrap.indent(body, "    "),
+    )
+
+
+def _lines(view: View, regions: bool) -> str:
+    if view.mode == "heat":
+        return "contours(axes, found, values, low, high)\n" if view.contours else ""
+    return 'outline(axes, found, kept, "white")\n' + 'outline(axes, found, last, "#ffa02e")\n' * regions
+
+
+def _area(parts: Sequence[Part], view: View) -> str:
+    """What is kept keeps its colours."""
+    ways = [way for way in (_by_hand(parts, view), _by_region(parts, view)) if way is not None]
+    told = [(condition, code) for condition, code, _ in ways]
+    if not any(everywhere for *_, everywhere in ways):
+        told.append(("", phrases.KEEP.format(values=_values(view), percentile=round(100 - view.keep, 1))))
+    else:
+        # what holds everywhere needs no other way beside it
+        first = next(at for at, (*_, everywhere) in enumerate(ways) if everywhere)
+        told = told[: first + 1]
+    if len(told) == 1:
+        kept = told[0][1]
+    else:
+        words = ["if", *["elif"] * (len(told) - 2)]
+        kept = "".join(
+            f"{word} {condition}:\n{textwrap.indent(code, '    ')}\n"
+            for word, (condition, code) in zip(words, told[:-1], strict=True)
+        )
+        kept += f"else:\n{textwrap.indent(told[-1][1], '    ')}"
+        if "last" in kept:
+            kept = f"last = np.zeros((1, 1), bool)\n{kept}"
+    return phrases.AREA.format(kept=kept, shade=list(SHADE), opacity=view.opacity)
+
+
+Way = tuple[str, str, bool]
+"""When it is taken, what is kept, and whether that holds for all cells."""
+
+
+def _by_hand(parts: Sequence[Part], view: View) -> Way | None:
+    """A mask of one's own, for the cells whose maps it fits."""
+    if "runs" not in view.picked:
+        return None
+    fitting = [part for part in parts if part.explanation is not None and _fits(part, view)]
+    if not fitting or fitting[0].explanation is None:
+        return None
+    mask = selection_of(fitting[0].explanation, view, fitting[0].place)
+    told = of_mask(mask)
+    runs, shape = told["runs"], tuple(told["shape"])
+    if len(runs) <= MOST_RUNS:
+        code = phrases.RUNS.format(count=len(runs), runs=runs, shape=shape)
+    else:
+        text = base64.b85encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode()
+        code = phrases.DEFLATED.format(text=text, count=mask.size, shape=shape)
+    return f"found.mask.shape[:2] == {shape}", code, len(fitting) == len(parts)
+
+
+def _fits(part: Part, view: View) -> bool:
+    assert part.explanation is not None
+    shape = part.explanation.mask.shape[:2]
+    upright = part.place.upright(shape)
+    return list(view.picked["shape"]) == list(shape if upright is None else upright.shape)
+
+
+def _by_region(parts: Sequence[Part], view: View) -> Way | None:
+    """Whole regions, for the cells that have some."""
+    tables = [None if part.explanation is None else part.explanation.regions for part in parts]
+    have = [table is not None for table in tables]
+    unknown = [part.explanation is None for part in parts]
+    if not any(have) and not any(unknown):
+        return None
+    if "regions" in view.picked:
+        code = f"kept = np.isin(found.regions.ranks, {view.picked['regions']})"
+    elif view.region > 0 or (len(parts) == 1 and tables[0] is not None):
+        count = view.region if tables[0] is None else region_count(tables[0].table, view.region, view.keep)
+        code = f"kept, last = found.regions.ranks < {count}, found.regions.ranks == {count - 1}"
+    elif view.keep > 0:
+        code = phrases.NEAREST.format(share=round(view.keep / 100, 4))
+    else:
+        code = "kept = np.zeros(found.regions.ranks.shape, bool)"
+    return "found.regions is not None", code, all(have)
+
+
+def _values(view: View) -> str:
+    """One number a pixel, of which the top ones are kept."""
+    if view.sign == "auto":
+        return "found.salience()"
+    return "np.abs(np.atleast_3d(found.mask)).sum(2)" if view.sign == "absolute" else "np.atleast_3d(found.mask).sum(2)"
+
+
+def _heat(parts: Sequence[Part], view: View) -> str:
+    """The map as colours over the greyed picture."""
+    signs = {part.method.sign if view.sign == "auto" else view.sign for part in parts}
+    sign = repr(*signs) if len(signs) == 1 else "found.sign"
+    signed, unsigned = '"RdBu_r", 255', f"{view.colormap!r}, 256"
+    if signs == {"signed"}:
+        colormap, gamma = signed, phrases.GAMMA["signed"]
+    elif "signed" not in signs:
+        colormap, gamma = unsigned, phrases.GAMMA["unsigned"]
+    else:
+        colormap, gamma = f'*(({signed}) if found.sign == "signed" else ({unsigned}))', phrases.GAMMA["either"]
+    shared = ""
+    if view.scale == "shared" and len(parts) > 1:
+        each, alike = (sign, "") if len(signs) == 1 else ("each.sign", " if each.sign == found.sign")
+        shared = phrases.SHARED.format(each=each, alike=alike)
+    return phrases.HEAT.format(
+        sign=sign,
+        shared=shared,
+        gamma="" if view.gamma == 1 else gamma.format(gamma=view.gamma),
+        colormap=colormap,
+        threshold=round(view.threshold, 1),
+        smooth=view.smooth,
+        crop="" if all(part.covers for part in parts) else phrases.CROP.format(shade=[*SHADE, 255]),
+        luma=LUMA,
+        opacity=view.opacity,
+    )

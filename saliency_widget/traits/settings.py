@@ -1,0 +1,198 @@
+"""The traits of the widget: what they may be, and who may write them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import anywidget
+import traitlets
+
+import saliency
+from saliency_widget.pictures.drawing import View
+from saliency_widget.pictures.selection import PickedTrait
+from saliency_widget.protocol.cells import Cell
+from saliency_widget.protocol.requests import LARGEST_TARGET, TOP
+from saliency_widget.protocol.summary import brief
+from saliency_widget.protocol.values import (
+    COLORMAPS,
+    FILLS,
+    MODES,
+    SCALES,
+    SIGNS,
+    BadTrait,
+    Flag,
+    Grid,
+    Number,
+    OneOf,
+    Text,
+    Whole,
+)
+from saliency_widget.traits.parameters import Controls
+
+logger = logging.getLogger(__name__.partition(".")[0])
+
+SETTINGS = (
+    *("method", "target", "model_index", "image_index", "grid", "mode", "sign", "keep", "threshold", "opacity"),
+    *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "live"),
+)
+"""The traits that the browser may write."""
+
+STATE = 1
+"""Version of what :meth:`saliency_widget.SaliencyWidget.state` gives."""
+
+PATIENCE = 1.0
+"""Seconds that the model's thread waits for whoever is changing traits: an observer may be waiting for it."""
+
+
+class Settings(anywidget.AnyWidget):
+    """What Python and the browser share, see "Traits" in docs/widget-protocol.md.
+
+    Args:
+        controls: know what the methods' fields may be.
+        **values: of the traits.
+    """
+
+    spec = traitlets.Dict().tag(sync=True)
+    method = Text()
+    target = Whole(TOP, low=TOP)
+    model_index = Whole(0, low=0)
+    image_index = Whole(0, low=0)
+    grid = Grid()
+    mode = OneOf("area", *(each for each in MODES if each != "area"))
+    sign = OneOf(*SIGNS)
+    keep = Number(30.0, 0, 100)
+    threshold = Number(0.0, 0, 100)
+    opacity = Number(0.7, 0, 1)
+    colormap = OneOf(*COLORMAPS)
+    gamma = Number(1.0, 0.2, 5)
+    smooth = Flag(True)
+    contours = Flag(False)
+    scale = OneOf(*SCALES)
+    region = Whole(0, low=0)
+    picked = PickedTrait()
+    fill = OneOf(*FILLS)
+    live = Flag(False)
+    parameters = traitlets.Dict().tag(sync=True)
+    _snapshot = traitlets.Bytes().tag(sync=True, echo_update=False)
+
+    def __init__(self, controls: Controls, **values: Any) -> None:
+        self._controls = controls
+        # ipywidgets' traits do not take writers from two threads
+        self._changing = threading.RLock()
+        super().__init__(**values)
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take over what the browser sets, one by one: what cannot be is ignored, and the browser told what is."""
+        good, refused = {}, []
+        for name, value in sync_data.items():
+            try:
+                if name not in SETTINGS:
+                    raise BadTrait(f"{brief(name)} is not the browser's to set.")
+                self.traits()[name]._validate(self, value)
+                good[name] = value
+            except traitlets.TraitError as reason:
+                logger.warning("Ignored what the browser set: %s", reason)
+                refused.append(name)
+        with self._changing:
+            super().set_state(good)
+        if known := [name for name in refused if name in self.keys]:
+            self.send_state(known)
+
+    @traitlets.validate("method")
+    def _check_method(self, proposal: Any) -> str:
+        if proposal.value not in self._ids:
+            raise BadTrait(f"method must be one of {', '.join(self._ids)}, got {brief(proposal.value)}.")
+        return str(proposal.value)
+
+    @traitlets.validate("model_index", "image_index")
+    def _check_index(self, proposal: Any) -> int:
+        kind = proposal.trait.name.partition("_")[0]
+        names = self.spec[f"{kind}s"]
+        if proposal.value >= len(names):
+            raise BadTrait(
+                f"{proposal.trait.name} must be below {len(names)}, the number of {kind}s, got {proposal.value}."
+            )
+        return int(proposal.value)
+
+    @traitlets.validate("grid")
+    def _check_grid(self, proposal: Any) -> dict[str, Any]:
+        if unknown := [each for each in proposal.value.get("methods", []) if each not in self._ids]:
+            raise BadTrait(f"grid's methods must be among {', '.join(self._ids)}, got {brief(unknown)}.")
+        for kind in ("models", "images"):
+            count = len(self.spec[kind])
+            if wrong := [each for each in proposal.value.get(kind, []) if not 0 <= each < count]:
+                raise BadTrait(f"grid's {kind} must be indices below {count}, got {brief(wrong)}.")
+        if wrong := [each for each in proposal.value.get("targets", []) if not TOP <= each < LARGEST_TARGET]:
+            raise BadTrait(f"grid's targets must be indices of classes or {TOP}, got {brief(wrong)}.")
+        return dict(proposal.value)
+
+    @traitlets.validate("parameters")
+    def _check_parameters(self, proposal: Any) -> dict[str, dict[str, Any]]:
+        """Only what differs from the methods as they were offered.
+
+        Raises:
+            SaliencyError: no such method or field, or a value it cannot have.
+        """
+        for method_id in proposal.value:
+            if method_id not in self._ids:
+                raise saliency.UnknownName(f"parameters: there is no method {brief(method_id)} in this widget.")
+        if wrong := [each for each in proposal.value.values() if not isinstance(each, Mapping)]:
+            raise saliency.BadField(f"parameters must hold a dict of fields for each method, got {brief(wrong[0])}.")
+        found = {each: self._controls.different(each, fields) for each, fields in proposal.value.items()}
+        for method_id, fields in found.items():
+            # refuses what fits no image of this size, before anything is changed
+            self._controls.cost(method_id, fields)
+        return {method_id: fields for method_id, fields in found.items() if fields}
+
+    def _configure(self, method_id: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Offer a method with other fields, and give those that differ; a SaliencyError where it cannot have them."""
+        with self._alone():
+            self.parameters = {**self.parameters, method_id: dict(fields)}
+        return dict(self.parameters.get(method_id, {}))
+
+    def _write(self, **values: Any) -> None:
+        """Set traits from the model's thread, while nobody else does."""
+        with self._alone():
+            for name, value in values.items():
+                setattr(self, name, value)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else changes traits, as far as that can be waited for."""
+        held = self._changing.acquire(timeout=PATIENCE)
+        try:
+            yield
+        finally:
+            if held:
+                self._changing.release()
+
+    @property
+    def _ids(self) -> list[str]:
+        return [each["id"] for each in self.spec["methods"]]
+
+
+def checked_state(state: Any) -> dict[str, Any]:
+    """A state that a widget gave, without its version.
+
+    Raises:
+        BadField: it is of a newer version, or none.
+    """
+    if not isinstance(state, Mapping) or state.get("version") != STATE:
+        raise saliency.BadField(f"Expected what state() gave, of version {STATE}, got {brief(state)}.")
+    if unknown := [name for name in state if name not in (*SETTINGS, "version", "parameters", "methods")]:
+        raise saliency.BadField(f"Expected what state() gave, which has no {brief(unknown[0])}.")
+    return {name: value for name, value in state.items() if name != "version"}
+
+
+def view_of(settings: Settings) -> View:
+    """How results are looked at."""
+    return View(*(getattr(settings, name) for name in View._fields))
+
+
+def shown_in(settings: Settings) -> Cell:
+    """What is on the screen, or the first of it."""
+    return Cell(settings.method, settings.target, settings.model_index, settings.image_index)
