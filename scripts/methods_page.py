@@ -3,8 +3,8 @@
     python scripts/methods_page.py             the page and the pictures (minutes)
     python scripts/methods_page.py xrai rise   the page, and the pictures of these methods
 
-The words are those of the classes: docstring, formula, advice, fields. tests/test_methods_page.py fails when the page
-says anything else.
+The words are those of the classes: docstring, formula, advice, fields. tests/docs/test_methods_page.py fails when the
+page says anything else.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from saliency import checks
 from saliency.adapters import adapt
 from saliency.api.feeding import picture_for, surer_preset
 from saliency.api.layers import layers_for, with_layer_names
+from saliency.api.methods import chosen, offered, unsupported, with_field
 from saliency.api.predict import adapted_for
-from saliency.core.catalogue import chosen, offered, unsupported, with_field
-from saliency.core.method import Baseline, Method
+from saliency.core.method import Method, run
 from saliency.errors import BadTarget, Unsupported
 from saliency.model.inputs import Inputs, inputs_of
 from saliency.model.protocols import Layered, lacking
@@ -22,6 +22,7 @@ from saliency.model.resolve import asked_of, for_inputs
 from saliency.pictures.presets import Preprocess
 from saliency.results.assemble import Builder
 from saliency.results.tables import LayerInfo, LayerTable
+from saliency.session.baselines import Baseline
 from saliency.session.consistency import inconsistency
 from saliency.session.progress import ProgressBar
 from saliency.session.session import Progress, Session
@@ -154,7 +155,7 @@ def explain(
         notes.append(inconsistent.note)
         batch_size = 1 if inconsistent.alone else batch_size
     total = used.cost(tuple(picture.fed.shape))
-    with ProgressBar(progress, total, used) as tell:
+    with ProgressBar(progress, total, used.title, bool(used.beyond)) as tell:
         session = Session(
             bound,
             batch_size=batch_size,
@@ -168,7 +169,7 @@ def explain(
         )
         build = Builder(used, caption, targets, layers, picture, bound, session, notes, started)
         shown = 0
-        for mask in session.run(used, images):
+        for mask in run(used, session, images):
             share = session.images / max(session.total, 1)
             if partial is not None and shown < share * SHOWINGS < SHOWINGS:
                 shown = int(share * SHOWINGS) + 1

@@ -1,129 +1,91 @@
-"""The methods there are: all of them in a table, and the one that was meant by a name."""
+"""The list of methods, in the order in which they are shown.
 
-from __future__ import annotations
+A new method is its file, its name here, a test of its own and a line in CHANGELOG: ids, exports, the widget's list, the
+documentation page and the conformance tests derive from this list and from the attributes of the class.
+"""
 
-from dataclasses import fields
-from typing import Any
+from saliency.core.ablation_cam import AblationCam
+from saliency.core.attention_relevance import AttentionRelevance
+from saliency.core.attention_rollout import AttentionRollout
+from saliency.core.blur_ig import BlurIG
+from saliency.core.deconvolution import Deconvolution
+from saliency.core.deep_lift import DeepLift
+from saliency.core.eigen_cam import EigenCam
+from saliency.core.expected_gradients import ExpectedGradients
+from saliency.core.feature_ablation import FeatureAblation
+from saliency.core.grad_cam import GradCam
+from saliency.core.grad_cam_plus_plus import GradCamPlusPlus
+from saliency.core.grad_sam import GradSam
+from saliency.core.gradients import GradientSaliency
+from saliency.core.guided_backprop import GuidedBackprop
+from saliency.core.guided_grad_cam import GuidedGradCam
+from saliency.core.guided_ig import GuidedIG
+from saliency.core.hires_cam import HiResCam
+from saliency.core.hsic import Hsic
+from saliency.core.idg import IntegratedDecisionGradients
+from saliency.core.idgi import IDGI
+from saliency.core.input_x_gradient import InputXGradient
+from saliency.core.integrated_gradients import IntegratedGradients
+from saliency.core.kernel_shap import KernelShap
+from saliency.core.layer_cam import LayerCam
+from saliency.core.le_grad import LeGrad
+from saliency.core.lime import Lime
+from saliency.core.lrp import LRP
+from saliency.core.method import Method
+from saliency.core.occlusion import Occlusion
+from saliency.core.partition_shap import PartitionShap
+from saliency.core.refine_cam import RefineCam
+from saliency.core.rise import Rise
+from saliency.core.score_cam import ScoreCam
+from saliency.core.shapley import Shapley
+from saliency.core.shapley_sampling import ShapleySampling
+from saliency.core.smooth_grad import SmoothGrad, SmoothGradSquared, VarGrad
+from saliency.core.sobol import Sobol
+from saliency.core.xgrad_cam import XGradCam
+from saliency.core.xrai import XRAI
 
-from saliency import core
-from saliency.core.method import Method, as_method
-from saliency.errors import UnknownName, Unsupported, unknown
-from saliency.model.protocols import Adapted, Differentiable, capability, lacking
-from saliency.results.tables import MethodInfo, MethodTable
+__all__ = [  # noqa: RUF022  # as they are shown
+    "GradientSaliency",
+    "InputXGradient",
+    "SmoothGrad",
+    "SmoothGradSquared",
+    "VarGrad",
+    "IntegratedGradients",
+    "ExpectedGradients",
+    "IDGI",
+    "IntegratedDecisionGradients",
+    "BlurIG",
+    "GuidedIG",
+    "XRAI",
+    "GuidedBackprop",
+    "Deconvolution",
+    "DeepLift",
+    "LRP",
+    "GradCam",
+    "GradCamPlusPlus",
+    "HiResCam",
+    "LayerCam",
+    "XGradCam",
+    "RefineCam",
+    "EigenCam",
+    "ScoreCam",
+    "AblationCam",
+    "GuidedGradCam",
+    "AttentionRollout",
+    "AttentionRelevance",
+    "GradSam",
+    "LeGrad",
+    "Occlusion",
+    "FeatureAblation",
+    "Rise",
+    "Lime",
+    "KernelShap",
+    "ShapleySampling",
+    "Shapley",
+    "PartitionShap",
+    "Sobol",
+    "Hsic",
+]
 
-METHODS: dict[str, type[Method]] = {
-    each.id: each
-    for each in (
-        core.GradientSaliency,
-        core.InputXGradient,
-        core.SmoothGrad,
-        core.SmoothGradSquared,
-        core.VarGrad,
-        core.IntegratedGradients,
-        core.ExpectedGradients,
-        core.IDGI,
-        core.IntegratedDecisionGradients,
-        core.BlurIG,
-        core.GuidedIG,
-        core.XRAI,
-        core.GuidedBackprop,
-        core.Deconvolution,
-        core.DeepLift,
-        core.LRP,
-        core.GradCam,
-        core.GradCamPlusPlus,
-        core.HiResCam,
-        core.LayerCam,
-        core.XGradCam,
-        core.RefineCam,
-        core.EigenCam,
-        core.ScoreCam,
-        core.AblationCam,
-        core.GuidedGradCam,
-        core.AttentionRollout,
-        core.AttentionRelevance,
-        core.GradSam,
-        core.LeGrad,
-        core.Occlusion,
-        core.FeatureAblation,
-        core.Rise,
-        core.Lime,
-        core.KernelShap,
-        core.ShapleySampling,
-        core.Shapley,
-        core.PartitionShap,
-        core.Sobol,
-        core.Hsic,
-    )
-}
-"""Every method that has a name, by its id."""
-
-
-READABLE = 12
-"""How many methods an error may name."""
-
-
-def methods() -> MethodTable:
-    """The methods there are: id, class, what they need of a model, what they cost, where they come from."""
-    found = []
-    for name, cls in METHODS.items():
-        method = cls()
-        needs, cost = capability(method.needs), method.cost((1, 224, 224, 3))
-        found.append(MethodInfo(name, cls, cls.title, needs, cost, cls.paper, cls.family, cls.advice))
-    return MethodTable(found)
-
-
-def chosen(
-    method: str | Method | type[Method], adapted: Adapted[Any], notes: list[str], no_picture: bool = False
-) -> Method:
-    """The method that was meant, told in `notes` where it was decided here.
-
-    Args:
-        method: a value, a class, a name, or "auto".
-        adapted: the model.
-        notes: added to.
-        no_picture: whether inputs are explained that are none.
-    """
-    if not isinstance(method, str):
-        return as_method(method, "method")
-    if method == "auto":
-        gives = lacking(adapted, Differentiable) is None
-        found = core.IntegratedGradients() if no_picture else core.XRAI() if gives else core.Rise()
-        notes.append(f"method: {found.title}, as the model gives {'gradients' if gives else 'only scores'}")
-        return found
-    if method not in METHODS:
-        raise unknown("method", method, ["auto", *METHODS])
-    return METHODS[method]()
-
-
-def with_field(method: Method, name: str, value: Any) -> Method:
-    """The method with a field set, its own or that of the method inside it."""
-    own = {each.name for each in fields(method)}
-    if name in own:
-        return method.but(**{name: value})
-    inner = [each for each in own if isinstance(getattr(method, each), Method)]
-    for each in inner:
-        try:
-            return method.but(**{each: with_field(getattr(method, each), name, value)})
-        except UnknownName:
-            continue
-    raise unknown(f"field of {method.id}", name, sorted(own))
-
-
-def unsupported(method: Method, adapted: Adapted[Any], why: str, several: bool = False) -> Unsupported:
-    """The error that says why the model cannot answer the method, and what it can be explained by."""
-    needed = f"{type(method).__name__} needs {capability(method.needs)}: {why}"
-    return Unsupported(f"{needed}. {offered(adapted, several, method.family)}")
-
-
-def offered(adapted: Adapted[Any], several: bool, family: str = "") -> str:
-    """What the model can be explained by, in a sentence: of many methods those of a family, and the first."""
-    made = [cls() for cls in METHODS.values()]
-    can = [each.id for each in made if lacking(adapted, each.needs) is None and not (several and each.images_only)]
-    if not can:
-        return "No other method takes such inputs."
-    what = "These take inputs of any shape:" if several else "This model can be explained by"
-    if len(can) <= READABLE:
-        return f"{what} {', '.join(can)}."
-    near = sorted(can, key=lambda name: METHODS[name].family != family)[: READABLE // 2]
-    return f"{what} {', '.join(near)} and {len(can) - len(near)} more (saliency.methods() tells them all)."
+METHODS: dict[str, type[Method]] = {each.id: each for each in map(vars().__getitem__, __all__)}
+"""Every method of the list, by its id."""

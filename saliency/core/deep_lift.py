@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from saliency.core.method import Baseline, Method, baseline_count, parameter
+from saliency.core.method import Method, parameter
 from saliency.model.protocols import Ops, Rewirable
 from saliency.rules import Composite, Operator, summed
+from saliency.session.baselines import Baseline, baseline_count
 from saliency.session.samples import Compared
 from saliency.session.session import Session
 

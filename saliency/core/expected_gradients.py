@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from saliency.core.method import LARGEST_SEED, Baseline, Method, parameter
+from saliency.core.method import LARGEST_SEED, Method, parameter
 from saliency.model.protocols import Differentiable
+from saliency.session.baselines import Baseline
 from saliency.session.samples import Draws
 from saliency.session.session import Session
 

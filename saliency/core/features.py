@@ -8,9 +8,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from saliency.core.method import Baseline, Method, baseline_count, parameter
+from saliency.core.method import Method, parameter
 from saliency.pictures.regions import NO_REGION, Regions, region_table
 from saliency.pictures.segments import SEGMENTERS, Segments, count_of, labelled, split
+from saliency.session.baselines import Baseline, baseline_count
 from saliency.session.masks import FeatureMasks, Masked
 from saliency.session.samples import own
 from saliency.session.session import Session

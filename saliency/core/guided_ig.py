@@ -11,10 +11,11 @@ import numpy as np
 
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
 from saliency.core.called import CallModelFunction
-from saliency.core.method import Baseline, baseline_count, parameter
+from saliency.core.method import parameter
 from saliency.core.paths import Met, Path
 from saliency.errors import BadOutput, BadShape
 from saliency.model.protocols import Differentiable, Ops
+from saliency.session.baselines import Baseline, baseline_count
 from saliency.session.samples import Originals
 from saliency.session.session import Session
 

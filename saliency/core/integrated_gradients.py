@@ -11,11 +11,12 @@ import numpy as np
 
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
 from saliency.core.called import CallModelFunction
-from saliency.core.method import Baseline, baseline_count, parameter
+from saliency.core.method import parameter
 from saliency.core.paths import NEAREST, PORTION, Line, Path, Trail, walked
 from saliency.core.quadrature import RULES, nodes, trapezoid
 from saliency.errors import BadField
 from saliency.model.protocols import Differentiable
+from saliency.session.baselines import Baseline, baseline_count
 from saliency.session.samples import StraightPath, own
 from saliency.session.session import Session
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -14,21 +14,8 @@ from saliency import checks
 from saliency.errors import BadField, brief, unknown
 from saliency.model.protocols import Model
 from saliency.pictures.picture import held
-
-if TYPE_CHECKING:
-    from saliency.session.session import Session
-
-
-class Tensor(Protocol):
-    """Any framework's array, which NumPy can read."""
-
-    def __array__(self) -> np.ndarray: ...
-
-
-Baseline = str | float | np.ndarray | Tensor | Sequence[Any]
-"""A name ("black", "white", "grey", "mean", "blur", "noise": in picture space), a number or an array (in model space),
-or several: a sequence of these, or an array with one axis more (a data set of images). Several are averaged."""
-
+from saliency.session.baselines import Baseline
+from saliency.session.session import Session
 
 Part = Any
 """A part of a model (a torch module, a Keras layer), in place of its name."""
@@ -39,13 +26,6 @@ FAMILIES = ("gradients", "paths", "noise", "backward rules", "layers", "attentio
 
 LARGEST_SEED = 2**63 - 1
 """The largest seed; NumPy takes larger ones, which JSON and JavaScript cannot hold."""
-
-
-def baseline_count(baseline: Baseline, shape: tuple[int, ...] = ()) -> int:
-    """How many baselines are meant: a sequence is several, and so is an array of as many axes as a batch's `shape`."""
-    if isinstance(baseline, list | tuple):
-        return sum(baseline_count(each, shape) for each in baseline)
-    return len(baseline) if isinstance(baseline, np.ndarray) and baseline.ndim == len(shape) > 0 else 1
 
 
 def parameter(

@@ -10,9 +10,10 @@ import numpy as np
 
 from saliency.core.base import OUTPUT_LAYER_VALUES, CoreSaliency, floating
 from saliency.core.called import CallModelFunction
-from saliency.core.method import Baseline, baseline_count, parameter
+from saliency.core.method import parameter
 from saliency.errors import BadField
 from saliency.model.protocols import Model, Ops
+from saliency.session.baselines import Baseline, baseline_count
 from saliency.session.samples import Patches, spans
 from saliency.session.session import Session, originals
 

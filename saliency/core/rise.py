@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from saliency.core.method import LARGEST_SEED, Baseline, Method, parameter
+from saliency.core.method import LARGEST_SEED, Method, parameter
 from saliency.model.protocols import Ops
+from saliency.session.baselines import Baseline
 from saliency.session.masks import Masked, RandomGrids
 from saliency.session.samples import spans
 from saliency.session.session import Session

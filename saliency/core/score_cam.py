@@ -10,8 +10,9 @@ import numpy as np
 
 from saliency.core.cam import resized, scaled
 from saliency.core.channelwise_cam import ChannelwiseCam
-from saliency.core.method import Baseline, parameter
+from saliency.core.method import parameter
 from saliency.model.protocols import Ops
+from saliency.session.baselines import Baseline
 from saliency.session.samples import PerImage, own
 from saliency.session.session import Session
 

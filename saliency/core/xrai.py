@@ -11,7 +11,7 @@ import numpy as np
 from saliency.core.base import CoreSaliency
 from saliency.core.called import CallModelFunction
 from saliency.core.integrated_gradients import IntegratedGradients
-from saliency.core.method import Baseline, Method, parameter
+from saliency.core.method import Method, parameter
 from saliency.errors import BadField, BadShape
 from saliency.pictures.regions import (
     RADIUS,
@@ -26,6 +26,7 @@ from saliency.pictures.regions import (
     region_table,
 )
 from saliency.pictures.segments import SEGMENTERS, Segments, masks_of, split
+from saliency.session.baselines import Baseline
 from saliency.session.session import Session
 
 NAMED = 150
@@ -399,7 +400,7 @@ def _normalize_image(im: Any, value_range: Any, resize_shape: Any = None) -> np.
 def _get_segments_felzenszwalb(
     im: Any, resize_image: bool = True, scale_range: Any = None, dilation_rad: int = RADIUS
 ) -> list[np.ndarray]:
-    """Return PAIR's default segments of an image (H, W, C): see :func:`saliency.pictures.regions.felzenszwalb_segments`."""
+    """Return PAIR's default segments of an image (H, W, C); see `felzenszwalb_segments`."""
     if not resize_image or dilation_rad != RADIUS or (scale_range is not None and list(scale_range) != [-1.0, 1.0]):
         raise BadField(
             "Only PAIR's default segmentation is here: resize_image=True, scale_range=None, dilation_rad=5. "

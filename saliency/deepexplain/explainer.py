@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency.core.method import run
 from saliency.deepexplain.errors import DeepExplainError
 from saliency.deepexplain.methods import Attribution
 from saliency.deepexplain.questions import Question
@@ -89,7 +90,7 @@ class Explainer:
         if not count:
             return self._told([np.zeros((0, *shape)) for shape in found.shapes], floats)
         session: Session[np.ndarray] = Session(model, batch_size=fixed or batch_size or "auto", literal=True)
-        *_, masks = session.run(self.method, side_by_side(laid, dtype))
+        *_, masks = run(self.method, session, side_by_side(laid, dtype))
         return self._told(found.split(masks[0], np.reshape), floats)
 
     def _told(self, masks: Sequence[np.ndarray], floats: Sequence[Any]) -> Any:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from saliency.core.method import Method
 from saliency.session.session import Progress
 
 
 class ProgressBar:
-    """A progress bar, the caller's own callable, or nothing."""
+    """A progress bar, the caller's own callable, or nothing.
 
-    def __init__(self, progress: bool | Progress, total: int, method: Method) -> None:
-        self._progress, self._total, self._method = progress, total, method
+    Args:
+        progress: True for a bar, False for none, or a callable.
+        total: images in all.
+        title: of the bar.
+        open_ended: whether more images than `total` may come.
+    """
+
+    def __init__(self, progress: bool | Progress, total: int, title: str, open_ended: bool) -> None:
+        self._progress, self._total, self._title, self._open_ended = progress, total, title, open_ended
         self._bar: Any = None
 
     def __enter__(self) -> Progress | None:
         if callable(self._progress):
             return self._progress
-        if not self._progress or (self._total <= 1 and not self._method.beyond):
+        if not self._progress or (self._total <= 1 and not self._open_ended):
             return None
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(total=self._total, desc=self._method.title, unit="image", leave=False)
+        self._bar = tqdm(total=self._total, desc=self._title, unit="image", leave=False)
         return self._show
 
     def _show(self, done: int, total: int) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from saliency import checks
-from saliency.core.method import Baseline, Method
 from saliency.errors import BadField, BadImage, BadOutput, BadShape, Cancelled, Unsupported
 from saliency.model.protocols import (
     Answer,
@@ -24,11 +23,10 @@ from saliency.model.protocols import (
     Model,
     Patchable,
     Rewirable,
-    capability,
-    lacking,
 )
 from saliency.pictures.picture import beyond_pictures, fill
 from saliency.rules import Composite
+from saliency.session.baselines import Baseline
 from saliency.session.batch_size import BatchSize, is_out_of_memory
 from saliency.session.samples import Originals, Samples, column, evenly, spans
 
@@ -100,18 +98,6 @@ class Session(Generic[A]):
         """
         self.notes: list[str] = []
         """What a method has to tell of its run, in sentences."""
-
-    def run(self, method: Method, images: A) -> Iterator[A]:
-        """The method's masks on `images` (B, H, W, C); refuses before any work what the model cannot answer."""
-        self.require(method)
-        self.check()
-        yield from method(images, self)
-
-    def require(self, method: Method) -> None:
-        """Raise :class:`~saliency.errors.Unsupported` unless the model can answer what the method asks."""
-        why = lacking(self.model, method.needs)
-        if why is not None:
-            raise Unsupported(f"{type(method).__name__} needs {capability(method.needs)}: {why}.")
 
     def check(self) -> None:
         """Raise :class:`~saliency.errors.Cancelled` if that was asked for. For long loops between questions."""

@@ -1,4 +1,4 @@
-"""tests.test_layers' transformer from the same weights in JAX, TensorFlow and Keras, its attention written out."""
+"""tests.api.test_layers' transformer from the same weights in JAX, TensorFlow and Keras, its attention written out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Functions(NamedTuple):
 
 def weights() -> Weights:
     """Of the transformer with one class token."""
-    from tests.test_layers import made
+    from tests.api.test_layers import made
 
     return {name: tensor.numpy() for name, tensor in made(fused=False).state_dict().items()}
 

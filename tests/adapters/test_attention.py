@@ -9,8 +9,8 @@ import pytest
 
 import saliency
 from tests.adapters import same_transformer
+from tests.api.test_layers import made
 from tests.nets import picture
-from tests.test_layers import made
 
 METHODS = ("attention_rollout", "attention_relevance", "grad_sam", "le_grad")
 IMAGE = picture(32, 48)

@@ -12,8 +12,8 @@ import pytest
 import saliency
 from tests.adapters import headed, two_inputs
 from tests.adapters.keras_masks import AT_A_TRANSFORMER, ENDINGS, masks
+from tests.api.test_layers import made
 from tests.nets import picture, small_net
-from tests.test_layers import made
 
 pytest.importorskip("keras")
 pytest.importorskip("tensorflow")

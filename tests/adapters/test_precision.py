@@ -20,8 +20,8 @@ import saliency
 from saliency.core.catalogue import METHODS
 from saliency.model.protocols import Model
 from tests.adapters import same_net, same_transformer
+from tests.api.test_layers import made
 from tests.nets import FEW, black_box, picture, small_net
-from tests.test_layers import made
 
 LEAST = {
     "perturbation": 0.95,

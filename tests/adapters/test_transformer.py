@@ -9,8 +9,8 @@ import pytest
 
 import saliency
 from tests.adapters import same_transformer
+from tests.api.test_layers import made
 from tests.nets import near, picture, uneven
-from tests.test_layers import made
 
 IMAGE = picture(32, 48)
 # what torch calls the layers that the others name by number: the sum behind the first block

@@ -10,17 +10,18 @@ from torch import Tensor, nn
 import saliency
 from saliency.adapters.torch.attention import Attending
 from saliency.core.catalogue import METHODS
+from saliency.core.method import run
 from saliency.session.samples import Originals
 from saliency.session.session import Session
+from tests.api.test_layers import Transformer, made
 from tests.nets import bilinear, picture, small_net
-from tests.test_layers import Transformer, made
 
 IMAGES = np.stack([picture(32, 48, seed=seed) for seed in (0, 1)]).astype(np.float32) / 255
 TARGETS = [1, 3]
 
 
 class Read:
-    """tests.test_layers' transformer, gone through by hand: its maps A, what it says, and its tokens behind each block.
+    """The transformer of test_layers, computed by hand: its maps A, its scores, and its tokens behind each block.
 
     Args:
         model: with attention in its blocks.
@@ -163,8 +164,8 @@ def test_the_mask_does_not_depend_on_the_batch(name: str) -> None:
     """Two images at once or one by one."""
     model: Any = saliency.adapt(made()).at(TARGETS)
     images = model.ops.asarray(IMAGES)
-    *_, together = Session(model, batch_size=2).run(METHODS[name](), images)
-    *_, alone = Session(model, batch_size=1).run(METHODS[name](), images)
+    *_, together = run(METHODS[name](), Session(model, batch_size=2), images)
+    *_, alone = run(METHODS[name](), Session(model, batch_size=1), images)
 
     assert together.shape == (2, 2, 32, 48)
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-8)

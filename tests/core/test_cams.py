@@ -12,6 +12,7 @@ from torch.nn import functional
 import saliency
 from saliency.core.cam import stretch
 from saliency.core.eigen_cam import first_component
+from saliency.core.method import run
 from saliency.model.ops import NumpyOps
 from saliency.session.session import Session
 from tests.nets import bilinear, black_box, picture, small_net
@@ -102,8 +103,8 @@ def test_one_forward_pass_serves_all_targets_and_images(cls: Any) -> None:
     net = small_net()
     model, _, _ = asked(net, "block")
     session: Session[Any] = Session(model, batch_size=8)
-    *_, mask = session.run(cls(layer="block"), model.ops.asarray(IMAGES))
-    *_, alone = Session(model, batch_size=1).run(cls(layer="block"), model.ops.asarray(IMAGES))
+    *_, mask = run(cls(layer="block"), session, model.ops.asarray(IMAGES))
+    *_, alone = run(cls(layer="block"), Session(model, batch_size=1), model.ops.asarray(IMAGES))
     small = cams(cls(layer="block"), model)
 
     assert (session.calls, session.images) == (1, 3)

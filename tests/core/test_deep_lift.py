@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 
 import saliency
+from saliency.core.method import run
 from saliency.session.session import Session
 from tests.nets import everything, same, small_net
 
@@ -167,7 +168,7 @@ def test_random_networks_are_complete_and_conserve(parts: list[tuple[str, bool]]
         net = Random(parts, seed, bias).eval().double()
         bound = saliency.adapt(net).at([0, 1])
         images = bound.ops.asarray(X[None, :6, :6])
-        *_, mask = Session(bound).run(method, images)
+        *_, mask = run(method, Session(bound), images)
         scores = bound.scores(images)
         if bias:
             scores = scores - bound.scores(0.2 + 0.0 * images)
@@ -336,8 +337,8 @@ def test_a_softmax_by_hand() -> None:
     with torch.no_grad():
         next(net.parameters()).copy_(torch.from_numpy(w))
     bound = saliency.adapt(net).at([1])
-    *_, mask = Session(bound).run(
-        saliency.DeepLift(baseline=r[None, :, None]), bound.ops.asarray(x[None, None, :, None])
+    *_, mask = run(
+        saliency.DeepLift(baseline=r[None, :, None]), Session(bound), bound.ops.asarray(x[None, None, :, None])
     )
 
     np.testing.assert_allclose(mask.numpy().ravel(), expected, rtol=1e-9)
@@ -350,9 +351,9 @@ def test_does_not_depend_on_batch_neighbours(kind: str) -> None:
     bound = saliency.adapt(net).at([0, 1])
     images = bound.ops.asarray(np.stack([X, OTHER, -X]))
     method = saliency.DeepLift(baseline=[BASELINE, 0.3])
-    *_, together = Session(bound, batch_size=4).run(method, images)
-    *_, apart = Session(bound, batch_size=1).run(method, images)
-    *_, alone = Session(bound).run(method, images[1:2])
+    *_, together = run(method, Session(bound, batch_size=4), images)
+    *_, apart = run(method, Session(bound, batch_size=1), images)
+    *_, alone = run(method, Session(bound), images[1:2])
 
     np.testing.assert_allclose(together.numpy(), apart.numpy(), atol=1e-6)
     np.testing.assert_allclose(together[:, 1:2].numpy(), alone.numpy(), atol=1e-6)
@@ -366,7 +367,7 @@ def test_targets_share_one_forward_pass_of_each() -> None:
     bound: Any = saliency.adapt(net).at([0, 1, 2])
     bound._working.module.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     images = bound.ops.asarray(X[None])
-    *_, masks = Session(bound).run(saliency.DeepLift(), images)
+    *_, masks = run(saliency.DeepLift(), Session(bound), images)
 
     assert masks.shape == (3, 1, *X.shape)
     assert seen == [1, 1]

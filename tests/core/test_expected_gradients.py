@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import saliency
+from saliency.core.method import run
 from saliency.session.session import Session
 from tests.nets import small_net
 
@@ -80,8 +81,8 @@ def test_draws_belong_to_their_index(net: Any, batch_size: int) -> None:
     adapted = saliency.adapt(net).at([0, 1])
     images = adapted.ops.asarray(np.stack([IMAGE, IMAGE[::-1] * 0.5]))
     method = saliency.ExpectedGradients(samples=12, spread=0.1)
-    *_, together = Session(adapted, batch_size=batch_size).run(method, images)
-    *_, alone = Session(adapted).run(method, images[1:])
+    *_, together = run(method, Session(adapted, batch_size=batch_size), images)
+    *_, alone = run(method, Session(adapted), images[1:])
 
     assert_allclose(together[:, 1:], alone, rtol=1e-9, atol=1e-14)
 
@@ -90,8 +91,8 @@ def test_partial_masks_are_fair(net: Any) -> None:
     """What is seen on the way is the mean of the draws so far."""
     adapted = saliency.adapt(net).at([1])
     session = Session(adapted, streaming=True, batch_size=4)
-    masks = list(session.run(saliency.ExpectedGradients(samples=40), adapted.ops.asarray(IMAGE[None])))
-    *_, first = Session(adapted).run(saliency.ExpectedGradients(samples=4), adapted.ops.asarray(IMAGE[None]))
+    masks = list(run(saliency.ExpectedGradients(samples=40), session, adapted.ops.asarray(IMAGE[None])))
+    *_, first = run(saliency.ExpectedGradients(samples=4), Session(adapted), adapted.ops.asarray(IMAGE[None]))
 
     assert len(masks) == 10
     assert_allclose(masks[0], first, rtol=1e-9, atol=1e-14)

@@ -10,6 +10,8 @@ import pytest
 import saliency
 from saliency.core.catalogue import METHODS
 from saliency.core.features import FeatureMethod
+from saliency.core.method import run
+from saliency.session.session import Session
 from tests.nets import black_box, picture, small_net
 
 IMAGE = picture(24, 20).astype(np.float32) / 255
@@ -95,10 +97,8 @@ def test_a_batch_is_its_images(cls: type[FeatureMethod]) -> None:
 
 def masks(method: saliency.Method, images: np.ndarray, model: Any) -> np.ndarray:
     """The method's masks of several images."""
-    from saliency.session.session import Session
-
     session: Session[Any] = Session(model, batch_size=7)
-    *_, found = session.run(method, model.ops.asarray(images))
+    *_, found = run(method, session, model.ops.asarray(images))
     return np.asarray(model.ops.tohost(found)[0])
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 import saliency
 from saliency.core.catalogue import METHODS
+from saliency.core.method import run
 from saliency.session.session import Session
 from tests.nets import small_net
 
@@ -173,7 +174,7 @@ def test_compiled_parts_are_asked_as_they_were_written(method: str) -> None:
     found = []
     for each in (net, sequential(0)):
         bound = saliency.adapt(each).at([1])
-        *_, mask = Session(bound).run(METHODS[method](), bound.ops.asarray(X[None]))
+        *_, mask = run(METHODS[method](), Session(bound), bound.ops.asarray(X[None]))
         found.append(mask.numpy())
 
     np.testing.assert_allclose(found[0], found[1], atol=1e-7)

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 from scipy.ndimage import gaussian_filter
 
 import saliency
+from saliency.core.method import run
 from saliency.core.paths import PORTION
 from saliency.session.session import Session
 from tests.nets import small_net, uneven
@@ -82,7 +83,7 @@ def test_the_guided_path_is_guided_ig_s(net: Any) -> None:
     images = adapted.ops.asarray(np.stack([IMAGE, IMAGE[::-1] * 0.5]))
     method = saliency.GuidedIG(steps=8, baseline=[uneven(*IMAGE.shape), 0.5 * IMAGE[::-1]], fraction=0.4, max_dist=0.3)
     paths = method.paths(images, Session(adapted), 9)
-    *_, expected = Session(adapted).run(method, images)
+    *_, expected = run(method, Session(adapted), images)
     found = np.zeros(expected.shape)
     for path in paths:
         assert path.target is not None
@@ -110,7 +111,7 @@ def test_every_node_is_asked_once(net: Any, cls: Any, inner: str, adaptive: bool
     adapted.__class__ = Spy
     session: Session[Any] = Session(adapted)
     method = cls(INNER[inner], adaptive=adaptive)
-    list(session.run(method, adapted.ops.asarray(IMAGE[None])))
+    list(run(method, session, adapted.ops.asarray(IMAGE[None])))
     points = np.concatenate(seen)
 
     assert session.images == len(points) == 9 == method.cost((1, *IMAGE.shape))
@@ -147,7 +148,7 @@ def test_adaptive_nodes_go_where_the_score_changes() -> None:
 
     adapted.gradients = spy
     method = saliency.IDGI(saliency.IntegratedGradients(steps=20, baseline=0.0), adaptive=True)
-    list(Session(adapted).run(method, white))
+    list(run(method, Session(adapted), white))
 
     assert len(seen) == 20
     assert sum(each > 0.88 for each in seen[10:]) >= 7
@@ -175,12 +176,12 @@ def test_many_images_and_targets_are_each_what_they_are_alone(net: Any, cls: Any
     adapted = saliency.adapt(net)
     images = adapted.ops.asarray(np.stack([IMAGE * share for share in np.linspace(0.3, 1, PORTION + 2)]))
     method = cls(INNER[inner].but(steps=5), adaptive=True)
-    *_, together = Session(adapted.at([0, 2]), batch_size=7).run(method, images)
+    *_, together = run(method, Session(adapted.at([0, 2]), batch_size=7), images)
 
     assert together.shape[:2] == (2, PORTION + 2)
     for i, target in enumerate((0, 2)):
         for j in (0, PORTION + 1):
-            *_, alone = Session(adapted.at([target])).run(method, images[j : j + 1])
+            *_, alone = run(method, Session(adapted.at([target])), images[j : j + 1])
             assert_allclose(together[i, j], alone[0, 0], rtol=1e-6, atol=1e-9)
 
 
@@ -189,7 +190,7 @@ def test_partial_masks_are_complete_too(net: Any) -> None:
     adapted = saliency.adapt(net).at([1])
     session = Session(adapted, streaming=True, batch_size=4)
     images = adapted.ops.asarray(IMAGE[None])
-    masks = list(session.run(saliency.IDGI(saliency.IntegratedGradients(steps=32)), images))
+    masks = list(run(saliency.IDGI(saliency.IntegratedGradients(steps=32)), session, images))
     sums = [float(adapted.ops.tohost(each).sum()) for each in masks]
 
     assert len(masks) >= 8

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 import saliency
 import saliency.demo
 from saliency.core.integrated_gradients import FIRST, LIMIT, MOST, WITHIN
+from saliency.core.method import run
 from saliency.core.quadrature import RULES, nodes
 from saliency.session.session import Session
 from tests.nets import small_net
@@ -145,7 +146,7 @@ class TestTolerance:
 
         adapted.__class__ = Spy
         method = saliency.IntegratedGradients(tolerance=0.005, baseline=0.0)
-        *_, mask = Session(adapted).run(method, adapted.ops.asarray(IMAGE[None]))
+        *_, mask = run(method, Session(adapted), adapted.ops.asarray(IMAGE[None]))
         points = np.concatenate(asked)
         alphas = points.mean((1, 2, 3)) / IMAGE.mean(dtype=np.float64)
         order = np.argsort(alphas)
@@ -181,11 +182,11 @@ class TestTolerance:
         adapted = saliency.adapt(net)
         images = adapted.ops.asarray(np.stack([IMAGE, IMAGE[::-1] * 0.5, np.zeros_like(IMAGE)]))
         method = saliency.IntegratedGradients(tolerance=0.01, baseline=["black", 0.7])
-        *_, together = Session(adapted.at([0, 2])).run(method, images)
+        *_, together = run(method, Session(adapted.at([0, 2])), images)
 
         for i, target in enumerate((0, 2)):
             for j in range(3):
-                *_, alone = Session(adapted.at([target])).run(method, images[j : j + 1])
+                *_, alone = run(method, Session(adapted.at([target])), images[j : j + 1])
                 assert_allclose(together[i, j], alone[0, 0], rtol=1e-9, atol=1e-13)
 
     @pytest.mark.parametrize("batch_size", [1, 3, 64])
@@ -203,7 +204,7 @@ class TestTolerance:
         session = Session(adapted, streaming=True, batch_size=2)
         masks = [
             adapted.ops.tohost(each)
-            for each in session.run(saliency.IntegratedGradients(tolerance=0.002), adapted.ops.asarray(IMAGE[None]))
+            for each in run(saliency.IntegratedGradients(tolerance=0.002), session, adapted.ops.asarray(IMAGE[None]))
         ]
         away = [np.abs(each - masks[-1]).sum() for each in masks]
 
@@ -272,7 +273,7 @@ class TestDefault:
                 return super().gradients(images)
 
         adapted.__class__ = Spy
-        list(Session(adapted).run(saliency.IntegratedGradients(baseline=0.0), adapted.ops.asarray(IMAGE[None])))
+        list(run(saliency.IntegratedGradients(baseline=0.0), Session(adapted), adapted.ops.asarray(IMAGE[None])))
         points = np.concatenate(visited)
         alphas = points.mean((1, 2, 3)) / IMAGE.mean(dtype=np.float64)
         points = points[np.argsort(alphas)]

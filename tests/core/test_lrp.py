@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 
 import saliency
 from saliency.core.lrp import COMPOSITES
+from saliency.core.method import run
 from saliency.core.relevance import Epsilon, Gamma, layerwise
 from saliency.session.session import Session
 
@@ -35,7 +36,7 @@ def explain(net: Any, method: Any = "lrp", target: Any = 1, **options: Any) -> A
 def masks(net: nn.Module, method: Any, image: np.ndarray, targets: list[int]) -> np.ndarray:
     """(k, ...) of one input of any shape, in float64."""
     bound = saliency.adapt(net.double()).at(targets)
-    *_, found = Session(bound).run(method, bound.ops.asarray(image[None]))
+    *_, found = run(method, Session(bound), bound.ops.asarray(image[None]))
     return np.asarray(found.numpy()[:, 0])
 
 
@@ -380,7 +381,7 @@ def test_all_targets_share_one_forward_pass() -> None:
     seen: list[int] = []
     bound: Any = saliency.adapt(net).at([0, 1, 2, 3])
     bound._working.module.c1.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
-    *_, together = Session(bound).run(saliency.LRP("epsilon_plus"), bound.ops.asarray(X[None]))
+    *_, together = run(saliency.LRP("epsilon_plus"), Session(bound), bound.ops.asarray(X[None]))
 
     assert seen == [1]
     for i in range(4):

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 import saliency
 from saliency.core.blur_ig import BlurPath
 from saliency.core.guided_ig import smallest
+from saliency.core.method import run
 from saliency.model.ops import NumpyOps
 from saliency.session.session import Session
 from tests.nets import small_net, uneven
@@ -76,13 +77,15 @@ def test_targets_walk_apart(net: Any) -> None:
     adapted = saliency.adapt(net)
     baselines = [START, 0.5 * IMAGE[::-1]]
     method = saliency.GuidedIG(steps=5, baseline=baselines)
-    *_, together = Session(adapted.at([0, 2])).run(method, adapted.ops.asarray(images))
+    *_, together = run(method, Session(adapted.at([0, 2])), adapted.ops.asarray(images))
 
     for i, target in enumerate((0, 2)):
         for j in range(2):
             for_one = [
                 list(
-                    Session(adapted.at([target])).run(method.but(baseline=base), adapted.ops.asarray(images[j : j + 1]))
+                    run(
+                        method.but(baseline=base), Session(adapted.at([target])), adapted.ops.asarray(images[j : j + 1])
+                    )
                 )
                 for base in baselines
             ]

@@ -7,7 +7,7 @@ import pytest
 
 import saliency
 from saliency.core import smooth_grad
-from saliency.core.method import Method
+from saliency.core.method import Method, run
 from saliency.session.session import Session
 from tests.nets import small_net
 
@@ -34,7 +34,7 @@ def noisy_masks(net: Any, inner: Method, samples: int, spread: float, seed: int)
     adapted = saliency.adapt(net).at([1])
     found = []
     for copy in copies:
-        *_, one = Session(adapted).run(inner, adapted.ops.asarray(copy[None]))
+        *_, one = run(inner, Session(adapted), adapted.ops.asarray(copy[None]))
         found.append(adapted.ops.tohost(one)[0, 0])
     return np.stack(found)
 
@@ -70,10 +70,10 @@ def test_images_do_not_mix(cls: type[saliency.SmoothGrad], net: Any) -> None:
     adapted = saliency.adapt(net).at([0, 2])
     images = adapted.ops.asarray(np.stack([IMAGE, IMAGE[::-1] * 0.5]))
     method = cls(samples=20)
-    *_, together = Session(adapted).run(method, images)
+    *_, together = run(method, Session(adapted), images)
 
     for i in range(2):
-        *_, alone = Session(adapted).run(method, images[i : i + 1])
+        *_, alone = run(method, Session(adapted), images[i : i + 1])
         np.testing.assert_allclose(together[:, i : i + 1], alone, rtol=1e-9, atol=1e-15)
 
 

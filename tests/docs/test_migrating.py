@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     captum = pytest.importorskip("captum")
     from captum import attr
 
-PAGE = Path(__file__).resolve().parents[1] / "docs/migrating.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/migrating.md"
 SECTION = PAGE.read_text(encoding="utf-8").partition("# Coming from Captum")[2].partition("\n# ")[0]
 ROWS = re.findall(r"^\| `(.+?)` \| `(.+?)` \|(.*)\|$", SECTION, re.MULTILINE)
 

@@ -7,6 +7,7 @@ import pytest
 
 import saliency
 from saliency.core import GradientSaliency, IntegratedGradients, SmoothGrad
+from saliency.core.method import run
 from saliency.model.ops import NumpyOps
 from saliency.model.protocols import Answer
 from saliency.session.samples import Originals
@@ -40,7 +41,7 @@ IMAGES = np.random.default_rng(0).uniform(size=(2, 4, 3, 2))
 
 def last(method: saliency.Method, model: Any, **options: Any) -> np.ndarray:
     """The method's answer."""
-    *_, mask = Session(model, **options).run(method, IMAGES)
+    *_, mask = run(method, Session(model, **options), IMAGES)
     return np.asarray(mask)
 
 
@@ -66,7 +67,7 @@ def test_a_batch_does_not_mix_its_images() -> None:
     for method in (IntegratedGradients(steps=9), SmoothGrad(IntegratedGradients(steps=3), samples=4)):
         together = last(method, Square())
         for i in range(2):
-            *_, alone = Session(Square()).run(method, IMAGES[i : i + 1])
+            *_, alone = run(method, Session(Square()), IMAGES[i : i + 1])
 
             np.testing.assert_allclose(together[:, i : i + 1], alone, rtol=1e-12)
 
@@ -119,7 +120,7 @@ def test_streaming_shows_at_least_five_partial_masks() -> None:
     """Who wants partial results gets several even if all images fit into one question, and they converge."""
     method = IntegratedGradients(steps=64)
     session = Session(Square(), streaming=True, total=method.cost(IMAGES[:1].shape), batch_size=256)
-    masks = list(session.run(method, IMAGES[:1]))
+    masks = list(run(method, session, IMAGES[:1]))
     errors = [float(np.abs(mask - masks[-1]).max()) for mask in masks]
 
     assert len(masks) >= 6
@@ -129,13 +130,13 @@ def test_streaming_shows_at_least_five_partial_masks() -> None:
 
 def test_without_streaming_only_the_answer_comes() -> None:
     """Nobody pays for partial masks nobody wants."""
-    assert len(list(Session(Square(), batch_size=2).run(IntegratedGradients(steps=16), IMAGES))) == 1
+    assert len(list(run(IntegratedGradients(steps=16), Session(Square(), batch_size=2), IMAGES))) == 1
 
 
 def test_a_session_counts_what_it_asks() -> None:
     """Questions and images are counted."""
     session: Session[np.ndarray] = Session(Square(), batch_size=4)
-    list(session.run(IntegratedGradients(steps=5), IMAGES))
+    list(run(IntegratedGradients(steps=5), session, IMAGES))
 
     assert (session.calls, session.images) == (3, 10)
     assert session.seconds > 0

@@ -9,8 +9,8 @@
 | NaN or infinite logits, or gradients | BadOutput | adapters/test_torch.py: not_finite |
 | wrong channel count | BadImage, with the model's own words | here, in each framework |
 | wrong resolution | resized where one size is known, else BadImage with the model's words | here |
-| a batch where one image is meant | BadImage | here; test_images.py |
-| a target beyond the classes | BadTarget | here; test_targets.py |
+| a batch where one image is meant | BadImage | here; pictures/test_picture.py |
+| a target beyond the classes | BadTarget | here; model/test_targets.py |
 | one output: a logit, a probability, a value | read by its last operator and labels; noted | adapters/test_heads.py |
 | several outputs | BadOutput: each with its line, unless labels or a name say which | adapters/test_heads.py |
 | Keras models with preprocessing inside | fed 0–255; noted | adapters/test_keras.py: preprocessing_inside |
@@ -230,7 +230,7 @@ def test_what_does_not_exist_is_told(kind: str) -> None:
 
 def test_the_table_names_tests_that_exist() -> None:
     """Each file and test that the table above refers to is there."""
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     for line in (__doc__ or "").splitlines():
         for file, name in re.findall(r"([\w/]+\.py)(?:: (\w+))?", line.rpartition("|")[0]):
             text = (folder / file).read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """docs/models.md: its recipes run, and its table of models × methods is what the models say.
 
-After a change that is meant, such as a new method: ``python tests/test_models.py`` writes the table anew.
+After a change that is meant, such as a new method: ``python tests/docs/test_models.py`` writes the table anew.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import saliency
 from saliency.core.catalogue import METHODS
+from tests.api.test_layers import made
 from tests.nets import FEW, black_box, cheap, picture, small_net
-from tests.test_layers import made
 
-GUIDE = Path(__file__).parent.parent / "docs" / "models.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "models.md"
 RECIPES = re.findall(r"^## (.+?)\n.*?```python\n(.+?)```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"(?<=<!-- the table -->\n).*(?=<!-- end of the table -->)", re.DOTALL)
 
@@ -173,7 +173,7 @@ def table() -> str:
 
 
 def test_the_guide_s_table_is_what_the_models_say() -> None:
-    """Each cell is "yes" or the model's own sentence; where it is not: python tests/test_models.py."""
+    """Each cell is "yes" or the model's own sentence; where it is not: python tests/docs/test_models.py."""
     found = TABLE.search(GUIDE.read_text(encoding="utf-8"))
 
     assert found is not None
