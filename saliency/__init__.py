@@ -6,8 +6,9 @@ PAIR-code/saliency's package of that name. No framework is imported until a mode
 
 from saliency import checks, core, deepexplain, demo, targets, tf1, upstream
 from saliency.adapters import adapt
-from saliency.api.explain import explain, layers
+from saliency.api.explain import explain
 from saliency.api.feeding import Surer, picture_for, surer_preset
+from saliency.api.layers import layers
 from saliency.api.methods import methods
 from saliency.api.predict import Prediction, WhatIf, perturbation_curves, predict, what_if
 from saliency.api.versions import show_versions

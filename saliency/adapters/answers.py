@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName
+from saliency.model.inputs import Packing
 from saliency.session.batch_size import is_out_of_memory
 from saliency.targets import ClassScore
 
@@ -76,6 +77,19 @@ def unfit(fed: str, channels: Any, height: Any, width: Any, said: str) -> BadIma
         f"The model cannot take this image: it was fed {fed}, that is {channels} channels at {height}×{width} pixels. "
         "Pass preprocess=… that makes what the model was trained on; for another size of a PIL image: "
         f"image=image.resize((224, 224)). The model says: {said}"
+    )
+
+
+def told_of_inputs(error: Exception, packing: Packing) -> BadImage | None:
+    """The model's own complaint about what it was called with, retold with the shapes; None if it is about another."""
+    if not isinstance(error, TypeError | ValueError | RuntimeError) or type(error).__module__.startswith("saliency"):
+        return None
+    signs = (*COMPLAINTS, "argument", "mat1")
+    if not any(sign in str(error).lower() for sign in signs):
+        return None
+    return BadImage(
+        f"The model cannot take these inputs: it was called with {len(packing.shapes)}, of shapes {packing.told()}. "
+        f"The model says: {str(error).strip().splitlines()[0][:400]}"
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from saliency.adapters.answers import COMPLAINTS
+from saliency.adapters.answers import told_of_inputs
 from saliency.adapters.callables.function import function_model
-from saliency.errors import BadImage, Unsupported
+from saliency.errors import Unsupported
 from saliency.model.inputs import Packing
 from saliency.model.protocols import Adapted
 
@@ -33,19 +33,6 @@ class Joined:
             return self.function(*parts)
         except Exception as error:
             raise told_of_inputs(error, self.packing) or error from error
-
-
-def told_of_inputs(error: Exception, packing: Packing) -> BadImage | None:
-    """The model's own complaint about what it was called with, retold with the shapes; None if it is about another."""
-    if not isinstance(error, TypeError | ValueError | RuntimeError) or type(error).__module__.startswith("saliency"):
-        return None
-    signs = (*COMPLAINTS, "argument", "mat1")
-    if not any(sign in str(error).lower() for sign in signs):
-        return None
-    return BadImage(
-        f"The model cannot take these inputs: it was called with {len(packing.shapes)}, of shapes {packing.told()}. "
-        f"The model says: {str(error).strip().splitlines()[0][:400]}"
-    )
 
 
 def adapt_several(

@@ -6,22 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from saliency import checks
-from saliency.adapters import adapt
 from saliency.api.feeding import picture_for, surer_preset
-from saliency.api.layers import layers_for, with_layer_names
+from saliency.api.fitting import for_inputs, layers_for, with_layer_names
 from saliency.api.methods import chosen, offered, unsupported, with_field
 from saliency.api.predict import adapted_for
 from saliency.core.method import Method, run
-from saliency.errors import BadTarget, Unsupported
+from saliency.errors import BadTarget
 from saliency.model.inputs import Inputs, inputs_of
-from saliency.model.protocols import Layered, lacking
-from saliency.model.resolve import asked_of, for_inputs
+from saliency.model.protocols import lacking
+from saliency.model.resolve import asked_of
 from saliency.pictures.presets import Preprocess
 from saliency.results.assemble import Builder
-from saliency.results.tables import LayerInfo, LayerTable
 from saliency.session.baselines import Baseline
 from saliency.session.consistency import inconsistency
 from saliency.session.progress import ProgressBar
@@ -30,26 +26,6 @@ from saliency.targets import OfScores
 
 SHOWINGS = 20
 """How many partial results a run shows at most."""
-
-
-def layers(model: Any, image: Any = None, *, preprocess: Preprocess | None = None, output: Any = None) -> LayerTable:
-    """The layers of a model with a spatial grid, in the order they are called: what ``layer=`` may name.
-
-    Args:
-        model: see :func:`saliency.adapt`.
-        image: to ask the model with; without one, grey of the size the model says it was made for, or 224×224.
-        preprocess: from the image to what the model is fed.
-        output: which of several outputs the layers must lead to, see :func:`saliency.adapt`.
-    """
-    adapted = adapt(model, output=output)
-    if (why := lacking(adapted, Layered)) is not None:
-        raise Unsupported(f"The layers cannot be listed: {why}.")
-    if (table := getattr(adapted, "layer_table", None)) is None:
-        raise Unsupported(f"{type(adapted).__name__} cannot list its layers; layer=… takes its framework's names.")
-    height, width = getattr(adapted, "size", None) or (224, 224)
-    picture = picture_for(np.full((height, width), 0.5) if image is None else image, preprocess, adapted)
-    with adapted.lock:
-        return LayerTable(LayerInfo(*row) for row in table(adapted.ops.asarray(picture.fed)))
 
 
 def explain(

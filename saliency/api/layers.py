@@ -1,41 +1,34 @@
-"""Which layers of a model a method reads, where it does not name them."""
+"""List the layers of a model."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
-from saliency.core.method import Method
-from saliency.model.protocols import Adapted
+import numpy as np
+
+from saliency.adapters import adapt
+from saliency.api.feeding import picture_for
+from saliency.errors import Unsupported
+from saliency.model.protocols import Layered, lacking
+from saliency.pictures.presets import Preprocess
+from saliency.results.tables import LayerInfo, LayerTable
 
 
-def with_layer_names(method: Method, adapted: Adapted[Any]) -> Method:
-    """Return the method with the names of its layers where they are given as modules, also of the method inside it."""
-    changes: dict[str, Any] = {}
-    for each in fields(method):
-        value = getattr(method, each.name)
-        if isinstance(value, Method):
-            changes[each.name] = with_layer_names(value, adapted)
-        elif each.name == "layer" and value is not None:
-            changes[each.name] = adapted.layer_name(value)
-    return method.but(**changes) if changes else method
+def layers(model: Any, image: Any = None, *, preprocess: Preprocess | None = None, output: Any = None) -> LayerTable:
+    """The layers of a model with a spatial grid, in the order they are called: what ``layer=`` may name.
 
-
-def layers_for(method: Method, adapted: Adapted[Any], images: Any, notes: list[str]) -> list[str]:
-    """Return the names that the method's layers stand for, each once; `notes` gets those that were found here."""
-    wanted = method.layers
-    if all(isinstance(layer, str) for layer in wanted):
-        return list(dict.fromkeys(map(str, wanted)))
+    Args:
+        model: see :func:`saliency.adapt`.
+        image: to ask the model with; without one, grey of the size the model says it was made for, or 224×224.
+        preprocess: from the image to what the model is fed.
+        output: which of several outputs the layers must lead to, see :func:`saliency.adapt`.
+    """
+    adapted = adapt(model, output=output)
+    if (why := lacking(adapted, Layered)) is not None:
+        raise Unsupported(f"The layers cannot be listed: {why}.")
+    if (table := getattr(adapted, "layer_table", None)) is None:
+        raise Unsupported(f"{type(adapted).__name__} cannot list its layers; layer=… takes its framework's names.")
+    height, width = getattr(adapted, "size", None) or (224, 224)
+    picture = picture_for(np.full((height, width), 0.5) if image is None else image, preprocess, adapted)
     with adapted.lock:
-        automatic, which = adapted.automatic_layers(images)
-    found: list[str] = []
-    for layer in wanted:
-        if isinstance(layer, str):
-            found.append(layer)
-            continue
-        place = 0 if layer is None else -1 - layer
-        # a model with fewer grid sizes than are asked for has fewer layers read
-        if place < len(automatic) and automatic[place] not in found:
-            found.append(automatic[place])
-            notes.append(f"layer: {automatic[place]}, {'the last at its grid size' if place else which}")
-    return found
+        return LayerTable(LayerInfo(*row) for row in table(adapted.ops.asarray(picture.fed)))

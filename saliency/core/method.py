@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from saliency import checks
-from saliency.errors import BadField, brief, unknown
-from saliency.model.protocols import Model
+from saliency.errors import BadField, Unsupported, brief, unknown
+from saliency.model.protocols import Model, capability, lacking
 from saliency.pictures.picture import held
 from saliency.session.baselines import Baseline
 from saliency.session.session import Session
@@ -183,6 +183,18 @@ class Method:
         if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) > 0 and any("tuple" in one for one in types):
             return tuple(check(one, who, low, high) for one in value)
         return check(value, who, low, high)
+
+
+def run(method: Method, session: Session[Any], images: Any) -> Iterator[Any]:
+    """Yield the method's masks of `images` (B, H, W, C); see :meth:`Method.__call__`.
+
+    Raises:
+        Unsupported: the model lacks what the method needs; before any call of the model.
+    """
+    if (why := lacking(session.model, method.needs)) is not None:
+        raise Unsupported(f"{type(method).__name__} needs {capability(method.needs)}: {why}.")
+    session.check()
+    yield from method(images, session)
 
 
 def as_method(value: Any, who: str) -> Method:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from saliency import checks
-from saliency.core.method import Method
 from saliency.errors import BadOutput, BadTarget, Unsupported
 from saliency.model.head import Head
-from saliency.model.inputs import Inputs
 from saliency.model.protocols import CAPABILITY, Adapted, Layered, Target, lacking
 from saliency.pictures.picture import Picture
 from saliency.targets import OfScores, Unit, index_of, label_of
@@ -100,29 +97,3 @@ def index_for(target: Any, head: Head, outputs: np.ndarray, labels: Sequence[str
             "If it is the logit of two classes, pass two labels or activation='sigmoid'."
         )
     return index_of(target, labels, count)
-
-
-def for_inputs(method: Method, inputs: Inputs, offered: str) -> Method:
-    """The method for inputs laid side by side: its baselines, and those of methods inside it, are laid out likewise.
-
-    Args:
-        method: as it was given.
-        inputs: what the model is fed.
-        offered: which other methods there are, in a sentence.
-
-    Raises:
-        Unsupported: it reads a picture.
-    """
-    changes: dict[str, Any] = {}
-    for each in fields(method):
-        value = getattr(method, each.name)
-        if isinstance(value, Method):
-            changes[each.name] = for_inputs(value, inputs, offered)
-        elif each.name == "baseline" and not method.images_only:
-            changes[each.name] = inputs.baseline(value)
-    if method.images_only:
-        raise Unsupported(
-            f"{type(method).__name__} reads a picture, by its rows, columns and colours, and was given a list of "
-            f"inputs. {offered}"
-        )
-    return method.but(**changes)

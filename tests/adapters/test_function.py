@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import saliency
-from saliency.adapters.callables.function import FunctionModel, framework_of, touches_a_framework
+from saliency.adapters.callables.closure import touches_a_framework
+from saliency.adapters.callables.function import FunctionModel, framework_of
 from saliency.adapters.torch.function import TorchFunction
 from tests.nets import black_box, picture, small_net
 

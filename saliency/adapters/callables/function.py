@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-import types
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -14,7 +12,8 @@ import numpy as np
 from saliency import checks
 from saliency.adapters.answers import Arrays, by_batch, one_image, one_number_each, takes_one
 from saliency.adapters.base import Adapter
-from saliency.adapters.callables.untouched import held, left_alone
+from saliency.adapters.callables.closure import touches_a_framework
+from saliency.adapters.callables.untouched import left_alone
 from saliency.adapters.host_random import NOTE, HostStreams
 from saliency.adapters.outputs import members
 from saliency.errors import BadImage, BadOutput, UnknownName, Unsupported
@@ -25,13 +24,6 @@ from saliency.model.protocols import FRAMEWORKS, Adapted, Attentive, Differentia
 from saliency.targets import OfScores
 
 ARRAYS = Arrays(lambda value: isinstance(value, np.ndarray), np.reshape)
-
-ADAPTERS = {
-    "torch": ("torch_function", "TorchFunction"),
-    "tensorflow": ("tensorflow", "TensorFlowModel"),
-    "jax": ("jax", "JaxModel"),
-}
-"""By framework, the module and the class in it that is made of a function and the names of its classes."""
 
 
 class FunctionModel(Adapter):
@@ -162,9 +154,17 @@ def function_model(
         framework = "numpy" if image is None else framework_of(function, image)
     if framework == "numpy":
         return FunctionModel(function, labels)
-    module, name = ADAPTERS[framework]
-    adapted: Adapted[Any] = getattr(importlib.import_module(f"saliency.adapters.{module}"), name)(function, labels)
-    return adapted
+    if framework == "torch":
+        from saliency.adapters.torch.function import TorchFunction
+
+        return TorchFunction(function, labels)
+    if framework == "tensorflow":
+        from saliency.adapters.tensorflow.model import TensorFlowModel
+
+        return TensorFlowModel(function, labels)
+    from saliency.adapters.jax.model import JaxModel
+
+    return JaxModel(function, labels)
 
 
 def framework_of(function: Callable[..., Any], image: Callable[[], np.ndarray]) -> str:
@@ -188,42 +188,6 @@ def framework_of(function: Callable[..., Any], image: Callable[[], np.ndarray]) 
 
 _FOUND: weakref.WeakKeyDictionary[Callable[..., Any], dict[tuple[str, ...], str]] = weakref.WeakKeyDictionary()
 """By function, and the frameworks imported when it was asked: whose arrays it takes."""
-
-
-def touches_a_framework(value: Any, depth: int = 5, seen: set[int] | None = None) -> bool:
-    """Whether a function keeps or names anything of a framework, within so many steps.
-
-    Args:
-        value: a function, or anything that it keeps.
-        depth: steps from one thing to what that keeps.
-        seen: what was looked at already, by id.
-    """
-    seen = set() if seen is None else seen
-    if id(value) in seen:
-        return False
-    seen.add(id(value))
-    module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
-    roots = [each.__module__ for each in type(value).__mro__] + [str(module)]
-    if any(root.partition(".")[0] in ROOTS for root in roots):
-        return True
-    if isinstance(value, type | types.ModuleType) or depth == 0:
-        return False
-    code = getattr(getattr(value, "__func__", value), "__code__", None)
-    if code is not None and not ROOTS.isdisjoint(code.co_names):  # imported inside
-        return True
-    inside = [*held(value), *held(type(value).__call__ if code is None and callable(value) else None)]
-    inside += list(getattr(value, "__dict__", {}).values())
-    inside += [getattr(value, name, None) for name in ("func", "__wrapped__")]
-    if isinstance(value, list | tuple | dict) and len(value) <= MOST_PARTS:
-        inside += list(value.values() if isinstance(value, dict) else value)
-    return any(touches_a_framework(each, depth - 1, seen) for each in inside if each is not None)
-
-
-ROOTS = frozenset({"torch", "tensorflow", "jax", "jaxlib", "keras", "flax", "equinox", "transformers", "timm"})
-"""Modules of frameworks, and of what is made of them."""
-
-MOST_PARTS = 1000
-"""Longer lists are data."""
 
 
 def _asked(function: Callable[..., Any], asked: np.ndarray, imported: Sequence[str]) -> str | None:

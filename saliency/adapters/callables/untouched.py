@@ -5,29 +5,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
-
-def held(function: Any) -> list[Any]:
-    """What a function keeps: its object, its bound arguments, what is in its closure, and the globals that it names."""
-    if isinstance(function, functools.partial):
-        return [*function.args, *function.keywords.values(), *held(function.func)]
-    found = [getattr(function, "__self__", None)]
-    function = getattr(function, "__func__", function)
-    found += [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _filled(cell)]
-    if (code := getattr(function, "__code__", None)) is not None:
-        found += [function.__globals__[name] for name in code.co_names if name in function.__globals__]
-    return [each for each in found if each is not None]
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
+from saliency.adapters.callables.closure import held
 
 
 def left_alone(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,9 +82,3 @@ def _attributes_put_back(module: Any) -> Iterator[None]:
             vars(part).clear()
             vars(part).update(attributes)
         nnx.update(module, state)
-
-
-def stateless() -> AbstractContextManager[Any]:
-    """A context in which Keras' variables keep their values, whatever a call of a model assigns to them."""
-    keras = sys.modules.get("keras")
-    return nullcontext() if keras is None else keras.StatelessScope()

@@ -17,7 +17,7 @@ import numpy as np
 
 from saliency.adapters.answers import by_batch, indices, static
 from saliency.adapters.base import GridAdapter
-from saliency.adapters.callables.untouched import stateless
+from saliency.adapters.callables.stateless import stateless
 from saliency.adapters.jax.compiled import ARRAYS, Compiled, Question, Source, is_floating
 from saliency.adapters.jax.ops import JaxOps
 from saliency.adapters.jax.trace import Program

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import inspect
 import re
-import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,13 +17,11 @@ import keras
 import numpy as np
 
 from saliency.adapters.answers import NO_ATTENTION, called_attention
+from saliency.adapters.keras.layers import watched
 from saliency.errors import Unsupported
 from saliency.model.precision import precision_note
 from saliency.model.protocols import Adapted, Attentive
 from saliency.pictures.presets import Declared
-from saliency.threads import lock, uninterrupted
-
-_WATCHING = lock()
 
 
 def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]:
@@ -168,32 +164,3 @@ def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
 def _kept(seen: list[tuple[str, Any]], name: str, output: Any) -> Any:
     seen.append((name, output[0] if isinstance(output, tuple | list) and output else output))
     return output
-
-
-@contextmanager
-def watched(model: Any, around: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
-    """While a model is called, each call of a layer inside goes through `around` (its name, the call).
-
-    The name is that of the layer within the layers it is called in: "inner/conv". Other threads notice nothing.
-
-    Args:
-        model: whose call is watched.
-        around: gives the layer's output.
-    """
-    original, mine, path = keras.Layer.__call__, threading.get_ident(), []
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if threading.get_ident() != mine or layer is model:
-            return original(layer, *args, **kwargs)
-        path.append(layer.name)
-        try:
-            return around("/".join(path), lambda: original(layer, *args, **kwargs))
-        finally:
-            path.pop()
-
-    with _WATCHING, uninterrupted():
-        keras.Layer.__call__ = call
-        try:
-            yield
-        finally:
-            keras.Layer.__call__ = original

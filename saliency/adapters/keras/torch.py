@@ -14,7 +14,7 @@ from torch import Tensor
 from saliency.adapters.answers import Arrays, not_called, one_number_each, told_by_the_model
 from saliency.adapters.base import GridAdapter, size_of
 from saliency.adapters.host_random import NOTE
-from saliency.adapters.keras.model import watched
+from saliency.adapters.keras.layers import watched
 from saliency.adapters.layers import Laid, Surveyed, made_by, nameable, read_from_map, scores_or_sum
 from saliency.adapters.outputs import parts_of
 from saliency.adapters.tokens import Grid, over_image, token_grid

@@ -8,7 +8,8 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from saliency.adapters.answers import by_batch
-from saliency.adapters.callables.untouched import held, stateless
+from saliency.adapters.callables.closure import held
+from saliency.adapters.callables.stateless import stateless
 from saliency.adapters.torch.model import TorchModel
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.random import OwnRandomness

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency.adapters.multi_input import told_of_inputs
+from saliency.adapters.answers import told_of_inputs
 from saliency.adapters.per_model import shared_by
 from saliency.adapters.torch.model import TorchModel
 from saliency.model.inputs import Packing
