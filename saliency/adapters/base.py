@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from saliency.adapters.answers import Arrays
+from saliency.adapters.calls import Calls
 from saliency.adapters.declared import declared_by, labels_of
 from saliency.adapters.layers import Surveyed
 from saliency.adapters.outputs import Choice
@@ -48,6 +49,9 @@ class Adapter:
     """
 
     comparable = True
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    scales_itself = False
 
     def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
         self.model, self.ops = model, ops
@@ -94,6 +98,10 @@ class Adapter:
         view._rules = rules
         return view
 
+    def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """See :meth:`saliency.model.protocols.Adapted.wants`; a model without a size of its own takes any."""
+        return shape
+
     def layer_name(self, layer: Any) -> Any:
         """Return the name of a layer that is given by name, or as the module itself; of a list, those of each.
 
@@ -124,7 +132,7 @@ class Adapter:
         return found.automatic(), DENSE if found.dense else LAST
 
     def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
-        """(name, shape, grid in words) of every layer with a grid that the scores depend on, in the model's order."""
+        """See :meth:`saliency.model.protocols.Adapted.layer_table`."""
         return [(each.name, each.shape, each.grid.said()) for each in self._survey(images).layers]
 
     def _survey(self, images: Any) -> Surveyed:
@@ -185,9 +193,9 @@ class Adapter:
 
 
 class GridAdapter(Adapter):
-    """An adapter that asks its model by the name of a question, and finds the model's layers by a survey.
+    """An adapter that reads tokens as patches of the image, and channels in whatever layout.
 
-    A framework says how: :meth:`_ask` and :meth:`_survey`.
+    A framework gives the model's :class:`Calls` and the survey of its layers.
     """
 
     def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
@@ -208,28 +216,23 @@ class GridAdapter(Adapter):
         bound._grids, bound._patched = {}, {}
         return bound
 
-    def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
-        """Answer one kind of question, in the layout of the framework.
-
-        Args:
-            kind: "scores", "gradients", "rewired", "layers", "activations", "scores_with", "attentions", "early_exits".
-            images: (N, H, W, C).
-            *beside: what else is asked with, (N, …) too.
-        """
+    @property
+    def _calls(self) -> Calls:
+        """The calls of the model, in the layout of the framework."""
         raise NotImplementedError
 
     def scores(self, images: Any) -> Any:
         """(k, N)."""
-        return self._ask("scores", images)
+        return self._calls.scores(images)
 
     def gradients(self, images: Any) -> Answer[Any]:
         """(k, N) and (k, N, H, W, C), from one forward pass."""
-        answer = Answer(*self._ask("gradients" if self._rules is None else "rewired", images))
+        answer = Answer(*(self._calls.gradients if self._rules is None else self._calls.rewired)(images))
         return answer if len(images) == 1 else answer._replace(lost=None)
 
     def layers(self, images: Any) -> list[Layer[Any]]:
         """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
-        said = [(self._last(seen, 1), self._last(back, 2)) for seen, back in self._ask("layers", images)]
+        said = [(self._last(seen, 1), self._last(back, 2)) for seen, back in self._calls.layers(images)]
         grids = [self._grid(seen, images) for seen, _ in said]
         return [
             Layer(*(patches(each, grid, self.ops.reshape) for each in pair))
@@ -238,34 +241,34 @@ class GridAdapter(Adapter):
 
     def activations(self, images: Any) -> list[Any]:
         """(N, h, w, K) per bound layer."""
-        said = [self._last(each, 1) for each in self._ask("activations", images)]
+        said = [self._last(each, 1) for each in self._calls.activations(images)]
         return [patches(each, self._grid(each, images), self.ops.reshape) for each in said]
 
     def scores_with(self, images: Any, activations: Any) -> Any:
         """(k, N), with something else in the place of what the bound layer says."""
         if (shape := tuple(images.shape[1:])) not in self._patched:
-            self._patched[shape] = self._grid(self._ask("activations", images[:1])[0], images)
+            self._patched[shape] = self._grid(self._calls.activations(images[:1])[0], images)
         if (grid := self._patched[shape]) is not None:
             # what stands for no patch stays as it is
-            (seen,) = self._ask("activations", images)
+            (seen,) = self._calls.activations(images)
             rows = self.ops.reshape(activations, (len(images), -1, int(seen.shape[-1])))
             own = self.ops.concat([seen[:, : grid.before], rows, seen[:, grid.tokens - grid.after :]], 1)
         elif self.channels_first and len(activations.shape) == 4:
             own = self.ops.transpose(activations, (0, 3, 1, 2))
         else:
             own = activations
-        return self._ask("scores_with", images, own)
+        return self._calls.scores_with(images, own)
 
     def attentions(self, images: Any) -> Attention[Any]:
         """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
-        return self._attended("attentions", images)
+        return self._attended(self._calls.attentions, images)
 
     def early_exits(self, images: Any) -> Attention[Any]:
         """The same, each layer's gradients of the scores that the model's head gives behind its own block."""
-        return self._attended("early_exits", images)
+        return self._attended(self._calls.early_exits, images)
 
-    def _attended(self, kind: str, images: Any) -> Attention[Any]:
-        layers = [Layer(*each) for each in self._ask(kind, images)]
+    def _attended(self, call: Callable[[Any], Any], images: Any) -> Attention[Any]:
+        layers = [Layer(*each) for each in call(images)]
         tokens = tokens_of([each.activations for each in layers], len(images))
         if tokens not in self._grids:
             maps = {(laid.grid.height, laid.grid.width) for laid in self._survey(images).layers if len(laid.shape) == 4}

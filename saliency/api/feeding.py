@@ -68,16 +68,13 @@ def picture_for(image: Any, preprocess: Preprocess | None, adapted: Adapted[Any]
         return image
     require_adapted(adapted)
     read_already = isinstance(image, Picture)
-    channels = getattr(adapted, "channels", None)
-    picture = (
-        image if read_already else read(image, preprocess, channels_first=adapted.channels_first, channels=channels)
-    )
+    layout: dict[str, Any] = {"channels_first": adapted.channels_first, "channels": adapted.channels}
+    picture = image if read_already else read(image, preprocess, **layout)
     if picture.scaled:
         picture = as_declared(picture, adapted)
-    if getattr(adapted, "scales_itself", False):
+    if adapted.scales_itself:
         picture = unscaled(picture)
-    wants = getattr(adapted, "wants", None)
-    picture = picture if wants is None else fitted(picture, wants)
+    picture = fitted(picture, adapted.wants)
     return large(picture) if picture.again is not None else picture
 
 
@@ -191,7 +188,7 @@ def _unit(adapted: Adapted[Any], picture: Any) -> np.ndarray | None:
     """What the model is fed, as 0–1; None where it is not known to be that, or presets are not to be compared."""
     if not isinstance(picture, Picture) or picture.again is None or not adapted.comparable:
         return None
-    if getattr(adapted, "scales_itself", False) or picture.fed.shape[-1] not in (1, 3):
+    if adapted.scales_itself or picture.fed.shape[-1] not in (1, 3):
         return None
     if picture.scaled:
         return picture.fed
@@ -254,7 +251,7 @@ def _blind(adapted: Adapted[Any], fed: np.ndarray, now: np.ndarray) -> bool:
 
 def _sizes(adapted: Adapted[Any], unit: np.ndarray) -> list[str]:
     """The size as fed; and the usual one, for a larger picture and a model that has no size of its own."""
-    if getattr(adapted, "size", None) is not None or min(unit.shape[1:3]) < USUAL or max(unit.shape[1:3]) == USUAL:
+    if adapted.size is not None or min(unit.shape[1:3]) < USUAL or max(unit.shape[1:3]) == USUAL:
         return [""]
     return ["", f" {USUAL}"]
 

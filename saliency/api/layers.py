@@ -26,9 +26,7 @@ def layers(model: Any, image: Any = None, *, preprocess: Preprocess | None = Non
     adapted = adapt(model, output=output)
     if (why := lacking(adapted, Layered)) is not None:
         raise Unsupported(f"The layers cannot be listed: {why}.")
-    if (table := getattr(adapted, "layer_table", None)) is None:
-        raise Unsupported(f"{type(adapted).__name__} cannot list its layers; layer=… takes its framework's names.")
-    height, width = getattr(adapted, "size", None) or (224, 224)
+    height, width = adapted.size or (224, 224)
     picture = picture_for(np.full((height, width), 0.5) if image is None else image, preprocess, adapted)
     with adapted.lock:
-        return LayerTable(LayerInfo(*row) for row in table(adapted.ops.asarray(picture.fed)))
+        return LayerTable(LayerInfo(*row) for row in adapted.layer_table(adapted.ops.asarray(picture.fed)))

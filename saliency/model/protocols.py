@@ -224,6 +224,21 @@ class Adapted(Model[A], Protocol[A]):
         """The preprocessing that the model declares, a :class:`saliency.pictures.presets.Declared`; or None."""
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the model was made for; None where it takes any, or does not say."""
+
+    @property
+    def channels(self) -> int | None:
+        """How many channels the model takes; None where it takes any, or does not say."""
+
+    @property
+    def scales_itself(self) -> bool:
+        """Whether the model's first layer scales 0–255, so that it is fed these."""
+
+    def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Return the (H, W, C) that the model must be fed for a picture that comes as `shape`."""
+
+    @property
     def loaded(self) -> Any:
         """The underlying model, where it was loaded from a file and nobody else holds it; or None."""
 
@@ -252,6 +267,9 @@ class Adapted(Model[A], Protocol[A]):
 
     def layer_name(self, layer: Any) -> Any:
         """Return the name of a layer that is given by name or as the module itself; of a list, those of each."""
+
+    def layer_table(self, images: A) -> Sequence[tuple[str, tuple[int, ...], str]]:
+        """Return (name, shape, grid in words) of every layer with a grid that the scores depend on, in their order."""
 
     def automatic_layer(self, images: A) -> str:
         """Return the name of the last layer with a spatial grid; of a dense model, of its encoder's last."""

@@ -300,16 +300,16 @@ class Question(NamedTuple):
 
 
 class Compiled:
-    """One kind of question, compiled per size of batch, for the shapes of images that were asked about last."""
+    """One call of a question, compiled per size of batch, for the shapes of images that came last."""
 
     MOST = 6
     """Shapes of images for which programs are kept."""
 
-    def __init__(self, kind: str, question: Question) -> None:
-        self._kind = kind
+    def __init__(self, call: Callable[..., Any], question: Question) -> None:
+        self._call = call
 
         def run(*asked: Any) -> Any:
-            said = getattr(question, kind)(*asked)
+            said = call(question, *asked)
             return jax.tree.map(lambda each: each.astype(question.dtype) if is_floating(each) else each, said)
 
         self._run = run
@@ -350,13 +350,12 @@ class Compiled:
         sizes.add(size)
         if size == count:
             return said
-        match self._kind:
-            case "outputs":
-                return said[:count]
-            case "activations":
-                return [each[:count] for each in said]
-            case "layers" | "attentions" | "early_exits":
-                return [(activations[:count], gradients[:, :count]) for activations, gradients in said]
+        if self._call is Question.outputs:
+            return said[:count]
+        if self._call is Question.activations:
+            return [each[:count] for each in said]
+        if self._call in (Question.layers, Question.attentions, Question.early_exits):
+            return [(activations[:count], gradients[:, :count]) for activations, gradients in said]
         return jax.tree.map(lambda array: array[:, :count], said)
 
 

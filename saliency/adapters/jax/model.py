@@ -18,6 +18,7 @@ import numpy as np
 from saliency.adapters.answers import by_batch, indices, static
 from saliency.adapters.base import GridAdapter
 from saliency.adapters.callables.stateless import stateless
+from saliency.adapters.calls import Calls, CompiledCalls
 from saliency.adapters.jax.compiled import ARRAYS, Compiled, Question, Source, is_floating
 from saliency.adapters.jax.ops import JaxOps
 from saliency.adapters.jax.trace import Program
@@ -93,7 +94,7 @@ class JaxModel(GridAdapter):
 
     def outputs(self, images: Any) -> Any:
         """What the model says, (N, classes)."""
-        said = self._ask("outputs", images)
+        said = self._run(Question.outputs, images)
         if self._undecided:
             self._decide(np.asarray(said), *self._ending(images[:1]))
         return said
@@ -147,11 +148,15 @@ class JaxModel(GridAdapter):
         choice = self._choice(ARRAYS)
         return Question(self.source, self._targets, self._layers, self._to_logits, self._dtype, self._rules, choice)
 
-    def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
-        """See :class:`GridAdapter`; answered by the program compiled for it."""
-        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._to_logits, self._rules)
-        key = (kind, self.source.signature, self._dtype, self._choice(ARRAYS), bound)
-        compiled = self._shared.once(key, lambda: Compiled(kind, self._question()))
+    @property
+    def _calls(self) -> Calls:
+        return CompiledCalls(Question, self._run)
+
+    def _run(self, call: Callable[..., Any], images: Any, *beside: Any) -> Any:
+        """Run a call of :class:`Question`, compiled once for what is bound."""
+        bound = () if call is Question.outputs else (static(self._targets), self._layers, self._to_logits, self._rules)
+        key = (call, self.source.signature, self._dtype, self._choice(ARRAYS), bound)
+        compiled = self._shared.once(key, lambda: Compiled(call, self._question()))
         with self.lock:
             weights = self.weights()
             # one function may be called with weights of several types

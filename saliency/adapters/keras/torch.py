@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from functools import wraps
+from typing import Any, Self, TypeVar
 
 import torch
 from keras import StatelessScope
 from torch import Tensor
 
-from saliency.adapters.answers import Arrays, not_called, one_number_each, told_by_the_model
+from saliency.adapters.answers import Arrays, not_called, told_by_the_model
 from saliency.adapters.base import GridAdapter, size_of
+from saliency.adapters.calls import Calls
 from saliency.adapters.host_random import NOTE
 from saliency.adapters.keras.layers import watched
 from saliency.adapters.layers import Laid, Surveyed, made_by, nameable, read_from_map, scores_or_sum
 from saliency.adapters.outputs import parts_of
 from saliency.adapters.tokens import Grid, over_image, token_grid
-from saliency.adapters.torch.attention import Attending, pulled_back
+from saliency.adapters.torch.attention import Attending, exits_of
 from saliency.adapters.torch.gradients import backward, by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch.layers import Replaced
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.precision import computed_in
 from saliency.adapters.torch.random import OwnRandomness
 from saliency.adapters.torch.rules import ask_by_rules, kinds_of
-from saliency.adapters.torch.trace import Break, LastActivation
+from saliency.adapters.torch.scores import scores_of
+from saliency.adapters.torch.trace import Break, LastActivation, Watch
 from saliency.errors import NoGradient, unknown
 from saliency.model.precision import precision_note
 from saliency.model.protocols import Answer, Layer, Target
-from saliency.rules import Ledger
-from saliency.targets import ClassScore, OfScores, Unit, units
+from saliency.rules import Composite, Ledger
+from saliency.targets import ClassScore, Unit, units
 from saliency.threads import uninterrupted
 
 KERAS = Arrays(torch.is_tensor, torch.reshape)
@@ -74,7 +77,7 @@ class KerasOnTorch(GridAdapter):
         first = next((t for t in _tensors(model) if t.is_floating_point()), torch.zeros(1))
         dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
         super().__init__(model, labels, TorchOps(first.device, dtype))
-        self._device, self._dtype = first.device, dtype
+        self._device, self.wide = first.device, dtype
         self._randomness = OwnRandomness()
         # the bound layer, and the number of its last call
         self._call_of: tuple[str, int] | None = None
@@ -92,108 +95,48 @@ class KerasOnTorch(GridAdapter):
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the model says, (N, classes)."""
-        with self._ready(grad=False), LastActivation(active=self.head is None) as spy:
-            said, choice, _ = self._choice(KERAS).chosen(self._call(images), len(images))
+        with self.ready(grad=False), LastActivation(active=self.head is None) as spy:
+            said, choice, _ = self._choice(KERAS).chosen(self.call(images), len(images))
             if self._undecided:
                 self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
-        return said.to(self._dtype)
+        return said.to(self.wide)
 
     @property
-    def _half(self) -> bool:
+    def layer_names(self) -> Sequence[str]:
+        """The bound layers."""
+        return self._layers
+
+    @property
+    def rules(self) -> Composite | None:
+        """What the way back follows."""
+        return self._rules
+
+    @property
+    def half(self) -> bool:
         """Whether a backward pass goes through float16, in which small gradients are zero."""
         named = any(getattr(each, "compute_dtype", "") == "float16" for each in self.model._flatten_layers())
-        return named or computed_in(self._device, self._dtype) == torch.float16
+        return named or computed_in(self._device, self.wide) == torch.float16
 
     def operators(self, images: Tensor) -> frozenset[str]:
         """See :meth:`saliency.model.protocols.Rewirable.operators`."""
-        with self._ready(grad=True):
-            return kinds_of(self._scores, leaf_of(images))
+        with self.ready(grad=True):
+            return kinds_of(self.scored, leaf_of(images))
 
-    def _ask(self, kind: str, images: Tensor, *beside: Tensor) -> Any:
-        """See :class:`GridAdapter`."""
-        with self._ready(grad=kind not in ("scores", "activations", "scores_with")):
-            if (said := precision_note(computed_in(self._device, self._dtype))) is not None:
-                self.note(said)
-            return _in(self._dtype, getattr(self, f"_asked_{kind}")(images, *beside))
-
-    def _asked_scores(self, images: Tensor) -> Tensor:
-        return self._scores(images)
-
-    def _asked_gradients(self, images: Tensor) -> Answer[Tensor]:
-        leaf = leaf_of(images)
-        return self._image_gradients(leaf, self._scores(leaf))
-
-    def _asked_rewired(self, images: Tensor) -> Answer[Tensor]:
-        assert self._rules is not None
-
-        def ask(images: Tensor) -> tuple[Tensor, Tensor]:
-            leaf = leaf_of(images)
-            return leaf, self._scores(leaf)
-
-        ledger = ledger_for(self._rules, images)
-        return self._image_gradients(*ask_by_rules(self._rules, ask, images, self.notes, ledger), ledger)
-
-    def _image_gradients(self, leaf: Tensor, scores: Tensor, ledger: Ledger | None = None) -> Answer[Tensor]:
-        if not scores.requires_grad:
-            raise NoGradient(self._why(leaf))
-        try:
-            return image_gradients(scores, leaf, ledger, half=self._half)
-        except NoGradient:
-            raise NoGradient(self._why(leaf)) from None
-
-    def _asked_layers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
-        leaf, seen = leaf_of(images), Seen()
-        scores = self._scores(leaf, seen)
-        found = [seen[self._known(name, seen)] for name in self._layers]
-        gradients = self._by(scores, leaf, found, self._layers)
-        return [(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
-
-    def _asked_activations(self, images: Tensor) -> list[Tensor]:
-        self._watched(images, seen := Seen())
-        return [seen[self._known(name, seen)] for name in self._layers]
-
-    def _asked_scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
-        if self._call_of is None:
-            self._watched(images[:1], seen := Seen())
-            known = self._known(self._layers[0], seen)
-            self._call_of = known, seen.calls[known]
-        return self._scores(images, Seen({self._call_of: activations}))
-
-    def _asked_attentions(self, images: Tensor) -> list[Layer[Tensor]]:
-        leaf = leaf_of(images)
-        with Attending(torch.nn.Module(), leaf) as watch, watch.inside(""):
-            scores = self._scores(leaf)
-        if not (maps := watch.maps()):
-            return []
-        if not scores.requires_grad:
-            raise NoGradient(self._why(leaf))
-        return watch.by_heads(by_each(scores, maps, half=self._half))
-
-    def _asked_early_exits(self, images: Tensor) -> list[Layer[Tensor]]:
-        leaf = leaf_of(images)
-        with Attending(torch.nn.Module(), leaf) as watch, watch.inside(""):
-            self._call(leaf)
-        if not (maps := watch.maps()):
-            return []
-        blocks = watch.blocks()
-        exits = [each.output.detach().requires_grad_() for each in blocks]
-        # the head is asked about all of them at once
-        put = Replaced(torch.nn.Module(), blocks[-1].name, blocks[-1].number, lambda _: watch.together(exits))
-        with put, put.inside(""):
-            scores = self._scores(leaf.detach(), count=len(exits) * len(leaf))
-        return watch.by_heads([pulled_back(blocks, maps, back) for back in by_each(scores, exits, half=self._half)])
+    @property
+    def _calls(self) -> Calls:
+        return KerasCalls(self)
 
     def _survey(self, images: Tensor) -> Surveyed:
         """See :class:`Adapter`; of tokens those layers whose output is a sum of two rows of them."""
         size = size_of(images)
-        with self.lock, self._ready(grad=True):
+        with self.lock, self.ready(grad=True):
             leaf = leaf_of(images[:1])
-            with Attending(torch.nn.Module(), leaf) as watch, watch.inside(""):
+            with _watching(Attending(torch.nn.Module(), leaf)) as watch:
                 seen = Seen(called=watch.called)
                 if self._targets:
-                    scores = self._scores(leaf, seen)
+                    scores = self.scored(leaf, seen)
                 else:
-                    scores = scores_or_sum(self._choice(KERAS), self._watched(leaf, seen), torch.sum)
+                    scores = scores_or_sum(self._choice(KERAS), self.watched(leaf, seen), torch.sum)
             parts = [each.array for each in parts_of(seen.returned, KERAS)]
             outputs = [each for each in parts if each.requires_grad]
             returned, maps, kept = {id(each) for each in outputs}, set[tuple[int, int]](), 0
@@ -217,7 +160,7 @@ class KerasOnTorch(GridAdapter):
         explained = [each for each, back in zip(outputs, used[len(found) :], strict=True) if back is not None]
         return Surveyed(nameable(layers), read_from_map([each.shape for each in explained], 1))
 
-    def _why(self, leaf: Tensor) -> str:
+    def why(self, leaf: Tensor) -> str:
         """Why the scores have no gradient."""
         watch = Break(torch.nn.Module())
 
@@ -226,10 +169,10 @@ class KerasOnTorch(GridAdapter):
                 return call()
 
         with watched(self.model, around), watch, watch.inside(""):
-            self._call(leaf)
+            self.call(leaf)
         return watch.why()
 
-    def _known(self, name: str, seen: Seen) -> str:
+    def known(self, name: str, seen: Seen) -> str:
         for each in reversed(seen):
             if name in (each, each.rpartition("/")[2]):
                 return each
@@ -237,45 +180,42 @@ class KerasOnTorch(GridAdapter):
             raise not_called(name)
         raise unknown("layer", name, seen)
 
-    def _scores(self, images: Tensor, seen: Seen | None = None, count: int | None = None) -> Tensor:
+    def scored(self, images: Tensor, seen: Seen | None = None, count: int | None = None) -> Tensor:
         """(k, N), of `count` images where that is not how many are fed; what each layer said last goes into `seen`."""
         seen = Seen() if seen is None and units(self._targets) else seen
         count = len(images) if count is None else count
         choice = self._choice(KERAS)
-        with LastActivation(active=self._to_logits) as spy:
-            raw = self._call(images) if seen is None else self._watched(images, seen)
-            rows = []
-            for target in self._targets or (ClassScore(0),):
-                if isinstance(target, Unit) and seen is not None:
-                    row = target.read(seen[self._known(target.layer, seen)])
-                elif isinstance(target, OfScores):
-                    said = choice.rows(raw, count)
-                    logits = spy.logits(said)
-                    row = target(said if logits is None else logits)
-                else:
-                    row = target(choice.given(raw))
-                rows.append(one_number_each(row, target, KERAS, count))
-        return torch.stack(rows).to(self._dtype)
 
-    def _watched(self, images: Tensor, seen: Seen) -> Any:
+        def unit(target: Unit) -> Tensor:
+            assert seen is not None
+            read: Tensor = target.read(seen[self.known(target.layer, seen)])
+            return read
+
+        with LastActivation(active=self._to_logits) as spy:
+            raw = self.call(images) if seen is None else self.watched(images, seen)
+            targets = self._targets or (ClassScore(0),)
+            scores = scores_of(raw, targets, count, arrays=KERAS, choice=choice, spy=spy, unit=unit)
+        return scores.to(self.wide)
+
+    def watched(self, images: Tensor, seen: Seen) -> Any:
         def around(name: str, call: Any) -> Any:
             entered = len(seen.called)
             said = call()
             return seen.keep(name, said, entered) if isinstance(said, Tensor) else said
 
         with watched(self.model, around):
-            seen.returned = self._call(images)
+            seen.returned = self.call(images)
         return seen.returned
 
     @contextmanager
-    def _ready(self, grad: bool) -> Iterator[None]:
+    def ready(self, grad: bool) -> Iterator[None]:
         """Gradients on or off, and our own random numbers, whatever the caller's surroundings."""
         with uninterrupted(), torch.inference_mode(False), torch.set_grad_enabled(grad), self._randomness.used():
             yield
         if self._randomness.drew:
             self.note(NOTE)
 
-    def _call(self, images: Tensor) -> Any:
+    def call(self, images: Tensor) -> Any:
         try:
             # what the model assigns to its variables goes into the scope
             with StatelessScope():
@@ -285,12 +225,124 @@ class KerasOnTorch(GridAdapter):
                 raise
             raise told from error
 
-    def _by(self, scores: Tensor, leaf: Tensor, inputs: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
-        """(k, N, …) gradients of the scores by each input."""
+    def last_call(self, images: Tensor) -> tuple[str, int]:
+        """Return the name of the one bound layer, and which of its calls is the last."""
+        if self._call_of is None:
+            self.watched(images[:1], seen := Seen())
+            known = self.known(self._layers[0], seen)
+            self._call_of = known, seen.calls[known]
+        return self._call_of
+
+    def require_gradient(self, scores: Tensor, leaf: Tensor, *inputs: Tensor) -> None:
+        """Raise :class:`NoGradient`, with the cause, where there is none of the scores by the inputs."""
         if not scores.requires_grad or not all(each.requires_grad for each in inputs):
-            raise NoGradient(self._why(leaf))
-        found = list(each_gradient(scores, inputs, names, half=self._half))
-        return [torch.stack(several) for several in zip(*found, strict=True)]
+            raise NoGradient(self.why(leaf))
+
+    def note_precision(self) -> None:
+        """Note the type that the model computes in, where it has few digits."""
+        if (said := precision_note(computed_in(self._device, self.wide))) is not None:
+            self.note(said)
+
+
+def _answering(grad: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a call of the model, with gradients or without, and give what it returns in the type of our arithmetic."""
+
+    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def answer(self: KerasCalls, images: Tensor, *beside: Tensor) -> Any:
+            with self.model.ready(grad):
+                self.model.note_precision()
+                return _in(self.model.wide, call(self, images, *beside))
+
+        return answer
+
+    return wrapped
+
+
+class KerasCalls:
+    """See :class:`Calls`."""
+
+    def __init__(self, model: KerasOnTorch) -> None:
+        self.model = model
+
+    @_answering(grad=False)
+    def scores(self, images: Tensor) -> Tensor:
+        return self.model.scored(images)
+
+    @_answering(grad=True)
+    def gradients(self, images: Tensor) -> Answer[Tensor]:
+        leaf = leaf_of(images)
+        return self._image_gradients(leaf, self.model.scored(leaf))
+
+    @_answering(grad=True)
+    def rewired(self, images: Tensor) -> Answer[Tensor]:
+        rules = self.model.rules
+        assert rules is not None
+
+        def ask(images: Tensor) -> tuple[Tensor, Tensor]:
+            leaf = leaf_of(images)
+            return leaf, self.model.scored(leaf)
+
+        ledger = ledger_for(rules, images)
+        return self._image_gradients(*ask_by_rules(rules, ask, images, self.model.notes, ledger), ledger)
+
+    def _image_gradients(self, leaf: Tensor, scores: Tensor, ledger: Ledger | None = None) -> Answer[Tensor]:
+        self.model.require_gradient(scores, leaf)
+        try:
+            return image_gradients(scores, leaf, ledger, half=self.model.half)
+        except NoGradient:
+            raise NoGradient(self.model.why(leaf)) from None
+
+    @_answering(grad=True)
+    def layers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        leaf, seen, names = leaf_of(images), Seen(), self.model.layer_names
+        scores = self.model.scored(leaf, seen)
+        found = [seen[self.model.known(name, seen)] for name in names]
+        self.model.require_gradient(scores, leaf, *found)
+        several = list(each_gradient(scores, found, names, half=self.model.half))
+        gradients = [torch.stack(each) for each in zip(*several, strict=True)]
+        return [(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
+
+    @_answering(grad=False)
+    def activations(self, images: Tensor) -> list[Tensor]:
+        self.model.watched(images, seen := Seen())
+        return [seen[self.model.known(name, seen)] for name in self.model.layer_names]
+
+    @_answering(grad=False)
+    def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
+        return self.model.scored(images, Seen({self.model.last_call(images): activations}))
+
+    @_answering(grad=True)
+    def attentions(self, images: Tensor) -> list[Layer[Tensor]]:
+        leaf = leaf_of(images)
+        with _watching(Attending(torch.nn.Module(), leaf)) as watch:
+            scores = self.model.scored(leaf)
+        if not (maps := watch.maps()):
+            return []
+        self.model.require_gradient(scores, leaf)
+        return watch.by_heads(by_each(scores, maps, half=self.model.half))
+
+    @_answering(grad=True)
+    def early_exits(self, images: Tensor) -> list[Layer[Tensor]]:
+        leaf, module = leaf_of(images), torch.nn.Module()
+        with _watching(Attending(module, leaf)) as watch:
+            self.model.call(leaf)
+
+        def scores(head: Replaced, count: int) -> Tensor:
+            with _watching(head):
+                return self.model.scored(leaf.detach(), count=count)
+
+        return exits_of(watch, module, scores, half=self.model.half)
+
+
+W = TypeVar("W", bound=Watch)
+
+
+@contextmanager
+def _watching(watch: W) -> Iterator[W]:
+    """Watch all operators, which belong to no module: Keras' layers call no hooks of torch."""
+    with watch, watch.inside(""):
+        yield watch
 
 
 def _in(dtype: torch.dtype, said: Any) -> Any:

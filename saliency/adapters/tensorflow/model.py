@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from saliency.adapters.answers import indices, static
 from saliency.adapters.base import GridAdapter
+from saliency.adapters.calls import Calls, CompiledCalls
 from saliency.adapters.host_random import NOTE, HostStreams
 from saliency.adapters.layers import Surveyed
 from saliency.adapters.tensorflow.compiled import Question, Source
@@ -66,7 +67,7 @@ class TensorFlowModel(GridAdapter):
 
     def outputs(self, images: Any) -> Any:
         """What the model says, (N, classes)."""
-        ask, question = self._graph("outputs", images)
+        ask, question = self._graph(Question.outputs, images)
         with self.lock:
             said = ask(images, tf.constant([], tf.int32))
         if self._undecided:
@@ -108,26 +109,30 @@ class TensorFlowModel(GridAdapter):
         choice = self._choice(ARRAYS)
         return Question(self.source, self._targets, self._layers, self._to_logits, self._dtype, self._rules, choice)
 
-    def _ask(self, kind: str, images: Any, *beside: Any) -> Any:
-        """See :class:`GridAdapter`; answered by the graph traced for it."""
+    @property
+    def _calls(self) -> Calls:
+        return CompiledCalls(Question, self._run)
+
+    def _run(self, call: Callable[..., Any], images: Any, *beside: Any) -> Any:
+        """Run a call of :class:`Question`, traced once for what is bound."""
         with self.lock:
-            ask, question = self._graph(kind, images, *beside)
+            ask, question = self._graph(call, images, *beside)
             for note in question.notes:
                 self.note(note)
             return ask(images, tf.constant(indices(self._targets), tf.int32), *beside)
 
-    def _graph(self, kind: str, images: Any, *beside: Any) -> tuple[Any, Question]:
-        """The graph that answers a kind of question, and the question as it was traced."""
-        bound = () if kind == "outputs" else (static(self._targets), self._layers, self._to_logits, self._rules)
-        key = (kind, tuple(images.shape[1:]), images.dtype, self._choice(ARRAYS), bound)
-        found: tuple[Any, Question] = self._shared.once(key, lambda: self._traced(kind, images, *beside))
+    def _graph(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, Question]:
+        """The graph of a call, and the question as it was traced."""
+        bound = () if call is Question.outputs else (static(self._targets), self._layers, self._to_logits, self._rules)
+        key = (call, tuple(images.shape[1:]), images.dtype, self._choice(ARRAYS), bound)
+        found: tuple[Any, Question] = self._shared.once(key, lambda: self._traced(call, images, *beside))
         return found
 
-    def _traced(self, kind: str, images: Any, *beside: Any) -> tuple[Any, Question]:
+    def _traced(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, Question]:
         question = self._question()
 
         def asked(*arguments: Any) -> Any:
-            return tf.nest.map_structure(wide, getattr(question, kind)(*arguments))
+            return tf.nest.map_structure(wide, call(question, *arguments))
 
         with self._host_streams.used():
             graph = graph_of(asked, images, *beside)

@@ -7,7 +7,7 @@ A fused operator (``scaled_dot_product_attention``) tells no map, so that it is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,8 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from saliency.adapters.tokens import NO_BLOCKS, NO_MAPS, WINDOWS, Grid
 from saliency.adapters.torch.decompositions import attention, inside
-from saliency.adapters.torch.gradients import backward
-from saliency.adapters.torch.layers import Survey
+from saliency.adapters.torch.gradients import backward, by_each
+from saliency.adapters.torch.layers import Replaced, Survey
 from saliency.adapters.torch.precision import wide
 from saliency.errors import Unsupported
 from saliency.model.protocols import Layer
@@ -72,7 +72,7 @@ class Attending(Survey):
             return self._kept(result)
         # a bias is added too, but is no row of tokens
         both = sum(isinstance(each, Tensor) and each.shape == result.shape for each in args) > 1
-        if function in ADDITIONS and both and result.ndim == 3 and len(self._leaf) in result.shape[:2]:
+        if function in ADDITIONS and both and result.ndim == 3 and len(self.leaf) in result.shape[:2]:
             self._sums[len(self._maps)] = Call(name, self._calls[name], result)
             goes_on = result.clone()
             self._stream[id(goes_on)] = goes_on
@@ -105,7 +105,7 @@ class Attending(Survey):
         Raises:
             Unsupported: they are of windows.
         """
-        if len(self.attended) > 1 or any(each.ndim == 4 and len(each) != len(self._leaf) for each in self._maps):
+        if len(self.attended) > 1 or any(each.ndim == 4 and len(each) != len(self.leaf) for each in self._maps):
             raise Unsupported(WINDOWS)
         return self._maps
 
@@ -129,7 +129,7 @@ class Attending(Survey):
         """The maps with their gradients per target, images and heads in axes of their own."""
 
         def split(weights: Tensor) -> Tensor:
-            return wide(weights.detach()).reshape(len(self._leaf), -1, *weights.shape[-2:])
+            return wide(weights.detach()).reshape(len(self.leaf), -1, *weights.shape[-2:])
 
         return [
             Layer(split(each), torch.stack([split(mine[i]) for mine in gradients])) for i, each in enumerate(self._maps)
@@ -150,6 +150,28 @@ class Attending(Survey):
     def together(self, exits: Sequence[Tensor]) -> Tensor:
         """What the tokens were after several blocks as one batch, block by block."""
         return torch.cat(list(exits), int(self.tokens_first(self.blocks()[0].output)))
+
+
+def exits_of(
+    watch: Attending, module: nn.Module, scores: Callable[[Replaced, int], Tensor], *, half: bool
+) -> list[Layer[Tensor]]:
+    """Return the maps, each with the gradients of the scores that the head gives behind the map's own block.
+
+    Args:
+        watch: has seen a forward pass.
+        module: its forward pass is watched.
+        scores: from what puts the ends of all blocks in the place of the last one, and how many images these are, to
+            the head's scores (k, count).
+        half: whether a backward pass goes through float16.
+    """
+    if not (maps := watch.maps()):
+        return []
+    blocks = watch.blocks()
+    exits = [each.output.detach().requires_grad_() for each in blocks]
+    # the head is called with all of them at once
+    head = Replaced(module, blocks[-1].name, blocks[-1].number, lambda _: watch.together(exits))
+    back = by_each(scores(head, len(exits) * len(watch.leaf)), exits, half=half)
+    return watch.by_heads([pulled_back(blocks, maps, each) for each in back])
 
 
 def pulled_back(blocks: Sequence[Call], maps: Sequence[Tensor], back: Sequence[Tensor]) -> list[Tensor]:

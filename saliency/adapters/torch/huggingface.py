@@ -25,21 +25,13 @@ class HuggingFaceModel(TorchModel):
     def __init__(self, module: nn.Module, labels: Sequence[str] | None = None) -> None:
         super().__init__(module, labels)
         self._config: Any = getattr(self.module, "config", None)
+        self.size = _size(self._config)
         if labels is None:
             self.labels = _labels(self._config)
         kind = getattr(self._config, "problem_type", None)
         if kind in PROBLEMS:
             self._declared_activation = PROBLEMS[kind]
             self.note(f"problem_type in the model's configuration: {kind}")
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Height and width that the model was made for."""
-        inner = getattr(self._config, "vision_config", None) or self._config
-        size = getattr(inner, "image_size", None)
-        if isinstance(size, int):
-            return size, size
-        return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) and len(size) == 2 else None
 
     @property
     def declared(self) -> Declared | None:
@@ -52,6 +44,15 @@ class HuggingFaceModel(TorchModel):
 
     def _call(self, module: nn.Module, fed: Tensor) -> Any:
         return module(pixel_values=fed)
+
+
+def _size(config: Any) -> tuple[int, int] | None:
+    """Return the height and width of the configuration's images; None where it has none."""
+    inner = getattr(config, "vision_config", None) or config
+    size = getattr(inner, "image_size", None)
+    if isinstance(size, int):
+        return size, size
+    return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) and len(size) == 2 else None
 
 
 def _labels(config: Any) -> list[str] | None:

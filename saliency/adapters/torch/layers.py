@@ -48,7 +48,7 @@ class Survey(Watch):
 
     def __init__(self, module: nn.Module, leaf: Tensor) -> None:
         super().__init__(module)
-        self._leaf = leaf
+        self.leaf = leaf
         self._image = (int(leaf.shape[1]), int(leaf.shape[2])) if leaf.ndim == 4 else (1, 1)
         self.outputs: list[Tensor] = []
         """What the model returned."""
@@ -71,7 +71,7 @@ class Survey(Watch):
     def see(self, name: str, result: Tensor, args: Any) -> Tensor:
         if result.ndim not in (3, 4) or not result.is_floating_point():
             return result
-        if len(self._leaf) not in result.shape[: 5 - result.ndim]:
+        if len(self.leaf) not in result.shape[: 5 - result.ndim]:
             return result  # tokens may come before the images
         function, shape = name.split(":")[1], tuple(result.shape[1:])
         if spatial(result.shape):
@@ -100,14 +100,14 @@ class Survey(Watch):
 
     def tokens_first(self, row: Tensor) -> bool:
         """Whether a row of tokens is (T, N, K), not (N, T, K)."""
-        count = len(self._leaf)
+        count = len(self.leaf)
         if len(row) != count or row.shape[1] != count or count == 1:
             return len(row) != count
         if count not in self._turned and not row.requires_grad:
             return False
         if count not in self._turned:
             # as many tokens as images: a token in the middle, a patch's, depends on every image, an image on itself
-            (depends,) = backward(row[count // 2].cos(), [self._leaf])
+            (depends,) = backward(row[count // 2].cos(), [self.leaf])
             self._turned[count] = depends is not None and int((depends != 0).flatten(1).any(1).sum()) > 1
         return self._turned[count]
 
@@ -132,7 +132,7 @@ class Survey(Watch):
         """How a result lies over the image, now that the model has been watched to its end."""
         if output.ndim == 4:
             return self._map(tuple(output.shape[1:]))
-        if output.ndim != 3 or len(self._leaf) not in output.shape[:2]:
+        if output.ndim != 3 or len(self.leaf) not in output.shape[:2]:
             return None
         turned = self.tokens_first(output)
         grid = self._tokens(int(output.shape[0 if turned else 1]))
@@ -158,7 +158,7 @@ class Survey(Watch):
             # behind the last attention a class token's score does not depend on the patches any more
             if gradient is not None and (not grid.of_tokens or bool(on_grid(gradient, grid).any()))
         ]
-        return Surveyed(nameable(layers), read_from_map([each.shape for each in explained], len(self._leaf)))
+        return Surveyed(nameable(layers), read_from_map([each.shape for each in explained], len(self.leaf)))
 
     def _map(self, shape: tuple[int, ...]) -> Grid | None:
         first, last = shape in self._first, shape in self._last
@@ -195,7 +195,7 @@ class Survey(Watch):
         # not the plain sum, which a layer norm makes constant
         probe = torch.cos(torch.arange(row.shape[-1], device=row.device)).to(row.dtype)
         for i, j in ((0, 0), (0, grid.width - 1), (grid.height - 1, 0)):
-            (gradient,) = backward(row[0, grid.before + i * grid.width + j] * probe, [self._leaf])
+            (gradient,) = backward(row[0, grid.before + i * grid.width + j] * probe, [self.leaf])
             if gradient is None:
                 return False
             mass = gradient[0].abs().sum(-1).float()

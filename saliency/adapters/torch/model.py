@@ -14,19 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from saliency.adapters.answers import one_number_each
 from saliency.adapters.base import Adapter
 from saliency.adapters.host_random import NOTE
 from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch.answers import TORCH, told_by_the_model
-from saliency.adapters.torch.attention import Attending, pulled_back
+from saliency.adapters.torch.attention import Attending, exits_of
 from saliency.adapters.torch.gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch.layers import Captured, Replaced, off_grid, on_grid
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.precision import computed_in, fed_as
 from saliency.adapters.torch.random import OwnRandomness
 from saliency.adapters.torch.rules import ask_by_rules, kinds_of
+from saliency.adapters.torch.scores import scores_of
 from saliency.adapters.torch.trace import LastActivation, why_no_gradient
 from saliency.adapters.torch.working_copy import WorkingCopy, version_of
 from saliency.adapters.torch.wrapped import WRAPPERS, lost, unwrapped
@@ -34,7 +34,7 @@ from saliency.errors import NoGradient, Unsupported, unknown
 from saliency.model.precision import precision_note
 from saliency.model.protocols import Answer, Attention, Layer, Target
 from saliency.rules import Composite
-from saliency.targets import OfScores, Unit, units
+from saliency.targets import Unit, units
 from saliency.threads import uninterrupted
 
 LAZY = (UninitializedParameter, UninitializedBuffer)
@@ -62,6 +62,7 @@ class TorchModel(Adapter):
         super().__init__(self.module, labels, TorchOps(self._device, self._wide))
         self.lacks = lost(self.module)
         self._parts = self.module.named_modules
+        self.size, self.channels = size_of_patches(self.module), first_channels(self.module)
         self._working = WorkingCopy(self.module)
         self._randomness = OwnRandomness()
         self.notes += self._working.notes()
@@ -106,19 +107,6 @@ class TorchModel(Adapter):
         """At the start of a run: take over what the user has changed of the module."""
         self._working.renew()
         self._randomness.renew()
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Height and width that the model was made for, where it says so (as timm's transformers do)."""
-        embed = next((part for name, part in self.module.named_modules() if name.endswith("patch_embed")), None)
-        size = getattr(embed, "img_size", None)
-        return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) and len(size) == 2 else None
-
-    @property
-    def channels(self) -> int | None:
-        """How many channels its first convolution takes; None where it has none."""
-        conv = next((part for part in self.module.modules() if isinstance(part, nn.Conv2d)), None)
-        return None if conv is None else conv.in_channels or None
 
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """The (H, W, C) that it must be fed for a picture that comes as `shape`: the first that it takes."""
@@ -243,13 +231,13 @@ class TorchModel(Adapter):
         with self._ready(grad=True) as module:
             with Attending(module, leaf) as watch:
                 self._forward(module, leaf)
-            grid, maps, blocks = watch.lie(), watch.maps(), watch.blocks()
-            exits = [each.output.detach().requires_grad_() for each in blocks]
-            # the head is asked about all of them at once
-            with Replaced(module, blocks[-1].name, blocks[-1].number, lambda _: watch.together(exits)):
-                scores = self._scores(module, leaf.detach(), count=len(exits) * len(leaf))
-            back = by_each(scores, exits, half=self._goes_through_half())
-            return self._told(watch.by_heads([pulled_back(blocks, maps, each) for each in back]), grid)
+            grid = watch.lie()
+
+            def scores(head: Replaced, count: int) -> Tensor:
+                with head:
+                    return self._scores(module, leaf.detach(), count=count)
+
+            return self._told(exits_of(watch, module, scores, half=self._goes_through_half()), grid)
 
     def _captured(self, images: Tensor) -> Captured:
         """What the bound layers say, whatever the targets."""
@@ -288,22 +276,18 @@ class TorchModel(Adapter):
                 return self._scores(module, images, captured)
         count = len(images) if count is None else count
         choice = self._choice(TORCH)
+
+        def unit(target: Unit) -> Tensor:
+            assert watch is not None
+            said = watch.output(target.layer)
+            read: Tensor = target.read(on_grid(said, watch.grid(said)))
+            return read
+
         with LastActivation(active=self._to_logits) as spy:
             raw = self._forward(module, images)
-            rows: list[Tensor] = []
-            for target in self._targets:
-                if isinstance(target, Unit) and watch is not None:
-                    said = watch.output(target.layer)
-                    row = target.read(on_grid(said, watch.grid(said)))
-                elif isinstance(target, OfScores):
-                    said = choice.rows(raw, count)
-                    logits = spy.logits(said)
-                    row = target(said if logits is None else logits)
-                else:
-                    row = target(choice.given(raw))
-                rows.append(one_number_each(row, target, TORCH, count))
+            scores = scores_of(raw, self._targets, count, arrays=TORCH, choice=choice, spy=spy, unit=unit)
         # where the model switches autocast on by itself, nothing else says so
-        self._note_precision((scores := torch.stack(rows)).dtype)
+        self._note_precision(scores.dtype)
         return scores.to(self._wide)
 
     def _forward(self, module: nn.Module, images: Tensor) -> Any:
@@ -343,3 +327,16 @@ class TorchModel(Adapter):
             yield module
         if self._randomness.drew:
             self.note(NOTE)
+
+
+def size_of_patches(module: nn.Module) -> tuple[int, int] | None:
+    """Return the height and width that a model was made for, where it says so (as timm's transformers do)."""
+    embed = next((part for name, part in module.named_modules() if name.endswith("patch_embed")), None)
+    size = getattr(embed, "img_size", None)
+    return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) and len(size) == 2 else None
+
+
+def first_channels(module: nn.Module) -> int | None:
+    """Return how many channels a model's first convolution takes; None where it has none."""
+    conv = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    return None if conv is None else conv.in_channels or None
