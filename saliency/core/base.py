@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -102,14 +102,14 @@ class CoreSaliency(Method):
         call_model_function: CallModelFunction,
         call_model_args: Any,
         batch_size: int = 1,
-        ask: str = "__call__",
+        ask: Callable[[Any, Any, Any], Iterator[Any]] | None = None,
         dtype: Any = None,
         **changes: Any,
     ) -> np.ndarray:
         """The mask through PAIR's door: this method with `changes`, asked one target, one image.
 
         Args:
-            ask: the generator of masks that is run.
+            ask: the generator of masks that is run, of the method, images and a session; the method itself by default.
             dtype: what the model is handed; the image's own floating type by default.
         """
         self._refuse_fields()
@@ -117,7 +117,8 @@ class CoreSaliency(Method):
         image = image.astype(floating(image) if dtype is None else dtype, copy=False)
         model = self._model(call_model_function, call_model_args, image.dtype)
         session: Session[np.ndarray] = Session(model, batch_size=batch_size, literal=True)
-        *_, mask = getattr(self.but(**changes), ask)(image[None], session)
+        changed = self.but(**changes)
+        *_, mask = changed(image[None], session) if ask is None else ask(changed, image[None], session)
         return np.asarray(mask[0, 0])
 
     def _model(self, call_model_function: CallModelFunction, call_model_args: Any, dtype: Any) -> CalledModel:

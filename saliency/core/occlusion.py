@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from saliency.core.base import OUTPUT_LAYER_VALUES, CoreSaliency, floating
-from saliency.core.called import CallModelFunction
 from saliency.core.method import parameter
+from saliency.core.pair.occlusion import PairOcclusion
 from saliency.errors import BadField
 from saliency.model.protocols import Model, Ops
 from saliency.session.baselines import Baseline, baseline_count
@@ -19,7 +18,7 @@ from saliency.session.session import Session, originals
 
 
 @dataclass(eq=False, repr=False)
-class Occlusion(CoreSaliency):
+class Occlusion(PairOcclusion):
     """How much the score drops while a window slides over the image (arXiv:1311.2901, section 4.2).
 
     A pixel's value is the mean drop over the windows that cover it, or their sum as PAIR has it. Needs scores only.
@@ -37,7 +36,6 @@ class Occlusion(CoreSaliency):
     )
     needs = Model
     sign = "positive"
-    expected_keys: ClassVar[list[str]] = [OUTPUT_LAYER_VALUES]
 
     size: int | tuple[int, ...] = parameter(
         15, "side of the window in pixels, or (height, width), or (height, width, channels)", low=1
@@ -168,39 +166,6 @@ class Occlusion(CoreSaliency):
         # numbers in a row are a colour, not several baselines
         colour = isinstance(self.value, list | tuple) and all(isinstance(each, int | float) for each in self.value)
         return np.asarray(self.value, np.float64) if colour else self.value
-
-    def GetMask(
-        self,
-        x_value: Any,
-        call_model_function: CallModelFunction,
-        call_model_args: Any = None,
-        size: int = 15,
-        value: float = 0,
-    ) -> np.ndarray:
-        """PAIR's occlusion: every window of `size` wholly inside the image, its drop added to each of its pixels.
-
-        Args:
-            x_value: (H, W, C) or (H, W).
-            call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
-            call_model_args: handed through.
-            size: side of the window.
-            value: what covers it.
-
-        Returns:
-            shape of `x_value`, the same in all channels.
-        """
-        image = np.asarray(x_value)
-        fields: Mapping[str, Any] = {"size": size, "stride": 1, "value": value, "reduce": "sum"}
-        mask = self._called(image, call_model_function, call_model_args, dtype=image.dtype, **fields)
-        mask = mask.reshape(mask.shape + (1,) * (image.ndim - 2)).astype(floating(image))
-        return np.array(np.broadcast_to(mask, image.shape))
-
-    def getY(self, x_value: Any, call_model_function: CallModelFunction, call_model_args: Any) -> Any:
-        """The score of one image, as PAIR's own helper asks it."""
-        image = np.asarray(x_value)[None]
-        output = call_model_function(image, call_model_args=call_model_args, expected_keys=self.expected_keys)
-        self.format_and_check_call_model_output(output, image.shape, self.expected_keys)
-        return output[OUTPUT_LAYER_VALUES][0]
 
 
 def covers(windows: list[tuple[int, int]], length: int) -> np.ndarray:

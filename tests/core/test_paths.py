@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 import saliency
 from saliency.core.blur_ig import BlurPath
-from saliency.core.guided_ig import smallest
 from saliency.core.method import run
+from saliency.core.walk import smallest
 from saliency.model.ops import NumpyOps
 from saliency.session.session import Session
 from tests.nets import small_net, uneven
