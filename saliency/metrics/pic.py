@@ -84,47 +84,31 @@ def compute_pic_metric(
         ValueError: the image is not uint8, or the shapes do not fit.
         ComputePicMetricError: the model is not sure of the image, or blur takes away neither information nor score.
     """
-    if img.dtype != np.uint8:
-        raise BadImage(
-            f"The `img` array that holds the input image should be of type uint8. The actual type is {img.dtype}."
-        )
-    for name, array in (("saliency_map", saliency_map), ("random_mask", random_mask)):
-        if np.shape(array) != img.shape[:2]:
-            raise BadShape(f"{name} must have the image's shape {img.shape[:2]}, got {np.shape(array)}.")
+    _refuse_arrays(img, saliency_map=saliency_map, random_mask=random_mask)
 
     def predict(image: np.ndarray) -> float:
         return pred_func(image[np.newaxis])[0]
-
-    blurred = create_blurred_image(img, random_mask)
-    most, least = in_threads(estimate_image_entropy, (img, blurred))
-    best = predict(img)
-    if best < min_pred_value:
-        raise ComputePicMetricError(
-            "The model prediction score on the original image is lower than `min_pred_value`. Skip this image or "
-            "decrease the value of `min_pred_value` argument. "
-            f"min_pred_value = {min_pred_value}, the image prediction = {best}."
-        )
-    worst = predict(blurred)
-    _refuse_blur(least, most, worst, best)
-
-    shares: list[Any] = []
-    scores: list[Any] = []
-    shown, predictions = [blurred], [worst]
-    highest: Any = 0.0
 
     def reveal(threshold: float) -> tuple[np.ndarray, float]:
         salient = saliency_map >= np.quantile(saliency_map, 1 - threshold)
         image = create_blurred_image(img, salient | random_mask)
         return image, estimate_image_entropy(image)
 
+    blurred = create_blurred_image(img, random_mask)
+    most, least = in_threads(estimate_image_entropy, (img, blurred))
+    best = predict(img)
+    _refuse_unsure(best, min_pred_value)
+    worst = predict(blurred)
+    _refuse_blur(least, most, worst, best)
+
+    shown, predictions, shares, scores = [blurred], [worst], [], []
     for image, entropy in in_threads(reveal, saliency_thresholds):
         shown.append(image)
         predictions.append(predict(image))
         shares.append(np.clip((entropy - least) / (most - least), 0, 1))
-        score = np.clip((predictions[-1] - worst) / (best - worst), 0, 1)
-        highest = max(highest, score) if keep_monotonous else score
-        scores.append(highest)
-    curve_x, curve_y = _curve(shares, scores, num_data_points)
+        scores.append(np.clip((predictions[-1] - worst) / (best - worst), 0, 1))
+    heights: Any = np.maximum.accumulate(scores) if keep_monotonous and scores else scores
+    curve_x, curve_y = _curve(shares, heights, num_data_points)
     return PicMetricResult(
         curve_x,
         curve_y,
@@ -258,6 +242,25 @@ def estimate_image_entropy(image: np.ndarray) -> float:
     return file.getbuffer().nbytes
 
 
+def _refuse_arrays(img: np.ndarray, **masks: np.ndarray) -> None:
+    if img.dtype != np.uint8:
+        raise BadImage(
+            f"The `img` array that holds the input image should be of type uint8. The actual type is {img.dtype}."
+        )
+    for name, array in masks.items():
+        if np.shape(array) != img.shape[:2]:
+            raise BadShape(f"{name} must have the image's shape {img.shape[:2]}, got {np.shape(array)}.")
+
+
+def _refuse_unsure(best: float, least: float) -> None:
+    if best < least:
+        raise ComputePicMetricError(
+            "The model prediction score on the original image is lower than `min_pred_value`. Skip this image or "
+            "decrease the value of `min_pred_value` argument. "
+            f"min_pred_value = {least}, the image prediction = {best}."
+        )
+
+
 def _refuse_blur(least: float, most: float, worst: float, best: float) -> None:
     advice = "Catch the error and exclude this image from {}evaluation."
     if least >= most:
@@ -272,7 +275,7 @@ def _refuse_blur(least: float, most: float, worst: float, best: float) -> None:
         )
 
 
-def _curve(shares: list[Any], scores: list[Any], count: int) -> tuple[np.ndarray, np.ndarray]:
+def _curve(shares: Sequence[Any], scores: Sequence[Any], count: int) -> tuple[np.ndarray, np.ndarray]:
     """The points joined by lines from (0, 0) to (1, 1), at `count` + 1 even places."""
     # of equal shares the earlier point stays the earlier: the ends were appended last
     order = np.argsort([*shares, 0.0, 1.0], kind="stable")
