@@ -10,8 +10,9 @@ from saliency.api.explain import explain
 from saliency.api.feeding import Surer, picture_for, surer_preset
 from saliency.api.layers import layers
 from saliency.api.methods import methods
-from saliency.api.predict import Prediction, WhatIf, perturbation_curves, predict, what_if
+from saliency.api.predict import Prediction, predict
 from saliency.api.versions import show_versions
+from saliency.api.what_if import WhatIf, perturbation_curves, what_if
 from saliency.core.catalogue import *  # noqa: F403
 from saliency.core.method import Method, described
 from saliency.errors import (

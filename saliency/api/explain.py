@@ -7,22 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from saliency import checks
-from saliency.api.feeding import picture_for, surer_preset
-from saliency.api.fitting import for_inputs, layers_for, with_layer_names
-from saliency.api.methods import chosen, offered, unsupported, with_field
-from saliency.api.predict import adapted_for
-from saliency.core.method import Method, run
-from saliency.errors import BadTarget
-from saliency.model.inputs import Inputs, inputs_of
-from saliency.model.protocols import lacking
-from saliency.model.resolve import asked_of
+from saliency.api.prepare import prepare
+from saliency.core.method import Method
+from saliency.core.method import run as masks_of
 from saliency.pictures.presets import Preprocess
-from saliency.results.assemble import Builder
+from saliency.results.assemble import Assembly
+from saliency.results.run import Run
 from saliency.session.baselines import Baseline
-from saliency.session.consistency import inconsistency
 from saliency.session.progress import ProgressBar
 from saliency.session.session import Progress, Session
-from saliency.targets import OfScores
 
 SHOWINGS = 20
 """How many partial results a run shows at most."""
@@ -95,65 +88,36 @@ def explain(
     """
     started = time.perf_counter()
     _check_callables(progress, cancelled, shared, partial)
-    image = inputs_of(image)
-    adapted = adapted_for(model, image, labels, preprocess, framework, activation, output)
-    notes: list[str] = []
-    used = chosen(method, adapted, notes, isinstance(image, Inputs))
-    given = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
-    for name, value in given.items():
-        if value is not None:
-            used = with_field(used, name, value)
-    if (why := lacking(adapted, used.needs)) is not None:
-        raise unsupported(used, adapted, why, isinstance(image, Inputs))
-    if used.layers:
-        used = with_layer_names(used, adapted)
-    picture = picture_for(image, preprocess, adapted)
-    caption = repr(used)
-    if isinstance(picture, Inputs):
-        used = for_inputs(used, picture, offered(adapted, True))
-    images = adapted.ops.asarray(picture.fed)
-
+    prepared = prepare(
+        model,
+        image,
+        labels=labels,
+        preprocess=preprocess,
+        framework=framework,
+        activation=activation,
+        output=output,
+    )
+    fields = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
+    ready = prepared.run(method, target, fields)
     several = isinstance(target, list | tuple)
-    if several and not target:
-        raise BadTarget("target is an empty list: name at least one class, or leave it out for the top class.")
-    wanted = list(target) if several else [target]
-    inconsistent = None
-    if any(not callable(each) or isinstance(each, OfScores) for each in wanted):
-        inconsistent = inconsistency(adapted, adapted.outputs, picture.fed)
-    targets = asked_of(wanted, adapted, picture, notes)
-    bound = adapted.at([each.ask for each in targets])
-    layers = layers_for(used, bound, images, notes)
-    bound = bound.at([each.ask for each in targets], layers)
-    of_classes = any(isinstance(each.ask, int | OfScores) for each in targets)
-    if of_classes and (surer := surer_preset(adapted, picture)) is not None:
-        notes.append(str(surer))
-    if inconsistent is not None:
-        notes.append(inconsistent.note)
-        batch_size = 1 if inconsistent.alone else batch_size
-    total = used.cost(tuple(picture.fed.shape))
-    with ProgressBar(progress, total, used.title, bool(used.beyond)) as tell:
-        session = Session(
-            bound,
-            batch_size=batch_size,
-            progress=tell,
-            cancelled=cancelled,
-            shared=shared,
-            total=total,
-            streaming=partial is not None,
-            named_baseline=lambda name, _: picture.without(name),
-            inputs=picture.packing.places if isinstance(picture, Inputs) else (),
-        )
-        build = Builder(used, caption, targets, layers, picture, bound, session, notes, started)
-        shown = 0
-        for mask in run(used, session, images):
-            share = session.images / max(session.total, 1)
-            if partial is not None and shown < share * SHOWINGS < SHOWINGS:
-                shown = int(share * SHOWINGS) + 1
-                found = build(mask)
-                partial(found if several else found[0])
-        build.measure(images)
-        found = build(mask)
+    show = None if partial is None else lambda found: partial(found if several else found[0])
+    options: dict[str, Any] = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
+    with ProgressBar(progress, ready.total, ready.method.title, bool(ready.method.beyond)) as report:
+        session = ready.session(progress=report, streaming=partial is not None, **options)
+        found = _explained(ready, session, started, show)
     return found if several else found[0]
+
+
+def _explained(run: Run, session: Session[Any], started: float, show: Callable[[Any], None] | None) -> list[Any]:
+    """Run a method; give partial results to `show` on the way."""
+    assemble, shown = Assembly(run, session, started), 0
+    for mask in masks_of(run.method, session, run.images):
+        share = session.images / max(session.total, 1)
+        if show is not None and shown < share * SHOWINGS < SHOWINGS:
+            shown = int(share * SHOWINGS) + 1
+            show(assemble(mask))
+    assemble.measure()
+    return assemble(mask)
 
 
 def _check_callables(progress: Any, cancelled: Any, shared: Any, partial: Any) -> None:

@@ -143,7 +143,7 @@ class Compared(NamedTuple):
     """How much speaks for each preset: it is reported once the sum over pictures reaches `RISE`."""
 
 
-def surer_preset(adapted: Adapted[Any], picture: Picture) -> Surer | None:
+def surer_preset(adapted: Adapted[Any], picture: Picture | Inputs) -> Surer | None:
     """Compare the presets on a picture for which no preprocessing was given or declared: a forward pass each.
 
     One picture says little, so what speaks for a preset is summed over a model's first pictures. A picture larger than
@@ -184,7 +184,7 @@ def _best(known: Iterable[Compared | None]) -> str | None:
     return best if sums.get(best, 0.0) >= RISE else None
 
 
-def _unit(adapted: Adapted[Any], picture: Any) -> np.ndarray | None:
+def _unit(adapted: Adapted[Any], picture: Picture | Inputs) -> np.ndarray | None:
     """What the model is fed, as 0–1; None where it is not known to be that, or presets are not to be compared."""
     if not isinstance(picture, Picture) or picture.again is None or not adapted.comparable:
         return None

@@ -28,6 +28,7 @@ from saliency.core.pair.xrai import (
     _unpack_segs_to_masks,
     strongest_channel,
 )
+from saliency.errors import BadShape
 from saliency.pictures.regions import Grown, Regions, felzenszwalb_segments, grow_regions, region_table
 from saliency.pictures.segments import SEGMENTERS, Segments, masks_of, split
 from saliency.session.baselines import Baseline

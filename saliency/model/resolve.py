@@ -1,8 +1,8 @@
-"""What is asked of a model, as the user meant it: targets by index, label, or as functions."""
+"""Resolve targets: from an index, a label, None or a callable to what is explained and what it is called."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,76 +11,80 @@ from saliency import checks
 from saliency.errors import BadOutput, BadTarget, Unsupported
 from saliency.model.head import Head
 from saliency.model.protocols import CAPABILITY, Adapted, Layered, Target, lacking
-from saliency.pictures.picture import Picture
 from saliency.targets import OfScores, Unit, index_of, label_of
 
 
-class Asked(NamedTuple):
-    """A target as it was meant: what is asked of the model, and what it is called."""
+class Resolved(NamedTuple):
+    """A target: what is explained, and what it is called."""
 
     ask: int | Target
     name: int | str
     label: str
 
 
-def outputs_of(adapted: Adapted[Any], picture: Picture) -> np.ndarray:
-    """What the model says of the picture, (classes,)."""
+def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
+    """Return the model's outputs for one image (1, …), (K,) float64 on the host.
+
+    Raises:
+        BadOutput: they are not finite.
+    """
     with adapted.lock:
-        rows = adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(picture.fed)))
+        rows = adapted.ops.tohost(adapted.outputs(images))
     if len(rows) != 1:
         raise BadOutput(
             f"The model gives scores of shape {rows.shape} for one image. The first axis must be the batch: "
             "(N, classes)."
         )
-    said = rows[0].astype(np.float64)
-    if not np.isfinite(said).all():
+    outputs = rows[0].astype(np.float64)
+    if not np.isfinite(outputs).all():
         raise BadOutput(
-            f"The model's output holds {np.count_nonzero(~np.isfinite(said))} NaN or infinite values of {said.size} "
-            "for this image, so there is nothing to explain. Check its weights and the preprocessing."
+            f"The model's output holds {np.count_nonzero(~np.isfinite(outputs))} NaN or infinite values of "
+            f"{outputs.size} for this image, so there is nothing to explain. Check its weights and the preprocessing."
         )
-    return np.asarray(said)
+    return np.asarray(outputs)
 
 
-def asked_of(wanted: Iterable[Any], adapted: Adapted[Any], picture: Picture, notes: list[str]) -> list[Asked]:
-    """Return the targets as they were meant; `notes` takes what was decided.
+def resolved(
+    wanted: Iterable[Any], adapted: Adapted[Any], outputs: Callable[[], np.ndarray], notes: list[str]
+) -> list[Resolved]:
+    """Return the targets that the user named; `notes` takes what was decided.
 
     Args:
-        wanted: indices, labels, None, or callables.
+        wanted: indices, labels, None for the top class, or callables.
         adapted: the model.
-        picture: whose top class None means.
+        outputs: gives the model's outputs, (K,); called only where they are needed.
         notes: added to.
     """
-    scores: np.ndarray | None = None
     found = []
     for target in wanted:
         if isinstance(target, Unit):
             if (why := lacking(adapted, Layered)) is not None:
                 raise Unsupported(f"A unit as a target needs {CAPABILITY[Layered]}: {why}.")
-            found.append(Asked(target, target.named(), target.named()))
+            found.append(Resolved(target, target.named(), target.named()))
             continue
         if callable(target) and not isinstance(target, OfScores):
             checks.function(target, "target, where it is no class,", ("outputs",), BadTarget)
             name = getattr(target, "__name__", type(target).__name__)
-            found.append(Asked(target, name, name))
+            found.append(Resolved(target, name, name))
             continue
-        scores = outputs_of(adapted, picture) if scores is None else scores
+        scores = outputs()
         head: Head = adapted.head
         labels = head.names(adapted.labels, len(scores))
         if adapted.labels is None and labels is not None and len(labels) > 1:
             notes.append("the classes have no names, and are 1,000: called by ImageNet's")
         if isinstance(target, OfScores):
             asked = target.resolved(labels, scores, head.shares(scores))
-            found.append(Asked(asked, asked.named(labels), asked.named(labels)))
+            found.append(Resolved(asked, asked.named(labels), asked.named(labels)))
             continue
-        index = index_for(target, head, scores, labels)
+        index = resolved_index(target, head, scores, labels)
         if target is None and head.count(len(scores)) > 1:
             notes.append("target: the top class")
-        found.append(Asked(head.target(index), index, label_of(index, labels)))
+        found.append(Resolved(head.target(index), index, label_of(index, labels)))
     return found
 
 
-def index_for(target: Any, head: Head, outputs: np.ndarray, labels: Sequence[str] | None) -> int:
-    """Return the index of the class, or value, that a target means; None means the top one.
+def resolved_index(target: Any, head: Head, outputs: np.ndarray, labels: Sequence[str] | None) -> int:
+    """Return the index of the class, or value, that a target names; None stands for the top one.
 
     Args:
         target: index, label or None.

@@ -1,20 +1,16 @@
-"""What a run's masks mean: explanations, with the scores and what was noted on the way."""
+"""Assemble explanations: masks with their scores, completeness error and notes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from saliency.core.method import Method
 from saliency.errors import BadOutput
 from saliency.model.inputs import Inputs
-from saliency.model.protocols import Adapted
-from saliency.model.resolve import Asked
-from saliency.pictures.picture import Picture
 from saliency.results.explanation import Explanation
+from saliency.results.run import Run
 from saliency.session.session import Session
 
 EMPTY = "the mask is zero everywhere", "the mask is zero everywhere: what was found speaks only against the target"
@@ -28,30 +24,25 @@ ROUNDING = 1e-5
 """Share of what the mask's values sum to, all taken positive, that float32 may lose."""
 
 
-class Builder:
-    """Makes explanations of a run's masks."""
+class Assembly:
+    """Makes explanations of the masks of a run.
 
-    def __init__(
-        self,
-        method: Method,
-        caption: str,
-        targets: list[Asked],
-        layers: Sequence[str],
-        picture: Picture | Inputs,
-        adapted: Adapted[Any],
-        session: Session[Any],
-        notes: list[str],
-        started: float,
-    ) -> None:
-        self.method, self.caption, self.targets, self.layers = method, caption, targets, layers
-        self.session = session
-        self.picture, self.adapted, self.notes, self.started = picture, adapted, notes, started
-        self.scores = np.full(len(targets), np.nan)
+    Args:
+        run: a method with targets and layers bound.
+        session: that ran it.
+        started: when, by :func:`time.perf_counter`.
+    """
+
+    def __init__(self, run: Run, session: Session[Any], started: float) -> None:
+        self.run, self.session, self.started = run, session, started
+        self.method, self.picture = run.method, run.picture
+        self.scores = np.full(len(run.targets), np.nan)
         self.baseline_scores: np.ndarray | None = None
         self.measured = False
 
-    def measure(self, images: Any) -> None:
+    def measure(self) -> None:
         """Compute the scores of the image, and of the baselines where the mask should sum to the difference."""
+        images = self.run.images
         self.scores = self._mean_scores([images])
         if self.method.complete and (beginnings := self.method.beginnings(images, self.session)):
             self.baseline_scores = self._mean_scores(beginnings)
@@ -60,57 +51,66 @@ class Builder:
     def _mean_scores(self, several: list[Any]) -> np.ndarray:
         ops, model = self.session.ops, self.session.model
         with model.lock:
-            asked = [ops.tohost(model.scores(images)).astype(np.float64).mean(1) for images in several]
-        return np.asarray(np.mean(asked, axis=0))
+            scores = [ops.tohost(model.scores(images)).astype(np.float64).mean(1) for images in several]
+        return np.asarray(np.mean(scores, axis=0))
 
     def __call__(self, masks: Any) -> list[Any]:
-        """One explanation per target, of masks (k, 1, H, W, C) or (k, 1, H, W); of inputs, a list of them each."""
-        found = self.session.ops.tohost(masks)[:, 0]
-        # what is found in float64 is summed so
-        wide = np.broadcast_to(found, (len(self.targets), *found.shape[1:]))
-        host = np.array(wide, np.float32)
-        if not np.isfinite(host).all():
+        """Return one explanation per target, of masks (k, 1, H, W, C) or (k, 1, H, W); of inputs, a list of them each.
+
+        Raises:
+            BadOutput: the masks overflow float32.
+        """
+        host = self.session.ops.tohost(masks)
+        if not np.isfinite(host.astype(np.float32)).all():
             raise BadOutput(f"The mask of {self.method!r} holds NaN or infinite values: it overflowed float32.")
-        details = self.session.details
-        regions, errors, sums, losses = map(details.get, ("regions", "standard_error", "attributed", "losses"))
-        placement = self.picture.placement
-        notes = tuple(dict.fromkeys([*self.picture.notes, *self.adapted.notes, *self.notes, *self.session.notes]))
-        explanations = []
-        for i, target in enumerate(self.targets):
-            mine = None if self.baseline_scores is None else float(self.baseline_scores[i])
-            score = float(self.scores[i])
-            empty = () if host[i].any() else (EMPTY[self.method.sign == "positive"],)
-            attributed = float(wide[i].sum(dtype=np.float64) if sums is None else sums[i][0])
-            gap = attributed - (score - (mine or 0.0)) if self.measured and self.method.complete else None
-            loss = self._loss(gap, score - (mine or 0.0), float(np.abs(host[i]).sum(dtype=np.float64)))
-            own = () if losses is None else losses[i][0]
-            picture = self.picture
-            parts = picture.split(host[i]) if isinstance(picture, Inputs) else (host[i],)
-            each = [
-                Explanation(
-                    mask=part,
-                    method=self.method.id,
-                    caption=self.caption,
-                    target=target.name,
-                    label=target.label,
-                    layer=", ".join(self.layers) or None,
-                    score=score,
-                    baseline_score=mine,
-                    gap=gap,
-                    regions=None if regions is None else regions[i][0],
-                    standard_error=None if errors is None else errors[i][0].astype(np.float32),
-                    notes=(*notes, *loss, *own, *empty),
-                    sign=self.method.sign,
-                    calls=self.session.calls,
-                    images=self.session.images,
-                    seconds=time.perf_counter() - self.started,
-                    picture=self.picture.shown,
-                    placement=placement,
-                )
-                for part in parts
-            ]
-            explanations.append(each if isinstance(picture, Inputs) else each[0])
-        return explanations
+        # a mask that is the same for every target comes once
+        (own,) = np.moveaxis(np.broadcast_to(host, (len(self.run.targets), *host.shape[1:])), 1, 0)
+        return [self._explained(i, each) for i, each in enumerate(own)]
+
+    def _explained(self, i: int, mask: np.ndarray) -> Any:
+        """The explanation of target `i`, of a mask in whatever precision; of several inputs, one each."""
+        values, picture = mask.astype(np.float32), self.picture
+        common = self._common(i, mask, values)
+        if not isinstance(picture, Inputs):
+            return Explanation(mask=values, **common)
+        return [Explanation(mask=part, **common) for part in picture.split(values)]
+
+    def _common(self, i: int, mask: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+        """All that an explanation of target `i` holds beside its mask."""
+        regions, errors, sums, losses = map(
+            self.session.details.get, ("regions", "standard_error", "attributed", "losses")
+        )
+        baseline_score = None if self.baseline_scores is None else float(self.baseline_scores[i])
+        score, rise = float(self.scores[i]), float(self.scores[i]) - (baseline_score or 0.0)
+        # what is found in float64 is summed so
+        attributed = float(mask.sum(dtype=np.float64) if sums is None else sums[i][0])
+        gap = attributed - rise if self.measured and self.method.complete else None
+        loss = self._loss(gap, rise, float(np.abs(values).sum(dtype=np.float64)))
+        empty = () if values.any() else (EMPTY[self.method.sign == "positive"],)
+        target = self.run.targets[i]
+        return {
+            "method": self.method.id,
+            "caption": self.run.caption,
+            "target": target.name,
+            "label": target.label,
+            "layer": ", ".join(self.run.layers) or None,
+            "score": score,
+            "baseline_score": baseline_score,
+            "gap": gap,
+            "regions": None if regions is None else regions[i][0],
+            "standard_error": None if errors is None else errors[i][0].astype(np.float32),
+            "notes": (*self._notes(), *loss, *(() if losses is None else losses[i][0]), *empty),
+            "sign": self.method.sign,
+            "calls": self.session.calls,
+            "images": self.session.images,
+            "seconds": time.perf_counter() - self.started,
+            "picture": self.picture.shown,
+            "placement": self.picture.placement,
+        }
+
+    def _notes(self) -> tuple[str, ...]:
+        """What was decided for the user, each once."""
+        return tuple(dict.fromkeys([*self.picture.notes, *self.run.model.notes, *self.run.notes, *self.session.notes]))
 
     def _loss(self, gap: float | None, rise: float, size: float) -> tuple[str, ...]:
         """Return the note on a completeness error, if it is one to be noted.
