@@ -8,29 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import traitlets
-
-from saliency_widget.protocol.values import BadTrait
 
 Picked = Mapping[str, Any]
 """`{}`: nothing, what `keep` and `region` say holds; `{"regions": [rank…]}`; or `{"shape": [h, w], "runs": [n…]}`."""
 
 MOST_PIXELS = 1 << 26
 MOST_RUNS = 1 << 18
-
-
-class PickedTrait(traitlets.TraitType[Any, Any]):
-    """A :data:`Picked`."""
-
-    def __init__(self) -> None:
-        super().__init__({})
-        self.tag(sync=True)
-
-    def validate(self, obj: Any, value: Any) -> dict[str, Any]:
-        try:
-            return checked(value)
-        except ValueError as reason:
-            raise BadTrait(f"{self.name}: {reason}.") from None
 
 
 def checked(value: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import traitlets
 
 import saliency
+from saliency_widget.pictures.selection import checked
 from saliency_widget.protocol.summary import brief
 
 COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
@@ -125,3 +126,17 @@ def _float(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+class PickedTrait(traitlets.TraitType[Any, Any]):
+    """See :data:`saliency_widget.pictures.selection.Picked`."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> dict[str, Any]:
+        try:
+            return checked(value)
+        except ValueError as reason:
+            raise BadTrait(f"{self.name}: {reason}.") from None

@@ -13,7 +13,6 @@ import traitlets
 
 import saliency
 from saliency_widget.pictures.drawing import View
-from saliency_widget.pictures.selection import PickedTrait
 from saliency_widget.protocol.cells import Cell
 from saliency_widget.protocol.requests import LARGEST_TARGET, TOP
 from saliency_widget.protocol.summary import brief
@@ -28,6 +27,7 @@ from saliency_widget.protocol.values import (
     Grid,
     Number,
     OneOf,
+    PickedTrait,
     Text,
     Whole,
 )
