@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import Field, fields
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from saliency.core.method import Method
+from saliency.errors import BadField
 
 CLASSES = 4
 LABELS = ("ape", "bee", "cat", "dog")
@@ -25,29 +26,6 @@ def uneven(*shape: int) -> np.ndarray:
     differs between frameworks and processors, would then choose the pixels.
     """
     return np.random.default_rng(3).uniform(size=shape).astype(np.float32)
-
-
-FEW: dict[str, dict[str, Any]] = {
-    "smooth_grad": {"samples": 3},
-    "smooth_grad_squared": {"samples": 3},
-    "var_grad": {"samples": 3},
-    "integrated_gradients": {"steps": 4},
-    "expected_gradients": {"samples": 5},
-    "idgi": {"steps": 4},
-    "idg": {"steps": 4},
-    "blur_ig": {"steps": 4},
-    "guided_ig": {"steps": 4, "baseline": uneven(24, 20, 3)},
-    "xrai": {"segments": np.arange(24 * 20).reshape(24, 20) // 60},
-    "occlusion": {"size": 8, "stride": 5},
-    "feature_ablation": {"features": 6},
-    **{name: {"samples": 12, "seed": 1} for name in ("rise", "lime", "hsic")},
-    **{name: {"samples": 16, "features": 6} for name in ("kernel_shap", "partition_shap")},
-    "shapley_sampling": {"samples": 3, "features": 5},
-    "shapley": {"features": 3},
-    "sobol": {"samples": 3, "features": 4},
-    "refine_cam": {"layer": ["norm", "block"]},
-}
-"""By method, fields by which it asks little of a picture of 24×20; of refine_cam the layers."""
 
 
 class SmallNet(nn.Module):
@@ -169,36 +147,58 @@ def black_box(net: nn.Module) -> Any:
     return function
 
 
-def cheap(cls: type[Method], shape: tuple[int, ...], **given: Any) -> Method:
-    """A method whose whole numbers are chosen so that it asks little, whatever they are called.
+MOST = 12
+"""How many images a method with the fields of :func:`few` evaluates, or a little more."""
+
+
+def few(cls: type[Method], shape: tuple[int, ...] = (24, 20, 3)) -> dict[str, Any]:
+    """Return fields with which a method evaluates few images, chosen by their kind: no method is named here.
+
+    Whole numbers on which the cost depends are lowered. Segments are six rectangles and baselines are noise, the same
+    in every framework: the mask does not depend on how rounding orders equal values.
 
     Args:
-        cls: of the method.
+        cls: the method's class.
         shape: (H, W, C) of the image.
-        **given: fields that are not chosen; those of a method inside are left to it.
     """
-    method = cls(**{each.name: given[each.name] for each in fields(cls) if each.name in given})
-    for each in fields(cls):
-        value = getattr(method, each.name)
-        if each.name in given or isinstance(value, bool) or not isinstance(value, int):
-            continue
-        low, high = (each.metadata.get(end) for end in ("low", "high"))
-        few = [n for n in (2, 3, 4, 8) if (low is None or n >= low) and (high is None or n <= high)]
-        method = min([method, *(method.but(**{each.name: n}) for n in few)], key=lambda one: one.cost((1, *shape)))
-    return method
+    method, own = cls(), {each.name: each for each in fields(cls)}
+    found: dict[str, Any] = {}
+    for name in own:
+        if isinstance(inner := getattr(method, name), Method):
+            found[name] = inner.but(**few(type(inner), shape))
+        elif name == "segments":
+            found[name] = rectangles(*shape[:2])
+        elif name == "baseline":
+            found[name] = uneven(*shape)
+    method = method.but(**found)
+    costly = [name for name, each in own.items() if _cost_with(method, each, 2, shape) < method.cost((1, *shape))]
+    for count in (12, 8, 6, 4, 3, 2):
+        counts = {name: max(count, own[name].metadata["low"] or 0) for name in costly}
+        if method.but(**counts).cost((1, *shape)) <= MOST:
+            break
+    return {**found, **counts}
 
 
-def every_method(kinds: Iterable[str], whole: str) -> list[Any]:
-    """(kind of model, method) to be tested: every method on the kind `whole`, one for each capability on the others."""
+def rectangles(height: int, width: int) -> np.ndarray:
+    """Return a label map (H, W) of three rows of two rectangles."""
+    rows, columns = np.indices((height, width))
+    return np.asarray(rows * 3 // height * 2 + columns * 2 // width)
+
+
+def _cost_with(method: Method, each: Field[Any], count: int, shape: tuple[int, ...]) -> int:
+    """Return the cost with a field set to a small number; the method's own where that cannot be."""
+    value = getattr(method, each.name)
+    if not isinstance(value, bool) and (isinstance(value, int) or (value is None and str(each.type).startswith("int"))):
+        with suppress(BadField):  # numbers that do not go together: a stride beyond the window
+            return method.but(**{each.name: max(count, each.metadata["low"] or 0)}).cost((1, *shape))
+    return method.cost((1, *shape))
+
+
+def one_each() -> list[str]:
+    """Return ids of methods, one for each capability that methods need."""
     from saliency.core.catalogue import METHODS
 
-    one_each = {cls().needs: name for name, cls in reversed(METHODS.items())}.values()
-    return [
-        pytest.param(kind, name, id=f"{kind}-{name}")
-        for kind in kinds
-        for name in METHODS
-        if kind == whole or name in one_each
-    ]
+    return list({cls().needs: name for name, cls in reversed(METHODS.items())}.values())
 
 
 def picture(height: int = 24, width: int = 20, channels: int = 3, seed: int = 0) -> np.ndarray:

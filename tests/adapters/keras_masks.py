@@ -27,7 +27,8 @@ ENDINGS = ("sigmoid", "written", "squeezed", "none")
 def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
     """By method, the masks of two classes; or the sentence why there are none."""
     import saliency
-    from tests.nets import FEW, picture
+    from saliency.core.catalogue import METHODS
+    from tests.nets import few, picture
 
     found = {}
     adapted, needs = saliency.adapt(net), {row.id: row.cls().needs for row in saliency.methods()}
@@ -35,8 +36,11 @@ def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
         if (why := saliency.lacking(adapted, needs[method])) is not None:
             found[f"refused {method}"] = np.array(why)
             continue
-        options = {"progress": False, "batch_size": 4, **FEW.get(method, {})}
-        found[method] = np.stack([exp.mask for exp in saliency.explain(net, picture(), method, [1, 2], **options)])
+        options: dict[str, Any] = {"progress": False, "batch_size": 4}
+        quick = METHODS[method](**few(METHODS[method]))
+        if len(quick.layers) > 1:  # Keras and torch find others by themselves
+            quick = quick.but(layer=["norm", "block"])
+        found[method] = np.stack([exp.mask for exp in saliency.explain(net, picture(), quick, [1, 2], **options)])
     return found
 
 

@@ -207,6 +207,39 @@ def keras(w: Weights, kind: str = "functional", softmax: bool = False) -> Any:
     return net
 
 
+def onnx(w: Weights) -> Any:
+    """An ONNX Runtime session of (N, 3, 24, 20)."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    def node(operator: str, inputs: str, output: str, **attributes: Any) -> Any:
+        return helper.make_node(operator, inputs.split(), [output], **attributes)
+
+    norm = " ".join(f"norm.{part}" for part in ("weight", "bias", "running_mean", "running_var"))
+    nodes = [
+        node("Conv", "image stem.weight stem.bias", "stem", pads=[1] * 4),
+        node("BatchNormalization", f"stem {norm}", "norm"),
+        node("Relu", "norm", "relu"),
+        node("MaxPool", "relu", "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", "pool block.weight block.bias", "block", pads=[1] * 4),
+        node("Add", "block pool", "sum"),
+        node("Relu", "sum", "last"),
+        node("GlobalAveragePool", "last", "mean"),
+        node("Flatten", "mean", "features"),
+        node("Gemm", "features head.weight head.bias", "scores"),
+    ]
+    own = {name: value.transpose(3, 2, 0, 1) if value.ndim == 4 else value for name, value in w.items()}
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 24, 20])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 4])],
+        [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in own.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
 def by_two_layers(theirs: Callable[[Any], Any], size: int) -> tuple[Any, list[np.ndarray]]:
     """A torch module of an activation between two dense layers, (N, C, H, W) -> (N, 3), and its four weights.
 

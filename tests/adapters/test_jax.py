@@ -1,5 +1,4 @@
 import gc
-import re
 import weakref
 from typing import Any
 
@@ -8,9 +7,8 @@ import pytest
 
 import saliency
 from saliency import targets
-from saliency.core.catalogue import METHODS
 from tests.adapters import same_net
-from tests.nets import FEW, LABELS, black_box, every_method, picture, small_net
+from tests.nets import LABELS, black_box, picture, small_net
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
@@ -38,26 +36,6 @@ MODELS = {
 def model(request: pytest.FixtureRequest) -> Any:
     """The little CNN, in each of JAX's ways."""
     return MODELS[request.param](same_net.weights())
-
-
-@pytest.mark.agreement
-@pytest.mark.parametrize(("model", "method"), every_method(MODELS, "linen"), indirect=["model"])
-def test_every_method_agrees_with_torch(model: Any, method: str) -> None:
-    """Two targets at once: the masks of the same net in torch. On Flax every method, else one for each capability."""
-    why = saliency.lacking(saliency.adapt(model), METHODS[method]().needs)
-    if why is not None or METHODS[method].family == "attention":
-        with pytest.raises(saliency.Unsupported, match=re.escape(why or "No attention maps were seen in the model")):
-            explain(model, method)
-        return
-    options = FEW.get(method, {})
-    if method == "refine_cam":  # where layers have no names in common, the last alone
-        options = {"layer": explain(model, "grad_cam").layer}
-    found = explain(model, method, [1, 2], **options)
-    expected = explain(small_net(), method, [1, 2], **options | ({"layer": "relu"} if "layer" in options else {}))
-
-    for exp, same in zip(found, expected, strict=True):
-        np.testing.assert_allclose(exp.mask, same.mask, atol=1e-4 * np.abs(same.mask).max())
-        assert exp.score == pytest.approx(same.score, rel=1e-4)
 
 
 def test_occlusion_agrees_with_the_black_box(model: Any) -> None:

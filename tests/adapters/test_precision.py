@@ -21,7 +21,7 @@ from saliency.core.catalogue import METHODS
 from saliency.model.protocols import Model
 from tests.adapters import same_net, same_transformer
 from tests.api.test_layers import made
-from tests.nets import FEW, black_box, picture, small_net
+from tests.nets import black_box, few, one_each, picture, small_net
 
 LEAST = {
     "perturbation": 0.95,
@@ -140,11 +140,10 @@ CASES: dict[str, Callable[[str], Case]] = {
 
 def explained(model: Any, method: str, around: Callable[[], AbstractContextManager[Any]] = nullcontext) -> Any:
     """Class 1, few questions."""
-    options, size = FEW.get(method, {}), (32, 48) if METHODS[method].family == "attention" else (24, 20)
-    if method == "refine_cam" and not isinstance(model, nn.Module):  # where layers have no names in common
-        options = {"layer": explained(model, "grad_cam", around).layer}
+    size = (32, 48) if METHODS[method].family == "attention" else (24, 20)
+    quick = METHODS[method](**few(METHODS[method], (*size, 3)))
     with around():
-        return saliency.explain(model, picture(*size), method, 1, progress=False, batch_size=4, **options)
+        return saliency.explain(model, picture(*size), quick, 1, progress=False, batch_size=4)
 
 
 @cache
@@ -160,9 +159,8 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 def every() -> list[Any]:
     """(case, method): every method in every case. Where a model is compiled, those beyond one a capability are long."""
-    one_each = {cls().needs: name for name, cls in reversed(METHODS.items())}.values()
     quick: dict[str, Iterable[str]] = {
-        case: METHODS if case.startswith(("torch", "function")) else one_each for case in CASES
+        case: METHODS if case.startswith(("torch", "function")) else one_each() for case in CASES
     }
     beside = ("jax float16", "tensorflow float16", "keras mixed_bfloat16", "keras float16")
     quick |= dict.fromkeys(beside, ())

@@ -1,6 +1,5 @@
 import gc
 import os
-import re
 import weakref
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import saliency
 from saliency import targets
 from saliency.core.catalogue import METHODS
 from tests.adapters import same_net
-from tests.nets import FEW, every_method, picture, small_net
+from tests.nets import few, one_each, picture, small_net
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 tf = pytest.importorskip("tensorflow")
@@ -34,21 +33,14 @@ def model(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.mark.agreement
-@pytest.mark.parametrize(
-    ("model", "method"), every_method(("module", "softmax", "function"), "module"), indirect=["model"]
-)
-def test_every_method_agrees_with_torch(model: Any, method: str) -> None:
-    """Two targets at once, by every method: the masks of the same net in torch, at the logit where there is softmax."""
-    why = saliency.lacking(saliency.adapt(model), METHODS[method]().needs)
-    if why is not None or METHODS[method].family == "attention":
-        with pytest.raises(saliency.Unsupported, match=re.escape(why or "No attention maps were seen in the model")):
+@pytest.mark.parametrize("method", one_each())
+def test_each_capability_agrees_with_torch(model: Any, method: str) -> None:
+    """One method for each capability has the masks of torch, at the logit where there is a softmax."""
+    if METHODS[method].family == "attention":
+        with pytest.raises(saliency.Unsupported, match="No attention maps were seen in the model"):
             explain(model, method)
         return
-    options = FEW.get(method, {})
-    if method == "refine_cam":  # where layers have no names in common, the last alone
-        options = {"layer": explain(model, "grad_cam").layer}
-    found = explain(model, method, [1, 2], **options)
-    expected = explain(small_net(), method, [1, 2], **options | ({"layer": "relu"} if "layer" in options else {}))
+    found, expected = (explain(each, method, [1, 2], **few(METHODS[method])) for each in (model, small_net()))
 
     for exp, same in zip(found, expected, strict=True):
         np.testing.assert_allclose(exp.mask, same.mask, atol=1e-4 * np.abs(same.mask).max())

@@ -19,7 +19,7 @@ from torch import nn
 import saliency
 from saliency.core.catalogue import METHODS
 from tests.adapters.torch_kinds import KINDS, Lora, state_of
-from tests.nets import FEW, picture, same, small_net
+from tests.nets import few, picture, same, small_net
 
 IMAGE = picture()
 FAMILIES = {cls().family: name for name, cls in reversed(METHODS.items()) if cls().family != "attention"}
@@ -27,9 +27,9 @@ FAMILIES = {cls().family: name for name, cls in reversed(METHODS.items()) if cls
 
 def run(model: Any, method: str, **options: Any) -> Any:
     """Explain, or None where the model lacks what the method needs."""
-    fields = {name: value for name, value in FEW.get(method, {}).items() if name != "layer"}
+    quick = METHODS[method](**few(METHODS[method], IMAGE.shape))
     try:
-        return saliency.explain(model, IMAGE, method, 1, **{"progress": False, **fields, **options})
+        return saliency.explain(model, IMAGE, quick, 1, **{"progress": False, **options})
     except saliency.SaliencyError as error:
         if isinstance(error, saliency.Cancelled):
             raise

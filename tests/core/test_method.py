@@ -1,12 +1,11 @@
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
 import saliency
-from saliency.core.catalogue import METHODS
-from saliency.core.method import Method, described, parameter
+from saliency.core.method import Method, parameter
 
 
 @dataclass(eq=False, repr=False)
@@ -80,19 +79,6 @@ def test_but_leaves_the_original() -> None:
 
     assert method.but(steps=7).steps == 7
     assert method.steps == 5
-
-
-@pytest.mark.parametrize("cls", METHODS.values(), ids=METHODS)
-def test_every_method_can_describe_itself(cls: type[Method]) -> None:
-    """Each has an id, a title, a paper, a docstring with its source, and a sentence for every field."""
-    method = cls()
-
-    assert cls.id
-    assert cls.title
-    assert cls.paper in (cls.__doc__ or "")
-    assert [each["name"] for each in described(method)] == [each.name for each in fields(method)]
-    assert all(each["help"] for each in described(method))
-    assert method.cost((2, 64, 64, 3)) >= 2
 
 
 def test_attributes_may_be_patched() -> None:

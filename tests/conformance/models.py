@@ -1,0 +1,120 @@
+"""The models on which every method is checked: one small CNN and one small transformer, in each framework.
+
+A new adapter adds one line to :data:`CNNS`, and to :data:`TRANSFORMERS` where the framework has attention. Each
+function imports its own framework.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import saliency
+from saliency.core.method import Method
+from saliency.model.protocols import Adapted, Attentive, lacking
+from tests.adapters import same_net, same_transformer
+from tests.api.test_layers import made
+from tests.nets import black_box, picture, small_net
+
+NO_ATTENTION = "No attention maps were seen in the model"
+"""What a model whose program has no attention says when it is called for it."""
+
+
+def jax_function() -> Any:
+    """Return (f, params) of the CNN."""
+    return same_net.pure_jax, same_net.weights()
+
+
+CNNS: dict[str, Callable[[], Any]] = {
+    "torch": small_net,
+    "torch function": lambda: saliency.adapt(small_net().forward, framework="torch"),
+    "function": lambda: black_box(small_net()),
+    "onnx": lambda: same_net.onnx(same_net.weights()),
+    "tensorflow": lambda: same_net.tf_module(same_net.weights()),
+    "keras": lambda: same_net.keras(same_net.weights()),
+    "jax": jax_function,
+    "flax": lambda: same_net.linen(same_net.weights()),
+    "flax nnx": lambda: same_net.nnx(same_net.weights()),
+    "equinox": lambda: same_net.equinox(same_net.weights()),
+}
+"""The CNN :class:`tests.nets.SmallNet`; torch's is the reference."""
+
+TRANSFORMERS: dict[str, Callable[[], Any]] = {
+    "torch transformer": lambda: made(fused=False),
+    "tensorflow transformer": same_transformer.in_tensorflow,
+    "keras transformer": same_transformer.in_keras,
+    "jax transformer": same_transformer.in_jax,
+    "equinox transformer": same_transformer.in_equinox,
+}
+"""The transformer of tests/api/test_layers.py; torch's is the reference."""
+
+MODELS = {**CNNS, **TRANSFORMERS}
+
+PACKAGES = {
+    "onnx": ("onnx", "onnxruntime"),
+    "tensorflow": ("tensorflow",),
+    "keras": ("keras", "tensorflow"),
+    "jax": ("jax",),
+    "flax": ("flax",),
+    "equinox": ("equinox",),
+}
+"""What a model needs beside torch, by the first word of its name."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and the images that it is checked with.
+
+    Args:
+        user: the model as a user has it.
+        images: float32 (2, H, W, 3) in [0, 1].
+        attends: whether it has attention.
+    """
+
+    user: Any
+    images: np.ndarray = field(repr=False)
+    attends: bool = False
+
+    @property
+    def model(self) -> Adapted[Any]:
+        """The adapted model."""
+        return saliency.adapt(self.user)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3)."""
+        return self.images.shape[1:]
+
+    def refusal(self, cls: type[Method]) -> str | None:
+        """Return the sentence with which the model refuses a method; None where it does not."""
+        why = lacking(self.model, cls().needs)
+        return NO_ATTENTION if why is None and reads_attention(cls) and not self.attends else why
+
+
+def reads_attention(cls: type[Method]) -> bool:
+    """Whether a method reads attention maps."""
+    return Attentive in cls().needs.__mro__
+
+
+@cache
+def subject(name: str) -> Subject:
+    """Return the model of that name; made once a process, for compiling takes most of the time."""
+    for package in PACKAGES.get(name.partition(" ")[0], ()):
+        pytest.importorskip(package)
+    if "jax" in PACKAGES.get(name.partition(" ")[0], ()) or "flax" in name or "equinox" in name:
+        import jax
+
+        config: Any = jax.config
+        config.update("jax_disable_most_optimizations", True)
+    attends = name in TRANSFORMERS
+    size = (32, 48) if attends else (24, 20)
+    images = np.stack([picture(*size, seed=seed) for seed in (0, 1)]).astype(np.float32) / 255
+    return Subject(MODELS[name](), images, attends)
