@@ -1,6 +1,6 @@
-"""docs/models.md: its recipes run, and its table of models × methods is what the models say.
+"""docs/models.md: its recipes run, and its table of capabilities × models is what the models say.
 
-After a change that is meant, such as a new method: ``python tests/docs/test_models.py`` writes the table anew.
+After an intended change, such as a new adapter: ``python tests/docs/test_models.py`` rewrites the table.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import saliency
 from saliency.core.catalogue import METHODS
+from saliency.model.protocols import capability
 from tests.api.test_layers import made
-from tests.nets import FEW, black_box, cheap, picture, small_net
+from tests.nets import black_box, picture, small_net
 
 GUIDE = Path(__file__).parents[2] / "docs" / "models.md"
 RECIPES = re.findall(r"^## (.+?)\n.*?```python\n(.+?)```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -145,9 +145,6 @@ MODELS: dict[str, Callable[[], Any]] = {
 }
 """A model of every kind, in the order of the table."""
 
-RUN = ("torch", "function of torch", "function of NumPy", "predict_proba", "ONNX")
-"""Those that every method is run on here; it is on the others in tests/adapters, against torch."""
-
 
 @lru_cache(None)
 def adapted(kind: str) -> Any:
@@ -160,15 +157,15 @@ def adapted(kind: str) -> Any:
 
 
 def table() -> str:
-    """Methods × models: "yes", or the number of the model's own sentence, which stands below."""
+    """Capabilities × models: "yes", or the number of the model's own sentence, which stands below."""
     told: dict[str, int] = {}
-    lines = [f"| method | {' | '.join(MODELS)} |", "|---" * (1 + len(MODELS)) + "|"]
-    for name, cls in METHODS.items():
+    lines = [f"| the method needs | {' | '.join(MODELS)} |", "|---" * (1 + len(MODELS)) + "|"]
+    for needs in dict.fromkeys(cls().needs for cls in METHODS.values()):
         cells = []
         for kind in MODELS:
-            why = saliency.lacking(adapted(kind), cls().needs)
+            why = saliency.lacking(adapted(kind), needs)
             cells.append("yes" if why is None else str(told.setdefault(why, len(told) + 1)))
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+        lines.append(f"| {capability(needs)} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *(f"{number}. {why}" for why, number in told.items())]) + "\n"
 
 
@@ -187,29 +184,6 @@ def test_what_a_model_cannot_it_says_in_a_sentence(kind: str) -> None:
     for needs in {cls().needs for cls in METHODS.values()}:
         lacks = any(each in model.lacks for each in needs.__mro__)
         assert lacks or isinstance(model, needs), f"{kind} says nothing about {needs.__name__}"
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", MODELS)
-def test_every_method_works_on_every_model_or_refuses_in_its_words(kind: str, method: str) -> None:
-    """A finite mask of the picture's size; or a refusal before the first question, with what would work instead."""
-    model, cls = adapted(kind), METHODS[method]
-    why = saliency.lacking(model, cls().needs)
-    image = picture(24, 20)
-    if why is not None:
-        with pytest.raises(saliency.Unsupported, match=re.escape(why)) as refused:
-            saliency.explain(model, image, method, 1, progress=False)
-        told = str(refused.value).rpartition("explained by ")[2].partition(" and ")[0].rstrip(".").split(", ")
-        assert told
-        assert all(saliency.lacking(model, METHODS[each]().needs) is None for each in told)
-    elif kind in RUN:
-        few, own = FEW.get(method, {}), {each.name for each in fields(cls)}
-        chosen = cheap(cls, image.shape, **{name: value for name, value in few.items() if name in own})
-        # the others are of the method inside it
-        inner = {name: value for name, value in few.items() if name not in own}
-        exp = saliency.explain(model, image, chosen, 1, progress=False, **inner)
-        assert np.isfinite(exp.mask).all()
-        assert exp.mask.shape[:2] == image.shape[:2]
 
 
 if __name__ == "__main__":
