@@ -21,6 +21,11 @@ hypothesis.settings.load_profile("default")
 jitter.install()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--models=torch,jax`: whose models tests/conformance uses."""
+    parser.addoption("--models", default="", help="frameworks whose models tests/conformance uses, with commas between")
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """The repository's root."""

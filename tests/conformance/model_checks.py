@@ -1,0 +1,125 @@
+"""What is true of every adapted model, each as a function that raises where it is not.
+
+tests/conformance/test_models.py runs :data:`OF_MODELS` for the small models of every framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import saliency
+from saliency.core.catalogue import METHODS
+from saliency.model.protocols import Differentiable, Layered, lacking
+from tests.conformance.models import Subject
+from tests.nets import everything, same
+
+TARGETS = (1, 2)
+
+
+def bound(subject: Subject, *layers: str) -> tuple[Any, Any]:
+    """Return the model with two classes bound, and the images in its own arrays."""
+    model = subject.model.at(TARGETS, layers)
+    return model, model.ops.asarray(subject.images)
+
+
+def check_scores_are_outputs(subject: Subject) -> None:
+    """Scores are (k, N): of each bound class, what the model gives for it."""
+    model, images = bound(subject)
+    outputs = model.ops.tohost(subject.model.outputs(images))
+
+    assert outputs.shape[0] == len(subject.images)
+    assert_allclose(model.ops.tohost(model.scores(images)), outputs[:, TARGETS].T, rtol=1e-5, atol=1e-6)
+
+
+def check_images_are_independent(subject: Subject) -> None:
+    """Two images in a batch have the scores that each has alone."""
+    model, images = bound(subject)
+    together = model.ops.tohost(model.scores(images))
+
+    for i in range(len(subject.images)):
+        alone = model.ops.tohost(model.scores(images[i : i + 1]))
+        assert_allclose(alone[:, 0], together[:, i], rtol=1e-4, atol=1e-5)
+
+
+def check_gradients_are_differences(subject: Subject) -> None:
+    """Gradients are (k, N, H, W, C): along a direction, the central difference of the scores."""
+    model, images = bound(subject)
+    if lacking(model, Differentiable) is not None:
+        return
+    answer = model.gradients(images)
+    gradients, host = model.ops.tohost(answer.gradients), subject.images
+    direction = gradients[0] / np.abs(gradients[0]).max()
+    step = 2e-3
+    ends = [model.ops.tohost(model.scores(model.ops.asarray(host + way * step * direction))) for way in (1, -1)]
+
+    assert gradients.shape == (len(TARGETS), *host.shape)
+    assert_allclose(model.ops.tohost(answer.scores), model.ops.tohost(model.scores(images)), rtol=1e-4, atol=1e-5)
+    slopes = (gradients * direction).sum((2, 3, 4))
+    # ReLU and max-pooling bend between the ends
+    assert_allclose((ends[0] - ends[1]) / (2 * step), slopes, rtol=0.02, atol=0.02 * np.abs(slopes).max())
+
+
+def check_layers_are_readable(subject: Subject) -> None:
+    """Each listed layer can be read by its name, with a gradient for each class; or the model says why not."""
+    if (why := lacking(subject.model, Layered)) is not None:
+        with pytest.raises(saliency.Unsupported) as refused:
+            saliency.layers(subject.user, subject.images[0])
+        assert why in str(refused.value)
+        return
+    table = saliency.layers(subject.user, subject.images[0])
+
+    assert table
+    for row in (table[0], table[-1]):
+        model, images = bound(subject, row.name)
+        (layer,) = model.layers(images)
+        count, *grid, channels = layer.activations.shape
+        assert count == len(subject.images)
+        assert len(grid) == 2
+        assert channels in row.shape
+        assert tuple(layer.gradients.shape) == (len(TARGETS), count, *grid, channels)
+
+
+def check_one_lock_per_model(subject: Subject) -> None:
+    """All adapters of one model, bound or not, wait for each other and share the measured batch sizes."""
+    one, other = subject.model, bound(subject)[0]
+
+    assert one.lock is other.lock
+    assert one.batch_sizes is other.batch_sizes
+
+
+def check_capabilities_are_there_or_explained(subject: Subject) -> None:
+    """Each capability that some method needs is there, or the model says in a sentence why not."""
+    model = subject.model
+    for needs in {cls().needs for cls in METHODS.values()}:
+        why = next((model.lacks[each] for each in needs.__mro__ if each in model.lacks), None)
+        assert isinstance(model, needs) if why is None else len(why.split()) > 3
+
+
+def check_nothing_is_written(subject: Subject) -> None:
+    """Calls of the model change neither its weights nor its version; of a torch module nothing at all."""
+    model, images = bound(subject)
+    before = everything(subject.user) if hasattr(subject.user, "state_dict") else None
+    version = model.version
+    model.scores(images)
+    if lacking(model, Differentiable) is None:
+        model.gradients(images)
+
+    assert subject.model.version == version
+    assert before is None or same(before, everything(subject.user))
+
+
+OF_MODELS: list[Callable[[Subject], None]] = [
+    check_scores_are_outputs,
+    check_images_are_independent,
+    check_gradients_are_differences,
+    check_layers_are_readable,
+    check_one_lock_per_model,
+    check_capabilities_are_there_or_explained,
+    check_nothing_is_written,
+]
+"""Checks of a model."""

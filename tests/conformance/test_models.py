@@ -1,0 +1,109 @@
+"""The small models of every framework pass every check of an adapted model, and a broken adapter fails each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from saliency.adapters.torch.model import TorchModel
+from saliency.model.protocols import Differentiable
+from tests.conformance.model_checks import OF_MODELS
+from tests.conformance.models import MODELS, Subject, subject
+from tests.conformance.test_methods import name_of
+from tests.nets import small_net
+
+FAILURE = (AssertionError, pytest.fail.Exception)
+
+
+QUICK = ("torch", "torch function", "function", "onnx", "tensorflow", "keras", "flax", "torch transformer")
+"""Models that are checked in each run: one of each framework."""
+
+KINDS = [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.long) for kind in MODELS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_conforms(kind: str, subtests: pytest.Subtests) -> None:
+    """See the docstring of each check."""
+    for check in OF_MODELS:
+        with subtests.test(name_of(check)):
+            check(subject(kind))
+
+
+class Transposed(TorchModel):
+    """Scores (N, k)."""
+
+    def scores(self, images: Any) -> Any:
+        return super().scores(images).T
+
+
+class Mixing(TorchModel):
+    """Scores that depend on the other images of the batch."""
+
+    def scores(self, images: Any) -> Any:
+        return super().scores(images - images.mean(0))
+
+
+class Steep(TorchModel):
+    """Gradients twice as large."""
+
+    def gradients(self, images: Any) -> Any:
+        answer = super().gradients(images)
+        return answer._replace(gradients=2 * answer.gradients)
+
+
+class Forgetful(TorchModel):
+    """Layers that are listed and cannot be read."""
+
+    def layers(self, images: Any) -> Any:
+        return [each._replace(gradients=each.gradients[:1]) for each in super().layers(images)]
+
+
+class Loose(TorchModel):
+    """A lock of its own."""
+
+    def at(self, targets: Any, layers: Any = ()) -> Any:
+        made = super().at(targets, layers)
+        made.batch_sizes = {}
+        return made
+
+
+class Silent(TorchModel):
+    """No gradients, and no sentence."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.lacks = {Differentiable: ""}
+
+
+class Training(TorchModel):
+    """Weights that change with each call."""
+
+    def scores(self, images: Any) -> Any:
+        with torch.no_grad():
+            self.model.head.bias += 1
+        return super().scores(images)
+
+
+BROKEN: dict[str, Callable[..., Any]] = {
+    "scores_are_outputs": Transposed,
+    "images_are_independent": Mixing,
+    "gradients_are_differences": Steep,
+    "layers_are_readable": Forgetful,
+    "one_lock_per_model": Loose,
+    "capabilities_are_there_or_explained": Silent,
+    "nothing_is_written": Training,
+}
+"""For each check, an adapter that breaks its fact."""
+
+
+@pytest.mark.parametrize("check", OF_MODELS, ids=name_of)
+def test_a_check_fails_on_a_broken_adapter(check: Callable[[Subject], None]) -> None:
+    """Each check raises for the adapter that breaks it, and not for the one that it derives from."""
+    images = np.array(subject("torch").images)
+    check(Subject(TorchModel(small_net()), images))
+    with pytest.raises(FAILURE):
+        check(Subject(BROKEN[name_of(check)](small_net()), images))
