@@ -133,10 +133,11 @@ def check_is_a_value(cls: type[Method]) -> None:
 
 def check_refuses_bad_fields(cls: type[Method]) -> None:
     """Unknown fields, numbers out of bounds and unknown choices are refused by name."""
+    unknown: dict[str, Any] = {"no_such_field": 1}
     with pytest.raises(saliency.UnknownName, match="'no_such_field'"):
-        cls().but(no_such_field=1)
+        cls().but(**unknown)
     with pytest.raises(TypeError):
-        cls(no_such_field=1)
+        cls(**unknown)
     for each in fields(cls):
         low, high, choices = (each.metadata[name] for name in ("low", "high", "choices"))
         wrong: list[Any] = ["no_such_choice"] if choices else []
@@ -209,7 +210,7 @@ def check_repeats_itself(cls: type[Method], subject: Subject) -> None:
     finally:
         np.random.set_state(state)  # noqa: NPY002  # as above
 
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def check_images_do_not_mix(cls: type[Method], subject: Subject) -> None:
