@@ -16,7 +16,7 @@ import numpy as np
 
 import saliency
 from saliency.core.catalogue import METHODS
-from tests.nets import CLASSES, FEW, picture
+from tests.nets import CLASSES, few, picture
 
 IMAGE = picture()
 FAMILIES = {cls().family: name for name, cls in reversed(METHODS.items()) if cls().family != "attention"}
@@ -202,7 +202,7 @@ def _run(net: Any, method: str, outcome: str) -> bool:
         if outcome == "error" and len(done) > 1:
             raise ZeroDivisionError("stopped on purpose")
 
-    fields = {name: value for name, value in FEW.get(method, {}).items() if name != "layer"}
+    fields = few(METHODS[method], IMAGE.shape)
     stops = {"progress": progress, "cancelled": lambda: outcome == "cancel" and len(done) > 1}
     size = {} if outcome == "success" else {"batch_size": 1}
     with suppress(ZeroDivisionError, saliency.SaliencyError):

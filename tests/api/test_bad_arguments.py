@@ -27,7 +27,7 @@ import saliency
 from saliency.core.catalogue import METHODS
 from saliency.core.method import Method
 from saliency_widget import SaliencyWidget
-from tests.nets import FEW, small_net
+from tests.nets import few, small_net
 
 SIZE = 12, 10
 IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
@@ -175,11 +175,8 @@ def _public(good: dict[str, Any], own: dict[str, Any]) -> Iterator[Call]:
         yield _of(call.__name__, call, good, own)
     for name, method in METHODS.items():
         if own_fields := tuple(each.name for each in fields(method)):
-            few = {key: value for key, value in FEW.get(name, {}).items() if key in own_fields}
-            few.pop("segments", None)
-            few.pop("baseline", None)
-
-            yield Call(name, partial(_run, method, good["model"]), few, own_fields)
+            cheap = {key: each for key, each in few(method).items() if key not in ("segments", "baseline")}
+            yield Call(name, partial(_run, method, good["model"]), cheap, own_fields)
 
 
 def _run(method_class: type[Method], net: Any, **given: Any) -> Any:
