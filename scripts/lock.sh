@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes constraints.txt anew: what a clean machine would install today for the demo and the tests.
+# Write constraints.txt: what a clean machine would install today for the demo and the tests.
 # Run it with Python 3.11, the oldest we support, so that every newer one can follow the pins.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-wanted = [*project["dependencies"], *extras["torch"], *extras["imagenet"], *extras["demo"], *extras["docs"], *extras["test"]]
+wanted = [*project["dependencies"], *extras["torch"], *extras["imagenet"], *extras["demo"], *extras["docs"], *extras["test-engine"], *extras["test"]]
 print(*(requirement for requirement in wanted if not requirement.startswith(project["name"] + "[")), sep="\n")
 PYTHON
 

@@ -63,11 +63,11 @@ class Workshop:
         path = self.root / "calls"
         return path.read_text().splitlines() if path.exists() else []
 
-    def build(self) -> None:
-        """Runs the hook, as hatchling would."""
+    def build(self, version: str = "standard") -> None:
+        """Runs the hook, as hatchling would; `version` is "editable" for `pip install --editable`."""
         app = SimpleNamespace(display_warning=self.warnings.append)
         hook = self.module.FrontEnd(str(self.root), {}, None, None, str(self.root), "wheel", app)
-        hook.initialize("standard", {})
+        hook.initialize(version, {})
 
 
 @pytest.fixture
@@ -126,6 +126,14 @@ def test_no_bundle_and_no_npm_is_an_error_with_a_way_out(workshop: Workshop) -> 
         RuntimeError, match=r"expected .*widget\.js and .*widget\.css, but npm is not installed\. Install"
     ):
         workshop.build()
+
+
+def test_an_editable_install_needs_no_bundle(workshop: Workshop) -> None:
+    """An editable install without bundle and npm succeeds with the same sentence as a warning."""
+    workshop.build("editable")
+
+    (warning,) = workshop.warnings
+    assert "npm is not installed. Install Node.js 20" in warning
 
 
 def test_a_build_that_builds_nothing_is_an_error(workshop: Workshop) -> None:
