@@ -1,16 +1,21 @@
-"""What every test gets without asking."""
+"""What every test gets without asking, and which tests are collected."""
 
 from __future__ import annotations
 
+import gc
 import os
+import re
+from collections.abc import Generator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from tests import jitter
+from tests import frameworks, jitter, keywords
 
 os.environ["MPLBACKEND"] = "Agg"  # no test opens a window
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # not a line for each of the processor's instructions
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling takes most of the time in our tests
 
 # No deadline: how long an example takes is the machine's affair. In CI the same examples each time, so that a red run
 # can be had again; elsewhere new ones, so that new faults are found.
@@ -21,9 +26,44 @@ hypothesis.settings.load_profile("default")
 jitter.install()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--models=torch,jax`: whose models tests/conformance uses."""
-    parser.addoption("--models", default="", help="frameworks whose models tests/conformance uses, with commas between")
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add ``--models``; read `timeout` in pyproject.toml also where pytest-timeout is not installed."""
+    frameworks.add_option(parser)
+    if not pluginmanager.hasplugin("timeout"):
+        parser.addini("timeout", "seconds a test may take; needs pytest-timeout")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector, and leave what is there then out of its later runs."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import test files of frameworks that ``--models`` leaves out, nor those where ``-k`` matches nothing."""
+    name = collection_path.relative_to(config.rootpath).as_posix()
+    if frameworks.is_left_out(name, config):
+        return True
+    if not collection_path.match("test_*.py") or any(name in argument for argument in config.args):
+        return None
+    return None if keywords.can_match(collection_path, name, config.option.keyword) else True
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
+    """Select tests by framework, and refuse ids that differ from process to process."""
+    if unstable := [item.nodeid for item in items if re.search(r"\b0x[0-9a-f]{8,}", item.nodeid)]:
+        message = f"Expected ids that are the same in every process, got an object's address in {unstable}: pass ids="
+        raise pytest.UsageError(message)
+    frameworks.select(items, config)
+    if config.getoption("numprocesses", None):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(frameworks.group(item)))
 
 
 @pytest.fixture(scope="session")

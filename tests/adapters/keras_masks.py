@@ -5,7 +5,6 @@ The backend is fixed per process, so the test starts one for each.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -47,11 +46,6 @@ def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
 def main(path: str) -> None:
     """Write "kind method" -> masks, and what else the test looks at."""
     jitter.install(process=1)
-    if os.environ["KERAS_BACKEND"] == "jax":
-        import jax
-
-        config: Any = jax.config
-        config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
     import keras
 
     import saliency

@@ -16,10 +16,6 @@ from saliency.model.head import Ending, decide
 from tests.adapters import headed
 from tests.adapters.headed import BLACK_BOXES, IMAGE, WITH_GRADIENTS, gradient, logits_of, model
 
-pytest.importorskip("keras")
-pytest.importorskip("jax")
-pytest.importorskip("onnx")
-
 ALL = (*WITH_GRADIENTS, *BLACK_BOXES)
 NO_YES = ["no", "yes"]
 WHOLE = np.ones(IMAGE.shape[:2], bool)
@@ -387,6 +383,21 @@ class Held:
     logits: Any
 
 
+def in_tuple(a: Any, b: Any) -> Any:
+    """Both in a tuple."""
+    return a, b
+
+
+def in_dict(a: Any, b: Any) -> Any:
+    """Both by name."""
+    return {"a": a, "b": b}
+
+
+def nested(a: Any, b: Any) -> Any:
+    """Both in a list in a dictionary."""
+    return {"heads": [a, b]}
+
+
 FIVE = list("abcde")
 
 
@@ -442,16 +453,16 @@ class TestSeveralOutputs:
     @pytest.mark.parametrize(
         ("put", "output"),
         [
-            (lambda a, b: (a, b), 1),
-            (lambda a, b: (a, b), -1),
-            (lambda a, b: (a, b), np.int64(1)),
-            (lambda a, b: {"a": a, "b": b}, "b"),
+            (in_tuple, 1),
+            (in_tuple, -1),
+            (in_tuple, np.int64(1)),
+            (in_dict, "b"),
             (Named, "scores"),
             (Named, 1),
             (Held, "logits"),
-            (lambda a, b: {"heads": [a, b]}, lambda outputs: outputs["heads"][1]),
+            (nested, lambda outputs: outputs["heads"][1]),
         ],
-        ids=str,
+        ids=["1", "-1", "NumPy's 1", "a key", "a field", "a field's index", "an attribute", "a callable"],
     )
     def test_output_names_it(self, put: Any, output: Any) -> None:
         """An index, a key, an attribute, a callable: in explain, predict, what_if and the curves."""

@@ -10,9 +10,11 @@ from PIL import Image
 
 import saliency
 from saliency.adapters.torch.huggingface import HuggingFaceModel
+from tests.frameworks import lazy
 from tests.nets import picture
 
-hf: Any = pytest.importorskip("transformers")
+hf = lazy("transformers")
+pytestmark = pytest.mark.needs("transformers")
 
 TINY: dict[str, Any] = {
     "hidden_size": 16,

@@ -8,13 +8,11 @@ import pytest
 import saliency
 from saliency import targets
 from tests.adapters import same_net
+from tests.frameworks import lazy
 from tests.nets import LABELS, black_box, picture, small_net
 
-jax = pytest.importorskip("jax")
-jnp = jax.numpy
-pytest.importorskip("flax")
-pytest.importorskip("equinox")
-jax.config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
+jax, jnp = lazy("jax"), lazy("jax.numpy")
+pytestmark = pytest.mark.needs("jax", "flax", "equinox")
 
 IMAGE = picture()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -17,26 +15,31 @@ from saliency.core.catalogue import METHODS
 from saliency.model.protocols import Rewirable
 from saliency.rules import Composite
 from tests.adapters import same_net
+from tests.frameworks import lazy
 from tests.nets import near, small_net
+
+jax, jnp = lazy("jax"), lazy("jax.numpy")
+pytestmark = pytest.mark.needs("jax", "flax", "equinox")
 
 X = np.random.default_rng(0).random((16, 14, 3), np.float32)
 BY_RULES = [name for name, cls in METHODS.items() if cls().needs is Rewirable]
 WRITTEN = ("pure_jax", "linen", "nnx", "equinox")
 
-ACTIVATIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+# Ours, by its name in jax.nn or as a function, and torch's.
+ACTIVATIONS: dict[str, tuple[str | Callable[[Any], Any], Callable[[Any], Any]]] = {
     "maximum": (lambda x: jnp.maximum(x, 0), torch.relu),
     "where": (lambda x: jnp.where(x > 0, x, 0.0), torch.relu),
     "clip": (lambda x: jnp.clip(x, 0, 6), functional.relu6),
-    "relu6": (jax.nn.relu6, functional.relu6),
+    "relu6": ("relu6", functional.relu6),
     "leaky": (lambda x: jax.nn.leaky_relu(x, 0.1), lambda x: functional.leaky_relu(x, 0.1)),
-    "elu": (jax.nn.elu, functional.elu),
+    "elu": ("elu", functional.elu),
     "gelu": (lambda x: jax.nn.gelu(x, approximate=False), functional.gelu),
-    "gelu by tanh": (jax.nn.gelu, lambda x: functional.gelu(x, approximate="tanh")),
-    "silu": (jax.nn.silu, functional.silu),
+    "gelu by tanh": ("gelu", lambda x: functional.gelu(x, approximate="tanh")),
+    "silu": ("silu", functional.silu),
     "silu by hand": (lambda x: x / (1 + jnp.exp(-x)), functional.silu),
-    "softplus": (jax.nn.softplus, functional.softplus),
-    "tanh": (jnp.tanh, torch.tanh),
-    "sigmoid": (jax.nn.sigmoid, torch.sigmoid),
+    "softplus": ("softplus", functional.softplus),
+    "tanh": ("tanh", torch.tanh),
+    "sigmoid": ("sigmoid", torch.sigmoid),
 }
 
 
@@ -72,7 +75,8 @@ def test_agrees_with_torch(models: dict[str, Any], method: str, written: str) ->
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_are_known_by_what_they_do(activation: str, method: str) -> None:
     """A rectifier, and what else makes one value of one value, is one operator in whatever words it is written."""
-    ours, theirs = ACTIVATIONS[activation]
+    written, theirs = ACTIVATIONS[activation]
+    ours: Any = getattr(jax.nn, written) if isinstance(written, str) else written
     net_of_torch, weights = same_net.by_two_layers(theirs, X.size)
     w = [jnp.asarray(each) for each in weights]
 

@@ -15,9 +15,7 @@ from tests.adapters.keras_masks import AT_A_TRANSFORMER, ENDINGS, masks
 from tests.api.test_layers import made
 from tests.nets import picture, small_net
 
-pytest.importorskip("keras")
-pytest.importorskip("tensorflow")
-pytest.importorskip("jax")
+pytestmark = pytest.mark.needs("keras", "tensorflow", "jax")
 
 KINDS = ("functional", "subclassed", "sequential", "nested", "softmax")
 
@@ -40,7 +38,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return np.load(path)

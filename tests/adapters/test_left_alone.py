@@ -5,24 +5,19 @@ Torch's own tests are in test_torch.py (TestTheModelIsLeftAsItWas), Keras' on it
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import saliency
 from tests.adapters import same_net
+from tests.frameworks import lazy
 from tests.nets import picture, small_net
 
-tf = pytest.importorskip("tensorflow")
-jax = pytest.importorskip("jax")
-pytest.importorskip("flax")
-pytest.importorskip("equinox")
-jax.config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
+tf, jax = lazy("tensorflow"), lazy("jax")
+pytestmark = pytest.mark.needs("tensorflow", "jax", "flax", "equinox")
 
 IMAGE = picture()
 

@@ -22,7 +22,7 @@ def growth(checkout: Path, *arguments: str) -> float:
         capture_output=True,
         text=True,
         check=False,
-        timeout=580,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return float(done.stdout.split()[-1])

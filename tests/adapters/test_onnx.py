@@ -7,10 +7,11 @@ import pytest
 
 import saliency
 from saliency.adapters.callables.onnx import OnnxModel
+from tests.frameworks import lazy
 from tests.nets import picture
 
-onnx: Any = pytest.importorskip("onnx")
-onnxruntime: Any = pytest.importorskip("onnxruntime")
+onnx, onnxruntime = lazy("onnx"), lazy("onnxruntime")
+pytestmark = pytest.mark.needs("onnx", "onnxruntime")
 
 IMAGE = picture(16, 12)
 WEIGHTS = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

@@ -70,8 +70,6 @@ def in_jax(precision: str, method: str) -> Case:
     import jax
     import jax.numpy as jnp
 
-    config: Any = jax.config
-    config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time here
     if METHODS[method].family == "attention":
         net, params = same_transformer.in_jax()
     else:

@@ -7,7 +7,6 @@ import gc
 import weakref
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -17,7 +16,10 @@ from torch import nn
 import saliency
 from saliency.model.inputs import Inputs
 from tests.adapters.two_inputs import FACTS, METHODS, SERIES, TwoInputs, explained, of_jax, of_tensorflow
+from tests.frameworks import lazy
 from tests.nets import small_net
+
+plt = lazy("matplotlib.pyplot")
 
 BOTH = [SERIES, FACTS]
 

@@ -11,10 +11,11 @@ import saliency
 from saliency import targets
 from saliency.core.catalogue import METHODS
 from tests.adapters import same_net
+from tests.frameworks import lazy
 from tests.nets import few, one_each, picture, small_net
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-tf = pytest.importorskip("tensorflow")
+tf = lazy("tensorflow")
+pytestmark = pytest.mark.needs("tensorflow")
 
 IMAGE = picture()
 

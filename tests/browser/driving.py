@@ -10,7 +10,7 @@ from playwright.sync_api import Error, Locator, Page, expect
 
 from tests.browser.jupyter import Jupyter
 
-PATIENCE = 60_000
+PATIENCE = 180_000
 """Milliseconds anything may take on a busy machine."""
 
 READY = """() => {

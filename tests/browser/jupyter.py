@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Any, Self
 
-START = 90.0
+START = 300.0
 """Seconds a server has to come up, on a machine that is busy with other tests."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import saliency
+from tests.frameworks import lazy
 from tests.nets import small_net
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what Captum's import says to Python and torch of today is its own affair
-    attr = pytest.importorskip("captum.attr")
-
-pytestmark = pytest.mark.agreement
+attr = lazy("captum.attr")
+pytestmark = [pytest.mark.agreement, pytest.mark.needs("captum")]
 
 IMAGE = np.random.default_rng(21).uniform(size=(12, 10, 3)).astype(np.float32)
 BASELINE = np.random.default_rng(22).uniform(size=IMAGE.shape).astype(np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import captum.attr
 import numpy as np
 import pytest
 import torch
@@ -17,12 +16,15 @@ from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 import saliency
 from saliency.core.method import run
 from saliency.session.session import Session
+from tests.frameworks import lazy
 from tests.nets import everything, same, small_net
 
 pytestmark = [  # Captum's
     pytest.mark.filterwarnings("ignore:Setting forward, backward hooks"),
     pytest.mark.filterwarnings("ignore:Input Tensor"),
 ]
+
+attr = lazy("captum.attr")
 
 RNG = np.random.default_rng(0)
 X, BASELINE, OTHER = (RNG.normal(size=(8, 7, 3)).astype(np.float32) for _ in range(3))
@@ -42,7 +44,7 @@ def first(image: np.ndarray) -> Tensor:
 def theirs(net: nn.Module) -> tuple[np.ndarray, float]:
     """Captum's DeepLIFT of class 1, and its completeness gap; the network has float64, or quotients are noisy."""
     net.double()
-    found, gap = captum.attr.DeepLift(net).attribute(
+    found, gap = attr.DeepLift(net).attribute(
         first(X).double(), first(BASELINE).double(), target=1, return_convergence_delta=True
     )
     return found[0].permute(1, 2, 0).detach().numpy(), float(gap)
@@ -263,7 +265,7 @@ def test_agrees_with_captum(kind: str, seed: int) -> None:
 def test_several_baselines_are_deep_lift_shap() -> None:
     """The mean over baselines is Captum's DeepLiftShap, from one question."""
     net, baselines = plain(nn.ReLU, 0), [BASELINE, OTHER, np.zeros_like(X)]
-    shap = captum.attr.DeepLiftShap(net).attribute(first(X), torch.cat([first(each) for each in baselines]), target=1)
+    shap = attr.DeepLiftShap(net).attribute(first(X), torch.cat([first(each) for each in baselines]), target=1)
     expected = shap[0].permute(1, 2, 0).detach().numpy()
     exp = explain(net, baseline=baselines, batch_size=8)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import captum.attr
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ import saliency
 from saliency.core.catalogue import METHODS
 from saliency.core.method import run
 from saliency.session.session import Session
+from tests.frameworks import lazy
 from tests.nets import small_net
 
 pytestmark = [
@@ -24,7 +24,9 @@ pytestmark = [
 ]
 
 X = np.random.default_rng(0).normal(size=(9, 8, 3)).astype(np.float32)
-CAPTUM = {"guided_backprop": captum.attr.GuidedBackprop, "deconvolution": captum.attr.Deconvolution}
+attr = lazy("captum.attr")
+
+CAPTUM = {"guided_backprop": "GuidedBackprop", "deconvolution": "Deconvolution"}
 
 SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "module": nn.ReLU(),
@@ -80,7 +82,7 @@ def test_agrees_with_captum(method: str, in_place: bool, seed: int) -> None:
     """Where every rectifier is an nn.ReLU, Captum is right, and so are we."""
     net = sequential(seed, lambda: nn.ReLU(inplace=in_place))
     fed = torch.from_numpy(X).permute(2, 0, 1)[None].requires_grad_()
-    expected = CAPTUM[method](net).attribute(fed, target=1)[0].permute(1, 2, 0).detach().numpy()
+    expected = getattr(attr, CAPTUM[method])(net).attribute(fed, target=1)[0].permute(1, 2, 0).detach().numpy()
 
     np.testing.assert_allclose(explain(net, method).mask, expected, atol=1e-5 * np.abs(expected).max())
 
@@ -118,7 +120,7 @@ def test_captum_gives_the_plain_gradient_for_a_functional_relu() -> None:
     """Why nothing of Captum is compared on functional networks."""
     net = Net(functional.relu).eval()
     fed = torch.from_numpy(X).permute(2, 0, 1)[None].requires_grad_()
-    theirs = captum.attr.GuidedBackprop(net).attribute(fed, target=1)[0].permute(1, 2, 0).detach().numpy()
+    theirs = attr.GuidedBackprop(net).attribute(fed, target=1)[0].permute(1, 2, 0).detach().numpy()
 
     np.testing.assert_allclose(theirs, explain(net, "gradient").mask, atol=1e-6)
     assert np.abs(theirs - explain(net, "guided_backprop").mask).max() > 0.1 * np.abs(theirs).max()

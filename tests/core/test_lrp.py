@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import captum.attr
 import numpy as np
 import pytest
 import torch
-from captum.attr._utils import lrp_rules
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 
@@ -18,8 +16,11 @@ from saliency.core.lrp import COMPOSITES
 from saliency.core.method import run
 from saliency.core.relevance import Epsilon, Gamma, layerwise
 from saliency.session.session import Session
+from tests.frameworks import lazy
 
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor")  # Captum's
+
+attr, lrp_rules = lazy("captum.attr"), lazy("captum.attr._utils.lrp_rules")
 
 EPS = 1e-9
 RNG = np.random.default_rng(0)
@@ -159,11 +160,11 @@ class Net(nn.Module):
         return self.l2(self.r3(self.l1(x.flatten(1))))
 
 
-THEIRS: dict[str, tuple[Any, bool]] = {
-    "epsilon": (lrp_rules.EpsilonRule, True),
+THEIRS: dict[str, tuple[str, bool]] = {
+    "epsilon": ("EpsilonRule", True),
     # theirs leaves the bias out of γ, and of the splitting by sign
-    "gamma": (lrp_rules.GammaRule, False),
-    "z_plus": (lrp_rules.Alpha1_Beta0_Rule, False),
+    "gamma": ("GammaRule", False),
+    "z_plus": ("Alpha1_Beta0_Rule", False),
 }
 
 
@@ -172,7 +173,7 @@ THEIRS: dict[str, tuple[Any, bool]] = {
 @pytest.mark.parametrize("rule", THEIRS)
 def test_agrees_with_captum(rule: str, seed: int) -> None:
     """Where Captum has the rule: ε with biases, γ and z⁺ without."""
-    made, bias = THEIRS[rule]
+    name, bias = THEIRS[rule]
     net = Net(bias, seed, in_place=seed == 1).eval()
     fed = torch.from_numpy(X).permute(2, 0, 1)[None]
     top = int(net(fed).argmax())
@@ -180,8 +181,8 @@ def test_agrees_with_captum(rule: str, seed: int) -> None:
     found = explain(net, expected_by, top).mask
     for part in net.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
-            part.rule = made()
-    expected = captum.attr.LRP(net).attribute(fed, target=top)[0].permute(1, 2, 0).detach().numpy()
+            part.rule = getattr(lrp_rules, name)()
+    expected = attr.LRP(net).attribute(fed, target=top)[0].permute(1, 2, 0).detach().numpy()
 
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
     # theirs forgets its rules by then
@@ -234,7 +235,7 @@ def test_a_residual_sum_is_shared_by_hand() -> None:
     """f(1) = 2 (3 + 1) = 8: six by the branch, two past it. Captum counts the eight twice."""
     net = Scalars()
     assert masks(net, saliency.LRP("epsilon", epsilon=EPS), np.ones((1, 1, 1)), [0]).item() == pytest.approx(8)
-    assert captum.attr.LRP(net).attribute(torch.ones(1, 1, dtype=torch.double), target=0).item() == pytest.approx(16)
+    assert attr.LRP(net).attribute(torch.ones(1, 1, dtype=torch.double), target=0).item() == pytest.approx(16)
 
 
 def test_a_batch_norm_is_one_layer_with_the_weights_before_it() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.needs("tensorflow")
 
 
 def test_the_code_runs(checkout: Path) -> None:

@@ -11,10 +11,11 @@ import pytest
 import saliency
 from saliency.deepexplain import METHODS, DeepExplain
 from tests.deepexplain.graphs import GRADIENT_METHODS, PERTURBATION_METHODS, Watched, built, small, two_relus
+from tests.frameworks import lazy
 
-tf = pytest.importorskip("tensorflow")
+tf, v1 = lazy("tensorflow"), lazy("tensorflow.compat.v1")
+pytestmark = pytest.mark.needs("tensorflow")
 
-v1 = tf.compat.v1
 XS = np.array([[5.0, 3.0], [1.0, 0.0], [-2.0, 4.0]])
 
 

@@ -11,10 +11,11 @@ import pytest
 import saliency
 from saliency.deepexplain import METHODS, DeepExplain
 from tests.deepexplain.graphs import built
+from tests.frameworks import lazy
 
-tf = pytest.importorskip("tensorflow")
+tf, v1 = lazy("tensorflow"), lazy("tensorflow.compat.v1")
+pytestmark = pytest.mark.needs("tensorflow")
 
-v1 = tf.compat.v1
 RNG = np.random.default_rng(0)
 KERNEL = RNG.normal(size=(3, 3, 2, 4))
 READOUT = RNG.normal(size=(4, 2))

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-tf = pytest.importorskip("tensorflow")
+from saliency.deepexplain import DeepExplain
+from saliency.deepexplain.methods import METHODS
+from saliency.errors import BadOutput
+from tests.frameworks import lazy
 
-from saliency.deepexplain import DeepExplain  # noqa: E402
-from saliency.deepexplain.methods import METHODS  # noqa: E402
-from saliency.errors import BadOutput  # noqa: E402
+tf, v1 = lazy("tensorflow"), lazy("tensorflow.compat.v1")
+pytestmark = pytest.mark.needs("tensorflow")
 
-v1 = tf.compat.v1
 XS = np.random.default_rng(0).normal(size=(5, 4))
 WEIGHTS = np.random.default_rng(1).normal(size=(4, 3))
 

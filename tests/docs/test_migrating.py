@@ -16,11 +16,10 @@ import torch
 from torch import nn
 
 import saliency
+from tests.frameworks import lazy
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what Captum's import says to Python and torch of today is its own affair
-    captum = pytest.importorskip("captum")
-    from captum import attr
+captum, attr = lazy("captum"), lazy("captum.attr")
+pytestmark = pytest.mark.needs("captum")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/migrating.md"
 SECTION = PAGE.read_text(encoding="utf-8").partition("# Coming from Captum")[2].partition("\n# ")[0]

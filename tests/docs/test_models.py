@@ -5,7 +5,6 @@ After an intended change, such as a new adapter: ``python tests/docs/test_models
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,8 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import saliency
 from saliency.core.catalogue import METHODS

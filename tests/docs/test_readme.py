@@ -1,4 +1,4 @@
-"""The README: its code runs, its links exist, its number of methods is right."""
+"""The README and the pages beside it: code runs, links and make targets exist, numbers are right."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 import saliency
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md")
+WORKFLOWS = (".github/workflows/tests.yml", ".github/workflows/nightly.yml")
 
 
 def blocks(language: str) -> list[str]:
@@ -37,14 +39,23 @@ def test_the_number_of_methods() -> None:
     assert [int(number) for number in numbers] == [len(saliency.methods())]
 
 
-def test_the_links_exist() -> None:
-    """Files that the README links to exist."""
-    for target in re.findall(r"\]\(([^)h#][^)#]*)[^)]*\)", README.read_text(encoding="utf-8")):
+@pytest.mark.parametrize("name", PAGES)
+def test_the_links_exist(name: str) -> None:
+    """Files that a page links to exist."""
+    for target in re.findall(r"\]\(([^)h#][^)#]*)[^)]*\)", (README.parent / name).read_text(encoding="utf-8")):
         assert (README.parent / target).exists(), target
 
 
-def test_make_targets_exist() -> None:
-    """The Makefile has every target that the README names."""
-    targets = set(re.findall(r"^([a-z]+):", (README.parent / "Makefile").read_text(), re.MULTILINE))
+@pytest.mark.parametrize("name", [*PAGES, ".pre-commit-config.yaml", *WORKFLOWS])
+def test_make_targets_exist(name: str) -> None:
+    """The make targets and variables that a page, a hook or a workflow names exist."""
+    makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
+    text = (README.parent / name).read_text(encoding="utf-8")
+    commands = re.findall(r"(?:^\s*|`|run: |entry: )make ((?:--silent )?[a-z][^`\n#|]*)", text, re.MULTILINE)
+    words = {word for command in commands for word in command.replace("--silent", "").split()}
+    variables = {word.partition("=")[0] for word in words if word.partition("=")[1]}
+    targets = {word for word in words if re.fullmatch(r"[a-z-]+", word)}
 
-    assert set(re.findall(r"make ([a-z]+)", README.read_text(encoding="utf-8"))) <= targets
+    assert commands or name != "CONTRIBUTING.md"
+    assert targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert variables <= {*re.findall(r"^([A-Z_]+) [?:]=", makefile, re.MULTILINE), "CHROMIUM"}

@@ -88,7 +88,7 @@ def test_transparency_lies_on_white_and_rotation_is_undone(tmp_path: Path) -> No
         (np.full((4, 4, 3), -3), "got int64 from -3 to -3: convert it to float"),
         (np.array(["a"]), "Expected a picture"),
         (np.zeros((4, 4), complex), "Expected a picture"),
-        (object(), "got object"),
+        (..., "got ellipsis"),
         (None, "got NoneType"),
     ],
     ids=str,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.tf1.graphs import Bound, pair_model
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # that it uses the machine's vector instructions is not our news
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.needs("tensorflow")
 
 SCRIPT = """
 import tensorflow.compat.v1 as tf

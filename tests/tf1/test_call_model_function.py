@@ -7,10 +7,12 @@ import pytest
 
 from saliency.errors import NoGradient
 from saliency.tf1 import GradientSaliency, Occlusion, TF1CoreSaliency, create_tf1_call_model_function
+from tests.frameworks import lazy
 from tests.pair.model import Model
 from tests.tf1.graphs import Bound, image
 
-tf = pytest.importorskip("tensorflow")
+tf = lazy("tensorflow")
+pytestmark = pytest.mark.needs("tensorflow")
 
 KEYS = [
     "INPUT_OUTPUT_GRADIENTS",

@@ -9,9 +9,11 @@ import pytest
 
 from saliency.errors import NoGradient
 from saliency.tf1 import GradientSaliency, GuidedBackprop
+from tests.frameworks import lazy
 from tests.tf1.graphs import Bound
 
-tf = pytest.importorskip("tensorflow")
+tf = lazy("tensorflow")
+pytestmark = pytest.mark.needs("tensorflow")
 
 STYLES = pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
 
@@ -51,7 +53,7 @@ def deconvolution(output: Any, above: Any) -> Any:
     return np.where(above > 0, above, 0)
 
 
-def two_layers(resource: bool, dtype: str = "float32", activation: Any = tf.nn.relu) -> Any:
+def two_layers(resource: bool, dtype: str = "float32", activation: str = "relu") -> Any:
     """The two layers as a graph, whose variables were made as zeros and trained: their numbers were assigned later.
 
     Returns:
@@ -65,8 +67,9 @@ def two_layers(resource: bool, dtype: str = "float32", activation: Any = tf.nn.r
             name: tf.compat.v1.get_variable(name, initializer=np.zeros(value.shape, dtype), use_resource=resource)
             for name, value in numbers.items()
         }
-        first = activation(x @ made["A"] + made["a"])
-        second = activation(first @ made["B"] + made["b"])
+        function = getattr(tf.nn, activation)
+        first = function(x @ made["A"] + made["a"])
+        second = function(first @ made["B"] + made["b"])
         y = tf.linalg.matvec(second, made["c"])
         session = tf.compat.v1.Session(graph=graph)
         session.run(tf.compat.v1.global_variables_initializer())
@@ -176,7 +179,7 @@ def test_what_y_does_not_need_is_left_behind() -> None:
 @pytest.mark.parametrize("name", ["relu6", "elu", "softplus"])
 def test_only_relu_is_changed(name: str) -> None:
     """Relatives of ReLU keep their own gradient, as with PAIR."""
-    bound = two_layers(True, "float64", getattr(tf.nn, name))
+    bound = two_layers(True, "float64", name)
 
     expected, actual = (method(*bound).GetMask(IMAGE) for method in (GradientSaliency, GuidedBackprop))
 

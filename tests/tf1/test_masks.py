@@ -14,7 +14,7 @@ from saliency.core import XRAIParameters
 from tests.pair.model import Model
 from tests.tf1.graphs import Bound, image, pair_model
 
-pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.needs("tensorflow")
 
 METHODS: dict[str, dict[str, Any]] = {
     "GradientSaliency": {},

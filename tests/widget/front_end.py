@@ -13,7 +13,7 @@ import numpy as np
 
 from saliency_widget import SaliencyWidget
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds that a test waits for what must come."""
 
 DTYPES = {"step": "<u2", "picture": "u1"}

@@ -45,7 +45,7 @@ def test_the_constructor_asks_the_model_nothing(make: Make) -> None:
     ("given", "error"),
     [
         ({"img": np.zeros(3)}, saliency.BadImage),
-        ({"img": picture(), "preprocess": lambda x: "nothing"}, saliency.BadImage),
+        ({"img": picture(), "preprocess": repr}, saliency.BadImage),
         ({"model": 3}, saliency.Unsupported),
         ({"methods": ["nonesuch"]}, saliency.UnknownName),
         ({"methods": []}, saliency.BadField),
