@@ -18,13 +18,15 @@ import pytest
 
 WORDS = {
     **dict.fromkeys(("torch", "pytorch"), "torch"),
-    **dict.fromkeys(("tensorflow", "savedmodel", "tf1", "deepexplain"), "tensorflow"),
+    **dict.fromkeys(("tensorflow", "savedmodel"), "tensorflow"),
     "keras": "keras",
     **dict.fromkeys(("jax", "flax", "linen", "nnx", "equinox"), "jax"),
     **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
     **dict.fromkeys(("transformers", "huggingface"), "transformers"),
 }
-"""Words of paths, ids and packages -> what `--models` calls the framework."""
+"""Words of ids, paths and packages -> what `--models` calls the framework."""
+FOLDERS = {"tf1": "tensorflow", "deepexplain": "tensorflow"}
+"""More words of paths."""
 MODELS = tuple(dict.fromkeys(WORDS.values()))
 PACKAGES = {"linen": "flax", "nnx": "flax", "savedmodel": "tensorflow", "huggingface": "transformers"}
 """Words whose package has another name."""
@@ -71,7 +73,7 @@ def chosen(config: pytest.Config) -> set[str]:
 
 def is_left_out(path: str, config: pytest.Config) -> bool:
     """Return whether the path of a file or folder names a framework that is not chosen, so that it is not imported."""
-    return not _frameworks(_words(path)) <= chosen(config)
+    return not _of_path(path) <= chosen(config)
 
 
 def select(items: list[pytest.Item], config: pytest.Config) -> None:
@@ -99,7 +101,7 @@ def named(item: pytest.Item) -> set[str]:
     code = getattr(getattr(item, "function", None), "__code__", None)
     inside = {*code.co_names, *(each for each in code.co_consts if isinstance(each, str))} if code else set()
     path = item.path.relative_to(item.config.rootpath).as_posix()
-    return _frameworks({*_words(path), *_needed(item)}) | (_frameworks(inside) - {"torch"})
+    return _of_path(path) | _frameworks(_needed(item)) | (_frameworks(inside) - {"torch"})
 
 
 def _needed(item: pytest.Item) -> set[str]:
@@ -107,6 +109,12 @@ def _needed(item: pytest.Item) -> set[str]:
     marked = {package for marker in item.iter_markers("needs") for package in marker.args}
     parameters = getattr(item, "callspec", None)
     return marked | (_words(parameters.id) & WORDS.keys() if parameters else set())
+
+
+def _of_path(path: str) -> set[str]:
+    """Return the frameworks that the path of a file or folder names."""
+    words = _words(path)
+    return _frameworks(words) | {FOLDERS[word] for word in words & FOLDERS.keys()}
 
 
 def _words(text: str) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,23 @@ def test_no_file_with_a_match_is_passed_over(request: pytest.FixtureRequest) -> 
     }
 
     assert passed == set()
+
+
+COLLECTING = """
+import sys
+import pytest
+
+code = pytest.main(["--collect-only", "--quiet", "-p", "no:cacheprovider", "tests", "--ignore=tests/browser"])
+print("imported", int(code), *(sys.modules.keys() & set(sys.argv[1:])))
+"""
+
+
+def test_collecting_imports_no_framework_but_torch(checkout: Path) -> None:
+    """In a process of its own all tests but the browser's are collected without a framework but torch."""
+    command = [sys.executable, "-c", COLLECTING, "tensorflow", "keras", "jax", "onnxruntime", "transformers", "captum"]
+    done = subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True)
+
+    assert done.stdout.splitlines()[-1] == "imported 0", "use tests.frameworks.lazy, and pytest.mark.needs"
 
 
 def test_a_file_without_the_word_is_passed_over(tmp_path: Path) -> None:
