@@ -65,10 +65,10 @@ def add_option(parser: pytest.Parser) -> None:
 def chosen(config: pytest.Config) -> set[str]:
     """Return the frameworks that ``--models`` lists; all of them without the option."""
     names = set(filter(None, re.split(r"[,\s]+", config.getoption("--models"))))
-    if unknown := sorted(names - set(MODELS)):
+    if unknown := sorted(names - WORDS.keys()):
         message = f"--models: expected names among {', '.join(MODELS)}, got {', '.join(unknown)}"
         raise pytest.UsageError(message)
-    return names or set(MODELS)
+    return _frameworks(names) or set(MODELS)
 
 
 def is_left_out(path: str, config: pytest.Config) -> bool:
