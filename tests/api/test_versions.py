@@ -18,9 +18,10 @@ FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "onnxruntime", "transformer
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """Every name that is printed, with its version or devices."""
+    """Return every name that is printed, with its version."""
     saliency.show_versions()
-    return dict(re.findall(r"^  (\S+) +(.*)$", capsys.readouterr().out, re.MULTILINE))
+    text, _, _ = capsys.readouterr().out.partition("Devices of imported frameworks")
+    return dict(re.findall(r"^  (\S+) +(.*)$", text, re.MULTILINE))
 
 
 def test_versions_are_those_of_the_metadata(capsys: pytest.CaptureFixture[str]) -> None:
