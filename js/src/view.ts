@@ -61,7 +61,7 @@ function linkNote({ watch }: Context): HTMLElement {
   const note = h("span", { class: "slw-link slw-muted", role: "status", hidden: true });
   watch(({ link, silent }) => [link, silent], ({ link, silent }) => {
     note.hidden = link !== "packed" && !silent;
-    setText(note, silent ? "the kernel does not answer: busy, restarted or gone" : "no kernel: showing what was computed");
+    setText(note, silent ? "Kernel not responding. Run the cell again." : "No kernel: showing stored results");
     setAttribute(note, "title", note.textContent);
   });
   return note;

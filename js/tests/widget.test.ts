@@ -131,14 +131,14 @@ describe("what the page says", () => {
     finish(fake);
     const row = [...root.querySelectorAll<HTMLElement>(".slw-status")].at(1)!;
     await frame();
-    expect(row.textContent).toBe("~25 model calls");
+    expect(row.textContent).toBe("~25 images");
 
     fake.say({ op: "pace", seq: 9001, model: 0, image: 0, seconds: { ig: 0.74, xrai: "soon" } });
     await frame();
-    expect(row.textContent).toBe("~25 model calls · 0.7 s");
+    expect(row.textContent).toBe("~25 images · 0.7 s");
     fake.say({ op: "pace", seq: 9002, model: 1, image: 0, seconds: { ig: 60 } });
     await frame();
-    expect(row.textContent).toBe("~25 model calls · 0.7 s");
+    expect(row.textContent).toBe("~25 images · 0.7 s");
   });
 
   test("a running method has a bar and a button that cancels it", async () => {
@@ -190,7 +190,7 @@ describe("keys", () => {
     const { root } = await shown();
     press(find(root, ".slw-picture"), " ");
     await frame();
-    expect(find(root, ".slw-caption-left").textContent).toBe("the picture");
+    expect(find(root, ".slw-caption-left").textContent).toBe("Original");
 
     press(find(root, ".slw-picture"), " ", "keyup");
     await frame();

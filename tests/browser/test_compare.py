@@ -222,7 +222,7 @@ def test_blinking_turns_by_a_click_where_less_motion_is_wanted(page: Page) -> No
 def test_one_scale_is_that_of_the_widest(page: Page) -> None:
     """With one scale the weaker maps are darker, and the colours' numbers are those of the widest."""
     own = [pixels_of(canvases(page).nth(i)) for i in range(4)]
-    page.get_by_label("one scale").check()
+    page.get_by_label("Same colour scale").check()
     settled(page)
     shared = [pixels_of(canvases(page).nth(i)) for i in range(4)]
     changed = [i for i in range(4) if difference(own[i], shared[i]) > 0]

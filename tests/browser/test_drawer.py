@@ -36,6 +36,11 @@ w
 """
 
 
+def per_cent(probability: float) -> str:
+    """Return a probability as the widget writes it."""
+    return f"{probability:.1%}".replace("%", " %") if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
+
+
 def opened(widget: Widget, tab: str) -> None:
     """Open a tab of the drawer, unless it is open."""
     button = widget.root.get_by_role("button", name=tab)
@@ -76,8 +81,8 @@ def test_the_model_answers_to_the_selection(notebook: Notebook, widget: Widget) 
             "[next(r.probability for r in rows if r.label == 'cat') for rows in found]"
         )
         expected = json.loads(notebook.run(code))
-        expect(only).to_have_text(f"{expected[0]:.2f}", timeout=PATIENCE)
-        expect(without).to_have_text(f"{expected[1]:.2f}", timeout=PATIENCE)
+        expect(only).to_have_text(per_cent(expected[0]), timeout=PATIENCE)
+        expect(without).to_have_text(per_cent(expected[1]), timeout=PATIENCE)
     curve = widget.root.locator(".slw-curve")
     expect(curve).to_have_attribute("aria-label", re.compile("Insertion curve, area 0"), timeout=PATIENCE)
     assert notebook.run("w.live") == "True"
@@ -88,9 +93,9 @@ def test_compared_maps_are_ranked_by_the_model(notebook: Notebook, widget: Widge
     notebook.run("w.compare(['xrai', 'integrated_gradients']); w.live = True")
     widget.wait(cells="2", state="ready")
     notebook.until("len(w.explanations) >= 2", True)
-    widget.root.get_by_role("button", name="Ask for all").click()
+    widget.root.get_by_role("button", name="Compute all").click()
     rows = widget.root.locator(".slw-ranks li")
-    expect(widget.root.get_by_role("button", name="Ask for all")).to_be_hidden(timeout=PATIENCE)
+    expect(widget.root.get_by_role("button", name="Compute all")).to_be_hidden(timeout=PATIENCE)
 
     code = (
         "names = {'xrai': 'XRAI', 'integrated_gradients': 'Integrated Gradients'}\n"
@@ -151,7 +156,9 @@ def test_a_field_is_changed_and_set_back(notebook: Notebook, widget: Widget) -> 
     steps = widget.root.get_by_role("spinbutton", name="steps")
     expect(steps).to_have_value("8", timeout=PATIENCE)
     steps.fill("3")
-    expect(widget.root.locator(".slw-parameters .slw-split strong")).to_contain_text("3 model calls", timeout=PATIENCE)
+    expect(widget.root.locator(".slw-parameters .slw-split strong")).to_contain_text(
+        "3 images evaluated", timeout=PATIENCE
+    )
     steps.press("Enter")
 
     notebook.until("w.parameters", {"integrated_gradients": {"steps": 3}})
@@ -170,7 +177,7 @@ def test_a_restarted_kernel_is_told_of(notebook: Notebook, widget: Widget) -> No
     widget.page.evaluate(restart)
     widget.method("Integrated Gradients").locator("button").first.click()
 
-    expect(widget.root.locator(".slw-link")).to_contain_text("does not answer", timeout=PATIENCE)
+    expect(widget.root.locator(".slw-link")).to_contain_text("not responding", timeout=PATIENCE)
     expect(widget.root).not_to_have_attribute("data-state", "busy")
     before = widget.painted
     widget.method("XRAI").locator("button").first.click()

@@ -166,7 +166,7 @@ def test_a_trait_set_in_python_is_seen(notebook: Notebook, widget: Widget) -> No
 @pytest.mark.parametrize(
     ("mode", "names"),
     [
-        ("area", ("XRAI", "Top area", "Positive", "Percentile", "Opacity", "Next region", "Play", "what was decided")),
+        ("area", ("XRAI", "Top pixels", "Positive", "Percentile", "Opacity", "Next region", "Play", "Settings used")),
         ("heat", ("XRAI", "Heat map", "Percentile", "Colours", "Opacity")),
     ],
 )
@@ -191,7 +191,7 @@ def test_the_map_s_value_is_read_under_the_pointer(notebook: Notebook, widget: W
     widget.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.25 * box["height"])
     reading = widget.root.locator(".slw-reading")
     expect(reading).to_contain_text("region", timeout=PATIENCE)
-    expect(reading).to_contain_text("gain")
+    expect(reading).to_contain_text("mean attribution")
     expected = float(notebook.run("m = w.explanation.mask; print(m[m.shape[0] // 4, m.shape[1] // 2])"))
     value = widget.root.locator(".slw-figure-value strong").inner_text().replace("−", "-")
 

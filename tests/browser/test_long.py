@@ -130,4 +130,4 @@ def test_widgets_do_not_share_their_state(notebook: Notebook, widget: Widget) ->
     other.root.get_by_role("radio", name="Heat map").click()
     expect(other.root.get_by_role("radio", name="Heat map")).to_have_attribute("aria-checked", "true")
 
-    expect(widget.root.get_by_role("radio", name="Top area")).to_have_attribute("aria-checked", "true")
+    expect(widget.root.get_by_role("radio", name="Top pixels")).to_have_attribute("aria-checked", "true")

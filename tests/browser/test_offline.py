@@ -72,7 +72,7 @@ def widget(offline: tuple[Page, list[str]]) -> Iterator[Widget]:
 
 def test_it_is_there_and_says_that_no_kernel_is(widget: Widget) -> None:
     """The picture and the map are shown, and quietly that no kernel is attached."""
-    expect(widget.root).to_contain_text("no kernel", timeout=PATIENCE)
+    expect(widget.root).to_contain_text("No kernel", timeout=PATIENCE)
 
     assert widget.pixels()[..., :3].std() > 10
 

@@ -97,7 +97,7 @@ def open_tab(widget: Widget, name: str) -> None:
     widget.root.locator(".slw-tab", has_text=name).click()
 
 
-DRAWN = re.compile("Insertion curve, area .* only this")
+DRAWN = re.compile("Insertion curve, area .* selection only")
 """What the plot says of itself when both curves and both answers are there."""
 
 Compare = Callable[..., None]
@@ -237,12 +237,12 @@ def test_a_failed_what_if(host: Host, compare: Compare) -> None:
 def test_search(host: Host, compare: Compare) -> None:
     """All classes in a list over what is below; Escape leads back to its button."""
     root = host.widget.root
-    root.get_by_role("button", name="other…").click()
+    root.get_by_role("button", name="More classes…").click()
     expect(root.get_by_role("option").first).to_be_visible(timeout=PATIENCE)
 
     compare("search", root.locator(".slw-popup"))
     host.page.keyboard.press("Escape")
-    expect(root.get_by_role("button", name="other…")).to_be_focused()
+    expect(root.get_by_role("button", name="More classes…")).to_be_focused()
 
 
 def test_what_was_decided(host: Host, compare: Compare) -> None:

@@ -101,7 +101,7 @@ def test_a_finger_brushes(phone: tuple[Page, Widget]) -> None:
     before = page.evaluate("() => scrollY")
 
     drag(page, widget.canvas.first, (0.3, 0.3), (0.4, 0.4), (0.5, 0.6), (0.6, 0.7))
-    expect(note).to_have_text("selected by hand", timeout=PATIENCE)
+    expect(note).to_have_text("manual selection", timeout=PATIENCE)
     assert page.evaluate("() => scrollY") == before
 
 
@@ -156,7 +156,7 @@ CONTRAST = """() => {
 def test_every_word_can_be_read(browser: Browser, path: Path, theme: Any) -> None:
     """All words have a contrast of 4.5, also those of what is disabled or cannot be had: they tell something too."""
     page, widget = opened(browser, path, color_scheme=theme)
-    widget.root.get_by_role("radio", name="Top area").click()
+    widget.root.get_by_role("radio", name="Top pixels").click()
     widget.root.locator(".slw-tab", has_text="What if…").click()
     expect(widget.root.locator(".slw-flag input").first).to_be_disabled()
 

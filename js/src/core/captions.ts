@@ -1,7 +1,7 @@
 /** The texts about a cell: its caption, title and status, and what is selected in it. */
 
 import { pairOf, type Cell } from "./cell.ts";
-import { formatCalls, formatNumber, formatPercent, formatSeconds, formatShare } from "./format.ts";
+import { formatImages, formatNumber, formatPercent, formatSeconds, formatShare } from "./format.ts";
 import type { Glance } from "./glance.ts";
 import { fits } from "./picked.ts";
 import type { Explained } from "./result.ts";
@@ -18,7 +18,7 @@ export function captionOf(state: State, cell: Cell): string {
   const job = jobOf(state, cell);
   if (job) return `${name} · ${progressText(job)}`;
   if (!explained) return state.link === "waiting" ? "waiting for the kernel" : name;
-  const partial = explained.share < 1 ? " · unfinished" : explained.stale ? " · of earlier weights" : "";
+  const partial = explained.share < 1 ? " · unfinished" : explained.stale ? " · outdated: the weights changed" : "";
   return `${name}${comparing(state) ? "" : viewText(state, cell, explained)}${partial}`;
 }
 
@@ -28,14 +28,14 @@ function viewText(state: State, cell: Cell, explained: Explained): string {
   if (mode === "heat") {
     const sign = signOf(state, explained);
     const signed = signsDiffer(explained) && sign !== "absolute" ? `, ${sign}` : "";
-    return `${signed}${threshold > 0 ? ` · from percentile ${formatPercent(threshold).replace(" %", "")}` : ""}`;
+    return `${signed}${threshold > 0 ? ` · above percentile ${formatPercent(threshold).replace(" %", "")}` : ""}`;
   }
   if (fits(explained, picked)) return ` · ${selectionText(state)}`;
   const regions = regionsOf(explained);
   return regions ? ` · region ${regionCount(state, cell)} of ${regions.length}` : ` · top ${formatPercent(keepShown(state))}`;
 }
 
-/** In a grid what tells the cells apart, or the value under the cursor that they share. */
+/** In a grid the names that differ, or the value under the shared cursor. */
 export function besideOf(state: State, cell: Cell, share: number, { point }: Glance): string {
   if (comparing(state)) {
     const value = point && readingAt(state, cell, point).value;
@@ -66,7 +66,7 @@ export function describeCell(state: State, cell: Cell): string {
 export function selectionText(state: State): string {
   const explained = shownExplained(state);
   const { picked } = state.shown;
-  if (explained && fits(explained, picked)) return picked.regions ? `${picked.regions.length} regions of your choice` : "your own selection";
+  if (explained && fits(explained, picked)) return picked.regions ? `${picked.regions.length} regions picked` : "manual selection";
   const count = regionCount(state);
   return shownRegions(state) ? `the first ${count === 1 ? "region" : `${count} regions`}` : `the top ${formatPercent(keepShown(state))}`;
 }
@@ -80,17 +80,17 @@ export function statusText(state: State, cell: Cell, method: MethodSpec, status:
       return [quality, seconds > 0 ? formatSeconds(seconds) : ""].filter(Boolean).join(" · ") || "done";
     }
     case "stale":
-      return "of earlier weights";
+      return "outdated: the weights changed";
     case "failed":
       return `failed: ${status.failure.kind}`;
     case "lacking":
       return lackOf(state, cell);
     case "unreachable":
-      return state.silent ? "the kernel does not answer" : "needs a running kernel";
+      return state.silent ? "kernel not responding" : "needs a running kernel";
     case "idle": {
       const seconds = state.paces.get(pairOf(cell.model, cell.image))?.[method.id];
       const long = typeof seconds === "number" ? ` · ${formatSeconds(seconds)}` : "";
-      return method.cost > 0 ? `~${formatCalls(method.cost)}${long}` : "not computed";
+      return method.cost > 0 ? `~${formatImages(method.cost)}${long}` : "not computed";
     }
   }
 }

@@ -12,10 +12,11 @@ export function formatNumber(value: number): string {
   return text.replaceAll("-", MINUS);
 }
 
-/** A model's number for a class, as it is shown: a probability, or a value in its own unit; empty where it is not known. */
+/** A model's output for a class: a probability in per cent, or a value in its own unit; empty where it is not known. */
 export function formatScore({ probability, value }: { readonly probability: number; readonly value?: number }): string {
   if (value !== undefined) return formatNumber(value);
-  return Number.isNaN(probability) ? "" : probability.toFixed(2);
+  if (Number.isNaN(probability)) return "";
+  return `${(probability * 100).toFixed(probability < 0.01 ? 1 : 0)} %`;
 }
 
 /** Numbers of one scale with the same decimals, so that what is next to nothing on it reads as zero. */
@@ -49,6 +50,7 @@ export function formatSeconds(seconds: number): string {
   return `${Math.round(seconds / 60)} min`;
 }
 
-export function formatCalls(calls: number): string {
-  return `${calls} model ${calls === 1 ? "call" : "calls"}`;
+/** The cost of a run: the number of images that the model evaluates. */
+export function formatImages(images: number): string {
+  return `${images} ${images === 1 ? "image" : "images"}`;
 }

@@ -12,7 +12,7 @@ export type Size = readonly [height: number, width: number];
 /** A place in a picture of whatever size: shares of its width and height, from the top left corner. */
 export type Point = readonly [u: number, v: number];
 
-/** Where the model's view lies on a canvas, in whole pixels: parts would leave a seam around it. */
+/** Placement of a map on a canvas, in whole pixels: fractions would leave a seam around it. */
 export function placeOnCanvas(place: Place, size: Size, canvasWidth: number, canvasHeight: number, view: Viewport = WHOLE): Box {
   const [x, y, width, height] = place;
   const across = (at: number): number => Math.round((at / size[1] - view.u) * view.zoom * canvasWidth);
@@ -83,12 +83,12 @@ export function pointAt(box: Box, viewport: Viewport, clientX: number, clientY: 
   return [viewport.u + at / viewport.zoom, viewport.v + down / viewport.zoom];
 }
 
-/** Where a point of the screen lies in a box, as shares of its width and height. */
+/** A point of the screen relative to a box, as shares of its width and height. */
 export function shareOf(box: Box, clientX: number, clientY: number): Point {
   return [(clientX - box.x) / box.width, (clientY - box.y) / box.height];
 }
 
-/** Where a point of the picture lies on the canvas, as shares of it; outside 0–1 where it is not on the screen. */
+/** A point of the picture on the canvas, as shares of its width and height; outside 0–1 where it is not on the screen. */
 export function onCanvas({ u, v, zoom }: Viewport, point: Point): Point {
   return [(point[0] - u) * zoom, (point[1] - v) * zoom];
 }

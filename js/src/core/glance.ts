@@ -3,7 +3,7 @@
 import { WHOLE, type Point, type Viewport } from "./geometry.ts";
 
 export interface Glance {
-  /** Where the pointer lies in the picture, the same in all cells. */
+  /** Position of the pointer in the picture, the same in all cells. */
   readonly point: Point | null;
   /** Whether the plain picture is wanted. */
   readonly plain: boolean;

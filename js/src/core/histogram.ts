@@ -1,4 +1,4 @@
-/** How often values come, read from their percentiles: no map is gone through again. */
+/** Histograms from percentiles: the map itself is not read again. */
 
 import type { Field } from "./field.ts";
 import { clamp } from "./geometry.ts";
@@ -23,11 +23,11 @@ export function shareUpTo(table: Float32Array, value: number): number {
 /** Counts to this power: most maps are nearly all zero, and the rest would not be seen beside it. */
 const BENT = 0.3;
 
-/** Heights (0–1, bent) of equally wide bars over a colour scale; what lies above it counts in the last. */
+/** Heights (0–1, bent) of equally wide bars over a colour scale; values above it count in the last. */
 export function histogram(table: Float32Array, low: number, high: number, count: number): number[] {
   const ranks = Array.from({ length: count + 1 }, (_, i) => shareUpTo(table, low + ((high - low) * i) / count));
   ranks[count] = 1;
-  // zeros lie at the foot of a scale that begins there
+  // zeros count in the first bar of a scale that begins there
   if (table[0]! >= low) ranks[0] = 0;
   const heights = Array.from({ length: count }, (_, i) => ranks[i + 1]! - ranks[i]!);
   const most = Math.max(...heights) || 1;

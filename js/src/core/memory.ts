@@ -1,4 +1,4 @@
-/** What a page may hold: results come back from the kernel, which remembers them too. */
+/** Memory of a page: old results are dropped, for the kernel has them too. */
 
 import { keyOf } from "./cell.ts";
 import type { Explained } from "./result.ts";

@@ -18,9 +18,9 @@ export function npzOf({ values, magnitude, step, result }: Explained, kept: Uint
 /** One array with its shape, version 1.0 of the format. */
 export function npy(array: Numbers, shape: readonly number[]): Uint8Array {
   const kind = KINDS.get(array.constructor) ?? "|u1";
-  const told = `{'descr': '${kind}', 'fortran_order': False, 'shape': (${shape.join(", ")}${shape.length === 1 ? "," : ""}), }`;
+  const about = `{'descr': '${kind}', 'fortran_order': False, 'shape': (${shape.join(", ")}${shape.length === 1 ? "," : ""}), }`;
   // the numbers begin at a multiple of 64
-  const header = `${told.padEnd(Math.ceil((10 + told.length + 1) / 64) * 64 - 11)}\n`;
+  const header = `${about.padEnd(Math.ceil((10 + about.length + 1) / 64) * 64 - 11)}\n`;
   const bytes = new Uint8Array(10 + header.length + array.byteLength);
   bytes.set([0x93, ...ascii("NUMPY"), 1, 0, header.length & 255, header.length >> 8]);
   bytes.set(ascii(header), 10);

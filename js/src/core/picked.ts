@@ -1,4 +1,4 @@
-/** What a person picks on the picture: regions one by one, or a mask of their own, kept as run lengths. */
+/** The manual selection: regions one by one, or a mask as run lengths. */
 
 import { clamp } from "./geometry.ts";
 import type { Explained, Region } from "./result.ts";
@@ -102,7 +102,7 @@ export interface Mass {
   readonly mean: number;
 }
 
-/** What of an explanation lies in the cells that are kept. */
+/** The attribution inside the cells that are kept. */
 export function massIn({ values, magnitude }: Explained, kept: Uint8Array): Mass {
   const strength = magnitude ?? values;
   let count = 0;

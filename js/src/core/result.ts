@@ -26,7 +26,8 @@ export interface Result extends Cell {
   /** Placement of the map in the image, in pixels of the image; it may extend beyond it. */
   readonly place: readonly [x: number, y: number, width: number, height: number];
   readonly sign: Sign;
-  readonly calls: number;
+  /** Images that the model evaluated. */
+  readonly images: number;
   readonly seconds: number;
   readonly layer: string | null;
   readonly notes: readonly string[];

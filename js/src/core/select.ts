@@ -1,4 +1,4 @@
-/** What follows from a state: questions the panels ask, answered in one place. */
+/** What follows from a state. */
 
 import { keyOf, pairOf, TOP, type Cell } from "./cell.ts";
 import { areaField, fieldOf, tableIndex, type Field } from "./field.ts";
@@ -8,7 +8,7 @@ import type { ClassRow, Explained, Failure, Region, Sign } from "./result.ts";
 import type { Grid, ImageSpec, MethodSpec, Settings } from "./settings.ts";
 import { shownCell, type Job, type State } from "./state.ts";
 
-/** A grid of more would be a wall of stamps. */
+/** Cells of a grid, at most. */
 export const MOST_CELLS = 36;
 
 export function comparing({ shown: { grid } }: State): boolean {
@@ -113,7 +113,7 @@ function resolved({ predictions }: State, cell: Cell): Cell {
   return { ...cell, target: predictions.get(pairOf(cell.model, cell.image))?.[0]?.index ?? TOP };
 }
 
-/** What tells cells apart: the names of what there are several of among them. */
+/** The names in which a cell differs from others. */
 export function namesOf(state: State, cell: Cell, cells: readonly Cell[] = cellsOf(state)): readonly string[] {
   const differs = (field: keyof Cell): boolean => cells.some((each) => each[field] !== cell[field]);
   const parts = [
@@ -123,7 +123,7 @@ export function namesOf(state: State, cell: Cell, cells: readonly Cell[] = cells
   return parts.length > 0 ? parts : [nameOf(state, cell)];
 }
 
-/** One word for all that is on the screen: it changes when the cells do. */
+/** A key of all cells on the screen: it changes when they do. */
 export function gridKey(state: State): string {
   return cellsOf(state).map(keyOf).join(" ");
 }
@@ -242,7 +242,7 @@ export function statusOf(state: State, cell: Cell): Status {
   return { kind: state.link === "packed" || state.silent ? "unreachable" : "idle" };
 }
 
-/** Why the model of a cell cannot be asked; empty where it can. */
+/** Why the model of a cell does not support its method; empty where it does. */
 export function lackOf(state: State, cell: Cell): string {
   return methodOf(state, cell)?.lacks[cell.model] ?? "";
 }
@@ -251,7 +251,7 @@ export function shownStatus(state: State): Status {
   return shownMethod(state) ? statusOf(state, shownCell(state)) : { kind: "idle" };
 }
 
-/** What is being computed, as far as is known: of a kernel that does not answer nothing is. */
+/** The running job of a cell; none while the kernel does not answer. */
 export function jobOf({ jobs, silent }: State, cell: Cell): Job | undefined {
   return silent ? undefined : jobs.get(keyOf(cell));
 }
@@ -271,7 +271,7 @@ export interface Reading {
   readonly region: { readonly rank: number; readonly gain: number; readonly cumulative: number } | null;
 }
 
-/** What lies in a cell under a point of its picture. */
+/** The value and the region of a cell under a point of its picture. */
 export function readingAt(state: State, cell: Cell, point: Point): Reading {
   const explained = explainedOf(state, cell);
   const [x, y] = pixelOf(point, imageOf(state, cell).size);
@@ -286,7 +286,7 @@ export function readingAt(state: State, cell: Cell, point: Point): Reading {
   };
 }
 
-/** The pixel of a picture that a point of it lies in. */
+/** The pixel of a picture at a point of it. */
 export function pixelOf([u, v]: Point, [height, width]: ImageSpec["size"]): readonly [x: number, y: number] {
   return [Math.min(Math.floor(u * width), width - 1), Math.min(Math.floor(v * height), height - 1)];
 }
@@ -304,7 +304,7 @@ export function labelOf(state: State, cell: Cell): string {
   return `class ${cell.target}`;
 }
 
-/** The shown cell and the one it is laid over: the one asked for, or else the next; null where there is only one. */
+/** The two cells of a swipe or a blink: the shown one, and `other` or else the next; null where there is only one. */
 export function pairShown(state: State, other: string): readonly [Cell, Cell] | null {
   const shown = shownCell(state);
   const rest = cellsOf(state).filter((cell) => keyOf(cell) !== keyOf(shown));

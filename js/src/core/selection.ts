@@ -6,7 +6,7 @@ import type { Explained } from "./result.ts";
 import { keepShown, regionCount, regionsOf, shownSign } from "./select.ts";
 import type { State } from "./state.ts";
 
-/** 1 where a cell is kept: `value >= cut`, exactly NumPy's rule. Returns how many are. */
+/** Set 1 in the cells that are kept: `value >= cut`, exactly NumPy's rule. Returns their number. */
 export function keepAbove(strength: Float32Array, cut: number, kept: Uint8Array): number {
   let count = 0;
   for (let i = 0; i < kept.length; i++) {
@@ -17,7 +17,7 @@ export function keepAbove(strength: Float32Array, cut: number, kept: Uint8Array)
   return count;
 }
 
-/** 1 where a cell lies in one of the first `regions` regions. Returns how many do. */
+/** Set 1 in the cells of the first `regions` regions. Returns their number. */
 export function keepRegions(step: Uint16Array, regions: number, kept: Uint8Array): number {
   let count = 0;
   for (let i = 0; i < kept.length; i++) {
@@ -28,7 +28,7 @@ export function keepRegions(step: Uint16Array, regions: number, kept: Uint8Array
   return count;
 }
 
-/** 1 in the cells of the shown result that are selected, by whatever means, in either mode. Returns how many are. */
+/** Set 1 in the selected cells of the shown result, in either mode. Returns their number. */
 export function selected(state: State, explained: Explained, kept: Uint8Array): number {
   const byHand = keepPicked(explained, state.shown.picked, kept);
   if (byHand !== null) return byHand;

@@ -5,7 +5,7 @@ import type { ParameterValues, Sign } from "./result.ts";
 
 export type Mode = "heat" | "area";
 
-/** What is laid side by side: every combination of what is named here. An axis that is missing or empty has only what is shown. */
+/** The comparison: every combination of these. An axis that is missing or empty has only what is shown. */
 export interface Grid {
   readonly methods?: readonly string[];
   readonly targets?: readonly number[];
@@ -16,12 +16,12 @@ export interface Grid {
 export interface MethodSpec {
   readonly id: string;
   readonly name: string;
-  /** Model evaluations; 0 = not known. */
+  /** Images evaluated; 0 = not known. */
   readonly cost: number;
   readonly paper: string;
-  /** Under which heading it stands; empty for those that stand before all headings. */
+  /** Its heading in the list; empty for methods before all headings. */
   readonly family?: string;
-  /** For each model why it cannot, in one sentence; empty where it can. */
+  /** For each model the reason why it does not support the method; empty where it does. */
   readonly lacks: readonly string[];
 }
 
@@ -42,7 +42,7 @@ export interface Spec {
 /** The traits a person can change, each a word of the protocol. */
 export interface Settings {
   readonly method: string;
-  /** Index of a class; negative for the one the model finds most likely, until it has said which. */
+  /** Index of a class; negative for the model's most likely one, until it is known. */
   readonly target: number;
   readonly model_index: number;
   readonly image_index: number;
@@ -63,11 +63,11 @@ export interface Settings {
   /** Whether all cells of a grid have one colour scale. */
   readonly scale: "own" | "shared";
   readonly region: number;
-  /** What was selected by hand, instead of what `keep` or `region` keep. */
+  /** The manual selection, instead of what `keep` or `region` keep. */
   readonly picked: Picked;
-  /** What stands where pixels are taken away. */
+  /** What replaces removed pixels. */
   readonly fill: string;
-  /** Whether the model is asked about the selection as it changes. */
+  /** Whether what-if requests follow the selection as it changes. */
   readonly live: boolean;
 }
 

@@ -24,7 +24,7 @@ export interface Answers {
 export interface State {
   readonly spec: Spec;
   readonly shown: Settings;
-  /** What Python knows, or is about to be told: `shown` catches it up when a gesture ends. */
+  /** What Python has, or is about to get: it becomes `shown` when a gesture ends. */
   readonly saved: Settings;
   /** What Reset goes back to. */
   readonly initial: Settings;

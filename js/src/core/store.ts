@@ -5,7 +5,7 @@ export interface Store<S, E> {
   subscribe(listener: (state: S, before: S) => void, signal: AbortSignal): void;
 }
 
-/** Whether two rows hold the very same things. */
+/** Whether two lists have identical elements. */
 export function same(one: readonly unknown[], other: readonly unknown[] | null): boolean {
   return other !== null && one.length === other.length && one.every((part, i) => Object.is(part, other[i]));
 }
@@ -15,7 +15,7 @@ export function ended(signal: AbortSignal, end: () => void): void {
   signal.addEventListener("abort", end, { once: true });
 }
 
-/** One state, one pure `update`, listeners told after every real change. */
+/** One state, one pure `update`, listeners called after every real change. */
 export function createStore<S, E>(initial: S, update: (state: S, event: E) => S): Store<S, E> {
   let state = initial;
   const listeners = new Set<(state: S, before: S) => void>();

@@ -109,7 +109,7 @@ function newest<V>(map: ReadonlyMap<string, V>): ReadonlyMap<string, V> {
   return map.size > MOST_ANSWERS && oldest !== undefined ? without(map, oldest) : map;
 }
 
-/** What other fields gave stays on the screen, but counts as provisional until these have given theirs. */
+/** Results of other parameters stay on the screen, but count as provisional until new ones arrive. */
 function configured(state: State, parameters: ChangedParameters): State {
   const changed = (key: string): boolean => {
     const method = key.slice(0, key.indexOf(":"));
@@ -120,7 +120,7 @@ function configured(state: State, parameters: ChangedParameters): State {
   return { ...state, parameters, explained: new Map(provisional), jobs: keep(state.jobs), failures: keep(state.failures) };
 }
 
-/** A class that was looked up stands beside the best. */
+/** A class that was searched for is listed with the best. */
 function chosen(state: State, row: ClassRow): State {
   const pair = pairOf(state.shown.model_index, state.shown.image_index);
   const rows = state.predictions.get(pair) ?? [];
@@ -134,7 +134,7 @@ function synced(state: State, settings: Partial<Settings>): State {
   return shown === state.shown && saved === state.saved ? state : { ...state, shown, saved };
 }
 
-/** What a model gave for an image, as no longer its own. */
+/** Mark the results of a model for an image as stale. */
 function marked(explained: State["explained"], { model, image }: Pick<Cell, "model" | "image">): State["explained"] {
   return new Map([...explained].map(([key, one]) =>
     [key, one.result.model === model && one.result.image === image ? { ...one, stale: true } : one]));
@@ -145,7 +145,7 @@ function coupled(state: State, settings: Partial<Settings>): Partial<Settings> {
   return { ...ofOnePair(state, settings), ...ofOneArea(state, settings), ...ofOneSelection(state, settings) };
 }
 
-/** Regions and `keep` are two names of one choice: setting one moves the other. */
+/** `region` and `keep` are one choice: setting one changes the other. */
 function ofOneArea(state: State, settings: Partial<Settings>): Partial<Settings> {
   const regions = state.explained.get(keyOf(shownCell(state)))?.result.regions;
   if (settings.region !== undefined && regions) {
@@ -155,13 +155,13 @@ function ofOneArea(state: State, settings: Partial<Settings>): Partial<Settings>
   return settings.keep === undefined ? settings : { ...settings, region: 0 };
 }
 
-/** Whoever moves a slider wants to see what it selects. */
+/** Moving a slider ends a manual selection. */
 function ofOneSelection({ shown }: State, { keep, region, picked }: Partial<Settings>): Partial<Settings> {
   const moved = picked === undefined && (keep !== undefined || region !== undefined);
   return moved && Object.keys(shown.picked).length > 0 ? { picked: {} } : {};
 }
 
-/** Where the top class was explained, another image or model has its own top class explained. */
+/** Where the top class is shown, another image or model shows its own top class. */
 function ofOnePair({ shown, predictions }: State, settings: Partial<Settings>): Partial<Settings> {
   const { model_index = shown.model_index, image_index = shown.image_index, target } = settings;
   const moves = model_index !== shown.model_index || image_index !== shown.image_index;
@@ -170,7 +170,7 @@ function ofOnePair({ shown, predictions }: State, settings: Partial<Settings>): 
   return { ...settings, target: predictions.get(pairOf(model_index, image_index))?.[0]?.index ?? TOP };
 }
 
-/** A negative target stands for the class the model finds most likely: now it is known. */
+/** A negative target becomes the most likely class, which is known now. */
 function predicted(state: State, { model, image }: Pick<Cell, "model" | "image">, classes: readonly ClassRow[]): State {
   const news = { ...state, predictions: including(state.predictions, pairOf(model, image), classes) };
   const { target, model_index, image_index } = state.shown;

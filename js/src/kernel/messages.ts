@@ -99,7 +99,7 @@ function resultOf(raw: Raw): Result {
     shape: [height, width],
     place: placeOf(raw["place"]),
     sign: signOf(raw["sign"]),
-    calls: number(raw, "calls", 0),
+    images: number(raw, "images", 0),
     seconds: number(raw, "seconds", 0),
     layer: typeof raw["layer"] === "string" ? raw["layer"] : null,
     notes: Array.isArray(raw["notes"]) ? raw["notes"].map(String) : [],

@@ -16,7 +16,7 @@ const CONTROL_POINTS: Readonly<Record<string, string>> = {
   gray: "00000000 ffffffff",
 };
 
-/** ColorBrewer's RdBu, evenly spaced and turned round: blue, white, red; told apart by every kind of colour vision. */
+/** ColorBrewer's RdBu, evenly spaced and reversed: blue, white, red; safe for all kinds of colour vision. */
 const DIVERGING = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f";
 
 export const COLORMAPS: readonly string[] = Object.keys(CONTROL_POINTS);
@@ -68,7 +68,7 @@ function interpolate(points: readonly Point[], length: number): Uint32Array {
   return table;
 }
 
-/** A colour as the word that lies in an ImageData on little-endian machines: all that run a browser today. */
+/** A colour as a word of an ImageData on little-endian machines: all that run a browser today. */
 export function pack(red: number, green: number, blue: number, alpha: number): number {
   return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }

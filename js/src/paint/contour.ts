@@ -1,6 +1,6 @@
 /** Lines of equal value through a map, as the colours between its cells have it: straight from cell to cell. */
 
-/** Pairs of a square's sides that a line runs between, by which of its corners lie above; sides: top, right, bottom, left. */
+/** Pairs of a square's sides that a line runs between, by which of its corners are above; sides: top, right, bottom, left. */
 const SIDES: readonly (readonly number[])[] = [
   [], [3, 0], [0, 1], [3, 1], [1, 2], [3, 0, 1, 2], [0, 2], [3, 2], [2, 3], [2, 0], [0, 1, 2, 3], [2, 1], [1, 3], [1, 0], [0, 3], [],
 ];

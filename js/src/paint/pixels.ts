@@ -18,7 +18,7 @@ export function heat(field: Field, cut: number, lut: Uint32Array, out: Uint32Arr
   }
 }
 
-/** 1 in one region only. */
+/** Set 1 in one region only. */
 export function onlyRegion(step: Uint16Array, region: number, kept: Uint8Array): void {
   for (let i = 0; i < kept.length; i++) kept[i] = step[i] === region ? 1 : 0;
 }
@@ -31,7 +31,7 @@ export function shade(kept: Uint8Array, out: Uint32Array): void {
   for (let i = 0; i < out.length; i++) out[i] = kept[i] ? 0 : SHADE;
 }
 
-/** Colours the kept cells that lie beside others, or at the edge; how many sides they have there. */
+/** Colours the kept cells with a side towards others or the edge; returns the number of such sides. */
 export function markBorder(kept: Uint8Array, width: number, height: number, colour: number, out: Uint32Array): number {
   let sides = 0;
   for (let y = 0, i = 0; y < height; y++) {

@@ -10,7 +10,7 @@ export const BAR_HEIGHT = 34;
 export interface Sheet {
   readonly width: number;
   readonly height: number;
-  /** Addresses of the picture, and of what lies over it. */
+  /** URLs of the picture, and of what is drawn over it. */
   readonly picture: string;
   readonly overlays: readonly (Box & { readonly href: string; readonly opacity: number; readonly smooth: boolean })[];
   /** What the model did not see. */

@@ -100,7 +100,7 @@ describe("the focus stays", () => {
     root.querySelectorAll<HTMLElement>(".slw-chip")[1]!.focus();
     fake.say({ op: "prediction", seq: ++seq, classes: [{ index: 4, label: "dog", probability: 0.6 }, { index: 3, label: "cat", probability: 0.3 }] });
     await frame();
-    expect(document.activeElement?.textContent).toBe("dog0.60");
+    expect(document.activeElement?.textContent).toBe("dog60 %");
   });
 
   test("on a method whose × has gone, and on the picture where one tried again", async () => {
@@ -174,7 +174,7 @@ describe("by ear", () => {
     const says = (top: number): void => tell(fake, "what_if", { only: [{ index: 3, label: "cat", probability: top }], without: [{ index: 3, label: "cat", probability: 0.1 }], area: 0.2 }, "what_if");
     says(0.8);
     await frame();
-    expect(heard(root)).toContain("cat: 0.80 only this, 0.10 without");
+    expect(heard(root)).toContain("cat: 80 % selection only, 10 % selection removed");
 
     const range = root.querySelector<HTMLInputElement>("[aria-label=Percentile]")!;
     range.value = "40";
@@ -182,10 +182,10 @@ describe("by ear", () => {
     await frame();
     says(0.5);
     await frame();
-    expect(heard(root)).toContain("0.80 only this");
+    expect(heard(root)).toContain("80 % selection only");
     range.dispatchEvent(new Event("change"));
     await frame();
-    expect(heard(root)).toContain("0.50 only this");
+    expect(heard(root)).toContain("50 % selection only");
   });
 });
 
@@ -212,7 +212,7 @@ describe("a model that keeps silent", () => {
 
     await seconds(3.5, fake);
     expect(visible(note)).toBe(true);
-    expect(note.textContent).toBe("No answer for 12 sa while; the model is still at it, or stuck.");
+    expect(note.textContent).toBe("Still computing (no update for 12 sa while)");
     // what changes every second is not read out every second
     expect(find(note, "[aria-hidden=true]").textContent).toBe("12 s");
     [...note.parentElement!.querySelectorAll("button")].at(-1)!.click();
@@ -240,7 +240,7 @@ describe("a model that keeps silent", () => {
     tell(fake, "curve", { shares: [0, 1], insertion: [0, 1], deletion: [1, 0], insertion_auc: 0.5, deletion_auc: 0.5 }, "curve");
     await seconds(12, fake);
     const notes = [...root.querySelectorAll(".slw-ask .slw-quiet")].filter(visible);
-    expect(notes.map(({ textContent }) => textContent)).toEqual([expect.stringContaining("; the model is still at it, or stuck.")]);
+    expect(notes.map(({ textContent }) => textContent)).toEqual([expect.stringContaining("Still computing")]);
 
     tell(fake, "what_if", { only: [], without: [], area: 0.3 }, "what_if");
     await seconds(0.1, fake);

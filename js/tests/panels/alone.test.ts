@@ -46,7 +46,7 @@ describe("without a kernel", () => {
     for (const view of [{ region: 2 }, { keep: 50 }, { keep: 45 }, { picked: { regions: [0, 1] } }]) {
       const { root, fake } = await stored([CURVE, told(view, 0.7)], { keep: 52 });
 
-      expect(says(root)).toEqual(["0.70", "0.30"]);
+      expect(says(root)).toEqual(["70 %", "30 %"]);
       expect(find(root, ".slw-tops").hidden).toBe(false);
       expect(find(root, ".slw-top").textContent).toContain("<i>dog</i>");
       expect(what(root)).toBe("cat in the first 2 regions");
@@ -59,8 +59,8 @@ describe("without a kernel", () => {
     const { root } = await stored([CURVE, told({ region: 2 }, 0.7)], { region: 1 });
 
     expect(find(root, ".slw-curve").getAttribute("aria-label")).toContain("Insertion curve, area 0.65");
-    expect(says(root)).toEqual(["≈\u00a00.40", "≈\u00a00.60"]);
-    expect(what(root)).toBe("cat in the first region, read from the curves");
+    expect(says(root)).toEqual(["≈\u00a040 %", "≈\u00a060 %"]);
+    expect(what(root)).toBe("cat in the first region, interpolated from the curves");
     expect(find(root, ".slw-tops").hidden).toBe(true);
   });
 
@@ -73,14 +73,14 @@ describe("without a kernel", () => {
     const { root } = await stored(answers, more, one);
 
     expect(says(root)).toEqual(["–", "–"]);
-    expect(what(root)).toBe("Asking the model needs a running kernel.");
+    expect(what(root)).toBe("This needs a running kernel.");
   });
 
   test("a stored answer that is malformed hides no other", async () => {
     const { root } = await stored([{ ...CURVE, insertion: "none" }, told({ region: 2 }, 0.7)], { region: 2 });
 
-    expect(says(root)).toEqual(["0.70", "0.30"]);
-    expect(find(root, ".slw-curve").getAttribute("aria-label")).toContain("not asked yet");
+    expect(says(root)).toEqual(["70 %", "30 %"]);
+    expect(find(root, ".slw-curve").getAttribute("aria-label")).toContain("not computed yet");
   });
 
   test("the fields are those the map was made with, to be read", async () => {

@@ -71,8 +71,8 @@ describe("what if", () => {
     expect(fake.sent.filter((each) => each["op"] === "what_if")).toMatchObject([{ method: "xrai", target: 3, model: 0, image: 0, keep: 30, region: 0, sign: "auto", picked: {}, fill: "blur" }]);
     whatIf(fake, 0.8);
     await frame();
-    expect(find(root, ".slw-says .slw-only").textContent).toBe("0.80");
-    expect(find(root, ".slw-says .slw-without").textContent).toBe("0.20");
+    expect(find(root, ".slw-says .slw-only").textContent).toBe("80 %");
+    expect(find(root, ".slw-says .slw-without").textContent).toBe("20 %");
     expect(find(root, ".slw-top").textContent).toContain("<i>dog</i>");
     expect(root.querySelector(".slw-top i")).toBeNull();
   });
@@ -99,7 +99,7 @@ describe("what if", () => {
     await frame();
 
     expect(fake.asked("what_if")).toHaveLength(2);
-    expect(find(root, ".slw-says .slw-only").textContent).toBe("0.50");
+    expect(find(root, ".slw-says .slw-only").textContent).toBe("50 %");
   });
 
   test("what the model raises is told, and the next selection is asked about", async () => {
@@ -220,7 +220,7 @@ describe("selecting", () => {
     expect(fake.saved.at(-1)).toMatchObject({ picked: { shape: [2, 4] } });
     press("Escape");
     await frame();
-    expect(root.querySelector("[role=radio][aria-checked=true][title^='What the percentile']")).not.toBeNull();
+    expect(root.querySelector("[role=radio][aria-checked=true][title^='The top pixels']")).not.toBeNull();
   });
 });
 
@@ -248,7 +248,7 @@ describe("parameters", () => {
     expect(steps.value).toBe("25");
     expect(root.querySelector(`[for="${steps.id}"]`)?.textContent).toBe("steps");
     expect(root.querySelector(`#${steps.getAttribute("aria-describedby")}`)?.textContent).toBe("nodes");
-    expect(find(root, ".slw-parameters .slw-split strong").textContent).toBe("25 model calls · ~1.5 s");
+    expect(find(root, ".slw-parameters .slw-split strong").textContent).toBe("25 images evaluated · ~1.5 s");
     expect(root.querySelector<HTMLAnchorElement>(".slw-about a")!.href).toBe("https://arxiv.org/abs/1906.02825");
   });
 
@@ -260,7 +260,7 @@ describe("parameters", () => {
     expect(fake.sent.at(-1)).toMatchObject({ op: "describe", method: "xrai", fields: { steps: 50 } });
     answer(fake, "described", { ...DESCRIBED, cost: 50, seconds: null, problem: "too many" }, "describe");
     await frame();
-    expect(find(root, ".slw-parameters .slw-split strong").textContent).toBe("50 model calls");
+    expect(find(root, ".slw-parameters .slw-split strong").textContent).toBe("50 images evaluated");
     expect(find(root, ".slw-parameters [role=alert]").textContent).toBe("too many");
 
     steps.dispatchEvent(new Event("change"));
@@ -289,7 +289,7 @@ describe("parameters", () => {
     const one = root.querySelector<HTMLSelectElement>(".slw-parameters select")!;
     expect([...one.options].map(({ text }) => text)).toEqual(["automatic (block)", "stem", "block"]);
     expect(one.value).toBe("stem");
-    expect(find(root, ".slw-parameters .slw-split strong").textContent).toBe("model calls: the layer's channels");
+    expect(find(root, ".slw-parameters .slw-split strong").textContent).toBe("images evaluated: the layer's channels");
 
     one.value = "";
     root.querySelector<HTMLInputElement>(".slw-parameters .slw-names input[value=stem]")!.click();
@@ -305,7 +305,7 @@ describe("parameters", () => {
     await frame();
 
     const refusal = find(root, ".slw-parameters .slw-trouble");
-    expect(find(refusal, "strong").textContent).toBe("The kernel refused: BadField");
+    expect(find(refusal, "strong").textContent).toBe("The kernel reported an error: BadField");
     expect(find(refusal, "p").textContent).toBe("steps must be 1 to 5");
 
     root.querySelector<HTMLElement>(".slw-presets button")!.click();
@@ -374,7 +374,7 @@ describe("a kernel that does not answer", () => {
 
     const note = find(root, ".slw-link");
     expect(note.hidden).toBe(false);
-    expect(note.textContent).toContain("does not answer");
+    expect(note.textContent).toContain("not responding");
     expect(root.dataset["state"]).not.toBe("busy");
     expect(find(root, "[data-status]").dataset["status"]).toBe("unreachable");
 

@@ -179,7 +179,7 @@ describe("reading the map", () => {
     fake.say({ op: "stale", seq: 9001, model: 0, image: 0 });
     await frame();
     expect(strip.hidden).toBe(false);
-    expect(find(root, ".slw-caption-left").textContent).toBe("XRAI · of earlier weights");
+    expect(find(root, ".slw-caption-left").textContent).toBe("XRAI · outdated: the weights changed");
 
     strip.querySelector("button")!.click();
     expect(fake.asked("compute").slice(2)).toMatchObject([{ method: "xrai" }, { method: "ig" }]);

@@ -75,7 +75,7 @@ test("Stop, and closing the drawer, cancel what is asked", async () => {
   ask().click();
   await frame();
   expect(fake.asked("cancel").at(-1)).toEqual({ op: "cancel", rid: fake.asked("curve").at(-1)!.rid });
-  expect(ask().textContent).toBe("Ask for all");
+  expect(ask().textContent).toBe("Compute all");
 
   ask().click();
   const { rid } = fake.asked("curve").at(-1)!;

@@ -1,4 +1,4 @@
-/** One control for one field of a method. */
+/** The control for one parameter of a method. */
 
 import { clamp } from "../../core/geometry.ts";
 import type { ParameterSpec, ParameterValue } from "../../core/result.ts";
@@ -18,7 +18,7 @@ interface Listener {
   readonly commit: () => void;
 }
 
-/** Bounds so far apart are walked on a logarithmic scale. */
+/** Bounds with a larger ratio have a logarithmic slider. */
 const WIDE = 100;
 const NOTCHES = 200;
 

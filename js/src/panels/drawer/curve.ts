@@ -2,7 +2,7 @@
 
 import { curveOf } from "../../core/answers.ts";
 import type { Cell } from "../../core/cell.ts";
-import { formatNumber, formatPercent } from "../../core/format.ts";
+import { formatNumber, formatPercent, formatScore } from "../../core/format.ts";
 import type { Curve, Explained, Failure, WhatIf } from "../../core/result.ts";
 import { shownExplained } from "../../core/select.ts";
 import { shownCell, type State } from "../../core/state.ts";
@@ -17,7 +17,7 @@ const HEIGHT = 92;
 
 export interface CurvePanel {
   readonly element: HTMLElement;
-  /** With the answer to the selection, which is where the dots lie. */
+  /** With the answer to the selection, which places the dots. */
   readonly draw: (answer: WhatIf | null) => void;
 }
 
@@ -26,7 +26,7 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
   const plot = plotOf();
   const legend = [h("span", { class: "slw-only" }), h("span", { class: "slw-without" })] as const;
   const asker = createAsker(context);
-  const draw = (told: WhatIf | null): void => {
+  const draw = (selection: WhatIf | null): void => {
     const cell = shownCell(store.state);
     const { target } = cell;
     const found = curveOf(store.state, cell) ?? null;
@@ -34,22 +34,23 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
       const row = rows?.find(({ index }) => index === target);
       return row ? row.value ?? row.probability : null;
     };
-    const says = (height: number | null): string => (height === null ? "–" : found?.ofValues ? formatNumber(height) : height.toFixed(2));
-    plot.draw(found, told && { area: told.area, only: of(told.only), without: of(told.without) });
-    setText(legend[0], found ? `insertion ${says(found.insertionAuc)}` : "insertion");
-    setText(legend[1], found ? `deletion ${says(found.deletionAuc)}` : "deletion");
-    const at = told ? ` At ${formatPercent(Math.round(told.area * 1000) / 10)} of the pixels: ${says(of(told.only))} only this, ${says(of(told.without))} without.` : "";
-    setAttribute(plot.element, "aria-label", found ? `Insertion curve, ${ofArea(found)} ${says(found.insertionAuc)}; deletion curve, ${ofArea(found)} ${says(found.deletionAuc)}.${at}` : "Insertion and deletion curves, not asked yet");
+    const areaText = (area: number): string => (found?.ofValues ? formatNumber(area) : area.toFixed(2));
+    const says = (height: number | null): string => (height === null ? "–" : found?.ofValues ? formatNumber(height) : formatScore({ probability: height }));
+    plot.draw(found, selection && { area: selection.area, only: of(selection.only), without: of(selection.without) });
+    setText(legend[0], found ? `insertion ${areaText(found.insertionAuc)}` : "insertion");
+    setText(legend[1], found ? `deletion ${areaText(found.deletionAuc)}` : "deletion");
+    const at = selection ? ` At ${formatPercent(Math.round(selection.area * 1000) / 10)} of the pixels: ${says(of(selection.only))} selection only, ${says(of(selection.without))} selection removed.` : "";
+    setAttribute(plot.element, "aria-label", found ? `Insertion curve, ${ofArea(found)} ${areaText(found.insertionAuc)}; deletion curve, ${ofArea(found)} ${areaText(found.deletionAuc)}.${at}` : "Insertion and deletion curves, not computed yet");
   };
   watch((state) => [shownExplained(state), state.shown.fill, state.shown.live, state.link, state.answers], (state) => {
     asker.follow(state);
     draw(answer());
   });
   followPointer(context, plot.element);
-  const title = h("div", { class: "slw-split" }, h("h3", {}, "From nothing to everything"), asker.note);
+  const title = h("div", { class: "slw-split" }, h("h3", {}, "Insertion and deletion curves"), asker.note);
   const names = h("div", { class: "slw-split slw-number" }, ...legend);
   const element = h("section", { class: "slw-block" }, title, plot.element, names, ...asker.troubles);
-  setAttribute(names, "title", "The areas under the curves: a good map has a large one for insertion and a small one for deletion (arXiv:1806.07421)");
+  setAttribute(names, "title", "The areas under the curves: a good map has a large area for insertion and a small one for deletion (arXiv:1806.07421)");
   ended(signal, asker.cancel);
   return { element, draw };
 }
@@ -86,7 +87,7 @@ function createAsker(context: Context): Asker {
     const of = fill;
     const mine = commands.request("curve", { ...cell, fill }, { progress: (share) => say(`${Math.round(share * 100)} %`, null, true) });
     request = mine;
-    say("asking…", null, true);
+    say("computing…", null, true);
     const ended = (failure: Failure | null, found?: Curve): void => {
       if (mine !== request || signal.aborted) return;
       say("", failure, false);
@@ -151,7 +152,7 @@ function plotOf(): Plot {
 
 type Scale = readonly [low: number, high: number];
 
-/** Probabilities lie between 0 and 1; values between their own ends. */
+/** Probabilities are drawn between 0 and 1, values between their own minimum and maximum. */
 function scaleOf(found: Curve | null): Scale {
   if (!found?.ofValues) return [0, 1];
   const heights = [...found.insertion, ...found.deletion];
@@ -171,7 +172,7 @@ export function pathOf(shares: readonly number[], heights: readonly number[], sc
   return shares.map((share, i) => `${i ? "L" : "M"}${(share * WIDTH).toFixed(1)} ${((1 - shareOf(heights[i]!, scale)) * HEIGHT).toFixed(1)}`).join("");
 }
 
-/** The plot is a slider too: where it is clicked, so much of the picture is kept. */
+/** The plot is a slider too: a click sets the share of pixels that is kept. */
 function followPointer({ set, commit, signal }: Context, plot: HTMLElement): void {
   dragged(plot, signal, (share) => set({ mode: "area", keep: Math.round(share * 1000) / 10 }), commit);
 }

@@ -1,4 +1,4 @@
-/** What is opened beneath the picture, one at a time: the selection and what the model says to it, fields, files. */
+/** The tabs beneath the picture, one open at a time: what-if, parameters, save, keys. */
 
 import type { Glance } from "../../core/glance.ts";
 import { fits } from "../../core/picked.ts";
@@ -15,10 +15,10 @@ import { whatIfPanel } from "./whatif.ts";
 type Drawer = Exclude<Glance["drawer"], "">;
 
 const TABS: readonly (readonly [Drawer, string, string])[] = [
-  ["selection", "What if…", "Select a part of the picture, and ask the model about it"],
-  ["parameters", "Parameters", "The fields of this method, and what they cost"],
-  ["save", "Save", "Take it away: pictures, numbers, Python"],
-  ["keys", "Keys", "Which key does what (?)"],
+  ["selection", "What if…", "The model's prediction for a part of the picture"],
+  ["parameters", "Parameters", "Parameters of this method, and their cost"],
+  ["save", "Save", "Save the picture, its numbers, or a Python script"],
+  ["keys", "Keys", "Keyboard shortcuts (?)"],
 ];
 
 export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
@@ -66,7 +66,7 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   });
   watch(({ shown, explained }) => [shown.picked, explained, shown.method, shown.target], (state) => {
     const explained = shownExplained(state);
-    setText(note, explained && fits(explained, state.shown.picked) ? "selected by hand" : "");
+    setText(note, explained && fits(explained, state.shown.picked) ? "manual selection" : "");
   });
   return h("div", { class: "slw-drawer" }, h("div", { class: "slw-tabs" }, ...buttons, note, droppingPanel(context, root)), ...Object.values(bodies));
 }

@@ -17,7 +17,7 @@ export function savePanel(context: Context): HTMLElement {
   const said = h("span", { class: "slw-muted", role: "status" });
   const withBar = h("input", { type: "checkbox" });
   const code = h("textarea", { class: "slw-code", readonly: true, rows: 10, hidden: true, "aria-label": "Python", spellcheck: "false" });
-  const trouble = failureBox(context, "That failed");
+  const trouble = failureBox(context, "Saving failed");
   const say = (text: string): void => setText(said, text);
   const run = (work: (state: State, explained: Explained) => Promise<string>) => (): void => {
     const explained = shownExplained(store.state);
@@ -37,7 +37,7 @@ export function savePanel(context: Context): HTMLElement {
         return "The picture is in the clipboard.";
       } catch {
         save(await blob, fileName(state, "png"));
-        return "The clipboard is closed here: saved as a file instead.";
+        return "Clipboard access is blocked: saved as a file.";
       }
     })],
     ["PNG", "At the picture's resolution", run(async (state) =>
@@ -49,13 +49,13 @@ export function savePanel(context: Context): HTMLElement {
       selected(state, explained, kept);
       return Promise.resolve(save(new Blob([npzOf(explained, kept).slice()], { type: "application/zip" }), fileName(state, "npz")));
     })],
-    ["Copy as Python", "A script that needs no widget, and gives exactly this", run(async (state) => {
-      if (state.link !== "live") return "The script is written by a running kernel.";
+    ["Copy as Python", "A script that computes this picture without the widget", run(async (state) => {
+      if (state.link !== "live") return "This needs a running kernel.";
       code.value = await commands.request("code", shownCell(state)).answer;
       code.hidden = false;
       if (await copied(code.value)) return "The script is in the clipboard.";
       code.select();
-      return "The clipboard is closed here: copy it from below.";
+      return "Clipboard access is blocked: copy it from below.";
     })],
   ];
   const buttons = actions.map(([name, title, act]) => button(context, { title }, name, act));

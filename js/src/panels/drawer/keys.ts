@@ -1,17 +1,17 @@
-/** Which key does what, opened by "?". */
+/** The list of keyboard shortcuts. */
 
 import { h } from "../ui/dom.ts";
 
 const KEYS: readonly (readonly [string, string])[] = [
-  ["Tab", "from one control to the next; within a group the arrow keys"],
-  ["Space, held", "the plain picture"],
+  ["Tab", "next control; arrow keys within a group"],
+  ["Space, held", "the original picture"],
   ["← →, Home, End", "on the picture: region by region; in a grid from cell to cell"],
-  ["+ − 0", "on the picture: nearer, further, the whole"],
-  ["Shift ← → ↑ ↓", "on the picture: over it, where it is seen from near"],
+  ["+ − 0", "on the picture: zoom in, zoom out, fit"],
+  ["Shift ← → ↑ ↓", "on the picture: move the view when zoomed in"],
   ["G S B", "while comparing: grid, swipe, blink"],
-  ["Arrows, Enter, Esc", "with a tool: move it, use it, put it away; Shift for small steps"],
+  ["Arrows, Enter, Esc", "with a tool: move, use, close it; Shift for small steps"],
   ["Page Up, Page Down", "on a slider: ten steps"],
-  ["?", "this list; Esc closes what is open"],
+  ["?", "this list; Esc closes it"],
 ];
 
 export function keysPanel(): HTMLElement {

@@ -1,6 +1,6 @@
-/** The fields of the shown method: what they are, what a run with them would cost, and a way back. */
+/** The parameters of the shown method, the cost of a run with them, and presets. */
 
-import { formatCalls, formatSeconds } from "../../core/format.ts";
+import { formatImages, formatSeconds } from "../../core/format.ts";
 import type { Described, Failure, ParameterSpec, ParameterValues } from "../../core/result.ts";
 import { shownMethod } from "../../core/select.ts";
 import { descriptionKey, type State } from "../../core/state.ts";
@@ -15,7 +15,7 @@ export function parametersPanel(context: Context): HTMLElement {
   const about = h("p", { class: "slw-muted slw-about" });
   const price = h("strong", { class: "slw-number", "aria-live": "polite" });
   const problem = h("p", { class: "slw-problem", role: "alert", hidden: true });
-  const trouble = failureBox(context, "The kernel refused");
+  const trouble = failureBox(context, "The kernel reported an error");
   const list = h("div", { class: "slw-fields" });
   const presets = h("div", { class: "slw-row slw-presets" });
   let controls: readonly Control[] = [];
@@ -26,36 +26,36 @@ export function parametersPanel(context: Context): HTMLElement {
     problem.hidden = text === "";
   };
   const values = (): ParameterValues => differing(controls.map((each) => ({ ...each.field, value: each.value() })));
-  /** What it would cost, while a slider is still held. */
+  /** Show the cost while a slider is still held. */
   const propose = latest(trouble.show, async (proposed: ParameterValues) => {
-    const told = await commands.request("describe", { method, fields: proposed }).answer;
-    setText(price, costText(told));
-    say(told.problem);
+    const description = await commands.request("describe", { method, fields: proposed }).answer;
+    setText(price, costText(description));
+    say(description.problem);
   });
   const commit = (wanted: ParameterValues): void => {
     commands.request("configure", { method, fields: wanted }).answer.then(() => trouble.show(null), (reason: unknown) => trouble.show(failureOf(reason)));
   };
-  const show = (state: State, told: Described): void => {
+  const show = (state: State, description: Described): void => {
     const name = shownMethod(state)?.name ?? method;
     setText(heading, name);
-    about.replaceChildren(told.about || "", ...(told.advice ? [` ${told.advice}`] : []), ...paperLink(told.paper));
-    setText(price, costText(told));
-    say(told.problem);
+    about.replaceChildren(description.about || "", ...(description.advice ? [` ${description.advice}`] : []), ...paperLink(description.paper));
+    setText(price, costText(description));
+    say(description.problem);
     const focused = controls.find(({ element }) => hasFocus(element))?.field.name;
-    controls = told.fields.map((field) => control(context, field, {
+    controls = description.fields.map((field) => control(context, field, {
       propose: () => propose(values()),
       commit: () => commit(values()),
     }));
-    list.replaceChildren(...(controls.length ? controls.map(({ element }) => element) : [h("p", { class: "slw-muted" }, "This method has nothing to set.")]));
+    list.replaceChildren(...(controls.length ? controls.map(({ element }) => element) : [h("p", { class: "slw-muted" }, "This method has no parameters.")]));
     if (focused) controls.find(({ field }) => field.name === focused)?.focus();
-    showPresets(context, presets, told, commit);
+    showPresets(context, presets, description, commit);
   };
   const load = latest(trouble.show, async (state: State) => {
     method = state.shown.method;
     const fields = state.parameters[method] ?? {};
     const live = state.link === "live";
-    const told = live ? await commands.request("describe", { method, fields }).answer : state.descriptions.get(descriptionKey(method, fields));
-    if (told) show(state, told);
+    const description = live ? await commands.request("describe", { method, fields }).answer : state.descriptions.get(descriptionKey(method, fields));
+    if (description) show(state, description);
     else for (const each of [heading, about, price, list]) each.replaceChildren();
     if (!live) readOnly(list, presets);
   });
@@ -69,24 +69,24 @@ export function parametersPanel(context: Context): HTMLElement {
   return h("div", { class: "slw-drawer-body slw-parameters" }, top, about, problem, trouble.element, list, presets);
 }
 
-/** Ready-made values, and the way back; the one that was pressed keeps the focus. */
+/** Presets, and a reset button; the one that was pressed keeps the focus. */
 function showPresets(context: Context, row: HTMLElement, { presets, fields }: Described, commit: (wanted: ParameterValues) => void): void {
   const pressed = [...row.children].findIndex((each) => each.matches(":focus"));
   row.replaceChildren(
-    ...presets.map((preset) => button(context, { title: formatCalls(preset.cost) }, preset.name, () => commit(preset.fields))),
-    ...(fields.length ? [button(context, { title: "As the method was offered" }, "reset", () => commit({}))] : []),
+    ...presets.map((preset) => button(context, { title: formatImages(preset.cost) }, preset.name, () => commit(preset.fields))),
+    ...(fields.length ? [button(context, { title: "Back to the first values" }, "reset", () => commit({}))] : []),
   );
   if (pressed >= 0) row.querySelectorAll("button")[pressed]?.focus({ preventScroll: true });
 }
 
-/** Where no kernel answers: what the map was made with. */
+/** Without a kernel the parameters are only shown. */
 function readOnly(fields: HTMLElement, presets: HTMLElement): void {
   for (const input of fields.querySelectorAll("input, select")) setAttribute(input, "disabled", true);
   presets.replaceChildren(h("p", { class: "slw-muted" }, "Changing parameters needs a running kernel."));
 }
 
 function costText({ cost, beyond, seconds }: Described): string {
-  const calls = beyond ? `model calls: ${beyond}` : formatCalls(cost);
+  const calls = beyond ? `images evaluated: ${beyond}` : `${formatImages(cost)} evaluated`;
   return seconds === null ? calls : `${calls} · ~${formatSeconds(seconds)}`;
 }
 
@@ -97,8 +97,8 @@ function paperLink(paper: string): readonly (Node | string)[] {
   return [" ", h("a", { href: `https://arxiv.org/abs/${number}`, target: "_blank", rel: "noopener noreferrer" }, paper)];
 }
 
-/** Runs one at a time; of those that come meanwhile only the last. Tells how each ended: null is well. */
-function latest<T>(told: (failure: Failure | null) => void, run: (value: T) => Promise<void>): (value: T) => void {
+/** Runs one at a time, and of the calls that arrive meanwhile only the last. `done` gets each failure, or null. */
+function latest<T>(done: (failure: Failure | null) => void, run: (value: T) => Promise<void>): (value: T) => void {
   let running = false;
   let next: { readonly value: T } | null = null;
   const go = (value: T): void => {
@@ -107,7 +107,7 @@ function latest<T>(told: (failure: Failure | null) => void, run: (value: T) => P
       return;
     }
     running = true;
-    run(value).then(() => told(null), (reason: unknown) => told(failureOf(reason))).finally(() => {
+    run(value).then(() => done(null), (reason: unknown) => done(failureOf(reason))).finally(() => {
       running = false;
       const wanted = next;
       next = null;

@@ -19,20 +19,20 @@ export function rankingPanel(context: Context): HTMLElement {
   const rows = h("ol", { class: "slw-ranks" });
   const note = h("span", { class: "slw-muted slw-number", role: "status" });
   const queue = createQueue(context, () => draw(store.state));
-  const ask = button(context, { title: "The model is asked about each map as it comes and goes, one map after another" }, "", queue.toggle);
+  const ask = button(context, { title: "Compute the insertion and deletion curves of each map" }, "", queue.toggle);
   const draw = (state: State): void => {
     const cells = cellsOf(state);
     const left = missing(state).length;
     element.hidden = !comparing(state) || cells.length < 2;
     ask.hidden = state.link !== "live" || left === 0;
-    setText(ask, queue.running ? "Stop" : "Ask for all");
+    setText(ask, queue.running ? "Stop" : "Compute all");
     setText(note, queue.running ? `${cells.length - left} of ${cells.length}` : "");
     const focused = rows.querySelector<HTMLElement>(":focus")?.dataset["key"];
     rows.replaceChildren(...ranked(cells.map((cell) => [cell, curveOf(state, cell)] as const)).map((one) => row(context, state, one)));
     if (focused) rows.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   };
-  const title = h("div", { class: "slw-split" }, h("h3", {}, "Which map the model bears out"), note, ask);
-  const heads = h("div", { class: "slw-ranks-head slw-muted" }, "most insertion and least deletion first", h("span", {}, "insertion"), h("span", {}, "deletion"));
+  const title = h("div", { class: "slw-split" }, h("h3", {}, "Faithfulness ranking"), note, ask);
+  const heads = h("div", { class: "slw-ranks-head slw-muted" }, "best first", h("span", {}, "insertion"), h("span", {}, "deletion"));
   const element = h("section", { class: "slw-block slw-ranking", hidden: true }, title, heads, rows);
   watch((state) => [gridKey(state), state.explained, state.answers, state.shown, state.link, state.spec, state.predictions], (state) => {
     if (!state.shown.live || !comparing(state)) queue.stop();

@@ -1,4 +1,4 @@
-/** Selecting by hand: regions one by one, a brush, a rectangle; and how much of the attribution lies in what is selected. */
+/** Manual selection by regions, brush or rectangle; and the share of the attribution inside the selection. */
 
 import { formatNumber, formatShare } from "../../core/format.ts";
 import type { Tool } from "../../core/glance.ts";
@@ -10,14 +10,14 @@ import { segments, type Choices } from "../ui/segments.ts";
 import { slider } from "../ui/slider.ts";
 
 const TOOLS: Choices<Tool> = [
-  ["look", "Top", "What the percentile or the regions' order keeps"],
+  ["look", "Top", "The top pixels, or the first regions"],
   ["regions", "Regions", "Click regions on and off"],
   ["brush", "Brush", "Paint the pixels of your choice"],
   ["box", "Box", "Draw rectangles"],
 ];
 const SAYS: Readonly<Record<Tool, string>> = {
   look: "",
-  regions: "Click a region on the picture, or walk through the list with the arrow keys and press Enter.",
+  regions: "Click a region on the picture, or choose it in the list with the arrow keys and Enter.",
   brush: "Drag over the picture; or move with the arrow keys and press Enter.",
   box: "Drag a rectangle; or move with the arrow keys and press Enter at two corners.",
 };
@@ -51,10 +51,10 @@ export function selectionPanel(context: Context): HTMLElement {
 }
 
 const FIGURES = [
-  ["area", "of the pixels", "How much of the picture is selected"],
-  ["share", "of all attribution", "How much of the attribution, its signs dropped, lies inside"],
-  ["mass", "sum inside", "The sum of the values inside"],
-  ["mean", "mean inside", "The mean of the values inside"],
+  ["area", "of the pixels", "Share of the picture that is selected"],
+  ["share", "of all attribution", "Share of the absolute attribution inside"],
+  ["mass", "sum inside", "Sum of the values inside"],
+  ["mean", "mean inside", "Mean of the values inside"],
 ] as const;
 
 function figures({ watch }: Context): HTMLElement {

@@ -19,10 +19,10 @@ export const FILLS = ["blur", "mean", "grey", "noise", "black", "white"] as cons
 export function whatIfPanel(context: Context): readonly HTMLElement[] {
   const { store, signal, choose, watch } = context;
   const asker = createAsker(context, () => draw(store.state));
-  const figures = [figure("only this", "slw-only"), figure("without this", "slw-without"), figure("whole picture", "")] as const;
+  const figures = [figure("Selection only", "slw-only"), figure("Selection removed", "slw-without"), figure("Whole picture", "")] as const;
   const spoken = h("div", { class: "slw-hidden", role: "status" });
   const what = h("span", { class: "slw-muted" });
-  const fill = h("select", { class: "slw-field slw-fill", "aria-label": "What stands where pixels are taken away" }, ...FILLS.map((name) => h("option", { value: name }, name)));
+  const fill = h("select", { class: "slw-field slw-fill" }, ...FILLS.map((name) => h("option", { value: name }, name)));
   const trouble = failureBox(context, "The model failed");
   const rows = h("div", { class: "slw-tops" });
   const curves = curvePanel(context, () => asker.answer);
@@ -35,12 +35,12 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
     const cell = shownCell(state);
     const words = [answer?.only, answer?.without].map((found) => scoreText(found, cell.target, answer?.read));
     for (const [i, text] of [...words, scoreText(classesOf(state), cell.target)].entries()) setText(figures[i]!.number, text);
-    // not while a slider is dragged: it would never stop talking
-    if (answer && state.saved === state.shown) setText(spoken, `${labelOf(state, cell)}: ${words[0]} only this, ${words[1]} without`);
-    setText(what, whyNot(state, answer) || `${labelOf(state, cell)} in ${selectionText(state)}${answer?.read ? ", read from the curves" : ""}`);
+    // not while a slider is dragged: a screen reader would never stop
+    if (answer && state.saved === state.shown) setText(spoken, `${labelOf(state, cell)}: ${words[0]} selection only, ${words[1]} selection removed`);
+    setText(what, whyNot(state, answer) || `${labelOf(state, cell)} in ${selectionText(state)}${answer?.read ? ", interpolated from the curves" : ""}`);
     trouble.show(failure);
     rows.hidden = answer?.read === true || failure !== null;
-    rows.replaceChildren(list("only this", answer?.only ?? [], cell.target), list("without this", answer?.without ?? [], cell.target));
+    rows.replaceChildren(list("selection only", answer?.only ?? [], cell.target), list("selection removed", answer?.without ?? [], cell.target));
     curves.draw(answer);
   };
   watch(
@@ -51,15 +51,16 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
       fill.value = state.shown.fill;
     },
   );
-  const title = h("div", { class: "slw-split" }, h("h3", {}, "What the model says"), h("label", { class: "slw-row slw-muted" }, "fill", fill));
-  return [h("section", { class: "slw-block" }, title, what, h("div", { class: "slw-says" }, ...figures.map(({ element }) => element)), spoken, asker.slow, trouble.element, rows), curves.element];
+  const title = h("h3", {}, "Model's prediction");
+  const filling = h("label", { class: "slw-row slw-muted" }, "Replace removed pixels with", fill);
+  return [h("section", { class: "slw-block" }, title, what, filling, h("div", { class: "slw-says" }, ...figures.map(({ element }) => element)), spoken, asker.slow, trouble.element, rows), curves.element];
 }
 
-/** Why the model is not asked; empty where it is. */
+/** Why there is no request; empty where there is one. */
 function whyNot(state: State, answer: WhatIf | null): string {
   if (state.link === "packed" && answer) return "";
-  if (state.link !== "live") return "Asking the model needs a running kernel.";
-  if ((shownExplained(state)?.share ?? 0) < 1) return "As soon as this method has its map.";
+  if (state.link !== "live") return "This needs a running kernel.";
+  if ((shownExplained(state)?.share ?? 0) < 1) return "Available once this method finishes.";
   return "";
 }
 

@@ -1,4 +1,4 @@
-/** What is explained: a row of class chips. */
+/** The class to explain: a row of chips. */
 
 import { formatScore } from "../../core/format.ts";
 import type { ClassRow } from "../../core/result.ts";
@@ -25,11 +25,11 @@ export function classesPanel(context: Context): HTMLElement {
     (state) => {
       const { target } = state.shown;
       const classes = classesOf(state);
-      // before the prediction there is at least the class that was asked for, where one was
+      // before the prediction only the requested class is known, if there is one
       const known = target < 0 || classes.some(({ index }) => index === target);
       const bound: ClassRow = { index: target, label: labelOf(state, shownCell(state)), probability: NaN };
       const rows = known ? classes : [...classes, bound];
-      // the class that has the focus keeps it, though its chip is made anew
+      // the class that has the focus keeps it, though its chip is replaced
       const focused = shown.find(({ chip }) => chip.matches(":focus"))?.index;
       shown = rows.map((row) => ({ index: row.index, chip: chip(context, row) }));
       chips.replaceChildren(...rows.map((row, i) => h("span", { class: "slw-slot" }, boxOf(row), shown[i]!.chip)));

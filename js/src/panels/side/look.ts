@@ -1,4 +1,4 @@
-/** How it is shown: the percentile on its bars, colours, opacity, the scale. */
+/** The display: percentile, colours, opacity, scale. */
 
 import { formatPercent } from "../../core/format.ts";
 import { bars } from "../../core/histogram.ts";
@@ -27,7 +27,7 @@ export function percentilePanel(context: Context): HTMLElement {
       const percentile = percentileShown(state);
       const area = state.shown.mode === "area";
       const amount = area ? formatPercent(tenth(100 - percentile)) : formatPercent(percentile).replace(" %", "");
-      const words = area ? "keep the top" : "colour from percentile";
+      const words = area ? "Show top" : "Hide below percentile";
       setText(says, words);
       setText(number, amount);
       range.show(percentile, `${words} ${amount}`);
@@ -35,12 +35,12 @@ export function percentilePanel(context: Context): HTMLElement {
     },
   );
   const line = h("div", { class: "slw-split" }, says, number);
-  const reset = button(context, { class: "slw-reset", title: "Back to the look it opened with" }, "Reset", () => store.send({ kind: "reset" }));
+  const reset = button(context, { class: "slw-reset", title: "Back to the first settings" }, "Reset", () => store.send({ kind: "reset" }));
   const title = h("div", { class: "slw-split" }, h("h3", {}, "Percentile"), reset);
   return h("section", { class: "slw-block" }, title, plot, range.element, line);
 }
 
-/** In area mode the slider's place is what is left out, so that the kept part lies to its right in both modes. */
+/** In area mode the slider is the share that is left out, so that the kept part is on its right in both modes. */
 function cutAt({ store, set }: Context, percentile: number): void {
   const { mode } = store.state.shown;
   set(mode === "area" ? { keep: tenth(100 - percentile) } : { threshold: tenth(percentile) });
@@ -55,7 +55,7 @@ function barPlot({ signal, commit, watch }: Context, input: (percentile: number)
   const paths = [shape("path", {}), shape("path", {})] as const;
   const drawing = (name: string, path: SVGElement): SVGElement =>
     shape("svg", { class: name, viewBox: `0 0 ${BARS} ${BAR_HEIGHT}`, preserveAspectRatio: "none" }, path);
-  const title = "The pixels from the weakest to the strongest; a bar is as high as their value";
+  const title = "Pixels sorted by value, weakest first; the height of a bar is their value";
   const plot = h("div", { class: "slw-bars", "aria-hidden": "true", title }, drawing("slw-bars-all", paths[0]), drawing("slw-bars-kept", paths[1]));
   watch(
     (state) => [shownExplained(state), shownSign(state), state.shown.mode],
@@ -112,7 +112,7 @@ function colormapField({ choose, signal, watch }: Context): HTMLElement {
     (state) => {
       const { colormap, mode } = state.shown;
       const signed = mode === "heat" && shownSign(state) === "signed";
-      // one scale fits signed values, and the top area has the picture's own colours
+      // signed values have their own colours, and top pixels those of the picture
       select.disabled = signed || mode === "area";
       if (signed) select.append(diverging);
       else diverging.remove();
@@ -124,10 +124,10 @@ function colormapField({ choose, signal, watch }: Context): HTMLElement {
 
 /** What of the colours is on or off. */
 function flags(context: Context): HTMLElement {
-  const smooth = flag(context, "smooth", "Colours run into each other between the cells of the map", (state) => state.shown.smooth, (on) => ({ smooth: on }));
+  const smooth = flag(context, "smooth", "Interpolate colours between the cells of the map", (state) => state.shown.smooth, (on) => ({ smooth: on }));
   const contours = flag(context, "contours", "Lines of equal value, at quarters of the scale", (state) => state.shown.contours, (on) => ({ contours: on }));
   const shared = flag(
-    context, "one scale", "All pictures have the same colours for the same values",
+    context, "Same colour scale", "The same value has the same colour in all pictures",
     (state) => state.shown.scale === "shared", (on) => ({ scale: on ? "shared" : "own" }),
   );
   context.watch((state) => [scaleMatters(state)], (state) => (shared.hidden = !scaleMatters(state)));

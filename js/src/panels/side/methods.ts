@@ -1,4 +1,4 @@
-/** How it is explained: one row a method, each telling its own story. */
+/** The list of methods: one row each, with its status. */
 
 import { statusText } from "../../core/captions.ts";
 import type { Cell } from "../../core/cell.ts";
@@ -8,7 +8,7 @@ import { shownCell, type State } from "../../core/state.ts";
 import { compareBox } from "../ui/compare-box.ts";
 import { h, on, reveal, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
 
-/** Fewer are seen at a glance. */
+/** From this many on they can be searched. */
 const MANY = 12;
 
 interface Row {
@@ -25,7 +25,7 @@ export function methodsPanel(context: Context): HTMLElement {
   let rows: Row[] = [];
   let found: Row[] = [];
   let revealed = "";
-  /** Those that are looked for, each family under its heading. */
+  /** Show the methods that match, each family under its heading. */
   const layOut = (): void => {
     const wanted = finder.value.trim().toLowerCase();
     found = rows.filter(({ method }) => `${method.name} ${method.id} ${method.family ?? ""}`.toLowerCase().includes(wanted));

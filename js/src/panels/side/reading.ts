@@ -1,7 +1,7 @@
-/** What lies under the pointer, what it cost, and what was decided for the user. */
+/** The value under the pointer, the cost of the map, and the settings used. */
 
 import { pairOf } from "../../core/cell.ts";
-import { formatCalls, formatNumber, formatSeconds, formatShare } from "../../core/format.ts";
+import { formatImages, formatNumber, formatSeconds, formatShare } from "../../core/format.ts";
 import type { Point } from "../../core/geometry.ts";
 import { imageOf, pixelOf, readingAt, shownExplained, shownMethod } from "../../core/select.ts";
 import { shownCell, type State } from "../../core/state.ts";
@@ -12,13 +12,13 @@ type Figure = (typeof FIGURES)[number];
 
 export function readingPanel(context: Context): HTMLElement {
   const figures = new Map(FIGURES.map((name) => [name, h("strong", { class: "slw-number" })]));
-  const parts = FIGURES.map((name) => h("span", { class: `slw-figure slw-figure-${name}` }, `${name} `, figures.get(name) ?? ""));
-  const hint = h("span", { class: "slw-hint slw-muted" }, "point at the picture to read it");
+  const parts = FIGURES.map((name) => h("span", { class: `slw-figure slw-figure-${name}` }, `${name === "gain" ? "mean attribution" : name} `, figures.get(name) ?? ""));
+  const hint = h("span", { class: "slw-hint slw-muted" }, "Hover to see values");
   const reading = h("div", { class: "slw-reading" }, hint, ...parts);
   const warning = h("p", { class: "slw-warning", role: "status" });
   const cost = h("span", { class: "slw-cost slw-muted" });
   const notes = h("ul", { class: "slw-notes" });
-  const decided = h("details", { class: "slw-decided" }, h("summary", {}, "what was decided"), notes);
+  const decided = h("details", { class: "slw-decided" }, h("summary", {}, "Settings used"), notes);
   on(decided, "keydown", context.signal, (event) => {
     if (event.key !== "Escape" || !decided.open) return;
     decided.open = false;
@@ -74,8 +74,8 @@ function costText(state: State): string {
   const parts = result
     ? [
         shownMethod(state)?.name ?? result.method,
-        result.layer ?? "",
-        result.calls > 0 ? formatCalls(result.calls) : "",
+        result.layer ? `layer: ${result.layer}` : "",
+        result.images > 0 ? `${formatImages(result.images)} evaluated` : "",
         result.seconds > 0 ? formatSeconds(result.seconds) : "",
       ]
     : [];
@@ -86,6 +86,6 @@ function notesOf(state: State): readonly string[] {
   const result = shownExplained(state)?.result;
   const paper = shownMethod(state)?.paper;
   const sentences = [...state.spec.notes, ...(result?.notes ?? []), result?.caption ?? "", paper ? `Paper: ${paper}` : ""];
-  // what was decided about the model is told by its maps too
+  // settings of the model stand in its results too
   return [...new Set(sentences)].filter(Boolean);
 }

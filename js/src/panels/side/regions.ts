@@ -1,4 +1,4 @@
-/** Regions in the order in which they were added: step, play, jump. */
+/** The list of regions, by rank: step, play, jump. */
 
 import { formatNumber } from "../../core/format.ts";
 import { clamp } from "../../core/geometry.ts";
@@ -99,7 +99,7 @@ function pickedRegions(state: State): readonly number[] | null {
 
 /** As many regions as come nearest to a share of the area. */
 function jumpField({ choose, signal, watch }: Context): HTMLElement {
-  const input = h("input", { class: "slw-field slw-number slw-jump", type: "number", min: 0, max: 100, step: "any", "aria-label": "Jump to a share of the area, in per cent" });
+  const input = h("input", { class: "slw-field slw-number slw-jump", type: "number", min: 0, max: 100, step: "any", "aria-label": "Share of the area, in per cent" });
   on(input, "change", signal, () => {
     if (!Number.isFinite(input.valueAsNumber)) return;
     choose({ mode: "area", keep: clamp(input.valueAsNumber, 0, 100) });
@@ -121,7 +121,7 @@ function regionRows(regions: readonly Region[]): HTMLElement[] {
       { class: "slw-region", role: "option", tabindex: -1 },
       h("span", { class: "slw-number" }, unseen("region "), String(i + 1)),
       h("span", {}, bar),
-      h("span", { class: "slw-number" }, unseen("gain "), formatNumber(gain)),
+      h("span", { class: "slw-number" }, unseen("mean attribution "), formatNumber(gain)),
     );
   });
 }

@@ -1,4 +1,4 @@
-/** What the colours mean: how often each value comes, where it is cut, and the colours with their numbers under it. */
+/** The colour scale: a histogram of the values with the percentile, the colours, and their numbers. */
 
 import { fieldOf } from "../../core/field.ts";
 import { formatScale } from "../../core/format.ts";
@@ -42,7 +42,7 @@ function plotOf({ store, signal, commit, watch }: Context, cut: (percentile: num
   const path = shape("path", {});
   const svg = shape("svg", { viewBox: `0 0 ${BARS} ${HEIGHT}`, preserveAspectRatio: "none" }, path);
   const lines = [h("span", { class: "slw-cut" }), h("span", { class: "slw-cut" })] as const;
-  const title = "How often each value comes; the line is where the percentile cuts, and can be dragged";
+  const title = "Histogram of the values; drag the line to move the percentile";
   const plot = h("div", { class: "slw-histogram", "aria-hidden": "true", title }, svg, ...lines);
   watch(
     (state) => [shownExplained(state), shownSign(state), ...Object.values(endsOf(state))],
@@ -89,7 +89,7 @@ function magnitudeCut(state: State): boolean {
   return state.shown.mode === "heat" && shownSign(state) === "signed";
 }
 
-/** Where the cut lies on the scale, 0–1; a second one below zero, where magnitudes are cut. */
+/** Positions of the percentile on the scale, 0–1; a second one below zero, where magnitudes are compared. */
 function cutsOf(state: State): readonly (number | null)[] {
   const explained = shownExplained(state);
   if (!explained || percentileShown(state) === 0) return [null, null];
@@ -99,7 +99,7 @@ function cutsOf(state: State): readonly (number | null)[] {
   return [at(cut), magnitudeCut(state) ? at(-cut) : null];
 }
 
-/** Whether several cells have their say in one scale. */
+/** Whether there are several cells that could share a scale. */
 export function scaleMatters(state: State): boolean {
   return cellsOf(state).length > 1;
 }

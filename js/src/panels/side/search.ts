@@ -1,4 +1,4 @@
-/** All other classes: a button that opens a list to search in. */
+/** Search of all classes: a button that opens a list. */
 
 import { formatScore } from "../../core/format.ts";
 import { clamp } from "../../core/geometry.ts";
@@ -12,7 +12,7 @@ const PAUSE = 150;
 export function searchPanel(context: Context, choose: (row: ClassRow) => void): HTMLElement {
   const { signal } = context;
   const { popup, input, list } = popupOf(context);
-  const button = h("button", { class: "slw-button slw-other", "aria-expanded": "false" }, "other…");
+  const button = h("button", { class: "slw-button slw-other", "aria-expanded": "false" }, "More classes…");
   const element = h("div", { class: "slw-others" }, button, popup);
   const options = optionList(context, input, list);
   const ask = delayed(() => context.commands.search(input.value), signal);
@@ -73,7 +73,7 @@ function popupOf({ watch, id }: Context): Popup {
     spellcheck: "false",
   });
   const list = h("div", { class: "slw-options", role: "listbox", id: listId, "aria-label": "Classes", tabindex: -1 });
-  const nothing = h("p", { class: "slw-muted slw-nothing", hidden: true }, "no class of that name");
+  const nothing = h("p", { class: "slw-muted slw-nothing", hidden: true }, "No class has this name");
   watch(
     ({ found }) => [found],
     ({ found }) => {

@@ -1,4 +1,4 @@
-/** Which model answers, about which image: shown only where there are several. */
+/** The models and images: shown only where there are several. */
 
 import { choosing } from "../../core/select.ts";
 import type { State } from "../../core/state.ts";

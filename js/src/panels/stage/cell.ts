@@ -1,4 +1,4 @@
-/** One picture of the stage: its canvas, what is said about it, the cursor that all pictures share. */
+/** One picture of the stage: its canvas, its caption, and the cursor that all pictures share. */
 
 import { besideOf, captionOf, describeCell } from "../../core/captions.ts";
 import { keyOf, type Cell } from "../../core/cell.ts";
@@ -60,7 +60,7 @@ export function createCellView(context: Context, pictures: Pictures): CellView {
       const cell = at(glance);
       setAttribute(element, "aria-current", comparing(state) && keyOf(cell) === keyOf(shownCell(state)) ? "true" : false);
       const two = cells[1] && glance.layout === "swipe";
-      setText(left, glance.plain ? "the picture" : cells[1] ? namesOf(state, cell).join(" · ") : captionOf(state, cell));
+      setText(left, glance.plain ? "Original" : cells[1] ? namesOf(state, cell).join(" · ") : captionOf(state, cell));
       setText(right, glance.plain ? "" : two ? namesOf(state, cells[1]!).join(" · ") : besideOf(state, cell, share, glance));
       setAttribute(canvas, "aria-label", `${describeCell(state, cell)}${glance.plain ? ", hidden while the picture is shown" : ""}`);
       for (const words of [left, right]) setAttribute(words, "title", words.textContent);

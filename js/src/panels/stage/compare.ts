@@ -1,4 +1,4 @@
-/** Side by side: what is compared, and whether it lies in a grid or one over the other. */
+/** Comparison: on or off, and its layout (grid, swipe, blink). */
 
 import { keyOf } from "../../core/cell.ts";
 import type { Glance } from "../../core/glance.ts";
@@ -10,16 +10,16 @@ import { button, h, hasModifier, isTyping, on, setAttribute, setText, type Conte
 import { segments, type Choices } from "../ui/segments.ts";
 
 const LAYOUTS: Choices<Glance["layout"]> = [
-  ["grid", "Grid", "All of them side by side (g)"],
-  ["swipe", "Swipe", "One over the other, up to a line that can be dragged (s)"],
-  ["blink", "Blink", "One after the other in the same place (b)"],
+  ["grid", "Grid", "All pictures side by side (g)"],
+  ["swipe", "Swipe", "Two pictures with a line to drag (s)"],
+  ["blink", "Blink", "Two pictures in turns (b)"],
 ];
 const KEYS: Readonly<Record<string, Glance["layout"]>> = { g: "grid", s: "swipe", b: "blink" };
 const BEAT = 700;
 
 export function compareButton(context: Context): HTMLElement {
   const { store, glance, watch, choose } = context;
-  const title = "Lay methods, classes, models or images side by side";
+  const title = "Show methods, classes, models or images side by side";
   const element = button(context, { class: "slw-button slw-compare", title }, "Compare", () => {
     const { state } = store;
     choose({ grid: comparing(state) ? {} : firstGrid(state) });
@@ -55,7 +55,7 @@ export function comparePanel(context: Context, root: HTMLElement): HTMLElement {
   return bar;
 }
 
-/** Which two lie over each other. */
+/** Choose the two cells of a swipe or a blink. */
 function pairPanel(context: Context): HTMLElement {
   const { store, glance, signal, commit, watch } = context;
   const first = h("select", { class: "slw-field", "aria-label": "First" });
@@ -64,7 +64,7 @@ function pairPanel(context: Context): HTMLElement {
   const cellOf = (select: HTMLSelectElement) => cellsOf(store.state).find((cell) => keyOf(cell) === select.value);
   on(first, "change", signal, () => {
     const cell = cellOf(first);
-    // choosing the other one as the first turns them round
+    // choosing the second as the first swaps them
     if (first.value === second.value) glance.send({ other: keyOf(shownCell(store.state)) });
     if (cell) show(context, cell);
     commit();
@@ -93,7 +93,7 @@ function fill(select: HTMLSelectElement, state: State, cells: ReturnType<typeof 
   select.value = value;
 }
 
-/** Turns from one picture to the other and back; where the system asks for less motion, only when clicked or by a key. */
+/** Alternates between two pictures; under reduced motion only when clicked or by a key. */
 function blink({ glance, signal, watch }: Context): void {
   let timer: ReturnType<typeof setInterval> | undefined;
   watch(

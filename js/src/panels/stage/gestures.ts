@@ -1,4 +1,4 @@
-/** Looking closer: wheel, pinch, drag, double click and keys move all pictures of a view in step. */
+/** Zoom and pan by wheel, pinch, drag, double click and keys: all pictures of a view move together. */
 
 import type { Cell } from "../../core/cell.ts";
 import { panBy, pointAt, shareOf, WHOLE, zoomAt, type Point } from "../../core/geometry.ts";

@@ -19,7 +19,7 @@ export function messageBox(context: Context, canvas: HTMLElement): MessageBox {
     element,
     show(state, cell) {
       const status = statusOf(state, cell);
-      // made anew only where it says something else: the focus may be inside
+      // replaced only where its content differs: the focus may be inside
       const now = [keyOf(cell), status.kind, status.kind === "failed" && status.failure, state.trouble, state.spec];
       if (same(now, last)) return;
       last = now;

@@ -1,4 +1,4 @@
-/** Heat map or top area, the sign, and a look at the plain picture. */
+/** Heat map or top pixels, the sign, and a button that shows the original picture. */
 
 import type { Sign } from "../../core/result.ts";
 import { cellsOf, explainedOf, gridKey, shownSign, signsDiffer } from "../../core/select.ts";
@@ -8,12 +8,12 @@ import { segments, type Choices } from "../ui/segments.ts";
 
 const MODES: Choices<Mode> = [
   ["heat", "Heat map", "The map as colours over the picture"],
-  ["area", "Top area", "Only the most salient part of the picture"],
+  ["area", "Top pixels", "Only the most salient pixels of the picture"],
 ];
 const SIGNS: Choices<Sign> = [
-  ["absolute", "Absolute", "How much a pixel matters, for or against the class"],
-  ["positive", "Positive", "Only what speaks for the class"],
-  ["signed", "Signed", "For the class in red, against it in blue"],
+  ["absolute", "Absolute", "Evidence for or against the class"],
+  ["positive", "Positive", "Evidence for the class only"],
+  ["signed", "Signed", "Evidence for the class in red, against it in blue"],
 ];
 
 export function modesPanel(context: Context): HTMLElement {
@@ -30,13 +30,13 @@ export function modesPanel(context: Context): HTMLElement {
   return h("div", { class: "slw-modes" }, modes.element, signs.element, peekButton(context));
 }
 
-/** Says which key shows the plain picture; held down itself, it does so too: a finger has no space bar. */
+/** Names the key that shows the original picture; holding the button does the same, for touch screens. */
 function peekButton({ glance, signal, watch }: Context): HTMLElement {
   const button = h(
     "button",
-    { class: "slw-peek slw-muted", title: "Hold for the plain picture" },
-    h("span", { class: "slw-peek-key" }, "hold ", h("strong", {}, "space"), h("span", { class: "slw-peek-rest" }, " for the picture")),
-    h("span", { class: "slw-peek-short" }, "picture"),
+    { class: "slw-peek slw-muted", title: "Hold to see the original picture" },
+    h("span", { class: "slw-peek-key" }, "Hold ", h("strong", {}, "Space"), h("span", { class: "slw-peek-rest" }, ": original")),
+    h("span", { class: "slw-peek-short" }, "Original"),
   );
   on(button, "pointerdown", signal, (event) => {
     button.setPointerCapture(event.pointerId);

@@ -11,7 +11,7 @@ export function stalePanel(context: Context): HTMLElement {
   const again = button(context, {}, "Compute again", () => {
     for (const cell of staleOf(store.state)) commands.compute(cell, true);
   });
-  const element = h("div", { class: "slw-notice slw-stale", role: "status", hidden: true }, h("span", {}, "The weights have changed since."), again);
+  const element = h("div", { class: "slw-notice slw-stale", role: "status", hidden: true }, h("span", {}, "Outdated: the weights changed."), again);
   watch(
     (state) => [staleOf(state).length > 0, state.link],
     (state) => (element.hidden = staleOf(state).length === 0 || state.link !== "live"),

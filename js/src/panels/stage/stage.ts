@@ -1,4 +1,4 @@
-/** The pictures: one as large as it may be, a grid of them, or two laid over each other. */
+/** The pictures: one, a grid, or two over each other. */
 
 import type { Cell } from "../../core/cell.ts";
 import type { Glance } from "../../core/glance.ts";
@@ -89,7 +89,7 @@ function widest(state: State): number {
 }
 
 interface Screen {
-  /** Changes when canvases must be painted anew although the state is the same. */
+  /** Changes when canvases must be painted again although the state is the same. */
   readonly version: number;
   readonly refresh: () => void;
   readonly observe: (element: HTMLElement) => void;
@@ -125,7 +125,7 @@ function watchScreen({ glance, signal }: Context, grid: HTMLElement): Screen {
   };
 }
 
-/** What is on the screen, for style sheets, tests and whoever looks into the page. */
+/** Publish the state as data attributes, for style sheets and tests. */
 function publish(root: HTMLElement, state: State, hasPicture: boolean, painted: number): void {
   const cells = cellsOf(state);
   const busy = cells.some((cell) => jobOf(state, cell) !== undefined);

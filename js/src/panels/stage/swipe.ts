@@ -1,4 +1,4 @@
-/** The line between two pictures that are laid over each other. */
+/** The divider between two pictures in a swipe. */
 
 import { clamp } from "../../core/geometry.ts";
 import { comparing } from "../../core/select.ts";

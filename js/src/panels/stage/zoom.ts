@@ -1,4 +1,4 @@
-/** How near one looks, for those who have no wheel at hand. */
+/** Buttons for the zoom, for pointers without a wheel. */
 
 import { CLOSEST, WHOLE, zoomAt } from "../../core/geometry.ts";
 import { button, h, setText, type Context } from "../ui/dom.ts";
@@ -9,7 +9,7 @@ export function zoomPanel(context: Context): HTMLElement {
   const { glance, watch } = context;
   const by = (factor: number): void => glance.send({ view: zoomAt(glance.state.view, factor, [0.5, 0.5]) });
   const out = button(context, { "aria-label": "Zoom out", title: "Zoom out (−)" }, "−", () => by(1 / FACTOR));
-  const whole = button(context, { class: "slw-button slw-number", title: "The whole picture (0, or a double click)" }, "", () => glance.send({ view: WHOLE }));
+  const whole = button(context, { class: "slw-button slw-number", title: "Fit (0 or double click)" }, "", () => glance.send({ view: WHOLE }));
   const nearer = button(context, { "aria-label": "Zoom in", title: "Zoom in (+, Ctrl with the wheel, a pinch)" }, "+", () => by(FACTOR));
   watch(
     (_, { view }) => [view.zoom],

@@ -5,18 +5,18 @@ import { toggled } from "../../core/picked.ts";
 import { regionCount } from "../../core/select.ts";
 import type { Context } from "./dom.ts";
 
-/** Have the panels speak of another cell. */
+/** Make another cell the shown one. */
 export function show({ set }: Context, { method, target, model, image }: Cell): void {
   set({ method, target, model_index: model, image_index: image });
 }
 
-/** Show the first `region` regions; in the heat map there are none to see, so it becomes the area. */
+/** Show the first `region` regions; they are visible in area mode only. */
 export function stepTo({ set }: Context, region: number): void {
   set({ mode: "area", region });
 }
 
 export function toggleRegion({ store: { state }, choose }: Context, rank: number): void {
-  // from what is seen: the first regions, as long as none was picked
+  // without a manual selection it starts from the regions that are shown
   const before = state.shown.picked.regions ?? Array.from({ length: regionCount(state) }, (_, i) => i);
   const regions = toggled(before, rank);
   choose({ mode: "area", picked: { regions } });

@@ -1,4 +1,4 @@
-/** What changed without being looked at, said once and politely. */
+/** Announces progress and results to screen readers. */
 
 import { formatShare } from "../../core/format.ts";
 import { jobShare, shownExplained, shownJob, shownMethod, shownStatus } from "../../core/select.ts";
@@ -14,7 +14,7 @@ export function announcer(context: Context): HTMLElement {
   return element;
 }
 
-/** Progress only by quarters: every per cent would never stop talking. */
+/** Progress only by quarters: every per cent would be too much speech. */
 function announcement(state: State): string {
   const name = shownMethod(state)?.name ?? state.shown.method;
   const job = shownJob(state);

@@ -2,7 +2,7 @@ import { comparing, pinned, toggling } from "../../core/select.ts";
 import type { Grid } from "../../core/settings.ts";
 import { h, on, type Context } from "./dom.ts";
 
-/** A box beside a method, class, model or image: whether it is compared. */
+/** The checkbox of a method, class, model or image: whether it is compared. */
 export function compareBox({ store, signal, set, commit, watch }: Context, axis: keyof Grid, value: string | number, name: string): HTMLInputElement {
   const box = h("input", { type: "checkbox", class: "slw-box", "aria-label": `Compare ${name}`, hidden: true });
   on(box, "change", signal, () => {

@@ -1,4 +1,4 @@
-/** The few things every panel needs from the DOM. Text goes in as text nodes only: nothing here parses HTML. */
+/** Helpers for the DOM. Text becomes text nodes only: nothing here parses HTML. */
 
 import { clamp } from "../../core/geometry.ts";
 import type { Glance } from "../../core/glance.ts";
@@ -13,7 +13,7 @@ export interface Context {
   readonly glance: Store<Glance, Partial<Glance>>;
   readonly commands: Commands;
   readonly signal: AbortSignal;
-  /** Change settings while a gesture lasts; `commit` ends it, and only then Python is told. */
+  /** Change settings while a gesture lasts; `commit` ends it and sends them to Python. */
   readonly set: (settings: Partial<Settings>) => void;
   readonly commit: () => void;
   /** Change settings at one stroke. */
@@ -68,7 +68,7 @@ export function barsPath(heights: readonly number[], top: number, least: number)
 
 const FOCUSABLE: ReadonlySet<string> = new Set(["button", "input", "select", "summary"]);
 
-/** Notebook shortcuts win over a control's own keys unless each control says so itself (an ancestor does not count). */
+/** Notebook shortcuts override a control's own keys unless the control itself has this attribute (an ancestor does not count). */
 function keepKeys(element: HTMLElement): void {
   element.setAttribute("data-lm-suppress-shortcuts", "true");
 }
@@ -81,7 +81,7 @@ export function setAttribute(element: Element, name: string, value: string | num
   }
 }
 
-/** Written only where it differs, so that assistive technology and layout hear of real changes. */
+/** Written only where it differs, so that screen readers and layout notice real changes only. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -125,7 +125,7 @@ export function keyTarget(key: string, at: number, count: number): number | null
 }
 
 export interface Roving {
-  /** Tell which items there are now, and which of them Tab leads to. */
+  /** Set the items, and the one that Tab leads to. */
   refresh(items: readonly HTMLElement[], current: number): void;
 }
 
@@ -166,7 +166,7 @@ export async function copied(text: string): Promise<boolean> {
   }
 }
 
-/** Whether the focus lies on an element or in it; some hosts put widgets into a shadow tree, where `activeElement` does not look. */
+/** Whether an element or a descendant has the focus; some hosts put widgets into a shadow tree, where `activeElement` does not look. */
 export function hasFocus(element: Element): boolean {
   return element.matches(":focus") || element.querySelector(":focus") !== null;
 }

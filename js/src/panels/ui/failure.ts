@@ -28,7 +28,7 @@ export function failureBox(context: Context, title: string, ...buttons: readonly
 export function failureParts(context: Context, title: string, { kind, message, details }: Failure, ...buttons: readonly HTMLElement[]): HTMLElement[] {
   const copy = button(context, {}, "Copy", () => {
     const text = [`${kind}: ${message}`, details].filter(Boolean).join("\n\n");
-    void copied(text).then((done) => setText(copy, done ? "Copied" : "Not allowed here"));
+    void copied(text).then((done) => setText(copy, done ? "Copied" : "Clipboard access is blocked"));
   });
   const parts = [h("strong", {}, `${title}: ${kind}`), h("p", {}, message), h("div", { class: "slw-row" }, ...buttons, copy)];
   if (!details) return parts;

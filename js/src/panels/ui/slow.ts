@@ -15,7 +15,7 @@ export interface SlowNotice {
 export function slowNotice(signal: AbortSignal): SlowNotice {
   // a screen reader says it once, not every second
   const seconds = h("span", { class: "slw-number", "aria-hidden": "true" });
-  const words = ["No answer for ", seconds, h("span", { class: "slw-hidden" }, "a while"), "; the model is still at it, or stuck."];
+  const words = ["Still computing (no update for ", seconds, h("span", { class: "slw-hidden" }, "a while"), ")"];
   const element = h("p", { class: "slw-quiet", role: "status", hidden: true }, ...words);
   let timer: ReturnType<typeof setInterval> | undefined;
   let since = 0;
