@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+import saliency
+from tests.nets import picture, small_net
 
 TOLERANCE = 20.0
 """MiB; if every explanation left its graph behind there would be some 100 (the last test)."""
@@ -43,6 +48,22 @@ def test_memory_is_flat_over_a_thousand_explanations(checkout: Path, framework: 
     pytest.importorskip(framework)
 
     assert growth(checkout, framework, "mixed") == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("method", ["guided_backprop", "lrp", "deep_lift"])
+def test_rules_leave_no_tensor_of_the_graph_behind(method: str) -> None:
+    """Operators in place tie a graph to the calls that hold its tensors; after an explanation none is alive."""
+    net, image = small_net(), picture()
+
+    def alive() -> int:
+        gc.collect()
+        return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+    saliency.explain(net, image, method, 1, progress=False)
+    before = alive()
+    saliency.explain(net, image, method, 1, progress=False)
+
+    assert alive() == before
 
 
 def test_a_leak_would_be_seen(checkout: Path) -> None:

@@ -53,9 +53,9 @@ class Follow(torch.autograd.Function):
     """An operator that goes forward as it is and backward by its rule."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, rule: Rule, output: list[Tensor], *_: Tensor) -> Tensor:
-        """The output, which was computed already."""
-        ctx.call, ctx.rule = call, rule
+    def forward(ctx: Any, call: Call, rule: Rule, output: list[Tensor], *inputs: Tensor) -> Tensor:
+        """Return the output, which was computed already."""
+        ctx.call, ctx.rule, ctx.dtypes = call, rule, [each.dtype for each in inputs]
         return output.pop()
 
     @staticmethod
@@ -67,7 +67,7 @@ class Follow(torch.autograd.Function):
         several = back if isinstance(back, tuple) else (back,)
         if call.ledger is not None:
             call.ledger.passed(call, arrived, several)
-        return None, None, None, *(part.to(each.dtype) for part, each in zip(several, call.tensors, strict=True))
+        return None, None, None, *(part.to(dtype) for part, dtype in zip(several, ctx.dtypes, strict=True))
 
 
 class Made:
@@ -118,7 +118,7 @@ class Rewire(TorchFunctionMode):
         self._made: Any = WeakIdKeyDictionary()
         # which calls keep a memory, so that it can be copied for them before anyone writes over it
         self._lent: dict[int, list[Call]] = {}
-        self._followed = 0
+        self._followed: list[Call] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         first = next(_tensors(args), None)
@@ -216,7 +216,7 @@ class Rewire(TorchFunctionMode):
         else:
             call.ledger = self._ledger
             call.references = tuple(self._reference(each, call) for each in self._references)
-            self._followed += 1
+            self._followed.append(call)
             with torch.no_grad():
                 said = call.run(*call.kept)
             output = [(said if isinstance(said, Tensor) else said[0]).to(call.tensors[0].dtype)]
@@ -226,7 +226,8 @@ class Rewire(TorchFunctionMode):
 
     def _reference(self, recorded: list[Call], call: Call) -> Any:
         """What the operator's input was when the model saw a reference."""
-        there = recorded[self._followed] if self._followed < len(recorded) else None
+        place = len(self._followed)
+        there = recorded[place] if place < len(recorded) else None
         shapes = [each.shape for each in call.kept]
         if there is None or there.kind != call.kind or [each.shape for each in there.kept] != shapes:
             raise Unsupported(
@@ -281,6 +282,15 @@ class Rewire(TorchFunctionMode):
             for each in outputs:
                 self._made[each] = Made(behind, image=image)
 
+    def release(self) -> None:
+        """Let go of the tensors of the graph, once the forward pass has ended.
+
+        An operator in place makes a tensor's graph hold the call that holds the tensor: a ring through C++, which
+        Python's garbage collector does not find.
+        """
+        for call in self._followed:
+            call.tensors = ()
+
     def _before_writing(self, target: Tensor) -> None:
         """Copy what rules will need of a memory that is about to be written over."""
         place = target.untyped_storage().data_ptr()
@@ -308,7 +318,10 @@ def ask_by_rules(
             ask(images[:, 1 + i])
         recorded.append(watch.recorded)
     with Rewire(rules, recorded, ledger=ledger) as watch:
-        answer = ask(images[:, 0] if rules.references else images)
+        try:
+            answer = ask(images[:, 0] if rules.references else images)
+        finally:
+            watch.release()
     rules.require(watch.kinds, watch.unknown)
     notes += [note for note in rules.notes(watch.unknown) if note not in notes]
     return answer
