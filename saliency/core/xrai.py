@@ -95,6 +95,11 @@ class XRAI(PairXRAI):
     area_threshold: float = parameter(1.0, "share of the image after which no more regions are sought", low=0, high=1)
     min_pixel_diff: int = parameter(50, "smallest number of new pixels a region may have", low=1)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # PAIR's door asks this one; people replace it, or the class it is made of
+        self._integrated_gradients = IntegratedGradients()
+
     @property
     def base(self) -> Method:
         """The method whose attribution is gathered into regions."""
