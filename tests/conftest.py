@@ -1,4 +1,4 @@
-"""What every test gets without asking, and which tests are collected."""
+"""Settings, fixtures and the collection of all tests."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 from tests import frameworks, jitter, keywords
 
 os.environ["MPLBACKEND"] = "Agg"  # no test opens a window
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # not a line for each of the processor's instructions
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no messages about processor instructions
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling takes most of the time in our tests
 
-# No deadline: how long an example takes is the machine's affair. In CI the same examples each time, so that a red run
-# can be had again; elsewhere new ones, so that new faults are found.
+# No deadline: the time of an example depends on the machine. CI uses the same examples each time, so that a failure
+# can be reproduced; elsewhere they are new, so that new faults are found.
 hypothesis.settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("default")
 
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect without the garbage collector, and leave what is there then out of its later runs."""
+    """Collect without the garbage collector, and exclude the objects created by then from later runs."""
     gc.disable()
     try:
         return (yield)
@@ -68,5 +68,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
 
 @pytest.fixture(scope="session")
 def checkout() -> Path:
-    """The repository's root."""
+    """Return the root of the repository."""
     return Path(__file__).resolve().parent.parent

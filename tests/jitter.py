@@ -1,9 +1,9 @@
-"""Another processor's rounding, imitated: each number that a model returns is multiplied by 1 ± a little.
+"""Simulate another processor's rounding: each number that a model returns is multiplied by 1 ± a small amount.
 
 Frameworks and processors agree with each other on all but the last digits. A test that compares two implementations
-must not depend on those, and a discrete choice does (which pixels Guided IG moves, in which order XRAI grows): it
-passes where rounding happens to choose alike. Environment variables switch this on, so that child processes have it
-too: ``JITTER=1e-6 JITTER_SEED=3 pytest -m agreement``. `make test-long` runs that.
+must not depend on those. Discrete choices do (which pixels Guided IG moves, in which order XRAI grows), and pass only
+where rounding happens to agree. Environment variables enable the jitter, so that child processes have it too:
+``JITTER=1e-6 JITTER_SEED=3 pytest -m agreement``, which `make test-long` runs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import numpy as np
 AMOUNT = "JITTER"
 SEED = "JITTER_SEED"
 DOUBLE = 2.0**-29
-"""How much finer float64 is than float32: its numbers change by as many units in the last place."""
+"""Ratio of the precisions of float64 and float32: numbers change by the same number of units in the last place."""
 
 
 class Jitter:
-    """Factors 1 ± `amount`, other ones in each call, so that two models that are compared never get the same.
+    """Factors 1 ± `amount`, different ones in each call, so that two compared models never get the same.
 
     Args:
         amount: the largest relative change of a float32 number.
-        seed: of the factors.
+        seed: seed of the factors.
     """
 
     def __init__(self, amount: float, seed: int | Sequence[int] = 0) -> None:
@@ -46,15 +46,15 @@ class Jitter:
 
 
 def amount() -> float:
-    """Return the jitter that the environment asks for; 0 without."""
+    """Return the jitter that the environment sets, or 0."""
     return float(os.environ.get(AMOUNT, "0"))
 
 
 def install(process: int = 0) -> None:
-    """Change what models return to sessions and what each ``call_model_function`` returns, if the environment asks.
+    """Change what models return to sessions and what each ``call_model_function`` returns, if the environment sets it.
 
     Args:
-        process: another number gives other factors; for a child process that is compared with its parent.
+        process: each number gives different factors; for a child process that is compared with its parent.
     """
     if not amount():
         return

@@ -1,4 +1,4 @@
-"""Models of images 64×64 that take 16 MiB of memory an image."""
+"""Models of images 64×64 that use 16 MiB of memory for each image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def models() -> dict[str, Any]:
-    """By framework, those whose framework is installed."""
+    """Return the models by framework, for the installed frameworks."""
     import torch
 
     torch.set_num_threads(1)

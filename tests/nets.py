@@ -1,4 +1,4 @@
-"""The little networks that tests explain: one small CNN in torch and the same in NumPy, and modules with habits."""
+"""Small networks for tests: a CNN in torch and the same in NumPy, and helpers to compare models and masks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def uneven(*shape: int) -> np.ndarray:
 
 
 class SmallNet(nn.Module):
-    """conv, batch norm, ReLU in place, a residual `+=`, functional pooling, mean, linear."""
+    """A CNN: convolution, batch norm, in-place ReLU, residual `+=`, functional pooling, mean, linear layer."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class SmallNet(nn.Module):
 def small_net(channels: int = 3, seed: int = 0) -> SmallNet:
     """A :class:`SmallNet` with random weights and running statistics, in eval mode.
 
-    Its scores are 0 for a black image, so that what hiding a part changes is no small difference of large scores.
+    Its scores are 0 for a black image, so that hiding a part does not give a small difference of large scores.
     """
     torch.manual_seed(seed)
     net = SmallNet(channels)
@@ -64,13 +64,13 @@ def small_net(channels: int = 3, seed: int = 0) -> SmallNet:
 
 
 def bilinear(small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w) resized by torch, with its borders clamped."""
+    """Return a map (h, w) resized by torch, with clamped borders."""
     resized: np.ndarray = functional.interpolate(torch.tensor(small)[None, None], size, mode="bilinear")[0, 0].numpy()
     return resized
 
 
 class Wrapped(nn.Module):
-    """SmallNet with something done to its scores, or around it."""
+    """A SmallNet whose scores are post-processed, or that is wrapped."""
 
     def __init__(self, after: Callable[[Tensor], Any], **kept: Any) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Wrapped(nn.Module):
 
 
 def everything(net: nn.Module) -> dict[str, Any]:
-    """All that an explanation must not change."""
+    """Return all state of a module that an explanation must not change."""
     return {
         "state": {name: (t.clone(), t.data_ptr(), t.device, t.stride()) for name, t in net.state_dict().items()},
         "modes": [part.training for part in net.modules()],
@@ -99,7 +99,7 @@ def everything(net: nn.Module) -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two states are equal, tensor by tensor."""
+    """Return whether two states are equal, tensor by tensor."""
     if isinstance(one, Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):
@@ -110,14 +110,14 @@ def same(one: Any, other: Any) -> bool:
 
 
 def called(net: nn.Module, layer: str, target: int) -> Any:
-    """PAIR's `call_model_function` around a torch module: NumPy in, NumPy out."""
+    """Return PAIR's `call_model_function` around a torch module: NumPy in, NumPy out."""
 
     def call_model_function(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = None) -> dict[str, Any]:
         kept: list[Tensor] = []
 
         def keep(_module: nn.Module, _args: Any, out: Tensor) -> Tensor:
             kept.append(out)
-            return out.clone()  # what follows may write into it
+            return out.clone()  # the caller may write into it
 
         handle = net.get_submodule(layer).register_forward_hook(keep)
         try:
@@ -137,7 +137,7 @@ def called(net: nn.Module, layer: str, target: int) -> Any:
 
 
 def black_box(net: nn.Module) -> Any:
-    """The same network as a plain function on NumPy images (N, H, W, C)."""
+    """Return the same network as a plain function on NumPy images (N, H, W, C)."""
 
     def function(images: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -148,11 +148,11 @@ def black_box(net: nn.Module) -> Any:
 
 
 MOST = 12
-"""How many images a method with the fields of :func:`few` evaluates, or a little more."""
+"""Upper bound, nearly, of the images that a method with the fields of :func:`few` evaluates."""
 
 
 def few(cls: type[Method], shape: tuple[int, ...] = (24, 20, 3)) -> dict[str, Any]:
-    """Return fields with which a method evaluates few images, chosen by their kind: no method is named here.
+    """Return fields with which a method evaluates few images, chosen by their kind and not by the method's name.
 
     Whole numbers on which the cost depends are lowered. Segments are six rectangles and baselines are noise, the same
     in every framework: the mask does not depend on how rounding orders equal values.
@@ -186,10 +186,10 @@ def rectangles(height: int, width: int) -> np.ndarray:
 
 
 def _cost_with(method: Method, each: Field[Any], count: int, shape: tuple[int, ...]) -> int:
-    """Return the cost with a field set to a small number; the method's own where that cannot be."""
+    """Return the cost with a field set to a small number, or the method's default if that value is invalid."""
     value = getattr(method, each.name)
     if not isinstance(value, bool) and (isinstance(value, int) or (value is None and str(each.type).startswith("int"))):
-        with suppress(BadField):  # numbers that do not go together: a stride beyond the window
+        with suppress(BadField):  # incompatible numbers, such as a stride beyond the window
             return method.but(**{each.name: max(count, each.metadata["low"] or 0)}).cost((1, *shape))
     return method.cost((1, *shape))
 
@@ -202,7 +202,7 @@ def one_each() -> list[str]:
 
 
 def picture(height: int = 24, width: int = 20, channels: int = 3, seed: int = 0) -> np.ndarray:
-    """Smooth random uint8 (H, W, C): something with edges and colours."""
+    """Return a smooth random picture, uint8 (H, W, C), with edges and colours."""
     from scipy.ndimage import gaussian_filter
 
     noise = np.random.default_rng(seed).normal(size=(height, width, channels))
@@ -212,6 +212,6 @@ def picture(height: int = 24, width: int = 20, channels: int = 3, seed: int = 0)
 
 
 def near(found: np.ndarray, expected: np.ndarray, share: float = 1e-4) -> None:
-    """Equal up to that share of the maximum, and not empty."""
+    """Raise unless the arrays are equal up to that share of the maximum, and not zero everywhere."""
     assert expected.any()
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=share * np.abs(expected).max())

@@ -1,4 +1,4 @@
-"""Little segmentation networks in the shapes that people use, with random weights."""
+"""Small segmentation networks of common architectures, with random weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLASSES = 4
 
 
 def conv(into: int, out: int, stride: int = 1, size: int = 3, dilation: int = 1) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
+    """Return convolution, batch norm and ReLU."""
     padding = dilation * (size // 2)
     return nn.Sequential(
         nn.Conv2d(into, out, size, stride, padding, dilation, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
@@ -21,12 +21,12 @@ def conv(into: int, out: int, stride: int = 1, size: int = 3, dilation: int = 1)
 
 
 def resized(x: Tensor, like: Tensor) -> Tensor:
-    """Bilinearly, to the height and width of another."""
+    """Return a tensor resized bilinearly to the height and width of another."""
     return functional.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class Backbone(nn.Module):
-    """Four stages: strides 2, 4, 8, 8."""
+    """Four stages with strides 2, 4, 8, 8."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Fcn(nn.Module):
 
 
 class Aspp(nn.Module):
-    """Parallel convolutions at several dilations, and the mean of the image, joined."""
+    """Parallel convolutions with several dilations, and the mean of the image, concatenated."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class DeepLab(nn.Module):
 
 
 class Lraspp(nn.Module):
-    """torchvision's LRASPP: a gate by the image's mean, and two scales added."""
+    """torchvision's LRASPP: a gate from the image's mean, and two scales added."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Lraspp(nn.Module):
 
 
 class UNet(nn.Module):
-    """Two steps down, two up, with skips; the output is a tensor."""
+    """A U-Net with two steps down and two up; the output is a tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class UNet(nn.Module):
 
 
 class PspNet(nn.Module):
-    """Pooled to grids of 1, 2 and 3 cells a side, each convolved and enlarged again."""
+    """Pooling to grids of 1, 2 and 3 cells a side, each convolved and upsampled."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,19 +157,19 @@ TORCH: dict[str, tuple[type[nn.Module], str, str]] = {
 
 
 def segmenter(name: str) -> nn.Module:
-    """One of them, in eval mode, with random weights."""
+    """Return a network by name, in eval mode, with random weights."""
     torch.manual_seed(5)
     net = TORCH[name][0]()
     for part in net.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.momentum = None  # statistics are those of the images, so that rectifiers cut off about half
+            part.momentum = None  # use the statistics of the images, so that ReLUs set about half the values to zero
     with torch.no_grad():
         net.train()(torch.from_numpy(np.random.default_rng(0).uniform(size=(8, 3, 64, 64)).astype(np.float32)))
     return net.eval()
 
 
 def regions(size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Two regions of an image, a square at the top left and one at the bottom right."""
+    """Return two regions of an image, a square at the top left and one at the bottom right."""
     one, other = np.zeros((2, size, size), bool)
     one[: size // 2, : size // 2] = True
     other[size // 2 :, size // 2 :] = True
@@ -177,7 +177,7 @@ def regions(size: int = 64) -> tuple[np.ndarray, np.ndarray]:
 
 
 def keras_unet() -> Any:
-    """A functional U-Net of Keras, with padding before a convolution and a softmax at its end."""
+    """Return a functional U-Net of Keras, with padding before a convolution and a softmax at the end."""
     import keras
     from keras import layers
 

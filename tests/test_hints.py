@@ -1,4 +1,4 @@
-"""Names from other libraries, and how labels are found: each error holds the name to write."""
+"""Names from other libraries and lookup of labels: each error contains the name to write."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ ANIMALS = ["tabby cat", "Egyptian cat", "tiger cat", "crate", "catamaran", "coug
 
 
 def explain(net: Any = None, method: Any = "gradient", target: Any = 1, **options: Any) -> Any:
-    """Explain the picture, without a bar."""
+    """Explain the picture without a progress bar."""
     return saliency.explain(small_net() if net is None else net, IMAGE, method, target, progress=False, **options)
 
 
 @pytest.mark.parametrize(("name", "hint"), NAMES, ids=[name for name, _ in NAMES])
 def test_methods_of_other_libraries_are_known(name: str, hint: str) -> None:
-    """The error says what the method is called here, or what comes nearest."""
+    """The error gives the name of the method here, or the nearest one."""
     with pytest.raises(saliency.UnknownName) as refused:
         explain(method=name)
 
@@ -52,7 +52,7 @@ def test_methods_of_other_libraries_are_known(name: str, hint: str) -> None:
 
 
 def test_every_name_leads_to_a_method() -> None:
-    """What the table names exists, and what is not here is in the table."""
+    """Every suggested method exists, and methods without an equivalent are in the table."""
     assert set(ELSEWHERE.values()) <= METHODS.keys()
     assert NOT_HERE.keys() <= ELSEWHERE.keys()
 
@@ -73,7 +73,7 @@ def test_every_name_leads_to_a_method() -> None:
     ],
 )
 def test_arguments_of_other_libraries_are_known(name: str, hint: str) -> None:
-    """The error says what the argument is called here, or what to do instead."""
+    """The error gives the name of the argument here, or what to do instead."""
     with pytest.raises(saliency.UnknownName) as refused:
         explain(**{name: 3})
 
@@ -82,7 +82,7 @@ def test_arguments_of_other_libraries_are_known(name: str, hint: str) -> None:
 
 
 def test_labels_are_found_whatever_their_case() -> None:
-    """An exact label first, then one that differs by case alone."""
+    """An exact label is preferred, then one that differs only in case."""
     assert explain(target="DOG", labels=LABELS).label == "dog"
     assert explain(target="b", labels=["B", "b", "c", "d"]).label == "b"
     with pytest.raises(saliency.UnknownName, match="Did you mean 'Bee' or 'BEE'"):
@@ -90,7 +90,7 @@ def test_labels_are_found_whatever_their_case() -> None:
 
 
 def test_labels_are_suggested_by_whole_words() -> None:
-    """The word cat suggests the cats, in any case, and neither a crate nor a catamaran."""
+    """The word cat suggests labels with that word, in any case, and neither crate nor catamaran."""
     with pytest.raises(saliency.UnknownName) as refused:
         saliency.targets.index_of("cat", ANIMALS, len(ANIMALS))
 
@@ -101,13 +101,13 @@ def test_labels_are_suggested_by_whole_words() -> None:
     "given", [np.array(2), np.int64(2), torch.tensor(2), torch.tensor([2]), np.array([[2]])], ids=repr
 )
 def test_a_number_in_an_array_is_a_target(given: Any) -> None:
-    """As `out.argmax()` gives it: the class with that index, alone and in a list."""
+    """An array of one element, such as `out.argmax()`, is a class index, alone and in a list."""
     assert explain(target=given).target == 2
     assert [each.target for each in explain(target=[given, 1])] == [2, 1]
 
 
-def test_what_holds_no_single_whole_number_is_refused() -> None:
-    """Two numbers, or a fraction, are no class."""
+def test_other_arrays_are_not_targets() -> None:
+    """Two numbers, or a fraction, are refused."""
     for given in (torch.tensor([1, 2]), np.array(0.5)):
         with pytest.raises(saliency.BadTarget, match="A target is a class index"):
             explain(target=given)
@@ -115,7 +115,7 @@ def test_what_holds_no_single_whole_number_is_refused() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("size", (3, 8, 8)), ("size", (1, 6, 7)), ("stride", (3, 4, 4))])
 def test_windows_with_their_channels_first_are_refused(name: str, value: tuple[int, ...]) -> None:
-    """Captum's order is recognised, and the error holds the order to write."""
+    """Captum's order is recognised, and the error gives the order to write."""
     other: dict[str, Any] = {"size": (8, 8, 3)} if name == "stride" else {"stride": 6}
     right = (value[1], value[2], value[0])
 
@@ -126,7 +126,7 @@ def test_windows_with_their_channels_first_are_refused(name: str, value: tuple[i
 
 
 def test_feature_masks_of_captums_layout_are_taken() -> None:
-    """(1, 1, H, W) and equal channels are one label map; channels that differ are refused."""
+    """(1, 1, H, W) and equal channels are one label map; different channels are refused."""
     labels = np.arange(24)[:, None] // 12 * 2 + np.arange(20) // 10
     expected = explain(method="feature_ablation", segments=labels).mask
 
@@ -136,7 +136,7 @@ def test_feature_masks_of_captums_layout_are_taken() -> None:
         explain(method="feature_ablation", segments=np.stack([labels, labels + 1, labels])[None])
 
 
-def test_a_list_of_models_says_what_to_do() -> None:
-    """One model is explained at a time; the widget compares several."""
+def test_a_list_of_models_is_refused() -> None:
+    """The error for a list of models gives the loop to write."""
     with pytest.raises(saliency.Unsupported, match=r"got a list of 2.*for each in models"):
         explain([small_net(), small_net(seed=1)])

@@ -1,4 +1,4 @@
-"""The jitter changes what every framework's model returns, by a little and each time differently."""
+"""The jitter changes the outputs of every framework's model slightly, and differently each time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print(np.abs(one - other).max() / np.abs(one).max())
 
 
 def arrays() -> dict[str, Any]:
-    """The same numbers in NumPy and in each framework that is here."""
+    """Return the same numbers in NumPy and in each installed framework."""
     numbers = np.random.default_rng(0).uniform(1, 2, (2, 3)).astype(np.float32)
     found: dict[str, Any] = {"numpy": numbers, "torch": torch.from_numpy(numbers)}
     found["jax"] = pytest.importorskip("jax").numpy.asarray(numbers)
@@ -36,7 +36,7 @@ def arrays() -> dict[str, Any]:
 
 @pytest.mark.parametrize("framework", ["numpy", "torch", "jax", "tensorflow"])
 def test_numbers_change_by_at_most_the_amount(framework: str) -> None:
-    """Both arrays of an answer do, in their own framework and type, and no two calls alike."""
+    """Both arrays of an answer change, keep their framework and type, and no two calls are equal."""
     array, jitter = arrays()[framework], Jitter(1e-3)
     first, second = jitter(Answer(array, array)), jitter(Answer(array, array))
 
@@ -48,8 +48,8 @@ def test_numbers_change_by_at_most_the_amount(framework: str) -> None:
     assert len({change.tobytes() for change in changes}) == 4
 
 
-def test_whole_numbers_and_nothing_stay() -> None:
-    """Integers, names and missing scores pass as they are."""
+def test_other_values_are_unchanged() -> None:
+    """Integers, names and missing scores are unchanged."""
     found = Jitter(0.5)({"labels": np.arange(3), "name": "cat", "scores": None})
 
     np.testing.assert_array_equal(found.pop("labels"), np.arange(3))
@@ -57,7 +57,7 @@ def test_whole_numbers_and_nothing_stay() -> None:
 
 
 def test_float64_changes_by_as_many_last_digits() -> None:
-    """1e-6 of a float32 is 2e-15 of a float64."""
+    """An amount of 1e-6 changes float64 by about 2e-15."""
     found = Jitter(1e-6)(np.ones(1000))
 
     assert 1e-15 < np.abs(found - 1).max() < 2.1e-15
@@ -65,7 +65,7 @@ def test_float64_changes_by_as_many_last_digits() -> None:
 
 @pytest.mark.parametrize(("given", "low", "high"), [("1e-6", 1e-7, 1e-5), ("0", 0.0, 0.0)])
 def test_the_environment_switches_it_on(checkout: Path, given: str, low: float, high: float) -> None:
-    """Two explanations of one model then differ by about that much; without, they are equal."""
+    """With jitter, two explanations of one model differ by about that amount; without, they are equal."""
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, AMOUNT: given},

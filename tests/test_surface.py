@@ -1,6 +1,6 @@
-"""The public surface is a promise: what it is stands in surface.json, and changes there are changes for users.
+"""The public names and signatures equal those stored in surface.json.
 
-After a change that is meant: ``python tests/test_surface.py`` writes the file anew.
+After an intended change: ``python tests/test_surface.py`` rewrites the file.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from saliency.core import catalogue
 KEPT = Path(__file__).with_name("surface.json")
 
 
-def told(value: Any) -> str:
-    """A callable's signature without annotations, which may be spelt in many ways; else what kind of thing it is."""
+def signature_of(value: Any) -> str:
+    """Return a callable's signature without annotations, or the type of another value."""
     if not callable(value):
         return type(value).__name__
     try:
@@ -30,22 +30,22 @@ def told(value: Any) -> str:
 
 
 def surface() -> dict[str, str]:
-    """Every public name with its signature, methods of public classes included."""
+    """Return every public name with its signature, methods of public classes included."""
     found = {}
     for package in (saliency, saliency_widget):
         for name in package.__all__:
             value = getattr(package, name)
             if name in catalogue.__all__:
                 continue  # tests/conformance: a method's signature is its fields
-            found[f"{package.__name__}.{name}"] = told(value)
+            found[f"{package.__name__}.{name}"] = signature_of(value)
             if inspect.isclass(value) and not issubclass(value, Exception | tuple):
                 own = {n: m for n, m in vars(value).items() if not n.startswith("_") and callable(m)}
-                found |= {f"{package.__name__}.{name}.{n}": told(m) for n, m in own.items()}
+                found |= {f"{package.__name__}.{name}.{n}": signature_of(m) for n, m in own.items()}
     return dict(sorted(found.items()))
 
 
-def test_the_public_surface_is_what_it_was() -> None:
-    """No public name, parameter or default comes, goes or changes unnoticed."""
+def test_the_public_surface_is_unchanged() -> None:
+    """No public name, parameter or default is added, removed or changed without an update of surface.json."""
     assert surface() == json.loads(KEPT.read_text())
 
 

@@ -1,4 +1,4 @@
-"""Locks and threads."""
+"""Locks after a fork."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import os, threading, warnings
 import numpy as np
 import saliency
 
-warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads: what is tested here
+warnings.simplefilter("ignore")  # newer Pythons warn of forks in processes with threads, which this test does
 model = saliency.adapt(lambda images: images.mean((1, 2)))
 held, done = threading.Event(), threading.Event()
 
@@ -32,5 +32,5 @@ os._exit(0 if exp.mask.shape == (8, 8) else 1)
 
 
 def test_a_forked_child_finds_locks_free(checkout: Path) -> None:
-    """A process forked while another thread holds a model's lock explains that model without waiting for ever."""
+    """A process forked while another thread holds a model's lock can explain that model."""
     subprocess.run([sys.executable, "-c", FORKING], check=True, cwd=checkout, timeout=1200)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# A folder imports itself and the rooms named here. The two files beside the folders see all of them.
+# A folder may import itself and the rooms listed here. The two files outside the folders may import all.
 ROOMS: dict[str, set[str]] = {
     "core": set(),
     "kernel": {"core"},
@@ -22,10 +22,10 @@ ROOMS: dict[str, set[str]] = {
 }
 ROOMS["view.ts"] = ROOMS["widget.ts"] = set(ROOMS) | {"view.ts"}
 
-# Packages may be imported by these rooms only; the bundle has none but the types of anywidget.
+# Packages may be imported by these rooms only; the bundle uses only the types of anywidget.
 PACKAGES = {"kernel": {"@anywidget/types"}, "widget.ts": {"@anywidget/types"}}
 
-# The page, as a script sees it: `core` computes on data alone.
+# Names of the page, which `core` must not use.
 PAGE = re.compile(r"\b(document|window|navigator|HTML\w*Element|matchMedia)\b")
 
 
@@ -57,7 +57,7 @@ def offences(sources: Mapping[str, str]) -> list[str]:
 
 
 def ring(sources: Mapping[str, str]) -> list[str]:
-    """Return one ring of files that import each other, or an empty list."""
+    """Return one cycle of files that import each other, or an empty list."""
     graph = {path: {what for what in imports(path, source) if what in sources} for path, source in sources.items()}
     try:
         graphlib.TopologicalSorter(graph).prepare()
@@ -80,7 +80,7 @@ def test_imports_follow_the_table(sources: dict[str, str]) -> None:
 
 
 def test_no_files_import_each_other(sources: dict[str, str]) -> None:
-    """The imports of the front end have no ring."""
+    """The imports of the front end have no cycle."""
     assert ring(sources) == []
 
 
@@ -117,7 +117,7 @@ def test_an_import_against_the_table_is_found(path: str, line: str, offence: str
 
 
 def test_a_ring_is_found() -> None:
-    """Two files that import each other are a ring, also where one needs only the other's types."""
+    """Two files that import each other are a cycle, also if one imports only types."""
     one, other = 'import type { A } from "./b.ts";', 'import { b } from "./a.ts";'
 
     assert ring({"core/a.ts": one, "core/b.ts": other}) != []

@@ -1,4 +1,4 @@
-"""What an import brings in: it must be cheap, and it must not wake a framework."""
+"""Importing the packages loads no framework and no heavy module."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEAVY = {"matplotlib", "pandas", "IPython", "skimage", "scipy", "anywidget", "ip
 
 
 def loaded_by(statement: str, cwd: Path) -> set[str]:
-    """The top-level modules in memory after a statement, in a Python of its own."""
+    """Return the top-level modules that are loaded after a statement, in a new Python process."""
     code = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     result = subprocess.run([sys.executable, "-c", code], cwd=cwd, check=False, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -22,17 +22,17 @@ def loaded_by(statement: str, cwd: Path) -> set[str]:
 
 @pytest.mark.parametrize("package", ["saliency", "saliency.core", "saliency.deepexplain", "saliency_widget"])
 def test_an_import_brings_in_no_framework(package: str, checkout: Path) -> None:
-    """Importing the engine, PAIR's face or the widget loads no framework, whatever is installed."""
+    """Importing the engine, PAIR's interface or the widget loads no framework, whatever is installed."""
     assert loaded_by(f"import {package}", checkout) & FRAMEWORKS == set()
 
 
 def test_the_engine_needs_no_notebook(checkout: Path) -> None:
-    """`import saliency` loads neither plotting nor tables, nor anything of a notebook."""
+    """`import saliency` loads no module for plotting, tables or notebooks."""
     assert loaded_by("import saliency", checkout) & HEAVY == set()
 
 
 def test_a_framework_is_seen(tmp_path: Path) -> None:
-    """A package that imports a framework, even out of sight, would be found out."""
+    """A package that imports a framework, even by `exec`, is detected."""
     (tmp_path / "torch.py").write_text("")
     (tmp_path / "offender.py").write_text("exec('import torch')\n")
 

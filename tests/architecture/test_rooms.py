@@ -1,4 +1,4 @@
-"""Who may talk to whom: imports run downward, frameworks stay in their rooms (docs/architecture.md)."""
+"""Layering: imports run downward, and frameworks are imported in their own packages only (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import saliency
 
 
 class Room(NamedTuple):
-    """Where a module stands, and up to which level it may import. Its own room it may always import."""
+    """The level of a module, and the highest level that it may import. A module may always import its own room."""
 
     level: int
     sees: int
 
 
-# A prefix covers what lies beneath it. Modules of one level may know each other where `sees` says so, never in a ring.
+# A prefix covers the modules below it. Modules of one level may import each other if `sees` allows it, without cycles.
 ROOMS = {
     "saliency.errors": Room(0, sees=0),
     "saliency.checks": Room(0, sees=0),
@@ -46,26 +46,26 @@ ROOMS = {
     "saliency_widget.work": Room(11, sees=10),
     "saliency_widget": Room(12, sees=11),
 }
-TOP = {"saliency": Room(7, sees=6)}  # the package's own __init__, and nothing beneath it
+TOP = {"saliency": Room(7, sees=6)}  # the package's own __init__ only
 
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax", "equinox", "onnxruntime", "transformers"}
 FRAMEWORK_ROOMS = ("saliency.adapters", "saliency.tf1", "saliency.deepexplain", "saliency.demo")
 
 
 class Import(NamedTuple):
-    """One import, wherever it stands: lazy ones inside functions and those for type checkers count like all others."""
+    """One import statement; lazy ones inside functions and those for type checkers count like all others."""
 
     module: str
     line: int
 
 
 def covers(prefix: str, module: str) -> bool:
-    """Whether a module is what the prefix names, or lies beneath it."""
+    """Return whether a module is the prefix, or is below it."""
     return module == prefix or module.startswith(prefix + ".")
 
 
 def room_of(module: str) -> tuple[str, Room]:
-    """The room a module is in, by its prefix and by its levels; a KeyError where it has none."""
+    """Return the room of a module, as its prefix and its levels; raise KeyError if it has none."""
     for prefix, room in ROOMS.items():
         if covers(prefix, module):
             return prefix, room
@@ -73,7 +73,7 @@ def room_of(module: str) -> tuple[str, Room]:
 
 
 def imports(module: str, source: str, modules: Mapping[str, object]) -> Iterator[Import]:
-    """Every import of a module, with relative names resolved and `from package import submodule` told apart."""
+    """Yield every import of a module, with relative names resolved and submodules distinguished from attributes."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno) for alias in node.names)
@@ -88,7 +88,7 @@ def imports(module: str, source: str, modules: Mapping[str, object]) -> Iterator
 
 
 def offences(sources: Mapping[str, str], packages: set[str]) -> list[str]:
-    """What the modules (name -> source) do against the table, one sentence each."""
+    """Return one sentence for each import of the modules (name -> source) that the table forbids."""
     kinds = {module: "package" if module in packages else "module" for module in sources}
     found = []
     for module, source in sources.items():
@@ -114,7 +114,7 @@ def offences(sources: Mapping[str, str], packages: set[str]) -> list[str]:
 
 
 def ring(sources: Mapping[str, str], packages: set[str]) -> list[str]:
-    """A ring of modules that import each other, lazily or for types too, or nothing."""
+    """Return one cycle of modules that import each other, also lazily or for types, or an empty list."""
     kinds = {module: "package" if module in packages else "module" for module in sources}
     graph = {
         module: {what.module for what in imports(module, source, kinds)} - {module}
@@ -128,7 +128,7 @@ def ring(sources: Mapping[str, str], packages: set[str]) -> list[str]:
 
 
 def private_names(source: str, public: set[str]) -> list[str]:
-    """What a module takes from `saliency` that is not a public name."""
+    """Return the names that a module takes from `saliency` and that are not public."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -145,14 +145,14 @@ def private_names(source: str, public: set[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def packages(checkout: Path) -> set[str]:
-    """Every folder of the two packages that is a package."""
+    """Return every folder of the two packages that is a package."""
     inits = [file for top in ("saliency", "saliency_widget") for file in (checkout / top).rglob("__init__.py")]
     return {".".join(file.parent.relative_to(checkout).parts) for file in inits}
 
 
 @pytest.fixture(scope="module")
 def sources(checkout: Path) -> dict[str, str]:
-    """Every module of the two packages: name -> source."""
+    """Return every module of the two packages: name -> source."""
     files = [file for top in ("saliency", "saliency_widget") for file in sorted((checkout / top).rglob("*.py"))]
     names = [".".join(file.relative_to(checkout).with_suffix("").parts).removesuffix(".__init__") for file in files]
     return {name: file.read_text(encoding="utf-8") for name, file in zip(names, files, strict=True)}
@@ -165,12 +165,12 @@ def test_imports_run_downward(sources: dict[str, str], packages: set[str]) -> No
 
 
 def test_no_modules_import_each_other(sources: dict[str, str], packages: set[str]) -> None:
-    """No modules import each other in a ring, lazy imports and those for types included."""
+    """There are no import cycles, including lazy imports and those for types."""
     assert ring(sources, packages) == []
 
 
 def test_the_widget_uses_public_names_only(sources: dict[str, str]) -> None:
-    """The widget takes from `saliency` what any user could take: the names in `saliency.__all__`."""
+    """The widget uses only the names in `saliency.__all__`."""
     public = set(saliency.__all__)
     modules = {module: source for module, source in sources.items() if covers("saliency_widget", module)}
 
@@ -198,7 +198,7 @@ def test_the_widget_uses_public_names_only(sources: dict[str, str]) -> None:
     ],
 )
 def test_the_table_is_kept(module: str, line: str, offence: str | None) -> None:
-    """An import upward or sideways, a stray framework and an unknown module are each reported; good ones are not."""
+    """Imports upward and sideways, stray frameworks and unknown modules are reported; allowed imports are not."""
     sources = dict.fromkeys(("saliency", "saliency.model.head", "saliency.core.base", "saliency_widget.work.jobs"), "")
     packages = {f"saliency.{each}" for each in ("core", "adapters", "model", "session", "api", "metrics")}
 
@@ -210,7 +210,7 @@ def test_the_table_is_kept(module: str, line: str, offence: str | None) -> None:
 
 @pytest.mark.parametrize("line", ["{}", "if TYPE_CHECKING:\n    {}", "def f():\n    {}"])
 def test_a_ring_is_found(line: str) -> None:
-    """Two modules that import each other are a ring, also where one import is for types only, or within a function."""
+    """Two modules that import each other are a cycle, also if one import is for types only or inside a function."""
     ops, samples = "import saliency.samples", "import saliency.ops"
 
     assert ring({"saliency.ops": ops, "saliency.samples": line.format(samples)}, set()) != []

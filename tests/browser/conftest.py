@@ -1,4 +1,4 @@
-"""One browser for all; a server for those who need one."""
+"""One browser for all tests, and one Jupyter server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUIET = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder drive a browser."""
+    """Mark all tests of this folder as tests of the browser."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.browser)
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium, the system's own."""
+    """Start headless Chromium, the system's own."""
     names = ("chromium", "google-chrome", "chromium-browser")
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     assert path, "Chromium is missing: `make test` installs it, or says how; or set CHROMIUM to its path."
@@ -45,7 +45,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
-    """One page for the tests of a module: starting a notebook takes longer than using it."""
+    """Open one page for the tests of a module: starting a notebook takes longer than using it."""
     context = browser.new_context(
         viewport={"width": 1280, "height": 1000}, color_scheme="light", reduced_motion="reduce"
     )
@@ -55,6 +55,6 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
-    """A running JupyterLab."""
+    """Start JupyterLab."""
     with Jupyter("lab", tmp_path_factory.mktemp("lab")) as server:
         yield server

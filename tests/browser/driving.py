@@ -1,4 +1,4 @@
-"""Drive a notebook, and the widget in it, as a person would."""
+"""Drive a notebook, and the widget in it, as a user does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Error, Locator, Page, expect
 from tests.browser.jupyter import Jupyter
 
 PATIENCE = 180_000
-"""Milliseconds anything may take on a busy machine."""
+"""Timeout in milliseconds, for a busy machine."""
 
 READY = """() => {
   const app = window.jupyterapp;  // a sync predicate: an async one answers a promise, which is true at once
@@ -66,37 +66,37 @@ PAINTINGS = """root => new Promise((resolve, fail) => {
 
 
 class Notebook:
-    """One notebook in one page, its kernel running.
+    """One notebook in one page, with a running kernel.
 
     Args:
-        page: the browser's.
-        server: that serves it.
-        cells: what stands in it; all are run.
-        name: of the file.
+        page: a page of the browser.
+        server: the server of the notebook.
+        cells: the code of the cells; all are run.
+        name: the name of the file.
     """
 
     def __init__(self, page: Page, server: Jupyter, cells: list[str], name: str = "test.ipynb") -> None:
         self.page = page
         self.complaints: list[str] = []
         page.on("pageerror", self._fail)
-        page.on("console", lambda told: self._complain(told.type, told.text, told.location.get("url", "")))
+        page.on("console", lambda message: self._complain(message.type, message.text, message.location.get("url", "")))
         server.write(name, cells)
         page.goto(server.address(name))
         page.wait_for_function(READY, timeout=PATIENCE)
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
     def _fail(self, error: Error) -> None:
-        # the widget's own code is loaded from a blob; Notebook 7 has page errors of its own
+        # the widget's code is loaded from a blob; Notebook 7 has page errors of its own
         if "blob:" in (error.stack or ""):
             self.complaints.append(f"page error: {error.stack}")
 
     def _complain(self, kind: str, text: str, url: str) -> None:
-        # the host's own troubles (a missing icon, say) are not ours
+        # errors of the host, such as a missing icon, are ignored
         if kind in ("error", "warning") and ("saliency" in text.lower() or "slw" in text or url.startswith("blob:")):
             self.complaints.append(f"{kind}: {text} ({url})")
 
     def run(self, code: str) -> str:
-        """Execute code in the kernel, beside the cells; what it printed and its last value."""
+        """Execute code in the kernel, outside the cells; return its output and its last value."""
         status, said = self.page.evaluate(EXECUTE, [code, PATIENCE])
         assert status == "ok", said
         return str(said)
@@ -108,25 +108,25 @@ class Notebook:
         assert self.run(code).strip() == str(value)
 
     def widget(self, number: int = 0) -> Widget:
-        """The widget on the screen."""
+        """Return the widget on the screen."""
         return Widget(self.page.locator(".slw-root").nth(number))
 
     def count_messages(self) -> None:
-        """Count what the page sends to the kernel from now on."""
+        """Start counting the messages that the page sends to the kernel."""
         self.page.evaluate(COUNT_MESSAGES)
 
     @property
     def sent(self) -> int:
-        """Messages to the kernel since :meth:`count_messages`."""
+        """Return the number of messages to the kernel since :meth:`count_messages`."""
         return int(self.page.evaluate("() => window.sent"))
 
     def close(self) -> None:
-        """End the kernel, so that nothing is left for the next."""
+        """Stop the kernel."""
         self.page.evaluate("async () => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
 
 
 class Widget:
-    """What a person sees of the widget."""
+    """The widget as a user sees it."""
 
     def __init__(self, root: Locator) -> None:
         self.root = root
@@ -134,22 +134,22 @@ class Widget:
         self.canvas = root.locator("canvas.slw-picture")
 
     def wait(self, **data: str) -> None:
-        """Until its root says so: state="ready", method="xrai" and so on."""
+        """Wait until its root element has these attributes: state="ready", method="xrai" and so on."""
         for name, value in data.items():
             expect(self.root).to_have_attribute(f"data-{name}", value, timeout=PATIENCE)
 
     @property
     def painted(self) -> int:
-        """How often it was painted."""
+        """Return how often it was painted."""
         return int(self.root.get_attribute("data-painted") or 0)
 
     @property
     def region(self) -> int:
-        """How many regions are shown."""
+        """Return the number of shown regions."""
         return int(self.root.get_attribute("data-region") or 0)
 
     def repainted(self, since: int) -> None:
-        """Until it was painted again."""
+        """Wait until it is painted again."""
         self.page.wait_for_function(
             "([root, since]) => Number(root.dataset.painted) > since",
             arg=[self.root.element_handle(), since],
@@ -157,19 +157,19 @@ class Widget:
         )
 
     def paintings_until_ready(self) -> int:
-        """How many different pictures are seen while it is busy, and the one after."""
+        """Return the number of different pictures painted while it is busy, and the final one."""
         return int(self.page.evaluate(PAINTINGS, self.root.element_handle()))
 
     def pixels(self) -> np.ndarray:
-        """The picture's canvas, uint8 (H, W, 4)."""
+        """Return the picture's canvas, uint8 (H, W, 4)."""
         return pixels_of(self.canvas)
 
     def slider(self, name: str) -> Locator:
-        """A slider by its label."""
+        """Return a slider by its label."""
         return self.root.get_by_role("slider", name=name)
 
     def method(self, name: str) -> Locator:
-        """A row of the methods."""
+        """Return a row of the list of methods."""
         return self.root.locator(".slw-methods li").filter(has=self.page.locator(f'[data-name="{name}"]'))
 
     def choose_class(self, label: str) -> None:
@@ -178,11 +178,11 @@ class Widget:
 
 
 def pixels_of(canvas: Locator) -> np.ndarray:
-    """What is on a canvas, uint8 (H, W, 4)."""
+    """Return the pixels of a canvas, uint8 (H, W, 4)."""
     height, width, data = canvas.evaluate(PIXELS)
     return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)
 
 
 def difference(one: Any, other: Any) -> float:
-    """Mean absolute difference of two pictures, 0–255."""
+    """Return the mean absolute difference of two pictures, 0–255."""
     return float(np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).mean())

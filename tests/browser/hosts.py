@@ -1,7 +1,7 @@
-"""Stand-ins for hosts that cannot run here, with what is documented of how they differ from JupyterLab.
+"""Simulations of hosts that cannot run here, with their documented differences from JupyterLab.
 
-The widget's Python half is a real one, in this process; its front end runs in a real Chromium; the host between them is
-a few lines that do to messages, buffers, keys and themes what Colab or VS Code do.
+The widget's Python half runs in this process, its front end in Chromium. The simulated host between them treats
+messages, buffers, keys and themes as Colab or VS Code do.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ STATIC = Path(saliency_widget.__file__).parent / "static"
 PAGE = """<!doctype html>
 <html {html}><style>{css}</style><body {body}><div id="cell"><input id="foreign"></div></body></html>"""
 
-# anywidget's model over two functions of the test: `toKernel` answers with what was sent meanwhile, `fromKernel` with
-# what threads have sent since
+# anywidget's model over two functions of the test: `toKernel` returns the messages sent meanwhile, `fromKernel` those
+# that threads have sent since
 SHIM = """async ({code, traits, quirks}) => {
   const listeners = new Map();
   const emit = (name, ...args) => { for (const each of [...(listeners.get(name) ?? [])]) each(...args); };
@@ -86,22 +86,22 @@ SHIM = """async ({code, traits, quirks}) => {
 
 @dataclass(frozen=True)
 class Quirks:
-    """What a host does differently."""
+    """Differences of a host from JupyterLab."""
 
     buffers: str = "DataView"
-    """What a message's buffers are: DataView, or Uint8Array (Colab)."""
+    """Type of a message's buffers: DataView, or Uint8Array (Colab)."""
     pushes: bool = True
-    """Whether what a thread sends arrives by itself (in Colab it does not)."""
+    """Messages from threads arrive by themselves (not in Colab)."""
     polls: bool = True
-    """Whether the page may ask for it: the remedy, switched off for a control."""
+    """The page may poll for them: the remedy, disabled for the control test."""
     open_buffers: bool = True
-    """Whether the first state comes with its binary traits (Colab drops them)."""
+    """The first state includes its binary traits (Colab drops them)."""
     answers: bool = True
-    """Whether there is a kernel."""
+    """A kernel is running."""
     html: str = ""
     """Attributes of <html>, and…"""
     body: str = ""
-    """…of <body>, that tell the theme."""
+    """…of <body>, which indicate the theme."""
     css: str = ""
 
 
@@ -113,12 +113,12 @@ VSCODE = Quirks(
 
 
 class Host:
-    """A page with one widget in it.
+    """A page that contains one widget.
 
     Args:
-        page: an empty one.
-        widget: its Python half; its comm is taken over.
-        quirks: of the host.
+        page: an empty page.
+        widget: its Python half; its comm is replaced.
+        quirks: the differences of the host.
     """
 
     def __init__(self, page: Page, widget: SaliencyWidget, quirks: Quirks) -> None:
@@ -135,9 +135,9 @@ class Host:
         state = {
             name: value for name, value in widget.get_state().items() if not name.startswith("_") and name != "layout"
         }
-        told = {name: getattr(quirks, name) for name in ("buffers", "pushes", "polls", "answers")}
-        told["snapshot"] = _text(widget._snapshot) if quirks.open_buffers else None
-        page.evaluate(SHIM, {"code": (STATIC / "widget.js").read_text(), "traits": state, "quirks": told})
+        given = {name: getattr(quirks, name) for name in ("buffers", "pushes", "polls", "answers")}
+        given["snapshot"] = _text(widget._snapshot) if quirks.open_buffers else None
+        page.evaluate(SHIM, {"code": (STATIC / "widget.js").read_text(), "traits": state, "quirks": given})
         self.widget = Widget(page.locator(".slw-root"))
 
     def _to_kernel(self, data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -156,10 +156,13 @@ class Host:
     def _take(self, data: dict[str, Any], buffers: Any = None, **_: Any) -> None:
         if data.get("method") == "update":
             data = {**data, "state": {name: value for name, value in data["state"].items() if name[0] != "_"}}
-        told = {"data": json.loads(json.dumps(data, default=str)), "buffers": [_text(each) for each in buffers or ()]}
+        message = {
+            "data": json.loads(json.dumps(data, default=str)),
+            "buffers": [_text(each) for each in buffers or ()],
+        }
         with self._lock:
             own = self._answers is not None and self._handling == threading.get_ident()
-            (self._answers if own and self._answers is not None else self._waiting).append(told)
+            (self._answers if own and self._answers is not None else self._waiting).append(message)
 
 
 def _text(buffer: Any) -> str:

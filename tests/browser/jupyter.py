@@ -1,4 +1,4 @@
-"""A real Jupyter server on loopback, in a home of its own."""
+"""A Jupyter server on loopback, with its own home folder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 START = 300.0
-"""Seconds a server has to come up, on a machine that is busy with other tests."""
+"""Seconds in which a server has to start, on a machine that is busy with other tests."""
 
 
 class Running:
-    """A server's process and its log, for as long as a block lasts."""
+    """A server's process and its log, within a `with` block."""
 
     _process: subprocess.Popen[bytes]
     _output: IO[bytes]
 
     def stop(self) -> None:
-        """End the server and what it started."""
+        """Stop the server and its child processes."""
         self._process.terminate()
         try:
             self._process.wait(15)
@@ -40,11 +40,11 @@ class Running:
 
 
 class Jupyter(Running):
-    """JupyterLab or Notebook 7, at a port that the system chose.
+    """JupyterLab or Notebook 7, at a port that the system chooses.
 
     Args:
         app: "lab" or "notebook".
-        home: folder for configuration, data, settings, kernels' files; notebooks live in `home / "root"`.
+        home: folder for configuration, data, settings, kernels' files; notebooks are in `home / "root"`.
     """
 
     def __init__(self, app: str, home: Path) -> None:
@@ -64,7 +64,7 @@ class Jupyter(Running):
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         }
         environment = {**os.environ, **{name: str(home / folder) for name, folder in homes.items()}}
-        # the kernel imports the checkout's packages, and does not fight the browser for both cores
+        # the kernel imports the checkout's packages, and leaves a core to the browser
         environment |= {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
         shown = {"lab": "LabApp", "notebook": "JupyterNotebookApp"}[app]
         command = [
@@ -82,11 +82,11 @@ class Jupyter(Running):
         )
         self.url = self._started(home / "runtime" / f"jpserver-{self._process.pid}.json")
 
-    def _started(self, told: Path) -> str:
+    def _started(self, path: Path) -> str:
         end = time.monotonic() + START
         while time.monotonic() < end and self._process.poll() is None:
             try:
-                url = f"http://127.0.0.1:{json.loads(told.read_text())['port']}"
+                url = f"http://127.0.0.1:{json.loads(path.read_text())['port']}"
                 with urllib.request.urlopen(f"{url}/api/status?token={self.token}", timeout=5):
                     return url
             except (OSError, ValueError):
@@ -95,17 +95,17 @@ class Jupyter(Running):
         raise RuntimeError(f"{self.app} did not start:\n{self.log.read_text()}")
 
     def address(self, notebook: str) -> str:
-        """Where a notebook opens."""
+        """Return the address of a notebook."""
         path = f"lab/tree/{notebook}?reset&" if self.app == "lab" else f"notebooks/{notebook}?"
         return f"{self.url}/{path}token={self.token}"
 
     def write(self, name: str, cells: list[str]) -> None:
-        """Put a notebook there."""
+        """Write a notebook."""
         (self.root / name).write_text(json.dumps(notebook(cells)))
 
 
 def notebook(cells: list[str]) -> dict[str, Any]:
-    """A notebook as JSON: importing nbformat takes longer than a test."""
+    """Return a notebook as JSON: importing nbformat takes longer than a test."""
     made: list[dict[str, Any]] = [
         {"id": f"c{i}", "cell_type": "code", "source": cell, "metadata": {}, "outputs": [], "execution_count": None}
         for i, cell in enumerate(cells)

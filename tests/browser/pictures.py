@@ -1,4 +1,4 @@
-"""Pictures of the widget, kept and compared."""
+"""Stored pictures of the widget, and their comparison."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from PIL import Image
 KEPT = Path(__file__).with_name("pictures")
 
 MEAN, LOUD, SHARE = 2.0, 40, 0.02
-"""A picture is the kept one if it differs by at most `MEAN` of 255 on average, and by more than `LOUD` on at most a
-`SHARE` of its pixels: another version of a font or of the browser may move an edge, a panel may not move."""
+"""A picture equals the stored one if it differs by at most `MEAN` of 255 on average, and by more than `LOUD` on at most
+a `SHARE` of its pixels: another version of a font or of the browser may move an edge, but not a panel."""
 
 
 SHOWN = Path(__file__).resolve().parents[2] / "docs" / "images"
-"""Where pictures are that the README shows."""
+"""Folder of the pictures that the README shows."""
 
 
 def assert_same_picture(name: str, png: bytes, folder: Path = KEPT) -> None:
-    """Compare a screenshot with the kept picture of that name; what is new is left beside it as ``name.new.png``.
+    """Compare a screenshot with the stored picture of that name; a new one is written beside it as ``name.new.png``.
 
-    With `KEEP_PICTURES` in the environment (``make pictures``) it is kept, instead of what was.
+    With `KEEP_PICTURES` in the environment (``make pictures``) it replaces the stored picture.
     """
     kept, new = folder / f"{name}.png", folder / f"{name}.new.png"
     if os.environ.get("KEEP_PICTURES"):

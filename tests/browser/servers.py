@@ -1,4 +1,4 @@
-"""Other servers of notebooks on loopback: Voila, and marimo."""
+"""Servers of notebooks on loopback: Voila and marimo."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Server(Running):
 
     Args:
         command: arguments of Python.
-        home: for its log and everything it would write to the user's home.
-        url: where the page will be.
+        home: folder for its log and everything it would write to the user's home.
+        url: address of the page.
     """
 
     def __init__(self, command: list[str], home: Path, url: str) -> None:
@@ -59,7 +59,7 @@ class Server(Running):
 
 
 def voila(home: Path, cells: list[str]) -> Server:
-    """Voila, serving a notebook of these cells."""
+    """Start Voila with a notebook of these cells."""
     (home / "test.ipynb").write_text(json.dumps(notebook(cells)))
     port, token = free_port(), secrets.token_hex(16)
     command = ["voila", "test.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1", f"--token={token}"]
@@ -67,7 +67,7 @@ def voila(home: Path, cells: list[str]) -> Server:
 
 
 def marimo(home: Path, cells: list[str]) -> Server:
-    """marimo, running an app of these cells; each ends in what it shows."""
+    """Start marimo with an app of these cells; each ends in the value that it shows."""
     bodies = []
     for cell in cells:
         *body, last = cell.strip().splitlines()
@@ -81,7 +81,7 @@ def marimo(home: Path, cells: list[str]) -> Server:
 
 
 def free_port() -> int:
-    """A port that nobody has: these servers cannot tell which one the system gave them."""
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
+    """Return an unused port: these servers cannot report a port that the system chose."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])

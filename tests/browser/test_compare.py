@@ -1,4 +1,4 @@
-"""Pictures side by side: what is drawn, zoomed, swiped and read in each, and that none of it asks the kernel."""
+"""Maps side by side: each is drawn, zoomed, swiped and read without a message to the kernel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METHODS: list[Any] = [saliency.GradCam(), saliency.GradientSaliency(), saliency.
 
 
 def written(folder: Path) -> Path:
-    """A page with two methods for two classes of two models on one picture, as a grid of methods and classes."""
+    """Write a page with two methods for two classes of two models on one picture, as a grid of methods and classes."""
     demo = saliency.demo
     models = {"trained": demo.model(), "upside down": demo.model()}
     made = SaliencyWidget(models, demo.image(), METHODS, labels=demo.labels, mode="heat", method="grad_cam")
@@ -37,13 +37,13 @@ def written(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page's file."""
+    """Return the page's file."""
     return written(tmp_path_factory.mktemp("compare"))
 
 
 @pytest.fixture
 def page(browser: Browser, path: Path) -> Iterator[Page]:
-    """The page, opened anew for each test."""
+    """Open the page, in a new context for each test."""
     context = browser.new_context(
         viewport={"width": 1100, "height": 900}, color_scheme="light", reduced_motion="reduce"
     )
@@ -59,17 +59,17 @@ def page(browser: Browser, path: Path) -> Iterator[Page]:
 
 
 def canvases(page: Page) -> Locator:
-    """The pictures' canvases."""
+    """Return the canvases of the pictures."""
     return page.locator("canvas.slw-picture")
 
 
 def settled(page: Page) -> None:
-    """Until what was asked for is painted."""
+    """Wait until all changes are painted."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def test_every_cell_shows_its_own_map(page: Page) -> None:
-    """Four cells, told apart by method and class, are four different pictures."""
+    """Four cells, which differ by method and class, are four different pictures."""
     shown = [pixels_of(canvases(page).nth(i)) for i in range(4)]
 
     assert len({each.tobytes() for each in shown}) == 4
@@ -83,7 +83,7 @@ def test_every_cell_shows_its_own_map(page: Page) -> None:
 
 
 def test_all_cells_are_zoomed_together(page: Page) -> None:
-    """The wheel with Ctrl magnifies every picture about the pointer; 0 goes back to what was."""
+    """Ctrl with the wheel zooms every picture about the pointer; 0 restores the first view."""
     before = [pixels_of(canvases(page).nth(i)) for i in range(4)]
     box = canvases(page).first.bounding_box()
     assert box is not None
@@ -107,7 +107,7 @@ def test_all_cells_are_zoomed_together(page: Page) -> None:
 
 
 def test_what_is_magnified_is_the_same_picture(page: Page) -> None:
-    """Twice as near, the middle of the canvas is the middle of the picture, twice as large."""
+    """At zoom 2, the middle of the canvas is the middle of the picture, twice as large."""
     canvas = canvases(page).first
     whole = pixels_of(canvas)[..., :3].astype(float)
     for _ in range(2):
@@ -124,7 +124,7 @@ def test_what_is_magnified_is_the_same_picture(page: Page) -> None:
 
 
 def test_two_fingers_pinch_all_cells(browser: Browser, path: Path) -> None:
-    """Fingers three times as far apart are a picture three times as near, in every cell."""
+    """Fingers three times as far apart zoom every picture three times."""
     context = browser.new_context(viewport={"width": 1100, "height": 900}, has_touch=True, reduced_motion="reduce")
     page = context.new_page()
     page.goto(path.as_uri())
@@ -152,7 +152,7 @@ def test_two_fingers_pinch_all_cells(browser: Browser, path: Path) -> None:
 
 
 def test_one_cursor_is_read_in_every_cell(page: Page) -> None:
-    """The pointer over one picture marks the place in all, and each tells its own value."""
+    """The pointer over one picture marks the position in all, and each shows its own value."""
     box = canvases(page).nth(3).bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4)
@@ -171,7 +171,7 @@ def test_one_cursor_is_read_in_every_cell(page: Page) -> None:
 
 
 def test_a_swipe_shows_both_sides(page: Page) -> None:
-    """Left of the line the one, right of it the other; the line moves by keys and by the mouse."""
+    """One map is left of the line, the other right of it; the line moves by keys and by the mouse."""
     page.get_by_role("radio", name="Swipe").click()
     settled(page)
     canvas = canvases(page)
@@ -200,7 +200,7 @@ def test_a_swipe_shows_both_sides(page: Page) -> None:
 
 
 def test_blinking_turns_by_a_click_where_less_motion_is_wanted(page: Page) -> None:
-    """Two pictures in one place; another second can be chosen."""
+    """With reduced motion, a blink alternates between two maps on a click; the second map can be chosen."""
     canvases(page).first.focus()
     page.keyboard.press("b")
     settled(page)
@@ -220,7 +220,7 @@ def test_blinking_turns_by_a_click_where_less_motion_is_wanted(page: Page) -> No
 
 
 def test_one_scale_is_that_of_the_widest(page: Page) -> None:
-    """With one scale the weaker maps are darker, and the colours' numbers are those of the widest."""
+    """With the same colour scale, weaker maps are darker, and the numbers of the scale are those of the widest."""
     own = [pixels_of(canvases(page).nth(i)) for i in range(4)]
     page.get_by_label("Same colour scale").check()
     settled(page)
@@ -232,7 +232,7 @@ def test_one_scale_is_that_of_the_widest(page: Page) -> None:
 
 
 def test_boxes_take_cells_in_and_out(page: Page) -> None:
-    """A method, a class and a model come into the grid and leave it by their boxes; the last of a kind stays."""
+    """Boxes add a method, a class and a model to the grid and remove them; the last of a kind stays."""
     root = page.locator(".slw-root")
     page.get_by_label("Compare model upside down").check()
     expect(root).to_have_attribute("data-cells", "8")
@@ -247,7 +247,7 @@ def test_boxes_take_cells_in_and_out(page: Page) -> None:
 
 
 def test_arrows_go_from_cell_to_cell(page: Page) -> None:
-    """The panels speak of the cell that is chosen, by a click or by the arrow keys."""
+    """A click or the arrow keys select the cell that the panels show."""
     root = page.locator(".slw-root")
     canvases(page).nth(3).click()
     expect(root).to_have_attribute("data-method", "gradient")
@@ -260,7 +260,7 @@ def test_arrows_go_from_cell_to_cell(page: Page) -> None:
 
 
 def test_in_the_notebook_looking_asks_the_kernel_nothing(browser: Browser, lab: Jupyter) -> None:
-    """In a live grid moving, zooming, swiping and dragging send no message; choosing a cell sends its traits."""
+    """In a live grid, moving, zooming, swiping and dragging send no message; selecting a cell sends its traits."""
     page = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce").new_page()
     setup = (
         "import torch, saliency\nfrom saliency_widget import SaliencyWidget\n"

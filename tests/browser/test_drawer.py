@@ -1,4 +1,4 @@
-"""What lies beneath the picture, in a real browser: selecting, asking, setting, and taking away."""
+"""The drawers in a real browser: what-if, curves, parameters and saving."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def opened(widget: Widget, tab: str) -> None:
 
 @pytest.fixture(scope="module")
 def notebook(page: Page, lab: Jupyter) -> Iterator[Notebook]:
-    """A notebook that shows the widget on the demo picture."""
+    """Open a notebook that shows the widget on the demo picture."""
     shown = Notebook(page, lab, [SETUP, SHOW], "drawer.ipynb")
     yield shown
     shown.close()
@@ -59,7 +59,7 @@ def notebook(page: Page, lab: Jupyter) -> Iterator[Notebook]:
 
 @pytest.fixture
 def widget(notebook: Notebook) -> Iterator[Widget]:
-    """The widget, its map on the screen, its drawer closed."""
+    """Return the widget with its map on the screen and its drawer closed."""
     notebook.complaints.clear()
     notebook.widget().wait(state="ready")
     notebook.run(
@@ -71,7 +71,7 @@ def widget(notebook: Notebook) -> Iterator[Widget]:
 
 
 def test_the_model_answers_to_the_selection(notebook: Notebook, widget: Widget) -> None:
-    """Both numbers are the engine's for `w.selection`, also after a slider has moved; the curves are drawn."""
+    """Both probabilities are the engine's for `w.selection`, also after a slider has moved; the curves are drawn."""
     opened(widget, "What if…")
     only, without = widget.root.locator(".slw-says .slw-only"), widget.root.locator(".slw-says .slw-without")
     for keep in ("25", "5"):
@@ -89,7 +89,7 @@ def test_the_model_answers_to_the_selection(notebook: Notebook, widget: Widget) 
 
 
 def test_compared_maps_are_ranked_by_the_model(notebook: Notebook, widget: Widget) -> None:
-    """The areas are the engine's, best first, and the rows are gone with the comparison."""
+    """The areas are the engine's, best first, and the rows disappear with the comparison."""
     notebook.run("w.compare(['xrai', 'integrated_gradients']); w.live = True")
     widget.wait(cells="2", state="ready")
     notebook.until("len(w.explanations) >= 2", True)
@@ -110,7 +110,7 @@ def test_compared_maps_are_ranked_by_the_model(notebook: Notebook, widget: Widge
 
 
 def test_a_brushed_mask_is_the_selection(notebook: Notebook, widget: Widget) -> None:
-    """What is painted on the picture is what Python has, where it was painted."""
+    """The brushed mask is `w.selection` in Python, at the brushed position."""
     opened(widget, "What if…")
     widget.root.get_by_role("radio", name="Brush").click()
     widget.canvas.scroll_into_view_if_needed()
@@ -135,7 +135,7 @@ def test_a_brushed_mask_is_the_selection(notebook: Notebook, widget: Widget) -> 
 
 
 def test_regions_are_clicked_on_and_off(notebook: Notebook, widget: Widget) -> None:
-    """A click on the picture takes the region that lies there in, another out again."""
+    """A click on the picture selects the region there, and a second click deselects it."""
     opened(widget, "What if…")
     widget.root.get_by_role("radio", name="Regions").click()
     widget.root.get_by_role("button", name="Clear").click()
@@ -149,7 +149,7 @@ def test_regions_are_clicked_on_and_off(notebook: Notebook, widget: Widget) -> N
 
 
 def test_a_field_is_changed_and_set_back(notebook: Notebook, widget: Widget) -> None:
-    """The new mask is computed at once, and the old one is there again when the field is set back."""
+    """The new mask is computed at once; the old one is shown at once when the field is reset."""
     notebook.run("w.method = 'integrated_gradients'; w.wait()")
     widget.wait(state="ready", method="integrated_gradients")
     opened(widget, "Parameters")
@@ -169,7 +169,7 @@ def test_a_field_is_changed_and_set_back(notebook: Notebook, widget: Widget) -> 
 
 
 def test_a_restarted_kernel_is_told_of(notebook: Notebook, widget: Widget) -> None:
-    """Nothing is shown as running that nobody runs; what was computed stays to be looked at."""
+    """After a restart of the kernel nothing is shown as running, and computed maps remain visible."""
     notebook.run("w.method = 'xrai'; w.wait()")
     widget.wait(state="ready", method="xrai")
     opened(widget, "What if…")
@@ -187,7 +187,7 @@ def test_a_restarted_kernel_is_told_of(notebook: Notebook, widget: Widget) -> No
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo picture explained, as an offline page."""
+    """Write an offline page that explains the demo picture."""
     demo = saliency.demo
     methods = [saliency.XRAI(steps=20), saliency.IntegratedGradients(steps=8)]
     made = SaliencyWidget(demo.model().double(), demo.image(), methods, labels=demo.labels, batch_size=8, target="cat")
@@ -201,7 +201,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def offline(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Iterator[Widget]:
-    """The page, in light or dark."""
+    """Open the page, in the light or dark theme."""
     dark = getattr(request, "param", False)
     context = browser.new_context(
         viewport={"width": 1000, "height": 900}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
@@ -215,7 +215,7 @@ def offline(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Ite
 
 
 def saved(widget: Widget, name: str) -> tuple[str, bytes]:
-    """What a button of the drawer downloads."""
+    """Return the file that a button of the drawer downloads."""
     opened(widget, "Save")
     with widget.page.expect_download() as download:
         widget.root.get_by_role("button", name=name, exact=True).click()
@@ -223,7 +223,7 @@ def saved(widget: Widget, name: str) -> tuple[str, bytes]:
 
 
 def test_pictures_and_numbers_without_a_kernel(offline: Widget) -> None:
-    """PNG at the picture's size, SVG with its outline as a path, NPZ as NumPy reads it."""
+    """Without a kernel: PNG at the picture's size, SVG with its outline as a path, NPZ as NumPy reads it."""
     height, width = saliency.demo.image().shape[:2]
 
     name, png = saved(offline, "PNG")
@@ -242,7 +242,7 @@ def test_pictures_and_numbers_without_a_kernel(offline: Widget) -> None:
 
 
 def test_a_colour_bar_is_below_the_picture(offline: Widget) -> None:
-    """With it the file is higher, and the bar runs through the colours of the map."""
+    """A saved picture with a colour bar is higher, and the bar has the colours of the map."""
     offline.root.get_by_role("radio", name="Heat map").click()
     opened(offline, "Save")
     offline.root.get_by_label("with the colour bar").check()
@@ -260,7 +260,7 @@ def test_a_colour_bar_is_below_the_picture(offline: Widget) -> None:
 @pytest.mark.parametrize("offline", [False, True], ids=["light", "dark"], indirect=True)
 @pytest.mark.parametrize("tool", ["Brush", "Regions"])
 def test_what_if_looks(offline: Widget, tool: str) -> None:
-    """The drawer with a selection of one's own and without a kernel to ask; axe finds nothing."""
+    """The drawer with a manual selection and without a kernel; axe reports nothing."""
     offline.root.get_by_role("radio", name=tool).click()
     box = offline.canvas.bounding_box()
     assert box is not None

@@ -1,4 +1,4 @@
-"""Colab and VS Code, as far as they are documented: each difference once with its remedy, once without."""
+"""Colab and VS Code as documented: each difference is tested with its remedy and without."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ HEIGHT = "root => root.getBoundingClientRect().height"
 
 @pytest.fixture
 def trouble() -> list[str]:
-    """What goes wrong on the page."""
+    """Return the list of errors on the page."""
     return []
 
 
 @pytest.fixture
 def host(browser: Browser, trouble: list[str]) -> Iterator[Open]:
-    """Opens a page of a host with a new widget in it, or with one that was open before."""
+    """Return a function that opens a page of a host with a new widget, or with one that was open before."""
     opened: list[tuple[Page, SaliencyWidget]] = []
 
     def open_page(quirks: Quirks, again: SaliencyWidget | None = None) -> Host:
@@ -47,7 +47,7 @@ def host(browser: Browser, trouble: list[str]) -> Iterator[Open]:
 
 
 def test_colab_shows_what_is_asked(host: Open) -> None:
-    """Where nothing is pushed, buffers are Uint8Array and the first state lacks its own, maps come by polling."""
+    """Maps arrive by polling if nothing is pushed, buffers are Uint8Array and the first state has no binary traits."""
     colab = host(COLAB)
 
     colab.widget.wait(state="ready", method="xrai", theme="dark")
@@ -56,7 +56,7 @@ def test_colab_shows_what_is_asked(host: Open) -> None:
 
 
 def test_without_polling_colab_waits_for_ever(host: Open) -> None:
-    """The control: the same page that may not poll tries to, and never gets the map that the kernel has."""
+    """Control: the same page without permission to poll tries to, and never gets the map that the kernel has."""
     colab = host(Quirks(**{**vars(COLAB), "polls": False}))
 
     colab.page.wait_for_function("() => window.polls >= 3", timeout=PATIENCE)
@@ -67,7 +67,7 @@ def test_without_polling_colab_waits_for_ever(host: Open) -> None:
 
 
 def test_buffers_that_are_parts_of_larger_ones_are_read_right(host: Open) -> None:
-    """A Uint8Array within a larger buffer is read from where it begins; read as a whole it would be another picture."""
+    """A Uint8Array within a larger buffer is read from its offset; read as a whole it would be another picture."""
     colab = host(COLAB)
     colab.widget.wait(state="ready")
 
@@ -83,7 +83,7 @@ def test_buffers_that_are_parts_of_larger_ones_are_read_right(host: Open) -> Non
 
 
 def test_a_notebook_without_kernel_shows_what_it_kept(host: Open) -> None:
-    """Reopened where no kernel answers, the map that the notebook kept is shown; what is not kept cannot be had."""
+    """Reopened without a kernel, the map stored in the notebook is shown; other maps are unavailable."""
     first = host(Quirks())
     first.widget.wait(state="ready", method="xrai")
     assert first.python.wait(60)
@@ -95,7 +95,7 @@ def test_a_notebook_without_kernel_shows_what_it_kept(host: Open) -> None:
 
 
 def test_keys_do_not_reach_the_notebook(host: Open) -> None:
-    """Plain keys in the widget stay there; the control: from a foreign field in the same cell they get out."""
+    """Plain keys in the widget do not leave it; control: keys in another field of the same cell do."""
     vscode = host(VSCODE)
     vscode.widget.wait(state="ready")
     controls = [vscode.widget.slider("Percentile"), vscode.widget.method("Gradient").locator("button").first]
@@ -121,7 +121,7 @@ def test_keys_do_not_reach_the_notebook(host: Open) -> None:
     ids=["vscode dark", "vscode light", "colab dark", "silent"],
 )
 def test_the_host_s_theme_is_followed(host: Open, quirks: Quirks, theme: str, colour: str) -> None:
-    """Each host tells its theme in its own words, VS Code its colours too; where none speaks, the system decides."""
+    """The widget follows the theme of each host, and VS Code's colours; without a theme, that of the system."""
     opened = host(quirks)
 
     opened.widget.wait(theme=theme)
@@ -129,7 +129,7 @@ def test_the_host_s_theme_is_followed(host: Open, quirks: Quirks, theme: str, co
 
 
 def test_the_height_does_not_follow_the_window(host: Open) -> None:
-    """In an output that grows with its content (Colab's, to 1000 pixels) the height depends on the width alone."""
+    """In an output that grows with its content (Colab's, up to 1000 pixels) the height depends only on the width."""
     colab = host(COLAB)
     colab.widget.wait(state="ready")
     before = colab.widget.root.evaluate(HEIGHT)

@@ -1,4 +1,4 @@
-"""The widget in a real JupyterLab, in a real Chromium."""
+"""The widget in JupyterLab, in Chromium."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FOCUSED = """() => {
 
 @pytest.fixture(scope="module")
 def notebook(page: Page, lab: Jupyter) -> Iterator[Notebook]:
-    """A notebook that shows the widget on the demo picture."""
+    """Open a notebook that shows the widget on the demo picture."""
     opened = Notebook(page, lab, [SETUP, SHOW])
     yield opened
     opened.close()
@@ -46,7 +46,7 @@ def notebook(page: Page, lab: Jupyter) -> Iterator[Notebook]:
 
 @pytest.fixture
 def widget(notebook: Notebook) -> Iterator[Widget]:
-    """The widget, its first map on the screen; nobody may complain while it is used."""
+    """Return the widget with its first map on the screen; no errors may appear while it is used."""
     notebook.complaints.clear()
     shown = notebook.widget()
     shown.wait(state="ready")
@@ -64,13 +64,13 @@ def widget(notebook: Notebook) -> Iterator[Widget]:
 
 
 def mask_of(notebook: Notebook, expression: str) -> np.ndarray:
-    """An array of the kernel's."""
+    """Return an array of the kernel."""
     said = notebook.run(f"print(np.asarray({expression}).astype(np.uint8).tolist())")
     return np.array(json.loads(said), np.uint8)
 
 
 def test_what_is_kept_is_what_numpy_keeps(notebook: Notebook, widget: Widget) -> None:
-    """In the top-area view the pixels with their own colours are those of `w.selection`."""
+    """In the view of top pixels, the pixels with their own colours are those of `w.selection`."""
     notebook.run("w.method = 'grad_cam'; w.wait()")
     widget.wait(state="ready", method="grad_cam")
     before = widget.painted
@@ -92,7 +92,7 @@ def test_what_is_kept_is_what_numpy_keeps(notebook: Notebook, widget: Widget) ->
 
 
 def test_dragging_the_slider_repaints_and_asks_nothing(notebook: Notebook, widget: Widget) -> None:
-    """While the percentile is dragged the picture changes and no message is sent; letting go tells Python once."""
+    """While the percentile is dragged, the picture changes and no message is sent; releasing it sends one."""
     before, painted = widget.pixels(), widget.painted
     notebook.count_messages()
     handle = widget.slider("Percentile")
@@ -117,7 +117,7 @@ def test_dragging_the_slider_repaints_and_asks_nothing(notebook: Notebook, widge
 
 
 def test_regions_are_stepped_by_keys(notebook: Notebook, widget: Widget) -> None:
-    """On the picture → adds a region and ← takes it away; the notebook keeps its hands off; Python hears of it."""
+    """On the picture, → adds a region and ← removes it; the notebook does not react; Python receives the number."""
     widget.canvas.click()
     before = widget.region
     for _ in range(3):
@@ -137,7 +137,7 @@ def test_regions_are_stepped_by_keys(notebook: Notebook, widget: Widget) -> None
 
 
 def test_another_class_moves_the_map(notebook: Notebook, widget: Widget) -> None:
-    """Choosing each object's class puts Grad-CAM's top area onto that object, and Python hears of it."""
+    """Each object's class moves Grad-CAM's top pixels onto that object, and Python receives the class."""
     notebook.run("w.method = 'grad_cam'; w.wait()")
     names = notebook.run("print(*[labels[p.index] for p in w.predictions[:2]], sep='|')").strip().split("|")
     for name in names:
@@ -171,7 +171,7 @@ def test_a_trait_set_in_python_is_seen(notebook: Notebook, widget: Widget) -> No
     ],
 )
 def test_every_control_is_reached_by_tab(notebook: Notebook, widget: Widget, mode: str, names: tuple[str, ...]) -> None:
-    """Tab walks through classes, methods, view, sign, sliders, colours and regions, and out again."""
+    """Tab moves through classes, methods, view, sign, sliders, colours and regions, and out again."""
     notebook.run(f"w.mode = {mode!r}")
     widget.root.locator(".slw-chip[aria-checked=true]").focus()
     seen: list[str] = []

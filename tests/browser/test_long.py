@@ -1,4 +1,4 @@
-"""Long methods in a real JupyterLab: progress, partial results, cancel, errors, and other widgets beside."""
+"""Long methods in JupyterLab: progress, partial results, cancel, errors, and other widgets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.nets import LABELS, picture, small_net
 torch.set_num_threads(1)
 
 class Slow(torch.nn.Module):
-    "A network that waits `pause` seconds a question, and can be told to fail."
+    "A network that waits `pause` seconds before each call, and raises if `fail` is set."
     pause, fail = 0.0, False
     def __init__(self):
         super().__init__()
@@ -36,7 +36,7 @@ w = SaliencyWidget(Slow(), picture(64, 64), labels=["<i>ape</i>", *LABELS[1:]], 
 
 @pytest.fixture(scope="module")
 def notebook(page: Page, lab: Jupyter) -> Iterator[Notebook]:
-    """A notebook with a widget whose model can be made slow, and a second widget below it."""
+    """Open a notebook with a widget whose model can be slow, and a second widget below it."""
     opened = Notebook(
         page, lab, [SETUP, "w", "SaliencyWidget(small_net(), picture(32, 48), methods=['gradient'])"], "long.ipynb"
     )
@@ -46,7 +46,7 @@ def notebook(page: Page, lab: Jupyter) -> Iterator[Notebook]:
 
 @pytest.fixture
 def widget(notebook: Notebook) -> Iterator[Widget]:
-    """The slow widget, quick and with its gradient on the screen."""
+    """Return the first widget, with a fast model and the gradient on the screen."""
     notebook.complaints.clear()
     notebook.run("Slow.pause, Slow.fail = 0.0, False; w.wait(); w.method = 'gradient'; w.target = 1; w.wait()")
     shown = notebook.widget()
@@ -56,7 +56,7 @@ def widget(notebook: Notebook) -> Iterator[Widget]:
 
 
 def test_partial_results_reach_the_screen_and_converge(notebook: Notebook, widget: Widget) -> None:
-    """During a long method at least five partial maps are painted before the answer."""
+    """During a long method, at least five partial maps are painted before the final one."""
     notebook.run("Slow.pause = 0.15")
     widget.method("SmoothGrad").locator("button").first.click()
     widget.wait(state="busy", method="smooth_grad")
@@ -70,7 +70,7 @@ def test_partial_results_reach_the_screen_and_converge(notebook: Notebook, widge
 
 
 def test_a_long_method_can_be_cancelled(notebook: Notebook, widget: Widget) -> None:
-    """× stops a running method after the question it is at; it can be asked again."""
+    """× stops a running method after the current model call; the method can be computed again."""
     notebook.run("Slow.pause = 0.2; w.target = 2; w.wait()")
     row = widget.method("SmoothGrad")
     row.locator("button").first.click()
@@ -85,7 +85,7 @@ def test_a_long_method_can_be_cancelled(notebook: Notebook, widget: Widget) -> N
 
 
 def test_an_error_is_shown_as_text_and_the_others_live_on(notebook: Notebook, widget: Widget) -> None:
-    """A model that raises shows its message, tags and all as text; the next method works."""
+    """If a model raises, its message is shown as text, tags included; the next method works."""
     notebook.run("Slow.fail = True")
     row = widget.method("Integrated Gradients")
     row.locator("button").first.click()
@@ -99,14 +99,14 @@ def test_an_error_is_shown_as_text_and_the_others_live_on(notebook: Notebook, wi
 
 
 def test_labels_are_text(widget: Widget) -> None:
-    """A label with tags in it is shown with its tags."""
+    """A label that contains tags is shown with its tags."""
     expect(widget.root.locator(".slw-chip", has_text="<i>ape</i>")).to_be_visible()
     assert widget.root.locator("i", has_text="ape").count() == 0
 
 
 def test_a_cell_may_run_beside(notebook: Notebook, widget: Widget) -> None:
     """While a cell keeps the kernel busy, the widget still computes."""
-    # ipykernel 7.4 hands a comm's messages to the shell that spoke on it last: now to the widget's own, not the cells'
+    # ipykernel 7.4 sends a comm's messages to the shell that last used it: now the widget's own, not that of the cells
     widget.choose_class("cat")
     widget.wait(target="2", state="ready")
     notebook.until("('gradient', 2) in w.explanations", True)
@@ -124,7 +124,7 @@ def test_a_cell_may_run_beside(notebook: Notebook, widget: Widget) -> None:
 
 
 def test_widgets_do_not_share_their_state(notebook: Notebook, widget: Widget) -> None:
-    """Two widgets on one page keep to themselves."""
+    """Two widgets on one page have separate states."""
     other = notebook.widget(1)
     other.wait(state="ready", method="gradient")
     other.root.get_by_role("radio", name="Heat map").click()

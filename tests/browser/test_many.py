@@ -1,4 +1,4 @@
-"""Many widgets, shown, run again, deleted: nothing is left of them."""
+"""Many widgets that are shown, run again and deleted: all their resources are released."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ display(*shown)
 
 
 class Counts:
-    """What Chromium has of a page, after what is not used was collected."""
+    """Chromium's counts of a page's objects, after garbage collection."""
 
     def __init__(self, page: Page) -> None:
         self._cdp: CDPSession = page.context.new_cdp_session(page)
@@ -61,7 +61,7 @@ class Counts:
 
 
 def test_a_view_that_is_gone_leaves_nothing(browser: Browser) -> None:
-    """Thirty views shown and deleted leave no listener, no node, and no megabyte behind."""
+    """Thirty views that were shown and deleted leave no listener, no node and no megabyte."""
     page = browser.new_page(reduced_motion="reduce")
     widget = SaliencyWidget(small_net(), picture(64, 64), ["gradient"], labels=LABELS)
     host = Host(page, widget, Quirks())
@@ -82,14 +82,14 @@ def test_a_view_that_is_gone_leaves_nothing(browser: Browser) -> None:
 
 @pytest.fixture(scope="module")
 def notebook(page: Page, lab: Jupyter) -> Iterator[Notebook]:
-    """A notebook with thirty widgets in one cell."""
+    """Open a notebook with thirty widgets in one cell."""
     opened = Notebook(page, lab, [SETUP, SHOW], "many.ipynb")
     yield opened
     opened.close()
 
 
 def test_thirty_widgets_in_a_notebook(notebook: Notebook) -> None:
-    """All are ready, again after their cell was run again; closed, they leave neither a thread nor a widget behind."""
+    """All widgets are ready, also after their cell was run again; when closed, no thread and no widget remains."""
     roots = notebook.page.locator(".slw-root")
     for runs in (1, 2):
         expect(roots).to_have_count(MANY, timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""The widget in Notebook 7, which steals plain keys unless told not to."""
+"""The widget in Notebook 7, which handles plain keys itself unless prevented."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ w = SaliencyWidget(small_net(), picture(96, 96), labels=LABELS, methods=[salienc
 
 @pytest.fixture(scope="module")
 def notebook(page: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    """A notebook in Notebook 7 that shows the widget."""
+    """Open a notebook in Notebook 7 that shows the widget."""
     with Jupyter("notebook", tmp_path_factory.mktemp("notebook7")) as server:
         opened = Notebook(page, server, [SETUP, "w"])
         yield opened
@@ -30,7 +30,7 @@ def notebook(page: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture
 def widget(notebook: Notebook) -> Iterator[Widget]:
-    """The widget, ready; nobody complains while it is used."""
+    """Return the widget, ready; no errors may appear while it is used."""
     shown = notebook.widget()
     shown.wait(state="ready", method="xrai")
     yield shown
@@ -38,7 +38,7 @@ def widget(notebook: Notebook) -> Iterator[Widget]:
 
 
 def test_the_slider_moves_by_keys(notebook: Notebook, widget: Widget) -> None:
-    """Arrow keys on the focused slider move it, repaint, and reach Python when let go."""
+    """Arrow keys on the focused slider move it, repaint the picture, and reach Python on release."""
     slider, painted = widget.slider("Percentile"), widget.painted
     slider.focus()
     before = float(slider.input_value())
@@ -81,7 +81,7 @@ def test_the_notebook_keeps_its_hands_off(widget: Widget, control: str) -> None:
 
 
 def test_space_shows_the_plain_picture(widget: Widget) -> None:
-    """While the space bar is held on the picture its own colours are seen, after it the map again."""
+    """While the space bar is held on the picture, the original is shown, and afterwards the map again."""
     widget.canvas.click()
     with_map = widget.pixels()
     painted = widget.painted

@@ -1,4 +1,4 @@
-"""The page of `to_html()`: the same widget from a file, with no kernel and no network."""
+"""The page of `to_html()`: the same widget from a file, without kernel or network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.browser.driving import PATIENCE, Widget, difference
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page with three methods computed for two classes, and one method not computed."""
+    """Write a page with three methods computed for two classes, and one method not computed."""
     demo = saliency.demo
     methods: list[Any] = [
         saliency.XRAI(steps=6),
@@ -36,7 +36,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def offline(browser: Browser, path: Path) -> Iterator[tuple[Page, list[str]]]:
-    """The page opened from its file, with all it asked of a network or complained about."""
+    """Open the page from its file, and record its network requests and errors."""
     context = browser.new_context(
         viewport={"width": 1100, "height": 900}, color_scheme="light", reduced_motion="reduce"
     )
@@ -44,14 +44,14 @@ def offline(browser: Browser, path: Path) -> Iterator[tuple[Page, list[str]]]:
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(str(error)))
 
-    def on_console(told: ConsoleMessage) -> None:
-        # Chromium's advice about reading canvases is meant for this test, which does
-        if told.type in ("error", "warning") and "willReadFrequently" not in told.text:
-            trouble.append(told.text)
+    def on_console(message: ConsoleMessage) -> None:
+        # Chromium's advice about reading canvases concerns this test
+        if message.type in ("error", "warning") and "willReadFrequently" not in message.text:
+            trouble.append(message.text)
 
-    def on_request(asked: Request) -> None:
-        if not asked.url.startswith(("file:", "blob:", "data:")):
-            trouble.append(asked.url)
+    def on_request(request: Request) -> None:
+        if not request.url.startswith(("file:", "blob:", "data:")):
+            trouble.append(request.url)
 
     page.on("console", on_console)
     page.on("request", on_request)
@@ -62,7 +62,7 @@ def offline(browser: Browser, path: Path) -> Iterator[tuple[Page, list[str]]]:
 
 @pytest.fixture
 def widget(offline: tuple[Page, list[str]]) -> Iterator[Widget]:
-    """The widget on the page; nothing is asked of a network, and nobody complains."""
+    """Return the widget on the page; there are no network requests and no errors."""
     page, trouble = offline
     shown = Widget(page.locator(".slw-root"))
     shown.wait(state="ready")
@@ -71,14 +71,14 @@ def widget(offline: tuple[Page, list[str]]) -> Iterator[Widget]:
 
 
 def test_it_is_there_and_says_that_no_kernel_is(widget: Widget) -> None:
-    """The picture and the map are shown, and quietly that no kernel is attached."""
+    """The picture and the map are shown, with a hint that no kernel is connected."""
     expect(widget.root).to_contain_text("No kernel", timeout=PATIENCE)
 
     assert widget.pixels()[..., :3].std() > 10
 
 
 def test_another_method_and_class_are_shown_from_the_file(widget: Widget) -> None:
-    """What was computed can be chosen: another method and another class change the picture."""
+    """Computed results can be selected: another method and another class change the picture."""
     first = widget.pixels()
     painted = widget.painted
     widget.method("Grad-CAM").locator("button").first.click()
@@ -110,16 +110,16 @@ def test_the_slider_and_the_keys_work(widget: Widget) -> None:
 
 
 def test_what_was_not_computed_says_why(widget: Widget) -> None:
-    """A method that has no result says that it needs a kernel."""
+    """A method without a result is shown as needing a kernel."""
     expect(widget.method("Occlusion")).to_contain_text("needs a running kernel")
 
 
 def test_the_file_names_no_place_but_itself(path: Path) -> None:
-    """No address of a network and no path of this machine stands in the file."""
+    """The file contains no network address and no local path."""
     text = path.read_text(encoding="utf-8")
 
     assert "http://" not in text.replace("http://www.w3.org/", "")
-    # where papers are, opened by nothing but a click
+    # addresses of papers, opened only by a click
     assert "https://" not in text.replace("https://arxiv.org/abs/", "")
     assert str(Path.cwd()) not in text
     assert str(Path.home()) + "/" not in text

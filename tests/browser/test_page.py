@@ -1,4 +1,4 @@
-"""The page of `to_html()` wherever it is opened: in a frame, under a strict policy, in an old browser, on paper."""
+"""The page of `to_html()` in a frame, under a strict policy, in an old browser and in print."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ COLOURS = """canvas => {
   const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   return new Set(new Uint32Array(data.buffer)).size;
 }"""
-"""How many different ones there are on a canvas."""
+"""Count the different colours of a canvas."""
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small network explained by two methods, and asked about them."""
+    """Write a page of a small network with two methods and their curves."""
     made = SaliencyWidget(small_net(), picture(48, 40), ["gradient", "grad_cam"], labels=LABELS, target="cat")
     for method in ("gradient", "grad_cam"):
         made.compute(method, wait=True)
@@ -37,13 +37,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trouble() -> list[str]:
-    """What the pages complained about."""
+    """Return the list of errors of the pages."""
     return []
 
 
 @pytest.fixture
 def opened(browser: Browser, trouble: list[str]) -> Iterator[Callable[..., Page]]:
-    """Opens an empty page; what is said on its console is kept, and no network is there."""
+    """Return a function that opens an empty page without a network, and records its console."""
     contexts: list[BrowserContext] = []
 
     def opened(**options: object) -> Page:
@@ -52,7 +52,9 @@ def opened(browser: Browser, trouble: list[str]) -> Iterator[Callable[..., Page]
         context.route(lambda url: url.startswith("http"), lambda route: route.abort())
         page = context.new_page()
         page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("console", lambda told: trouble.append(told.text) if told.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None
+        )
         return page
 
     yield opened
@@ -61,13 +63,13 @@ def opened(browser: Browser, trouble: list[str]) -> Iterator[Callable[..., Page]
 
 
 def from_file(page: Page, path: Path) -> Page:
-    """As whoever was sent it opens it."""
+    """Open the page from a file, as its recipient does."""
     page.goto(path.as_uri())
     return page
 
 
 def in_frame(page: Page, path: Path, attributes: str = "") -> FrameLocator:
-    """As mail readers and dashboards show it; a frame inherits the policy of the page around it."""
+    """Open the page in a frame, as mail readers and dashboards do; a frame inherits the policy of its page."""
     source = html.escape(path.read_text(encoding="utf-8"))
     around = f'<meta http-equiv="Content-Security-Policy" content="{STRICT}">'
     page.set_content(f'{around}<iframe width="460" height="700" {attributes} srcdoc="{source}"></iframe>')
@@ -75,12 +77,12 @@ def in_frame(page: Page, path: Path, attributes: str = "") -> FrameLocator:
 
 
 def in_sandbox(page: Page, path: Path) -> FrameLocator:
-    """In a frame that is of no origin."""
+    """Open the page in a frame with an opaque origin."""
     return in_frame(page, path, 'sandbox="allow-scripts"')
 
 
 def under_policy(page: Page, path: Path) -> Page:
-    """From a server that lets nothing run but what stands in the page."""
+    """Open the page from a server whose policy allows inline scripts only."""
 
     def serve(route: Route) -> None:
         headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": STRICT}
@@ -95,7 +97,7 @@ def under_policy(page: Page, path: Path) -> Page:
 def test_it_works_wherever_it_is_opened(
     opened: Callable[..., Page], path: Path, trouble: list[str], show: Callable[[Page, Path], Page | FrameLocator]
 ) -> None:
-    """The picture is painted, another method is chosen, the model's answer told; nothing is refused or asked for."""
+    """The picture is painted, another method is selected, the prediction is shown; nothing is refused or requested."""
     shown = show(opened(), path)
     widget = Widget(shown.locator(".slw-root"))
     widget.wait(state="ready")
@@ -112,7 +114,7 @@ def test_it_works_wherever_it_is_opened(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_read_by_everyone(opened: Callable[..., Page], path: Path, scheme: str) -> None:
-    """axe-core finds nothing in the whole page, and its headings tell what it is."""
+    """axe-core reports nothing in the whole page, and its headings name its contents."""
     page = from_file(opened(color_scheme=scheme), path)
     Widget(page.locator(".slw-root")).wait(state="ready")
 
@@ -123,7 +125,7 @@ def test_it_is_read_by_everyone(opened: Callable[..., Page], path: Path, scheme:
 
 
 def test_without_scripts_the_picture_is_there(opened: Callable[..., Page], path: Path) -> None:
-    """The map on its picture, with words for those who do not see it."""
+    """Without scripts, the map is shown on its picture, with an alternative text."""
     page = from_file(opened(java_script_enabled=False), path)
 
     image = page.get_by_role("img", name="Gradient for cat: 1 call")
@@ -136,7 +138,7 @@ def test_without_scripts_the_picture_is_there(opened: Callable[..., Page], path:
 
 
 def test_a_browser_that_cannot_unpack_says_so(opened: Callable[..., Page], path: Path, trouble: list[str]) -> None:
-    """Beside the picture, in a sentence; and nothing is thrown."""
+    """A browser without decompression shows a sentence beside the picture, and raises no error."""
     page = opened()
     page.add_init_script("delete globalThis.DecompressionStream")
     from_file(page, path)
@@ -148,7 +150,7 @@ def test_a_browser_that_cannot_unpack_says_so(opened: Callable[..., Page], path:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_paper_stands_what_is_looked_at(opened: Callable[..., Page], path: Path, scheme: str) -> None:
-    """The picture, its caption, the class and what it cost, dark on white; nothing that is to be clicked."""
+    """In print, the picture, its caption, the class and the cost are dark on white; controls are hidden."""
     page = from_file(opened(color_scheme=scheme), path)
     widget = Widget(page.locator(".slw-root"))
     widget.wait(state="ready", theme=scheme)

@@ -1,7 +1,7 @@
-"""What each panel looks like with a kernel behind it, light and dark; axe-core finds nothing in any of them.
+"""The appearance of each panel with a kernel, light and dark; axe-core reports nothing in any of them.
 
-The kernel's half of the widget is a real one in this process, and the model does what the test tells it: answers,
-waits, raises. Everything that is told is therefore the same every time, but for seconds, which are covered.
+The Python half of the widget runs in this process, and the test sets the model to answer, wait or raise. All text is
+therefore the same every time, except for durations, which are covered.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from tests.browser.test_pictures import violations
 
 
 class Mood:
-    """What the model does when it is asked."""
+    """The behaviour of the model when it is called."""
 
     raises = False
     answers = 1 << 30
-    """How often, before it waits."""
+    """Number of calls before it waits."""
     go_on = threading.Event()
 
 
 class Moody(torch.nn.Module):
-    """The demo model, which waits or raises at the test's word."""
+    """The demo model, which waits or raises when the test sets it to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = saliency.demo.model().double()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits, sooner or later."""
+        """Return logits, after waiting if set to."""
         Mood.answers -= 1
         if Mood.answers < 0:
             assert Mood.go_on.wait(60)
@@ -61,7 +61,7 @@ METHODS: list[Any] = [
 
 @pytest.fixture(scope="module")
 def host(browser: Browser) -> Iterator[Host]:
-    """One widget for all pictures, its first map on the screen."""
+    """Create one widget for all pictures, with its first map on the screen."""
     context = browser.new_context(viewport={"width": 1000, "height": 1000}, reduced_motion="reduce")
     demo = saliency.demo
     widget = SaliencyWidget(
@@ -76,7 +76,7 @@ def host(browser: Browser) -> Iterator[Host]:
 
 @pytest.fixture(autouse=True)
 def calm(host: Host) -> Iterator[None]:
-    """Each picture begins with a model that answers, a closed drawer and the first method."""
+    """Reset before each picture: the model answers, the drawer is closed, the first method is shown."""
     yield
     Mood.raises, Mood.answers = False, 1 << 30
     Mood.go_on.set()
@@ -98,14 +98,14 @@ def open_tab(widget: Widget, name: str) -> None:
 
 
 DRAWN = re.compile("Insertion curve, area .* selection only")
-"""What the plot says of itself when both curves and both answers are there."""
+"""The plot's description when both curves and both predictions are present."""
 
 Compare = Callable[..., None]
 
 
 @pytest.fixture
 def compare(host: Host) -> Compare:
-    """Compares a part of the widget with the kept pictures, in both themes."""
+    """Return a function that compares a part of the widget with the stored pictures, in both themes."""
 
     def both(name: str, part: Locator, *covered: str) -> None:
         page, root = host.page, host.widget.root
@@ -128,7 +128,7 @@ def compare(host: Host) -> Compare:
 
 
 def test_parameters(host: Host, compare: Compare) -> None:
-    """Fields of every kind with their help, presets, the price, and the field that is not as it was offered."""
+    """Fields of every kind with their help, presets, the cost, and the field that differs from its default."""
     choose(host.widget, "XRAI")
     host.widget.wait(state="ready", method="xrai")
     open_tab(host.widget, "Parameters")
@@ -148,19 +148,19 @@ def test_parameters(host: Host, compare: Compare) -> None:
 
 
 def test_save(host: Host, compare: Compare) -> None:
-    """The script that gives the same without the widget stands below the buttons."""
+    """The script without the widget is below the buttons."""
     open_tab(host.widget, "Save")
     host.widget.root.get_by_role("button", name="Copy as Python").click()
     code = host.widget.root.get_by_label("Python", exact=True)
     expect(code).to_be_visible(timeout=PATIENCE)
     code.evaluate("area => { area.setSelectionRange(0, 0); area.blur(); }")
 
-    # the clipboard of a page without a secure address is closed
+    # clipboard access is blocked in a page without a secure address
     compare("save", host.widget.root.locator(".slw-drawer"))
 
 
 def test_keys(host: Host, compare: Compare) -> None:
-    """The list of keys, as the question mark opens it."""
+    """The list of keys, opened by the question mark."""
     host.widget.canvas.focus()
     host.page.keyboard.press("?")
     expect(host.widget.root.locator(".slw-keys")).to_be_visible()
@@ -171,7 +171,7 @@ def test_keys(host: Host, compare: Compare) -> None:
 
 
 def test_a_failed_method(host: Host, compare: Compare) -> None:
-    """Its error lies over the picture as text, with a way to copy it and to try again."""
+    """The error is shown over the picture as text, with buttons to copy it and to try again."""
     Mood.raises = True
     choose(host.widget, "Grad-CAM")
     message = host.widget.root.locator(".slw-message:not([hidden])")
@@ -181,7 +181,7 @@ def test_a_failed_method(host: Host, compare: Compare) -> None:
 
 
 def test_a_method_that_the_model_lacks(host: Host, compare: Compare) -> None:
-    """The picture says why."""
+    """The picture shows the reason why the model does not support the method."""
     choose(host.widget, "Attention Rollout")
     expect(host.widget.root.locator(".slw-message:not([hidden])")).to_contain_text("not possible", timeout=PATIENCE)
 
@@ -189,7 +189,7 @@ def test_a_method_that_the_model_lacks(host: Host, compare: Compare) -> None:
 
 
 def test_a_running_method(host: Host, compare: Compare) -> None:
-    """What it has so far, its progress and its ×; and after a while that the model has not answered."""
+    """A partial map, its progress and its ×; and after a while a notice that the model is slow."""
     Mood.go_on.clear()
     Mood.answers = 5
     choose(host.widget, "SmoothGrad")
@@ -206,7 +206,7 @@ def test_a_running_method(host: Host, compare: Compare) -> None:
 
 
 def test_what_if(host: Host, compare: Compare) -> None:
-    """The model's answers to the selection and without it, and where they lie on the curves."""
+    """The predictions for the selection and without it, and their positions on the curves."""
     open_tab(host.widget, "What if…")
     root = host.widget.root
     expect(root.locator(".slw-curve")).to_have_attribute("aria-label", DRAWN, timeout=PATIENCE)
@@ -215,7 +215,7 @@ def test_what_if(host: Host, compare: Compare) -> None:
 
 
 def test_a_failed_what_if(host: Host, compare: Compare) -> None:
-    """What the model raised stands where its answer would, and goes with the next answer."""
+    """The model's error is shown in place of the prediction, and disappears with the next prediction."""
     open_tab(host.widget, "What if…")
     root = host.widget.root
     expect(root.locator(".slw-curve")).to_have_attribute("aria-label", DRAWN, timeout=PATIENCE)
@@ -235,7 +235,7 @@ def test_a_failed_what_if(host: Host, compare: Compare) -> None:
 
 
 def test_search(host: Host, compare: Compare) -> None:
-    """All classes in a list over what is below; Escape leads back to its button."""
+    """All classes are listed over the content below; Escape returns to the button."""
     root = host.widget.root
     root.get_by_role("button", name="More classes…").click()
     expect(root.get_by_role("option").first).to_be_visible(timeout=PATIENCE)
@@ -246,7 +246,7 @@ def test_search(host: Host, compare: Compare) -> None:
 
 
 def test_what_was_decided(host: Host, compare: Compare) -> None:
-    """The notes lie over the drawer's tabs, and move nothing."""
+    """The notes open over the drawer's tabs, and move nothing."""
     root = host.widget.root
     before = root.bounding_box()
     root.locator(".slw-decided summary").click()
@@ -258,7 +258,7 @@ def test_what_was_decided(host: Host, compare: Compare) -> None:
 
 
 def test_in_a_wide_page_the_drawer_opens_beside_the_picture(host: Host) -> None:
-    """Where there is room the picture stays where it is, as large as it is, and what was opened can be seen with it."""
+    """In a wide page the picture keeps its position and size, and the open drawer is visible beside it."""
     widget, page = host.widget, host.page
     page.set_viewport_size({"width": 1600, "height": 1000})
     page.wait_for_timeout(300)

@@ -1,4 +1,4 @@
-"""What the widget looks like: each picture is one test, compared with the kept one; axe-core finds nothing in any."""
+"""The appearance of the widget: each view is compared with its stored picture; axe-core reports nothing in any."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ METHODS: list[Any] = [
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo picture explained, as an offline page."""
+    """Write an offline page that explains the demo picture."""
     demo = saliency.demo
-    # in float64, so that another processor's rounding does not choose another region
+    # in float64, so that rounding of another processor does not select another region
     made = SaliencyWidget(demo.model().double(), demo.image(), METHODS, labels=demo.labels, batch_size=8)
     target = demo.labels.index("cat")
     for method in ("grad_cam", "integrated_gradients", "smooth_grad", "xrai"):
@@ -43,7 +43,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(browser: Browser, path: Path, width: int, dark: bool = False) -> tuple[Page, Widget]:
-    """The page in a window of some width."""
+    """Open the page in a window of some width."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if dark else "light",
@@ -60,13 +60,13 @@ def opened(browser: Browser, path: Path, width: int, dark: bool = False) -> tupl
 
 
 def photograph(widget: Widget) -> bytes:
-    """The widget alone; how long things took is covered, for it differs every time."""
+    """Return a screenshot of the widget; durations are covered, because they differ every time."""
     changing = [widget.root.locator(".slw-status"), widget.root.locator(".slw-cost")]
     return widget.root.screenshot(animations="disabled", mask=changing, mask_color="#888888")
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds in the widget."""
+    """Return axe-core's findings in the widget."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("async () => (await axe.run('.slw-root')).violations.map(v => `${v.id}: ${v.nodes[0].html}`)")
     return list(found)
@@ -98,7 +98,7 @@ def test_heat_map(browser: Browser, path: Path) -> None:
 
 
 def test_signed_map(browser: Browser, path: Path) -> None:
-    """Integrated Gradients with its sign: for the class in red, against it in blue."""
+    """Integrated Gradients with signs: evidence for the class in red, against it in blue."""
     page, widget = opened(browser, path, 1000)
     widget.method("Integrated Gradients").locator("button").first.click()
     widget.wait(method="integrated_gradients")
@@ -114,7 +114,7 @@ def test_signed_map(browser: Browser, path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models and two images, two methods computed for two classes of each."""
+    """Write a page with two models and two images, two methods computed for two classes of each."""
     demo = saliency.demo
     models = {"float64": demo.model().double(), "the same again": demo.model().double()}
     images = {"three objects": demo.image(), "mirrored": np.asarray(demo.image())[:, ::-1]}
@@ -149,7 +149,7 @@ def test_compare(browser: Browser, several: Path, width: int, dark: bool) -> Non
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_swipe(browser: Browser, several: Path, dark: bool) -> None:
-    """One map over another up to a line, with contours, above a percentile that is marked in the histogram."""
+    """One map over another up to a line, with contours, above a percentile that the histogram marks."""
     page, widget = opened(browser, several, 1000, dark)
     widget.root.get_by_role("radio", name="Swipe").click()
     widget.root.get_by_label("contours").check()
@@ -184,7 +184,7 @@ def test_images(browser: Browser, several: Path, dark: bool) -> None:
 
 @pytest.fixture(scope="module")
 def shown_in_lab(browser: Browser, lab: Jupyter) -> Iterator[tuple[Page, Widget]]:
-    """The widget in JupyterLab with its dark theme."""
+    """Return the widget in JupyterLab with its dark theme."""
     page = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce").new_page()
     setup = "import torch, saliency\nfrom saliency_widget import SaliencyWidget\ntorch.set_num_threads(1)"
     show = (
@@ -204,7 +204,7 @@ def shown_in_lab(browser: Browser, lab: Jupyter) -> Iterator[tuple[Page, Widget]
 
 
 def test_dark_lab(shown_in_lab: tuple[Page, Widget]) -> None:
-    """In JupyterLab's dark theme the widget is dark, in Lab's own colours and font."""
+    """In JupyterLab's dark theme the widget is dark, with Lab's colours and font."""
     page, widget = shown_in_lab
     page.mouse.move(0, 0)
     page.wait_for_timeout(300)

@@ -1,4 +1,4 @@
-"""The widget where there is no notebook: served by Voila, and by marimo."""
+"""The widget outside a notebook: served by Voila and by marimo."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ torch.set_num_threads(1)
 w = SaliencyWidget(small_net(), picture(96, 96), labels=LABELS, methods=[saliency.XRAI(steps=2), "gradient"])
 """
 
-TELL = """
+SHOW_STATE = """
 import ipywidgets
-told = ipywidgets.Label()
-w.observe(lambda change: setattr(told, "value", f"keep {w.keep:g}, {w.method}"), ["keep", "method"])
-told
+state = ipywidgets.Label()
+w.observe(lambda change: setattr(state, "value", f"keep {w.keep:g}, {w.method}"), ["keep", "method"])
+state
 """
 
 CELLS = {
-    # what Python has of the widget's state is shown beside it
+    # Python's copy of the widget's state is shown beside it
     "voila": [
         MAKE,
         "w",
-        TELL,
+        SHOW_STATE,
     ],
     "marimo": [
         f"import marimo as mo{MAKE}shown = mo.ui.anywidget(w)\nshown",
@@ -43,26 +43,26 @@ CELLS = {
 def complaints(
     request: pytest.FixtureRequest, page: Page, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[str]]:
-    """The page is open; what it says of our code."""
-    said: list[str] = []
+    """Open the page, and return the errors of our code."""
+    errors: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
         url = message.location.get("url", "")
         if message.type in ("error", "warning") and (url.startswith("blob:") or "slw" in message.text):
-            said.append(f"{message.type}: {message.text}")
+            errors.append(f"{message.type}: {message.text}")
 
     page.on("console", listen)
-    page.on("pageerror", lambda error: said.append(str(error.stack)) if "blob:" in (error.stack or "") else None)
+    page.on("pageerror", lambda error: errors.append(str(error.stack)) if "blob:" in (error.stack or "") else None)
     home = tmp_path_factory.mktemp(request.param)
     with getattr(servers, request.param)(home, CELLS[request.param]) as server:
         page.goto(server.url)
-        yield said
+        yield errors
         page.goto("about:blank")
 
 
 @pytest.fixture
 def widget(page: Page, complaints: list[str]) -> Iterator[Widget]:
-    """The widget, ready; nobody complains while it is used."""
+    """Return the widget, ready; no errors may appear while it is used."""
     shown = Widget(page.locator(".slw-root").first)
     shown.wait(state="ready")
     yield shown
@@ -70,7 +70,7 @@ def widget(page: Page, complaints: list[str]) -> Iterator[Widget]:
 
 
 def test_the_slider_repaints_and_reaches_python(page: Page, widget: Widget) -> None:
-    """Arrow keys on the slider repaint at once; when it is let go Python knows."""
+    """Arrow keys on the slider repaint the picture at once, and reach Python on release."""
     slider, painted = widget.slider("Percentile"), widget.painted
     slider.focus()
     before = float(slider.input_value())
@@ -82,7 +82,7 @@ def test_the_slider_repaints_and_reaches_python(page: Page, widget: Widget) -> N
 
 
 def test_a_method_is_computed_when_asked(page: Page, widget: Widget) -> None:
-    """A click on another method has it computed in the kernel's thread and shown, and Python knows."""
+    """A click on another method computes it in the kernel's thread and shows it, and Python receives the method."""
     widget.method("Gradient").locator("button").first.click()
 
     widget.wait(method="gradient", state="ready")

@@ -1,4 +1,4 @@
-"""By finger, and in the colours the system chooses."""
+"""The widget with touch, and in forced colours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL = """() => {
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two methods in a grid, as an offline page."""
+    """Write an offline page with two methods in a grid."""
     methods: list[Any] = [saliency.XRAI(steps=2), saliency.GradientSaliency()]
     made = SaliencyWidget(small_net(), picture(96, 96), methods, labels=LABELS, target=0)
     for method in ("xrai", "gradient"):
@@ -39,7 +39,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(browser: Browser, path: Path, **more: Any) -> tuple[Page, Widget]:
-    """The page in a context of some kind."""
+    """Open the page in a context of some kind."""
     context = browser.new_context(viewport={"width": 1000, "height": 1000}, reduced_motion="reduce", **more)
     page = context.new_page()
     page.goto(path.as_uri())
@@ -50,14 +50,14 @@ def opened(browser: Browser, path: Path, **more: Any) -> tuple[Page, Widget]:
 
 @pytest.fixture
 def phone(browser: Browser, path: Path) -> Iterator[tuple[Page, Widget]]:
-    """The page under a finger."""
+    """Open the page with touch."""
     page, widget = opened(browser, path, has_touch=True, is_mobile=True)
     yield page, widget
     page.context.close()
 
 
 def drag(page: Page, element: Locator, *shares: tuple[float, float]) -> None:
-    """One finger over places of an element, as shares of its width and height."""
+    """Drag one finger over positions of an element, given as shares of its width and height."""
     box = element.bounding_box()
     assert box is not None
     fingers: CDPSession = page.context.new_cdp_session(page)
@@ -68,7 +68,7 @@ def drag(page: Page, element: Locator, *shares: tuple[float, float]) -> None:
 
 
 def test_targets_are_as_large_as_a_finger_needs(phone: tuple[Page, Widget]) -> None:
-    """Whatever can be touched is 24 pixels high and wide at least, in every drawer."""
+    """Every control is at least 24 pixels high and wide, in every drawer."""
     page, widget = phone
     assert page.evaluate("() => matchMedia('(pointer: coarse)').matches")
     for name in ("", "What if…", "Parameters", "Save", "Keys"):
@@ -78,7 +78,7 @@ def test_targets_are_as_large_as_a_finger_needs(phone: tuple[Page, Widget]) -> N
 
 
 def test_the_line_of_a_swipe_follows_a_finger(phone: tuple[Page, Widget]) -> None:
-    """It stands where the finger has left it."""
+    """The line stays where the finger has left it."""
     page, widget = phone
     widget.root.get_by_role("radio", name="Swipe").click()
     canvas, line = widget.canvas.first, widget.root.get_by_role("slider", name="Divider")
@@ -93,7 +93,7 @@ def test_the_line_of_a_swipe_follows_a_finger(phone: tuple[Page, Widget]) -> Non
 
 
 def test_a_finger_brushes(phone: tuple[Page, Widget]) -> None:
-    """With the brush a finger paints, and neither scrolls the page nor zooms."""
+    """With the brush a finger paints, and neither scrolls nor zooms the page."""
     page, widget = phone
     widget.root.locator(".slw-tab", has_text="What if…").click()
     widget.root.get_by_role("radio", name="Brush").click()
@@ -106,7 +106,7 @@ def test_a_finger_brushes(phone: tuple[Page, Widget]) -> None:
 
 
 def test_what_is_chosen_is_seen_in_forced_colours(browser: Browser, path: Path) -> None:
-    """Where the system has its own colours, the chosen segment stands out by the system's highlight."""
+    """With forced colours, the selected segment has the system's highlight colour."""
     page, widget = opened(browser, path, forced_colors="active")
     colours = "element => [getComputedStyle(element).backgroundColor, getComputedStyle(element).color]"
     chosen = widget.root.locator('.slw-segment[aria-checked="true"]').first.evaluate(colours)
@@ -154,7 +154,7 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_word_can_be_read(browser: Browser, path: Path, theme: Any) -> None:
-    """All words have a contrast of 4.5, also those of what is disabled or cannot be had: they tell something too."""
+    """All text has a contrast of at least 4.5, including disabled and unsupported entries."""
     page, widget = opened(browser, path, color_scheme=theme)
     widget.root.get_by_role("radio", name="Top pixels").click()
     widget.root.locator(".slw-tab", has_text="What if…").click()

@@ -1,4 +1,4 @@
-"""The tour: a page for whoever has nothing installed. Each of its steps does what it says."""
+"""The tour, a page that needs no installation: each of its steps does what its text describes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CHEAP = (
     saliency.LRP(),
     saliency.GuidedBackprop(),
 )
-"""The same kinds of methods with less to do."""
+"""The same kinds of methods at a lower cost."""
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the page, with cheap maps."""
+    """Write the page with cheap maps."""
     network = saliency.demo.model("imagenet")
     widget = tour.explained(network, CHEAP)
     written = tmp_path_factory.mktemp("tour") / "tour.html"
@@ -46,13 +46,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trouble() -> list[str]:
-    """What the pages complained about, or asked of a network."""
+    """Return the list of the pages' errors and network requests."""
     return []
 
 
 @pytest.fixture(scope="module")
 def opened(browser: Browser, path: Path, trouble: list[str]) -> Iterator[Callable[..., tuple[Page, Widget]]]:
-    """Opens the tour from its file, in a window of some width and theme."""
+    """Return a function that opens the tour from its file, in a window of some width and theme."""
     contexts: list[BrowserContext] = []
 
     def opened(width: int, dark: bool = False, scale: float = 1) -> tuple[Page, Widget]:
@@ -66,9 +66,12 @@ def opened(browser: Browser, path: Path, trouble: list[str]) -> Iterator[Callabl
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("console", lambda told: trouble.append(told.text) if told.type in ("error", "warning") else None)
         page.on(
-            "request", lambda asked: None if asked.url.startswith(("file:", "blob:")) else trouble.append(asked.url)
+            "console", lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on(
+            "request",
+            lambda request: None if request.url.startswith(("file:", "blob:")) else trouble.append(request.url),
         )
         page.goto(path.as_uri())
         widget = Widget(page.locator(".slw-root"))
@@ -82,12 +85,12 @@ def opened(browser: Browser, path: Path, trouble: list[str]) -> Iterator[Callabl
 
 @pytest.fixture(scope="module")
 def shown(opened: Callable[..., tuple[Page, Widget]]) -> tuple[Page, Widget]:
-    """The tour in a window of usual width."""
+    """Open the tour in a window of usual width."""
     return opened(1000)
 
 
 def step(page: Page, number: int) -> str:
-    """Take a step of the tour; what its text says."""
+    """Take a step of the tour, and return its text."""
     button = page.locator("header button").nth(number - 1)
     button.click()
     expect(button).to_have_attribute("aria-current", "step")
@@ -96,12 +99,12 @@ def step(page: Page, number: int) -> str:
 
 
 def percents(text: str) -> list[int]:
-    """The percentages in a text."""
+    """Return the percentages in a text."""
     return [int(each) for each in re.findall(r"(\d+)\s%", text)]
 
 
-def says(widget: Widget, *percents: int) -> None:
-    """Until the drawer tells so many percent for the selection alone, and for all without it."""
+def expect_percents(widget: Widget, *percents: int) -> None:
+    """Wait until the drawer shows these percentages for the selection only and with the selection removed."""
     for name, percent in zip(("only", "without"), percents, strict=False):
         number = widget.root.locator(f".slw-says .slw-{name}")
         small = r"0\.\d|" if percent <= 1 else ""
@@ -109,7 +112,7 @@ def says(widget: Widget, *percents: int) -> None:
 
 
 def test_another_class_is_explained(shown: tuple[Page, Widget]) -> None:
-    """The text gives the network's first guesses, as the chips do, and the class explained is another one."""
+    """The text gives the network's first predictions, as the chips do, and the explained class is another one."""
     page, widget = shown
     text = step(page, 1)
 
@@ -121,13 +124,13 @@ def test_another_class_is_explained(shown: tuple[Page, Widget]) -> None:
 
 
 def test_the_selection_decides(shown: tuple[Page, Widget]) -> None:
-    """The drawer shows the percentages of the text for the same selection; elsewhere the curves are read."""
+    """The drawer shows the percentages of the text for the same selection; for others, the curves are interpolated."""
     page, widget = shown
     text = step(page, 2)
 
     kept, only, without = percents(text)
     assert kept == tour.KEEP
-    says(widget, only, without)
+    expect_percents(widget, only, without)
     assert only > 10 * without
     expect(widget.root.locator(".slw-top").first).to_contain_text("espresso")
     slider = widget.slider("Percentile")
@@ -171,12 +174,12 @@ def test_the_wrong_answer_is_explained(shown: tuple[Page, Widget]) -> None:
 
     assert kept == tour.KEEP
     expect(widget.root.locator(".slw-chip[aria-checked=true]").first).to_contain_text(f"football helmet{whole} %")
-    says(widget, only, without)
+    expect_percents(widget, only, without)
     assert only > 5 * without
     assert only > 5 * pixels
     widget.method("Integrated Gradients").locator("button").first.click()
     expect(widget.root.locator(".slw-ask")).to_contain_text(f"football helmet in the top {tour.KEEP} %")
-    says(widget, pixels)
+    expect_percents(widget, pixels)
 
 
 def test_the_check_shows_what_it_claims(shown: tuple[Page, Widget]) -> None:
@@ -192,7 +195,7 @@ def test_the_check_shows_what_it_claims(shown: tuple[Page, Widget]) -> None:
 
 
 def test_the_known_place_is_found(shown: tuple[Page, Widget]) -> None:
-    """Below, the shares on the toy's cat are above chance for every method, and the pictures are there."""
+    """In the lower part, every method's share on the toy's cat is above chance, and the pictures are present."""
     page, _ = shown
     footer = page.locator("footer")
 
@@ -211,9 +214,9 @@ def test_the_known_place_is_found(shown: tuple[Page, Widget]) -> None:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1000])
 def test_the_tour_looks(opened: Callable[..., tuple[Page, Widget]], width: int, dark: bool) -> None:
-    """The page with its text: axe finds nothing in all of it, and nothing sticks out."""
+    """The page with its text: axe reports nothing in it, and nothing overflows."""
     page, widget = opened(width, dark)
-    says(widget, *percents(step(page, 5))[2:4])
+    expect_percents(widget, *percents(step(page, 5))[2:4])
     page.evaluate("() => document.activeElement.blur()")
     page.mouse.move(0, 0)
     page.wait_for_timeout(200)
@@ -228,9 +231,9 @@ def test_the_tour_looks(opened: Callable[..., tuple[Page, Widget]], width: int, 
 
 
 def test_the_readme_shows_the_widget(opened: Callable[..., tuple[Page, Widget]]) -> None:
-    """The picture in the README is the widget of today, with the model's answer."""
+    """The README's picture shows the current widget, with the model's prediction."""
     page, widget = opened(1000, scale=1.5)
-    says(widget, *percents(step(page, 2))[1:])
+    expect_percents(widget, *percents(step(page, 2))[1:])
     page.mouse.move(0, 0)
     page.wait_for_timeout(200)
 
@@ -238,7 +241,7 @@ def test_the_readme_shows_the_widget(opened: Callable[..., tuple[Page, Widget]])
 
 
 def test_nobody_is_told_where_it_was_made(path: Path, trouble: list[str]) -> None:
-    """No folder, user or machine, no address but papers', no request and no complaint while it was looked at."""
+    """The page contains no folder, user or machine, no address except papers', and causes no request and no error."""
     text = path.read_text(encoding="utf-8")
 
     words = re.sub(r'<script type="text/plain" id="packet">[^<]*', "", text)

@@ -1,8 +1,8 @@
-"""What is true of every method, each as a function that raises where it is not.
+"""Checks of the properties of every method: functions that raise where a method violates one.
 
 :data:`OF_CLASSES` take the class of a method, :data:`OF_MASKS` a class and a :class:`~tests.conformance.models.Subject`
 whose model has what the method needs. tests/conformance/test_methods.py runs them for the whole catalogue; to run them
-on a method that stands elsewhere::
+on a method from another package::
 
     for check in OF_CLASSES:
         check(MyMethod)
@@ -30,16 +30,16 @@ from tests.conformance.models import Subject
 from tests.nets import everything, few, near, same
 
 TARGETS = (1, 2)
-"""The classes that are explained."""
+"""The explained classes."""
 
 SUM = 0.1
-"""Share of the scores' difference that a method of few steps may miss without saying how to mend it."""
+"""Largest share of the scores' difference that a method with few steps may miss without suggesting a remedy."""
 
 
 def masks(
     method: Method, subject: Subject, targets: tuple[int, ...] = TARGETS, which: slice = slice(None), **options: Any
 ) -> tuple[list[np.ndarray], Session[Any]]:
-    """Return all masks that a method yields of the subject's images, and the session that it called the model in."""
+    """Return all masks that a method yields for the subject's images, and the session that called the model."""
     model = subject.model.at(targets)
     images = model.ops.asarray(subject.images[which])
     session = Session(model.at(targets, layers_for(method, model, images, [])), **{"batch_size": 4, **options})
@@ -49,13 +49,13 @@ def masks(
 def final(
     method: Method, subject: Subject, targets: tuple[int, ...] = TARGETS, which: slice = slice(None), **options: Any
 ) -> np.ndarray:
-    """Return the last of :func:`masks`, one for each target also where they are the same."""
+    """Return the last of :func:`masks`, one for each target even if they are equal."""
     last = masks(method, subject, targets, which, **options)[0][-1]
     return np.array(np.broadcast_to(last, (len(targets), *last.shape[1:])))
 
 
 def alike(found: np.ndarray, expected: np.ndarray, largest: float) -> None:
-    """Raise where masks differ by more than a ten-thousandth of the largest value of all that are compared."""
+    """Raise where masks differ by more than a ten-thousandth of the largest value of all compared masks."""
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-4 * largest)
 
 
@@ -72,7 +72,7 @@ def cheap(cls: type[Method], subject: Subject) -> Method:
 
 
 def others(method: Method) -> Iterator[tuple[Field[Any], Any]]:
-    """Yield each field with a value that it does not have: a number, a flag, a choice, or anything for free fields."""
+    """Yield each field with a different value: a number, a flag or a choice."""
     for each in fields(method):
         value = getattr(method, each.name)
         choices = [name for name in each.metadata["choices"] or () if name != value]
@@ -86,7 +86,7 @@ def others(method: Method) -> Iterator[tuple[Field[Any], Any]]:
 
 
 def accepted(method: Method, each: Field[Any], value: Any) -> bool:
-    """Whether a field may have that value."""
+    """Return whether a field accepts that value."""
     try:
         method.but(**{each.name: value})
     except saliency.BadField:
@@ -110,7 +110,7 @@ def check_describes_itself(cls: type[Method]) -> None:
 
 
 def check_signature_is_its_fields(cls: type[Method]) -> None:
-    """A method is called with its fields, each with its default, and with nothing else."""
+    """The arguments of a method's class are its fields, each with its default."""
     given = inspect.signature(cls).parameters
 
     assert list(given) == [each.name for each in fields(cls)]
@@ -119,7 +119,7 @@ def check_signature_is_its_fields(cls: type[Method]) -> None:
 
 
 def check_is_a_value(cls: type[Method]) -> None:
-    """Equal fields have equal keys, and any other value another key; ``repr`` is the expression that makes it."""
+    """Equal fields give equal keys, and different values different keys; ``repr`` is the expression that creates it."""
     method = cls()
     assert method.key() == cls().key()
     assert repr(method) == f"{cls.__name__}()"
@@ -128,11 +128,11 @@ def check_is_a_value(cls: type[Method]) -> None:
         assert changed.key() != method.key()
         assert changed.changed() == {each.name: value}
         assert repr(changed) == f"{cls.__name__}({each.name}={value!r})"
-        assert getattr(method, each.name) == default_of(each)  # the first one is as it was
+        assert getattr(method, each.name) == default_of(each)  # the first instance is unchanged
 
 
 def check_refuses_bad_fields(cls: type[Method]) -> None:
-    """Unknown fields, numbers out of bounds and unknown choices are refused by name."""
+    """Unknown fields, numbers out of bounds and unknown choices are refused, and the error names them."""
     unknown: dict[str, Any] = {"no_such_field": 1}
     with pytest.raises(saliency.UnknownName, match="'no_such_field'"):
         cls().but(**unknown)
@@ -148,7 +148,7 @@ def check_refuses_bad_fields(cls: type[Method]) -> None:
 
 
 def check_cost_is_per_image(cls: type[Method]) -> None:
-    """Two images cost twice as much as one, whatever their size and channels, and one costs something."""
+    """Two images cost twice as much as one, for any size and number of channels, and the cost is not zero."""
     for shape in ((24, 20, 3), (64, 64, 1)):
         method = cls(**few(cls, shape))
         assert method.cost((1, *shape)) >= 1
@@ -156,7 +156,7 @@ def check_cost_is_per_image(cls: type[Method]) -> None:
 
 
 def check_mask_fits_the_image(cls: type[Method], subject: Subject) -> None:
-    """A mask is finite float32 (H, W) or (H, W, C), not the same everywhere, and names the method that made it."""
+    """A mask is finite float32 (H, W) or (H, W, C), not constant, and records the method that computed it."""
     method = cheap(cls, subject)
     exp = explained(method, subject)[0]
 
@@ -168,7 +168,7 @@ def check_mask_fits_the_image(cls: type[Method], subject: Subject) -> None:
 
 
 def check_is_found_by_id(cls: type[Method], subject: Subject) -> None:
-    """Id and fields, class and fields, or a value: all three name the same method."""
+    """An id with fields, a class with fields, and an instance all select the same method."""
     given = {name: value for name, value in few(cls, subject.shape).items() if not isinstance(value, Method)}
     by_value = explained(cls(**given), subject)[0].mask
 
@@ -177,7 +177,7 @@ def check_is_found_by_id(cls: type[Method], subject: Subject) -> None:
 
 
 def check_last_partial_is_the_mask(cls: type[Method], subject: Subject) -> None:
-    """Masks on the way are (k, b, H, W) or (k, b, H, W, C), finite, of ever more images; the last is the final one."""
+    """Partial masks are (k, b, H, W) or (k, b, H, W, C), finite, for b not decreasing; the last is the final mask."""
     method = cheap(cls, subject)
     streamed, _ = masks(method, subject, streaming=True, batch_size=2)
     reached = [each.shape[1] for each in streamed]
@@ -192,7 +192,7 @@ def check_last_partial_is_the_mask(cls: type[Method], subject: Subject) -> None:
 
 
 def check_batch_size_does_not_matter(cls: type[Method], subject: Subject) -> None:
-    """The mask is the same in batches of 1, 3 or 64."""
+    """The mask is the same in batches of 1, 3 and 64."""
     expected = final(cheap(cls, subject), subject, batch_size=3)
 
     for batch_size in (1, 64):
@@ -200,7 +200,7 @@ def check_batch_size_does_not_matter(cls: type[Method], subject: Subject) -> Non
 
 
 def check_repeats_itself(cls: type[Method], subject: Subject) -> None:
-    """A second run gives the same mask to the last bit, whatever the state of NumPy's global generator."""
+    """A second run gives the same mask to the last bit, independent of the state of NumPy's global generator."""
     state = np.random.get_state()  # noqa: NPY002  # the very thing that must not matter
     try:
         found = []
@@ -214,7 +214,7 @@ def check_repeats_itself(cls: type[Method], subject: Subject) -> None:
 
 
 def check_images_do_not_mix(cls: type[Method], subject: Subject) -> None:
-    """The masks of two images together are the masks of each alone."""
+    """The masks of two images together equal the masks of each alone."""
     method = cheap(cls, subject)
     together = final(method, subject)
 
@@ -223,7 +223,7 @@ def check_images_do_not_mix(cls: type[Method], subject: Subject) -> None:
 
 
 def check_targets_do_not_mix(cls: type[Method], subject: Subject) -> None:
-    """The masks of two classes together are the masks of each alone."""
+    """The masks of two classes together equal the masks of each alone."""
     method = cheap(cls, subject)
     together = final(method, subject)
 
@@ -232,7 +232,7 @@ def check_targets_do_not_mix(cls: type[Method], subject: Subject) -> None:
 
 
 def check_cost_is_counted(cls: type[Method], subject: Subject) -> None:
-    """For one class the model evaluates as many images as ``cost`` says, or more where ``beyond`` says so."""
+    """For one class the model evaluates exactly ``cost`` images, or more if ``beyond`` is set."""
     method = cheap(cls, subject)
     _, session = masks(method, subject, TARGETS[:1])
     known = method.cost((len(subject.images), *subject.shape))
@@ -242,7 +242,7 @@ def check_cost_is_counted(cls: type[Method], subject: Subject) -> None:
 
 
 def check_sum_is_known(cls: type[Method], subject: Subject) -> None:
-    """A complete method sums to the difference of the scores or says how to come nearer; others promise no sum."""
+    """A complete method sums to the difference of the scores or suggests a remedy; other methods have no gap."""
     method = cheap(cls, subject)
     exp = explained(method, subject)[0]
 
@@ -251,12 +251,12 @@ def check_sum_is_known(cls: type[Method], subject: Subject) -> None:
         return
     assert exp.gap is not None
     rise = exp.score - (exp.baseline_score or 0.0)
-    told = any("completeness error" in note for note in exp.notes)
-    assert abs(exp.gap) <= SUM * abs(rise) or not told or method.remedy()
+    noted = any("completeness error" in note for note in exp.notes)
+    assert abs(exp.gap) <= SUM * abs(rise) or not noted or method.remedy()
 
 
 def check_leaves_all_as_it_was(cls: type[Method], subject: Subject) -> None:
-    """Neither the images nor anything of the model is changed; of a torch module that is all of its state."""
+    """The images and the model do not change; for a torch module, all of its state is compared."""
     images, is_module = subject.images.copy(), hasattr(subject.user, "state_dict")
     before = everything(subject.user) if is_module else None
     version = subject.model.version
@@ -278,7 +278,7 @@ def check_agrees(cls: type[Method], subject: Subject, reference: Subject) -> Non
 
 
 def at_automatic_layer(method: Method, subject: Subject) -> Method:
-    """Return the method at one layer, the automatic one: layers before it differ between frameworks."""
+    """Return the method at one layer, the automatic one: earlier layers differ between frameworks."""
     if not any(each.name == "layer" for each in fields(method)):
         return method
     images = subject.model.ops.asarray(subject.images[:1])
@@ -286,13 +286,13 @@ def at_automatic_layer(method: Method, subject: Subject) -> Method:
 
 
 def check_is_refused(cls: type[Method], subject: Subject) -> None:
-    """What a model lacks it says in its own sentence, and names methods that it has all that is needed for."""
+    """A model refuses a method that it does not support with its own reason, and suggests methods that it supports."""
     with pytest.raises(saliency.Unsupported) as refused:
         explained(cheap(cls, subject), subject)
 
     assert str(subject.refusal(cls)) in str(refused.value)
     if lacking(subject.model, cls().needs) is None:
-        return  # seen in the model's program, not before
+        return  # detected in the model's program, not before
     offered = str(refused.value).rpartition("explained by ")[2].partition(" and ")[0].rstrip(".").split(", ")
     known = {each.id: each.cls for each in saliency.methods()}
     assert offered
@@ -306,7 +306,7 @@ OF_CLASSES: list[Callable[[type[Method]], None]] = [
     check_refuses_bad_fields,
     check_cost_is_per_image,
 ]
-"""Checks of a class."""
+"""Checks of a method's class."""
 
 OF_MASKS: list[Callable[[type[Method], Subject], None]] = [
     check_mask_fits_the_image,
@@ -320,4 +320,4 @@ OF_MASKS: list[Callable[[type[Method], Subject], None]] = [
     check_sum_is_known,
     check_leaves_all_as_it_was,
 ]
-"""Checks of a class on a model that has what it needs."""
+"""Checks of a method's class on a model that supports it."""

@@ -1,4 +1,4 @@
-"""What is true of every adapted model, each as a function that raises where it is not.
+"""Checks of the properties of every adapted model: functions that raise where a model violates one.
 
 tests/conformance/test_models.py runs :data:`OF_MODELS` for the small models of every framework.
 """
@@ -22,13 +22,13 @@ TARGETS = (1, 2)
 
 
 def bound(subject: Subject, *layers: str) -> tuple[Any, Any]:
-    """Return the model with two classes bound, and the images in its own arrays."""
+    """Return the model with two classes bound, and the images as its own arrays."""
     model = subject.model.at(TARGETS, layers)
     return model, model.ops.asarray(subject.images)
 
 
 def check_scores_are_outputs(subject: Subject) -> None:
-    """Scores are (k, N): of each bound class, what the model gives for it."""
+    """Scores are (k, N): the output of the model for each bound class."""
     model, images = bound(subject)
     outputs = model.ops.tohost(subject.model.outputs(images))
 
@@ -37,7 +37,7 @@ def check_scores_are_outputs(subject: Subject) -> None:
 
 
 def check_images_are_independent(subject: Subject) -> None:
-    """Two images in a batch have the scores that each has alone."""
+    """Two images in a batch have the same scores as each alone."""
     model, images = bound(subject)
     together = model.ops.tohost(model.scores(images))
 
@@ -47,7 +47,7 @@ def check_images_are_independent(subject: Subject) -> None:
 
 
 def check_gradients_are_differences(subject: Subject) -> None:
-    """Gradients are (k, N, H, W, C): along a direction, the central difference of the scores."""
+    """Gradients are (k, N, H, W, C) and equal the central difference of the scores along a direction."""
     model, images = bound(subject)
     if lacking(model, Differentiable) is not None:
         return
@@ -60,12 +60,12 @@ def check_gradients_are_differences(subject: Subject) -> None:
     assert gradients.shape == (len(TARGETS), *host.shape)
     assert_allclose(model.ops.tohost(answer.scores), model.ops.tohost(model.scores(images)), rtol=1e-4, atol=1e-5)
     slopes = (gradients * direction).sum((2, 3, 4))
-    # ReLU and max-pooling bend between the ends
+    # ReLU and max-pooling may change their branch between the two ends
     assert_allclose((ends[0] - ends[1]) / (2 * step), slopes, rtol=0.02, atol=0.02 * np.abs(slopes).max())
 
 
 def check_layers_are_readable(subject: Subject) -> None:
-    """Each listed layer can be read by its name, with a gradient for each class; or the model says why not."""
+    """Each listed layer can be read by name, with a gradient for each class; otherwise the model gives the reason."""
     if (why := lacking(subject.model, Layered)) is not None:
         with pytest.raises(saliency.Unsupported) as refused:
             saliency.layers(subject.user, subject.images[0])
@@ -85,7 +85,7 @@ def check_layers_are_readable(subject: Subject) -> None:
 
 
 def check_one_lock_per_model(subject: Subject) -> None:
-    """All adapters of one model, bound or not, wait for each other and share the measured batch sizes."""
+    """All adapters of one model, bound or not, share one lock and the measured batch sizes."""
     one, other = subject.model, bound(subject)[0]
 
     assert one.lock is other.lock
@@ -93,7 +93,7 @@ def check_one_lock_per_model(subject: Subject) -> None:
 
 
 def check_capabilities_are_there_or_explained(subject: Subject) -> None:
-    """Each capability that some method needs is there, or the model says in a sentence why not."""
+    """Each capability that some method needs is supported, or the model gives the reason in a sentence."""
     model = subject.model
     for needs in {cls().needs for cls in METHODS.values()}:
         why = next((model.lacks[each] for each in needs.__mro__ if each in model.lacks), None)
@@ -101,7 +101,7 @@ def check_capabilities_are_there_or_explained(subject: Subject) -> None:
 
 
 def check_nothing_is_written(subject: Subject) -> None:
-    """Calls of the model change neither its weights nor its version; of a torch module nothing at all."""
+    """Model calls change neither the weights nor the version; for a torch module, no state at all."""
     model, images = bound(subject)
     before = everything(subject.user) if hasattr(subject.user, "state_dict") else None
     version = model.version
@@ -122,4 +122,4 @@ OF_MODELS: list[Callable[[Subject], None]] = [
     check_capabilities_are_there_or_explained,
     check_nothing_is_written,
 ]
-"""Checks of a model."""
+"""Checks of an adapted model."""

@@ -1,4 +1,4 @@
-"""The models on which every method is checked: one small CNN and one small transformer, in each framework.
+"""The models on which every method is checked: one small CNN and one small transformer in each framework.
 
 A new adapter adds one line to :data:`CNNS`, and to :data:`TRANSFORMERS` where the framework has attention. Each
 function imports its own framework.
@@ -25,7 +25,7 @@ from tests.api.test_layers import made
 from tests.nets import black_box, picture, small_net
 
 NO_ATTENTION = "No attention maps were seen in the model"
-"""What a model whose program has no attention says when it is called for it."""
+"""The error of a model without attention."""
 
 
 def jax_function() -> Any:
@@ -66,7 +66,7 @@ PACKAGES = {
     "flax": ("flax",),
     "equinox": ("equinox",),
 }
-"""What a model needs beside torch, by the first word of its name."""
+"""Packages that a model needs besides torch, by the first word of its name."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Subject:
     """A model and the images that it is checked with.
 
     Args:
-        user: the model as a user has it.
+        user: the user's model.
         images: float32 (2, H, W, 3) in [0, 1].
-        attends: whether it has attention.
+        attends: True if it has attention.
     """
 
     user: Any
@@ -85,28 +85,28 @@ class Subject:
 
     @property
     def model(self) -> Adapted[Any]:
-        """The adapted model."""
+        """Return the adapted model."""
         return saliency.adapt(self.user)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(H, W, 3)."""
+        """Return the shape of an image, (H, W, 3)."""
         return self.images.shape[1:]
 
     def refusal(self, cls: type[Method]) -> str | None:
-        """Return the sentence with which the model refuses a method; None where it does not."""
+        """Return the sentence with which the model refuses a method, or None."""
         why = lacking(self.model, cls().needs)
         return NO_ATTENTION if why is None and reads_attention(cls) and not self.attends else why
 
 
 def reads_attention(cls: type[Method]) -> bool:
-    """Whether a method reads attention maps."""
+    """Return whether a method reads attention maps."""
     return Attentive in cls().needs.__mro__
 
 
 @cache
 def subject(name: str) -> Subject:
-    """Return the model of that name; made once a process, for compiling takes most of the time."""
+    """Return the model of that name; created once in a process, because compiling takes most of the time."""
     for package in PACKAGES.get(name.partition(" ")[0], ()):
         pytest.importorskip(package)
     if "jax" in PACKAGES.get(name.partition(" ")[0], ()) or "flax" in name or "equinox" in name:

@@ -1,4 +1,4 @@
-"""A method made at run time conforms without an entry anywhere, and each check fails where its fact does not hold."""
+"""A method defined at run time conforms without any entry, and each check fails for a method that violates it."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Powered(Method):
 
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> type[Method]:
-    """The method, in the catalogue."""
+    """Add the method to the catalogue."""
     monkeypatch.setitem(METHODS, Powered.id, Powered)
     return Powered
 
 
 def test_a_new_method_conforms(listed: type[Method]) -> None:
-    """A method of twenty lines passes every check; nothing but the catalogue names it."""
+    """A method of twenty lines passes every check; only the catalogue names it."""
     for check in OF_CLASSES:
         check(listed)
     for kind in WHOLE:
@@ -65,7 +65,7 @@ def test_a_new_method_conforms(listed: type[Method]) -> None:
 
 
 def test_a_new_method_is_shown_everywhere(listed: type[Method]) -> None:
-    """It is found by its id and listed by ``methods``, by the widget and by the page of methods."""
+    """The method is found by its id, and listed by ``methods``, by the widget and by the page of methods."""
     widget = SaliencyWidget(small_net(), picture(), labels=LABELS)
     try:
         assert listed.id in [each["id"] for each in widget.spec["methods"]]
@@ -77,34 +77,34 @@ def test_a_new_method_is_shown_everywhere(listed: type[Method]) -> None:
 
 
 class Unsorted(Powered):
-    """No family that is known."""
+    """A method of an unknown family."""
 
     family = "none of them"
 
 
 class Taking(Powered):
-    """An argument that is no field."""
+    """A method with an argument that is not a field."""
 
     def __init__(self, power: float = 2.0, extra: int = 1) -> None:
         super().__init__(power)
 
 
 class Keyless(Powered):
-    """The same key for all powers."""
+    """A method with the same key for all powers."""
 
     def key(self) -> str:
         return self.id
 
 
 class Lenient(Powered):
-    """No bounds."""
+    """A method without bounds."""
 
-    def _check(self, each: Any) -> None:
-        pass
+    def _checked(self, each: Any, value: Any) -> Any:
+        return value
 
 
 class Flat(Powered):
-    """The same cost for any number of images."""
+    """A method with the same cost for any number of images."""
 
     def cost(self, shape: tuple[int, ...]) -> int:
         return 1
@@ -112,7 +112,7 @@ class Flat(Powered):
 
 @dataclass(eq=False, repr=False)
 class Changed(Powered):
-    """The mask, and something done to it before it is yielded."""
+    """A method that modifies its masks before it yields them."""
 
     id = "changed"
 
@@ -121,19 +121,19 @@ class Changed(Powered):
             yield self.change(mask, session)
 
     def change(self, mask: Any, session: Session[Any]) -> Any:
-        """Return another mask."""
+        """Return the modified mask."""
         raise NotImplementedError
 
 
 class Narrow(Changed):
-    """One colour of three."""
+    """The mask has one colour of three."""
 
     def change(self, mask: Any, session: Session[Any]) -> Any:
         return mask[..., :1]
 
 
 class Counting(Changed):
-    """Larger with each run."""
+    """The mask grows with each run."""
 
     runs = 0
 
@@ -143,42 +143,42 @@ class Counting(Changed):
 
 
 class Hasty(Changed):
-    """Another mask where partial ones are wanted."""
+    """The mask differs if partial masks are requested."""
 
     def change(self, mask: Any, session: Session[Any]) -> Any:
         return mask * (2 if session.streaming else 1)
 
 
 class Batched(Changed):
-    """A factor from how often the model was called."""
+    """The mask has a factor that depends on the number of model calls."""
 
     def change(self, mask: Any, session: Session[Any]) -> Any:
         return mask * session.calls
 
 
 class Drawn(Changed):
-    """A factor from the global generator."""
+    """The mask has a factor from NumPy's global generator."""
 
     def change(self, mask: Any, session: Session[Any]) -> Any:
         return mask * np.random.uniform()  # noqa: NPY002  # what the check forbids
 
 
 class Mixed(Changed):
-    """Less what the images have in common."""
+    """A quarter of the sum over the images is subtracted."""
 
     def change(self, mask: Any, session: Session[Any]) -> Any:
         return mask - session.ops.sum(mask, 1)[:, None] / 4
 
 
 class Contrasted(Changed):
-    """Less what the classes have in common."""
+    """A quarter of the sum over the classes is subtracted."""
 
     def change(self, mask: Any, session: Session[Any]) -> Any:
         return mask - session.ops.sum(mask, 0)[None] / 4
 
 
 class Costly(Powered):
-    """Every image evaluated twice."""
+    """Every image is evaluated twice."""
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         yield from super().__call__(images, session)
@@ -186,13 +186,13 @@ class Costly(Powered):
 
 
 class Promising(Powered):
-    """A sum that is not kept."""
+    """The mask does not have the sum that is declared."""
 
     complete = True
 
 
 class Writing(Changed):
-    """The model is trained a little."""
+    """The weights of the model are changed."""
 
     def change(self, mask: Any, session: Session[Any]) -> Any:
         model: Any = session.model
@@ -201,7 +201,7 @@ class Writing(Changed):
 
 
 class Partial(Changed):
-    """A factor from the framework's adapter."""
+    """The mask has a factor that depends on the framework's adapter."""
 
     def change(self, mask: Any, session: Session[Any]) -> Any:
         return mask * (2 if "Function" in type(session.model).__name__ else 1)
@@ -224,14 +224,14 @@ BROKEN: dict[str, type[Method]] = {
     "sum_is_known": Promising,
     "leaves_all_as_it_was": Writing,
 }
-"""For each check, a method of which its fact is not true."""
+"""For each check, a method that violates it."""
 
 FAILURE = (AssertionError, pytest.fail.Exception)
 
 
 @pytest.mark.parametrize("check", [*OF_CLASSES, *OF_MASKS], ids=name_of)
 def test_a_check_fails_on_a_broken_method(check: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each check raises for a method that breaks its fact, and not for the method that it was made of."""
+    """Each check raises for a method that violates it, and not for the method from which that one derives."""
     broken = BROKEN[name_of(check)]
     monkeypatch.setitem(METHODS, broken.id, broken)
     model = () if check in OF_CLASSES else (Subject(small_net(), subject("torch").images),)
@@ -243,13 +243,13 @@ def test_a_check_fails_on_a_broken_method(check: Callable[..., None], monkeypatc
 
 
 def test_agreement_fails_where_frameworks_differ() -> None:
-    """The comparison of frameworks raises for a method that reads which one it is in."""
+    """The comparison of frameworks raises for a method that depends on the framework."""
     with pytest.raises(FAILURE):
         check_agrees(Partial, subject("torch function"), subject("torch"))
 
 
 def test_a_refusal_fails_where_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that says it lacks gradients, and is explained by them all the same, does not conform."""
+    """A model that claims not to support gradients, but is explained by them, does not conform."""
     monkeypatch.setattr(Subject, "refusal", lambda *_: "no gradients")
     with pytest.raises(FAILURE):
         check_is_refused(GradientSaliency, subject("torch"))

@@ -14,24 +14,24 @@ from tests.conformance.models import CNNS, TRANSFORMERS, reads_attention, subjec
 from tests.nets import one_each
 
 WHOLE = ("torch", "function", "torch transformer")
-"""Models on which every check is run; on the others they take minutes, as each is compiled."""
+"""Models on which every check is run in `make test`; the others take minutes, because each is compiled."""
 
 SAMPLED = ("jax", "flax nnx", "equinox", "equinox transformer")
-"""Frameworks with one method for each capability: their twins have all."""
+"""Frameworks with one method for each capability: their variants run all methods."""
 
 
 def name_of(check: Callable[..., None]) -> str:
-    """Return what is checked."""
+    """Return the name of the checked class or function."""
     return check.__name__.removeprefix("check_")
 
 
 def subjects(cls: type[Method]) -> list[str]:
-    """Return the models that a method is checked on: methods that read attention on transformers, others on CNNs."""
+    """Return the models on which a method is checked: methods that read attention on transformers, others on CNNs."""
     return list(TRANSFORMERS if reads_attention(cls) else CNNS)
 
 
 def cases(kinds: Callable[[type[Method]], list[str]], is_long: Callable[[str, str], bool]) -> list[Any]:
-    """Return (model, method) for every method and the models it is checked on."""
+    """Return (model, method) for every method and the models on which it is checked."""
     return [
         pytest.param(kind, method, id=f"{kind}-{method}", marks=pytest.mark.long if is_long(kind, method) else ())
         for method, cls in METHODS.items()
@@ -40,7 +40,7 @@ def cases(kinds: Callable[[type[Method]], list[str]], is_long: Callable[[str, st
 
 
 def in_sample(kind: str, method: str) -> bool:
-    """Whether masks of that model are compared in each run."""
+    """Return whether masks of that model are compared in each run."""
     return kind not in SAMPLED or method in one_each()
 
 
@@ -53,7 +53,7 @@ def test_a_class_conforms(method: str, check: Callable[[type[Method]], None]) ->
 
 @pytest.mark.parametrize(("kind", "method"), cases(subjects, lambda kind, _: kind not in WHOLE))
 def test_a_method_conforms(kind: str, method: str, subtests: pytest.Subtests) -> None:
-    """Each check of a mask passes; or the model refuses the method in its own sentence."""
+    """A method passes each check of a mask, or the model refuses it with its own reason."""
     cls, model = METHODS[method], subject(kind)
     for check in [check_is_refused] if model.refusal(cls) else OF_MASKS:
         with subtests.test(name_of(check)):
@@ -65,7 +65,7 @@ def test_a_method_conforms(kind: str, method: str, subtests: pytest.Subtests) ->
     ("kind", "method"), cases(lambda cls: subjects(cls)[1:], lambda kind, method: not in_sample(kind, method))
 )
 def test_frameworks_agree(kind: str, method: str) -> None:
-    """The same network has the same masks and scores in every framework; or refuses in its own sentence."""
+    """The same network has the same masks and scores in every framework, or refuses with its own reason."""
     cls, model = METHODS[method], subject(kind)
     if model.refusal(cls):
         check_is_refused(cls, model)
@@ -75,7 +75,7 @@ def test_frameworks_agree(kind: str, method: str) -> None:
 
 @pytest.mark.parametrize("kind", CNNS)
 def test_attention_is_refused_where_there_is_none(kind: str) -> None:
-    """Methods that read attention maps are refused by a CNN of any framework."""
+    """A CNN of any framework refuses methods that read attention maps."""
     for cls in METHODS.values():
         if reads_attention(cls):
             check_is_refused(cls, subject(kind))

@@ -34,21 +34,21 @@ def test_a_model_conforms(kind: str, subtests: pytest.Subtests) -> None:
 
 
 class Transposed(TorchModel):
-    """Scores (N, k)."""
+    """Scores have the shape (N, k)."""
 
     def scores(self, images: Any) -> Any:
         return super().scores(images).T
 
 
 class Mixing(TorchModel):
-    """Scores that depend on the other images of the batch."""
+    """Scores depend on the other images of the batch."""
 
     def scores(self, images: Any) -> Any:
         return super().scores(images - images.mean(0))
 
 
 class Steep(TorchModel):
-    """Gradients twice as large."""
+    """Gradients are twice as large."""
 
     def gradients(self, images: Any) -> Any:
         answer = super().gradients(images)
@@ -56,14 +56,14 @@ class Steep(TorchModel):
 
 
 class Forgetful(TorchModel):
-    """Layers that are listed and cannot be read."""
+    """Listed layers cannot be read."""
 
     def layers(self, images: Any) -> Any:
         return [each._replace(gradients=each.gradients[:1]) for each in super().layers(images)]
 
 
 class Loose(TorchModel):
-    """A lock of its own."""
+    """Each adapter has its own lock."""
 
     def at(self, targets: Any, layers: Any = ()) -> Any:
         made = super().at(targets, layers)
@@ -72,7 +72,7 @@ class Loose(TorchModel):
 
 
 class Silent(TorchModel):
-    """No gradients, and no sentence."""
+    """Gradients are not supported, without a reason."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -80,7 +80,7 @@ class Silent(TorchModel):
 
 
 class Training(TorchModel):
-    """Weights that change with each call."""
+    """Weights change with each call."""
 
     def scores(self, images: Any) -> Any:
         with torch.no_grad():
@@ -97,12 +97,12 @@ BROKEN: dict[str, Callable[..., Any]] = {
     "capabilities_are_there_or_explained": Silent,
     "nothing_is_written": Training,
 }
-"""For each check, an adapter that breaks its fact."""
+"""For each check, an adapter that violates it."""
 
 
 @pytest.mark.parametrize("check", OF_MODELS, ids=name_of)
 def test_a_check_fails_on_a_broken_adapter(check: Callable[[Subject], None]) -> None:
-    """Each check raises for the adapter that breaks it, and not for the one that it derives from."""
+    """Each check raises for the adapter that violates it, and not for the adapter from which that one derives."""
     images = np.array(subject("torch").images)
     check(Subject(TorchModel(small_net()), images))
     with pytest.raises(FAILURE):

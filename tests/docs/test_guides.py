@@ -1,4 +1,4 @@
-"""The guides of docs/guides work as they stand: their files are written, their commands run, in a copy of the checkout.
+"""The guides of docs/guides work: their files are written and their commands run in a copy of the checkout.
 
 A block of code whose first line is a comment with a path is that file. A block of ``diff`` names a file after ``+++``
 and adds the lines with ``+`` after the line before them. A block of ``sh`` is run; other Python is run as a script.
@@ -22,14 +22,14 @@ BLOCK = re.compile(r"^```(\w+)\n(.+?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"^(?:#|//|/\*) (\S+\.\w+)(?: \*/)?\n")
 
 COPIED = ("saliency", "saliency_widget", "scripts", "tests", "js", "docs/images/methods", "docs/methods.md")
-"""What the commands of the guides need."""
+"""Files that the commands of the guides need."""
 
 KEPT = ("pyproject.toml", "package.json", "tsconfig.json", "vitest.config.ts", "CHANGELOG.md")
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the checkout, to be changed."""
+    """Return a copy of the checkout that may be changed."""
     for name in COPIED:
         # tests compare many pictures
         skipped = shutil.ignore_patterns("__pycache__", *["*.png"] * (name == "tests"))
@@ -47,7 +47,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("guide", sorted(GUIDES.glob("*.md")), ids=lambda path: path.stem)
 def test_a_guide_works(guide: Path, copy: Path) -> None:
-    """Every file of the guide is written, every addition finds its place, and every command succeeds."""
+    """Every file is written, every addition has one matching position, and every command succeeds."""
     for language, text in BLOCK.findall(guide.read_text(encoding="utf-8")):
         if (named := NAMED.match(text)) is not None:
             path = copy / named[1]
@@ -63,7 +63,7 @@ def test_a_guide_works(guide: Path, copy: Path) -> None:
 
 
 def test_each_guide_is_a_page_and_is_linked() -> None:
-    """A guide has at most 160 lines, and the README links to the folder's guides from one place."""
+    """A guide has at most 160 lines, and the README links to it once."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for guide in GUIDES.glob("*.md"):
         assert len(guide.read_text(encoding="utf-8").splitlines()) <= 160
@@ -71,7 +71,7 @@ def test_each_guide_is_a_page_and_is_linked() -> None:
 
 
 def add(diff: str, folder: Path) -> None:
-    """Add the lines of a diff that has no line numbers: each run of ``+`` after the lines before it."""
+    """Apply a diff without line numbers: insert each run of ``+`` lines after the lines before it."""
     head, *lines = diff.splitlines()
     path = folder / head.removeprefix("+++ ")
     text = path.read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def add(diff: str, folder: Path) -> None:
 
 
 def run(command: list[str], folder: Path) -> None:
-    """Run a command in the copy; Python is this one, and what npm installed is used as it is."""
+    """Run a command in the copy, with this Python and the installed npm packages."""
     if command[0] == "python":
         command = [sys.executable, *command[1:]]
     elif command[0] == "npx":

@@ -1,6 +1,6 @@
-"""What docs/migrating.md says of Captum and CAM libraries is what happens.
+"""The tables of docs/migrating.md for Captum and CAM libraries are correct.
 
-Of DeepExplain see tests/deepexplain, of PAIR tests/pair.
+For DeepExplain see tests/deepexplain, for PAIR tests/pair.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROWS = re.findall(r"^\| `(.+?)` \| `(.+?)` \|(.*)\|$", SECTION, re.MULTILINE)
 
 
 class Net(nn.Module):
-    """Made of what Captum knows, in an order it gets right: it errs where a maximum comes right after a ReLU."""
+    """A network for which Captum is correct: it errs for max-pooling directly after ReLU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Net(nn.Module):
 
 @pytest.fixture(scope="module")
 def names() -> dict[str, Any]:
-    """What the table's code is written with: Captum's names, and ours."""
+    """Return the names that the table uses: Captum's and ours."""
     torch.manual_seed(0)
     net = Net().double().eval()
     x, b = (torch.rand(1, 3, 12, 10, dtype=torch.float64, requires_grad=True) for _ in range(2))
@@ -53,18 +53,18 @@ def names() -> dict[str, Any]:
 
 
 def test_every_row_is_read() -> None:
-    """No row of the table is written so that the test does not see it."""
+    """The test reads every row of the table."""
     assert len(ROWS) == len(re.findall(r"^\| `", SECTION, re.MULTILINE)) >= 13
 
 
 @pytest.mark.agreement
 @pytest.mark.parametrize(("theirs", "ours", "otherwise"), ROWS, ids=[ours for _, ours, _ in ROWS])
 def test_a_row_holds(names: dict[str, Any], theirs: str, ours: str, otherwise: str) -> None:
-    """Both sides run; they give the same numbers unless the row says why not."""
+    """Both sides run, and give the same numbers unless the row gives a reason."""
     found = eval(ours, names).mask
     assert found.shape in ((12, 10, 3), (12, 10))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Captum tells of its hooks
+        warnings.simplefilter("ignore")  # Captum warns of its hooks
         expected = eval(theirs, names).detach()[0].permute(1, 2, 0).numpy()
     expected = expected if found.ndim == 3 else expected[:, :, 0]
 
@@ -74,7 +74,7 @@ def test_a_row_holds(names: dict[str, Any], theirs: str, ours: str, otherwise: s
 
 
 def test_a_tuple_of_inputs_is_a_list() -> None:
-    """Two inputs of different ranks, each with its baseline: Captum's tuple, and a list of explanations."""
+    """Two inputs of different ranks, each with its baseline, have the attributions of Captum's tuple."""
 
     class Two(nn.Module):
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -93,7 +93,7 @@ def test_a_tuple_of_inputs_is_a_list() -> None:
 
 
 def test_the_code_runs(names: dict[str, Any]) -> None:
-    """The section's own lines do what they say."""
+    """The section's code runs, and gives a mask and a small completeness error."""
     (code,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
     there = {"model": names["net"], "image": names["x"]}
     exec(code, there)
@@ -112,7 +112,7 @@ CAMS = re.findall(
 
 @pytest.fixture(scope="module")
 def with_cams(names: dict[str, Any]) -> dict[str, Any]:
-    """What the table for torch-cam and pytorch-grad-cam is written with."""
+    """Return the names that the table for torch-cam and pytorch-grad-cam uses."""
     images, targets = names["several"].float()[:2], [1, 2]
     exp = saliency.explain(names["net"], names["x"], "grad_cam", 1, layer="pool", progress=False)
     mask = np.ones((4, 4), bool)
@@ -121,7 +121,7 @@ def with_cams(names: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("ours", CAMS)
 def test_a_row_for_cam_libraries_runs(with_cams: dict[str, Any], ours: str) -> None:
-    """The right side gives a map of the image's size, one for each image, an overlay, or a target."""
+    """The right side gives a map of the image's size, one map for each image, an overlay, or a target."""
     found = eval(ours, with_cams)
     if isinstance(found, saliency.Explanation):
         assert found.mask.shape == (12, 10)
@@ -135,7 +135,7 @@ def test_a_row_for_cam_libraries_runs(with_cams: dict[str, Any], ours: str) -> N
 
 @pytest.mark.parametrize("method", ["grad_cam", "hires_cam", "xgrad_cam", "layer_cam"])
 def test_maps_are_those_of_cam_libraries(names: dict[str, Any], method: str) -> None:
-    """The formulas of the papers at a hooked layer, resized by torch's bilinear interpolation, give the same map."""
+    """Maps equal the formulas of the papers at a hooked layer, resized by torch's bilinear interpolation."""
     net, kept = names["net"], list[torch.Tensor]()
     handle = net.pool.register_forward_hook(lambda _module, _args, out: kept.append(out))
     scores = net(names["x"])[0]

@@ -1,4 +1,4 @@
-"""docs/models.md: its recipes run, and its table of capabilities × models is what the models say.
+"""docs/models.md: its recipes run, and its table of capabilities × models matches the models.
 
 After an intended change, such as a new adapter: ``python tests/docs/test_models.py`` rewrites the table.
 """
@@ -27,20 +27,20 @@ TABLE = re.compile(r"(?<=<!-- the table -->\n).*(?=<!-- end of the table -->)", 
 
 
 class Classifier:
-    """As scikit-learn's are."""
+    """A classifier with scikit-learn's interface."""
 
     def fit(self, rows: np.ndarray, names: list[str]) -> Classifier:
-        """Remember names and features."""
+        """Store the names and the number of features."""
         self.classes_, self.n_features_in_ = np.array(names), rows.shape[1]
         return self
 
     def predict_proba(self, rows: np.ndarray) -> np.ndarray:
-        """(N, 2)."""
+        """Return probabilities, (N, 2)."""
         return np.stack([1 - rows.mean(1), rows.mean(1)], 1)
 
 
 def onnx_bytes(height: int, width: int) -> bytes:
-    """A model (N, 3, H, W) -> (N, 4): the channels' mean and mean square, through a linear layer."""
+    """Return a model (N, 3, H, W) -> (N, 4): the mean square of the channels, and a linear layer."""
     from onnx import TensorProto, helper, numpy_helper
 
     weights = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
@@ -51,8 +51,8 @@ def onnx_bytes(height: int, width: int) -> bytes:
     ]
     constants = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array([2, 3]), "axes")]
     given = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, height, width])
-    told = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 4])
-    graph = helper.make_graph(nodes, "tiny", [given], [told], constants)
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 4])
+    graph = helper.make_graph(nodes, "tiny", [given], [scores], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     return bytes(model.SerializeToString())
 
@@ -61,7 +61,7 @@ def onnx_bytes(height: int, width: int) -> bytes:
 def test_each_recipe_of_the_guide_works(
     name: str, recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every block of docs/models.md runs as it stands, and explains the picture."""
+    """Every block of docs/models.md runs unchanged, and explains the picture."""
     for package in re.findall(r"^(?:import|from) ([\w, ]+)", recipe, re.MULTILINE)[0].split(", "):
         pytest.importorskip(package.split(" ")[0])
     monkeypatch.chdir(tmp_path)
@@ -80,7 +80,7 @@ def test_each_recipe_of_the_guide_works(
 
 
 def test_there_is_a_recipe_for_each_framework() -> None:
-    """And each takes the reader no more than a handful of lines."""
+    """Every framework has a recipe, and no recipe has more than six lines."""
     frameworks = {"PyTorch", "Hugging Face", "Keras 3", "TensorFlow", "JAX", "Flax", "Equinox", "ONNX"}
     assert frameworks <= dict(RECIPES).keys()
     for name, recipe in RECIPES:
@@ -88,7 +88,7 @@ def test_there_is_a_recipe_for_each_framework() -> None:
 
 
 def saved_model() -> Any:
-    """The little CNN, saved and loaded."""
+    """Return the small CNN, saved and loaded."""
     import tempfile
 
     import tensorflow as tf
@@ -102,14 +102,14 @@ def saved_model() -> Any:
 
 
 def session() -> Any:
-    """A session of ONNX Runtime."""
+    """Return a session of ONNX Runtime."""
     import onnxruntime
 
     return onnxruntime.InferenceSession(onnx_bytes(24, 20), providers=["CPUExecutionProvider"])
 
 
 def same(name: str, **options: Any) -> Callable[[], Any]:
-    """Makes the little CNN of `tests.adapters.same_net` of that name."""
+    """Return a function that builds the small CNN of that name in `tests.adapters.same_net`."""
 
     def make() -> Any:
         from tests.adapters import same_net
@@ -120,7 +120,7 @@ def same(name: str, **options: Any) -> Callable[[], Any]:
 
 
 def jax_function() -> Any:
-    """(f, params)."""
+    """Return (f, params)."""
     from tests.adapters import same_net
 
     return same_net.pure_jax, same_net.weights()
@@ -145,7 +145,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 
 @lru_cache(None)
 def adapted(kind: str) -> Any:
-    """The model of that kind, once."""
+    """Return the adapted model of that kind, created once."""
     for package in {"Keras": ["keras"], "ONNX": ["onnx", "onnxruntime"], "Flax": ["flax"], "Equinox": ["equinox"]}.get(
         kind, ["tensorflow", "jax"] if kind in ("TensorFlow", "SavedModel", "JAX") else []
     ):
@@ -154,20 +154,20 @@ def adapted(kind: str) -> Any:
 
 
 def table() -> str:
-    """Capabilities × models: "yes", or the number of the model's own sentence, which stands below."""
-    told: dict[str, int] = {}
+    """Return the table: "yes", or the number of the model's reason, which is listed below it."""
+    reasons: dict[str, int] = {}
     lines = [f"| the method needs | {' | '.join(MODELS)} |", "|---" * (1 + len(MODELS)) + "|"]
     for needs in dict.fromkeys(cls().needs for cls in METHODS.values()):
         cells = []
         for kind in MODELS:
             why = saliency.lacking(adapted(kind), needs)
-            cells.append("yes" if why is None else str(told.setdefault(why, len(told) + 1)))
+            cells.append("yes" if why is None else str(reasons.setdefault(why, len(reasons) + 1)))
         lines.append(f"| {capability(needs)} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *(f"{number}. {why}" for why, number in told.items())]) + "\n"
+    return "\n".join([*lines, "", *(f"{number}. {why}" for why, number in reasons.items())]) + "\n"
 
 
-def test_the_guide_s_table_is_what_the_models_say() -> None:
-    """Each cell is "yes" or the model's own sentence; where it is not: python tests/docs/test_models.py."""
+def test_the_table_matches_the_models() -> None:
+    """Each cell is "yes" or the model's reason. To update the table: python tests/docs/test_models.py."""
     found = TABLE.search(GUIDE.read_text(encoding="utf-8"))
 
     assert found is not None
@@ -175,12 +175,12 @@ def test_the_guide_s_table_is_what_the_models_say() -> None:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_what_a_model_cannot_it_says_in_a_sentence(kind: str) -> None:
-    """For every capability that some method needs: the model has it, or tells in its own words why not."""
+def test_a_model_gives_its_reasons(kind: str) -> None:
+    """A model supports every capability that some method needs, or gives the reason."""
     model = adapted(kind)
     for needs in {cls().needs for cls in METHODS.values()}:
         lacks = any(each in model.lacks for each in needs.__mro__)
-        assert lacks or isinstance(model, needs), f"{kind} says nothing about {needs.__name__}"
+        assert lacks or isinstance(model, needs), f"{kind} gives no reason for {needs.__name__}"
 
 
 if __name__ == "__main__":
