@@ -1,7 +1,7 @@
-"""See why a vision model decided.
+"""Explain the decisions of vision models.
 
-``saliency.explain(model, image)`` gives an :class:`Explanation`; ``saliency.core`` takes the place of
-PAIR-code/saliency's package of that name. No framework is imported until a model of it is met.
+``saliency.explain(model, image)`` returns an :class:`Explanation`. ``saliency.core`` is a drop-in replacement for
+PAIR-code/saliency's package of that name. A framework is imported only when a model of that framework is passed.
 """
 
 from saliency import checks, core, deepexplain, demo, targets, tf1, upstream

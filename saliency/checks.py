@@ -1,7 +1,7 @@
-"""What arguments may be: one check for each kind of value, with one sentence for what it cannot be.
+"""Checks of arguments: one function for each kind of value.
 
-Each check returns the value as the package holds it, or raises an error that says what was expected, what was given,
-and where that is not obvious what to write instead.
+Each check returns the value in the package's own form, or raises an error that names what was expected, what was given
+and, where it is not obvious, how to fix it.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ LARGEST = float(np.finfo(np.float64).max)
 
 
 def bounds(low: float | None, high: float | None) -> str:
-    """Return the range from `low` to `high` in words; empty without either."""
+    """Return the range from `low` to `high` in words; empty if both are None."""
     if low is None and high is None:
         return ""
     return f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
 
 
 def number(value: Any, what: str, low: float | None = None, high: float | None = None, error: Kind = BadField) -> Any:
-    """Return a finite number; an array or tensor of no axes as the number in it.
+    """Return a finite number; from an array or tensor without axes, the number in it.
 
     Args:
         value: what was given.
-        what: its name, as it is written in Python.
-        low: the smallest it may be.
-        high: the largest it may be.
-        error: what is raised.
+        what: its name, as written in Python.
+        low: smallest allowed value.
+        high: largest allowed value.
+        error: class of the error that is raised.
     """
     scalar = _scalar(value)
     if isinstance(scalar, bool | np.bool_) or not isinstance(scalar, int | float | np.integer | np.floating):
@@ -61,21 +61,21 @@ def whole(value: Any, what: str, low: float | None = None, high: float | None = 
 
 
 def flag(value: Any, what: str) -> bool:
-    """Return True or False; nothing else counts as either."""
+    """Return True or False; no other value is accepted."""
     if not isinstance(found := _scalar(value), bool | np.bool_):
         raise BadField(f"{what} must be True or False, got {brief(value)}.")
     return bool(found)
 
 
 def choice(value: Any, kind: str, names: Collection[str]) -> str:
-    """Return one of some names; `kind` is what a name is, as in "There is no fill 'gray'"."""
+    """Return `value` if it is one of `names`; `kind` is what a name stands for, as in "There is no fill 'gray'"."""
     if not isinstance(value, str) or value not in names:
         raise unknown(kind, value, names)
     return value
 
 
 def batch_size(value: Any) -> int | str:
-    """Return "auto", or a whole number of at least 1."""
+    """Return "auto" or a whole number of at least 1."""
     if isinstance(value, str) and value == "auto":
         return value
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= LARGEST:
@@ -84,23 +84,23 @@ def batch_size(value: Any) -> int | str:
 
 
 def text(value: Any, what: str) -> str:
-    """Return some text."""
+    """Return a string."""
     if not isinstance(value, str):
         raise BadField(f"{what} must be text, got {brief(value)}.")
     return value
 
 
 def function(value: Any, what: str, takes: Sequence[str] = (), error: Kind = BadField) -> Callable[..., Any]:
-    """Return a function that can be called with as many arguments as `takes` has names, as far as that can be known."""
+    """Return a function that accepts as many arguments as `takes` has names, as far as its signature is known."""
     wanted = f"a function of ({', '.join(takes)})"
     if not callable(value):
         raise error(f"{what} must be {wanted}, got {brief(value)}.")
     if isinstance(value, type):
-        raise error(f"{what} must be {wanted}, got the class {value.__name__}: make an instance, or a function.")
+        raise error(f"{what} must be {wanted}, got the class {value.__name__}: pass an instance or a function.")
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):
-        return value  # some built-in functions show none
+        return value  # some built-in functions have no signature
     try:
         signature.bind(*takes)
     except TypeError:
@@ -109,15 +109,15 @@ def function(value: Any, what: str, takes: Sequence[str] = (), error: Kind = Bad
 
 
 def names(value: Any, what: str = "labels") -> Sequence[str] | None:
-    """Return the names of classes, in their order; None stands for none.
+    """Return the class names in class order; None if there are none.
 
     Args:
-        value: a list, tuple, array, Series or Index of text; or a dict from each index to its name.
+        value: a list, tuple, array, Series or Index of strings; or a dict from each class index to its name.
         what: the name of the argument.
     """
     if value is None or (type(value) in (list, tuple) and value and all(type(each) is str for each in value)):
         return value
-    way = f"{what} must be a sequence of names, one for each class in their order"
+    way = f"{what} must be a sequence of names, one per class, in class order"
     if isinstance(value, Mapping):
         if set(value) != set(range(len(value))):
             raise BadField(f"{way}, or a dict by index, {{0: 'cat', 1: 'dog'}}, got {brief(value)}.")
@@ -133,14 +133,14 @@ def names(value: Any, what: str = "labels") -> Sequence[str] | None:
     except (TypeError, ValueError):
         raise BadField(f"{way}, got {brief(value)}.") from None
     if not found:
-        raise BadField(f"{way}, got none: leave {what} out where the classes have no names.")
+        raise BadField(f"{way}, got an empty one: omit {what} if the classes have no names.")
     if wrong := [each for each in found if not isinstance(each, str)]:
-        raise BadField(f"{way}, got {brief(wrong[0])} among them: {what}=[str(each) for each in names] makes text.")
+        raise BadField(f"{way}, got {brief(wrong[0])} among them: use {what}=[str(each) for each in names].")
     return tuple(map(str, found))
 
 
 def several(value: Any, what: str) -> list[Any]:
-    """Return the items of a list, tuple, array or other collection that has an order."""
+    """Return the items of a list, tuple, array or other ordered collection."""
     ordered = (
         isinstance(value, Sequence)
         or (isinstance(value, np.ndarray) and value.ndim > 0)
@@ -152,21 +152,21 @@ def several(value: Any, what: str) -> list[Any]:
 
 
 def array(value: Any, what: str, error: Kind = BadField) -> np.ndarray:
-    """Return finite real numbers, or truth values, as an array; tensors of any framework are read."""
+    """Return finite real numbers or booleans as an array; tensors of any framework are accepted."""
     host = value.detach().cpu() if hasattr(value, "detach") and hasattr(value, "cpu") else value
     try:
         found = np.asarray(host)
-    except Exception as reason:  # whatever the framework, or the user's own class, says
+    except Exception as reason:  # any error of the framework or of the user's own class
         raise error(f"{what} must be an array of numbers, got {brief(value)}.") from reason
     if found.dtype.kind not in "biuf":
         raise error(f"{what} must be an array of real numbers, got {brief(value)} of type {found.dtype}.")
     if not np.isfinite(found).all():
-        raise error(f"{what} holds {np.count_nonzero(~np.isfinite(found))} NaN or infinite values.")
+        raise error(f"{what} contains {np.count_nonzero(~np.isfinite(found))} NaN or infinite values.")
     return found
 
 
 def selection(value: Any, what: str) -> np.ndarray:
-    """Return a mask (h, w) of truth values; numbers may be 0 and 1 alone, for any others need a threshold."""
+    """Return a boolean mask (h, w). Numbers must be 0 or 1: other values need a threshold first."""
     found = array(value, what)
     if found.ndim != 2 or not found.size:
         raise BadShape(f"{what} must be a mask (h, w), got {brief(value)}.")
@@ -197,7 +197,7 @@ def path(value: Any, what: str = "path", error: Kind = BadField) -> Path:
 
 @contextmanager
 def opening(file: Path, error: Kind) -> Iterator[None]:
-    """Report as `error` what the system says of a file that cannot be read or written; a missing one as it is."""
+    """Report a system error on opening a file as `error`; a missing file raises FileNotFoundError as usual."""
     try:
         yield
     except FileNotFoundError:
@@ -212,7 +212,7 @@ def _within(low: float | None, high: float | None) -> str:
 
 
 def _scalar(value: Any) -> Any:
-    """Return the number in an array without axes; anything else as it is."""
+    """Return the number in an array without axes; any other value unchanged."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         return value.item()
     return value

@@ -1,7 +1,7 @@
-"""Every error the package raises on purpose: what was expected, what came, and the way out.
+"""Every error the package raises on purpose: what was expected, what was given, and how to fix it.
 
-Each derives from :class:`SaliencyError` and from the built-in that fits, so that both ``except SaliencyError`` and
-``except ValueError`` catch what their writer means.
+Each class derives from :class:`SaliencyError` and from the matching built-in, so that ``except ValueError`` catches
+a bad value as usual.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ class BadShape(SaliencyError, ValueError):
 
 
 class BadTarget(SaliencyError, ValueError):
-    """The target is no class of this model, or no number per image."""
+    """The target is no class of this model, or does not yield one number per image."""
 
 
 class BadOutput(SaliencyError, ValueError):
-    """The model's answer cannot be used: no scores found in it, wrong shape, or not finite."""
+    """The model's output cannot be used: it has no scores, the wrong shape, or values that are not finite."""
 
 
 class BadField(SaliencyError, ValueError):
-    """A field of a method has a value it cannot have."""
+    """A field of a method has a value that is not allowed."""
 
 
 class BadArgument(SaliencyError, TypeError):
-    """An argument that does not exist, or two that exclude each other."""
+    """An argument does not exist, or two arguments exclude each other."""
 
 
 class UnknownName(SaliencyError, ValueError):
-    """A method, field, label or layer that does not exist."""
+    """A method, field, label or layer does not exist."""
 
 
 class Unsupported(SaliencyError, TypeError):
-    """The model cannot answer what this method has to ask."""
+    """The model does not support what this method needs."""
 
 
 class NoGradient(SaliencyError, RuntimeError):
@@ -60,42 +60,42 @@ class MissingPackage(SaliencyError, ImportError):
 
 
 class Cancelled(SaliencyError, RuntimeError):
-    """The explanation was cancelled between two batches; nothing was left changed."""
+    """The explanation was cancelled between two batches. The model is unchanged."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
-    """The error for a name that does not exist, with the nearest names that do.
+    """Return the error for a name that does not exist, with the closest names that do.
 
     Args:
-        kind: what the name should have been, as in "no such method".
-        name: what came.
-        known: what there is.
+        kind: what the name stands for, as in "no such method".
+        name: what was given.
+        known: the existing names.
     """
     names = list(known)
     hint = _hint(kind, name[:LONGEST_NAME], names) if isinstance(name, str) else ""
     shown = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")
-    return UnknownName(f"There is no {kind} {brief(name)}.{hint} There is: {shown or 'none'}.")
+    return UnknownName(f"There is no {kind} {brief(name)}.{hint} Available: {shown or 'none'}.")
 
 
 LONGEST_NAME = 200
-"""Characters of an unknown name that are compared with those there are."""
+"""Maximum number of characters of an unknown name that are compared with the existing names."""
 
 _REPR = reprlib.Repr()
 _REPR.maxstring, _REPR.maxother, _REPR.maxlong, _REPR.maxlevel = 200, 200, 60, 3
 
 
 def brief(value: object) -> str:
-    """Return what a value is, as Python writes it, shortened; for errors, so it never fails."""
+    """Return a short repr of a value, for error messages; never fails."""
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
         return f"{type(value).__name__} of shape {shape}"[:200]
-    with suppress(Exception):  # a user's own __repr__ may fail, and so does that of an int of 5,000 digits
+    with suppress(Exception):  # a user's own __repr__ may fail, as does that of an int of 5,000 digits
         return _REPR.repr(value)
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _hint(kind: str, name: str, names: list[str]) -> str:
-    """Return what the name may have meant, as a sentence after a space; empty where nothing is near."""
+    """Return the suggestion for an unknown name, as a sentence after a space; empty where no name is close."""
     elsewhere = None
     if kind == "method":
         elsewhere = method_hint(name, names)
@@ -109,6 +109,6 @@ def _hint(kind: str, name: str, names: list[str]) -> str:
 
 
 def containing(word: str, names: Iterable[str]) -> list[str]:
-    """Return the names that hold `word` as whole words, in any case: "tabby cat" holds "Cat", "crate" does not."""
+    """Return the names with `word` as whole words, in any case: "Cat" is in "tabby cat", and not in "crate"."""
     whole = re.compile(rf"(?<!\w){re.escape(word.strip())}(?!\w)", re.IGNORECASE)
     return [each for each in names if word.strip() and whole.search(str(each))]

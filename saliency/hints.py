@@ -1,4 +1,4 @@
-"""Names that other libraries use (Captum, torch-cam, pytorch-grad-cam, tf-explain), and what takes their place here."""
+"""Names used by other libraries (Captum, torch-cam, pytorch-grad-cam, tf-explain), and their equivalents here."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ METHODS: dict[str, str] = {
     "eigen_grad_cam": "eigen_cam",
     "feature_permutation": "feature_ablation",
 }
-"""By the method's name elsewhere, in snake case, the method here that is or comes nearest to it."""
+"""From a method's name in another library, in snake case, to the equivalent or closest method here."""
 
 NOT_HERE: dict[str, str] = {
-    "full_grad": "FullGrad is not here",
-    "layer_conductance": "conductance of layers is not here",
-    "layer_integrated_gradients": "Integrated Gradients of a layer are not here",
-    "layer_activation": "a layer by itself is no explanation of a class",
+    "full_grad": "FullGrad is not supported",
+    "layer_conductance": "Layer conductance is not supported",
+    "layer_integrated_gradients": "Integrated Gradients of a layer are not supported",
+    "layer_activation": "a layer's activation alone does not explain a class",
     "finer_cam": "Finer-CAM is grad_cam of one class against others, target=saliency.targets.margin(a, b)",
     "cam": "CAM needs a linear head after mean pooling, where it equals Grad-CAM",
-    "is_cam": "IS-CAM is not here",
-    "ss_cam": "SS-CAM is not here",
-    "fem": "FEM is not here",
-    "kpca_cam": "KPCA-CAM is not here",
-    "random_cam": "random weights are no method here",
-    "eigen_grad_cam": "Eigen-Grad-CAM is not here",
-    "feature_permutation": "FeaturePermutation needs a batch of examples and is not here",
+    "is_cam": "IS-CAM is not supported",
+    "ss_cam": "SS-CAM is not supported",
+    "fem": "FEM is not supported",
+    "kpca_cam": "KPCA-CAM is not supported",
+    "random_cam": "random weights are not supported",
+    "eigen_grad_cam": "Eigen-Grad-CAM is not supported",
+    "feature_permutation": "FeaturePermutation needs a batch of examples and is not supported",
 }
-"""By the method's name elsewhere, why it is not here under any name."""
+"""From a method's name in another library to the reason why this package does not have it."""
 
 ARGUMENTS: dict[str, str] = {
     "n_steps": "steps",
@@ -89,20 +89,20 @@ ARGUMENTS: dict[str, str] = {
     "input_tensor": "image, the second argument of explain",
     "inputs": "image, the second argument of explain",
 }
-"""By the argument's name elsewhere, what it is called here."""
+"""From an argument's name in another library to its name here."""
 
 NO_ARGUMENT: dict[str, str] = {
-    "return_convergence_delta": "exp.gap is always there.",
+    "return_convergence_delta": "exp.gap is always computed.",
     "abs": "Masks keep their sign: write np.abs(exp.mask).",
     "nt_type": "Choose the method: 'smooth_grad', 'smooth_grad_squared' or 'var_grad'.",
-    "aug_smooth": "Smoothing over augmented pictures is not here: average their masks.",
-    "eigen_smooth": "Smoothing by principal components is not here: the nearest is the method 'eigen_cam'.",
+    "aug_smooth": "Smoothing over augmented images is not supported: average their masks.",
+    "eigen_smooth": "Smoothing by principal components is not supported: the closest is the method 'eigen_cam'.",
 }
-"""By the argument's name elsewhere, what to do here, where no argument takes its place."""
+"""From an argument's name in another library to what to do instead, where no argument corresponds to it."""
 
 
 def snake(name: str) -> str:
-    """Return a name in snake case: "GradCAM++" is "grad_cam_plus_plus", "DeepLiftShap" "deep_lift_shap"."""
+    """Return a name in snake case: "GradCAM++" becomes "grad_cam_plus_plus", "DeepLiftShap" "deep_lift_shap"."""
     plain = name.strip().replace("++", "PlusPlus")
     for shout in ("CAM", "SHAP", "LRP"):
         plain = re.sub(shout, shout.capitalize(), plain)
@@ -111,7 +111,7 @@ def snake(name: str) -> str:
 
 
 def method_hint(name: str, known: Iterable[str]) -> str | None:
-    """Return the sentence for a method's name from elsewhere; None where it is unknown."""
+    """Return a suggestion for a method's name from another library; None where the name is unknown."""
     called = snake(name)
     same = {each.replace("_", ""): each for each in known}
     flat = {each.replace("_", ""): each for each in METHODS}
@@ -120,10 +120,10 @@ def method_hint(name: str, known: Iterable[str]) -> str | None:
     if (there := flat.get(called.replace("_", ""))) is None:
         return None
     if there in NOT_HERE:
-        return f"{NOT_HERE[there]}; the nearest is {METHODS[there]!r}."
+        return f"{NOT_HERE[there]}; the closest is {METHODS[there]!r}."
     return f"Did you mean {METHODS[there]!r}?"
 
 
 def argument_hint(name: str) -> str | None:
-    """Return the sentence for an argument's name from elsewhere; None where it is unknown."""
+    """Return a suggestion for an argument's name from another library; None where the name is unknown."""
     return f"Here it is called {ARGUMENTS[name]}." if name in ARGUMENTS else NO_ARGUMENT.get(name)

@@ -1,11 +1,12 @@
-"""How relevance passes back through one operator: rules that read as their papers do, on every framework.
+"""Rules of backward passes: how relevance propagates through one operator, on every framework.
 
-A rule is a function ``(layer, x, relevance) -> relevance``: of an operator at work (:class:`Operator`), its input and
-what came back to its output, it makes what goes on to its input. What travels is a gradient (guided backpropagation,
-deconvolution), a multiplier (DeepLIFT) or relevance itself (LRP): the rules decide. An operator without a rule hands
-on its plain gradient. A :class:`Composite` says which operator follows which rule.
+A rule is a function ``(layer, x, relevance) -> relevance``. Given an operator of the running model
+(:class:`Operator`), its input and the relevance of its output, it returns the relevance of its input. The propagated
+quantity is a gradient (guided backpropagation, deconvolution), a multiplier (DeepLIFT) or relevance itself (LRP),
+depending on the rules. An operator without a rule propagates its plain gradient. A :class:`Composite` maps kinds of
+operators to rules.
 
-Operators are known by their kind, whatever a framework calls them:
+Operators have a kind that is independent of the framework's names:
 
 ================  ====================================================================================================
 dense             a product with weights, alone or with a bias
@@ -25,7 +26,7 @@ matmul            a product of matrices that both depend on the image: attention
 scale             a product with a constant
 ================  ====================================================================================================
 
-Of add, multiply, divide and matmul `x`, and what the rule makes of it, are tuples of two.
+For add, multiply, divide and matmul, `x` and the rule's result are tuples of two.
 """
 
 from __future__ import annotations
@@ -38,22 +39,22 @@ from saliency.errors import Unsupported
 from saliency.model.protocols import Ops
 
 LINEAR = ("dense", "convolution")
-"""Kinds that have weights."""
+"""Kinds of operators that have weights."""
 
 Change = Callable[[Any], Any]
-"""What is made of weights."""
+"""A function that maps weights to the weights a rule uses."""
 
 
 class Operator(Protocol):
-    """One operator of the model at work on a batch, as a rule may see it."""
+    """One operator of the running model, with its batch, as seen by a rule."""
 
     @property
     def kind(self) -> str:
-        """See :mod:`saliency.rules`."""
+        """The kind of the operator, see :mod:`saliency.rules`."""
 
     @property
     def first(self) -> bool:
-        """Whether no operator with weights lies between it and the image."""
+        """Whether no operator with weights precedes it."""
 
     @property
     def axis(self) -> int:
@@ -61,23 +62,23 @@ class Operator(Protocol):
 
     @property
     def references(self) -> tuple[Any, ...]:
-        """Its inputs when the model saw each of the references, each shaped like `x`."""
+        """Its inputs for each of the reference images, each shaped like `x`."""
 
     @property
     def ops(self) -> Ops[Any]:
-        """The array functions of its framework."""
+        """The array functions of the model's framework."""
 
     @property
     def ledger(self) -> Ledger | None:
-        """Where a rule counts what its stabilizer keeps; None where nobody counts."""
+        """Where a rule records the relevance that its stabilizer absorbs; None where that is not recorded."""
 
     def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
-        """The output for `x`, and its pullback: from what came back to the output, to what goes on to `x`.
+        """Return the output for `x`, and its pullback: from relevance of the output to relevance of `x`.
 
         Args:
-            x: instead of its own input.
-            weights: what to make of its weights first.
-            bias: what to make of its bias; as of the weights by default.
+            x: used instead of its own input.
+            weights: applied to its weights first.
+            bias: applied to its bias; the same as `weights` by default.
         """
 
 
@@ -87,37 +88,37 @@ Rule = Callable[[Operator, Any, Any], Any]
 
 @dataclass(frozen=True)
 class Composite:
-    """Which operator follows which rule. Equal composites are equal questions, so that they can be compiled once."""
+    """A map from kinds of operators to rules. Equal composites share one compiled function."""
 
     rules: tuple[tuple[str, Rule], ...]
-    """(kind, rule) pairs."""
+    """Pairs (kind, rule)."""
     first: Rule | None = None
-    """For the operators with weights that are nearest to the image."""
+    """Pairs (kind, rule) for the operators with weights that are closest to the image."""
     references: int = 0
-    """How many references each image comes with: images are (N, 1 + references, H, W, C), each image before its own."""
+    """References per image. Images are (N, 1 + references, H, W, C): each image is followed by its references."""
     required: tuple[str, ...] = ()
-    """Kinds of which the model must have one, or the rules mean nothing to it."""
+    """Kinds of operators of which the model must contain at least one."""
     folds: bool = False
-    """Whether a batch norm is one operator with the weights before it."""
+    """Whether a batch norm is folded into the linear operator before it (canonization)."""
     opens: bool = False
-    """Whether what has no rule is opened up into simpler operators, where it is made of such."""
+    """Whether an operator without a rule is decomposed into simpler operators where possible."""
     exhaustive: bool = False
-    """Whether an operator that is not known is told in a note."""
+    """Whether a note reports unknown operators."""
     accounts: bool = False
-    """Whether it is counted where what comes back is lost: see :attr:`saliency.model.protocols.Answer.lost`."""
+    """Whether lost relevance is recorded: see :attr:`saliency.model.protocols.Answer.lost`."""
 
     def rule(self, operator: Operator) -> Rule | None:
-        """The rule an operator follows; None for its plain gradient."""
+        """Return the rule of an operator; None for its plain gradient."""
         if self.first is not None and operator.first and operator.kind in LINEAR:
             return self.first
         return next((rule for kind, rule in self.rules if kind == operator.kind), None)
 
     def require(self, kinds: Collection[str], unknown: Collection[str]) -> None:
-        """Raise where the rules find no operator to hold on to.
+        """Raise if the model contains no operator that the rules apply to.
 
         Args:
-            kinds: of the operators that the model sends the image through.
-            unknown: names of those whose kind nobody knows.
+            kinds: kinds of the operators between the image and the scores.
+            unknown: names of the operators whose kind is unknown.
 
         Raises:
             Unsupported: none is of a required kind.
@@ -125,44 +126,43 @@ class Composite:
         if self.required and not any(kind in kinds for kind in self.required):
             seen = ", ".join([*sorted(kinds), *sorted(unknown)])
             raise Unsupported(
-                f"The rules found nothing to hold on to: they are for operators of the kind "
-                f"{' or '.join(self.required)}, and the model sends the image through "
-                f"{f'{seen} only' if seen else 'none that can be seen'}."
+                f"The rules apply to operators of the kind {' or '.join(self.required)}, but the model processes the "
+                f"image with {f'{seen} only' if seen else 'no operator that can be observed'}."
             )
 
     def notes(self, unknown: Collection[str]) -> list[str]:
-        """What is to be told, in sentences, of operators whose kind nobody knows."""
+        """Return the notes on operators of unknown kind."""
         if not self.exhaustive or not unknown:
             return []
-        return [f"no rule is known for {', '.join(sorted(unknown))}: the plain gradient went through"]
+        return [f"no rule for {', '.join(sorted(unknown))}: the plain gradient was used"]
 
 
 def guided(layer: Operator, x: Any, relevance: Any) -> Any:
-    """What is negative on the way back stops too (arXiv:1412.6806, section 3.4)."""
+    """Set negative values to zero on the backward pass too (arXiv:1412.6806, section 3.4)."""
     _, pullback = layer(x)
     return pullback(layer.ops.maximum(relevance, 0.0))
 
 
-def deconvolution(layer: Operator, x: Any, relevance: Any) -> Any:  # noqa: ARG001  # what went forward does not matter
-    """The rectifier is applied to what comes back, wherever the image was negative (arXiv:1311.2901, section 2.1)."""
+def deconvolution(layer: Operator, x: Any, relevance: Any) -> Any:  # noqa: ARG001  # the forward input does not matter
+    """Rectify what is propagated back, regardless of the forward input (arXiv:1311.2901, section 2.1)."""
     return layer.ops.maximum(relevance, 0.0)
 
 
 def summed(ops: Ops[Any], array: Any, axis: int) -> Any:
-    """The sum over one axis, which is kept."""
+    """Return the sum over one axis, which keeps length 1."""
     shape = tuple(1 if i == axis else int(n) for i, n in enumerate(array.shape))
     return ops.reshape(ops.sum(array, axis), shape)
 
 
 STABILIZER = "stabilizer"
-"""What a ledger calls the relevance that ε keeps, in whatever kind of operator."""
+"""The ledger's name for relevance absorbed by the stabilizer ε, in any kind of operator."""
 
 
 class Ledger:
-    """Where relevance is lost on the way back through the model, of one image and one target.
+    """Records where relevance is lost on the backward pass, for one image and one target.
 
-    What arrived at an operator's output, less what went on to its inputs, by the kind of operator; what the rules'
-    stabilizers keep is counted apart.
+    By kind of operator: the relevance of an operator's output minus that of its inputs. Relevance absorbed by the
+    rules' stabilizers is recorded separately.
     """
 
     def __init__(self) -> None:
@@ -170,12 +170,12 @@ class Ledger:
         """Sums of relevance by cause: a kind of operator, or :data:`STABILIZER`."""
 
     def absorb(self, kind: str, relevance: Any) -> None:
-        """Count a sum that the stabilizer kept in an operator of a kind."""
+        """Record relevance that the stabilizer absorbed in an operator of this kind."""
         self._add(STABILIZER, relevance)
         self._add(kind, -relevance)
 
     def passed(self, layer: Operator, arrived: Any, handed_on: Iterable[Any]) -> None:
-        """Count what an operator lost: `arrived` at its output, `handed_on` to each of its inputs."""
+        """Record what an operator lost: `arrived` at its output, `handed_on` to each of its inputs."""
         self._add(layer.kind, layer.ops.sum(arrived) - sum(layer.ops.sum(each) for each in handed_on))
 
     def _add(self, cause: str, relevance: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is explained: one number per image, made of a model's outputs."""
+"""Targets: what is explained, one number per image, computed from a model's outputs."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from saliency.errors import BadField, BadTarget, Unsupported, brief, unknown
 
 @dataclass(frozen=True)
 class OfScores:
-    """A target that is handed scores (N, classes), whatever the model returns."""
+    """A target that receives scores (N, classes), whatever the model returns."""
 
     index: Any
 
     def __call__(self, outputs: Any) -> Any:
-        """(N, classes) -> (N,)."""
+        """Return one number per image: (N, classes) -> (N,)."""
         return outputs[:, self.index]
 
     def resolved(self, labels: Sequence[str] | None, scores: np.ndarray, shares: np.ndarray | None = None) -> OfScores:
-        """Return the same with indices for labels.
+        """Return the target with labels replaced by indices.
 
         Args:
             labels: names of the classes.
-            scores: the image's own, (classes,).
-            shares: its probabilities, (classes,); None where the scores are values.
+            scores: the image's scores, (classes,).
+            shares: the image's probabilities, (classes,); None where the scores are values.
         """
         return replace(self, index=_output_of(self.index, labels, len(scores)))
 
     def named(self, labels: Sequence[str] | None) -> str:
-        """What it is called, once resolved."""
+        """Return the name of the target, once resolved."""
         return label_of(self.index, labels)
 
 
@@ -97,9 +97,9 @@ class _Contrast(OfScores):
         if not others:
             raise BadTarget("A contrast needs a second class: this model has one output.")
         if shares is None:
-            raise BadTarget("A contrast needs probabilities, and this model's outputs were read as values.")
+            raise BadTarget("A contrast needs probabilities, but this model's outputs are values.")
         shares = shares[others]
-        # all of them may be far below the winner, and underflow
+        # all of them may underflow, if they are far below the top class
         shares = shares / shares.sum() if shares.sum() > 0 else np.full(len(others), 1 / len(others))
         return _Contrast(index, self.count, tuple(zip(others, map(float, shares), strict=True)))
 
@@ -109,42 +109,43 @@ class _Contrast(OfScores):
 
 
 def margin(a: int | str, b: int | str) -> OfScores:
-    """By how much the model prefers class `a` to class `b`: the difference of their scores."""
+    """Return the target score(a) - score(b): how much the model prefers class `a` to class `b`."""
     return _Margin(a, b)
 
 
 def contrast(target: int | str, k: int = 3) -> OfScores:
-    """A class against the `k` nearest others, each weighed by its probability on the image explained.
+    """Return the target that contrasts a class with its `k` closest rivals, weighted by their probabilities.
 
-    Σ_d p_d (z_target - z_d) / Σ_d p_d: what the image has of this class and not of its rivals.
+    Σ_d p_d (z_target - z_d) / Σ_d p_d: the evidence for this class that its rivals do not share. The probabilities are
+    those of the explained image.
     """
     return _Contrast(target, checks.whole(k, "k", 1))
 
 
 def output(index: int = 0) -> OfScores:
-    """One output as it is: a regression's value, or a single logit without a second class."""
+    """Return the target that is one output as it is: a regression's value, or the single logit of one class."""
     return _Output(index)
 
 
 class _Output(OfScores):
-    """One output, whatever it means."""
+    """One output, whatever its meaning."""
 
     def named(self, labels: Sequence[str] | None) -> str:
         return f"output {self.index}"
 
 
 def single_logit(index: int) -> OfScores:
-    """Class 0 or 1 of a head with one output: the output with its sign turned, or itself."""
+    """Return the target for class 0 or 1 of a head with one logit: the negated logit, or the logit."""
     return ClassScore(0) if index else _Minus(0)
 
 
 def unit(layer: str, channel: int, position: Sequence[int] | None = None) -> Unit:
-    """What one channel of a layer says: its mean over the map, or its value at one place of it.
+    """Return the target that is one channel of a layer: its mean over the grid, or its value at one position.
 
     Args:
-        layer: its name; :func:`saliency.layers` lists those with a grid.
+        layer: name of the layer; :func:`saliency.layers` lists those with a grid.
         channel: index of the channel, or of the unit of a dense layer.
-        position: (row, column) on the layer's grid; for a row of tokens without one, (token,).
+        position: (row, column) on the layer's grid; (token,) for a sequence of tokens without a grid.
     """
     if position is not None and not isinstance(position, Sequence | np.ndarray):
         raise BadField(f"position must be (row, column), got {brief(position)}.")
@@ -154,20 +155,20 @@ def unit(layer: str, channel: int, position: Sequence[int] | None = None) -> Uni
 
 @dataclass(frozen=True)
 class Unit:
-    """A target inside the model. An adapter that has layers hands it what the layer said; see :func:`unit`."""
+    """A target inside the model, computed from a layer's activations; see :func:`unit`."""
 
     layer: str
     channel: int
     position: tuple[int, ...] | None = None
 
     def __call__(self, outputs: Any) -> Any:
-        raise Unsupported(f"{self.named()} cannot be told from the model's outputs: its layers have to be asked.")
+        raise Unsupported(f"{self.named()} is a unit inside the model and cannot be computed from the model's outputs.")
 
     def read(self, activations: Any) -> Any:
-        """(N, ..., K) of the layer, channels last -> (N,).
+        """Return the unit's value for each image: (N, ..., K) of the layer, channels last -> (N,).
 
         Raises:
-            BadTarget: there is no such channel or place.
+            BadTarget: there is no such channel or position.
         """
         *places, channels = tuple(activations.shape)[1:] or (0,)
         if not -channels <= self.channel < channels:
@@ -179,28 +180,28 @@ class Unit:
             not -size <= at < size for at, size in zip(self.position, places, strict=True)
         ):
             grid = "×".join(map(str, places)) or "no"
-            raise BadTarget(f"{self.layer!r} has {grid} places, got position {self.position}.")
+            raise BadTarget(f"{self.layer!r} has {grid} positions, got position {self.position}.")
         for at in self.position:
             chosen = chosen[:, at]
         return chosen
 
     def named(self) -> str:
-        """What it is called."""
+        """Return the name of the unit."""
         place = "" if self.position is None else f" at {', '.join(map(str, self.position))}"
         return f"{self.layer} channel {self.channel}{place}"
 
 
 def units(targets: Iterable[Any]) -> list[str]:
-    """Names of the layers that targets read."""
+    """Return the names of the layers that the targets read."""
     return list(dict.fromkeys(each.layer for each in targets if isinstance(each, Unit)))
 
 
 def mean_logit(mask: Any, index: int) -> Callable[[Any], Any]:
-    """For segmentation: the mean of one class's logits over a region.
+    """Return a target for segmentation: the mean of one class's logits over a region.
 
     Args:
-        mask: (H, W), true (or a weight) where it counts; resized to the size of the model's output.
-        index: of the class.
+        mask: (H, W), true (or a weight) inside the region; resized to the size of the model's output.
+        index: index of the class.
 
     Returns:
         a target for outputs (N, classes, h, w) of torch, or (N, h, w, classes) of any other framework.
@@ -217,14 +218,14 @@ def mean_logit(mask: Any, index: int) -> Callable[[Any], Any]:
         rows, columns = (np.arange(n) * size // n for n, size in zip((height, width), weights.shape, strict=True))
         there = weights[np.ix_(rows, columns)]
         if not there.any():
-            raise BadTarget(f"Nothing is left of the mask at the model's own resolution, {height}×{width}.")
+            raise BadTarget(f"The mask is empty at the resolution of the model's output, {height}×{width}.")
         return _sum(plane * _like(there / there.sum(), plane), (1, 2))
 
     return mean_of_the_region
 
 
 def similarity(embedding: Any) -> Callable[[Any], Any]:
-    """For models that give embeddings, CLIP's towers say: the cosine between the image's and this one, (D,)."""
+    """Return a target for models that output embeddings, such as CLIP's: the cosine with this embedding (D,)."""
     host = embedding.detach().cpu().float() if _of_torch(embedding) else embedding
     wanted = checks.array(host, "embedding", BadTarget).astype(np.float32).reshape(-1)
     length = float(np.linalg.norm(wanted))
@@ -234,14 +235,14 @@ def similarity(embedding: Any) -> Callable[[Any], Any]:
     def cosine(outputs: Any) -> Any:
         found = _part(outputs, ("image_embeds", "pooler_output", "embedding", "logits"), 2)
         if int(found.shape[-1]) != len(wanted):
-            raise BadTarget(f"The model's embedding has {int(found.shape[-1])} numbers, yours {len(wanted)}.")
+            raise BadTarget(f"The model's embedding has {int(found.shape[-1])} numbers, yours has {len(wanted)}.")
         return _sum(found * _like(wanted / length, found), (1,)) / _sum(found * found, (1,)) ** 0.5
 
     return cosine
 
 
 def _part(outputs: Any, names: Sequence[str], rank: int) -> Any:
-    """The array of that rank in whatever a model returned."""
+    """Return the array with `rank` axes among a model's outputs."""
     if hasattr(outputs, "keys"):
         parts = [outputs[name] for name in names if name in outputs] or list(outputs.values())
     elif isinstance(outputs, tuple | list):
@@ -252,7 +253,7 @@ def _part(outputs: Any, names: Sequence[str], rank: int) -> Any:
         if len(getattr(part, "shape", ())) == rank:
             return part
     raise BadTarget(
-        f"The model returned no array of {rank} axes: a {type(outputs).__name__}. Write a target of your own."
+        f"The model returned no array of {rank} axes, but a {type(outputs).__name__}. Write your own target."
     )
 
 
@@ -261,32 +262,32 @@ def _of_torch(array: Any) -> bool:
 
 
 def _like(host: np.ndarray, array: Any) -> Any:
-    """A host array that may be multiplied with `array`."""
+    """Return a host array in a form that can be multiplied with `array`."""
     return array.new_tensor(host) if hasattr(array, "new_tensor") else host
 
 
 def _sum(array: Any, axes: tuple[int, ...]) -> Any:
-    """TensorFlow's tensors have no sum of their own."""
+    """Return the sum over axes; TensorFlow's tensors have no method for it."""
     return array.sum(axes) if hasattr(array, "sum") else sys.modules["tensorflow"].reduce_sum(array, axes)
 
 
 IMAGENET = 1000
-"""How many classes a model has that is taken for one of ImageNet's."""
+"""Number of classes of a model that is taken for an ImageNet classifier."""
 
 
 @lru_cache(1)
 def imagenet_names() -> tuple[str, ...]:
-    """The names of ImageNet's 1,000 classes, in their order; no two are the same."""
+    """Return the names of ImageNet's 1,000 classes in class order; no two are the same."""
     return tuple((Path(__file__).parent / "data" / "imagenet.txt").read_text(encoding="utf-8").splitlines())
 
 
 def names_of(labels: Sequence[str] | None, classes: int) -> Sequence[str] | None:
-    """The labels; ImageNet's where there are none and the model has 1,000 classes."""
+    """Return the labels; those of ImageNet where there are none and the model has 1,000 classes."""
     return imagenet_names() if labels is None and classes == IMAGENET else labels
 
 
 def _label_index(label: str, names: list[str]) -> int:
-    """Return where a label stands; without regard to case where only one then fits."""
+    """Return the index of a label; the case is ignored where only one label then matches."""
     if label in names:
         return names.index(label)
     alike = [index for index, each in enumerate(names) if str(each).casefold() == label.casefold()]
@@ -296,7 +297,7 @@ def _label_index(label: str, names: list[str]) -> int:
 
 
 def _scalar(target: Any) -> Any:
-    """Return the whole number in an array or tensor of one element, as ``out.argmax()`` gives; else what was given."""
+    """Return the integer in an array or tensor of one element, such as ``out.argmax()``; any other value unchanged."""
     shape = getattr(target, "shape", None)
     if shape is None or math.prod(shape) != 1:
         return target
@@ -305,13 +306,13 @@ def _scalar(target: Any) -> Any:
 
 
 def index_of(target: Any, labels: Sequence[str] | None, classes: int) -> int:
-    """The class that an index or a label means.
+    """Return the class index of an index or a label.
 
     Args:
-        target: index (negative ones count from the end), also as an array or tensor of one element; or label, of which
-            the case may differ where no other label is then the same.
-        labels: names of the classes, where there are any.
-        classes: how many there are.
+        target: index (negative ones count from the end), also as an array or tensor of one element; or label, in any
+            case where that is unambiguous.
+        labels: names of the classes, if any.
+        classes: number of classes.
 
     Raises:
         BadTarget: no such index, or a label where the model has none.
@@ -320,7 +321,7 @@ def index_of(target: Any, labels: Sequence[str] | None, classes: int) -> int:
     if isinstance(target, str):
         if labels is None:
             raise BadTarget(
-                f"The target {brief(target)} is a label, but this model has none: pass labels=[…] or an index."
+                f"The target {brief(target)} is a label, but this model has no labels: pass labels=[…] or an index."
             )
         return _label_index(target, list(labels))
     target = _scalar(target)
@@ -335,7 +336,7 @@ def index_of(target: Any, labels: Sequence[str] | None, classes: int) -> int:
 
 
 def _output_of(target: Any, labels: Sequence[str] | None, width: int) -> int:
-    """Return the output that an index or a label means, where each class has one of its own."""
+    """Return the output of an index or a label, where each class has its own output."""
     index = index_of(target, labels, width)
     if index >= width:
         raise BadTarget(
@@ -346,15 +347,15 @@ def _output_of(target: Any, labels: Sequence[str] | None, width: int) -> int:
 
 
 def label_of(index: int, labels: Sequence[str] | None) -> str:
-    """A class's name, or its number as text where there are no names."""
+    """Return a class's name, or its index as text where there are no names."""
     return labels[index] if labels is not None and index < len(labels) else str(index)
 
 
 def probabilities(outputs: np.ndarray, activation: str = "auto") -> np.ndarray:
-    """Outputs (N, classes) as probabilities.
+    """Return outputs (N, classes) as probabilities.
 
     Args:
-        outputs: what the model said.
+        outputs: the model's outputs.
         activation: "softmax", "sigmoid" (multi-label), "none", or "auto": softmax unless the rows are probabilities
             already.
     """
@@ -372,5 +373,5 @@ def probabilities(outputs: np.ndarray, activation: str = "auto") -> np.ndarray:
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:
-    """Whether every row is non-negative and sums to one."""
+    """Return whether every row is non-negative and sums to one."""
     return bool((outputs >= 0).all() and np.allclose(outputs.sum(-1), 1, atol=1e-3)) and outputs.shape[-1] > 1

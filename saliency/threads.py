@@ -1,4 +1,4 @@
-"""Threads, locks and interrupts: two things at once where there are threads, locks that a forked child finds free."""
+"""Threads, locks and interrupts: a map on two threads, locks that survive a fork, and delayed Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ U = TypeVar("U")
 
 
 def in_threads(function: Callable[[T], U], values: Iterable[T]) -> Iterator[U]:
-    """`map`, on two threads where there are threads: for work that lets go of Python's lock."""
+    """Map a function that releases the GIL over values, on two threads where threads are available."""
     if sys.platform == "emscripten":
         yield from map(function, values)
         return
@@ -29,18 +29,18 @@ def in_threads(function: Callable[[T], U], values: Iterable[T]) -> Iterator[U]:
 
 
 _LOCKS: weakref.WeakSet[threading.RLock] = weakref.WeakSet()
-"""Every lock of ours that there is."""
+"""Every lock created by :func:`lock`."""
 
 
 def lock() -> threading.RLock:
-    """Return a new lock, free in a child process even where another thread held it when the process was forked."""
+    """Return a new lock that is free in a forked child even where another thread held it during the fork."""
     made = threading.RLock()
     _LOCKS.add(made)
     return made
 
 
 def _free() -> None:
-    """In a forked child no thread is left that could release a lock."""
+    """Reinitialize all locks in a forked child, where no thread is left that could release them."""
     for each in _LOCKS:
         each._at_fork_reinit()  # type: ignore[attr-defined]  # as logging and threading do
 
@@ -50,10 +50,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Deferring:
-    """A handler of SIGINT that keeps the first event for later, and passes a second one on.
+    """A SIGINT handler that delays the first signal and forwards a second one.
 
     Args:
-        handler: the one that was installed before.
+        handler: the handler that was installed before.
     """
 
     def __init__(self, handler: Callable[..., Any]) -> None:
@@ -65,16 +65,16 @@ class _Deferring:
         self._event = event
 
     def deliver(self) -> None:
-        """Handle the event that came meanwhile, if one did."""
+        """Handle the delayed signal, if there is one."""
         if self._event:
             self._handler(*self._event)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done: inside a framework's C++ code it would leave modes and patches behind.
+    """Delay Ctrl-C until the block ends, because an interrupt in a framework's C++ code leaves modes and patches set.
 
-    Pressed twice, it interrupts at once. Python handles signals in the main thread alone.
+    A second Ctrl-C interrupts at once. Python handles signals in the main thread only.
     """
     before = signal.getsignal(signal.SIGINT)
     in_main = threading.current_thread() is threading.main_thread()

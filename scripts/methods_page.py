@@ -30,8 +30,8 @@ TARGET = "cat"
 HEAD = f"""# The methods
 
 Every method of `saliency.explain(model, image, method="…")`, and of the widget. f is the score of the target, x the
-image, M the mask; A the activations of a layer. "Images asked" is what the model is asked about with default fields,
-for one image of 224×224: forward and backward where a method needs gradients or layers, else forward alone. The
+image, M the mask; A the activations of a layer. "Images evaluated" is the number with default fields, for one
+image of 224×224: forward and backward passes where a method needs gradients or layers, otherwise forward passes only. The
 pictures beside the methods are of the bundled network (`saliency.demo`) and its class “{TARGET}”.
 
 This page is written by `scripts/methods_page.py` from the classes themselves.
@@ -73,7 +73,7 @@ FAMILY = {
 def text() -> str:
     """The whole page."""
     table = saliency.methods()
-    rows = ["| method | id | needs | images asked | paper |", "|---|---|---|---:|---|"]
+    rows = ["| method | id | needs | images evaluated | paper |", "|---|---|---|---:|---|"]
     parts = []
     for family in FAMILIES:
         mine = [each for each in table if each.family == family]

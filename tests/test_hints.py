@@ -31,7 +31,7 @@ NAMES = [
     ("GuidedBackprop", "Did you mean 'guided_backprop'?"),
     ("DeepLiftShap", "Did you mean 'deep_lift'?"),
     ("KernelShap", "Did you mean 'kernel_shap'?"),
-    ("LayerConductance", "conductance of layers is not here; the nearest is 'layer_cam'."),
+    ("LayerConductance", "Layer conductance is not supported; the closest is 'layer_cam'."),
     ("FinerCAM", "target=saliency.targets.margin"),
 ]
 ANIMALS = ["tabby cat", "Egyptian cat", "tiger cat", "crate", "catamaran", "cougar", "Cat Bus"]
@@ -68,7 +68,7 @@ def test_every_name_leads_to_a_method() -> None:
         ("stdevs", "spread (a share of the image's range"),
         ("sliding_window_shapes", "size, (height, width, channels)"),
         ("internal_batch_size", "Here it is called batch_size."),
-        ("return_convergence_delta", "exp.gap is always there."),
+        ("return_convergence_delta", "exp.gap is always computed."),
         ("aug_smooth", "average their masks"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The one place that sees both methods and models."""
+"""Explain a model's decision: :func:`explain`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from saliency.session.progress import ProgressBar
 from saliency.session.session import Progress, Session
 
 SHOWINGS = 20
-"""How many partial results a run shows at most."""
+"""Maximum number of partial results per run."""
 
 
 def explain(
@@ -42,49 +42,51 @@ def explain(
     output: Any = None,
     **fields_of_the_method: Any,
 ) -> Any:
-    """Why the model decided: one mask over the image.
+    """Explain a model's decision on an image: attribute the target's score to the pixels.
 
     Args:
-        model: see :func:`saliency.adapt`, or what it gave.
-        image: PIL image, path, bytes of a file, open file, array or tensor (H, W), (H, W, C) or (C, H, W) of any number
-            of channels; with or without a batch axis of one. Integers are scaled to 0–1 by the range of their type,
-            floats fed as they are, unless `preprocess` is given or the model declares one. See :func:`saliency.read`.
-            Or a list of arrays, of any shape: the model is called with them as they are, each with its batch axis of
-            one, and explained by each. For methods that need no picture.
-        method: an id of :func:`methods`, a method as a value, or "auto": XRAI where the model gives gradients, RISE
-            where it gives only scores.
+        model: see :func:`saliency.adapt`; or its result.
+        image: PIL image, path, bytes of a file, open file, array or tensor (H, W), (H, W, C) or (C, H, W) with any
+            number of channels, with or without a batch axis of one. Integers are scaled to 0–1 by the range of their
+            type and floats are fed unchanged, unless `preprocess` is given or the model declares a preprocessing. See
+            :func:`saliency.read`.
+            Or a list of arrays of any shape: a multi-input model is called with them unchanged, each with its batch
+            axis of one, and each gets its own explanation. Only methods that need no picture support this.
+        method: an id from :func:`methods`, a method instance or class, or "auto": XRAI where the model provides
+            gradients, RISE where it returns only scores.
         target: class index, label, None (the top class), a callable from the model's own outputs to one number per
             image (N,), or a list of these: one explanation each, from shared forward passes.
         labels: names of the classes.
-        preprocess: from the image, in the kind it came, to what the model is fed; or a preset, "imagenet", "0..1",
-            "0..255" or "-1..1"; see :func:`saliency.read`. Without it, what the model declares is used for pictures
-            that are no floats. A note names it, or a preset under which the model is much surer.
-        layer: name of the layer, or the torch module or Keras layer itself, for methods that read one; a list of these
-            for those that read several; automatic by default.
+        preprocess: a callable from the image, of the type that was passed, to the model's input; or a preset:
+            "imagenet", "0..1", "0..255" or "-1..1"; see :func:`saliency.read`. By default, integer pictures get the
+            preprocessing that the model declares. A note names the preprocessing used, or a preset under which the
+            model is much more confident.
+        layer: for methods that read a layer: its name, or the torch module or Keras layer itself; a list of these for
+            methods that read several. Chosen automatically by default.
         baseline: for methods that have one: "black", "white", "grey", "mean", "blur", "noise" (in picture space),
-            a number, an array or a tensor (in model space), or a list of these, averaged. For a list of inputs: a
-            number for all, a list with one for each, or a list of such lists, averaged.
-        batch_size: images a question; "auto" measures.
-        progress: True for a bar, False for none, or a callable told (images asked, images in all).
-        seed: for methods that draw.
-        cancelled: asked between questions; when true, :class:`saliency.Cancelled` is raised.
-        shared: asked between questions; while true, somebody else asks the model too, and questions whose size is
-            measured are of one image, so that they wait least.
-        partial: given explanations on the way, at most 20 a run, each a fair estimate.
-        framework: whose arrays a plain function takes ("numpy", "torch", "tensorflow", "jax"); found out by asking it
-            once.
-        activation: what the model's outputs are: "softmax" or "sigmoid": logits, which are explained; "none": numbers
-            that are what they are; "auto": decided from the model's last operator, the labels and the shape. See
+            a number, an array or a tensor (in model space), or a list of these, whose attributions are averaged. For
+            multi-input models: a number for all inputs, a list with one baseline per input, or a list of such lists.
+        batch_size: images per model call; "auto" measures the fastest size.
+        progress: True for a progress bar, False for none, or a callable (images evaluated, images in total).
+        seed: seed of methods that use random numbers.
+        cancelled: called between model calls; when it returns true, :class:`saliency.Cancelled` is raised.
+        shared: called between model calls; while it returns true, other code is waiting for the model, and an
+            automatic batch size drops to one image to keep that wait short.
+        partial: called with intermediate explanations, at most 20 per run, each an estimate of the final one.
+        framework: array type that a plain function takes: "numpy", "torch", "tensorflow" or "jax"; by default found
+            with a trial call.
+        activation: what the outputs are: "softmax" or "sigmoid" for logits, which are explained; "none" for values
+            without activation; "auto" decides by the model's last operator, the labels and the shape. See
             :func:`saliency.adapt`.
         output: which of several outputs is explained: an index, a key, an attribute or a callable. A callable `target`
-            then receives that output alone.
+            then receives only that output.
         **fields_of_the_method: see the method's class.
 
     Returns:
-        :class:`Explanation`; a list of them, one per input, when `image` is a list; a list of that when `target` is.
+        :class:`Explanation`; a list with one per input if `image` is a list; a list of these if `target` is a list.
 
     Raises:
-        SaliencyError: everything that can be told about wrong input, see :mod:`saliency.errors`.
+        SaliencyError: an argument, the image, or the model's output is invalid, see :mod:`saliency.errors`.
     """
     started = time.perf_counter()
     _check_callables(progress, cancelled, shared, partial)
@@ -109,7 +111,7 @@ def explain(
 
 
 def _explained(run: Run, session: Session[Any], started: float, show: Callable[[Any], None] | None) -> list[Any]:
-    """Run a method; give partial results to `show` on the way."""
+    """Run a method; pass partial results to `show`."""
     assemble, shown = Assembly(run, session, started), 0
     for mask in masks_of(run.method, session, run.images):
         share = session.images / max(session.total, 1)
@@ -121,7 +123,7 @@ def _explained(run: Run, session: Session[Any], started: float, show: Callable[[
 
 
 def _check_callables(progress: Any, cancelled: Any, shared: Any, partial: Any) -> None:
-    """Refuse what cannot be called in the places where :func:`explain` calls it."""
+    """Raise if an argument that :func:`explain` calls is not callable."""
     if callable(progress):
         checks.function(progress, "progress", ("done", "total"))
     elif progress is not None:

@@ -1,4 +1,4 @@
-"""What a model is fed of a picture: with the preprocessing given or declared; and whether another would suit better."""
+"""Turn a picture into model input: apply the given or declared preprocessing, and check whether another fits better."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ from saliency.targets import label_of
 logger = logging.getLogger("saliency")
 
 LARGE = 1_000_000
-"""Pixels from which on a picture that is fed whole is reported."""
+"""Number of pixels from which feeding a picture at full size is reported."""
 
 SURE, ODDS = 0.5, 8.0
-"""Of a few classes: the probability that the top class must have under another preset for it to be reported, and by how
-much its odds p / (1 - p) must be larger than as fed."""
+"""For few classes: the minimal probability of the top class under another preset for that preset to be reported, and
+the minimal factor by which its odds p / (1 - p) grow."""
 
 MANY = 100
-"""Classes from which on presets are compared by how far the top logit stands out, which tells more than its odds."""
+"""Number of classes from which presets are compared by how far the top logit stands out, which is more reliable."""
 
 RISE = 0.35
-"""By how much the logarithm of that must be larger under another preset, summed over pictures, to be reported."""
+"""Minimal gain in the logarithm of that distance, summed over pictures, for a preset to be reported."""
 
 SEEN = 0.05
-"""Mean brightness, in 0–1, of a picture that a model cannot mistake for a black one."""
+"""Mean brightness, in 0–1, from which a picture clearly differs from a black one."""
 
 WIDE = "0..255"
-"""The preset that is compared only where the model does not see the picture as it is fed."""
+"""The preset that is compared only where the model ignores the picture at its current scale."""
 
 BLIND = 0.1
-"""Largest distance (total variation) between the probabilities of the picture and of a black one for that."""
+"""Largest distance (total variation) between the probabilities of the picture and of a black one for that case."""
 
 BLIND_ODDS = 4.0
-"""By how much the odds of the top class must be larger under it than as fed."""
+"""Minimal factor by which the odds of the top class grow under that preset."""
 
 USUAL = 224
-"""Height and width of what most networks were trained on."""
+"""Height and width that most networks were trained on."""
 
 FIRST = 5
-"""Pictures of a model on which presets are compared, as long as none is reported."""
+"""Number of pictures per model on which presets are compared, as long as none is reported."""
 
 KEPT = 64
-"""Pictures of a model for which it is remembered what came of comparing presets."""
+"""Number of pictures per model for which the comparison is stored."""
 
 
 def picture_for(image: Any, preprocess: Preprocess | None, adapted: Adapted[Any]) -> Any:
-    """Return a picture as a model is fed it; inputs that are no picture are returned as they are.
+    """Return a picture together with the model's input; multi-input data is returned unchanged.
 
     Args:
-        image: see :func:`saliency.read`; or what it returned.
-        preprocess: see there; without one, what the model declares is used for 8- and 16-bit pictures.
+        image: see :func:`saliency.read`; or its result.
+        preprocess: see :func:`saliency.read`; by default, 8- and 16-bit pictures get what the model declares.
         adapted: the model.
 
     Raises:
@@ -79,13 +79,13 @@ def picture_for(image: Any, preprocess: Preprocess | None, adapted: Adapted[Any]
 
 
 def as_declared(picture: Picture, adapted: Adapted[Any]) -> Picture:
-    """Return a picture with the preprocessing that the model declares; as it is, where it declares none."""
+    """Return a picture with the preprocessing that the model declares; unchanged if it declares none."""
     declared = adapted.declared
     if declared is None or picture.again is None:
         return picture
     try:
         return picture.once(declared.preprocess, lambda: _declared(picture, declared))
-    except TypeError:  # one that cannot be hashed
+    except TypeError:  # an unhashable preprocessing
         return _declared(picture, declared)
 
 
@@ -98,12 +98,12 @@ def _declared(picture: Picture, declared: Declared) -> Picture:
 
 
 def large(picture: Picture) -> Picture:
-    """Warn that a large picture is fed whole."""
+    """Warn if a large picture is fed at full size."""
     height, width = picture.fed.shape[1:3]
     if height * width > LARGE and not picture.warnings:
         size = f"{height}×{width} = {height * width / 1e6:.1f} megapixels"
-        way = "preprocess='0..1 224' shrinks it, and the map covers the whole picture as before"
-        warning = f"the picture is fed whole, {size}, which may take minutes and much memory: {way}"
+        way = "preprocess='0..1 224' shrinks it, and the map still covers the whole picture"
+        warning = f"the picture is fed at full size, {size}, which may take minutes and much memory: {way}"
         picture.warnings.append(warning)
         picture.notes.append(warning)
         logger.warning("%s", warning)
@@ -111,47 +111,47 @@ def large(picture: Picture) -> Picture:
 
 
 class Surer(NamedTuple):
-    """A preset under which a model is much surer of its pictures than as they are fed."""
+    """A preset under which a model is much more confident about its pictures than with the current preprocessing."""
 
     preset: str
     label: str
     probability: float
     now_label: str
     now: float
-    """The probability of the top class as fed."""
+    """The probability of the top class with the current preprocessing."""
     pictures: int = 1
-    """On how many pictures the presets were compared."""
+    """Number of pictures on which the presets were compared."""
 
     def __str__(self) -> str:
         share, now = f"{100 * self.probability:.0f} %", f"{100 * self.now:.0f} %"
         fed = now if self.label == self.now_label else f"{self.now_label} {now}"
-        whole = f", and is surer over the {self.pictures} pictures so far" if self.pictures > 1 else ""
+        whole = f", and is more confident over the {self.pictures} pictures so far" if self.pictures > 1 else ""
         return (
-            f"with preprocess={self.preset!r} the model says {self.label} {share}, as fed now {fed}{whole}: the "
+            f"with preprocess={self.preset!r} the model predicts {self.label} {share}, without it {fed}{whole}: the "
             "preprocessing seems to be missing"
         )
 
 
 class Compared(NamedTuple):
-    """What a model says of one picture under the presets."""
+    """The model's outputs for one picture under the presets."""
 
     now: np.ndarray
-    """Probabilities of the classes, as fed."""
+    """Probabilities of the classes with the current preprocessing."""
     shares: dict[str, np.ndarray]
     """The same under each preset."""
     rises: dict[str, float]
-    """How much speaks for each preset: it is reported once the sum over pictures reaches `RISE`."""
+    """Evidence for each preset: it is reported once the sum over pictures reaches `RISE`."""
 
 
 def surer_preset(adapted: Adapted[Any], picture: Picture | Inputs) -> Surer | None:
-    """Compare the presets on a picture for which no preprocessing was given or declared: a forward pass each.
+    """Compare the presets on a picture without given or declared preprocessing, with one forward pass each.
 
-    One picture says little, so what speaks for a preset is summed over a model's first pictures. A picture larger than
-    224×224, fed to a model that has no size of its own, is compared at that size too. Functions of NumPy are left out,
-    as their calls may be dear, and so are outputs other than three or more exclusive classes.
+    One picture is weak evidence, so the evidence is summed over a model's first pictures. A picture larger than
+    224×224, fed to a model without a fixed input size, is compared at that size too. NumPy functions are skipped,
+    because a call may be expensive, and so are outputs other than three or more exclusive classes.
 
     Returns:
-        the preset under which the model is much surer; None where there is none, or where it cannot be known.
+        the preset under which the model is much more confident; None if there is none, or if that cannot be determined.
     """
     require_adapted(adapted)
     unit = _unit(adapted, picture)
@@ -175,7 +175,7 @@ def surer_preset(adapted: Adapted[Any], picture: Picture | Inputs) -> Surer | No
 
 
 def _best(known: Iterable[Compared | None]) -> str | None:
-    """Return the preset for which most speaks over all pictures, if that is enough."""
+    """Return the preset with the most evidence over all pictures, if that is enough."""
     sums: dict[str, float] = {}
     for each in known:
         for name, rise in each.rises.items() if each else ():
@@ -185,7 +185,7 @@ def _best(known: Iterable[Compared | None]) -> str | None:
 
 
 def _unit(adapted: Adapted[Any], picture: Picture | Inputs) -> np.ndarray | None:
-    """What the model is fed, as 0–1; None where it is not known to be that, or presets are not to be compared."""
+    """Return the model's input as 0–1; None where its range is unknown, or where presets are not to be compared."""
     if not isinstance(picture, Picture) or picture.again is None or not adapted.comparable:
         return None
     if adapted.scales_itself or picture.fed.shape[-1] not in (1, 3):
@@ -204,10 +204,10 @@ def _compared(adapted: Adapted[Any], fed: np.ndarray, unit: np.ndarray) -> Compa
     as_fed = next((name for name in PRESETS if np.allclose(preset(name)(unit[0])[None], fed)), None)
     for size in _sizes(adapted, unit):
         others = {name: preset(name + size)(unit[0])[None] for name in PRESETS}
-        # another size alone may make it surer: a preset must be better than what is fed at that size, too
+        # resizing alone may raise the confidence: a preset must also be better than no preset at that size
         same_size = now if as_fed is None or not size else _shares(adapted, others[as_fed])
         for name, other in others.items():
-            # fed 255 times what it wants, any network is sure of something
+            # fed 255 times too large values, any network is confident of something
             if name == as_fed or (name == WIDE and not blind):
                 continue
             shares = _shares(adapted, other)
@@ -218,12 +218,12 @@ def _compared(adapted: Adapted[Any], fed: np.ndarray, unit: np.ndarray) -> Compa
 
 
 def _rise(now: np.ndarray, then: np.ndarray, *, decisive: bool) -> float:
-    """Return how much one picture says for a preset.
+    """Return one picture's evidence for a preset.
 
     Args:
-        now: probabilities (classes,) as fed.
-        then: those under the preset.
-        decisive: whether one picture is enough, of a model that does not see it as fed.
+        now: probabilities (classes,) with the current preprocessing.
+        then: probabilities under the preset.
+        decisive: whether one picture is enough, because the model ignores the picture at its current scale.
     """
     odds = _odds(then.max()) / _odds(now.max())
     if len(now) < MANY:
@@ -235,22 +235,22 @@ def _rise(now: np.ndarray, then: np.ndarray, *, decisive: bool) -> float:
 
 
 def _standing_out(shares: np.ndarray) -> float:
-    """Return by how many standard deviations the top logit is above the mean, of probabilities (classes,).
+    """Return how many standard deviations the top logit is above the mean, from probabilities (classes,).
 
-    The scale of the logits plays no part: larger numbers alone make a network louder, not surer.
+    The scale of the logits has no influence: larger inputs alone give larger logits, not a better decision.
     """
     logits = np.log(np.maximum(shares, 1e-300))
     return float(max(logits.max() - logits.mean(), 1e-12) / max(logits.std(), 1e-12))
 
 
 def _blind(adapted: Adapted[Any], fed: np.ndarray, now: np.ndarray) -> bool:
-    """Whether the model says of the picture what it says of a black one, as if it were fed too small numbers."""
+    """Return whether the picture's probabilities equal those of a black one, as if its values were too small."""
     black = _shares(adapted, np.zeros_like(fed))
     return black is not None and bool(np.abs(now - black).sum() / 2 < BLIND)
 
 
 def _sizes(adapted: Adapted[Any], unit: np.ndarray) -> list[str]:
-    """The size as fed; and the usual one, for a larger picture and a model that has no size of its own."""
+    """Return the current size, and the usual one for a larger picture and a model without a fixed input size."""
     if adapted.size is not None or min(unit.shape[1:3]) < USUAL or max(unit.shape[1:3]) == USUAL:
         return [""]
     return ["", f" {USUAL}"]
@@ -261,7 +261,7 @@ def _odds(probability: float) -> float:
 
 
 def _shares(adapted: Adapted[Any], fed: np.ndarray) -> np.ndarray | None:
-    """The probabilities of the classes; None where the outputs are no three exclusive classes, or not finite."""
+    """Return the probabilities of the classes; None for fewer than three, not exclusive, or not finite ones."""
     with adapted.lock:
         outputs = np.asarray(adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(fed)))[0], np.float64)
     head: Head = adapted.head

@@ -1,4 +1,4 @@
-"""Fit a method to a model and its inputs: names of layers, baselines laid side by side."""
+"""Fit a method to a model and its inputs: resolve layer names, pack baselines of multi-input models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saliency.model.protocols import Adapted
 
 
 def with_layer_names(method: Method, adapted: Adapted[Any]) -> Method:
-    """Return the method with the names of its layers where they are given as modules, also of the method inside it."""
+    """Return the method, and the method inside it, with layers given as modules replaced by their names."""
     changes: dict[str, Any] = {}
     for each in fields(method):
         value = getattr(method, each.name)
@@ -24,7 +24,7 @@ def with_layer_names(method: Method, adapted: Adapted[Any]) -> Method:
 
 
 def layers_for(method: Method, adapted: Adapted[Any], images: Any, notes: list[str]) -> list[str]:
-    """Return the names that the method's layers stand for, each once; `notes` gets those that were found here."""
+    """Return the names of the method's layers, each once; `notes` receives those chosen automatically."""
     wanted = method.layers
     if all(isinstance(layer, str) for layer in wanted):
         return list(dict.fromkeys(map(str, wanted)))
@@ -36,7 +36,7 @@ def layers_for(method: Method, adapted: Adapted[Any], images: Any, notes: list[s
             found.append(layer)
             continue
         place = 0 if layer is None else -1 - layer
-        # a model with fewer grid sizes than are asked for has fewer layers read
+        # a model with fewer grid sizes than requested layers has fewer layers read
         if place < len(automatic) and automatic[place] not in found:
             found.append(automatic[place])
             notes.append(f"layer: {automatic[place]}, {'the last at its grid size' if place else which}")
@@ -44,15 +44,15 @@ def layers_for(method: Method, adapted: Adapted[Any], images: Any, notes: list[s
 
 
 def for_inputs(method: Method, inputs: Inputs, offered: str) -> Method:
-    """The method for inputs laid side by side: its baselines, and those of methods inside it, are laid out likewise.
+    """Return the method for packed inputs: its baselines, and those of the method inside it, are packed likewise.
 
     Args:
-        method: as it was given.
-        inputs: what the model is fed.
-        offered: which other methods there are, in a sentence.
+        method: the method as given.
+        inputs: the model's inputs.
+        offered: a sentence that lists the methods that work.
 
     Raises:
-        Unsupported: it reads a picture.
+        Unsupported: the method needs a picture.
     """
     changes: dict[str, Any] = {}
     for each in fields(method):
@@ -63,7 +63,7 @@ def for_inputs(method: Method, inputs: Inputs, offered: str) -> Method:
             changes[each.name] = inputs.baseline(value)
     if method.images_only:
         raise Unsupported(
-            f"{type(method).__name__} reads a picture, by its rows, columns and colours, and was given a list of "
-            f"inputs. {offered}"
+            f"{type(method).__name__} needs a picture with rows, columns and colours, and was given a list of inputs. "
+            f"{offered}"
         )
     return method.but(**changes)

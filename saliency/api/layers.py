@@ -15,13 +15,13 @@ from saliency.results.tables import LayerInfo, LayerTable
 
 
 def layers(model: Any, image: Any = None, *, preprocess: Preprocess | None = None, output: Any = None) -> LayerTable:
-    """The layers of a model with a spatial grid, in the order they are called: what ``layer=`` may name.
+    """Return the layers of a model that have a spatial grid, in calling order: the possible values of ``layer=``.
 
     Args:
         model: see :func:`saliency.adapt`.
-        image: to ask the model with; without one, grey of the size the model says it was made for, or 224×224.
-        preprocess: from the image to what the model is fed.
-        output: which of several outputs the layers must lead to, see :func:`saliency.adapt`.
+        image: input of the trial call; by default grey, of the size the model declares, or 224×224.
+        preprocess: from the image to the model's input.
+        output: which of several outputs the layers must contribute to, see :func:`saliency.adapt`.
     """
     adapted = adapt(model, output=output)
     if (why := lacking(adapted, Layered)) is not None:

@@ -1,4 +1,4 @@
-"""Find the method that a name means, and list the methods there are."""
+"""Look up a method by name, and list the methods."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from saliency.model.protocols import Adapted, Differentiable, capability, lackin
 from saliency.results.tables import MethodInfo, MethodTable
 
 READABLE = 12
-"""How many methods an error may name."""
+"""Maximum number of methods named in an error."""
 
 
 def methods() -> MethodTable:
-    """The methods there are: id, class, what they need of a model, what they cost, where they come from."""
+    """Return a table of the methods: id, class, the capability they need, their cost, and the paper."""
     found = []
     for name, cls in METHODS.items():
         method = cls()
@@ -28,20 +28,20 @@ def methods() -> MethodTable:
 def chosen(
     method: str | Method | type[Method], adapted: Adapted[Any], notes: list[str], no_picture: bool = False
 ) -> Method:
-    """The method that was meant, told in `notes` where it was decided here.
+    """Return the method for a name, with a note in `notes` if it was chosen automatically.
 
     Args:
-        method: a value, a class, a name, or "auto".
+        method: an instance, a class, an id, or "auto".
         adapted: the model.
-        notes: added to.
-        no_picture: whether inputs are explained that are none.
+        notes: receives the note.
+        no_picture: whether the inputs are no pictures.
     """
     if not isinstance(method, str):
         return as_method(method, "method")
     if method == "auto":
         gives = lacking(adapted, Differentiable) is None
         found = IntegratedGradients() if no_picture else XRAI() if gives else Rise()
-        notes.append(f"method: {found.title}, as the model gives {'gradients' if gives else 'only scores'}")
+        notes.append(f"method: {found.title}, as the model provides {'gradients' if gives else 'only scores'}")
         return found
     if method not in METHODS:
         raise unknown("method", method, ["auto", *METHODS])
@@ -49,7 +49,7 @@ def chosen(
 
 
 def with_field(method: Method, name: str, value: Any) -> Method:
-    """The method with a field set, its own or that of the method inside it."""
+    """Return the method with a field set, its own or one of the method inside it."""
     own = {each.name for each in fields(method)}
     if name in own:
         return method.but(**{name: value})
@@ -63,13 +63,13 @@ def with_field(method: Method, name: str, value: Any) -> Method:
 
 
 def unsupported(method: Method, adapted: Adapted[Any], why: str, several: bool = False) -> Unsupported:
-    """The error that says why the model cannot answer the method, and what it can be explained by."""
+    """Return the error that states why the model does not support the method, and which methods it supports."""
     needed = f"{type(method).__name__} needs {capability(method.needs)}: {why}"
     return Unsupported(f"{needed}. {offered(adapted, several, method.family)}")
 
 
 def offered(adapted: Adapted[Any], several: bool, family: str = "") -> str:
-    """What the model can be explained by, in a sentence: of many methods those of a family, and the first."""
+    """Return a sentence that lists the supported methods: of many, those of a family and the first ones."""
     made = [cls() for cls in METHODS.values()]
     can = [each.id for each in made if lacking(adapted, each.needs) is None and not (several and each.images_only)]
     if not can:
@@ -78,4 +78,4 @@ def offered(adapted: Adapted[Any], several: bool, family: str = "") -> str:
     if len(can) <= READABLE:
         return f"{what} {', '.join(can)}."
     near = sorted(can, key=lambda name: METHODS[name].family != family)[: READABLE // 2]
-    return f"{what} {', '.join(near)} and {len(can) - len(near)} more (saliency.methods() tells them all)."
+    return f"{what} {', '.join(near)} and {len(can) - len(near)} more (saliency.methods() lists them all)."

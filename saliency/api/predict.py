@@ -1,4 +1,4 @@
-"""Predict: the top classes of a picture."""
+"""Predict the top classes of a picture: :func:`predict`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from saliency.targets import label_of
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class or value, and what the model gives it."""
+    """One class or value, and the model's output for it."""
 
     index: int
     label: str
     probability: float | None
     """0–1; None where the model's outputs are values in a unit of their own: see `score`."""
     score: float
-    """What the model gave, before any activation of ours; of two classes that share one output, each one's own."""
+    """The model's output before any activation by this package; of two classes that share one output, each its own."""
 
     @property
     def shown(self) -> float:
-        """What is shown: the probability, or the value."""
+        """The probability, or the value where there is none."""
         return self.score if self.probability is None else self.probability
 
 
@@ -44,7 +44,7 @@ def predict(
     output: Any = None,
     framework: str | None = None,
 ) -> list[Prediction]:
-    """What the model sees in the image: its top classes, best first.
+    """Return the model's top classes for an image, best first.
 
     Args:
         model: see :func:`saliency.adapt`.
@@ -57,7 +57,7 @@ def predict(
         framework: see :func:`saliency.explain`.
 
     Raises:
-        BadOutput: NaN or infinity; or several outputs, and nothing says which one is meant.
+        BadOutput: the output is NaN or infinite, or there are several outputs and none is selected.
     """
     top = checks.whole(top, "top", 1)
     prepared = prepare(

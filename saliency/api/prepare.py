@@ -1,4 +1,4 @@
-"""Prepare a model and a picture: everything that is decided for the user is decided here, once, with its note."""
+"""Prepare a model and a picture. Everything that is decided automatically is decided here, once, with a note."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from saliency.targets import OfScores
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and what it is fed: the start of every call that explains or predicts.
+    """A model with its input: the start of every call that explains or predicts.
 
     Attributes:
-        adapted: the model, with no targets bound.
-        picture: as the model is fed it; or several inputs, packed into one.
+        adapted: the model, without bound targets.
+        picture: the picture with the model's input; or several inputs, packed into one.
     """
 
     adapted: Adapted[Any]
@@ -42,7 +42,7 @@ class Prepared:
 
     @cached_property
     def images(self) -> Any:
-        """What the model is fed, in its own arrays: (1, H, W, C), or (1, D)."""
+        """The model's input in its own array type, (1, H, W, C) or (1, D)."""
         return self.adapted.ops.asarray(self.picture.fed)
 
     @cached_property
@@ -56,18 +56,18 @@ class Prepared:
 
     @property
     def head(self) -> Head:
-        """What the outputs mean."""
+        """How the outputs are interpreted."""
         if self.adapted.head is None:
             _ = self.outputs
         head: Head = self.adapted.head
         return head
 
     def index(self, target: Any) -> int:
-        """Return the index of the class, or value, that a target names; None stands for the top class."""
+        """Return the index of the class, or value, of a target; None stands for the top class."""
         return resolved_index(target, self.head, self.outputs, self.head.names(self.adapted.labels, len(self.outputs)))
 
     def filled(self, fill: str) -> Any:
-        """Return what the model is fed of a picture whose content is replaced: "blur", "mean", "black", …."""
+        """Return the model's input for the picture with its content replaced: "blur", "mean", "black", …."""
         return self.adapted.ops.asarray(self.picture.without(fill))
 
     def run(self, method: str | Method | type[Method], target: Any, fields: Mapping[str, Any]) -> Run:
@@ -75,11 +75,11 @@ class Prepared:
 
         Args:
             method: an id, a method, its class, or "auto".
-            target: see :func:`saliency.explain`; a list is several.
-            fields: of the method, or of the method inside it; None leaves one as it is.
+            target: see :func:`saliency.explain`; a list gives several.
+            fields: fields of the method, or of the method inside it; None leaves a field unchanged.
 
         Raises:
-            Unsupported: the model lacks what the method needs.
+            Unsupported: the model does not support what the method needs.
         """
         notes: list[str] = []
         several_inputs = isinstance(self.picture, Inputs)
@@ -96,7 +96,7 @@ class Prepared:
             used = for_inputs(used, self.picture, offered(self.adapted, True))
         wanted = list(target) if isinstance(target, list | tuple) else [target]
         if not wanted:
-            raise BadTarget("target is an empty list: name at least one class, or leave it out for the top class.")
+            raise BadTarget("target is an empty list: pass at least one class, or omit it for the top class.")
         inconsistent = None
         if any(not callable(each) or isinstance(each, OfScores) for each in wanted):
             inconsistent = inconsistency(self.adapted, self.adapted.outputs, self.picture.fed)
@@ -123,7 +123,7 @@ def prepare(
     activation: str = "auto",
     output: Any = None,
 ) -> Prepared:
-    """Return a model and what it is fed; for the arguments see :func:`saliency.explain`.
+    """Return a model with its input; for the arguments see :func:`saliency.explain`.
 
     Raises:
         SaliencyError: the model, the image or an argument cannot be used.
@@ -135,7 +135,7 @@ def prepare(
     read_already: list[Picture] = [given] if isinstance(given, Picture) else []
 
     def fed() -> np.ndarray:
-        # a function may be called with the picture to find out whose arrays it takes
+        # a plain function may be called with the picture, to find its array type
         if not read_already:
             read_already.append(read(given, preprocess))
         return read_already[0].fed
@@ -147,9 +147,9 @@ def prepare(
 def _several(
     model: Any, inputs: Inputs, labels: Sequence[str] | None, preprocess: Preprocess | None, framework: str | None
 ) -> Adapted[Any]:
-    """Adapt a model that is called with several inputs."""
+    """Adapt a multi-input model."""
     if preprocess is not None:
-        raise BadField("preprocess is for a picture; a list of inputs is fed to the model as it is.")
+        raise BadField("preprocess applies to pictures only: a list of inputs is passed to the model unchanged.")
     if framework is not None:
         checks.choice(framework, "framework", FRAMEWORKS)
     labels = checks.names(labels)

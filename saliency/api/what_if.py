@@ -1,4 +1,4 @@
-"""Predict a picture with a part of it removed: one selection, or more and more of its pixels."""
+"""Predict a picture with part of it removed: for one selection, or for a growing share of its pixels."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from saliency.session.session import Progress, Session
 
 
 class WhatIf(NamedTuple):
-    """What the model says of the two halves of a picture, each beside what was filled in for the other."""
+    """Predictions for the two parts of a picture. In each, the other part is replaced by the fill."""
 
     only: list[Prediction]
-    """Of the selected pixels alone: its top classes, best first."""
+    """The top classes of the selected pixels alone, best first."""
     without: list[Prediction]
-    """Of the picture without them."""
+    """The top classes of the picture without the selected pixels."""
 
 
 def what_if(
@@ -41,14 +41,14 @@ def what_if(
     output: Any = None,
     framework: str | None = None,
 ) -> WhatIf:
-    """What the model would see in the selected pixels alone, and in the picture without them: one question of two.
+    """Return the predictions for the selected pixels alone and for the picture without them, in one call.
 
     Args:
         model: see :func:`saliency.adapt`.
         image: see :func:`saliency.explain`.
-        selection: bool (h, w), at the resolution the model is fed: that of a mask, as from :meth:`Explanation.top`.
-        fill: what is put where pixels are taken away: "blur", "mean", "grey", "black", "white" or "noise".
-        top: how many classes.
+        selection: bool (h, w), at the resolution of the model's input, as from :meth:`Explanation.top`.
+        fill: replacement of removed pixels: "blur", "mean", "grey", "black", "white" or "noise".
+        top: number of classes.
         labels: names of the classes.
         preprocess: see :func:`saliency.explain`.
         activation: see :func:`saliency.adapt`.
@@ -56,8 +56,8 @@ def what_if(
         framework: see :func:`saliency.explain`.
 
     Raises:
-        BadShape: the selection has not the shape of what the model is fed.
-        BadOutput: the model's answer is NaN or infinite.
+        BadShape: the selection does not have the height and width of the model's input.
+        BadOutput: the model's output is NaN or infinite.
     """
     top, fill = checks.whole(top, "top", 1), checks.choice(fill, "fill", FILLS)
     chosen = checks.selection(selection, "selection")
@@ -95,31 +95,32 @@ def perturbation_curves(
     cancelled: Callable[[], bool] | None = None,
     shared: Callable[[], bool] | None = None,
 ) -> PerturbationCurves:
-    """Insertion and deletion: what the target's probability, or value, does as the most salient pixels come, or go.
+    """Compute insertion and deletion curves: the target's probability as the most salient pixels are added or removed.
 
-    2 * `points` images are asked. The paper (arXiv:1806.07421, section 4.3) inserts onto a blurred picture and deletes
-    to grey; which of the two a mask is best at depends much on the fill.
+    2 * `points` images are evaluated. For outputs without probabilities, the curves are of the target's value. The
+    paper (arXiv:1806.07421, section 4.3) inserts onto a blurred picture and deletes to grey; which masks score best
+    depends much on the fill.
 
     Args:
         model: see :func:`saliency.adapt`.
         image: see :func:`saliency.explain`.
-        mask: an explanation of this image: its regions in their order, or its pixels as its `sign` shows them; or an
-            array (h, w) or (h, w, C) at the resolution the model is fed, larger where more salient.
+        mask: an explanation of this image, whose regions are used in their order, or its pixels as its `sign` shows
+            them; or an array (h, w) or (h, w, C) at the resolution of the model's input, larger where more salient.
         target: index or label of a class; by default the explanation's, or else the top class.
         fill: see :func:`what_if`.
-        points: into how many equal shares the pixels are cut.
+        points: number of equal shares into which the pixels are divided.
         labels: names of the classes.
         preprocess: see :func:`saliency.explain`.
         activation: see :func:`saliency.adapt`.
         output: see :func:`saliency.adapt`.
         framework: see :func:`saliency.explain`.
-        batch_size: images a question; "auto" measures.
-        progress: told (images asked, images in all).
-        cancelled: asked between questions; when true, :class:`saliency.Cancelled` is raised.
+        batch_size: images per model call; "auto" measures the fastest size.
+        progress: a callable (images evaluated, images in total).
+        cancelled: called between model calls; when it returns true, :class:`saliency.Cancelled` is raised.
         shared: see :func:`saliency.explain`.
 
     Raises:
-        BadShape: the mask has not the shape of what the model is fed.
+        BadShape: the mask does not have the height and width of the model's input.
         BadTarget: there is no such class.
     """
     points, fill = checks.whole(points, "points"), checks.choice(fill, "fill", FILLS)
@@ -152,7 +153,7 @@ def perturbation_curves(
 
 
 def _salience(mask: Explanation | np.ndarray) -> np.ndarray:
-    """(h, w), larger where more salient."""
+    """Return the salience (h, w), larger where more salient."""
     if not isinstance(mask, Explanation):
         values = checks.array(mask, "mask, by which pixels are ordered,").astype(np.float64)
         if not values.size:
@@ -166,6 +167,6 @@ def _salience(mask: Explanation | np.ndarray) -> np.ndarray:
 def _of_shape(array: np.ndarray, picture: Picture | Inputs, what: str) -> np.ndarray:
     if array.shape != picture.fed.shape[1:3]:
         raise BadShape(
-            f"The {what} must have the shape that the model is fed, {picture.fed.shape[1:3]}, got {array.shape}."
+            f"The {what} must have the shape of the model's input, {picture.fed.shape[1:3]}, got {array.shape}."
         )
     return array

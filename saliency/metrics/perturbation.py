@@ -1,7 +1,7 @@
-"""Insertion and deletion: how soon does a score rise when the most salient pixels come first, or fall when they go?
+"""Insertion and deletion curves: the score as the most salient pixels are added to or removed from a picture.
 
-Pixels are put onto a picture without content, or taken from the picture, in the order of their salience. A mask that
-finds what the model uses makes the score rise at once, and fall at once (arXiv:1806.07421, section 4.3).
+Pixels are added to a picture without content, or removed from the picture, in the order of their salience. A mask that
+finds what the model uses makes the score rise quickly, and fall quickly (arXiv:1806.07421, section 4.3).
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ A = TypeVar("A")
 
 
 class PerturbationCurves(NamedTuple):
-    """What the model gives the target while the picture comes, and while it goes: `measure` says in which terms."""
+    """The target's probability, or value (see `measure`), as pixels are inserted or deleted."""
 
     shares: np.ndarray
-    """(points + 1,) from 0 to 1: which share of the pixels is put on, or taken away."""
+    """(points + 1,) from 0 to 1: the share of the pixels that is inserted or deleted."""
     insertion: np.ndarray
-    """(points + 1,): the target's probability, or value, with only the most salient share of the picture."""
+    """(points + 1,): the target's probability, or value, with only this most salient share of the picture."""
     deletion: np.ndarray
-    """(points + 1,): the same without the most salient share."""
+    """(points + 1,): the same without this most salient share."""
     insertion_auc: float
-    """The area under `insertion`: the higher, the better."""
+    """Area under `insertion`: higher is better."""
     deletion_auc: float
-    """The area under `deletion`: the lower, the better."""
+    """Area under `deletion`: lower is better."""
     measure: Literal["probability", "value"] = "probability"
-    """"probability": 0–1; "value": the model's own number, in its own unit."""
+    """"probability": 0–1; "value": the model's output in its own unit."""
 
 
 class Kept(PerImage[A]):
-    """An image of which only some pixels are kept, for each of several choices of pixels.
+    """An image with only some of its pixels kept, for each of several choices of pixels.
 
     Args:
-        ops: of the model.
+        ops: array functions of the model.
         image: (1, H, W, C).
-        filled: (1, H, W, C), what stands where a pixel is not kept.
-        keep: (n, H, W) bool, or what gives that for a slice of choices.
-        each: how many choices there are.
+        filled: (1, H, W, C), the values of removed pixels.
+        keep: (n, H, W) bool, or a function that returns it for a slice of choices.
+        each: number of choices.
     """
 
     def __init__(self, ops: Ops[A], image: Any, filled: Any, keep: Any, each: int) -> None:
@@ -60,7 +60,7 @@ class Kept(PerImage[A]):
 
 
 def order_of(values: np.ndarray) -> np.ndarray:
-    """When each pixel's turn comes, (H, W) int: 0 for the most salient; of equal ones the upper left comes first."""
+    """Return the rank of each pixel, (H, W) int: 0 for the most salient; of equal ones the upper left comes first."""
     places = np.empty(values.size, np.int64)
     places[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size)
     return places.reshape(values.shape)
@@ -69,15 +69,15 @@ def order_of(values: np.ndarray) -> np.ndarray:
 def curves(
     session: Session[A], image: Any, filled: Any, order: np.ndarray, target: int, points: int
 ) -> PerturbationCurves:
-    """Both curves; 2 * `points` images are asked.
+    """Compute both curves from 2 * `points` images.
 
     Args:
-        session: asks the model, whose head is decided.
-        image: (1, H, W, C), in the model's own arrays.
+        session: a session of a model whose head is decided.
+        image: (1, H, W, C), in the model's own array type.
         filled: (1, H, W, C), the same without its content.
         order: (H, W), see :func:`order_of`.
         target: index of the class.
-        points: into how many equal shares the pixels are cut.
+        points: number of equal shares into which the pixels are divided.
 
     Raises:
         BadField: fewer than one point, or more than there are pixels.
@@ -87,7 +87,7 @@ def curves(
     counts = np.rint(np.linspace(0, order.size, points + 1)).astype(np.int64)
 
     def keep(which: slice) -> np.ndarray:
-        # the ends serve both: nothing is put on where everything is taken away
+        # the end points serve both curves: nothing inserted equals everything deleted
         index = np.arange(which.start, which.stop)
         comes = index <= points
         count = counts[np.where(comes, index, index - points)][:, None, None]
@@ -106,5 +106,5 @@ def curves(
 
 
 def _area(shares: np.ndarray, heights: np.ndarray) -> float:
-    """By trapezoids."""
+    """Return the area by the trapezoidal rule."""
     return float((np.diff(shares) * (heights[1:] + heights[:-1]) / 2).sum())

@@ -1,8 +1,8 @@
-"""Performance Information Curves: how soon does a model know the image again, when the most salient pixels come first?
+"""Performance Information Curves: how fast the model recognizes an image as its most salient pixels are revealed.
 
-The image is blurred but for the pixels that a mask says matter most; as more of them are shown, both the information in
-the picture and the model's score rise. The area under the curve of score against information is the mask's quality
-(arXiv:1906.02825, section 4.1.2). With the score a softmax it is the SIC, with 0 or 1 for the right class the AIC.
+The image is blurred except for the most salient pixels. As more of them are revealed, both the information in the
+picture and the model's score rise. The area under the curve of score against information is the mask's quality
+(arXiv:1906.02825, section 4.1.2). With a softmax as the score it is the SIC, with 0 or 1 for the right class the AIC.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class ComputePicMetricError(Exception):
-    """The curve of this image says nothing: leave the image out."""
+    """The curve of this image is meaningless: leave the image out."""
 
 
 class PicMetricResult(NamedTuple):
@@ -39,13 +39,13 @@ class PicMetricResult(NamedTuple):
     curve_x: np.ndarray
     """Share of the image's information, (num_data_points + 1,) from 0 to 1."""
     curve_y: np.ndarray
-    """Share of the image's score there, in [0, 1]."""
+    """Share of the image's score at that point, in [0, 1]."""
     blurred_images: list[np.ndarray]
-    """What the model was shown, the completely blurred image first, the image itself last."""
+    """The model's inputs, the completely blurred image first, the image itself last."""
     predictions: list[float]
-    """Its scores of those."""
+    """The model's scores of these."""
     thresholds: list[float]
-    """Which share of the pixels each of them shows."""
+    """The share of the pixels that each of them reveals."""
     auc: float
     """The area under the curve."""
 
@@ -68,21 +68,21 @@ def compute_pic_metric(
     keep_monotonous: bool = True,
     num_data_points: int = 1000,
 ) -> PicMetricResult:
-    """The Performance Information Curve of one image and one mask.
+    """Return the Performance Information Curve of one image and one mask.
 
     Args:
         img: uint8 (H, W, C) or (H, W).
         saliency_map: (H, W), larger where more salient.
-        random_mask: bool (H, W), pixels that are shown from the beginning: see :func:`generate_random_mask`.
-        pred_func: from images (1, H, W, C) to the score of each; asked once a threshold, and twice more.
-        saliency_thresholds: which shares of the pixels to show, each in (0, 1).
-        min_pred_value: the least score that the image itself must have.
-        keep_monotonous: let the curve never fall.
-        num_data_points: of the curve.
+        random_mask: bool (H, W), pixels that are visible from the beginning: see :func:`generate_random_mask`.
+        pred_func: from images (1, H, W, C) to the score of each; called once per threshold, and twice more.
+        saliency_thresholds: the shares of the pixels to reveal, each in (0, 1).
+        min_pred_value: the minimal score of the image itself.
+        keep_monotonous: whether to make the curve non-decreasing.
+        num_data_points: number of points of the curve.
 
     Raises:
         ValueError: the image is not uint8, or the shapes do not fit.
-        ComputePicMetricError: the model is not sure of the image, or blur takes away neither information nor score.
+        ComputePicMetricError: the image's score is too low, or blur reduces neither information nor score.
     """
     _refuse_arrays(img, saliency_map=saliency_map, random_mask=random_mask)
 
@@ -122,14 +122,14 @@ def compute_pic_metric(
 def aggregate_individual_pic_results(
     compute_pic_metrics_results: list[PicMetricResult], method: str = "median"
 ) -> AggregateMetricResult:
-    """The curve of many images.
+    """Return the curve of many images.
 
     Args:
-        compute_pic_metrics_results: theirs, all with the same number of data points.
+        compute_pic_metrics_results: the images' results, all with the same data points.
         method: "median" or "mean" of the curves.
 
     Raises:
-        ValueError: there are none, they have different data points, or there is no such method.
+        ValueError: the list is empty, the data points differ, or there is no such method.
     """
     results = compute_pic_metrics_results
     if not results:
@@ -145,15 +145,15 @@ def aggregate_individual_pic_results(
 
 
 def create_blurred_image(full_img: np.ndarray, pixel_mask: np.ndarray, method: str = "linear") -> np.ndarray:
-    """The image rebuilt from some of its pixels by interpolation.
+    """Return the image rebuilt from some of its pixels by interpolation.
 
     Args:
         full_img: (H, W, C) or (H, W).
-        pixel_mask: (H, W), true where the pixel is known. The four corners are known always.
+        pixel_mask: (H, W), true where the pixel is known. The four corners are always known.
         method: "linear", "nearest" or "cubic".
 
     Returns:
-        shape and dtype of `full_img`.
+        an array of the shape and dtype of `full_img`.
     """
     known = np.array(pixel_mask, dtype=bool)
     known[[0, 0, -1, -1], [0, -1, 0, -1]] = True
@@ -161,7 +161,7 @@ def create_blurred_image(full_img: np.ndarray, pixel_mask: np.ndarray, method: s
         return full_img
     channels = full_img.reshape(*known.shape, -1)
     found = _interpolated(channels, known) if method == "linear" else _by_scipy(channels, known, method)
-    # what no triangle covers, as in a picture of one row, has the mean
+    # pixels outside of all triangles, as in a picture of one row, get the mean
     found = np.where(np.isnan(found), channels.mean((0, 1)), found)
     rebuilt = np.round(found) if np.issubdtype(full_img.dtype, np.integer) else found
     return np.where(known[..., None], channels, rebuilt).astype(full_img.dtype).reshape(full_img.shape)
@@ -176,10 +176,10 @@ def _by_scipy(channels: np.ndarray, known: np.ndarray, method: str) -> np.ndarra
 
 
 def _interpolated(channels: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Linear interpolation over the Delaunay triangles of the known pixels, (H, W, C) float64; NaN outside of them.
+    """Interpolate linearly over the Delaunay triangles of the known pixels: (H, W, C) float64, NaN outside of them.
 
-    The pixels of each triangle are found row by row, in whole numbers. So the sums over an integer image are exact, and
-    a half is a half, whatever SciPy's last bit. All channels share the triangles.
+    The pixels of each triangle are found row by row, in integer arithmetic. Sums over an integer image are therefore
+    exact, independent of SciPy's rounding. All channels share the triangles.
     """
     from scipy.spatial import Delaunay, QhullError
 
@@ -187,7 +187,7 @@ def _interpolated(channels: np.ndarray, known: np.ndarray) -> np.ndarray:
     try:
         corners = Delaunay(np.argwhere(known)).simplices
     except QhullError:
-        return found  # all on one line
+        return found  # all pixels are on one line
     places = np.argwhere(known)[corners]
     # along * column + down * row + offset is twice the area of pixel and side: 0 on the side opposite to the corner
     begin, end = np.roll(places, -1, 1), np.roll(places, 1, 1)
@@ -217,14 +217,14 @@ def _interpolated(channels: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _spread(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each index as often as its count says, and which time it is: [2, 1] -> [0, 0, 1] and [0, 1, 0]."""
+    """Repeat each index by its count, and number the repetitions: [2, 1] -> [0, 0, 1] and [0, 1, 0]."""
     ends = np.cumsum(counts)
     which = np.repeat(np.arange(len(counts)), counts)
     return which, np.arange(len(which)) - (ends - counts)[which]
 
 
 def generate_random_mask(image_height: int, image_width: int, fraction: float = 0.01) -> np.ndarray:
-    """A bool mask (H, W), true at a random share of its pixels. Draws from the global ``numpy.random``."""
+    """Return a bool mask (H, W), true at a random share of its pixels. Draws from the global ``numpy.random``."""
     size = image_height * image_width
     mask = np.zeros(size, bool)
     mask[np.random.choice(size, int(size * fraction), replace=False)] = True  # noqa: NPY002  # as PAIR
@@ -232,7 +232,7 @@ def generate_random_mask(image_height: int, image_width: int, fraction: float = 
 
 
 def estimate_image_entropy(image: np.ndarray) -> float:
-    """How much information an image holds: the bytes of its lossless WebP file. Depends on libwebp's version.
+    """Estimate the information in an image: the size in bytes of its lossless WebP file. Depends on libwebp's version.
 
     Args:
         image: uint8 (H, W, 3) or (H, W).
@@ -276,8 +276,8 @@ def _refuse_blur(least: float, most: float, worst: float, best: float) -> None:
 
 
 def _curve(shares: Sequence[Any], scores: Sequence[Any], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The points joined by lines from (0, 0) to (1, 1), at `count` + 1 even places."""
-    # of equal shares the earlier point stays the earlier: the ends were appended last
+    """Interpolate the points linearly from (0, 0) to (1, 1), at `count` + 1 equidistant positions."""
+    # the sort is stable, so that of equal shares the earlier point stays first: the end points were appended last
     order = np.argsort([*shares, 0.0, 1.0], kind="stable")
     at, height = np.array([*shares, 0.0, 1.0])[order], np.array([*scores, 0.0, 1.0])[order]
     curve_x = np.linspace(0, 1, count, endpoint=False)
@@ -285,5 +285,5 @@ def _curve(shares: Sequence[Any], scores: Sequence[Any], count: int) -> tuple[np
 
 
 def _area(curve_x: np.ndarray, curve_y: np.ndarray) -> float:
-    """By trapezoids, which NumPy 2.4 knows under no name that NumPy 1.26 knows."""
+    """Return the area by the trapezoidal rule; NumPy 1.26 and 2.4 have no common name for it."""
     return (np.diff(curve_x) * (curve_y[1:] + curve_y[:-1]) / 2.0).sum()

@@ -1,1 +1,1 @@
-"""What can be called, and with what: protocols of models, array functions, what outputs mean, several inputs."""
+"""Models: protocols, array functions, the interpretation of outputs, several inputs."""

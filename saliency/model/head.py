@@ -1,4 +1,4 @@
-"""What a model's numbers mean, and which activation has already been applied to them."""
+"""The interpretation of a model's outputs, and the activation that has already been applied to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from saliency.model.protocols import Target
 from saliency.targets import ClassScore, Complement, are_probabilities, names_of, probabilities, single_logit
 
 ACTIVATIONS = ("auto", "softmax", "sigmoid", "none")
-"""What ``activation=`` may be."""
+"""The values of ``activation=``."""
 
 Meaning = Literal["classes", "labels", "binary", "value"]
 
@@ -21,12 +21,12 @@ Operator = Literal["softmax", "log_softmax", "sigmoid", "linear"]
 
 
 class Ending(NamedTuple):
-    """The operator that a model's program ends in, as far as an adapter can see it."""
+    """The last operator of a model's program, as far as an adapter can see it."""
 
     operator: Operator | None = None
-    """None where the program is hidden, or ends in an operator that says nothing about its numbers."""
+    """None where the program is hidden, or its last operator does not determine the meaning of the outputs."""
     reached: bool = False
-    """Whether the logits that went into it can be read and differentiated."""
+    """Whether the logits before it can be read and differentiated."""
 
 
 @dataclass(frozen=True)
@@ -37,51 +37,51 @@ class Head:
 
     * "classes": exclusive classes, one output each;
     * "labels": independent labels, one output each;
-    * "binary": two exclusive classes that share one output, which is class 1's;
+    * "binary": two exclusive classes that share one output, that of class 1;
     * "value": numbers in their own unit.
     """
 
     meaning: Meaning
     apply: Literal["softmax", "sigmoid", "none"]
-    """The activation that turns outputs into probabilities; "none" where they are probabilities, or values."""
+    """The activation that turns outputs into probabilities; "none" where they are probabilities already, or values."""
     to_logits: bool
     """Whether targets read the logits before the model's own activation."""
     note: str
-    """The decision in a sentence."""
+    """The decision, as a sentence."""
     guessed: bool = False
-    """Whether the range of the numbers decided."""
+    """Whether the decision is based on the range of the numbers."""
 
     def count(self, width: int) -> int:
-        """Return how many targets outputs (N, `width`) have."""
+        """Return the number of targets of outputs (N, `width`)."""
         return 2 if self.meaning == "binary" else width
 
     def names(self, labels: Sequence[str] | None, width: int) -> Sequence[str] | None:
-        """Return the names of the targets: the labels, ImageNet's of 1,000 classes without, or "value"."""
+        """Return the names of the targets: the labels, else ImageNet's for 1,000 classes, or "value"."""
         if self.meaning != "value":
             return names_of(labels, width)
         return ("value",) if labels is None and width == 1 else labels
 
     def scores(self, outputs: np.ndarray) -> np.ndarray:
-        """Return outputs (..., K) as one number for each target: (-z, z) or (1 - p, p) of a binary output."""
+        """Return outputs (..., K) as one score per target: (-z, z) or (1 - p, p) of a binary output."""
         if self.meaning != "binary":
             return outputs
         other = -outputs if self.apply == "sigmoid" else 1 - outputs
         return np.concatenate([other, outputs], -1)
 
     def shares(self, outputs: np.ndarray) -> np.ndarray | None:
-        """Return the probabilities of outputs (..., K), one for each target; None where they are values."""
+        """Return the probabilities of outputs (..., K), one per target; None where they are values."""
         if self.meaning == "value":
             return None
-        # of the scores, so that both classes of a binary output keep their digits
+        # computed from the scores, so that both classes of a binary output keep their precision
         return probabilities(self.scores(outputs), self.apply)
 
     def shown(self, outputs: np.ndarray) -> np.ndarray:
-        """Return outputs (..., K) as they are shown: probabilities, or values in their own unit."""
+        """Return outputs (..., K) in the form to show: probabilities, or values in their own unit."""
         shares = self.shares(outputs)
         return outputs if shares is None else shares
 
     def target(self, index: int) -> int | Target:
-        """Return what is explained for the target `index`."""
+        """Return the function of the outputs that is explained for the target `index`."""
         if self.meaning != "binary":
             return index
         if self.to_logits or self.apply == "sigmoid":
@@ -92,19 +92,19 @@ class Head:
 def decide(outputs: np.ndarray, ending: Ending, labels: int | None = None, activation: str = "auto") -> Head:
     """Decide what outputs (N, K) mean.
 
-    In this order: `activation`, the program's last operator, the number of labels and the shape. The range of the
-    numbers is a last resort, and never decides for a single output without two labels.
+    Considered in this order: `activation`, the program's last operator, the number of labels, the shape. The range of
+    the numbers is the last resort, and never decides for a single output without two labels.
 
     Args:
-        outputs: of one or more images.
+        outputs: outputs of one or more images.
         ending: the program's last operator.
-        labels: how many names of classes there are; None without any.
-        activation: "softmax" or "sigmoid": outputs are logits, and it is applied; "none": they are shown as they are;
-            or "auto".
+        labels: number of class names; None without any.
+        activation: "softmax" or "sigmoid": outputs are logits, and the activation is applied; "none": outputs are
+            shown as they are; or "auto".
 
     Raises:
         BadField: a softmax over one output.
-        BadOutput: one output that was said to be a probability, and lies outside of 0–1.
+        BadOutput: one output that was declared a probability is outside of 0–1.
     """
     ending = _confirmed(ending, outputs)
     if outputs.shape[1] == 1:
@@ -113,7 +113,7 @@ def decide(outputs: np.ndarray, ending: Ending, labels: int | None = None, activ
 
 
 def _confirmed(ending: Ending, outputs: np.ndarray) -> Ending:
-    """The ending, unless the numbers contradict it: a softmax over another axis, say."""
+    """Return the ending, unless the numbers contradict it, as for a softmax over another axis."""
     sums = np.exp(outputs) if ending.operator == "log_softmax" else outputs
     match ending.operator:
         case "softmax" | "log_softmax":
@@ -134,11 +134,11 @@ def _explained(ending: Ending) -> str:
 
 
 def _of_one(outputs: np.ndarray, ending: Ending, labels: int | None, activation: str) -> Head:
-    """One output: the logit or probability of class 1 of two, or of one label, or a value."""
+    """Decide the meaning of one output: the logit or probability of class 1 of two, or of one label, or a value."""
     if activation == "softmax":
         raise BadField(
-            "activation='softmax' needs at least two outputs, and the model has one, whose softmax is always 1. "
-            "For the logit of two classes write activation='sigmoid', for a probability or a value activation='none'."
+            "activation='softmax' needs at least two outputs, but the model has one, whose softmax is always 1. "
+            "For the logit of two classes pass activation='sigmoid', for a probability or a value activation='none'."
         )
     meaning: Meaning = "labels" if labels == 1 else "binary"
     probability = "p of its one label" if labels == 1 else "p of class 1, 1 − p of class 0"
@@ -150,9 +150,9 @@ def _of_one(outputs: np.ndarray, ending: Ending, labels: int | None, activation:
     if activation == "none" and labels == 2:
         if not _within(outputs):
             raise BadOutput(
-                "activation='none' with two labels means that the model's one output is a probability, and it is "
+                "activation='none' with two labels means that the model's one output is a probability, but it is "
                 f"{float(outputs[(outputs < 0) | (outputs > 1)][0]):.4g}. "
-                "For the logit of two classes write activation='sigmoid', for a value leave labels out."
+                "For the logit of two classes pass activation='sigmoid', for a value omit labels."
             )
         return Head("binary", "none", False, f"one output, explained as the probability {probability}")
     if activation == "auto" and labels == 2 and ending.operator is None and _within(outputs):
@@ -171,7 +171,7 @@ def _of_one(outputs: np.ndarray, ending: Ending, labels: int | None, activation:
 
 
 def _of_several(outputs: np.ndarray, ending: Ending, activation: str) -> Head:
-    """Several outputs: exclusive classes, independent labels, or values."""
+    """Decide the meaning of several outputs: exclusive classes, independent labels, or values."""
     width = outputs.shape[1]
     match activation, ending.operator:
         case (("auto" | "none" | "softmax"), "softmax"):

@@ -1,6 +1,6 @@
-"""NumPy's array functions, as :class:`saliency.model.protocols.Ops` asks for them.
+"""NumPy's array functions, in the form of :class:`saliency.model.protocols.Ops`.
 
-Each framework's own stand beside its adapter.
+Those of each framework are beside its adapter.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from saliency.model.protocols import Axis
 
 
 class NumpyOps:
-    """NumPy's own. Arrays keep the floating type they are made with.
+    """NumPy's array functions. Arrays keep their floating type.
 
     Args:
-        dtype: what images are fed as.
+        dtype: type of the model's input.
     """
 
     def __init__(self, dtype: Any = np.float32) -> None:
@@ -45,7 +45,7 @@ class NumpyOps:
         return np.maximum(array, other)
 
     def where(self, condition: Any, array: np.ndarray, other: np.ndarray | float) -> np.ndarray:
-        # what np.where gives, three times as fast where these are broadcast
+        # the same result as np.where, three times as fast for broadcast arguments
         shape = np.broadcast_shapes(np.shape(condition), np.shape(array), np.shape(other))
         chosen = np.empty(shape, np.result_type(array, other))
         np.copyto(chosen, other)

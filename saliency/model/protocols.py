@@ -1,10 +1,10 @@
-"""The questions a method may ask a model, and nothing else.
+"""Protocols of models: what a method may compute with a model.
 
-A *Model* answers questions about a batch of images. What a model can do beyond giving scores is a capability of its
-own: a separate Protocol. A method names the capability it needs; a model names, in a sentence, each one it lacks.
+A *Model* computes scores of a batch of images. Everything else a model may support is a capability: a separate
+Protocol. A method names the capability it needs; a model gives the reason for each one it does not support.
 
-Images are (N, H, W, C), or (N, ...) where they are not images. The axis of targets comes first, k, and rides along by
-broadcasting: one target is k = 1. Layout inside the framework is the adapter's secret.
+Images are (N, H, W, C), or (N, ...) for other inputs. The axis of targets comes first, with length k, and is handled by
+broadcasting: one target is k = 1. The framework's own layout is handled by its adapter.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ import numpy as np
 from saliency.errors import Unsupported, brief
 
 A = TypeVar("A")
-"""One framework's array."""
+"""An array of the model's framework."""
 
 Axis = int | tuple[int, ...] | None
 
 Target = Callable[[Any], Any]
-"""From a model's outputs to one number per image, (N,)."""
+"""A function from a model's outputs to one number per image, (N,)."""
 
 
 class Ops(Protocol[A]):
-    """What operators, slicing and broadcasting cannot say on every framework's arrays. `axis` as in NumPy.
+    """Array functions beyond operators, slicing and broadcasting, for one framework. `axis` as in NumPy.
 
-    A method is arithmetic on the model's own arrays, so that nothing big leaves the device; wrapping whole arrays
-    would take thousands of lines, these few functions are enough.
+    Methods compute with the model's own arrays, so that large arrays stay on the device. Wrapping whole arrays would
+    take thousands of lines; these few functions are enough.
     """
 
     def asarray(self, host: Any) -> A:
-        """A host array on the model's device, in the floating type the model is fed."""
+        """Return a host array on the model's device, in the floating type of the model's input."""
 
     def tohost(self, array: A) -> np.ndarray:
-        """A copy on the host."""
+        """Return a copy on the host."""
 
     def wait(self, array: A) -> None:
-        """Return when `array` has really been computed: what is timed must have happened."""
+        """Wait until `array` has been computed; needed for timing."""
 
     def sum(self, array: A, axis: Axis = None) -> A: ...
 
@@ -55,7 +55,7 @@ class Ops(Protocol[A]):
     def concat(self, arrays: Sequence[A], axis: int = 0) -> A: ...
 
     def repeat(self, array: A, times: int) -> A:
-        """Each row of the first axis `times` times in a row: (N, ...) -> (N * times, ...)."""
+        """Repeat each row of the first axis `times` times in a row: (N, ...) -> (N * times, ...)."""
 
     def reshape(self, array: A, shape: tuple[int, ...]) -> A: ...
 
@@ -64,28 +64,28 @@ class Ops(Protocol[A]):
     def flip(self, array: A, axis: int) -> A: ...
 
     def take(self, array: A, indices: np.ndarray) -> A:
-        """Entries `indices` of the last axis."""
+        """Return entries `indices` of the last axis."""
 
     def matmul(self, array: A, other: A) -> A: ...
 
     def finite(self, array: A) -> bool:
-        """Whether no value is NaN or infinite."""
+        """Return whether no value is NaN or infinite."""
 
 
 class Answer(NamedTuple, Generic[A]):
     """Scores and their gradients, from one forward pass."""
 
     scores: A | None
-    """(k, N); None where the model only ever hands out gradients (PAIR's ``call_model_function``)."""
+    """(k, N); None where the model returns only gradients (PAIR's ``call_model_function``)."""
     gradients: A
     """(k, N, H, W, C)."""
     lost: Mapping[str, A] | None = None
-    """By cause, what did not come back of each target's one, (k,): of one image, under rules that count it; see
+    """Relevance lost on the backward pass, (k,) by cause; for one image, under rules that record it. See
     :class:`saliency.rules.Ledger`."""
 
 
 class Layer(NamedTuple, Generic[A]):
-    """What one layer said, and how each score depends on it."""
+    """One layer's activations, and the gradients of each score with respect to them."""
 
     activations: A
     """(N, h, w, K)."""
@@ -95,34 +95,34 @@ class Layer(NamedTuple, Generic[A]):
 
 @runtime_checkable
 class Model(Protocol[A]):
-    """Anything that gives scores: a black box is simply a Model."""
+    """Anything that returns scores: a black box is a plain Model."""
 
     @property
     def ops(self) -> Ops[A]:
-        """The array functions of its framework."""
+        """The array functions of the model's framework."""
 
     @property
     def lacks(self) -> Mapping[type, str]:
-        """Capability -> the sentence why this very model has it not."""
+        """The reason, as a sentence, for each capability that the model does not support."""
 
     @property
     def lock(self) -> AbstractContextManager[Any]:
-        """Held during one question: one per underlying model, whoever asks."""
+        """The lock held during a model call: one per underlying model, shared by all callers."""
 
     @property
     def batch_sizes(self) -> MutableMapping[Hashable, Any]:
-        """What sessions have measured of batch sizes, by kind of question and shape of image."""
+        """Timings of batch sizes from all sessions, by kind of call and shape of image."""
 
     def scores(self, images: A) -> A:
-        """The bound targets' scores, (k, N)."""
+        """Return the bound targets' scores, (k, N)."""
 
 
 @runtime_checkable
 class Differentiable(Model[A], Protocol[A]):
-    """A model whose scores can be differentiated by the image."""
+    """A model whose scores can be differentiated with respect to the image."""
 
     def gradients(self, images: A) -> Answer[A]:
-        """Scores (k, N) and their gradients (k, N, H, W, C)."""
+        """Return scores (k, N) and their gradients (k, N, H, W, C)."""
 
 
 @runtime_checkable
@@ -130,94 +130,95 @@ class Inspectable(Model[A], Protocol[A]):
     """A model whose inner activations can be read."""
 
     def activations(self, images: A) -> Sequence[A]:
-        """(N, h, w, K) per bound layer, in the order they were bound; nothing is asked of the targets."""
+        """Return activations (N, h, w, K) per bound layer, in the order they were bound; targets are not evaluated."""
 
 
 @runtime_checkable
 class Patchable(Inspectable[A], Protocol[A]):
-    """A model that can be asked what it would say if a layer said something else (activation patching)."""
+    """A model that can be evaluated with a layer's activations replaced (activation patching)."""
 
     def scores_with(self, images: A, activations: A) -> A:
-        """The scores, (k, N), with `activations` (N, h, w, K) in the place of what the one bound layer says.
+        """Return the scores, (k, N), with `activations` (N, h, w, K) in place of those of the one bound layer.
 
-        What the layer says of no place of the image (class tokens) stays as it is; so does what it says in earlier
-        calls, where it is called more than once.
+        Activations without a position in the image (class tokens) are not replaced, nor are those of earlier calls
+        where the layer is called more than once.
         """
 
 
 @runtime_checkable
 class Layered(Inspectable[A], Protocol[A]):
-    """A model whose inner activations, and the gradients there, can be read."""
+    """A model whose inner activations, and the gradients with respect to them, can be read."""
 
     def layers(self, images: A) -> Sequence[Layer[A]]:
-        """One :class:`Layer` per bound layer, in the order they were bound."""
+        """Return one :class:`Layer` per bound layer, in the order they were bound."""
 
 
 class Attention(NamedTuple, Generic[A]):
-    """What the attention layers of a transformer looked at, and how its tokens lie over the image."""
+    """The attention weights of a transformer, and the position of its tokens in the image."""
 
     layers: Sequence[Layer[A]]
-    """In their order: maps (N, heads, T, T), rows looking at columns, and gradients (k, N, heads, T, T)."""
+    """Per layer: weights (N, heads, T, T), with queries as rows and keys as columns; gradients (k, N, heads, T, T)."""
     height: int
     width: int
-    """Of the grid of patches."""
+    """Height and width of the grid of patches."""
     before: int
-    """Tokens without a place (class, registers) before the patches; patch (i, j) is token before + i * width + j."""
+    """Number of tokens without a position (class, registers) before the patches; patch (i, j) is token
+    before + i * width + j."""
 
 
 @runtime_checkable
 class Attentive(Model[A], Protocol[A]):
-    """A transformer whose attention maps, and the gradients there, can be read."""
+    """A transformer whose attention weights, and the gradients with respect to them, can be read."""
 
     def attentions(self, images: A) -> Attention[A]:
-        """Of every layer in which the image's tokens attend to each other."""
+        """Return those of every layer in which the image's tokens attend to each other."""
 
 
 @runtime_checkable
 class EarlyExit(Attentive[A], Protocol[A]):
-    """A transformer whose head can be asked behind each block (the logit lens)."""
+    """A transformer whose head can be applied after each block (the logit lens)."""
 
     def early_exits(self, images: A) -> Attention[A]:
-        """As `attentions`, but each layer's gradients are of the scores that the head gives behind its own block."""
+        """Return the same as `attentions`, with each layer's gradients of the scores after its own block."""
 
 
 @runtime_checkable
 class Rewirable(Model[A], Protocol[A]):
-    """A model whose backward pass can be made to follow rules, operator by operator."""
+    """A model whose backward pass can follow rules, operator by operator."""
 
     def rewired(self, rules: Hashable) -> Differentiable[A]:
-        """The same model, whose gradients follow the rules; each of its questions makes and undoes its own change.
+        """Return the model with gradients that follow the rules; each call makes and undoes its own changes.
 
         Args:
-            rules: a :class:`saliency.rules.Composite`. Where it asks for references, images are
-                (N, 1 + references, H, W, C), and the answer is of the first of each.
+            rules: a :class:`saliency.rules.Composite`. If it has references, images are (N, 1 + references, H, W, C),
+                and the results are for the first of each row.
         """
 
     def operators(self, images: A) -> frozenset[str]:
-        """The kinds of operators (see :mod:`saliency.rules`) that the model sends images (1, H, W, C) through."""
+        """Return the kinds of operators (see :mod:`saliency.rules`) that process images (1, H, W, C)."""
 
 
 class Adapted(Model[A], Protocol[A]):
-    """A framework's model as the package sees it, before and after targets are bound."""
+    """A framework's model, adapted to this package, before and after targets are bound."""
 
     labels: Sequence[str] | None
     """Names of the classes."""
     labels_given: bool
-    """Whether these are the user's; then they must not be fewer than there are classes."""
+    """Whether the labels are the user's own; then there must be at least one per class."""
     head: Any
     """The meaning of its outputs, a :class:`saliency.model.head.Head`; decided by the first call of :meth:`outputs`."""
 
     @property
     def channels_first(self) -> bool:
-        """Whether the model's own images are (C, H, W): how an ambiguous answer of `preprocess` is read."""
+        """Whether the model's own images are (C, H, W): how an ambiguous result of `preprocess` is read."""
 
     @property
     def notes(self) -> Sequence[str]:
-        """What was decided for the user, in sentences."""
+        """What was decided automatically, in sentences."""
 
     @property
     def version(self) -> Hashable:
-        """Changes whenever the weights do."""
+        """A value that changes whenever the weights do."""
 
     @property
     def declared(self) -> Any:
@@ -225,88 +226,88 @@ class Adapted(Model[A], Protocol[A]):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width that the model was made for; None where it takes any, or does not say."""
+        """Height and width of the model's input; None where any size works, or the size is unknown."""
 
     @property
     def channels(self) -> int | None:
-        """How many channels the model takes; None where it takes any, or does not say."""
+        """Number of channels of the model's input; None where any number works, or it is unknown."""
 
     @property
     def scales_itself(self) -> bool:
-        """Whether the model's first layer scales 0–255, so that it is fed these."""
+        """Whether the model's first layer scales 0–255, so that it is fed that range."""
 
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Return the (H, W, C) that the model must be fed for a picture that comes as `shape`."""
+        """Return the (H, W, C) of the model's input for a picture of `shape`."""
 
     @property
     def loaded(self) -> Any:
-        """The underlying model, where it was loaded from a file and nobody else holds it; or None."""
+        """The underlying model, if it was loaded from a file and nothing else references it; or None."""
 
     @property
     def comparable(self) -> bool:
-        """Whether it may be called with what it would be fed otherwise."""
+        """Whether it may be called with the input under other presets."""
 
     @property
     def compared(self) -> MutableMapping[Hashable, Any]:
-        """What came of it, by weights and picture: one per underlying model."""
+        """Results of comparing presets, by weights and picture: one mapping per underlying model."""
 
     @property
     def consistency(self) -> MutableMapping[Hashable, Any]:
-        """In what its outputs for an image are not its own, by the modes of its parts: one per underlying model."""
+        """Results of the consistency check, by the modes of the model's parts: one mapping per underlying model."""
 
     def outputs(self, images: A) -> A:
-        """What the model says, (N, classes)."""
+        """Return the model's outputs, (N, classes)."""
 
     def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
-        """The same model with targets and layers bound.
+        """Return the same model with targets and layers bound.
 
         Args:
             targets: k class indices, or callables from the model's own outputs to (N,).
-            layers: names of layers, for what needs a :class:`Layered` model.
+            layers: names of layers, for methods that need a :class:`Layered` model.
         """
 
     def layer_name(self, layer: Any) -> Any:
-        """Return the name of a layer that is given by name or as the module itself; of a list, those of each."""
+        """Return the name of a layer given by name or as the module itself; for a list, the names of all."""
 
     def layer_table(self, images: A) -> Sequence[tuple[str, tuple[int, ...], str]]:
-        """Return (name, shape, grid in words) of every layer with a grid that the scores depend on, in their order."""
+        """Return (name, shape, grid in words) of each layer with a grid that the scores depend on, in calling order."""
 
     def automatic_layer(self, images: A) -> str:
-        """Return the name of the last layer with a spatial grid; of a dense model, of its encoder's last."""
+        """Return the name of the last layer with a spatial grid; for dense prediction, the encoder's last."""
 
     def automatic_layers(self, images: A) -> tuple[list[str], str]:
-        """Return the names of the last layer at each grid size, the automatic layer's first, and which that one is."""
+        """Return the last layer at each grid size, the automatic one first, and a description of that one."""
 
 
 @runtime_checkable
 class LayeredRewirable(Layered[A], Rewirable[A], Protocol[A]):
-    """A model that can do both."""
+    """A model with both capabilities."""
 
 
 FRAMEWORKS = ("numpy", "torch", "tensorflow", "jax")
-"""Whose arrays a function may take."""
+"""The array types that a function may take."""
 
 CAPABILITY: Mapping[type, str] = {
     Model: "scores",
-    Differentiable: "gradients by the image",
+    Differentiable: "gradients with respect to the image",
     Inspectable: "a layer's activations",
     Layered: "a layer's activations and gradients",
     Patchable: "scores with a layer's activations replaced",
-    Attentive: "attention maps and their gradients",
-    EarlyExit: "scores behind each block of a transformer",
+    Attentive: "attention weights and their gradients",
+    EarlyExit: "scores after each block of a transformer",
     Rewirable: "a backward pass that follows rules",
 }
-"""What a capability is called in a sentence."""
+"""The name of each capability in a sentence."""
 
 
 def capability(needs: type) -> str:
-    """What a capability, or several in one, is called in a sentence."""
+    """Return the name of a capability, or of several in one, for a sentence."""
     parts = [needs] if needs in CAPABILITY else [each for each in needs.__bases__ if each in CAPABILITY]
     return ", and ".join(CAPABILITY[each] for each in parts)
 
 
 def lacking(model: Model[Any], needs: type) -> str | None:
-    """The sentence why `model` cannot answer what `needs` asks for, or None if it can.
+    """Return the reason why `model` does not support what `needs` stands for; None if it does.
 
     Raises:
         Unsupported: `model` is not adapted, or `needs` is no capability.
@@ -315,15 +316,15 @@ def lacking(model: Model[Any], needs: type) -> str | None:
     if not isinstance(needs, type):
         raise Unsupported(f"needs must be a capability, as a method's `needs` is, got {brief(needs)}.")
     for each in needs.__mro__:
-        # what lacks the lesser lacks the greater
+        # a model without the lesser capability does not have the greater one either
         if each in model.lacks:
             return model.lacks[each]
     if isinstance(model, needs):
         return None
-    return f"{type(model).__name__} offers only {CAPABILITY[Model]}"
+    return f"the model provides only {CAPABILITY[Model]}"
 
 
 def require_adapted(model: Any) -> None:
     """Raise Unsupported unless `model` is what :func:`saliency.adapt` returns."""
     if not hasattr(model, "lacks") or isinstance(model, type):
-        raise Unsupported(f"Expected what saliency.adapt(model) returns, got {brief(model)}.")
+        raise Unsupported(f"Expected the result of saliency.adapt(model), got {brief(model)}.")

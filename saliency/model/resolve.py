@@ -1,4 +1,4 @@
-"""Resolve targets: from an index, a label, None or a callable to what is explained and what it is called."""
+"""Resolve targets: from an index, a label, None or a callable to the function that is explained and its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saliency.targets import OfScores, Unit, index_of, label_of
 
 
 class Resolved(NamedTuple):
-    """A target: what is explained, and what it is called."""
+    """A target: the function that is explained, and its name."""
 
     ask: int | Target
     name: int | str
@@ -32,13 +32,13 @@ def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
         rows = adapted.ops.tohost(adapted.outputs(images))
     if len(rows) != 1:
         raise BadOutput(
-            f"The model gives scores of shape {rows.shape} for one image. The first axis must be the batch: "
+            f"The model returns scores of shape {rows.shape} for one image. The first axis must be the batch: "
             "(N, classes)."
         )
     outputs = rows[0].astype(np.float64)
     if not np.isfinite(outputs).all():
         raise BadOutput(
-            f"The model's output holds {np.count_nonzero(~np.isfinite(outputs))} NaN or infinite values of "
+            f"The model's output contains {np.count_nonzero(~np.isfinite(outputs))} NaN or infinite values of "
             f"{outputs.size} for this image, so there is nothing to explain. Check its weights and the preprocessing."
         )
     return np.asarray(outputs)
@@ -47,13 +47,13 @@ def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
 def resolved(
     wanted: Iterable[Any], adapted: Adapted[Any], outputs: Callable[[], np.ndarray], notes: list[str]
 ) -> list[Resolved]:
-    """Return the targets that the user named; `notes` takes what was decided.
+    """Return the targets that the user named; `notes` receives what was decided automatically.
 
     Args:
         wanted: indices, labels, None for the top class, or callables.
         adapted: the model.
-        outputs: gives the model's outputs, (K,); called only where they are needed.
-        notes: added to.
+        outputs: returns the model's outputs, (K,); called only where they are needed.
+        notes: receives the notes.
     """
     found = []
     for target in wanted:
@@ -71,7 +71,7 @@ def resolved(
         head: Head = adapted.head
         labels = head.names(adapted.labels, len(scores))
         if adapted.labels is None and labels is not None and len(labels) > 1:
-            notes.append("the classes have no names, and are 1,000: called by ImageNet's")
+            notes.append("the model has 1,000 classes without names: ImageNet's are used")
         if isinstance(target, OfScores):
             asked = target.resolved(labels, scores, head.shares(scores))
             found.append(Resolved(asked, asked.named(labels), asked.named(labels)))
@@ -84,12 +84,12 @@ def resolved(
 
 
 def resolved_index(target: Any, head: Head, outputs: np.ndarray, labels: Sequence[str] | None) -> int:
-    """Return the index of the class, or value, that a target names; None stands for the top one.
+    """Return the index of the class, or value, of a target; None stands for the top one.
 
     Args:
         target: index, label or None.
-        head: what the outputs mean.
-        outputs: the image's own, (K,).
+        head: the interpretation of the outputs.
+        outputs: the image's outputs, (K,).
         labels: names of the classes.
     """
     count = head.count(len(outputs))
@@ -97,7 +97,7 @@ def resolved_index(target: Any, head: Head, outputs: np.ndarray, labels: Sequenc
         return int(head.scores(outputs).argmax())
     if head.meaning == "value" and count == 1 and isinstance(target, int) and not -1 <= target <= 0:
         raise BadTarget(
-            f"The model has one output, which was read as a value: its target is 0, got {target}. "
+            f"The model has one output, which is interpreted as a value: its target is 0, got {target}. "
             "If it is the logit of two classes, pass two labels or activation='sigmoid'."
         )
     return index_of(target, labels, count)

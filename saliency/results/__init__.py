@@ -1,1 +1,1 @@
-"""What an explanation found, and tables that print."""
+"""Explanations, and tables that print."""

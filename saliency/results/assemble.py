@@ -13,24 +13,24 @@ from saliency.results.explanation import Explanation
 from saliency.results.run import Run
 from saliency.session.session import Session
 
-EMPTY = "the mask is zero everywhere", "the mask is zero everywhere: what was found speaks only against the target"
-"""Said of a mask without content; the second where only what speaks for the target is shown."""
+EMPTY = "the mask is zero everywhere", "the mask is zero everywhere: all attributions are negative"
+"""Notes on an empty mask; the second where only positive attributions are shown."""
 
 
 LOSS = 0.1
 """Share of the scores' difference above which a completeness error is noted."""
 
 ROUNDING = 1e-5
-"""Share of what the mask's values sum to, all taken positive, that float32 may lose."""
+"""Share of the sum of the mask's absolute values that float32 may lose."""
 
 
 class Assembly:
-    """Makes explanations of the masks of a run.
+    """Builds explanations from the masks of a run.
 
     Args:
         run: a method with targets and layers bound.
-        session: that ran it.
-        started: when, by :func:`time.perf_counter`.
+        session: the session that ran it.
+        started: time of the start, by :func:`time.perf_counter`.
     """
 
     def __init__(self, run: Run, session: Session[Any], started: float) -> None:
@@ -41,7 +41,7 @@ class Assembly:
         self.measured = False
 
     def measure(self) -> None:
-        """Compute the scores of the image, and of the baselines where the mask should sum to the difference."""
+        """Compute the scores of the image, and of the baselines where the mask should sum to their difference."""
         images = self.run.images
         self.scores = self._mean_scores([images])
         if self.method.complete and (beginnings := self.method.beginnings(images, self.session)):
@@ -55,20 +55,20 @@ class Assembly:
         return np.asarray(np.mean(scores, axis=0))
 
     def __call__(self, masks: Any) -> list[Any]:
-        """Return one explanation per target, of masks (k, 1, H, W, C) or (k, 1, H, W); of inputs, a list of them each.
+        """Return one explanation per target from masks (k, 1, H, W, C) or (k, 1, H, W); a list for several inputs.
 
         Raises:
             BadOutput: the masks overflow float32.
         """
         host = self.session.ops.tohost(masks)
         if not np.isfinite(host.astype(np.float32)).all():
-            raise BadOutput(f"The mask of {self.method!r} holds NaN or infinite values: it overflowed float32.")
-        # a mask that is the same for every target comes once
+            raise BadOutput(f"The mask of {self.method!r} contains NaN or infinite values: it overflowed float32.")
+        # a mask that is the same for every target is computed once
         (own,) = np.moveaxis(np.broadcast_to(host, (len(self.run.targets), *host.shape[1:])), 1, 0)
         return [self._explained(i, each) for i, each in enumerate(own)]
 
     def _explained(self, i: int, mask: np.ndarray) -> Any:
-        """The explanation of target `i`, of a mask in whatever precision; of several inputs, one each."""
+        """Return the explanation of target `i` from a mask of any precision; for several inputs, one each."""
         values, picture = mask.astype(np.float32), self.picture
         common = self._common(i, mask, values)
         if not isinstance(picture, Inputs):
@@ -76,13 +76,13 @@ class Assembly:
         return [Explanation(mask=part, **common) for part in picture.split(values)]
 
     def _common(self, i: int, mask: np.ndarray, values: np.ndarray) -> dict[str, Any]:
-        """All that an explanation of target `i` holds beside its mask."""
+        """Return every field of the explanation of target `i` except the mask."""
         regions, errors, sums, losses = map(
             self.session.details.get, ("regions", "standard_error", "attributed", "losses")
         )
         baseline_score = None if self.baseline_scores is None else float(self.baseline_scores[i])
         score, rise = float(self.scores[i]), float(self.scores[i]) - (baseline_score or 0.0)
-        # what is found in float64 is summed so
+        # sums in float64 where the mask is float64
         attributed = float(mask.sum(dtype=np.float64) if sums is None else sums[i][0])
         gap = attributed - rise if self.measured and self.method.complete else None
         loss = self._loss(gap, rise, float(np.abs(values).sum(dtype=np.float64)))
@@ -109,16 +109,16 @@ class Assembly:
         }
 
     def _notes(self) -> tuple[str, ...]:
-        """What was decided for the user, each once."""
+        """Return the notes, each once."""
         return tuple(dict.fromkeys([*self.picture.notes, *self.run.model.notes, *self.run.notes, *self.session.notes]))
 
     def _loss(self, gap: float | None, rise: float, size: float) -> tuple[str, ...]:
-        """Return the note on a completeness error, if it is one to be noted.
+        """Return the note on the completeness error, if it is large enough.
 
         Args:
-            gap: what the attribution sums to, less `rise`.
-            rise: the difference of the scores.
-            size: what the mask's values sum to, all taken positive.
+            gap: sum of the attribution minus `rise`.
+            rise: difference of the scores.
+            size: sum of the mask's absolute values.
         """
         if gap is None or "losses" in self.session.details or abs(gap) <= max(LOSS * abs(rise), ROUNDING * size):
             return ()

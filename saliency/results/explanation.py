@@ -1,4 +1,4 @@
-"""What an explanation found, what it cost, and how to look at it."""
+"""The result of an explanation: the mask, its cost, and how to show it."""
 
 from __future__ import annotations
 
@@ -20,57 +20,57 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIGNS = ("absolute", "positive", "signed")
-"""How a mask can be shown."""
+"""The ways to show a mask."""
 
 PICTURES = ("png", "jpg", "jpeg", "webp", "pdf")
-"""Endings of the pictures that can be saved."""
+"""File extensions of the picture formats that can be saved."""
 
 
 @dataclass(eq=False, repr=False)
 class Explanation:
-    """A mask, and everything needed to read it."""
+    """A mask with everything needed to interpret it."""
 
     mask: np.ndarray
-    """float32 (H, W, C), or (H, W) for methods of regions and layers, at the resolution the model was fed.
+    """float32 (H, W, C), or (H, W) for methods of regions and layers, at the resolution of the model's input.
 
-    Of an input that is no picture: of the input's own shape, without the batch axis."""
+    For an input that is no picture: the input's own shape, without the batch axis."""
     method: str
     """id of the method."""
     caption: str
-    """The method with its fields, as it would be written in Python."""
+    """The method with its fields, as a Python expression."""
     target: int | str
-    """Index of the class explained, or the name of the callable."""
+    """Index of the explained class, or name of the callable."""
     label: str
     """Name of the class."""
     layer: str | None = None
     """The layer that was read, for methods that read one."""
     score: float = float("nan")
-    """What the model gave the target for the image: a logit, a value or a probability, as `notes` say."""
+    """The model's output for the target: a logit, a value or a probability; `notes` names which."""
     baseline_score: float | None = None
-    """The same for the baseline (the mean over several); None where the method has none."""
+    """The same for the baseline (the mean over several baselines); None where the method has none."""
     gap: float | None = None
-    """Completeness error: what the attribution sums to, less (score - baseline_score); never rescaled away.
+    """Completeness error: sum of the attribution minus (score - baseline_score). The mask is never rescaled to hide it.
 
-    None for methods that promise no sum. The sum is the mask's; where pixels show the value of their feature, that of
-    the features; of regions, that of the attribution they are made of; of several inputs, that of all their masks.
-    Relevance (LRP) has no baseline: there it is what it sums to, less the score.
+    None for methods without a completeness property. The sum is over the mask; where a pixel shows the value of its
+    segment, over the segments; for regions, over the attribution they are built from; for several inputs, over all
+    masks. Relevance (LRP) has no baseline: its error is the sum minus the score.
     """
     regions: Regions | None = None
-    """The rank of each pixel's region, and a table of the regions: XRAI's, or the features that were attributed to."""
+    """The rank of each pixel's region and a table of the regions: XRAI's, or the segments that were attributed to."""
     standard_error: np.ndarray | None = None
-    """float32 (H, W): of the mask's values, for methods that draw at random; None where nothing was drawn."""
+    """Standard error of the mask's values, float32 (H, W), for methods that sample at random; else None."""
     notes: tuple[str, ...] = ()
-    """What was decided for the user, in sentences."""
+    """What was decided automatically, in sentences."""
     sign: str = "absolute"
-    """How the mask is best shown: "absolute", "positive" or "signed"."""
+    """The best way to show the mask: "absolute", "positive" or "signed"."""
     calls: int = 0
-    """Questions put to the model."""
+    """Number of model calls."""
     images: int = 0
-    """Images in all these questions."""
+    """Number of images evaluated in all these calls."""
     seconds: float = 0.0
-    """From beginning to end."""
+    """Duration in seconds, from beginning to end."""
     picture: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
-    """uint8 (H, W, 3): the picture as it is shown."""
+    """uint8 (H, W, 3): the picture to show."""
     placement: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0, 0], [0, 1, 0]]))
     """(2, 3): picture (row, column) = placement @ (mask row, mask column, 1)."""
 
@@ -79,7 +79,7 @@ class Explanation:
             checks.text(getattr(self, name), name)
         checks.choice(self.sign, "sign", SIGNS)
         if self.regions is not None and not isinstance(self.regions, Regions):
-            raise BadField(f"regions must be Regions, as XRAI's are, got {brief(self.regions)}.")
+            raise BadField(f"regions must be Regions, such as XRAI returns, got {brief(self.regions)}.")
         self.mask = checks.array(self.mask, "mask", BadImage)
         if self.standard_error is not None:
             self.standard_error = checks.array(self.standard_error, "standard_error", BadImage)
@@ -99,59 +99,59 @@ class Explanation:
 
     @property
     def gap_share(self) -> float | None:
-        """The gap's size as a share of `|score - baseline_score|`, 0.05 for 5 %; None where it is undefined."""
+        """The absolute gap as a share of `|score - baseline_score|`, 0.05 for 5 %; None where it is undefined."""
         rise = abs(self.score - (self.baseline_score or 0.0))
         return None if self.gap is None or not np.isfinite(rise) or rise == 0 else abs(self.gap) / rise
 
     def __repr__(self) -> str:
-        cost = f"{self.images} images asked in {self.seconds:.2g} s"
+        cost = f"{self.images} images evaluated in {self.seconds:.2g} s"
         return f"<Explanation of {self.label!r} by {self.caption}: mask {self.mask.shape}, {cost}>"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return the mask, as NumPy asks for it."""
+        """Return the mask, for ``np.asarray(explanation)``."""
         if copy is None:
             return np.asarray(self.mask, dtype)
         return np.array(self.mask, dtype, copy=copy)
 
     def _repr_png_(self) -> bytes | None:
-        """What a notebook shows; nothing but the text, where there is no picture to draw."""
+        """Return the image for a notebook; None where there is no picture to draw."""
         return self._png(dpi=100) if self.picture.size or self.mask.ndim < 3 else None
 
     def heatmap(self, percentile: float = 99) -> np.ndarray:
-        """The mask as (H, W) in [0, 1]: sign dropped, channels summed, `percentile` and above shown as 1."""
+        """Return the mask as (H, W) in [0, 1]: absolute sum over channels, with `percentile` and above shown as 1."""
         return display.heat(display.magnitude(self.mask), _percent(percentile, "percentile"))
 
     def diverging(self, percentile: float = 99) -> np.ndarray:
-        """The mask as (H, W) in [-1, 1]: channels summed, zero stays zero, symmetric about it."""
+        """Return the mask as (H, W) in [-1, 1]: summed over channels, symmetric about zero."""
         return _diverging(self.mask, _percent(percentile, "percentile"))
 
     def top(self, percent: float = 30) -> np.ndarray:
-        """The most salient `percent` of the pixels, bool (H, W).
+        """Return the most salient `percent` of the pixels, bool (H, W).
 
-        Those at or above the percentile, as everywhere; of values as `sign` shows them.
+        These are the pixels at or above the percentile of the values that `sign` shows.
         """
         percent = _percent(percent, "percent")
         values = self.salience()
         return np.asarray(values >= np.percentile(values, 100 - percent))
 
     def salience(self) -> np.ndarray:
-        """The mask as (H, W), larger where more salient: its magnitude, or the values where `sign` keeps the sign."""
+        """Return the mask as (H, W), larger where more salient: absolute values unless `sign` keeps signs."""
         return display.magnitude(self.mask) if self.sign == "absolute" else display.summed(self.mask)
 
     def on_picture(self, smooth: bool = True) -> np.ndarray:
-        """The mask on the picture's own pixels, (H, W, C) or (H, W).
+        """Return the mask on the picture's own pixels, (H, W, C) or (H, W).
 
-        Resize and crop are undone; zero where the model was fed nothing.
+        Resizing and cropping are undone; pixels that were not fed to the model get zero.
 
         Args:
-            smooth: whether values run into each other between the mask's pixels; else each has its nearest one's.
+            smooth: whether to interpolate between the mask's pixels; otherwise the nearest one is used.
 
         Raises:
-            BadImage: it is of an input that is no picture.
+            BadImage: the input is no picture.
         """
         smooth = checks.flag(smooth, "smooth")
         if not self.picture.size:
-            raise BadImage(f"This is the mask of an input {self.mask.shape} that is no picture: see mask.")
+            raise BadImage(f"This mask belongs to an input {self.mask.shape} that is no picture: use exp.mask.")
         height, width = self.picture.shape[:2]
         if np.array_equal(self.placement, [[1, 0, 0], [0, 1, 0]]) and self.mask.shape[:2] == (height, width):
             return self.mask
@@ -162,7 +162,7 @@ class Explanation:
         offset = -turn @ self.placement[:, 2]
         planes = self.mask if self.mask.ndim == 3 else self.mask[..., None]
         moved = [
-            # constant beyond the outermost pixel centres by half a pixel, zero further out
+            # constant for half a pixel beyond the outermost pixel centres, zero further out
             ndimage.affine_transform(plane, turn, offset, (height, width), order=int(smooth), mode="nearest")
             for plane in np.moveaxis(planes, -1, 0)
         ]
@@ -174,29 +174,29 @@ class Explanation:
         return np.asarray(placed if self.mask.ndim == 3 else placed[..., 0], np.float32)
 
     def bbox(self, percent: float = 30) -> tuple[int, int, int, int]:
-        """Return the box around the most salient `percent` of the pixels: top, left, bottom, right, half-open.
+        """Return the bounding box of the most salient `percent` of the pixels: top, left, bottom, right, half-open.
 
-        In pixels of the picture, so that ``picture[top:bottom, left:right]`` is what is inside.
+        In pixels of the picture: ``picture[top:bottom, left:right]`` is the content of the box.
         """
         there = replace(self, mask=self.top(percent).astype(np.float32)).on_picture(smooth=False) > 0
         if not there.any():
-            raise BadImage("No pixel of the mask lies on the picture: see placement.")
+            raise BadImage("No pixel of the mask is on the picture: see placement.")
         rows, columns = (np.flatnonzero(there.any(axis)) for axis in (1, 0))
         return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
     def overlay(
         self, alpha: float = 0.7, colormap: str | None = None, sign: str | None = None, percentile: float = 99
     ) -> np.ndarray:
-        """Return the picture with the mask's colours laid over it, uint8 (H, W, 3), at the picture's own size.
+        """Return the picture blended with the mask's colours, uint8 (H, W, 3), at the picture's own size.
 
         Args:
             alpha: opacity of the colours, 0–1.
-            colormap: name of one of matplotlib's; "inferno" by default, and "RdBu_r" for both signs.
+            colormap: name of a matplotlib colormap; by default "inferno", or "RdBu_r" for signed masks.
             sign: "absolute", "positive" or "signed"; the mask's own by default.
-            percentile: magnitudes at or above it get the colormap's last colour.
+            percentile: absolute values at or above it get the colormap's last colour.
 
         Raises:
-            BadField, UnknownName: `alpha`, `colormap` or `sign` is none.
+            BadField, UnknownName: `alpha`, `colormap` or `sign` is invalid.
             BadImage: the input is no picture.
         """
         alpha, percentile = checks.number(alpha, "alpha", 0, 1), _percent(percentile, "percentile")
@@ -215,16 +215,16 @@ class Explanation:
         title: str | None = None,
         colorbar: bool = False,
     ) -> Axes:
-        """The heat map over the greyed picture; of an input that is none: bars (T,), or a matrix (rows, columns).
+        """Draw the heat map over the greyed picture; for other inputs, bars (T,) or a matrix (rows, columns).
 
         Args:
-            ax: matplotlib axes; new ones by default. Of an array of two, the first gets the picture alone.
-            percentile: what is at or above it is shown brightest.
-            opacity: of the colours, 0–1.
+            ax: matplotlib axes; new ones by default. Of an array of two, the first shows the picture alone.
+            percentile: values at or above it get the brightest colour.
+            opacity: opacity of the colours, 0–1.
             colormap: see :meth:`overlay`.
             sign: see :meth:`overlay`.
-            title: above the axes; method and label by default.
-            colorbar: whether the scale is drawn beside the axes.
+            title: title of the axes; method and label by default.
+            colorbar: whether to draw a colour scale beside the axes.
 
         Returns:
             the axes with the heat map.
@@ -242,9 +242,9 @@ class Explanation:
         if not 1 <= len(several) <= 2:
             raise BadField(f"plot() draws on one or two axes, got {len(several)}: pass ax=axes[0].")
         if wrong := [each for each in several if not hasattr(each, "imshow")]:
-            raise BadField(f"ax must be matplotlib's axes, as of plt.subplots(), got {brief(wrong[0])}.")
+            raise BadField(f"ax must be matplotlib axes, as from plt.subplots(), got {brief(wrong[0])}.")
         ax = several[-1]
-        # text and nothing else: a label may hold a $, and half characters, which no font has
+        # a label may contain a $, which would start a formula, and lone surrogates, which no font has
         shown_title = (f"{self.caption}\n{self.label}" if title is None else title).encode(errors="replace").decode()
         ax.set_title(shown_title, fontsize="small", parse_math=False)
         if not self.picture.size:
@@ -262,11 +262,11 @@ class Explanation:
         return cast("Axes", ax)
 
     def _sign(self, sign: str | None) -> str:
-        """How the mask is shown."""
+        """Return how the mask is shown."""
         return self.sign if sign is None else checks.choice(sign, "sign", SIGNS)
 
     def _plot_values(self, ax: Axes, percentile: float) -> None:
-        """The values of an input that is no picture."""
+        """Draw the values of an input that is no picture."""
         if self.mask.ndim == 1:
             ax.bar(np.arange(len(self.mask)), self.mask, width=1)
             ax.axhline(0, color="0.5", linewidth=0.5)
@@ -275,12 +275,12 @@ class Explanation:
             ax.imshow(shown, vmin=-1, vmax=1, cmap="RdBu_r", aspect="auto", interpolation="nearest")
         else:
             raise BadImage(
-                f"A mask of shape {self.mask.shape} is neither (T,) nor (rows, columns): sum it over some axes and "
-                "draw that, or see mask."
+                f"A mask of shape {self.mask.shape} is neither (T,) nor (rows, columns): sum exp.mask over some axes "
+                "and draw the result."
             )
 
     def _values(self, mask: np.ndarray, sign: str, percentile: float) -> np.ndarray:
-        """The mask as it is shown, (H, W): in [-1, 1] with both signs, else in [0, 1]."""
+        """Return the mask as shown, (H, W): in [-1, 1] if signed, otherwise in [0, 1]."""
         if sign == "signed":
             return _diverging(mask, percentile)
         if sign == "absolute":
@@ -288,9 +288,9 @@ class Explanation:
         return display.heat(np.maximum(display.summed(mask), 0), percentile)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the picture with its heat map, or everything (``.npz``), by the name's ending.
+        """Save the picture with its heat map, or the whole explanation (``.npz``), depending on the file extension.
 
-        Pictures are ``.png``, ``.jpg``, ``.jpeg``, ``.webp`` or ``.pdf``.
+        Picture formats are ``.png``, ``.jpg``, ``.jpeg``, ``.webp`` and ``.pdf``.
         """
         path = checks.path(path)
         ending = path.suffix.lower().removeprefix(".")
@@ -328,12 +328,12 @@ class Explanation:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
-        """Return what ``save("….npz")`` wrote.
+        """Return the explanation that ``save("….npz")`` wrote.
 
         Nothing in the file is executed, and at most 1 GiB is read; see :mod:`saliency.results.saved`.
 
         Raises:
-            BadImage: the file holds no explanation, or is damaged.
+            BadImage: the file contains no explanation, or is damaged.
             BadField: `path` is no path.
             FileNotFoundError: there is no such file.
         """
@@ -342,18 +342,18 @@ class Explanation:
         try:
             return cls(**_fields_of(arrays, told))
         except (SaliencyError, TypeError, ValueError, OverflowError) as reason:
-            raise BadImage(f"{str(path)!r} holds no explanation that save() writes: {brief(str(reason))}.") from reason
+            raise BadImage(f"{str(path)!r} contains no explanation saved by save(): {brief(str(reason))}.") from reason
 
 
 def _fields_of(arrays: dict[str, np.ndarray], told: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a saved explanation; what the arrays may be is the constructor's to check.
+    """Return the fields of a saved explanation; the constructor checks the arrays.
 
     Raises:
         SaliencyError, TypeError, ValueError: a field is missing, unknown, or of another type.
     """
     table, ranks = told.pop("table", None), arrays.pop("ranks", None)
     if (table is None) != (ranks is None) or {"regions", *arrays} & set(told):
-        raise BadField("regions come as a table with their ranks")
+        raise BadField("regions must be stored with their ranks")
     if told.get("layer") is not None:
         checks.text(told["layer"], "layer")
     for name in ("calls", "images"):
@@ -371,7 +371,7 @@ def _fields_of(arrays: dict[str, np.ndarray], told: dict[str, Any]) -> dict[str,
 
 
 def _region(gain: Any, area: Any, cumulative: Any, bbox: Any, centroid: Any) -> Region:
-    """Return a row of the saved table of regions."""
+    """Return one row of the saved table of regions."""
     top, left, bottom, right = (checks.whole(each, "bbox", 0) for each in bbox)
     row, column = (checks.number(each, "centroid") for each in centroid)
     shares = checks.number(area, "area", 0, 1), checks.number(cumulative, "cumulative", 0, 1 + 1e-9)
@@ -379,12 +379,12 @@ def _region(gain: Any, area: Any, cumulative: Any, bbox: Any, centroid: Any) -> 
 
 
 def _percent(value: Any, what: str) -> float:
-    """Return a percentile or a share in per cent."""
+    """Return a percentile, or a share in per cent."""
     percent: float = checks.number(value, what, 0, 100)
     return percent
 
 
 def _diverging(mask: np.ndarray, percentile: float) -> np.ndarray:
     values = display.summed(mask)
-    # of the magnitude, so that a mask that is negative almost everywhere keeps its scale
+    # scale by absolute values, so that a mask that is negative almost everywhere keeps its scale
     return display.signed(values, float(np.percentile(np.abs(values), percentile)))

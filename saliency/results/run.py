@@ -1,4 +1,4 @@
-"""A method that is ready to run."""
+"""A method prepared to run: :class:`Run`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Run:
     """A method that is ready to run: fitted to a model, with targets and layers bound.
 
     Attributes:
-        picture: as the model is fed it; or several inputs, packed into one.
-        images: the same in the model's own arrays, (1, H, W, C) or (1, D).
-        method: as it runs.
+        picture: the picture with the model's input; or several inputs, packed into one.
+        images: the input in the model's own array type, (1, H, W, C) or (1, D).
+        method: the method as it runs.
         caption: the method as the user would write it.
-        targets: k of them.
+        targets: the k targets.
         layers: names of the bound layers.
-        model: with targets and layers bound.
-        notes: what was decided.
-        alone: whether images are evaluated one at a time, as the model's outputs depend on the batch.
+        model: the model, with targets and layers bound.
+        notes: what was decided automatically.
+        alone: whether images are evaluated one at a time, because the model's outputs depend on the batch.
     """
 
     picture: Picture | Inputs
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def total(self) -> int:
-        """How many images the method evaluates, as far as that is known beforehand."""
+        """The number of images the method evaluates, as far as it is known beforehand."""
         return self.method.cost(tuple(self.picture.fed.shape))
 
     def session(self, *, batch_size: int | str = "auto", **options: Any) -> Session[Any]:

@@ -1,7 +1,7 @@
-"""The form in which explanations are saved: a ``.npz`` file, read without trust in it.
+"""The file format of saved explanations: an ``.npz`` file that is read without trusting it.
 
-Nothing is unpickled, no member is read before its header is known to claim what it holds, and all members together may
-take :data:`MOST_BYTES`; so a damaged, foreign or hostile file ends in one sentence, and in bounded memory.
+Nothing is unpickled, and no array is read before its header has been checked. All arrays together may take
+:data:`MOST_BYTES`. A damaged, foreign or malicious file therefore ends in an error of one sentence, in bounded memory.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from saliency import checks
 from saliency.errors import BadField, BadImage, brief
 
 FORMAT = 1
-"""Version of the saved form."""
+"""Version of the file format."""
 
 MOST_BYTES = 1 << 30
-"""Of all arrays of a file together: a picture of 12,000×12,000 pixels with its mask is about as much."""
+"""Limit of all arrays of a file together: about a picture of 12,000×12,000 pixels with its mask."""
 
 MOST_HEADER = 1 << 10
-"""Of an array's header; those of simple types are of 128 bytes."""
+"""Limit of an array's header; headers of simple types have 128 bytes."""
 
 MOST_AXES = 8
-"""Of an array; a mask has the axes of an input, without that of the batch."""
+"""Limit of an array's axes; a mask has the axes of an input without the batch axis."""
 
 ARRAYS: Mapping[str, str] = {
     "format": "iu",
@@ -41,32 +41,32 @@ ARRAYS: Mapping[str, str] = {
     "standard_error": "f",
     "ranks": "u",
 }
-"""Members of a file, and the kinds of numbers that each may hold."""
+"""Arrays in a file, and the kinds of numbers each may contain."""
 
 REQUIRED = frozenset({"format", "told", "mask", "picture", "placement"})
 
 DAMAGE = (ValueError, KeyError, TypeError, EOFError, OverflowError, NotImplementedError, RuntimeError, MemoryError)
-"""What reading a damaged zip file, a header or JSON may raise, beside the errors of zipfile and zlib; RecursionError is
-a RuntimeError, UnicodeDecodeError and json.JSONDecodeError are ValueErrors."""
+"""Errors of reading a damaged zip file, a header or JSON, beside those of zipfile and zlib. RecursionError is a
+RuntimeError; UnicodeDecodeError and json.JSONDecodeError are ValueErrors."""
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], told: Mapping[str, Any]) -> None:
-    """Write arrays, by names of :data:`ARRAYS`, and a record of plain values.
+    """Write arrays, by the names in :data:`ARRAYS`, and a record of plain values.
 
     Raises:
-        BadField: they hold more than :func:`read` would take, or the file cannot be written.
+        BadField: they are larger than :func:`read` accepts, or the file cannot be written.
     """
     if (size := sum(each.nbytes for each in arrays.values())) > MOST_BYTES:
-        raise BadField(f"The arrays hold {size:,} bytes, and a saved explanation at most {MOST_BYTES:,}.")
+        raise BadField(f"The arrays take {size:,} bytes, but a saved explanation may take at most {MOST_BYTES:,}.")
     with checks.opening(path, BadField):
         np.savez_compressed(path, allow_pickle=False, format=FORMAT, told=json.dumps(told), **arrays)
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the arrays and the record that :func:`write` was given.
+    """Return the arrays and the record that :func:`write` stored.
 
     Raises:
-        BadImage: the file holds something else, is damaged, or was written by a newer version.
+        BadImage: the file contains something else, is damaged, or was written by a newer version.
         FileNotFoundError: there is no such file.
     """
     foreign = f"{str(path)!r} is no explanation saved by save('….npz')"
@@ -80,17 +80,17 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except (*DAMAGE, zipfile.BadZipFile, zlib.error) as reason:
         raise BadImage(f"{foreign}, or it is damaged: {brief(str(reason) or type(reason).__name__)}.") from reason
     if version > FORMAT:
-        raise BadImage(f"{str(path)!r} was saved by a newer version (format {version}, this reads {FORMAT}).")
+        raise BadImage(f"{str(path)!r} was saved by a newer version (format {version}, supported: {FORMAT}).")
     if version != FORMAT or not isinstance(told, dict):
         raise BadImage(f"{foreign}: its format is {version}, and its record is of the type {type(told).__name__}.")
     return arrays, told
 
 
 def _members(file: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    """Read every array, after all their headers are known to fit.
+    """Read every array, after all headers have been checked.
 
     Raises:
-        ValueError: a member is none of :data:`ARRAYS`, is missing or is there twice, or does not fit its header.
+        ValueError: an array is none of :data:`ARRAYS`, missing or duplicated, or does not match its header.
     """
     found = {member.filename.removesuffix(".npy"): member for member in file.infolist()}
     if len(found) != len(file.infolist()) or not REQUIRED <= set(found) <= set(ARRAYS):
@@ -101,7 +101,7 @@ def _members(file: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
 
 def _array(file: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.ndarray:
-    """Read one array, of one of the `kinds` of numbers; its checksum is compared by zipfile."""
+    """Read one array, of one of the `kinds` of numbers; zipfile verifies its checksum."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{member.filename} is compressed in a way that save() does not use")
     with file.open(member) as stream:
@@ -113,7 +113,7 @@ def _array(file: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.nda
             raise ValueError(f"{member.filename} holds {dtype} of shape {brief(shape)}")
         if size != member.file_size - stream.tell():
             raise ValueError(
-                f"{member.filename} claims {brief(size)} bytes, and holds {member.file_size - stream.tell()}"
+                f"{member.filename} claims {brief(size)} bytes, but contains {member.file_size - stream.tell()}"
             )
         content = stream.read(size + 1)
     if len(content) != size:

@@ -1,4 +1,4 @@
-"""Baselines: what a picture is compared with, by name, number or array."""
+"""Baselines that an image is compared with: names, numbers or arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Tensor(Protocol):
-    """Any framework's array, which NumPy can read."""
+    """An array of any framework that NumPy can read."""
 
     def __array__(self) -> np.ndarray: ...
 
@@ -20,7 +20,7 @@ or several: a sequence of these, or an array with one axis more (a data set of i
 
 
 def baseline_count(baseline: Baseline, shape: tuple[int, ...] = ()) -> int:
-    """How many baselines are meant: a sequence is several, and so is an array of as many axes as a batch's `shape`."""
+    """Return the number of baselines: several for a sequence, or an array with as many axes as a batch's `shape`."""
     if isinstance(baseline, list | tuple):
         return sum(baseline_count(each, shape) for each in baseline)
     return len(baseline) if isinstance(baseline, np.ndarray) and baseline.ndim == len(shape) > 0 else 1

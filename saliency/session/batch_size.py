@@ -1,4 +1,4 @@
-"""How many images to ask a model about at once."""
+"""Choose the batch size."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 
 class BatchSize:
-    """How many images to ask at once: given, or found by timing the real questions.
+    """The batch size: fixed, or found by timing the model calls of the run.
 
-    A constant is not a choice: on a CPU 8 to 16 is often faster and smaller than 32, on a GPU 64 may be best. So the
-    size doubles from 4 while images get cheaper, then stays at the best. What was found is kept with the model, and a
-    size beside the best is tried again until it has had `TRIES` chances: one slow question on a busy machine shall
-    not decide for good.
+    No constant fits everywhere: on a CPU 8 to 16 is often faster and smaller than 32, on a GPU 64 may be best. The
+    size doubles from 4 while images get cheaper, then stays at the best. The timings are stored with the model. A size
+    next to the best is tried again until it has had `TRIES` timings, so that one slow call on a busy machine does not
+    decide for good.
 
     Args:
-        fixed: the size asked for, or None to measure.
-        kept: what earlier sessions found, by `key`.
-        key: kind of question and shape of an image.
+        fixed: the requested size, or None to measure.
+        kept: timings of earlier sessions, by `key`.
+        key: kind of call and shape of an image.
     """
 
     WARM_UP, FIRST, LAST = 1, 4, 256
@@ -26,16 +26,16 @@ class BatchSize:
     def __init__(self, fixed: int | None, kept: MutableMapping[Hashable, Any], key: Hashable) -> None:
         self._timings: dict[int, list[float]] = {} if fixed is not None else kept.setdefault(key, {})
         self._fixed, self._most = fixed, self.LAST
-        # the first question pays for allocations and kernel choice: it says nothing
+        # the first call includes allocations and kernel selection: its time is not representative
         self.now = fixed or (self._next() if self._timings else self.WARM_UP)
 
     @property
     def least(self) -> int:
-        """The smallest size that may be asked at all."""
+        """The smallest size that can be used."""
         return self._fixed or self.WARM_UP
 
     def measured(self, count: int, seconds: float) -> None:
-        """Take note of what `count` images cost."""
+        """Record the time that `count` images took."""
         if self._fixed is not None or count < self.now:
             return
         if count >= self.FIRST:
@@ -43,7 +43,7 @@ class BatchSize:
         self.now = self._next()
 
     def shrink(self) -> bool:
-        """Halve the size after running out of memory; False if it is 1 already."""
+        """Halve the size after running out of memory; return False if it is 1 already."""
         if self.now == 1:
             return False
         self.now //= 2
@@ -57,7 +57,7 @@ class BatchSize:
     def _next(self) -> int:
         if not self._timings:
             return self.FIRST
-        # noise only ever adds: the least of a size's timings is the nearest to the truth
+        # noise only adds time: the shortest timing of a size is the most accurate
         best = min(self._timings, key=lambda size: min(self._timings[size]))
         for near in (2 * best, best // 2):
             if self.FIRST <= near <= self._most and len(self._timings.get(near, ())) < self.TRIES:
@@ -83,11 +83,11 @@ OUT_OF_MEMORY = (
     "Cannot allocate memory",  # the operating system
     "Invalid buffer size",  # MPS
 )
-"""What the frameworks say when memory runs out. `CUDNN_STATUS_NOT_SUPPORTED` has other causes as well."""
+"""Texts of the frameworks' errors when memory runs out. `CUDNN_STATUS_NOT_SUPPORTED` has other causes as well."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that it was raised from, says that memory ran out; no framework is imported for it."""
+    """Return whether an error, or one of its causes, reports that memory ran out; imports no framework."""
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
@@ -101,6 +101,6 @@ def _says_so(error: BaseException) -> bool:
         return True
     try:
         said = str(error).lower()
-    except Exception:  # noqa: BLE001  # an error of the user's may fail at this, too
+    except Exception:  # noqa: BLE001  # an error of the user's may fail to print
         return False
     return any(sign.lower() in said for sign in OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""Whether a model's outputs for an image depend on the rest of its batch, or change from call to call."""
+"""Check whether a model's outputs for an image depend on the rest of its batch, or change from call to call."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from saliency.model.protocols import Adapted
 from saliency.session.batch_size import is_out_of_memory
 
 TOLERANCE = 0.02
-"""Largest difference of outputs, as a share of the largest of them, that is still rounding: bfloat16 has two digits."""
+"""Largest relative difference of outputs that is still a rounding error: bfloat16 has two digits."""
 
 
 class Inconsistency(NamedTuple):
-    """A way in which a model's outputs for an image are not its own."""
+    """A way in which a model's outputs for an image depend on more than the image."""
 
     note: str
     alone: bool
@@ -24,17 +24,17 @@ class Inconsistency(NamedTuple):
 
 
 def inconsistency(adapted: Adapted[Any], outputs: Callable[[Any], Any], fed: np.ndarray) -> Inconsistency | None:
-    """Call a model with an image: with another one, again, and alone. Once per model and modes of its parts.
+    """Call a model with an image paired with another one, again, and alone; once per model and mode of its parts.
 
-    Functions of NumPy are left out, as their calls may be dear.
+    NumPy functions are skipped, because a call may be expensive.
 
     Args:
         adapted: the model.
-        outputs: from images (N, H, W, C) to outputs (N, …).
+        outputs: a function from images (N, H, W, C) to outputs (N, …).
         fed: the image, (1, H, W, C).
 
     Raises:
-        BadOutput: the outputs' first axis is not the batch, or the others change with its size.
+        BadOutput: the outputs' first axis is not the batch, or other axes change with the batch size.
     """
     if not adapted.comparable or fed.ndim != 4:
         return None
@@ -52,46 +52,46 @@ def _compared(adapted: Adapted[Any], outputs: Callable[[Any], Any], fed: np.ndar
 
     pair = np.concatenate([fed, fed / 2])
     try:
-        # the pair first: what is compiled for two images serves for one
+        # the pair first: code compiled for two images also serves one
         with_another, again = called(pair), called(pair)
-    except Exception as error:  # noqa: BLE001  # whatever a model says to two images
+    except Exception as error:  # noqa: BLE001  # a model may raise anything for two images
         return None if is_out_of_memory(error) else _of_one(called, fed, error)
     try:
         alone = called(fed)
-    except Exception:  # noqa: BLE001  # as it will say of the image itself
+    except Exception:  # noqa: BLE001  # the explanation will raise the same error
         return None
     if len(alone) != 1 or len(with_another) != 2 or alone.shape[1:] != with_another.shape[1:]:
         raise BadOutput(
-            f"The model gives outputs of shape {alone.shape} for one image and {with_another.shape} for two. The first "
-            "axis must be the batch, and the number of classes must not change with it: (N, classes)."
+            f"The model returns outputs of shape {alone.shape} for one image and {with_another.shape} for two. The "
+            "first axis must be the batch, and the number of classes must not change with it: (N, classes)."
         )
     if (changed := _difference(with_another[0], again[0])) > TOLERANCE:
         return Inconsistency(
-            f"the model's outputs change from call to call, by {100 * changed:.0f} % of the largest, as with dropout "
-            "left on: the mask depends on chance",
+            f"the model's outputs change from call to call, by {100 * changed:.0f} % of the largest, as with active "
+            "dropout: the mask depends on chance",
             alone=False,
         )
     if (changed := _difference(with_another[0], alone[0])) > TOLERANCE:
         return Inconsistency(
             f"the model's outputs for an image depend on the rest of the batch, by {100 * changed:.0f} % of the "
-            "largest, as with batch norm in training mode: explained one image at a time",
+            "largest, as with batch norm in training mode: images are evaluated one at a time",
             alone=True,
         )
     return None
 
 
 def _of_one(called: Callable[[np.ndarray], np.ndarray], fed: np.ndarray, error: Exception) -> Inconsistency | None:
-    """What to say of a model that fails on two images: nothing, if it fails on one as well."""
+    """Return the inconsistency of a model that fails on two images; None if it fails on one as well."""
     try:
         called(fed)
-    except Exception:  # noqa: BLE001  # as above
+    except Exception:  # noqa: BLE001  # the explanation will raise the same error
         return None
     why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    return Inconsistency(f"the model fails on two images ({why}): explained one image at a time", alone=True)
+    return Inconsistency(f"the model fails on two images ({why}): images are evaluated one at a time", alone=True)
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
-    """The largest difference as a share of the largest value; 0 where any is not finite, which others report."""
+    """Return the largest difference relative to the largest value; 0 for values that are not finite (checked later)."""
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         return 0.0
     largest = float(np.abs(one).max(initial=0))

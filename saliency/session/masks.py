@@ -1,4 +1,4 @@
-"""Images seen through masks, and masks told by a few numbers each: these cross to the device, not the masks."""
+"""Masked images. Masks are described by a few numbers each, and only these are copied to the device."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ A_co = TypeVar("A_co", covariant=True)
 
 
 class Masks(Protocol[A_co]):
-    """Masks over an image, in [0, 1]: what of it is shown. Built only when sliced."""
+    """Masks over an image in [0, 1], 1 where it is visible. Built only when sliced."""
 
     def __call__(self, which: slice, channels: int = 1) -> A_co:
-        """Masks `which`, each pixel's value once for each channel: (n, H, W * channels)."""
+        """Return masks `which`, with each pixel's value repeated for each channel: (n, H, W * channels)."""
 
 
 class Masked(PerImage[A]):
-    """mask * image + (1 - mask) * cover, for each mask; several covers are taken in turn.
+    """mask * image + (1 - mask) * cover, for each mask; several covers alternate.
 
-    Where a mask is 1 the image, where it is 0 the cover shows to the last bit.
+    Where a mask is exactly 1 or 0, the result equals the image or the cover to the last bit.
 
     Args:
         images: (B, H, W, C), or (B, H, W).
-        covers: (B, H, W, C), or (1, H, W, C) for all; copy i has number i % len(covers).
+        covers: (B, H, W, C), or (1, H, W, C) for all; copy i uses cover i % len(covers).
         masks: the same for every image.
-        each: how many of them.
+        each: number of masks.
     """
 
     def __init__(self, ops: Ops[A], images: Any, covers: Sequence[Any], masks: Masks[A], each: int) -> None:
@@ -39,7 +39,7 @@ class Masked(PerImage[A]):
 
     def copies(self, image: int, which: slice) -> Any:
         ops, (height, width), channels = self.ops, self.shape[:2], int(np.prod(self.shape[2:]))
-        # channels lie beside their column, for broadcasting over an axis of three is slow
+        # channels are merged with columns, because broadcasting over an axis of length three is slow
         flat = (1, height, width * channels)
         shown: Any = self.masks(which, channels)
         beneath: Any = ops.reshape(self.images[image : image + 1], flat)
@@ -51,11 +51,11 @@ class Masked(PerImage[A]):
 
 
 class FeatureMasks(Generic[A]):
-    """Each feature shown as far as its entry says; a pixel in no feature is always shown.
+    """Segments visible to the degree that a coalition gives; a pixel in no segment is always visible.
 
     Args:
-        labels: (H, W), the feature of each pixel, -1 for none.
-        shown: (n, d), in [0, 1], or bool: a coalition of features is a row.
+        labels: (H, W), the segment of each pixel, -1 for none.
+        shown: (n, d), in [0, 1] or bool: one coalition of segments per row.
     """
 
     def __init__(self, ops: Ops[A], labels: np.ndarray, shown: np.ndarray) -> None:
@@ -75,17 +75,17 @@ class FeatureMasks(Generic[A]):
 
 
 class RandomGrids(Generic[A]):
-    """RISE's masks (arXiv:1806.07421, section 3.2): small random grids, enlarged smoothly and shifted at random.
+    """RISE's masks (arXiv:1806.07421, section 3.2): small random grids, upsampled bilinearly and shifted at random.
 
-    Each cell of a grid is shown with probability `probability`, enlarged bilinearly to (cells + 1) cells a side, and
-    cut to the image at an offset of up to a cell: every pixel's mean is exactly `probability`. Mask i comes from
-    ``numpy.random.default_rng([seed, i])``.
+    Each cell of a grid is visible with probability `probability`. The grid is upsampled to (cells + 1) cells a side and
+    cropped to the image at an offset of up to one cell, so that every pixel's mean is exactly `probability`. Mask i is
+    drawn from ``numpy.random.default_rng([seed, i])``.
 
     Args:
         shape: (H, W).
-        cells: a side of the grid.
-        probability: that a cell is shown.
-        seed: of the grids and offsets.
+        cells: number of cells per side of the grid.
+        probability: probability that a cell is visible.
+        seed: seed of the grids and offsets.
     """
 
     def __init__(self, ops: Ops[A], shape: tuple[int, int], cells: int, probability: float, seed: int) -> None:
@@ -98,14 +98,14 @@ class RandomGrids(Generic[A]):
         ops, (height, width) = self.ops, self.shape
         drawn = [self.draw(i) for i in range(which.start, which.stop)]
         grids: Any = ops.asarray(np.stack([grid for grid, _, _ in drawn]))
-        # the enlarging is a matrix a side: two thin factors cross
+        # upsampling is one matrix per axis: only two thin factors are copied to the device
         down: Any = ops.asarray(np.stack([self._down[top : top + height] for _, top, _ in drawn]))
         thin = np.stack([self._across[left : left + width].T for _, _, left in drawn])
         across: Any = ops.asarray(np.repeat(thin, channels, axis=2))
         return ops.matmul(ops.matmul(down, grids), across)
 
     def draw(self, index: int) -> tuple[np.ndarray, int, int]:
-        """Mask `index`: its grid (cells, cells) of zeros and ones, and its offset down and to the right."""
+        """Return mask `index`: its grid (cells, cells) of zeros and ones, and its offset down and to the right."""
         random = np.random.default_rng([self.seed, index])
         grid = (random.random((self.cells, self.cells)) < self.probability).astype(np.float64)
         top, left = (int(random.integers(step)) for step in self.steps)
@@ -113,7 +113,7 @@ class RandomGrids(Generic[A]):
 
 
 def enlarging(size: int, to: int) -> np.ndarray:
-    """Return the matrix (to, size) that enlarges one axis bilinearly, mirrored at the border as in RISE's own code."""
+    """Return the matrix (to, size) that upsamples one axis bilinearly, mirrored at the border as in RISE's own code."""
     from skimage.transform import resize
 
     return np.asarray(resize(np.eye(size), (to, size), order=1, anti_aliasing=False))

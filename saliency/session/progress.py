@@ -1,4 +1,4 @@
-"""Showing how far an explanation has come."""
+"""Report the progress of an explanation."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from saliency.session.session import Progress
 
 
 class ProgressBar:
-    """A progress bar, the caller's own callable, or nothing.
+    """A progress bar, the caller's own callable, or no output.
 
     Args:
         progress: True for a bar, False for none, or a callable.
-        total: images in all.
-        title: of the bar.
-        open_ended: whether more images than `total` may come.
+        total: number of images in total.
+        title: title of the bar.
+        open_ended: whether more images than `total` may follow.
     """
 
     def __init__(self, progress: bool | Progress, total: int, title: str, open_ended: bool) -> None:

@@ -1,7 +1,7 @@
 """Perturbed copies of a batch of images, built only when sliced.
 
-All are image-major: of B images with n copies each, rows 0..n-1 are the first image's. Slicing the same rows gives the
-same copies however the whole is cut, so that a mask depends on neither batch size nor retries.
+All are image-major: of B images with n copies each, rows 0..n-1 belong to the first image. A slice of the same rows
+gives the same copies whatever the batch size, so that a mask depends on neither batch size nor retries.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ A_co = TypeVar("A_co", covariant=True)
 
 
 class Samples(Protocol[A_co]):
-    """B * `each` perturbed images, `each` of every one of the B."""
+    """B * `each` perturbed images: `each` copies of each of B images."""
 
     each: int
     shape: tuple[int, ...]
-    """Of one image, without the batch axis."""
+    """Shape of one image, without the batch axis."""
 
     def __len__(self) -> int: ...
 
@@ -30,7 +30,7 @@ class Samples(Protocol[A_co]):
 
 
 def spans(rows: slice, each: int) -> Iterator[tuple[int, slice]]:
-    """The images that a run of rows touches, with the copies it takes of each: (image, slice into its copies)."""
+    """Yield the images that a range of rows covers, with the copies of each: (image, slice into its copies)."""
     row = rows.start
     while row < rows.stop:
         image, first = divmod(row, each)
@@ -40,7 +40,7 @@ def spans(rows: slice, each: int) -> Iterator[tuple[int, slice]]:
 
 
 class PerImage(Generic[A]):
-    """Samples made image by image."""
+    """Samples built image by image."""
 
     def __init__(self, ops: Ops[A], images: Any, each: int) -> None:
         self.ops, self.images, self.each = ops, images, each
@@ -55,7 +55,7 @@ class PerImage(Generic[A]):
         return parts[0] if len(parts) == 1 else self.ops.concat(parts)
 
     def copies(self, image: int, which: slice) -> A:
-        """Copies `which` of one image, (n, H, W, C)."""
+        """Return copies `which` of one image, (n, H, W, C)."""
         raise NotImplementedError
 
 
@@ -91,13 +91,13 @@ class StraightPath(PerImage[A]):
 class Noisy(PerImage[A]):
     """image + stdev * standard normal noise.
 
-    Copy i has the same noise in every image of the batch, whoever is beside it.
+    Copy i has the same noise in every image of the batch.
 
     Args:
         images: (B, H, W, C).
         stdevs: (B,), or (B, H, W, C), in the images' own units.
-        each: copies of each image.
-        seed: noise of copy i comes from ``numpy.random.default_rng([seed, i])``.
+        each: number of copies of each image.
+        seed: the noise of copy i is drawn from ``numpy.random.default_rng([seed, i])``.
     """
 
     def __init__(self, ops: Ops[A], images: Any, stdevs: np.ndarray, each: int, seed: int) -> None:
@@ -113,16 +113,16 @@ class Noisy(PerImage[A]):
 
 
 class Draws(PerImage[A]):
-    """A random point between the image, made noisy, and a random one of several baselines.
+    """Random points between the image, with noise added, and one of several baselines, chosen at random.
 
-    Copy i has the same baseline, node and noise in every image of the batch.
+    Copy i has the same baseline, alpha and noise in every image of the batch.
 
     Args:
         baselines: (B, H, W, C) each, or (1, H, W, C) for all.
         images: (B, H, W, C).
-        stdevs: of the noise, (B,) or (B, H, W, C), in the images' own units.
-        each: copies of each image.
-        seed: copy i comes from ``numpy.random.default_rng([seed, i])``: which baseline, alpha, noise.
+        stdevs: standard deviation of the noise, (B,) or (B, H, W, C), in the images' own units.
+        each: number of copies of each image.
+        seed: copy i draws its baseline, alpha and noise from ``numpy.random.default_rng([seed, i])``.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Draws(PerImage[A]):
         return starts + column(self.ops, alphas, ways) * ways
 
     def ways(self, image: int, which: slice) -> A:
-        """From baseline to image, of the copies that were built last, (n, H, W, C)."""
+        """Return image minus baseline for the copies that were built last, (n, H, W, C)."""
         return self._ways[image, which.start, which.stop]
 
 
@@ -160,7 +160,7 @@ class Patches(PerImage[A]):
     Args:
         images: (B, H, W, C), or (B, H, W).
         windows: (top, bottom, left, right) of each, half-open; or with (first, last) channel too.
-        covers: what the windows show instead, (B, H, W, C), or (1, H, W, C) for all.
+        covers: content of the covered windows, (B, H, W, C), or (1, H, W, C) for all.
     """
 
     def __init__(self, ops: Ops[A], images: Any, windows: np.ndarray | Sequence[tuple[int, ...]], covers: Any) -> None:
@@ -171,8 +171,8 @@ class Patches(PerImage[A]):
         ops, (height, width), deep = self.ops, self.shape[:2], int(np.prod(self.shape[2:]))
         top, bottom, left, right, *inside = (column.reshape(-1, 1) for column in self.windows[which].T)
         rows, columns = np.arange(height), np.arange(width)
-        # two small outer factors cross to the device, not a mask per window; channels lie beside their column, for
-        # broadcasting over an axis of three is slow
+        # two small outer factors are copied to the device, not a mask per window; channels are merged with columns,
+        # because broadcasting over an axis of length three is slow
         down: Any = ops.asarray(((rows >= top) & (rows < bottom))[:, :, None])
         wide = np.repeat((columns >= left) & (columns < right), deep, axis=1)
         if inside:
@@ -186,11 +186,11 @@ class Patches(PerImage[A]):
 
 
 class Compared(PerImage[A]):
-    """The image with references that it is compared with, (n, 1 + references, H, W, C): each image before its own.
+    """The image followed by its reference images, (n, 1 + references, H, W, C).
 
     Args:
         images: (B, H, W, C).
-        references: of each copy, its references: (B, H, W, C), or (1, H, W, C) for all.
+        references: the references of each copy: (B, H, W, C), or (1, H, W, C) for all.
     """
 
     def __init__(self, ops: Ops[A], images: Any, references: Sequence[Sequence[Any]]) -> None:
@@ -208,25 +208,25 @@ class Compared(PerImage[A]):
         return self.ops.reshape(self.ops.concat(rows), (-1, *self.shape))
 
     def difference(self, image: int, which: slice) -> Any:
-        """Of one image, what lies between it and the first reference of each of its copies, (n, H, W, C)."""
+        """Return one image minus the first reference of each of its copies, (n, H, W, C)."""
         references = [own(first, image) for first, *_ in self.references[which]]
         return self.images[image : image + 1] - self.ops.concat(references)
 
 
 def own(arrays: Any, image: int) -> Any:
-    """An image's own of (B, ...), or the one of (1, ...) that serves all: (1, ...)."""
+    """Return row `image` of (B, ...), or the only row of (1, ...), as (1, ...)."""
     return arrays[image : image + 1] if len(arrays) > 1 else arrays
 
 
 def column(ops: Ops[A], values: np.ndarray, like: Any) -> Any:
-    """(n,) as (n, 1, 1, ...), to be broadcast against images."""
+    """Return (n,) as (n, 1, 1, ...), for broadcasting against images."""
     return ops.asarray(values.reshape(-1, *(1,) * (len(like.shape) - 1)))
 
 
 def evenly(order: int) -> np.ndarray:
-    """0..order-1 in bit-reversed order: any beginning of it is spread evenly over the whole.
+    """Return 0..order-1 in bit-reversed order: any prefix of it is spread evenly over the whole range.
 
-    So that the first partial results of a path are fair ones.
+    Early partial results of a path are therefore representative.
     """
     bits = max(1, (order - 1).bit_length())
     reversed_ = (int(format(i, f"0{bits}b")[::-1], 2) for i in range(1 << bits))

@@ -1,4 +1,4 @@
-"""The one place that batches, counts, reports progress, cancels, and survives running out of memory."""
+"""Run the model in batches: count images, report progress, cancel, and recover from running out of memory."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 Progress = Callable[[int, int], None]
-"""Told (images asked so far, images in all)."""
+"""A callable (images evaluated so far, images in total)."""
 
 
 LEAST_PARTIALS = 8
-"""Into how many questions a streamed run is cut at least, where it has that many images."""
+"""Minimal number of batches of a run with partial results, if it has that many images."""
 
 
 class Sum(NamedTuple, Generic[A]):
-    """Weighted sums of gradients over the copies of each image, as far as they have come."""
+    """Weighted sums of gradients over the copies of each image, as far as they have been computed."""
 
     total: A
-    """(k, b, H, W, C), of the b images reached so far."""
+    """(k, b, H, W, C), for the b images reached so far."""
     seen: A
-    """(b, 1, 1, 1): the weight that has gone into each."""
+    """(b, 1, 1, 1): the total weight summed for each image."""
 
 
 class Session(Generic[A]):
-    """Asks one model for one explanation.
+    """Runs one model for one explanation.
 
     Args:
-        model: with targets and layers bound.
-        batch_size: images a question; "auto" measures while it works. Halved when memory runs out.
-        progress: told (done, total) after each question.
-        cancelled: asked between questions; when true, :class:`~saliency.errors.Cancelled` is raised.
-        shared: asked between questions; while true, somebody else asks the model too, and measured questions are of one
-            image, so that they wait least.
-        total: images that will be asked in all, for `progress`.
-        streaming: whether partial results are wanted on the way.
-        literal: PAIR's way: paths in order, answers taken as they come, NaN and all.
+        model: the model, with targets and layers bound.
+        batch_size: images per model call; "auto" measures while it runs. Halved when memory runs out.
+        progress: a callable (done, total), called after each batch.
+        cancelled: called between batches; when it returns true, :class:`~saliency.errors.Cancelled` is raised.
+        shared: called between batches; while it returns true, other code is waiting for the model, and an automatic
+            batch size drops to one image to keep that wait short.
+        total: total number of images, for `progress`.
+        streaming: whether partial results are wanted.
+        literal: PAIR's behaviour: paths in order, results as they are, NaN included.
         named_baseline: (name, images) -> (B, H, W, C) host array; default: :func:`saliency.pictures.picture.fill`.
-        inputs: where in the last axis each of several inputs lies.
+        inputs: the slice of the last axis that each of several inputs takes.
     """
 
     def __init__(
@@ -91,38 +91,38 @@ class Session(Generic[A]):
         self._sizes: dict[Hashable, BatchSize] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
         self.details: dict[str, Any] = {}
-        """What a method found beside the last mask it yielded.
+        """Auxiliary results of the last mask that a method yielded.
 
-        "regions", by target and image; "standard_error", (k, B, H, W), of methods that draw at random; "attributed",
-        (k, B), what the attribution sums to where the mask does not.
+        "regions", by target and image; "standard_error", (k, B, H, W), of methods that sample at random; "attributed",
+        (k, B), the sum of the attribution where the mask has another sum.
         """
         self.notes: list[str] = []
-        """What a method has to tell of its run, in sentences."""
+        """A method's notes on its run, in sentences."""
 
     def check(self) -> None:
-        """Raise :class:`~saliency.errors.Cancelled` if that was asked for. For long loops between questions."""
+        """Raise :class:`~saliency.errors.Cancelled` if cancellation was requested. For long loops between batches."""
         if self._cancelled is not None and self._cancelled():
             raise Cancelled("The explanation was cancelled.")
 
     def scores(self, samples: Samples[A]) -> Iterator[tuple[slice, A]]:
-        """(rows, scores (k, n)) until every sample has been asked once."""
+        """Yield (rows, scores (k, n)) until every sample has been evaluated once."""
         for rows, scores in self._stream("scores", self.model.scores, samples):
             self._require_finite(scores, "scores")
             yield rows, scores
 
     def gradients(self, samples: Samples[A], rules: Composite | None = None) -> Iterator[tuple[slice, Answer[A]]]:
-        """(rows, scores (k, n) and gradients (k, n, H, W, C)) until every sample has been asked once.
+        """Yield (rows, scores (k, n) and gradients (k, n, H, W, C)) until every sample has been evaluated once.
 
         Args:
-            samples: to ask about; where rules compare with references, each an image and its references.
-            rules: what the gradients follow on the way back.
+            samples: images; where rules compare with references, each an image followed by its references.
+            rules: the rules of the backward pass; None for plain gradients.
         """
         model: Model[A] = self.model
         if not isinstance(model, Differentiable):
-            raise Unsupported(f"{type(model).__name__} gives no gradients.")
+            raise Unsupported("The model provides no gradients.")
         if rules is not None:
             if not isinstance(model, Rewirable):
-                raise Unsupported(f"{type(model).__name__} follows no rules on the way back.")
+                raise Unsupported("The model does not support rules on the backward pass.")
             model = model.rewired(rules)
         for rows, answer in self._stream(f"gradients {rules or ''}", model.gradients, samples):
             if answer.scores is not None:
@@ -132,10 +132,10 @@ class Session(Generic[A]):
             yield rows, answer
 
     def layers(self, samples: Samples[A]) -> Iterator[tuple[slice, Sequence[Layer[A]]]]:
-        """(rows, one Layer per bound layer) until every sample has been asked once."""
+        """Yield (rows, one Layer per bound layer) until every sample has been evaluated once."""
         model = self.model
         if not isinstance(model, Layered):
-            raise Unsupported(f"{type(model).__name__} shows no layers.")
+            raise Unsupported("The model exposes no layers.")
         for rows, layers in self._stream("layers", model.layers, samples):
             for layer in layers:
                 self._require_finite(layer.activations, "activations")
@@ -143,20 +143,20 @@ class Session(Generic[A]):
             yield rows, layers
 
     def activations(self, samples: Samples[A]) -> Iterator[tuple[slice, Sequence[A]]]:
-        """(rows, (n, h, w, K) per bound layer) until every sample has been asked once."""
+        """Yield (rows, (n, h, w, K) per bound layer) until every sample has been evaluated once."""
         model = self.model
         if not isinstance(model, Inspectable):
-            raise Unsupported(f"{type(model).__name__} shows no layers.")
+            raise Unsupported("The model exposes no layers.")
         for rows, seen in self._stream("activations", model.activations, samples):
             for each in seen:
                 self._require_finite(each, "activations")
             yield rows, seen
 
     def scores_with(self, samples: Samples[tuple[A, A]]) -> Iterator[tuple[slice, A]]:
-        """(rows, scores (k, n)) of samples that are images and what the bound layer shall say of them."""
+        """Yield (rows, scores (k, n)) of samples that are images with activations to use for the bound layer."""
         model = self.model
         if not isinstance(model, Patchable):
-            raise Unsupported(f"The layers of {type(model).__name__} cannot be replaced.")
+            raise Unsupported("The activations of the model's layers cannot be replaced.")
 
         def ask(pair: tuple[A, A]) -> A:
             return model.scores_with(*pair)
@@ -166,17 +166,17 @@ class Session(Generic[A]):
             yield rows, scores
 
     def attentions(self, samples: Samples[A]) -> Iterator[tuple[slice, Attention[A]]]:
-        """(rows, every layer's attention maps and their gradients) until every sample has been asked once."""
+        """Yield (rows, every layer's attention weights and gradients) until every sample has been evaluated once."""
         model = self.model
         if not isinstance(model, Attentive):
-            raise Unsupported(f"{type(model).__name__} shows no attention maps.")
+            raise Unsupported("The model exposes no attention weights.")
         yield from self._attended("attentions", model.attentions, samples)
 
     def early_exits(self, samples: Samples[A]) -> Iterator[tuple[slice, Attention[A]]]:
-        """As :meth:`attentions`, each layer's gradients of the scores behind its own block."""
+        """Do the same as :meth:`attentions`, with gradients of the scores after each layer's own block."""
         model = self.model
         if not isinstance(model, EarlyExit):
-            raise Unsupported(f"{type(model).__name__} has no scores behind its blocks.")
+            raise Unsupported("The model has no scores after its blocks.")
         yield from self._attended("early exits", model.early_exits, samples)
 
     def _attended(
@@ -189,11 +189,11 @@ class Session(Generic[A]):
             yield rows, attention
 
     def expect(self, images: int) -> None:
-        """Count so many more images in: of a method whose cost depends on what the model said."""
+        """Add `images` to the total, for a method whose cost depends on the model's outputs."""
         self.total += images
 
     def outputs(self, samples: Samples[A]) -> Iterator[tuple[slice, np.ndarray]]:
-        """(rows, what the model says, on the host: (n, classes) float64) until every sample has been asked once."""
+        """Yield (rows, the model's outputs on the host, (n, classes) float64) until every sample has been evaluated."""
         model: Any = self.model
         for rows, said in self._stream("outputs", model.outputs, samples):
             self._require_finite(said, "outputs")
@@ -206,16 +206,16 @@ class Session(Generic[A]):
         factors: Callable[[int, slice], A] | None = None,
         rules: Composite | None = None,
     ) -> Iterator[Sum[A]]:
-        """Running sums of weighted gradients over the copies of each image.
+        """Yield running sums of weighted gradients over the copies of each image.
 
         Args:
             samples: `each` copies of B images.
-            weights: (each,) of each copy's gradient.
-            factors: (image, which of its copies) -> (n, H, W, C), by which their gradients are multiplied first.
+            weights: (each,), the weight of each copy's gradient.
+            factors: (image, slice of its copies) -> (n, H, W, C); the gradients are multiplied by it first.
             rules: see :meth:`gradients`.
 
         Yields:
-            :class:`Sum` after each question when partial results are wanted, else once: of all images.
+            :class:`Sum` after each batch if partial results are wanted; otherwise once, of all images.
         """
         sums: list[Any] = []
         seen: list[float] = []
@@ -238,21 +238,21 @@ class Session(Generic[A]):
                 yield Sum(total, column(self.ops, np.array(seen), total[0]))
 
     def order(self, count: int) -> np.ndarray:
-        """In which order to walk `count` nodes of a path: spread evenly, so that early partial results are fair."""
+        """Return the order in which `count` steps are evaluated: evenly spread, for fair partial results."""
         return np.arange(count) if self.literal else evenly(count)
 
     def baselines(self, baseline: Baseline, images: Any) -> list[Any]:
-        """The baseline, or each of several, as arrays that broadcast against `images` (B, H, W, C).
+        """Return the baseline, or each of several, as arrays that broadcast against `images` (B, H, W, C).
 
-        Numbers that no picture can be fed as are told in `notes`.
+        A note reports numbers outside of the range of pictures.
 
         Raises:
-            BadShape: an array that fits no image.
-            BadField: not finite.
+            BadShape: an array does not fit the images.
+            BadField: a baseline is not finite.
         """
         if isinstance(baseline, list | tuple):
             if not baseline:
-                raise BadField("A list of baselines needs at least one.")
+                raise BadField("A list of baselines must not be empty.")
             return [one for each in baseline for one in self.baselines(each, images)]
         shape = tuple(int(n) for n in images.shape)
         if isinstance(baseline, str):
@@ -262,9 +262,9 @@ class Session(Generic[A]):
             return [self.ops.repeat(values, shape[0] // len(host)) if len(host) not in (1, shape[0]) else values]
         host = np.asarray(baseline)
         if host.dtype.kind not in "fiub" or not host.size or not np.isfinite(host).all():
-            raise BadField("A baseline must be finite numbers or a name: it holds NaN, infinity, or what is no number.")
+            raise BadField("A baseline must be a name or finite numbers, got NaN, infinity or another type.")
         if not (self.literal or self._inputs) and len(shape) == 4:
-            with suppress(BadImage):  # a preprocessing may fail on black or white, which this baseline need not be
+            with suppress(BadImage):  # a preprocessing may fail on black or white, which this baseline does not use
                 ends = [self._named_baseline(name, np.zeros((1, *shape[1:]))) for name in ("black", "white")]
                 self.notes += beyond_pictures(host, *ends)
         if host.ndim == 0 or host.shape == shape[-1:]:
@@ -275,14 +275,14 @@ class Session(Generic[A]):
         if host.shape[1:] != shape[1:] or not len(host):
             raise BadShape(
                 f"The baseline must have the image's shape {shape[1:]}, got {tuple(np.shape(baseline))}. "
-                "Several may come in one array, with an axis before the image's."
+                "Pass several baselines in one array with a leading axis."
             )
         return [self.ops.asarray(one[None]) for one in host]
 
     def ranges(self, images: Any) -> np.ndarray:
-        """Highest minus lowest value of each of `images` (B, H, W, C), on the host: (B,).
+        """Return maximum minus minimum of each of `images` (B, H, W, C), on the host: (B,).
 
-        Where several inputs lie in one row, each has its own: (B, D).
+        Each of several inputs packed into one row has its own range: (B, D).
         """
         host = self.ops.tohost(images).reshape(len(images), -1)
         if not self._inputs:
@@ -292,14 +292,14 @@ class Session(Generic[A]):
     def _require_finite(self, array: A, what: str, cause: str = "") -> None:
         if not self.literal and not self.ops.finite(array):
             raise BadOutput(
-                f"The model's {what} hold NaN or infinite values, so nothing can be explained. "
+                f"The model's {what} contain NaN or infinite values, so nothing can be explained. "
                 f"Check the model on this image ({cause or 'exploding activations, fp16 overflow, log of zero'})."
             )
 
     def _stream(self, kind: str, ask: Callable[[S], T], samples: Samples[S]) -> Iterator[tuple[slice, T]]:
         done, count = 0, len(samples)
         size = self._size_for(kind, samples)
-        # who wants partial results shall see several, also where one question could hold half the run
+        # partial results need several batches, even where one batch could hold half the run
         most = max(BatchSize.FIRST, self.total // LEAST_PARTIALS) if self.streaming else count
         while done < count:
             self.check()
@@ -333,7 +333,7 @@ class Session(Generic[A]):
 
 
 def originals(session: Session[A], images: A) -> Originals[A]:
-    """The images themselves, to be asked about."""
+    """Return the images themselves, as samples."""
     return Originals(session.ops, images)
 
 

@@ -96,7 +96,7 @@ def test_auto_is_xrai_with_gradients_and_rise_without(net: torch.nn.Module) -> N
     with_, without = explain(net, steps=4), explain(black_box(net), samples=50)
 
     assert (with_.method, without.method) == ("xrai", "rise")
-    assert any("gives gradients" in note for note in with_.notes)
+    assert any("provides gradients" in note for note in with_.notes)
     assert any("only scores" in note for note in without.notes)
 
 

@@ -332,8 +332,8 @@ def test_a_missing_preprocessing_is_noted_once_it_matters() -> None:
     exp = saliency.explain(net, RGB, "gradient", 1, labels=["a", "b", "c"], progress=False)
 
     (note,) = (note for note in exp.notes if "seems to be missing" in note)
-    assert "with preprocess='0..255' the model says b " in note
-    assert "as fed now 58 %" in note
+    assert "with preprocess='0..255' the model predicts b " in note
+    assert "without it 58 %" in note
     right = saliency.explain(Wants(), RGB, "gradient", 1, preprocess="0..255", progress=False)
     assert not any("seems to be missing" in note for note in right.notes)
     assert exp.images == right.images
@@ -437,5 +437,5 @@ def test_a_large_picture_that_is_fed_whole_is_reported_before(caplog: pytest.Log
         exp = saliency.explain(net, large, "gradient", 1, progress=False)
 
     assert any("1200×1000 = 1.2 megapixels" in note and "preprocess='0..1 224'" in note for note in exp.notes)
-    assert "fed whole" in caplog.text
+    assert "fed at full size" in caplog.text
     assert not saliency.picture_for(large, None, saliency.adapt(Timm("default_cfg", CONFIG))).warnings

@@ -245,8 +245,8 @@ def test_the_automatic_layer_of_a_unit_is_its_own() -> None:
     [
         (targets.unit("blok", 0), saliency.UnknownName, "Did you mean 'block'"),
         (targets.unit("block", 9), saliency.BadTarget, "6 channels, counted from 0, got channel 9"),
-        (targets.unit("block", 0, (12, 0)), saliency.BadTarget, r"12×10 places, got position \(12, 0\)"),
-        (targets.unit("head", 0, (1,)), saliency.BadTarget, r"no places, got position \(1,\)"),
+        (targets.unit("block", 0, (12, 0)), saliency.BadTarget, r"12×10 positions, got position \(12, 0\)"),
+        (targets.unit("head", 0, (1,)), saliency.BadTarget, r"no positions, got position \(1,\)"),
     ],
     ids=["layer", "channel", "place", "vector"],
 )
@@ -260,7 +260,7 @@ def test_a_unit_needs_layers() -> None:
     """A model that shows none refuses with its own sentence; so does a target that is handed outputs."""
     with pytest.raises(saliency.Unsupported, match=r"unit as a target needs .*: a plain function offers only scores"):
         explained([3, 5], targets.unit("block", 0))
-    with pytest.raises(saliency.Unsupported, match="block channel 0 cannot be told from the model's outputs"):
+    with pytest.raises(saliency.Unsupported, match="block channel 0 is a unit inside the model and cannot be computed from the model's outputs"):
         saliency.adapt(Scores([3, 5])).at([targets.unit("block", 0)]).scores(WHITE[None])
 
 

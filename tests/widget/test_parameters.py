@@ -99,7 +99,7 @@ def test_a_choice_may_be_left_to_the_method() -> None:
         (saliency.IntegratedGradients(), {"__class__": 1}, "no field '__class__'"),
         (saliency.IntegratedGradients(baseline=np.zeros(3)), {"baseline": "black"}, "baseline cannot be"),
         (saliency.XRAI(), {"algorithm": "slow"}, "slow"),
-        (saliency.XRAI(), {"segments": "all"}, "There is: slic, felzenszwalb"),
+        (saliency.XRAI(), {"segments": "all"}, "Available: slic, felzenszwalb"),
     ],
     ids=str,
 )
