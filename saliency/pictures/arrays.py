@@ -1,4 +1,4 @@
-"""Arrays and tensors as (H, W, C): where the channels are, which number is white, and the way back."""
+"""Arrays and tensors as (H, W, C): find the channel axis and the value of white, and convert back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from saliency.errors import BadImage, brief
 
 CHANNELS = (1, 3, 4)
-"""Channel counts by which an axis is known to be the channel axis."""
+"""Channel counts that identify the channel axis."""
 
 LAYOUTS = ("auto", "HWC", "CHW")
 
@@ -20,18 +20,18 @@ WHITE_8, WHITE_16 = 255, 65_535
 """The largest values of 8 and 16 bits."""
 
 LITTLE = 1 / 8
-"""Share of the range; a picture whose largest value is below it is reported."""
+"""Share of the range; a picture whose maximum is below it gets a note."""
 
 
 class Values(NamedTuple):
-    """A picture as numbers, and the way back to the kind that was given."""
+    """A picture as numbers, and the conversion back to the type that was passed."""
 
     array: np.ndarray
     """(H, W, C): uint8, uint16 or float32."""
     white: float | None
-    """The largest value of the type, for integers; None for floats, which have no such value."""
+    """The maximum of the integer type; None for floats, which have none."""
     rebuild: Callable[[np.ndarray], Any]
-    """From (h, w, C) in the units of `array`, of any size, to the kind that was given."""
+    """Converts (h, w, C) of any size, in the units of `array`, to the type that was passed."""
 
 
 def from_array(image: Any, notes: list[str], channels: int | None = None, layout: Any = "auto") -> Values:
@@ -39,8 +39,8 @@ def from_array(image: Any, notes: list[str], channels: int | None = None, layout
 
     Args:
         image: (H, W), (H, W, C) or (C, H, W), with or without a batch axis of one.
-        notes: what was decided is added to them.
-        channels: how many channels the model takes, where that is known.
+        notes: receives what was decided automatically.
+        channels: number of channels of the model's input, if known.
         layout: "HWC", "CHW", or "auto".
 
     Raises:
@@ -80,10 +80,10 @@ def channels_last(
 
     Args:
         array: the array.
-        first: whether the channels come first where the shape and `channels` leave both readings.
-        what: its name in the error.
-        channels: how many channels the model takes, where that is known.
-        axis: 0 or 2, where the channel axis is known.
+        first: whether the channels come first where the shape and `channels` allow both.
+        what: name of the array in the error.
+        channels: number of channels of the model's input, if known.
+        axis: 0 or 2, if the channel axis is known.
 
     Raises:
         BadImage: wrong rank, empty, or more than one image.
@@ -104,12 +104,12 @@ def channels_last(
 
 
 def channel_axis(shape: tuple[int, ...], first: bool, channels: int | None = None) -> int | None:
-    """Return the channel axis of a shape with three axes: 0, 2, or None where it cannot be known.
+    """Return the channel axis of a shape with three axes: 0, 2, or None where it is ambiguous.
 
     Args:
         shape: (H, W, C) or (C, H, W).
-        first: the axis where both ends may be channels.
-        channels: how many channels the model takes, where that is known.
+        first: whether to choose axis 0 where both ends may be channels.
+        channels: number of channels of the model's input, if known.
     """
     leading, trailing = shape[0] in CHANNELS, shape[2] in CHANNELS
     if leading != trailing:
@@ -126,7 +126,7 @@ def channel_axis(shape: tuple[int, ...], first: bool, channels: int | None = Non
 
 
 def _is_first(given: np.ndarray, habit: bool, channels: int | None, layout: Any, notes: list[str]) -> bool:
-    """Whether the channels of a picture come first."""
+    """Return whether the channels of a picture come first."""
     if not isinstance(layout, str) or layout not in LAYOUTS:
         raise BadImage(f"layout must be one of {', '.join(LAYOUTS)}, got {brief(layout)}.")
     shape = given.shape[-3:]
@@ -137,33 +137,32 @@ def _is_first(given: np.ndarray, habit: bool, channels: int | None, layout: Any,
     axis = channel_axis(shape, habit, channels)
     if axis is None and not habit:
         raise BadImage(
-            f"It cannot be known which axis of {shape} holds the channels. Say it: "
-            'image=saliency.read(image, layout="CHW"), or "HWC".'
+            f'The channel axis of {shape} is ambiguous. Pass image=saliency.read(image, layout="CHW"), or "HWC".'
         )
     axis = 0 if axis is None else axis
     if shape[axis] not in (*CHANNELS, channels):
         read = "(C, H, W)" if axis == 0 else "(H, W, C)"
-        notes.append(f'{shape} read as {read}: saliency.read(image, layout="HWC") or "CHW" says otherwise')
+        notes.append(f'{shape} read as {read}: saliency.read(image, layout="HWC") or "CHW" overrules it')
     return axis == 0
 
 
 def refuse_several(image: list[Any] | tuple[Any, ...]) -> None:
-    """Raise if a list is of pictures, which is neither one picture nor the several inputs of a model.
+    """Raise if a list contains pictures: it is neither one picture nor the inputs of a multi-input model.
 
     Raises:
-        BadImage: it is.
+        BadImage: it does.
     """
     shapes = [tuple(each.shape) if hasattr(each, "shape") else None for each in image]
     if all(_is_photograph(each) for each in image) or all(_is_file(each) for each in image):
         told = "" if None in shapes else f" of shapes {', '.join(map(str, shapes))}"
         raise BadImage(
-            f"Got a list of {len(image)} pictures{told}; a list is taken for the several inputs of one model. For "
+            f"Got a list of {len(image)} pictures{told}, but a list means the inputs of a multi-input model. For "
             "several pictures: [saliency.explain(model, each) for each in images]."
         )
 
 
 def _is_photograph(image: Any) -> bool:
-    """Whether an array is a picture without a batch axis, or of 8 bits."""
+    """Return whether an array is a picture without a batch axis, or has 8 bits."""
     shape = tuple(getattr(image, "shape", ()))
     if len(shape) not in (3, 4) or (shape[-1] not in (3, 4) and shape[-3] not in (3, 4)):
         return False
@@ -176,7 +175,7 @@ def _is_file(image: Any) -> bool:
 
 
 def _on_host(image: Any) -> np.ndarray:
-    """Return anything that holds numbers as a NumPy array."""
+    """Return any array-like of numbers as a NumPy array."""
     framework = type(image).__module__.partition(".")[0]
     if isinstance(image, list | tuple) and image:
         refuse_several(image)
@@ -205,12 +204,12 @@ def _expected(image: Any) -> str:
 
 def _floats(array: np.ndarray) -> np.ndarray:
     if not np.isfinite(array).all():
-        raise BadImage(f"The image holds {np.count_nonzero(~np.isfinite(array))} NaN or infinite values.")
+        raise BadImage(f"The image contains {np.count_nonzero(~np.isfinite(array))} NaN or infinite values.")
     return array.astype(np.float32)
 
 
 def _integers(array: np.ndarray, notes: list[str]) -> tuple[np.ndarray, float]:
-    """Return whole numbers as uint8 or uint16, and which of them is white."""
+    """Return integers as uint8 or uint16, and the value of white."""
     if array.dtype.kind == "b":
         return array.astype(np.uint8) * np.uint8(WHITE_8), WHITE_8
     if array.dtype in (np.uint8, np.uint16):
@@ -219,7 +218,7 @@ def _integers(array: np.ndarray, notes: list[str]) -> tuple[np.ndarray, float]:
     full = min(WHITE_16, int(np.iinfo(array.dtype).max))
     if least < 0 or most > full:
         raise BadImage(
-            f"An integer image must hold 0–{full:,}, got {array.dtype} from {least:,} to {most:,}: convert it to "
+            f"An integer image must contain 0–{full:,}, got {array.dtype} from {least:,} to {most:,}: convert it to "
             "float, in the model's own range, as (image - image.min()) / (image.max() - image.min())."
         )
     if most <= WHITE_8:
@@ -230,5 +229,5 @@ def _integers(array: np.ndarray, notes: list[str]) -> tuple[np.ndarray, float]:
 
 
 def bits_used(most: float) -> int:
-    """Return the largest number of as many bits as `most` needs: 4,095 for 12 bits."""
+    """Return the largest number with as many bits as `most`: 4,095 for 12 bits."""
     return (1 << int(most).bit_length()) - 1

@@ -1,4 +1,4 @@
-"""Files and PIL images as numbers: by mode and bit depth, with clear errors for what cannot be read."""
+"""Read files and PIL images as numbers, by mode and bit depth, with clear errors for unreadable ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 DEPTHS = {"I;16": "<u2", "I;16L": "<u2", "I;16N": "=u2", "I;16B": ">u2", "I": "=i4", "F": "=f4"}
-"""Modes of PIL whose numbers are not of 8 bits, with the type of each; they are kept as they are."""
+"""PIL's modes of more than 8 bits, with the array type of each; their values are not changed."""
 
 OPACITIES = ("LA", "La", "PA", "RGBA", "RGBa")
 
@@ -34,7 +34,7 @@ ELSEWHERE = {
     ".tif": "tifffile.imread({path!r})",
     ".tiff": "tifffile.imread({path!r})",
 }
-"""By the end of a file's name: the line that reads what PIL does not."""
+"""By file extension: code that reads a format that PIL does not support."""
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
@@ -43,11 +43,11 @@ def from_file(image: Any, notes: list[str]) -> Values | None:
     """Read a path, the bytes of a file, an open file or a PIL image; None for anything else.
 
     Args:
-        image: the picture. Of several pages the first is read, of a PIL image the one it stands at.
-        notes: what was decided is added to them.
+        image: the picture. Of a file with several pages the first is read, of a PIL image the current one.
+        notes: receives what was decided automatically.
 
     Raises:
-        BadImage: no picture, a truncated or too large one, a URL, a file opened as text.
+        BadImage: not a picture, truncated, too large, a URL, or a file opened as text.
         FileNotFoundError: there is no such file.
     """
     if isinstance(image, str) and URL.match(image):
@@ -71,7 +71,8 @@ def from_file(image: Any, notes: list[str]) -> Values | None:
 def from_pil(image: Any, notes: list[str]) -> Values:
     """Read a PIL image by its mode, with its EXIF orientation applied.
 
-    Transparency is laid on white; palettes, CMYK, YCbCr, HSV and LAB become RGB; 16 bits, 32 bits and floats are kept.
+    Transparency is composed onto white; palettes, CMYK, YCbCr, HSV and LAB become RGB; 16 bits, 32 bits and floats are
+    kept.
 
     Raises:
         BadImage: 32-bit integers that are negative or beyond 65,535.
@@ -106,21 +107,21 @@ def from_pil(image: Any, notes: list[str]) -> Values:
 
 
 def _note_lost_bits(image: Image.Image, notes: list[str]) -> None:
-    """Note that PIL decodes colours of 16 bits to 8, which an image not yet loaded says of its tiles."""
+    """Note that PIL reduces 16-bit colours to 8 bits, which only an unloaded image's tiles reveal."""
     if any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ())) and image.mode not in DEPTHS:
         notes.append(
-            "colours of 16 bits read as 8, which is what PIL keeps of them: an array of uint16 is read with all its "
-            "bits, as of tifffile.imread(path) or cv2.imread(path, cv2.IMREAD_UNCHANGED)[..., ::-1]"
+            "16-bit colours read as 8 bits, because PIL reduces them: pass a uint16 array to use all bits, from "
+            "tifffile.imread(path) or cv2.imread(path, cv2.IMREAD_UNCHANGED)[..., ::-1]"
         )
 
 
 def _straight(image: Image.Image) -> Image.Image:
-    """Return an image whose colours are multiplied by its opacity (RGBa, La) with colours as they are."""
+    """Convert premultiplied alpha (RGBa, La) to straight alpha."""
     return image.convert({"RGBa": "RGBA", "La": "LA"}.get(image.mode, image.mode))
 
 
 def _deep(image: Image.Image, notes: list[str]) -> Values:
-    """Read the numbers of a mode that is not of 8 bits, and make that mode again of them."""
+    """Read a mode of more than 8 bits, with the conversion back to that mode."""
     from PIL import Image
 
     mode, dtype = image.mode, np.dtype(DEPTHS[image.mode])
@@ -128,13 +129,13 @@ def _deep(image: Image.Image, notes: list[str]) -> Values:
     white: float | None = WHITE_16
     if mode == "F":
         if not np.isfinite(array).all():
-            raise BadImage(f"The image holds {np.count_nonzero(~np.isfinite(array))} NaN or infinite values.")
+            raise BadImage(f"The image contains {np.count_nonzero(~np.isfinite(array))} NaN or infinite values.")
         array, white = array.astype(np.float32), None
     elif mode == "I":
         least, most = int(array.min()), int(array.max())
         if least < 0 or most > WHITE_16:
             raise BadImage(
-                f"A picture of mode I must hold 0–{WHITE_16:,}, got {least:,} to {most:,}: convert it to floats in "
+                f"A picture of mode I must contain 0–{WHITE_16:,}, got {least:,} to {most:,}: convert it to floats in "
                 "the model's own range, as image = np.asarray(image, np.float32) / np.max(image)."
             )
         notes.append(f"mode I (int32) read as 16 bits, 0–{WHITE_16:,}")
@@ -151,26 +152,26 @@ def _deep(image: Image.Image, notes: list[str]) -> Values:
 
 
 def _from_lab(image: Image.Image) -> Image.Image:
-    """Convert LAB to sRGB; PIL's own ``convert`` knows no such way."""
+    """Convert LAB to sRGB, which PIL's own ``convert`` does not support."""
     from PIL import ImageCms
 
     converted = ImageCms.profileToProfile(
         image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
     )
-    assert converted is not None  # it gives None only where it works in place
+    assert converted is not None  # it returns None only when it works in place
     return converted
 
 
 def _content(file: Any) -> bytes:
-    """Read an open file from its beginning, and leave it where it stood."""
+    """Read an open file from its beginning, and restore its position."""
     if not getattr(file, "seekable", lambda: hasattr(file, "seek"))():
-        raise BadImage("This file can be read only once, and is read more than once here: pass image=file.read().")
+        raise BadImage("This file can be read only once, but the picture is read several times: image=file.read().")
     stood = file.tell()
     file.seek(0)
     content = file.read()
     file.seek(stood)
     if not isinstance(content, bytes | bytearray):
-        raise BadImage(f'Expected a file opened for bytes, got {type(content).__name__}: open(path, "rb").')
+        raise BadImage(f'Expected a file opened in binary mode, got {type(content).__name__}: open(path, "rb").')
     return bytes(content)
 
 
@@ -181,7 +182,7 @@ def _decoded(file: Any, name: str, notes: list[str]) -> Values:
         image = Image.open(file)
         most = Image.MAX_IMAGE_PIXELS
         if most is not None and image.width * image.height > most:
-            # PIL itself refuses twice as many
+            # PIL itself refuses only twice this size
             raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
         _note_lost_bits(image, notes)
         image.load()
@@ -191,11 +192,11 @@ def _decoded(file: Any, name: str, notes: list[str]) -> Values:
 
 
 def _checked(read: Callable[[], Values], name: str) -> Values:
-    """Read a picture, and report what PIL says of one that cannot be read.
+    """Read a picture, and turn PIL's errors into a BadImage.
 
     Args:
-        read: reads it.
-        name: of the file, for the error.
+        read: reads the picture.
+        name: name of the file, for the error.
     """
     import PIL
     from PIL import Image, UnidentifiedImageError
@@ -210,11 +211,11 @@ def _checked(read: Callable[[], Values], name: str) -> Values:
         raise BadImage(f"{name} is no picture that PIL {PIL.__version__} can read.{other}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(
-            f"{name} is very large ({error}). Where you trust it, shrink it first: PIL.Image.MAX_IMAGE_PIXELS = None; "
+            f"{name} is very large ({error}). If you trust it, shrink it first: PIL.Image.MAX_IMAGE_PIXELS = None; "
             "image = PIL.Image.open(path); image.thumbnail((2048, 2048))."
         ) from error
     except Exception as error:
         raise BadImage(
             f"{name} cannot be read: it is truncated or damaged ({type(error).__name__}: {error}). "
-            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True reads what there is."
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True reads the intact part."
         ) from error

@@ -1,4 +1,4 @@
-"""From whatever the user holds to two arrays: the picture that is shown, and what the model is fed."""
+"""Read a picture: from any type of image to the picture that is shown and the model's input."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from saliency.pictures.preprocessing import Prepare, in_type, of_8_bits, prepare
 from saliency.pictures.presets import UNITS, Preprocess, Preprocessing, chosen_preprocess, no_unit
 
 CLIPPED = (
-    "preprocess makes one value of most of the picture: PIL's convert clips numbers beyond 8 bits; scale them first, "
-    "as in Image.fromarray(np.uint8(np.asarray(image) / 257))"
+    "preprocess maps most of the picture to one value, because PIL's convert clips values beyond 8 bits; scale them "
+    "first, as in Image.fromarray(np.uint8(np.asarray(image) / 257))"
 )
 
 FILLS = ("black", "white", "grey", "mean", "blur", "noise")
-"""Baselines that have a name."""
+"""Names of baselines."""
 
 SCALED = " scaled to 0–1"
 
 
 def fill(name: str, images: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Pictures with their content taken away, in the way that `name` says.
+    """Return pictures with their content replaced by a named fill.
 
     Args:
-        name: "black" and "white" are the range's ends, "grey" its middle, "mean" each channel's mean, "blur" a
-            Gaussian blur of a sixteenth of the longer side, "noise" uniform noise over the range (always the same).
+        name: "black" and "white" are the ends of the range, "grey" its middle, "mean" each channel's mean, "blur" a
+            Gaussian blur with a sigma of a sixteenth of the longer side, "noise" uniform noise over the range, the same
+            in every call.
         images: (B, H, W, C) or (B, H, W).
         low: the value of black.
         high: the value of white.
@@ -62,24 +63,24 @@ def fill(name: str, images: np.ndarray, low: float = 0.0, high: float = 1.0) -> 
 
 
 def beyond_pictures(baseline: np.ndarray, black: np.ndarray, white: np.ndarray) -> list[str]:
-    """The sentence that a baseline is darker or brighter than any picture, if it is.
+    """Return a note if a baseline is darker or brighter than every picture, otherwise nothing.
 
     Args:
         baseline: numbers in model space.
-        black: what the model is fed of a black picture.
-        white: and of a white one.
+        black: the model's input for a black picture.
+        white: the model's input for a white picture.
     """
     low, high = (float(end([black.min(), white.min(), black.max(), white.max()])) for end in (np.min, np.max))
     least, most, slack = float(baseline.min()), float(baseline.max()), 1e-3 * (high - low)
     if least >= low - slack and most <= high + slack:
         return []
-    beyond = f"beyond what any picture is fed as ({low:.3g} to {high:.3g})"
-    return [f"the baseline reaches from {least:.3g} to {most:.3g}, {beyond}"]
+    beyond = f"outside of the range of pictures ({low:.3g} to {high:.3g})"
+    return [f"the baseline has values from {least:.3g} to {most:.3g}, {beyond}"]
 
 
 @dataclass
 class Picture:
-    """A picture as the user gave it, and the way from it to the model.
+    """A picture as the user passed it, and its conversion to the model's input.
 
     Build it with :func:`read`.
     """
@@ -91,25 +92,25 @@ class Picture:
     high: float
     """The value of white."""
     enter: Callable[[np.ndarray], np.ndarray]
-    """From `values`-like (H, W, C) to what the model is fed, (1, h, w, C) float32."""
+    """Converts (H, W, C) in the units of `values` to the model's input, (1, h, w, C) float32."""
     locate: Callable[[Picture], Placed] | None = None
-    """Finds where what the model is fed lies in the picture; None where it is the picture, pixel for pixel."""
+    """Finds the placement of the model's input in the picture; None where the two are the same, pixel for pixel."""
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """The notes that are to be seen before the model is called."""
+    """Notes to be shown before the model is called."""
     scaled: bool = False
-    """Whether `enter` scales integers to 0–1, because nothing else was asked for."""
+    """Whether `enter` scales integers to 0–1 by default, without a preprocess."""
     again: Callable[[Callable[..., Any]], Picture] | None = field(default=None, repr=False)
-    """Returns the picture with a preprocess, where none was given."""
+    """Returns the picture with a preprocess applied, where none was given."""
     _known: dict[Any, Any] = field(default_factory=dict, repr=False)
-    """What was made of it before: whoever asks about one picture again and again asks for the same things."""
+    """Pictures derived from this one, cached by key."""
 
     @cached_property
     def fed(self) -> np.ndarray:
-        """What the model is fed, (1, h, w, C) float32.
+        """The model's input, (1, h, w, C) float32.
 
         Raises:
-            BadImage: it holds NaN or infinite values.
+            BadImage: it contains NaN or infinite values.
         """
         try:
             fed = self.enter(self.values)
@@ -118,14 +119,14 @@ class Picture:
         except Exception as error:
             raise BadImage(f"preprocess fails on the picture: {type(error).__name__}: {error}") from error
         if not np.isfinite(fed).all():
-            raise BadImage(f"preprocess gave {np.count_nonzero(~np.isfinite(fed))} NaN or infinite values.")
+            raise BadImage(f"preprocess returned {np.count_nonzero(~np.isfinite(fed))} NaN or infinite values.")
         if self.locate is not None and self.values.dtype != np.uint8 and _is_clipped(self.values, fed):
             self.notes.append(CLIPPED)
         return fed
 
     @cached_property
     def shown(self) -> np.ndarray:
-        """What the screen shows, (H, W, 3) uint8: three or four channels as RGB, the mean of any others in grey."""
+        """The picture to show, (H, W, 3) uint8: three or four channels as RGB, the mean of any others as grey."""
         span = (self.high - self.low) or 1.0
         channels = self.values.shape[-1]
         colours = self.values[..., :3] if channels in (3, 4) else self.values.mean(-1, keepdims=True, dtype=np.float64)
@@ -133,19 +134,19 @@ class Picture:
         return np.asarray(np.broadcast_to(np.rint(scaled * 255), (*scaled.shape[:2], 3)), np.uint8)
 
     def once(self, key: Hashable, make: Callable[[], Picture]) -> Picture:
-        """Return what `make` makes of it for this key, now or before."""
+        """Return the derived picture for this key from the cache; `make` creates it the first time."""
         if key not in self._known:
             self._known[key] = make()
         known: Picture = self._known[key]
         return known
 
     def without(self, name: str) -> np.ndarray:
-        """Return the baseline `name` of picture space, as the model would be fed it, (1, h, w, C).
+        """Return the baseline `name` of picture space as the model's input, (1, h, w, C).
 
-        Where a standardisation divides zero by zero, of a baseline of one colour, it is zero.
+        Where a standardization divides zero by zero, on a baseline of one colour, the result is zero.
 
         Raises:
-            BadImage: preprocess fails on this baseline, or makes infinite values of it.
+            BadImage: preprocess fails on this baseline, or returns infinite values.
         """
         if name not in self._known:
             self._known[name] = self._emptied(name)
@@ -153,7 +154,7 @@ class Picture:
 
     def _emptied(self, name: str) -> np.ndarray:
         baseline = fill(name, self.values[None], self.low, self.high)[0]
-        way_out = "baseline='blur' is made of the picture, and a number or an array is taken as it is."
+        way_out = "use baseline='blur', which is computed from the picture, or a number or an array."
         try:
             with np.errstate(all="ignore"):
                 fed = self.enter(baseline)
@@ -162,23 +163,23 @@ class Picture:
         except Exception as error:
             raise BadImage(f"preprocess fails on the baseline {name!r} ({error!r}): {way_out}") from error
         if np.isinf(fed).any():
-            raise BadImage(f"preprocess makes infinite values of the baseline {name!r}: {way_out}")
+            raise BadImage(f"preprocess returns infinite values for the baseline {name!r}: {way_out}")
         if np.isnan(fed).any():
-            self.notes.append(f"preprocess divides zero by zero on the baseline {name!r}: read as zero")
+            self.notes.append(f"preprocess divides zero by zero on the baseline {name!r}: treated as zero")
         return np.nan_to_num(fed)
 
     @cached_property
     def placed(self) -> Placed:
-        """Where what the model is fed lies in the picture, with what is to be said of it."""
+        """The placement of the model's input in the picture, with notes."""
         placed = Placed(IDENTITY) if self.locate is None else self.locate(self)
         self.notes += [note for note in placed.notes if note not in self.notes]
         return placed
 
     @property
     def placement(self) -> np.ndarray:
-        """Where a pixel that the model is fed lies in the picture.
+        """The affine map (2, 3) from pixels of the model's input to pixels of the picture.
 
-        (2, 3): picture (row, column) = placement @ (fed row, fed column, 1). See :mod:`saliency.pictures.placement`.
+        picture (row, column) = placement @ (input row, input column, 1). See :mod:`saliency.pictures.placement`.
         """
         return self.placed.matrix
 
@@ -196,17 +197,17 @@ def read(
     Args:
         image: PIL image, path, bytes of a file, open file, array or tensor of integers, floats or booleans; (H, W),
             (H, W, C) or (C, H, W), with or without a batch axis of one.
-        preprocess: from the picture, in the kind it came, to what the model is fed (any layout, any framework); or a
-            preset, "imagenet" (0–1, less ImageNet's mean, by its standard deviation), "0..1", "0..255" or "-1..1", with
-            a size behind where the whole picture is to be resized, "imagenet 224"; or a :class:`Preprocessing`; or
-            torchvision's weights, or timm's configuration.
-            Without it integers are scaled to 0–1 by the range of their type, and floats are fed as they are.
-        channels_first: how the model itself takes its images, for reading an ambiguous result of `preprocess`.
-        channels: how many channels the model takes, where that is known; it decides where the shape does not.
-        layout: of an array: "HWC", "CHW", or "auto".
+        preprocess: a callable from the picture, of the type that was passed, to the model's input (any layout, any
+            framework); or a preset: "imagenet" (0–1, minus ImageNet's mean, divided by its standard deviation), "0..1",
+            "0..255" or "-1..1", optionally followed by a size to which the whole picture is resized, "imagenet 224"; or
+            a :class:`Preprocessing`; or torchvision's weights, or timm's configuration.
+            By default, integers are scaled to 0–1 by the range of their type, and floats are fed unchanged.
+        channels_first: whether the model takes (C, H, W), for reading an ambiguous result of `preprocess`.
+        channels: number of channels of the model's input, if known; it decides where the shape is ambiguous.
+        layout: layout of an array: "HWC", "CHW", or "auto".
 
     Raises:
-        BadImage: no picture, a damaged one, wrong rank or type, undecidable layout, more than one image, NaN.
+        BadImage: not a picture, damaged, wrong rank or type, ambiguous layout, more than one image, or NaN.
         FileNotFoundError: there is no such file.
     """
     if channels is not None:
@@ -222,7 +223,7 @@ def read(
 def _entering(
     values: Values, preprocess: Callable[..., Any] | None, read: list[str], channels_first: bool, channels: int | None
 ) -> Picture:
-    """Return a picture with its way to the model; `read` is what was noted when its values were read."""
+    """Return a picture with its conversion to the model's input; `read` has the notes on reading its values."""
     notes = list(read)
     low, high = _span(values, not isinstance(preprocess, Preprocessing | None), notes)
     if (count := values.array.shape[-1]) not in CHANNELS:
@@ -235,14 +236,14 @@ def _entering(
         enter = prepared(preprocess, values, (low, high), notes, channels_first, channels)
         return Picture(values.array, low, high, enter, partial(_located, preprocess), notes)
     white = values.white
-    notes.append("float image fed as it is" if white is None else _kind(values) + SCALED)
+    notes.append("float image fed unchanged" if white is None else _kind(values) + SCALED)
 
     def as_it_is(picture: np.ndarray) -> np.ndarray:
         return np.asarray(picture[None] if white is None else picture[None] / white, np.float32)
 
     def again(preprocess: Callable[..., Any]) -> Picture:
         chosen, more = chosen_preprocess(preprocess), list(read)
-        # what a model declares is for photographs of 8 bits
+        # a model's declared preprocessing is for 8-bit photographs
         made_for = values if isinstance(chosen, Preprocessing) else of_8_bits(values, more)
         return _entering(made_for, chosen, more, channels_first, channels)
 
@@ -250,10 +251,10 @@ def _entering(
 
 
 def _normalised(preprocess: Preprocessing, values: Values, span: tuple[float, float]) -> Prepare:
-    """Return a preset as a function of the picture's own numbers.
+    """Return a preset as a function of the picture's own values.
 
     Raises:
-        BadImage: they are floats of another range than 0–1 or 0–255.
+        BadImage: they are floats in neither 0–1 nor 0–255.
     """
     if values.white is None and span not in UNITS:
         raise no_unit(*span)
@@ -267,21 +268,21 @@ def _normalised(preprocess: Preprocessing, values: Values, span: tuple[float, fl
 
 
 def _is_clipped(values: np.ndarray, fed: np.ndarray) -> bool:
-    """Whether most of what is fed has one value, its largest, while hardly anything of the picture has."""
+    """Return whether most of the input has one value, its maximum, while few pixels of the picture have theirs."""
     return bool((fed == fed.max()).mean() > 0.5 > 5 * (values == values.max()).mean())
 
 
 def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
-    """Find where a preprocessing puts a picture; what is found is remembered for all pictures of the size."""
+    """Find the placement of a preprocessing; the result is cached for all pictures of the same size."""
     height, width, count = picture.values.shape
     size, fed = (height, width), (picture.fed.shape[1], picture.fed.shape[2])
     probe = Probe(picture.enter, (picture.low, picture.high), picture.values, picture.fed[0])
     try:
         known = _PLACED.setdefault(preprocess, {})
-    except TypeError:  # neither hashed nor referred to weakly
+    except TypeError:  # unhashable, or without weak references
         known = {}
     key = (size, fed, count, picture.values.dtype)
-    # what was found before may have been of the preprocessing as it was then
+    # a cached result may predate a change of the preprocessing
     for anew in (False, True) if key in known else (True,):
         if anew:
             known[key] = find(probe, size, fed)
@@ -291,11 +292,11 @@ def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
 
 
 _PLACED: weakref.WeakKeyDictionary[Callable[..., Any], dict[Any, Placed]] = weakref.WeakKeyDictionary()
-"""By preprocessing, and by size and kind of picture: where it puts them."""
+"""Placements by preprocessing, and by size and kind of picture."""
 
 
 def unscaled(picture: Picture) -> Picture:
-    """Return the picture for a model that scales 0–255 itself; as it is, where the user has seen to that."""
+    """Return the picture for a model that scales 0–255 itself; unchanged if the user passed a preprocess."""
     if not picture.scaled:
         return picture
     notes = [note.replace(SCALED, " fed as 0–255: the model scales it itself") for note in picture.notes]
@@ -307,11 +308,11 @@ def unscaled(picture: Picture) -> Picture:
 
 
 def fitted(picture: Picture, wants: Callable[[tuple[int, int, int]], tuple[int, int, int]]) -> Picture:
-    """The picture as a model takes it: resized, or its grey repeated, where the model takes nothing else.
+    """Return the picture resized, or with grey repeated, where the model accepts nothing else.
 
     Args:
-        picture: as read.
-        wants: from the (H, W, C) that the model would be fed to the (H, W, C) that it takes.
+        picture: the picture as read.
+        wants: from the (H, W, C) of the current input to the (H, W, C) that the model accepts.
     """
     height, width, channels = (int(size) for size in picture.fed.shape[1:])
     to = wants((height, width, channels))
@@ -327,31 +328,31 @@ def _refitted(picture: Picture, to: tuple[int, int, int]) -> Picture:
         notes.append(f"grey repeated to the model's {to[2]} channels")
     other_size = to[:2] != (height, width)
     if other_size:
-        notes.append(f"resized from {height}×{width} to {to[0]}×{to[1]}, the size that the model takes")
+        notes.append(f"resized from {height}×{width} to {to[0]}×{to[1]}, the input size of the model")
 
     def enter(values: np.ndarray) -> np.ndarray:
         fed = picture.enter(values)
         if other_size:
             from skimage.transform import resize
 
-            # smoothed first when shrinking, as an image processor does
+            # smoothed when shrinking, as an image processor does
             fed = resize(fed[0], to[:2], order=1, anti_aliasing=True)[None]
         return np.asarray(np.broadcast_to(fed, (1, *to)), np.float32)
 
     def locate(_: Picture) -> Placed:
         return Placed(composed(picture.placement, resized((height, width), to[:2])), picture.placed.notes)
 
-    # still without a preprocess of the user's: what the model is fed may be compared with the presets
+    # the user gave no preprocess, so that the input may still be compared with the presets
     return Picture(
         picture.values, picture.low, picture.high, enter, locate, notes, scaled=picture.scaled, again=picture.again
     )
 
 
 def held(value: Any) -> Any:
-    """What a field of a method is given, as the methods hold it: of tensors arrays, torch's with the channels last.
+    """Return the value of a method's field with tensors as arrays, torch's with channels last.
 
     Args:
-        value: a tensor, a list or tuple with tensors among its items, or anything else, which is left as it is.
+        value: a tensor, a list or tuple that contains tensors, or anything else, which is returned unchanged.
     """
     if type(value) in (list, tuple):
         return type(value)(map(held, value))
@@ -365,9 +366,9 @@ def held(value: Any) -> Any:
 
 
 def _span(values: Values, preprocessed: bool, notes: list[str]) -> tuple[float, float]:
-    """Return black and white of a picture.
+    """Return the values of black and white of a picture.
 
-    Integers have the range of their type, whatever is used of it; where little of it is, that is noted.
+    Integers have the range of their type; if the picture uses little of it, a note says so.
     """
     if values.white is None:
         return _range(values.array, notes)
@@ -376,11 +377,11 @@ def _span(values: Values, preprocessed: bool, notes: list[str]) -> tuple[float, 
         note, full = f"the largest value is {most:,} of {white:,.0f}", bits_used(most)
         if not preprocessed:
             way = f"preprocess=lambda image: np.asarray(image, np.float32) / {full}"
-            notes.append(f"{note}, fed as {most / white:.2g}; where {full:,} is white: {way}")
+            notes.append(f"{note}, fed as {most / white:.2g}; if white is {full:,}, pass {way}")
         elif white > WHITE_8:
-            # what is fed is the user's affair; here white is for the screen and for baselines
+            # the user's preprocess scales the input; white is only for display and for baselines
             white = full
-            notes.append(f"{note}: white, as shown and as a baseline, is {white:,}")
+            notes.append(f"{note}: {white:,} is used as white for display and baselines")
     return 0.0, float(white)
 
 
@@ -389,12 +390,12 @@ def _kind(values: Values) -> str:
 
 
 def _range(values: np.ndarray, notes: list[str]) -> tuple[float, float]:
-    """Black and white of a floating image, judged by its values. Decides how it is shown and named baselines only."""
+    """Return black and white of a floating image from its values; used only for display and for named baselines."""
     lowest, highest = float(values.min()), float(values.max())
     if lowest >= 0 and highest <= 1:
         return 0.0, 1.0
     if lowest >= 0 and highest <= 255:
         notes.append("float image shown as 0–255, and not scaled: preprocess=lambda x: x / 255 would feed it as 0–1")
         return 0.0, 255.0
-    notes.append("float image looks normalised: black and white are its own lowest and highest values")
+    notes.append("float image looks normalized: its minimum and maximum are used as black and white")
     return lowest, highest

@@ -1,10 +1,10 @@
-"""Find where a preprocessing puts a picture: from which pixel of the picture each pixel comes that the model is fed.
+"""Find the placement of a preprocessing: the map from pixels of the model's input to pixels of the picture.
 
-Binary patterns are sent through the preprocessing and read in its results. A checkerboard and its negative give the two
-values that each pixel can have, whatever is done to values (a gamma, an equalisation, a standardisation, an inversion).
-The other patterns are the checkerboard with some cells inverted: those whose row, or column, has a certain bit set in
-its Gray code, where neighbours differ in one bit. All patterns are half bright everywhere, so that a preprocessing that
-reads the picture's statistics, also local ones, treats them alike. The affine map through the cells is then refined at
+Binary patterns are sent through the preprocessing and decoded from its results. A checkerboard and its negative give
+the two possible values of each pixel, whatever happens to values (gamma, equalization, standardization, inversion). The
+other patterns are the checkerboard with some cells inverted: those whose row, or column, has a certain bit set in its
+Gray code, where neighbours differ in one bit. All patterns are half bright everywhere, so that a preprocessing that
+uses the picture's statistics, also local ones, treats them alike. The affine map through the cells is then refined at
 the borders between them, and verified on the user's own picture with a random half of its cells darkened.
 """
 
@@ -21,22 +21,22 @@ MOST_CELLS, LEAST_CELLS = 64, 4
 """Cells of a pattern along its longer side."""
 
 LEAST_SEEN = 3
-"""Cells down and across that must be fed, for their borders to say how large they are."""
+"""Number of cells, down and across, that must be visible in the input for their size to be measured."""
 
 FED_PER_CELL = 4
-"""Fed pixels along one side of a cell, if the whole picture is fed."""
+"""Input pixels along one side of a cell, if the whole picture is fed."""
 
 SMALL = 512
-"""Longer side of the small patterns that replace those of a large picture, where both give the same result."""
+"""Longer side of the small patterns used instead of those of a large picture, where both give the same result."""
 
 SAMPLED = 512
-"""Fed pixels along one side that are looked at, at most."""
+"""Maximum number of input pixels along one side that are used."""
 
 DARKENED = 0.6
-"""Share of a value of the user's own picture that remains in a darkened cell."""
+"""Factor by which the user's own picture is darkened in a cell."""
 
-LOST = "where the preprocessing puts the picture could not be found: shown as a plain resize"
-RANDOM = "preprocess gives another result for the same picture (random augmentation?): one of its results is explained"
+LOST = "the placement of the preprocessing could not be found: the map is shown as after a plain resize"
+RANDOM = "preprocess returns different results for one picture (random augmentation?): one of them is explained"
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
 
@@ -44,14 +44,14 @@ Size = tuple[int, int]
 
 
 class Unreadable(Exception):
-    """The patterns cannot be found again in what a preprocessing returns."""
+    """The patterns cannot be decoded from the results of a preprocessing."""
 
 
 class Placed(NamedTuple):
-    """Where what the model is fed lies in the picture."""
+    """The placement of the model's input in the picture."""
 
     matrix: np.ndarray
-    """(2, 3): picture (row, column) = matrix @ (fed row, fed column, 1)."""
+    """(2, 3): picture (row, column) = matrix @ (input row, input column, 1)."""
     notes: tuple[str, ...] = ()
 
 
@@ -67,16 +67,16 @@ def composed(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
 
 
 class Cells:
-    """A picture cut into a grid of cells.
+    """A picture divided into a grid of cells.
 
     Args:
-        size: of the picture.
-        counts: of cells, down and across.
+        size: size of the picture.
+        counts: numbers of cells, down and across.
     """
 
     def __init__(self, size: Size, counts: Size) -> None:
         self.size, self.counts = size, counts
-        # some are larger by a pixel where the picture cannot be cut evenly
+        # some are larger by a pixel if the picture cannot be divided evenly
         self.edges = [-(-np.arange(count + 1) * n // count) for count, n in zip(counts, size, strict=True)]
         self.sides = np.array(size) / counts
         self.checkers = np.indices(counts).sum(0) % 2 == 1
@@ -96,16 +96,16 @@ class Cells:
             yield (number ^ (number >> 1)) >> bit & 1 == 1
 
     def half(self) -> np.ndarray:
-        """Return a random half of the cells, always the same, bool (rows, columns)."""
+        """Return a random half of the cells, the same in every call, bool (rows, columns)."""
         return np.asarray(np.random.default_rng(0).random(self.counts) < 0.5)
 
     def pixels(self, cells: np.ndarray) -> np.ndarray:
-        """Return values of the cells (rows, columns, …) as values of the pixels (H, W, …)."""
+        """Expand values of the cells (rows, columns, …) to values of the pixels (H, W, …)."""
         across = np.repeat(cells, np.diff(self.edges[1]), 1)
         return np.repeat(across, np.diff(self.edges[0]), 0)
 
     def around(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return in which cells points (n, 2) of the picture lie, (n, 2), and which lie well inside a cell, (n,)."""
+        """Return the cell of each point (n, 2) of the picture, (n, 2), and whether it is well inside its cell, (n,)."""
         numbers, well = [], np.ones(len(points), bool)
         for at, edges in zip(points.T + 0.5, self.edges, strict=True):
             number = np.clip(np.searchsorted(edges, at, "right") - 1, 0, len(edges) - 2)
@@ -121,14 +121,14 @@ class Probe:
     Args:
         send: the preprocessing, from (H, W, C) to (1, h, w, C).
         span: black and white of the picture.
-        picture: the user's own, (H, W, C); patterns are of its type and channels.
-        fed: what the model is fed of it, (h, w, C).
+        picture: the user's own, (H, W, C); patterns have its type and channels.
+        fed: the model's input for it, (h, w, C).
     """
 
     def __init__(self, send: Prepare, span: tuple[float, float], picture: np.ndarray, fed: np.ndarray) -> None:
         self._send, (self._low, high) = send, span
         self.picture, self.fed = picture, fed
-        # neither black nor white, of which a logarithm or a quotient may be infinite; tinted, for what reads colour
+        # not black or white, whose logarithm or quotient may be infinite; tinted, for preprocessing that uses colour
         tint = np.resize([0.0, 0.04, -0.04, 0.02], picture.shape[-1])
         self._colours = self._typed([self._low + (high - self._low) * share for share in (0.2 + tint, 0.8 - tint)])
 
@@ -144,11 +144,11 @@ class Probe:
         return self._typed(self._low + np.float32(DARKENED) * (self.picture - np.float32(self._low)))
 
     def pattern(self, cells: Cells, bright: np.ndarray) -> np.ndarray:
-        """Return what the model would be fed of a pattern, (h, w, C); `bright` is bool (rows, columns)."""
+        """Return the model's input for a pattern, (h, w, C); `bright` is bool (rows, columns)."""
         return self.sent(cells.pixels(self._colours[bright.astype(int)]))
 
     def sent(self, picture: np.ndarray) -> np.ndarray:
-        """Return what the model would be fed of a picture, (h, w, C).
+        """Return the model's input for a picture, (h, w, C).
 
         Raises:
             Unreadable: the preprocessing fails.
@@ -156,7 +156,7 @@ class Probe:
         try:
             with np.errstate(all="ignore"):
                 return self._send(picture)[0]
-        except Exception as error:  # whatever a preprocessing says to a picture that is not the user's
+        except Exception as error:  # a preprocessing may raise anything for a picture that is not the user's
             raise Unreadable from error
 
     def contrast(self, cells: Cells, bright: np.ndarray) -> Contrast:
@@ -165,11 +165,11 @@ class Probe:
 
 
 class Contrast:
-    """Where a picture and its counterpart differ, in which direction, and how far.
+    """The sign and size of the difference between a picture and its counterpart, per pixel.
 
     Args:
-        first: what the model is fed of the picture, (h, w, C).
-        second: what it is fed of the counterpart.
+        first: the model's input for the picture, (h, w, C).
+        second: the model's input for the counterpart.
     """
 
     def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
@@ -181,25 +181,25 @@ class Contrast:
         self._middle = (one + other) / 2
         half = np.nan_to_num((one - other) / 2, nan=0, posinf=0, neginf=0)
         scale = np.abs(half).max((0, 1))
-        # channels count alike, whatever their units; dark and bright may be exchanged in some
+        # channels have equal weight, whatever their units; dark and bright may be exchanged in some
         weights = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
         flat = (half * weights).reshape(-1, len(scale))
         self._weights = weights * np.linalg.eigh(flat.T @ flat)[1][:, -1]
         self.half = half @ self._weights
-        """(h, w) of the sampled pixels: half the difference, with its sign."""
+        """(h, w) of the sampled pixels: half the signed difference."""
         size = np.abs(self.half)
         self.usual = float(np.percentile(size, 98))
         self.visible = size > 0.1 * self.usual
         self.at = np.stack(np.meshgrid(*(np.arange(0, n, s) for n, s in zip(self.fed, self._steps, strict=True))), -1)
         self.at = self.at.transpose(1, 0, 2)
-        """(h, w, 2): row and column of the sampled pixels in what is fed."""
+        """(h, w, 2): row and column of the sampled pixels in the input."""
 
     def _sampled(self, fed: np.ndarray) -> np.ndarray:
         down, across = self._steps
         return fed[::down, ::across].astype(np.float64)
 
     def read(self, other: np.ndarray) -> np.ndarray:
-        """Return in which of the two a pixel is as in a third picture, (h, w): 1 for the first, -1 for the second."""
+        """Return which of the two each pixel of a third picture equals, (h, w): 1 for the first, -1 for the second."""
         if other.shape != self.first.shape:
             raise Unreadable
         with np.errstate(all="ignore"):
@@ -207,12 +207,12 @@ class Contrast:
         return np.nan_to_num(seen, nan=0, posinf=0, neginf=0)
 
     def seen(self) -> int:
-        """Return how many cells of a checkerboard follow each other, down or across, whichever are fewer."""
+        """Return how many adjacent cells of a checkerboard are visible, down or across, whichever are fewer."""
         signs = np.sign(self.half)
         return 1 + int(min(np.median((np.diff(signs, axis=axis) != 0).sum(axis)) for axis in (0, 1)))
 
     def crossings(self) -> np.ndarray:
-        """Return where the difference changes its sign between two neighbours, (n, 2) of what is fed."""
+        """Return where the difference changes its sign between two neighbours, (n, 2) in the input."""
         half = np.where(self.half == 0, 1e-9 * self.usual, self.half)
         found = []
         for axis in (0, 1):
@@ -227,7 +227,7 @@ class Contrast:
         return points[:: max(1, len(points) // 20_000)]
 
     def like(self, other: Contrast) -> bool:
-        """Whether the other shows the same, maybe at another size."""
+        """Return whether the other has the same content, possibly at another size."""
         picks = [
             np.minimum((np.arange(n) + 0.5) * m / n, m - 1).astype(int)
             for n, m in zip(self.half.shape, other.half.shape, strict=True)
@@ -238,7 +238,7 @@ class Contrast:
         return bool(both.sum() > 0.5 * self.visible.sum() and abs(same[both].mean() - 0.5) > 0.35)
 
     def agrees(self, cells: Cells, bright: np.ndarray, matrix: np.ndarray) -> bool | None:
-        """Whether it lies where a placement says; None where too little of it is seen.
+        """Return whether it matches a placement; None where too little of it is visible.
 
         Args:
             cells: the grid of the pattern.
@@ -256,20 +256,21 @@ class Contrast:
 
 
 def find(probe: Probe, size: Size, fed: Size) -> Placed:
-    """Find where a preprocessing puts pictures of a size; a plain resize, and a note, where it cannot be found.
+    """Find the placement of pictures of one size; return a plain resize with a note if it cannot be found.
 
-    At most 20 patterns are sent; of a large picture two of them at its size, unless its size matters.
+    At most 20 patterns are sent. For a large picture, two of them have its size and the others are smaller, unless the
+    size matters.
 
     Args:
         probe: sends patterns.
-        size: of the picture.
-        fed: size of what the model is fed of it.
+        size: size of the picture.
+        fed: size of the model's input for it.
     """
     cells, notes = Cells.of(size, min(fed) / FED_PER_CELL), []
     matrix = resized(size, fed)
     try:
         whole = probe.contrast(cells, cells.checkers)
-        if whole.seen() < LEAST_SEEN:  # a small part of the picture is fed
+        if whole.seen() < LEAST_SEEN:  # the input is a small part of the picture
             cells = Cells.of(size, MOST_CELLS)
             whole = probe.contrast(cells, cells.checkers)
         read, contrast = _smaller(probe, cells, whole)
@@ -286,11 +287,11 @@ def find(probe: Probe, size: Size, fed: Size) -> Placed:
 
 
 def confirmed(probe: Probe, placed: Placed) -> bool:
-    """Whether a preprocessing puts the user's own picture where it puts patterns: it may crop by the content.
+    """Return whether the user's own picture has the placement of the patterns: a crop may depend on the content.
 
     Args:
         probe: sends pictures.
-        placed: where patterns are.
+        placed: the placement of patterns.
     """
     picture = probe.picture
     size = (picture.shape[0], picture.shape[1])
@@ -304,19 +305,19 @@ def confirmed(probe: Probe, placed: Placed) -> bool:
 
     try:
         half = sent(bright)
-        # darkened cells differ from the picture itself; others do not, or the other way (of an equalisation)
+        # darkened cells differ from the picture itself and others do not, or vice versa after an equalization
         own = Contrast(probe.fed, half).agrees(cells, ~bright, placed.matrix)
-        if own is False:  # of a preprocessing that adds noise all cells differ: the other half is darkened, too
+        if own is False:  # if the preprocessing adds noise, all cells differ: the other half is darkened, too
             own = Contrast(half, sent(~bright)).agrees(cells, bright, placed.matrix)
-        # of a picture that is nearly black a darkened cell is not seen
+        # darkened cells are not visible in a picture that is nearly black
         return probe.contrast(cells, bright).agrees(cells, bright, placed.matrix) is True if own is None else own
     except Unreadable:
         return False
 
 
 def _smaller(probe: Probe, cells: Cells, whole: Contrast) -> tuple[Cells, Contrast]:
-    """Return a small picture in place of a large one, if the preprocessing treats both alike; else the large one."""
-    # twice as large as what is fed, so that resizing shrinks it too; unless it hardly shrinks the large one
+    """Return a small picture instead of a large one if the preprocessing treats both alike."""
+    # twice as large as the input, so that resizing shrinks it too; unless it hardly shrinks the large one
     fed = max(whole.fed)
     shrink = max(SMALL, 2 * fed if fed < SAMPLED else 0) / max(cells.size)
     if shrink > 0.5:
@@ -325,13 +326,13 @@ def _smaller(probe: Probe, cells: Cells, whole: Contrast) -> tuple[Cells, Contra
     small = Cells((down, across), cells.counts)
     try:
         contrast = probe.contrast(small, small.checkers)
-    except Unreadable:  # it takes pictures of one size alone
+    except Unreadable:  # the preprocessing takes pictures of one size only
         return cells, whole
     return (small, contrast) if contrast.like(whole) else (cells, whole)
 
 
 def _decoded(probe: Probe, cells: Cells, contrast: Contrast) -> tuple[np.ndarray, np.ndarray]:
-    """Return from which cell each sampled pixel comes, (h, w, 2), and where that is sure, (h, w)."""
+    """Return the cell of each sampled pixel, (h, w, 2), and whether it is certain, (h, w)."""
     numbers, sure = [], contrast.visible
     for axis in (0, 1):
         gray = np.zeros(contrast.half.shape, int)
@@ -348,10 +349,10 @@ def _decoded(probe: Probe, cells: Cells, contrast: Contrast) -> tuple[np.ndarray
 
 
 def _fitted(cells: Cells, at: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return the affine map (2, 3) by which most fed pixels (n, 2) come from their cells (n, 2).
+    """Return the affine map (2, 3) from input pixels (n, 2) to their cells (n, 2) that most of them follow.
 
     Raises:
-        Unreadable: most of them follow none.
+        Unreadable: most pixels follow no common map.
     """
     draw = np.random.default_rng(0)
     if len(at) > 4000:
@@ -365,7 +366,7 @@ def _fitted(cells: Cells, at: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     def followed(maps: np.ndarray, most: float) -> np.ndarray:
         return (np.abs(points @ maps - centres) <= most * cells.sides).all(-1)
 
-    # by three pixels at random, again and again (RANSAC): those that padding mirrors follow another map
+    # three random pixels, repeatedly (RANSAC): pixels mirrored by padding follow another map
     threes = draw.integers(0, len(at), (300, 3))
     threes = threes[np.abs(np.linalg.det(points[threes])) > 1e-6 * np.prod(np.ptp(at, 0))]
     if not len(threes):
@@ -383,12 +384,12 @@ def _fitted(cells: Cells, at: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 
 def _require(matrix: np.ndarray, there: np.ndarray, centres: np.ndarray, cells: Cells) -> None:
-    """Raise unless nearly all pixels follow the map: those outside the picture as padding, mirrored or of the border.
+    """Raise unless nearly all pixels follow the map, those outside of the picture being padding of any kind.
 
     Args:
         matrix: the map (2, 3).
-        there: where it puts the fed pixels, (n, 2).
-        centres: of the cells that were read in them, (n, 2).
+        there: mapped positions of the input pixels, (n, 2).
+        centres: centres of the cells decoded in them, (n, 2).
         cells: the grid.
     """
     last = np.array(cells.size) - 1.0
@@ -399,7 +400,7 @@ def _require(matrix: np.ndarray, there: np.ndarray, centres: np.ndarray, cells: 
 
 
 def _refined(cells: Cells, crossings: np.ndarray, matrix: np.ndarray, fed: Size) -> np.ndarray:
-    """Return a placement (2, 3) made precise: the crossings (n, 2) come from borders between cells."""
+    """Refine a placement (2, 3): the crossings (n, 2) are at borders between cells."""
     points = np.concatenate([crossings, np.ones((len(crossings), 1))], 1)
     borders = [edges[1:-1] - 0.5 for edges in cells.edges]
     for _ in range(3):
@@ -408,7 +409,7 @@ def _refined(cells: Cells, crossings: np.ndarray, matrix: np.ndarray, fed: Size)
         away = np.abs(there - np.stack(nearest, 1)) / cells.sides
         matrix = matrix.copy()
         for axis in (0, 1):
-            # at the corner of a cell it cannot be said which border is crossed
+            # at the corner of a cell the crossed border is ambiguous
             on = (away[:, axis] < 0.35) & (away[:, 1 - axis] > 0.15)
             if len(np.unique(nearest[axis][on])) > 1:
                 turns = _turns(matrix, axis, fed)
@@ -418,6 +419,6 @@ def _refined(cells: Cells, crossings: np.ndarray, matrix: np.ndarray, fed: Size)
 
 
 def _turns(matrix: np.ndarray, axis: int, fed: Size) -> list[int]:
-    """Return which columns of a placement one of its rows needs: of rows that stay rows the column plays no part."""
+    """Return the columns of a placement that one of its rows needs: without rotation, rows do not depend on columns."""
     slack = 0.5 * np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     return [i for i in (0, 1) if abs(matrix[axis, i]) * fed[i] >= slack] + [2]

@@ -1,4 +1,4 @@
-"""Call a preprocessing with the kind of picture that it expects, and read what it returns."""
+"""Call a preprocessing with the type of picture that it expects, and read its result."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from saliency.errors import BadImage
 from saliency.pictures.arrays import CHANNELS, WHITE_8, Values, channels_last
 
 Prepare = Callable[[np.ndarray], np.ndarray]
-"""From (h, w, C) in the picture's units to what the model is fed, (1, h, w, C) float32."""
+"""A function from (h, w, C) in the picture's units to the model's input, (1, h, w, C) float32."""
 
 TAKES_PIL = ("ToTensor", "PILToTensor", "MaybeToTensor")
-"""Steps of torchvision and timm that make tensors, and so are not given any."""
+"""Steps of torchvision and timm that create tensors, and therefore do not accept any."""
 
 
 def prepared(
@@ -27,19 +27,19 @@ def prepared(
 ) -> Prepare:
     """Return a preprocessing as a function of arrays.
 
-    It is given the picture in the kind that came; those of transformers, torchvision and timm an 8-bit PIL image, and
-    ``preprocess_input`` of Keras floats of 0–255.
+    It is called with the type of picture that the user passed. Those of transformers, torchvision and timm are called
+    with an 8-bit PIL image, and ``preprocess_input`` of Keras with floats in 0–255.
 
     Args:
-        preprocess: the user's.
+        preprocess: the user's preprocessing.
         values: the picture.
         span: its black and white.
-        notes: what was decided is added to them.
-        channels_first: how the model takes its images.
-        channels: how many channels it takes, where that is known.
+        notes: receives what was decided automatically.
+        channels_first: whether the model takes (C, H, W).
+        channels: number of channels of the model's input, if known.
 
     Raises:
-        BadImage: it takes PIL images, and the picture cannot be made one.
+        BadImage: it takes PIL images, and the picture cannot be converted to one.
     """
     makers = {base.__module__.partition(".")[0] for base in type(preprocess).__mro__}
     if makers & {"transformers", "torchvision", "timm"}:
@@ -51,7 +51,7 @@ def prepared(
     elif getattr(preprocess, "__name__", "") == "preprocess_input" and "keras" in str(
         getattr(preprocess, "__module__", "")
     ):
-        # it takes 0–255 floats, and may work in place
+        # it takes floats in 0–255, and may work in place
         convert, called = _to_255(values, span, notes), preprocess
     else:
         convert, called = values.rebuild, preprocess
@@ -63,7 +63,7 @@ def prepared(
 
 
 def of_8_bits(values: Values, notes: list[str]) -> Values:
-    """Return a picture of 16 bits as one of 8, a PIL image or an array as it was; others as they are."""
+    """Return a 16-bit picture with 8 bits, as a PIL image or an array as before; others unchanged."""
     if values.white is None or values.array.dtype == np.uint8:
         return values
     from PIL import Image
@@ -79,26 +79,26 @@ def of_8_bits(values: Values, notes: list[str]) -> Values:
 
 
 def in_type(picture: np.ndarray, values: Values) -> np.ndarray:
-    """Return numbers in the type of the picture, rounded where that is of integers."""
+    """Return numbers in the type of the picture, rounded for integer types."""
     if values.white is None or picture.dtype == values.array.dtype:
         return picture
     return np.asarray(np.clip(np.rint(picture), 0, values.white), values.array.dtype)
 
 
 def fed_of(answer: Any, channels_first: bool, channels: int | None = None) -> np.ndarray:
-    """Return what a preprocessing returned as (1, h, w, C) float32; uint8 is scaled to 0–1.
+    """Return the result of a preprocessing as (1, h, w, C) float32; uint8 is scaled to 0–1.
 
     Args:
         answer: an array, a tensor, a PIL image, or a mapping with "pixel_values".
         channels_first: the layout where both are possible.
-        channels: how many channels the model takes, where that is known.
+        channels: number of channels of the model's input, if known.
 
     Raises:
         BadImage: it is none of these, or more than one image.
     """
     if hasattr(answer, "keys"):
         if "pixel_values" not in answer:
-            raise BadImage(f"preprocess gave a mapping without 'pixel_values': {sorted(answer.keys())}.")
+            raise BadImage(f"preprocess returned a mapping without 'pixel_values': {sorted(answer.keys())}.")
         answer = answer["pixel_values"]
     if hasattr(answer, "detach"):
         host = answer.detach().cpu()
@@ -107,7 +107,7 @@ def fed_of(answer: Any, channels_first: bool, channels: int | None = None) -> np
         array = np.asarray(answer)
     array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
     if array.dtype.kind not in "biuf":
-        raise BadImage(f"preprocess must give an array or tensor, got {type(answer).__name__}.")
+        raise BadImage(f"preprocess must return an array or tensor, got {type(answer).__name__}.")
     scaled = array / WHITE_8 if array.dtype == np.uint8 else array
     return channels_last(np.asarray(scaled, np.float32), channels_first, "preprocessed image", channels)[None]
 
@@ -122,7 +122,7 @@ def _image_processor(processor: Callable[..., Any]) -> Callable[[Any], Any]:
 
 
 def _steps(preprocess: Any) -> Iterator[Any]:
-    """Yield a preprocessing and the steps that it is composed of."""
+    """Yield a preprocessing and the steps it is composed of."""
     yield preprocess
     inside = getattr(preprocess, "transforms", None)
     for each in inside if isinstance(inside, list | tuple) else ():
@@ -134,7 +134,7 @@ def _takes_tensors(preprocess: Any, makers: set[str]) -> bool:
 
 
 def _wants_colour(preprocess: Any) -> bool:
-    """Whether it normalises three channels."""
+    """Return whether it normalizes three channels."""
     means = (getattr(each, name, None) for each in _steps(preprocess) for name in ("image_mean", "mean"))
     return any(mean is not None and np.size(mean) == 3 for mean in means)
 
@@ -142,20 +142,20 @@ def _wants_colour(preprocess: Any) -> bool:
 def _to_pil(
     values: Values, span: tuple[float, float], channels: int | None, notes: list[str]
 ) -> Callable[[np.ndarray], Any]:
-    """Return the way from the picture's numbers to a PIL image of 8 bits.
+    """Return the conversion from the picture's numbers to an 8-bit PIL image.
 
     Args:
         values: the picture.
         span: its black and white.
-        channels: 3 where a grey picture is to be one of three equal channels.
-        notes: what was decided is added to them.
+        channels: 3 if a grey picture is to become one with three equal channels.
+        notes: receives what was decided automatically.
     """
     from PIL import Image
 
     count = values.array.shape[-1]
     if count not in CHANNELS:
         raise BadImage(
-            f"This preprocess takes PIL images, of 1, 3 or 4 channels, and the picture has {count}: pass "
+            f"This preprocess takes PIL images with 1, 3 or 4 channels, but the picture has {count}: pass "
             "preprocess=… that works on the array."
         )
     scale = _to_255(values, span, notes)
@@ -174,18 +174,18 @@ def _to_pil(
 
 
 def _to_255(values: Values, span: tuple[float, float], notes: list[str]) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the way from the picture's numbers to floats of 0–255.
+    """Return the conversion from the picture's numbers to floats in 0–255.
 
     Raises:
-        BadImage: they are floats of another range than 0–1 or 0–255.
+        BadImage: they are floats in neither 0–1 nor 0–255.
     """
     low, high = span if values.white is None else (0, values.white)
     if low != 0 or (values.white is None and high not in (1, WHITE_8)):
         raise BadImage(
-            f"This preprocess takes a picture of 0–255, and the image holds floats from {low:.3g} to {high:.3g}, as "
-            "if normalised already: pass the picture as it was before, or leave preprocess out."
+            f"This preprocess takes a picture in 0–255, but the image has floats from {low:.3g} to {high:.3g}, as "
+            "if already normalized: pass the original picture, or omit preprocess."
         )
     if high != WHITE_8:
         notes.append(f"0–{high:,.0f} scaled to 0–255 for preprocess")
-    # a baseline may be a little beyond, by its blur
+    # the blur of a baseline may exceed the range slightly
     return lambda picture: np.clip(np.asarray(picture, np.float32) * np.float32(WHITE_8 / high), 0, WHITE_8)

@@ -1,4 +1,4 @@
-"""Preprocessing as a value: resize, crop and normalise; the named presets, and the one that a model declares."""
+"""Preprocessing as a value: resize, crop and normalize; the named presets, and a model's declared preprocessing."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from saliency import checks
 from saliency.errors import BadField, BadImage, brief, unknown
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's pictures in 0–1, red, green and blue."""
+"""Mean and standard deviation of ImageNet's pictures in 0–1: red, green and blue."""
 
 INTERPOLATIONS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
-"""By name, the number by which Pillow knows it."""
+"""Pillow's interpolation constants, by name."""
 
 CROPS = ("center", "squash", "border")
 
 
 LARGEST = 1 << 15
-"""Pixels along a side that a picture may be resized to."""
+"""Maximum number of pixels along a side after resizing."""
 
 
 def _require_sequence(values: Any, name: str, count: int | None) -> Sequence[Any]:
-    """Return a tuple or list; of `count` numbers, unless that is None."""
+    """Return a tuple or list, of `count` numbers unless `count` is None."""
     if not isinstance(values, tuple | list) or not values or len(values) != (count or len(values)):
-        wanted = "(height, width)" if count else "a tuple of numbers, of one or of each channel"
+        wanted = "(height, width)" if count else "a tuple with one number, or one per channel"
         raise BadField(f"{name} must be {wanted}, got {brief(values)}.")
     return values
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize a picture, crop it, and normalise it to ``(x - mean) / std`` with x in 0–1.
+    """A preprocessing that resizes a picture, crops it, and normalizes it to ``(x - mean) / std`` with x in 0–1.
 
     Called with (H, W, C), uint8 or floats in 0–1, it returns (h, w, C) float32.
     """
 
     size: tuple[int, int] | None = None
-    """Height and width of the central crop; None for the whole picture. Beyond the picture it is padded: black, or with
-    crop="border" the mean."""
+    """Height and width of the central crop; None for the whole picture. A crop larger than the picture is padded with
+    black, or with the mean if crop="border"."""
     resize: int | tuple[int, int] | None = None
-    """Before the crop: length of the shorter side, or, as `crop` says, height and width."""
+    """Before the crop: length of the shorter side, or height and width (see `crop`)."""
     crop: Literal["center", "squash", "border"] = "center"
-    """Of `resize` as height and width: "center" scales until both are reached, "border" until one is, "squash" to
-    exactly these."""
+    """How height and width of `resize` are used: "center" scales until both are reached, "border" until one is,
+    "squash" to exactly these."""
     interpolation: str = "bicubic"
-    """As in Pillow: "nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming", smoothed when it shrinks."""
+    """As in Pillow: "nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming"; antialiased when shrinking."""
     mean: tuple[float, ...] = (0.0,)
-    """For all channels, or for each."""
+    """One number for all channels, or one per channel."""
     std: tuple[float, ...] = (1.0,)
-    """For all channels, or for each."""
+    """One number for all channels, or one per channel."""
     reverse: bool = False
-    """Whether the channels come in reverse (BGR); mean and std are in that order then."""
+    """Whether the channels are reversed (BGR); mean and std are then in that order."""
 
     def __post_init__(self) -> None:
         checks.choice(self.interpolation, "interpolation", INTERPOLATIONS)
@@ -72,10 +72,10 @@ class Preprocessing:
             raise BadField(f"std must not be zero, got {self.std}.")
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """Return (h, w, C) float32 of (H, W, C).
+        """Return (h, w, C) float32 from (H, W, C).
 
         Raises:
-            BadImage: it has neither as many channels as `mean`, nor one.
+            BadImage: it has neither one channel nor as many as `mean`.
         """
         if np.ndim(picture) != 3:
             raise BadImage(f"A preprocess takes a picture (H, W, C), got {brief(picture)}.")
@@ -90,7 +90,7 @@ class Preprocessing:
         return np.asarray((channels - mean) / std, np.float32)
 
     def described(self) -> str:
-        """Return what it does, in words."""
+        """Return a description in words."""
         steps = []
         if isinstance(self.resize, int):
             steps.append(f"shorter side to {self.resize} ({self.interpolation})")
@@ -107,26 +107,26 @@ class Preprocessing:
 
     @property
     def moves(self) -> bool:
-        """Whether it resizes or crops."""
+        """Whether it resizes or crops the picture."""
         return self.resize is not None or self.size is not None
 
     @property
     def _range(self) -> Preprocessing:
-        """What it does to each number."""
+        """The same normalization without resizing and cropping."""
         mean, std = (each[:1] if len(set(each)) == 1 else each for each in (self.mean, self.std))
         return Preprocessing(mean=mean, std=std)
 
     def _coloured(self, picture: np.ndarray) -> np.ndarray:
-        """The picture with as many channels as there are means."""
+        """Return the picture with as many channels as there are means."""
         count, wanted = picture.shape[-1], max(len(self.mean), len(self.std))
         if wanted in (1, count):
             return picture
         if count != 1:
-            raise BadImage(f"This preprocess takes pictures of 1 or {wanted} channels, got {count}.")
+            raise BadImage(f"This preprocess takes pictures with 1 or {wanted} channels, got {count}.")
         return np.repeat(picture, wanted, -1)
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width before the crop."""
+        """Return height and width before the crop."""
         if isinstance(self.resize, int):
             short, long = sorted((height, width))
             longer = int(self.resize * long / short)
@@ -139,7 +139,7 @@ class Preprocessing:
         return max(round(height / ratio), 1), max(round(width / ratio), 1)
 
     def _cut(self, picture: np.ndarray) -> np.ndarray:
-        """The central crop, padded where the picture is smaller."""
+        """Return the central crop, padded where the picture is smaller."""
         if self.size is None:
             return picture
         before = [max(to - have, 0) // 2 for to, have in zip(self.size, picture.shape, strict=False)]
@@ -163,11 +163,11 @@ PRESETS: Mapping[str, Preprocessing] = {
     "0..255": Preprocessing(std=(1 / 255,)),
     "-1..1": Preprocessing(mean=(0.5,), std=(0.5,)),
 }
-"""What `preprocess` may name; with a size behind, as "imagenet 224", the whole picture is resized to 224×224 first."""
+"""Presets for `preprocess`; with a size, as in "imagenet 224", the whole picture is resized to 224×224 first."""
 
 
 def preset(name: str) -> Preprocessing:
-    """Return the preset of a name, "imagenet" or "imagenet 224".
+    """Return a preset by name, such as "imagenet" or "imagenet 224".
 
     Raises:
         UnknownName: there is no such preset.
@@ -179,34 +179,34 @@ def preset(name: str) -> Preprocessing:
 
 
 UNITS = ((0.0, 1.0), (0.0, 255.0))
-"""Black and white of the floating pictures to which a preset can be applied."""
+"""Black and white of the floating pictures that a preset accepts."""
 
 
 def no_unit(low: float, high: float) -> BadImage:
-    """Return the error for a preset and a floating picture that is in neither 0–1 nor 0–255."""
+    """Return the error for a preset and a floating picture in neither 0–1 nor 0–255."""
     return BadImage(
-        f"A preset of preprocess takes a picture of 0–1 or 0–255, got floats from {low:.3g} to {high:.3g}, as if "
-        "normalised already: pass the picture as it was before, or leave preprocess out."
+        f"A preset of preprocess takes a picture in 0–1 or 0–255, got floats from {low:.3g} to {high:.3g}, as if "
+        "already normalized: pass the original picture, or omit preprocess."
     )
 
 
 Preprocess = str | Callable[..., Any] | Preprocessing | Any
-"""What `preprocess` may be; the last of these is torchvision's weights or timm's configuration."""
+"""The types of `preprocess`; the last one is for torchvision's weights or timm's configuration."""
 
 
 class Declared(NamedTuple):
-    """The preprocessing that a model declares, and where it does so."""
+    """A model's declared preprocessing, and where it is declared."""
 
     preprocess: Callable[..., Any]
     note: str
 
 
 def chosen_preprocess(given: Any) -> Callable[..., Any] | None:
-    """Return what `preprocess=` means: a preset by its name, the transforms of torchvision's weights, or as it is.
+    """Return the callable for `preprocess=`: a preset by name, the transforms of torchvision's weights, or as given.
 
     Raises:
         UnknownName: no such preset.
-        BadField: it cannot be called.
+        BadField: it is not callable.
     """
     if given is None or isinstance(given, Preprocessing):
         return given
@@ -219,21 +219,21 @@ def chosen_preprocess(given: Any) -> Callable[..., Any] | None:
         return made if callable(made) else None
     if not callable(given):
         raise BadField(
-            f"preprocess must be a function from the image to what the model is fed, a preset "
+            f"preprocess must be a function from the image to the model's input, a preset "
             f"({', '.join(map(repr, PRESETS))}), a processor, or torchvision's weights, got {brief(given)}."
         )
     return checks.function(given, "preprocess", ("picture",))
 
 
 def from_timm(config: Any) -> Preprocessing:
-    """Return the evaluation transform of a timm configuration, as ``timm.data.create_transform`` makes it.
+    """Return the evaluation transform of a timm configuration, equal to ``timm.data.create_transform``'s.
 
     Args:
-        config: a dict, or an object with such attributes: input_size (C, H, W), crop_pct, crop_mode, interpolation,
+        config: a dict, or an object with the attributes input_size (C, H, W), crop_pct, crop_mode, interpolation,
             mean, std.
 
     Raises:
-        BadField: it has no input size, or one that is no (C, H, W).
+        BadField: it has no input size, or one that is not (C, H, W).
     """
     values = config if isinstance(config, Mapping) else {name: getattr(config, name, None) for name in TIMM}
     sizes = values.get("input_size")
@@ -266,13 +266,13 @@ TIMM: Mapping[str, Any] = {
 
 
 def _numbers(given: Any, default: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Mean or std, for each of the channels."""
+    """Return mean or std, one number per channel."""
     values = default if given is None else tuple(map(float, np.atleast_1d(given)))
     return values if len(values) in (1, channels) else (float(np.mean(values)),)
 
 
 def _resampled(picture: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    """(H, W, C) at another size, each channel by Pillow; floats stay within their range."""
+    """Resize (H, W, C) by Pillow, channel by channel; floats stay within their range."""
     from PIL import Image
 
     if picture.shape[:2] == size:
@@ -284,5 +284,5 @@ def _resampled(picture: np.ndarray, size: tuple[int, int], interpolation: str) -
         Image.fromarray(np.ascontiguousarray(plane)).resize(size[::-1], way) for plane in np.moveaxis(picture, -1, 0)
     ]
     resized = np.stack([np.asarray(plane) for plane in planes], -1)
-    # Pillow keeps 8 bits within 0–255, where sharp edges overshoot
+    # Pillow clips 8-bit values to 0–255, where sharp edges overshoot
     return resized if picture.dtype == np.uint8 else np.clip(resized, picture.min(), picture.max())

@@ -1,8 +1,8 @@
-"""The region half of XRAI (arXiv:1906.02825): overlapping segments of a picture, ranked by the attribution they hold.
+"""The regions of XRAI (arXiv:1906.02825): overlapping segments of a picture, ranked by their mean attribution.
 
-NumPy only: an attribution (H, W) and a list of masks go in, a piecewise constant mask comes out. The numbers are
-PAIR-code/saliency's to the last bit; what differs is the work. A segment is looked at on its own bounding box, and
-looked at again only when newly covered pixels touch it. scikit-image and SciPy are imported where they are used.
+NumPy only: from an attribution (H, W) and a list of masks to a piecewise constant mask. The result equals
+PAIR-code/saliency's to the last bit, with less work: a segment is processed on its own bounding box, and again only
+when newly covered pixels overlap it. scikit-image and SciPy are imported where they are used.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Mask = NDArray[np.bool_]
 Box = tuple[slice, ...]
 Check = Callable[[], None]
 
-# The numbers of PAIR's default segmentation. Felzenszwalb's scales depend on the size and the value range of what it is
-# fed, which is why every picture is brought to one size and one range first.
+# The constants of PAIR's default segmentation. Felzenszwalb's scales depend on the size and value range of the picture,
+# which is why every picture is first converted to one size and one range.
 SCALES = (50, 100, 150, 250, 500, 1200)
 SIGMA, SMALLEST = 0.8, 150
 SIDE, RADIUS = 224, 5
@@ -33,11 +33,11 @@ NO_REGION = 65535
 
 
 class Region(NamedTuple):
-    """One region of an explanation, the most important first in its table.
+    """One region of an explanation; the most important is first in its table.
 
     Attributes:
         gain: mean attribution over the region, which is its value in the mask.
-        area: its share of all pixels, in (0, 1].
+        area: the region's share of all pixels, in (0, 1].
         cumulative: share of all pixels in this region and all before it, in (0, 1].
         bbox: top, left, bottom, right; half-open.
         centroid: mean row and mean column of its pixels.
@@ -52,7 +52,7 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class Regions:
-    """The regions behind a mask: `ranks`, uint16 (H, W), holds the place in `table` of a pixel's region, 65535 none."""
+    """The regions of a mask: `ranks`, uint16 (H, W), has the row in `table` of each pixel's region, 65535 for none."""
 
     ranks: NDArray[np.uint16]
     table: list[Region]
@@ -60,12 +60,12 @@ class Regions:
 
 @dataclass(frozen=True)
 class Grown:
-    """What :func:`grow_regions` found.
+    """The result of :func:`grow_regions`.
 
     Attributes:
-        mask: float64 (H, W), each pixel the mean attribution over its region, so that the attribution's sum is kept.
-        regions: disjoint masks (H, W) with their gains, by falling gain; the pixels in no segment, if any, stand last.
-        ranks: uint16 (H, W), the pixel's place in `regions`. Beyond 65,535 regions the last ones share a rank.
+        mask: float64 (H, W), each pixel the mean attribution over its region, which preserves the attribution's sum.
+        regions: disjoint masks (H, W) with their gains, by falling gain; pixels in no segment, if any, come last.
+        ranks: uint16 (H, W), each pixel's index in `regions`. Beyond 65,535 regions the last ones share a rank.
     """
 
     mask: NDArray[np.float64]
@@ -74,17 +74,17 @@ class Grown:
 
 
 def _go_on() -> None:
-    """The check of those who never cancel."""
+    """Do nothing: the check of callers that never cancel."""
 
 
 def felzenszwalb_segments(image: ArrayLike, *, check: Check = _go_on) -> list[Mask]:
-    """PAIR's default segments: Felzenszwalb's at six scales, each dilated by five pixels to hold its own edges.
+    """Return PAIR's default segments: Felzenszwalb's at six scales, each dilated by five pixels to contain its edges.
 
     Segments overlap, within a scale (by the dilation) and across scales. Source: pair.md 1.9, PAIR-code/saliency 0.2.1.
 
     Args:
         image: (H, W, C) or (H, W), finite, any range.
-        check: called between segments; what it raises ends the work.
+        check: called between segments; an error it raises ends the computation.
 
     Returns:
         Masks (H, W), by scale, then by label. A label that is lost when the picture has fewer than 224 pixels a side
@@ -112,7 +112,7 @@ def felzenszwalb_segments(image: ArrayLike, *, check: Check = _go_on) -> list[Ma
         return np.asarray(found, np.int32)[rows, columns]
 
     masks: list[Mask] = []
-    # half of Felzenszwalb's time is sorting, which lets the other thread work
+    # half of Felzenszwalb's time is sorting, which releases the GIL
     for map_ in in_threads(labels, SCALES):
         for mask in _dilated_segments(map_):
             check()
@@ -121,10 +121,10 @@ def felzenszwalb_segments(image: ArrayLike, *, check: Check = _go_on) -> list[Ma
 
 
 def _picture(image: ArrayLike) -> NDArray[Any]:
-    """The image as a floating array; floating types are kept, as their rounding decides where segments end."""
+    """Return the image as a floating array; its floating type is kept, because rounding affects the segments."""
     picture = np.asarray(image)
     if picture.ndim not in (2, 3) or picture.size == 0:
-        raise BadImage(f"Segmenting needs (H, W, C) or (H, W), got {picture.shape}. Else pass segments of your own.")
+        raise BadImage(f"Segmenting needs (H, W, C) or (H, W), got {picture.shape}. Pass your own segments instead.")
     if picture.dtype.kind != "f":
         picture = picture.astype(np.float64)
     if not np.isfinite(picture).all():
@@ -133,7 +133,7 @@ def _picture(image: ArrayLike) -> NDArray[Any]:
 
 
 def _small(normalised: NDArray[Any]) -> NDArray[Any]:
-    """The picture at the size that is segmented, as skimage resizes it."""
+    """Return the picture at the size that is segmented, resized as by skimage."""
     large = min(normalised.shape[:2]) > SIDE and normalised.ndim == 3
     if large and normalised.dtype in (np.float32, np.float64):
         return shrunk(normalised, SIDE, SIDE)
@@ -141,7 +141,7 @@ def _small(normalised: NDArray[Any]) -> NDArray[Any]:
 
 
 def _nearest(length: int) -> NDArray[np.intp]:
-    """Which of `SIDE` places skimage's nearest-neighbour resize takes for each of `length`: one map for all labels."""
+    """Return the index among `SIDE` that skimage's nearest-neighbour resize uses for each of `length` positions."""
     ramp = np.arange(SIDE, dtype=np.float64)[:, None]
     return _resized(ramp, (length, 1), order=0, anti_aliasing=False)[:, 0].astype(np.intp)
 
@@ -154,7 +154,7 @@ def _resized(array: NDArray[Any], shape: tuple[int, int], *, order: int, anti_al
 
 
 def _dilated_segments(labels: NDArray[np.int32]) -> Iterator[Mask]:
-    """One mask (H, W) per label from the smallest to the largest, dilated by a disk and cut at the border."""
+    """Yield one mask (H, W) per label from the smallest to the largest, dilated by a disk and cut at the border."""
     from scipy.ndimage import find_objects
 
     height, width = labels.shape
@@ -170,10 +170,11 @@ def _dilated_segments(labels: NDArray[np.int32]) -> Iterator[Mask]:
 
 
 def _dilated(crop: Mask) -> Mask:
-    """The crop (h, w) dilated by a disk, (h + 2 RADIUS, w + 2 RADIUS).
+    """Return the crop (h, w) dilated by a disk, (h + 2 RADIUS, w + 2 RADIUS).
 
-    A disk is a stack of horizontal runs, so the crop is smeared sideways step by step, and each state is laid where the
-    run is that long: 22 passes of `|=` over the bounding box instead of a filter with 81 places over the picture.
+    A disk is a stack of horizontal runs. The crop is extended sideways step by step, and each state is copied to the
+    rows whose run has that length: 22 passes of `|=` over the bounding box instead of a filter of 81 pixels over the
+    picture.
     """
     height, width = crop.shape
     smeared = np.zeros((height, width + 2 * RADIUS), bool)
@@ -197,22 +198,22 @@ def grow_regions(
     min_pixel_diff: int = 50,
     check: Check = _go_on,
 ) -> Grown:
-    """Cover the picture segment by segment, always by the one whose uncovered pixels hold the most attribution each.
+    """Cover the picture segment by segment, each time with the one whose uncovered pixels have the highest mean.
 
     XRAI's algorithm 1 as PAIR-code/saliency 0.2.1 runs it (pair.md 1.9). The pixels in no segment share their own mean.
-    Means are taken in the attribution's own dtype, as PAIR takes them: hand over float64 for sums kept to 1e-12.
+    Means are taken in the attribution's own dtype, as in PAIR: pass float64 for sums that are exact to 1e-12.
 
     Args:
         attribution: (H, W), signed, finite. Any other rank works as well, with segments of the same shape.
-        segments: masks (H, W), overlapping as they like; the earlier wins a tie. Of none the picture is one region.
-        algorithm: "full" ranks the segments anew after each choice; "fast" ranks them once, whole.
-        area_threshold: "full" stops once more than this share of the pixels is covered; 1 covers all it can.
-        min_pixel_diff: a segment with fewer uncovered pixels is passed over for good. Below 1 means 1.
-        check: called in all loops; what it raises ends the work.
+        segments: masks (H, W), which may overlap; the earlier wins a tie. Without any, the picture is one region.
+        algorithm: "full" ranks the segments again after each choice; "fast" ranks them once, whole.
+        area_threshold: "full" stops once more than this share of the pixels is covered; 1 covers everything possible.
+        min_pixel_diff: a segment with fewer uncovered pixels is skipped for good. Values below 1 mean 1.
+        check: called in all loops; an error it raises ends the computation.
 
     Raises:
         BadField: an unknown algorithm.
-        BadShape: a segment of another shape than the attribution.
+        BadShape: a segment has another shape than the attribution.
         BadOutput: the attribution is not finite, so that it cannot be ranked.
     """
     if algorithm not in ("full", "fast"):
@@ -227,7 +228,7 @@ def grow_regions(
 
 
 def _rankable(attribution: ArrayLike) -> NDArray[Any]:
-    """The attribution as a contiguous array, or the error that says why its segments cannot be ranked."""
+    """Return the attribution as a contiguous array, or raise if its segments cannot be ranked."""
     array = np.ascontiguousarray(attribution)
     if array.size == 0:
         raise BadShape(f"XRAI needs an attribution with pixels, got shape {array.shape}.")
@@ -238,7 +239,7 @@ def _rankable(attribution: ArrayLike) -> NDArray[Any]:
 
 
 class _Canvas:
-    """What both ways of growing share: the attribution, the pixels still free, and the regions laid down so far."""
+    """The state of both growing algorithms: the attribution, the free pixels, and the regions so far."""
 
     def __init__(self, attribution: NDArray[Any], check: Check) -> None:
         self.attribution = attribution
@@ -249,11 +250,11 @@ class _Canvas:
         self.trace: list[tuple[Mask, float]] = []
 
     def gain(self, box: Box, crop: Mask) -> float:
-        """Mean attribution over a crop: the values and their order are the whole picture's, and so is the sum."""
+        """Return the mean attribution over a crop, summed in the order of the whole picture."""
         return float(self.attribution[box][crop].mean())
 
     def gains(self, pieces: list[_Piece], least: int) -> NDArray[np.float64]:
-        """The gain of each whole piece; minus infinity for those of fewer than `least` pixels."""
+        """Return the gain of each whole piece; minus infinity for those with fewer than `least` pixels."""
         gains = np.full(len(pieces), -np.inf)
         for index, piece in enumerate(pieces):
             self.check()
@@ -271,14 +272,14 @@ class _Canvas:
         self.trace.append((region, gain))
 
     def draw(self) -> NDArray[np.float64]:
-        """The mask so far; free pixels show their own mean, so every such mask has the attribution's sum."""
+        """Return the mask so far; free pixels have their own mean, so that every mask has the attribution's sum."""
         mask = self.mask.copy()
         if self.covered < self.free.size:
             mask[self.free] = self.attribution[self.free].mean()
         return mask
 
     def finish(self) -> Grown:
-        """Sort the regions: later gains can exceed earlier ones. What was left over goes last, whatever its mean."""
+        """Sort the regions, because later gains can exceed earlier ones. The remaining pixels come last in any case."""
         mask = self.draw()
         regions = sorted(self.trace, key=lambda region: -region[1])
         if self.covered < self.free.size:
@@ -291,7 +292,7 @@ class _Canvas:
 
 @dataclass
 class _Piece:
-    """A segment on its bounding box: `crop` holds those of its pixels that are still free, `count` how many."""
+    """A segment on its bounding box: `crop` marks its free pixels, `count` is their number."""
 
     box: Box
     crop: Mask
@@ -305,14 +306,14 @@ class _Piece:
         if mask.shape != canvas.free.shape:
             raise BadShape(
                 f"Expected segments of the attribution's shape {canvas.free.shape}, got one of shape {mask.shape}. "
-                "A label map becomes segments by [labels == label for label in np.unique(labels)]."
+                f"Convert a label map to segments with [labels == label for label in np.unique(labels)]."
             )
         box = _box(mask)
         return _Piece(box, mask[box].copy(), int(np.count_nonzero(mask[box])))
 
 
 def _box(mask: Mask) -> Box:
-    """The smallest box that holds all of a mask; an empty one for an empty mask."""
+    """Return the bounding box of a mask; an empty one for an empty mask."""
     box: list[slice] = []
     for axis in range(mask.ndim):
         places = np.flatnonzero(mask.any(axis=tuple({*range(mask.ndim)} - {axis})))
@@ -322,12 +323,12 @@ def _box(mask: Mask) -> Box:
 
 
 def _grow_full(canvas: _Canvas, pieces: list[_Piece], least: int, area_threshold: float) -> None:
-    """Lay the best piece, then rank anew those that it touched. Minus infinity marks pieces that are out for good."""
+    """Choose the best piece, then rank those that it overlaps again. Minus infinity marks discarded pieces."""
     gains = canvas.gains(pieces, least)
     starts = np.array([[side.start for side in piece.box] for piece in pieces])
     stops = np.array([[side.stop for side in piece.box] for piece in pieces])
     while canvas.covered / canvas.free.size <= area_threshold and gains.max(initial=-np.inf) > -np.inf:
-        best = int(gains.argmax())  # the first of equals, as identical segments across scales are common
+        best = int(gains.argmax())  # the first of equals: identical segments across scales are common
         laid = pieces[best]
         canvas.lay(laid.box, laid.crop, laid.count, float(gains[best]))
         gains[best] = -np.inf
@@ -346,12 +347,12 @@ def _grow_full(canvas: _Canvas, pieces: list[_Piece], least: int, area_threshold
 
 
 def _within(low: NDArray[np.intp], high: NDArray[np.intp], start: NDArray[np.intp]) -> Box:
-    """The box from `low` to `high`, as seen from `start`."""
+    """Return the box from `low` to `high`, relative to `start`."""
     return tuple(map(slice, (low - start).tolist(), (high - start).tolist()))
 
 
 def _grow_fast(canvas: _Canvas, pieces: list[_Piece], least: int) -> None:
-    """Rank whole pieces once, then lay of each what is still free, whatever that is worth."""
+    """Rank whole pieces once, then choose the free pixels of each in that order, whatever their mean."""
     gains = canvas.gains(pieces, least=1)
     for index in np.argsort(-gains, kind="stable").tolist():
         canvas.check()
@@ -366,7 +367,7 @@ def region_table(ranks: NDArray[np.uint16], gains: Sequence[float]) -> Regions:
     """Measure each region of a rank map.
 
     Args:
-        ranks: (H, W), or (W,) which counts as one row; 65535 is no region.
+        ranks: (H, W), or (W,) for a single row; 65535 means no region.
         gains: mean attribution of the regions, most important first. A region without pixels gets no row.
     """
     from scipy.ndimage import find_objects

@@ -1,8 +1,8 @@
-"""scikit-image's cubic resize of a large picture, to the last bit, without the work that goes into zeros.
+"""scikit-image's cubic resize of a large picture, equal to the last bit, without processing the zero padding.
 
-``skimage.transform.resize`` has ``scipy.ndimage.zoom`` pad every axis by twelve zeros before it looks for the spline's
-coefficients, the axis of channels too: of three planes it makes 27. Along rows and columns a plane of zeros stays zero,
-so only the three are filtered there; along the channels only six of the 27 are ever read. The same functions of SciPy
+``skimage.transform.resize`` makes ``scipy.ndimage.zoom`` pad every axis, also the channels, by twelve zeros before it
+computes the spline's coefficients: three planes become 27. Along rows and columns a plane of zeros stays zero, so that
+only the three are filtered here; along the channels only six of the 27 are ever read. The same functions of SciPy
 compute the same sums in the same order.
 """
 
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from saliency.threads import in_threads
 
 PADDED = 12
-"""Zeros that SciPy lays around what it interpolates with "grid-constant" borders."""
+"""Number of zeros with which SciPy pads its input for "grid-constant" borders."""
 BESIDE = 1, 2
-"""How many coefficients before and behind its own place a cubic spline reads."""
+"""Number of coefficients on either side of its position that a cubic spline reads."""
 STRIP = 16
-"""Rows filtered along their channels at once: few enough to stay in the cache."""
+"""Number of rows filtered along their channels at once, small enough for the cache."""
 
 
 def shrunk(picture: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """``resize(picture, (height, width), order=3, mode="constant", preserve_range=True, anti_aliasing=True)``.
+    """Return ``resize(picture, (height, width), order=3, mode="constant", preserve_range=True, anti_aliasing=True)``.
 
     Args:
-        picture: float32 or float64 (H, W, C), of a range that holds zero.
-        height: of the result.
-        width: of the result.
+        picture: float32 or float64 (H, W, C), with a range that contains zero.
+        height: height of the result.
+        width: width of the result.
 
     Returns:
         (height, width, C), in the picture's dtype.

@@ -1,7 +1,7 @@
-"""The features of a picture: which of its pixels stand or fall together.
+"""Segments (superpixels) of a picture: sets of pixels that are kept or removed together.
 
-Segments come by name, from a function, or from the user's own hand. XRAI takes them as they are, overlaps and all; a
-method that keeps and removes features takes them as a label map, each pixel in one feature at most.
+Segments come from a named segmentation, a function, or the user. XRAI accepts overlapping segments; perturbation
+methods need a label map, with each pixel in at most one segment.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from saliency import checks
 from saliency.errors import BadImage, BadShape, SaliencyError, unknown
 
 SEGMENTERS = ("slic", "felzenszwalb", "quickshift", "grid")
-"""Segmentations that have a name; all but the grid are scikit-image's."""
+"""Named segmentations; all except the grid are from scikit-image."""
 
 Segmenter = Callable[[np.ndarray], Any]
-"""From a picture (H, W, C) to a label map (H, W) or masks, as the functions of skimage.segmentation are."""
+"""A function from a picture (H, W, C) to a label map (H, W) or masks, as those in skimage.segmentation."""
 
 Segments = str | Segmenter | np.ndarray | Sequence[Any]
 """A name, a function, a label map (H, W), or bool masks (H, W)."""
 
 
 def split(picture: np.ndarray, segments: Segments, count: int) -> Any:
-    """A picture's segments, as the user meant them.
+    """Segment a picture.
 
     Args:
-        picture: (H, W, C), any range, as the model is fed it.
+        picture: (H, W, C), any range, the model's input.
         segments: see :data:`Segments`.
-        count: how many a named segmentation makes: exactly, where the picture has as many pixels; the grid about so.
+        count: number of segments of a named segmentation: exact if the picture has enough pixels, approximate for the
+            grid.
 
     Returns:
         a label map (H, W), or masks (H, W).
@@ -47,7 +48,7 @@ def split(picture: np.ndarray, segments: Segments, count: int) -> Any:
                 raise BadShape(f"segments fails on the picture: {type(error).__name__}: {error}") from error
         return segments
     if picture.ndim != 3:
-        raise BadImage(f"Segmenting needs an image (H, W, C), got {picture.shape}. Else pass segments of your own.")
+        raise BadImage(f"Segmenting needs an image (H, W, C), got {picture.shape}. Pass your own segments instead.")
     height, width, channels = picture.shape
     if segments == "grid":
         rows, columns = grid(count, height, width)
@@ -56,16 +57,16 @@ def split(picture: np.ndarray, segments: Segments, count: int) -> Any:
     values = np.asarray(picture, np.float64)
     values = (values - values.min()) / (np.ptp(values) or 1.0)
     if channels not in (1, 3):
-        # no colours: scikit-image would take them for a volume's planes
+        # no channel axis: scikit-image would take the channels for the planes of a volume
         values = values.mean(2, keepdims=True)
     return exactly(_named(segments, values, count), values, count)
 
 
 def _plane(segments: Any) -> Any:
-    """Return a feature mask of Captum's layout as (H, W); else what was given.
+    """Return a feature mask in Captum's layout as (H, W); other values unchanged.
 
     Args:
-        segments: (1, C, H, W), or (1, H, W, C), with equal channels, is such a mask.
+        segments: (1, C, H, W) or (1, H, W, C) with equal channels is such a mask.
 
     Raises:
         BadShape: its channels differ.
@@ -76,20 +77,20 @@ def _plane(segments: Any) -> Any:
     planes = planes if planes.shape[0] <= planes.shape[2] else np.moveaxis(planes, 2, 0)
     if (planes != planes[:1]).any():
         raise BadShape(
-            f"A feature holds all channels of its pixels, and the {len(planes)} channels of this feature mask differ. "
+            f"A segment includes all channels of its pixels, but the {len(planes)} channels of this mask differ. "
             "Pass one label map (H, W)."
         )
     return planes[0]
 
 
 def _named(name: str, picture: np.ndarray, count: int) -> np.ndarray:
-    """A label map by scikit-image, of a picture in [0, 1], grey or RGB, with about `count` labels, rather more."""
+    """Return scikit-image's label map of a picture in [0, 1], grey or RGB, with about `count` labels or more."""
     from skimage import segmentation
 
     colour = picture.shape[2] == 3
     match name:
         case "slic":
-            # greys as wide as CIELAB's lightness, so that compactness means the same
+            # scale grey values to the range of CIELAB's lightness, so that compactness has the same effect
             scaled = picture if colour else 100 * picture
             return np.asarray(segmentation.slic(scaled, n_segments=count + count // 6, start_label=0))
         case "felzenszwalb":
@@ -108,17 +109,17 @@ def _named(name: str, picture: np.ndarray, count: int) -> np.ndarray:
 
 
 def grid(count: int, height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of a grid of about `count` nearly square cells."""
+    """Return rows and columns of a grid of about `count` nearly square cells."""
     rows = min(height, max(1, round((count * height / width) ** 0.5)))
     return rows, min(width, max(1, round(count / rows)))
 
 
 def masks_of(segments: Any) -> Sequence[Any]:
-    """Segments as masks: a label map (H, W), of whole numbers, is one mask for each of its labels."""
+    """Return segments as masks: a label map (H, W) of integers gives one mask per label."""
     segments = _plane(segments)
     if isinstance(segments, np.ndarray) and segments.ndim == 2:
         if segments.dtype.kind not in "iub":
-            raise BadShape(f"A label map must hold whole numbers, got {segments.dtype}.")
+            raise BadShape(f"A label map must contain integers, got {segments.dtype}.")
         return [segments == label for label in np.unique(segments)]
     if not isinstance(segments, list | tuple | np.ndarray) or getattr(segments, "ndim", 1) == 0:
         raise BadShape(f"Segments must be a label map (H, W) or a list of masks, got {type(segments).__name__}.")
@@ -126,14 +127,14 @@ def masks_of(segments: Any) -> Sequence[Any]:
 
 
 def labelled(segments: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Segments as one label map: the feature of each pixel, 0 to d - 1, and -1 where it is in none.
+    """Return segments as one label map: the segment of each pixel, 0 to d - 1, or -1 if it is in none.
 
     Args:
-        segments: a label map (H, W), or masks (H, W), what :func:`split` gives.
+        segments: a label map (H, W) or masks (H, W), as returned by :func:`split`.
         shape: (H, W) of the image.
 
     Raises:
-        BadShape: another shape, masks that overlap, or no feature at all.
+        BadShape: another shape, overlapping masks, or no segment at all.
     """
     segments = _plane(segments)
     if isinstance(segments, np.ndarray) and segments.ndim == 2 and segments.dtype.kind in "iub":
@@ -148,19 +149,19 @@ def labelled(segments: Any, shape: tuple[int, ...]) -> np.ndarray:
         if (shared := labels[mask].max(initial=-1)) >= 0:
             both = np.count_nonzero(labels[mask] >= 0)
             raise BadShape(
-                f"Segments {shared} and {index} overlap ({both} pixels of {index} are taken). A pixel can stand or "
-                "fall with one feature only: pass a label map (H, W), or masks that share no pixel."
+                f"Segments {shared} and {index} overlap ({both} pixels of {index} are taken). A pixel can be in one "
+                "segment only: pass a label map (H, W), or masks that share no pixel."
             )
         labels[mask] = index
     if not (labels >= 0).any():
-        raise BadShape(f"None of the {len(masks)} segments holds a pixel: there is no feature to keep or remove.")
-    # a mask without pixels is no feature
+        raise BadShape(f"None of the {len(masks)} segments has a pixel: there is nothing to keep or remove.")
+    # masks without pixels are dropped
     found, compact = np.unique(labels, return_inverse=True)
     return compact.reshape(shape) - int(found[0] < 0)
 
 
 def count_of(segments: Segments, count: int, shape: tuple[int, ...]) -> int:
-    """How many features there will be in an image of shape (H, W); of a function's, `count` is all that is known."""
+    """Return the number of segments of an image (H, W) before segmenting; for a function, the best guess is `count`."""
     if isinstance(segments, str):
         height, width = shape
         return math.prod(grid(count, height, width)) if segments == "grid" else min(count, height * width)
@@ -168,10 +169,10 @@ def count_of(segments: Segments, count: int, shape: tuple[int, ...]) -> int:
 
 
 def exactly(labels: np.ndarray, picture: np.ndarray, count: int) -> np.ndarray:
-    """A label map with exactly `count` labels, so that the cost of a method can be told before.
+    """Return a label map with exactly `count` labels, so that the cost of a method is known beforehand.
 
-    The smallest segment joins the neighbour nearest to it in colour while there are too many; the largest is cut in
-    half across its longer side while there are too few.
+    While there are too many, the smallest segment is merged into the neighbour with the closest colour. While there are
+    too few, the largest is cut in half across its longer side.
 
     Args:
         labels: (H, W).

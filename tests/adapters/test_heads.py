@@ -325,7 +325,7 @@ def test_numbers_that_contradict_the_activation_are_refused() -> None:
 
     with pytest.raises(saliency.BadField, match=r"needs at least two outputs.*activation='sigmoid'"):
         explain(net, activation="softmax")
-    with pytest.raises(saliency.BadOutput, match=r"is a probability, and it is 3.*activation='sigmoid'"):
+    with pytest.raises(saliency.BadOutput, match=r"is a probability, but it is 3.*activation='sigmoid'"):
         saliency.predict(net, IMAGE, labels=NO_YES, activation="none")
     with pytest.raises(saliency.UnknownName, match="activation"):
         explain(net, activation="sofmax")

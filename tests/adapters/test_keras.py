@@ -160,7 +160,7 @@ def test_a_model_with_its_preprocessing_inside_is_fed_what_it_takes(found: Any, 
 def test_a_picture_is_resized_to_a_fixed_input(found: Any) -> None:
     """The model's own size, by its input's shape; the notes say so."""
     assert tuple(found["resized"]) == (24, 20, 3)
-    assert "resized from 12×10 to 24×20, the size that the model takes" in found["resized notes"]
+    assert "resized from 12×10 to 24×20, the input size of the model" in found["resized notes"]
 
 
 def test_a_missing_gradient_names_its_cause(found: Any, request: pytest.FixtureRequest) -> None:

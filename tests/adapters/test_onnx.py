@@ -86,7 +86,7 @@ def test_a_picture_of_another_size_is_resized_for_the_model() -> None:
 
     assert exp.mask.shape[:2] == (16, 12)
     assert exp.on_picture().shape[:2] == (40, 30)
-    assert "resized from 40×30 to 16×12, the size that the model takes" in exp.notes
+    assert "resized from 40×30 to 16×12, the input size of the model" in exp.notes
     assert "grey repeated to the model's 3 channels" in explain(model, IMAGE[..., 0]).notes
 
 

@@ -234,7 +234,7 @@ class TestBadInputs:
             ([SERIES, torch.zeros(1, 5, dtype=torch.bool)], r"Input 2 holds bool values"),
             ([SERIES, FACTS[0]], r"input 2 has the shape \(5,\)"),
             ([SERIES.repeat(2, 0), FACTS], r"input 1 has the shape \(2, 6, 3\)"),
-            ([SERIES, FACTS * np.nan], r"Input 2 holds 5 NaN"),
+            ([SERIES, FACTS * np.nan], r"Input 2 contains 5 NaN"),
             ([SERIES], r"called with 1, of shapes \(N, 6, 3\).*facts"),
             ([FACTS, SERIES], r"called with 2, of shapes \(N, 5\), \(N, 6, 3\)"),
         ],
@@ -250,7 +250,7 @@ class TestBadInputs:
         [
             ([0.0], "each of the 2 inputs, got 1"),
             ([0.0, np.zeros(4)], r"input 2 must have the shape \(5,\), got \(4,\)"),
-            ([np.zeros((3, 6, 3)), np.zeros((2, 5))], r"equally many, got \[3, 2\]"),
+            ([np.zeros((3, 6, 3)), np.zeros((2, 5))], r"same number of baselines, got \[3, 2\]"),
             ("blur", "'blur' is a baseline of pictures"),
             (np.zeros((6, 3)), "each of the 2 inputs, got 1"),
         ],

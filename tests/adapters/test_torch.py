@@ -189,7 +189,7 @@ def test_outputs_that_are_not_finite_are_told(value: float) -> None:
 
 def test_gradients_that_are_not_finite_are_told() -> None:
     """A finite score with a NaN gradient raises."""
-    with pytest.raises(saliency.BadOutput, match="gradients hold NaN"):
+    with pytest.raises(saliency.BadOutput, match="gradients contain NaN"):
         explain(Wrapped(lambda s: s + (s * 0).sqrt()))
 
 

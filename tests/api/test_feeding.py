@@ -74,7 +74,7 @@ def test_an_unknown_preset_is_refused_with_those_there_are(name: str) -> None:
 
 def test_a_preset_of_a_normalised_picture_is_refused() -> None:
     """A picture that is normalised already is not normalised again."""
-    with pytest.raises(saliency.BadImage, match="as if normalised already"):
+    with pytest.raises(saliency.BadImage, match="as if already normalized"):
         saliency.read(RGB / 64.0 - 2, "imagenet")
 
 

@@ -127,8 +127,8 @@ def test_baselines_beyond_any_picture_are_told(method: str) -> None:
     inside, beyond = (explained(method, baseline=value, **quick) for value in (0.5, [0.2, -300.0]))
 
     assert not any("baseline" in note for note in inside.notes)
-    assert "the baseline reaches from -300 to -300, beyond what any picture is fed as (0 to 1)" in beyond.notes
-    with pytest.raises(saliency.BadField, match="must be finite numbers"):
+    assert "the baseline has values from -300 to -300, outside of the range of pictures (0 to 1)" in beyond.notes
+    with pytest.raises(saliency.BadField, match="must be a name or finite numbers"):
         explained(method, baseline=float("nan"), **quick)
     with pytest.raises(saliency.BadShape, match=r"image's shape \(24, 20, 3\), got \(3, 2\)"):
         explained(method, baseline=np.zeros((3, 2)), **quick)

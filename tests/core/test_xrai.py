@@ -82,7 +82,7 @@ def test_growing_stops_at_the_threshold(net: Any) -> None:
 @pytest.mark.parametrize(
     ("segments", "told"),
     [
-        (GRID * 0.5, "label map must hold whole numbers, got float64"),
+        (GRID * 0.5, "label map must contain integers, got float64"),
         (lambda shown: None, "label map \\(H, W\\) or a list of masks, got NoneType"),
         ([np.ones((3, 3), bool)], r"\(40, 36\), got one of shape \(3, 3\)"),
     ],

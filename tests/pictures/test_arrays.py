@@ -31,9 +31,9 @@ RGB = picture(24, 20)
         (np.full((4, 4), 51, np.int64), 0.2, "integers read as 0–255"),
         (np.ones((4, 4), bool), 1.0, "uint8 scaled"),
         (np.full((4, 4), 3, np.uint8), 3 / 255, "the largest value is 3 of 255"),
-        (torch.full((1, 4, 4), 0.3, dtype=torch.bfloat16), 0.3, "fed as it is"),
+        (torch.full((1, 4, 4), 0.3, dtype=torch.bfloat16), 0.3, "fed unchanged"),
         (torch.full((1, 4, 4), 6000, dtype=torch.int32), 6000 / 65_535, "16 bits"),
-        (np.full((4, 4), 7.5), 7.5, "fed as it is"),
+        (np.full((4, 4), 7.5), 7.5, "fed unchanged"),
     ],
     ids=["uint16", "int32", "int64", "int16", "8 bits in int64", "bool", "dark", "bfloat16", "tensor", "float64"],
 )

@@ -170,7 +170,7 @@ WHOLE = encoded(Image.fromarray(picture(64, 64)))
         ("S3://bucket/cat.png", "got a URL"),
         (io.StringIO("text"), 'open\\(path, "rb"\\)'),
         (OnlyOnce(), r"image=file.read\(\)"),
-        (Image.fromarray(np.full((4, 4), -3, np.int32)), "mode I must hold 0–65,535, got -3 to -3"),
+        (Image.fromarray(np.full((4, 4), -3, np.int32)), "mode I must contain 0–65,535, got -3 to -3"),
         (Image.fromarray(np.full((4, 4), np.nan, np.float32)), "16 NaN or infinite"),
     ],
     ids=["text", "empty", "truncated", "damaged", "URL", "bucket", "text file", "stream", "negative I", "NaN F"],
@@ -219,7 +219,7 @@ def test_a_preprocess_that_clips_is_noted() -> None:
 
     clipped = read(image, lambda given: np.asarray(given.convert("RGB"), np.float32) / 255)
     assert (clipped.fed == 1).mean() > 0.9
-    assert any("clips numbers beyond 8 bits" in note for note in clipped.notes)
+    assert any("clips values beyond 8 bits" in note for note in clipped.notes)
     scaled = read(image, lambda given: np.uint8(np.asarray(given) / 257))
     assert scaled.fed.max() < 1
     assert not any("clips" in note for note in scaled.notes)
@@ -248,7 +248,7 @@ def test_colours_of_16_bits_are_noted_as_read_with_8(channels: int, opened: bool
     got = read(Image.open(io.BytesIO(content)) if opened else content)
 
     assert abs(got.fed[0, 0, 0, 0] * 255 - 0xC0) <= 1
-    assert sum("16 bits read as 8" in note for note in got.notes) == 1
+    assert sum("16-bit colours read as 8" in note for note in got.notes) == 1
     plain = io.BytesIO()
     Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(plain, "PNG")
     assert not any("16 bits" in note for note in read(plain.getvalue()).notes)

@@ -22,7 +22,7 @@ def test_uint8_is_scaled_and_float_is_not() -> None:
     assert whole.fed.dtype == np.float32
     assert whole.fed.shape == (1, 12, 10, 3)
     assert "uint8 scaled to 0–1" in whole.notes
-    assert "float image fed as it is" in real.notes
+    assert "float image fed unchanged" in real.notes
 
 
 def every_kind(tmp_path: Path) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_transparency_lies_on_white_and_rotation_is_undone(tmp_path: Path) -> No
         (np.zeros((0, 10, 3)), "empty"),
         (np.full((4, 4, 3), np.nan), "48 NaN or infinite"),
         (np.full((4, 4, 3), np.inf), "48 NaN or infinite"),
-        (np.full((4, 4, 3), 70_000), "must hold 0–65,535, got int64 from 70,000 to 70,000"),
+        (np.full((4, 4, 3), 70_000), "must contain 0–65,535, got int64 from 70,000 to 70,000"),
         (np.full((4, 4, 3), -3), "got int64 from -3 to -3: convert it to float"),
         (np.array(["a"]), "Expected a picture"),
         (np.zeros((4, 4), complex), "Expected a picture"),
@@ -112,7 +112,7 @@ def test_floats_of_any_range_are_shown() -> None:
     np.testing.assert_array_equal(unit.shown, RGB)
     np.testing.assert_array_equal(wide.shown, RGB)
     assert normal.shown.max() == 255
-    assert "looks normalised" in normal.notes[0]
+    assert "looks normalized" in normal.notes[0]
 
 
 @pytest.mark.parametrize("kind", ["PIL", "array", "tensor"])
@@ -272,7 +272,7 @@ def test_a_picture_is_resized_for_a_model_of_one_size() -> None:
     assert exp.mask.shape == (16, 12, 3)
     assert exp.on_picture().shape == (48, 60, 3)
     np.testing.assert_allclose(exp.placement, [[3, 0, 1], [0, 5, 2]], atol=0.15)
-    assert "resized from 48×60 to 16×12, the size that the model takes" in exp.notes
+    assert "resized from 48×60 to 16×12, the input size of the model" in exp.notes
     assert not any("resized" in note for note in saliency.explain(model, picture(16, 12), "gradient").notes)
 
 

@@ -351,14 +351,14 @@ def test_probes_are_never_the_user_s_fault() -> None:
     )
 
     assert np.isfinite(plain.mask).all()
-    assert "preprocess divides zero by zero on the baseline 'black': read as zero" in black.notes
+    assert "preprocess divides zero by zero on the baseline 'black': treated as zero" in black.notes
     assert np.isfinite(black.mask).all()
 
 
 @pytest.mark.parametrize(
     ("preprocess", "sentence"),
     [
-        (lambda a: np.log(unit(a) + 1e-3 * (unit(a).max() > 0)), "makes infinite values of the baseline 'black'"),
+        (lambda a: np.log(unit(a) + 1e-3 * (unit(a).max() > 0)), "returns infinite values for the baseline 'black'"),
         (picky, "preprocess fails on the baseline 'black'.*no photograph.*baseline='blur'"),
     ],
     ids=["logarithm", "picky"],

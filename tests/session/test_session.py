@@ -171,7 +171,7 @@ def test_what_a_model_lacks_is_told_before_any_work() -> None:
 
     model = Square()
     model.lacks = {Differentiable: "this one has no wheels"}
-    with pytest.raises(saliency.Unsupported, match="GradientSaliency needs gradients by the image: this one has no wh"):
+    with pytest.raises(saliency.Unsupported, match="GradientSaliency needs gradients with respect to the image: this one has no wh"):
         last(GradientSaliency(), model)
 
     assert model.asked == []
@@ -182,7 +182,7 @@ def test_answers_that_are_not_finite_are_told(value: float) -> None:
     """NaN or infinite gradients raise instead of becoming a mask."""
     model = Square()
     model.gradients = lambda images: Answer(None, images[None] * value)  # type: ignore[method-assign]
-    with pytest.raises(saliency.BadOutput, match="gradients hold NaN or infinite"):
+    with pytest.raises(saliency.BadOutput, match="gradients contain NaN or infinite"):
         last(GradientSaliency(), model)
 
 
