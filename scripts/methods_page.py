@@ -1,10 +1,10 @@
-"""Writes docs/methods.md from the methods themselves, and docs/images/methods/ from what they show on the demo picture.
+"""Write docs/methods.md from the classes of the methods, and docs/images/methods/ from their masks of the demo picture.
 
     python scripts/methods_page.py             the page and the pictures (minutes)
     python scripts/methods_page.py xrai rise   the page, and the pictures of these methods
 
-The words are those of the classes: docstring, formula, advice, fields. tests/docs/test_methods_page.py fails when the
-page says anything else.
+The texts are from the classes: docstring, formula, advice, fields. tests/docs/test_methods_page.py fails if the page
+differs from them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ PAGE = ROOT / "docs" / "methods.md"
 PICTURES = ROOT / "docs" / "images" / "methods"
 
 TARGET = "cat"
-"""What is explained: one of the three objects in the demo picture."""
+"""The explained class: one of the three objects in the demo picture."""
 
 HEAD = f"""# The methods
 
 Every method of `saliency.explain(model, image, method="…")`, and of the widget. f is the score of the target, x the
 image, M the mask; A the activations of a layer. "Images evaluated" is the number with default fields, for one
-image of 224×224: forward and backward passes where a method needs gradients or layers, otherwise forward passes only. The
-pictures beside the methods are of the bundled network (`saliency.demo`) and its class “{TARGET}”.
+image of 224×224: forward and backward passes where a method needs gradients or layers, otherwise forward passes only.
+The pictures beside the methods are of the bundled network (`saliency.demo`) and its class “{TARGET}”.
 
 This page is written by `scripts/methods_page.py` from the classes themselves.
 
@@ -40,8 +40,8 @@ This page is written by `scripts/methods_page.py` from the classes themselves.
 
 ![Every method on two photographs, a cat and a cup of coffee](images/real-network.jpg)
 
-EfficientNet-Lite0 (`saliency.demo.model("imagenet")`) on two photographs of scikit-image, for the class it finds most
-likely, “tiger cat” and “espresso”; written by `scripts/real_network.py`. Methods run at their defaults, those that
+EfficientNet-Lite0 (`saliency.demo.model("imagenet")`) on two photographs of scikit-image, for the most likely
+class, “tiger cat” and “espresso”; written by `scripts/real_network.py`. Methods run at their defaults, those that
 need hundreds of images with fewer. White to red and blue: signed, red for the class. The photographs: *Chelsea* by
 Stéfan van der Walt and *coffee* by Rachel Michetti, both CC0.
 
@@ -58,20 +58,20 @@ Stéfan van der Walt and *coffee* by Rachel Michetti, both CC0.
 """
 
 FAMILY = {
-    "gradients": "What an infinitesimal change of the image does",
-    "paths": "Gradients gathered on the way from a baseline to the image",
+    "gradients": "Gradients with respect to the image",
+    "paths": "Gradients integrated along a path from a baseline to the image",
     "noise": "Statistics of any method over noisy copies",
-    "backward rules": "A backward pass that follows rules of its own",
-    "layers": "Class activation maps: what a layer saw, weighed",
-    "attention": "Where a transformer looks",
-    "perturbation": "What the scores say when parts of the image are replaced",
-    "regions": "Regions, ranked",
+    "backward rules": "Backward passes with modified rules",
+    "layers": "Class activation maps: weighted activations of a layer",
+    "attention": "Attention of a transformer",
+    "perturbation": "Scores of images with some parts replaced",
+    "regions": "Ranked regions",
 }
 """Each family's heading."""
 
 
 def text() -> str:
-    """The whole page."""
+    """Return the whole page."""
     table = saliency.methods()
     rows = ["| method | id | needs | images evaluated | paper |", "|---|---|---|---:|---|"]
     parts = []
@@ -88,21 +88,21 @@ def text() -> str:
 
 
 def entry(info: saliency.MethodInfo) -> str:
-    """One method."""
+    """Return the entry of one method."""
     picture = PICTURES / f"{info.id}.jpg"
     described = cleandoc(info.cls.__doc__ or "").replace("``", "`")
     lines = [f'### <a id="{info.id}"></a>{info.title}: `{info.id}`', ""]
     if picture.exists():
         lines += [f'<img src="images/methods/{picture.name}" width="224" alt="{info.title} of the demo picture">', ""]
     else:
-        lines += ["*The demo network gives no picture of it: it needs " + f"{info.needs}.*", ""]
+        lines += ["*No picture, because the demo network does not support it: it needs " + f"{info.needs}.*", ""]
     lines += [described, "", f"$${info.cls.formula}$$", "", f"**When:** {info.advice}", ""]
     lines += [f"`saliency.{info.cls.__name__}`: " + "; ".join(field(info.cls)) + ".", ""]
     return "\n".join(lines)
 
 
 def field(cls: type[Method]) -> list[str]:
-    """Each field, its default and its meaning."""
+    """Return each field with its default and meaning."""
     found = []
     for each in fields(cls):
         default = default_of(each)
@@ -112,12 +112,12 @@ def field(cls: type[Method]) -> list[str]:
 
 
 def linked(paper: str) -> str:
-    """A paper, as a link where it is on arXiv."""
+    """Return a paper, as a link if it is on arXiv."""
     return f"[{paper}](https://arxiv.org/abs/{paper[6:]})" if paper.startswith("arXiv:") else paper
 
 
 def paint(ids: list[str]) -> None:
-    """Make the pictures anew, of all methods or of some."""
+    """Create the pictures of all methods, or of some."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     model, image = saliency.demo.model(), saliency.demo.image()
     for each in saliency.methods():
@@ -136,7 +136,7 @@ def painted(found: saliency.Explanation, picture: np.ndarray | None = None) -> n
     """Return the heat map over the greyed picture, (H, W, 3) uint8.
 
     Args:
-        found: what is shown.
+        found: the explanation.
         picture: (H, W, 3) uint8 of the mask's size; the explanation's own by default.
     """
     from matplotlib import colormaps
@@ -149,7 +149,7 @@ def painted(found: saliency.Explanation, picture: np.ndarray | None = None) -> n
 
 
 def main() -> None:
-    """Pictures first: an entry shows what is there."""
+    """Create the pictures first, because entries refer to them."""
     paint(sys.argv[1:])
     PAGE.write_text(text())
     print(f"wrote {PAGE.relative_to(ROOT)}")

@@ -1,6 +1,6 @@
-"""The methods, one a file.
+"""The methods, one per file.
 
-Under PAIR-code/saliency's names they take its place: ``import saliency.core as saliency``.
+A drop-in replacement for PAIR-code/saliency's package: ``import saliency.core as saliency``.
 """
 
 from importlib import import_module
@@ -77,7 +77,7 @@ __all__ = [
 ]
 __all__ += catalogue.__all__
 
-# What PAIR's package shows of the modules it uses, for whoever took it from there: module, or module:function.
+# Names of the modules that PAIR's package exposes, for code that imports them from there: module, or module:function.
 _SHOWN = {
     "dilation": "skimage.morphology:dilation",
     "disk": "skimage.morphology:disk",

@@ -1,4 +1,4 @@
-"""Channels weighed by what the score loses without them."""
+"""Ablation-CAM: channels weighted by the drop of the score without them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from saliency.session.session import Session
 
 @dataclass(eq=False, repr=False)
 class AblationCam(ChannelwiseCam):
-    """Each channel weighed by the drop of the score without it (doi:10.1109/WACV45572.2020.9093360).
+    """Each channel of a layer weighted by the drop of the score without it (doi:10.1109/WACV45572.2020.9093360).
 
-    The paper divides the drops by the score itself: a factor common to all channels, which is left out here, for it
-    would turn the signs where the score is negative. Two forward passes, and one for each channel of the layer, known
-    once the layer was seen.
+    The paper divides the drops by the score. This factor is common to all channels, and would invert the signs where
+    the score is negative: it is omitted. Cost: two forward passes, plus one per channel of the layer, known after the
+    first.
     """
 
     id = "ablation_cam"
@@ -29,8 +29,8 @@ class AblationCam(ChannelwiseCam):
     needs = Patchable
     formula = r"M = \max\Bigl(0, \sum_k \bigl(f(A) - f(A \text{ with } A^k = 0)\bigr) A^k\Bigr)"
     advice = (
-        "The true effect of each channel, where gradients tell only the slope: saturated scores, quantized models. "
-        "As dear as the layer has channels; channels that stand in for each other all look unimportant."
+        "Measures the effect of each channel, where gradients give only the slope: use it for saturated scores and "
+        "quantized models. The cost grows with the number of channels. Redundant channels all get low weights."
     )
 
     extra: ClassVar[int] = 1
@@ -43,7 +43,7 @@ class AblationCam(ChannelwiseCam):
 
 
 class Ablated(PerImage[Any]):
-    """Each image with what the layer says of it: first as it is, then with one channel after the other set to zero.
+    """Each image with the layer's activations: first unchanged, then with one channel at a time set to zero.
 
     Args:
         images: (B, H, W, C).

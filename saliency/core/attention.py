@@ -1,4 +1,4 @@
-"""What methods that read a transformer's attention have in common: relevance of tokens becomes a mask."""
+"""Base of the methods that use a transformer's attention: relevance of tokens becomes a mask."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from saliency.session.session import Session, originals
 
 @dataclass(eq=False, repr=False)
 class AttentionMethod(Method):
-    """Relevance of the tokens, those of patches laid out as the grid that they are, resized to the image.
+    """Relevance of the tokens; those of the patches form a grid, which is resized to the image.
 
-    A method says in :meth:`relevance` what becomes of maps and gradients. One forward pass for all targets, and one
-    backward pass a target.
+    Subclasses compute it from attention weights and gradients in :meth:`relevance`. Cost: one forward pass for all
+    targets, and one backward pass per target.
     """
 
     needs: ClassVar[Any] = Attentive
@@ -32,26 +32,26 @@ class AttentionMethod(Method):
             yield session.ops.concat(done, 1)
 
     def asked(self, session: Session[Any], samples: Any) -> Iterator[tuple[slice, Attention[Any]]]:
-        """The question to the model."""
+        """Yield (rows, attention of the model for these samples)."""
         return session.attentions(samples)
 
     def relevance(self, attention: Attention[Any], ops: Ops[Any]) -> Any:
-        """Of each token, (k, n, T)."""
+        """Return the relevance of each token, (k, n, T)."""
         raise NotImplementedError
 
 
 def patches(tokens: Any, attention: Attention[Any], ops: Ops[Any]) -> Any:
-    """Those of (k, n, T) tokens that are patches, as their grid (k, n, h, w)."""
+    """Return the patches among tokens (k, n, T) as their grid (k, n, h, w)."""
     count = attention.height * attention.width
     mine = tokens[:, :, attention.before : attention.before + count]
     return ops.reshape(mine, (*(int(n) for n in tokens.shape[:2]), attention.height, attention.width))
 
 
 def read_rows(attention: Attention[Any], ops: Ops[Any]) -> Any:
-    """Which tokens the scores are read from, in equal shares: (k, n, 1, T), each row summing to one.
+    """Return the tokens that the scores are read from, with equal shares: (k, n, 1, T), each row sums to one.
 
-    No tokens are mixed behind the last attention, so there the score's gradient is zero in the rows of all others: one
-    row is left where a class token is read, all are where their mean is.
+    No tokens are mixed after the last attention, so that the score's gradient is zero in the rows of all other tokens:
+    one row is nonzero if a class token is read, all are if their mean is.
     """
     mass = ops.sum(ops.abs(attention.layers[-1].gradients), (2, 4))
     read = ops.where(mass > 0.0, mass * 0.0 + 1.0, 0.0)
@@ -59,5 +59,5 @@ def read_rows(attention: Attention[Any], ops: Ops[Any]) -> Any:
 
 
 def mean_of_heads(weights: Any, ops: Ops[Any]) -> Any:
-    """(..., T, T) of (..., heads, T, T)."""
+    """Return the mean over heads: (..., heads, T, T) -> (..., T, T)."""
     return ops.sum(weights, -3) / int(weights.shape[-3])

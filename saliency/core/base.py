@@ -1,4 +1,4 @@
-"""What PAIR's classes share: the second door of every method, with PAIR's exact signatures."""
+"""Base of PAIR's classes: methods that can also be called with PAIR's signatures."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ __all__ = [
 
 @dataclass(eq=False, repr=False)
 class CoreSaliency(Method):
-    """A method with PAIR's door.
+    """A method with PAIR's interface.
 
-    ``GetMask`` asks the model through ``call_model_function(x_value_batch, call_model_args=None, expected_keys=None)``.
-    It is handed a batch (N, ...) in the image's own floating type and returns a dict with, for each expected key, an
-    array whose first axis is N: INPUT_OUTPUT_GRADIENTS (the gradient of the score by the batch, of the batch's shape),
-    OUTPUT_LAYER_VALUES (the scores), CONVOLUTION_LAYER_VALUES and CONVOLUTION_OUTPUT_GRADIENTS (a layer's activations
-    and the score's gradients there, channels last). ``call_model_args`` is handed through untouched.
+    ``GetMask`` calls the model by ``call_model_function(x_value_batch, call_model_args=None, expected_keys=None)``.
+    It receives a batch (N, ...) in the image's own floating type and returns a dict with, for each expected key, an
+    array whose first axis is N: INPUT_OUTPUT_GRADIENTS (the gradient of the score with respect to the batch, of the
+    batch's shape), OUTPUT_LAYER_VALUES (the scores), CONVOLUTION_LAYER_VALUES and CONVOLUTION_OUTPUT_GRADIENTS (a
+    layer's activations and the score's gradients with respect to them, channels last). ``call_model_args`` is passed on
+    unchanged.
     """
 
     expected_keys: ClassVar[list[str]] = []
 
     def GetMask(self, x_value: np.ndarray, call_model_function: CallModelFunction, call_model_args: Any = None) -> Any:
-        """The mask of one image, without a batch axis."""
+        """Return the mask of one image, without a batch axis."""
         raise NotImplementedError("A derived class should implemented GetMask()")
 
     def GetSmoothedMask(
@@ -59,21 +60,21 @@ class CoreSaliency(Method):
         magnitude: bool = True,
         **kwargs: Any,
     ) -> np.ndarray:
-        """SmoothGrad of this method: its masks on noisy images, averaged (arXiv:1706.03825).
+        """Return this method's SmoothGrad: the mean of its masks on noisy images (arXiv:1706.03825).
 
         Args:
             x_value: (H, W, C).
             call_model_function: see the class.
-            call_model_args: handed through.
+            call_model_args: passed on.
             stdev_spread: standard deviation of the noise as a share of max(x) - min(x).
-            nsamples: how many noisy images.
-            magnitude: average the squares of the masks (as PAIR does unless told otherwise).
-            **kwargs: handed to GetMask.
+            nsamples: number of noisy images.
+            magnitude: whether to average the squares of the masks, PAIR's default.
+            **kwargs: passed to GetMask.
 
         Returns:
             float32, shape of `x_value`.
         """
-        # the global generator, one draw a sample: notebooks that seed np.random repeat
+        # the global generator, one draw per sample, so that notebooks that seed np.random are reproducible
         image = np.asarray(x_value)
         stdev = stdev_spread * (np.max(image) - np.min(image))
         total = np.zeros(image.shape, np.float32)
@@ -106,11 +107,11 @@ class CoreSaliency(Method):
         dtype: Any = None,
         **changes: Any,
     ) -> np.ndarray:
-        """The mask through PAIR's door: this method with `changes`, asked one target, one image.
+        """Return the mask of this method with `changes`, by PAIR's interface: one target, one image.
 
         Args:
-            ask: the generator of masks that is run, of the method, images and a session; the method itself by default.
-            dtype: what the model is handed; the image's own floating type by default.
+            ask: the generator of masks that is run with the method, images and a session; the method itself by default.
+            dtype: type of the model's input; the image's own floating type by default.
         """
         self._refuse_fields()
         image = np.asarray(x_value)
@@ -122,7 +123,7 @@ class CoreSaliency(Method):
         return np.asarray(mask[0, 0])
 
     def _model(self, call_model_function: CallModelFunction, call_model_args: Any, dtype: Any) -> CalledModel:
-        """The function as a model that is handed arrays of one floating type."""
+        """Return the function as a model that receives arrays of one floating type."""
         check = self.format_and_check_call_model_output
         return CalledModel(call_model_function, call_model_args, self.expected_keys, dtype, check)
 
@@ -130,11 +131,11 @@ class CoreSaliency(Method):
         if changed := self.changed():
             names = ", ".join(changed)
             raise BadField(
-                f"GetMask takes its parameters as arguments, but this {type(self).__name__} was made with {names}. "
-                f"Make it without, and pass them to GetMask; or use saliency.explain(method=…)."
+                f"GetMask takes its parameters as arguments, but this {type(self).__name__} was created with {names}. "
+                f"Create it without, and pass them to GetMask; or use saliency.explain(method=…)."
             )
 
 
 def floating(image: np.ndarray) -> Any:
-    """The image's own floating type; float32 for integers, which have no noise, paths or gradients."""
+    """Return the image's own floating type; float32 for integers, which allow no noise, paths or gradients."""
     return image.dtype if np.issubdtype(image.dtype, np.floating) else np.float32

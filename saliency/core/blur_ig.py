@@ -1,4 +1,4 @@
-"""Gradients along the path on which the image is blurred away."""
+"""Blur Integrated Gradients: gradients along a path of decreasing blur."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from saliency.session.session import Session
 A = TypeVar("A")
 
 TRUNCATE = 4.0
-"""Where a Gaussian is cut off, in standard deviations: SciPy's default, and so PAIR's."""
+"""Truncation of a Gaussian, in standard deviations: SciPy's default, and so PAIR's."""
 
 
 @dataclass(eq=False, repr=False)
 class BlurIG(CoreSaliency):
-    """Gradients along the path of ever weaker blur, times the change that each step makes (arXiv:2004.03383, eq. 6).
+    """Gradients along a path of decreasing blur, times the change in each step (arXiv:2004.03383, eq. 6).
 
-    No baseline is needed: the path begins at the image blurred with `max_sigma`, with zeros beyond its border. Sums to
-    f(image) - f(most blurred image) as the steps grow. `steps` forward and backward passes.
+    No baseline is needed: the path begins at the image blurred with `max_sigma`, with zeros beyond its border. The mask
+    converges to a sum of f(image) - f(most blurred image) with more steps. Cost: `steps` forward and backward passes.
     """
 
     id = "blur_ig"
@@ -36,17 +36,17 @@ class BlurIG(CoreSaliency):
     family = "paths"
     formula = r"M = \int_\infty^0 \nabla f(L_\sigma)\, \frac{\partial L_\sigma}{\partial \sigma}\, d\sigma"
     advice = (
-        "No baseline to choose, and no new colours on the path: good for texture and fine detail. Slower, and "
-        "dark borders bleed in."
+        "Needs no baseline, and the path contains no new colours: good for texture and fine detail. Slower than "
+        "Integrated Gradients, and dark borders bleed into the image."
     )
     needs = Differentiable
     complete = True
     expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]
 
-    max_sigma: float = parameter(50, "standard deviation of the strongest blur, in pixels", low=0, high=10_000)
-    steps: int = parameter(100, "nodes of the path", low=1, high=10_000)
-    grad_step: float = parameter(0.01, "step in sigma by which the blur is differentiated", low=1e-6, high=10)
-    sqrt: bool = parameter(False, "steps even in the variance of the blur, not in its standard deviation")
+    max_sigma: float = parameter(50, "Standard deviation of the strongest blur, in pixels", low=0, high=10_000)
+    steps: int = parameter(100, "Number of steps", low=1, high=10_000)
+    grad_step: float = parameter(0.01, "Step in sigma for differentiating the blur", low=1e-6, high=10)
+    sqrt: bool = parameter(False, "Space steps evenly in the variance of the blur instead of its standard deviation")
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         sigmas = self.sigmas()
@@ -54,11 +54,11 @@ class BlurIG(CoreSaliency):
         path = BlurPath(session.ops, images, sigmas[:-1][order], self.grad_step)
         widths = np.diff(sigmas)[order]
         for total, seen in session.summed_gradients(path, widths, path.speeds):
-            # the blur grows along sigma, the path is walked back; partial sums stand for the whole way
+            # blur grows with sigma but the path runs backwards; partial sums are scaled to the whole path
             yield total * (-widths.sum() / session.ops.maximum(seen, np.finfo(np.float32).tiny))
 
     def sigmas(self) -> np.ndarray:
-        """The ends of all steps, (steps + 1,) from 0 to `max_sigma`; each step is asked at its weaker blur."""
+        """Return the ends of all steps, (steps + 1,) from 0 to `max_sigma`; each is evaluated at its weaker blur."""
         evenly = np.arange(self.steps + 1) * (self.max_sigma / self.steps)
         return np.sqrt(evenly) if self.sqrt else evenly
 
@@ -87,17 +87,17 @@ class BlurIG(CoreSaliency):
         sqrt: bool = False,
         batch_size: int = 1,
     ) -> np.ndarray:
-        """PAIR's Blur IG.
+        """Return PAIR's Blur IG.
 
         Args:
             x_value: (H, W, C) or (H, W).
             call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
-            call_model_args: handed through.
-            max_sigma: where the path ends; itself never asked.
-            steps: nodes of the path.
-            grad_step: by which the blur is differentiated.
-            sqrt: even steps in sigma squared.
-            batch_size: nodes a call.
+            call_model_args: passed on.
+            max_sigma: strongest blur, where the path begins; not evaluated itself.
+            steps: number of steps.
+            grad_step: step for differentiating the blur.
+            sqrt: whether steps are even in sigma squared.
+            batch_size: steps per call.
 
         Returns:
             shape of `x_value`.
@@ -120,17 +120,17 @@ class BlurPath(PerImage[A]):
     """Each image blurred with each sigma, with zeros beyond the border.
 
     A blur is K X Kᵀ, with K the Toeplitz matrix of the Gaussian: two matrix products in the model's own arrays. K is
-    symmetric, so it keeps even pictures even and odd ones odd. The image is therefore folded at its middle, along both
-    axes, into even and odd parts; those are multiplied by matrices of half the size, which is half the work.
+    symmetric, so it maps even pictures to even ones and odd to odd. The image is therefore split into even and odd
+    parts along both axes, which are multiplied by matrices of half the size: half the work.
 
-    The blur's derivative is the difference quotient that PAIR takes, (blur(s + step) - blur(s)) / step. It is formed of
-    the matrices' own quotient D, taken on the host in float64: K X D + D X (K + step D). Dividing the difference of two
-    blurred pictures by 0.01 would lose two digits, which float32 has not to give.
+    The blur's derivative is PAIR's difference quotient, (blur(s + step) - blur(s)) / step. It is computed from the
+    matrices' own quotient D, in float64 on the host: K X D + D X (K + step D). Dividing the difference of two blurred
+    pictures by 0.01 would lose two digits, which float32 cannot afford.
 
     Args:
         images: (B, H, W, C), or (B, H, W).
         sigmas: (n,), in pixels.
-        step: of the difference quotient.
+        step: step of the difference quotient.
     """
 
     def __init__(self, ops: Ops[A], images: Any, sigmas: np.ndarray, step: float) -> None:
@@ -139,7 +139,7 @@ class BlurPath(PerImage[A]):
         height, width, *channels = self.shape
         planes = ops.reshape(images, (self.count, height, width, int(np.prod(channels))))
         folded = _folded(ops, _folded(ops, planes, 1), 3)
-        # (B, 2 of the columns, 2 of the rows, h, C, w): both products find their axis where they need it
+        # (B, 2 of the columns, 2 of the rows, h, C, w): a layout that both products can use directly
         self._parts: Any = ops.transpose(folded, (0, 3, 1, 2, 5, 4))
         self._speeds: dict[tuple[int, int, int], A] = {}
 
@@ -153,16 +153,16 @@ class BlurPath(PerImage[A]):
         return points
 
     def blurred(self, sigmas: np.ndarray) -> Any:
-        """The first image with any other sigmas, (n, H, W, C)."""
+        """Return the first image with other sigmas, (n, H, W, C)."""
         down, across = (_halves(self.ops, profiles(sigmas, length)) for length in self._lengths)
         return self._unfolded(self.ops.matmul(down[:, None], self._across(0, across)))
 
     def speeds(self, image: int, which: slice) -> A:
-        """How fast the copies that were built last change with sigma, (n, H, W, C)."""
+        """Return the derivatives by sigma of the copies that were built last, (n, H, W, C)."""
         return self._speeds[image, which.start, which.stop]
 
     def _blurred(self, image: int, sigmas: np.ndarray) -> tuple[Any, Any]:
-        """One image at each sigma, and its derivatives, (n, H, W, C) both."""
+        """Return one image at each sigma, and its derivatives, (n, H, W, C) both."""
         ops = self.ops
         (k_down, d_down), (k_across, d_across) = (self._matrices(sigmas, length) for length in self._lengths)
         blurred, changed = self._across(image, k_across), self._across(image, d_across)
@@ -172,7 +172,7 @@ class BlurPath(PerImage[A]):
         return self._unfolded(point), self._unfolded(speed)
 
     def _across(self, image: int, matrices: Any) -> Any:
-        """The parts of an image, their lines multiplied by each of the matrices: (n, 2, 2, h, C * w)."""
+        """Multiply the lines of an image's parts by each of the matrices: (n, 2, 2, h, C * w)."""
         parts: Any = self._parts[image]
         columns, rows, h, channels, w = (int(size) for size in parts.shape)
         lines: Any = self.ops.reshape(parts, (1, columns, rows * h * channels, w))
@@ -180,16 +180,16 @@ class BlurPath(PerImage[A]):
 
     @property
     def _lengths(self) -> tuple[int, int]:
-        """Height and width, made even."""
+        """Height and width, rounded up to even numbers."""
         return 2 * int(self._parts.shape[3]), 2 * int(self._parts.shape[5])
 
     def _matrices(self, sigmas: np.ndarray, length: int) -> tuple[Any, Any]:
-        """K and D for each sigma along an axis, folded: (n, 2, length / 2, length / 2) both."""
+        """Return K and D of each sigma along an axis, folded: (n, 2, length / 2, length / 2) both."""
         now, then = (profiles(each, length) for each in (sigmas, sigmas + self.step))
         return _halves(self.ops, now), _halves(self.ops, (then - now) / self.step)
 
     def _unfolded(self, parts: Any) -> Any:
-        """(n, 2, 2, h, C * w) as pictures (n, H, W, C)."""
+        """Return parts (n, 2, 2, h, C * w) as pictures (n, H, W, C)."""
         ops, (height, width) = self.ops, self.shape[:2]
         parts = ops.reshape(parts, (len(parts), *(int(size) for size in self._parts.shape[1:])))
         even, odd = parts[:, :, 0], parts[:, :, 1]
@@ -201,13 +201,13 @@ class BlurPath(PerImage[A]):
 
 
 class Clearing(Generic[A]):
-    """From an image at its most blurred to the image itself, as a :class:`~saliency.core.paths.Path`.
+    """The path from an image at its most blurred to the image itself, as a :class:`~saliency.core.paths.Path`.
 
     Args:
         images: (B, H, W, C), or (B, H, W).
-        image: which of them.
-        max_sigma: of the blur where the path begins.
-        sqrt: whether it is even in the variance of the blur, not in its standard deviation.
+        image: index of the image.
+        max_sigma: blur at the beginning of the path.
+        sqrt: whether the path is uniform in the variance of the blur instead of its standard deviation.
     """
 
     target: int | None = None
@@ -229,7 +229,7 @@ class Clearing(Generic[A]):
 
 
 def profile(sigma: float, length: int) -> np.ndarray:
-    """One row of the blur's matrix, (2 * length,): the weight at distance d in places d and -d."""
+    """Return one row of the blur's matrix, (2 * length,): the weight of distance d is at positions d and -d."""
     radius = int(TRUNCATE * sigma + 0.5)
     weights = np.zeros(2 * length)
     if radius == 0:
@@ -244,16 +244,16 @@ def profile(sigma: float, length: int) -> np.ndarray:
 
 
 def profiles(sigmas: np.ndarray, length: int) -> np.ndarray:
-    """See :func:`profile`, for each of the sigmas: (n, 2 * length)."""
+    """Return the :func:`profile` of each sigma: (n, 2 * length)."""
     return np.stack([profile(sigma, length) for sigma in sigmas])
 
 
 def _halves(ops: Ops[A], profiles: np.ndarray) -> Any:
-    """Profiles (n, 2 L) as what their symmetric Toeplitz matrices do to even and to odd vectors, (n, 2, L/2, L/2)."""
+    """Return the action of profiles' (n, 2 L) symmetric Toeplitz matrices on even and odd vectors, (n, 2, L/2, L/2)."""
     n, period = profiles.shape
     length, half = period // 2, period // 4
     repeated: Any = ops.reshape(ops.repeat(ops.asarray(profiles), half), (n, half * period))
-    # read in lines that are one place shorter, each line begins one place further back: the matrix's upper half
+    # read in lines one element shorter, each line begins one element earlier: the matrix's upper half
     matrix: Any = ops.reshape(repeated[:, : half * (period - 1)], (n, half, period - 1))
     near: Any = matrix[:, :, :half]
     far: Any = ops.flip(matrix[:, :, half:length], 2)
@@ -261,11 +261,11 @@ def _halves(ops: Ops[A], profiles: np.ndarray) -> Any:
 
 
 def _folded(ops: Ops[A], array: Any, axis: int) -> Any:
-    """The even and the odd part of an axis, first half each, as a new axis before it: (..., 2, L/2, ...)."""
+    """Return the even and the odd part of an axis, the first half each, as a new axis before it: (..., 2, L/2, ...)."""
     before = (slice(None),) * axis
     length = int(array.shape[axis])
     if length % 2:
-        # what lies beyond the border is zero, so one more line of it changes nothing
+        # values beyond the border are zero, so that one more line changes nothing
         array = ops.concat([array, 0 * array[(*before, slice(0, 1))]], axis)
     first = (*before, None, slice(0, (length + 1) // 2))
     flipped: Any = ops.flip(array, axis)
@@ -274,7 +274,7 @@ def _folded(ops: Ops[A], array: Any, axis: int) -> Any:
 
 
 def gaussian_blur(image: Any, sigma: float) -> Any:
-    """PAIR's blur of an image (H, W, C): `sigma` pixels along rows and columns, zeros beyond the border."""
+    """Return PAIR's blur of an image (H, W, C): `sigma` pixels along rows and columns, zeros beyond the border."""
     if sigma == 0:
         return image
     from scipy.ndimage import gaussian_filter

@@ -1,4 +1,4 @@
-"""PAIR's ``call_model_function``, seen as a model: its expected keys are the questions."""
+"""PAIR's ``call_model_function`` as a model: the expected keys are its capabilities."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ Check = Callable[[dict[str, Any], tuple[int, ...], Sequence[str]], None]
 
 
 def check_output(output: dict[str, Any], input_shape: tuple[int, ...], expected_keys: Sequence[str]) -> None:
-    """Turn the values of the expected keys into arrays, in the caller's own dict, and check their shapes.
+    """Convert the values of the expected keys to arrays, in the caller's own dict, and check their shapes.
 
     Raises:
         KeyError: a key is missing.
-        ValueError: a value is no array of numbers, or its shape does not fit the batch; of shapes in PAIR's words.
+        ValueError: a value is no array of numbers, or its shape does not fit the batch; shapes in PAIR's words.
     """
     for key in expected_keys:
         if key not in output:
@@ -48,7 +48,7 @@ def check_output(output: dict[str, Any], input_shape: tuple[int, ...], expected_
         output[key] = _numbers(key, output[key])
         actual = output[key].shape
         if not actual:
-            raise BadOutput(f"{key} must hold one entry per image of the batch, got the single number {output[key]}.")
+            raise BadOutput(f"{key} must have one entry per image of the batch, got the single number {output[key]}.")
         whole = key == INPUT_OUTPUT_GRADIENTS
         expected: Any = tuple(input_shape) if whole else input_shape[0]
         if (got := actual if whole else actual[0]) != expected:
@@ -56,16 +56,16 @@ def check_output(output: dict[str, Any], input_shape: tuple[int, ...], expected_
 
 
 def _numbers(key: str, value: Any) -> np.ndarray:
-    """What a model answered under a key, as a NumPy array: of a list, or of any framework's tensor."""
+    """Return the value of a key as a NumPy array; lists and tensors of any framework are accepted."""
     if value is None:
         raise BadOutput(f"{key} is None: the score has no gradient there. Is it computed from x_value_batch?")
     try:
-        # a torch tensor may still hang on its graph, or lie on another device
+        # a torch tensor may have a gradient graph, or be on another device
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise BadOutput(f"{key} must be an array, got {type(value).__name__} that is none: {error}") from error
+        raise BadOutput(f"{key} must be an array, got {type(value).__name__}: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise BadOutput(f"{key} must hold real numbers, got {type(value).__name__} of dtype {array.dtype}.")
+        raise BadOutput(f"{key} must have real numbers, got {type(value).__name__} of dtype {array.dtype}.")
     return array
 
 
@@ -73,10 +73,10 @@ class CalledModel:
     """A ``call_model_function`` as a model with one target, k = 1.
 
     Args:
-        function: the caller's.
-        args: handed through untouched, the same object every time.
-        expected_keys: the list handed to every call.
-        dtype: the image's own floating type; batches keep it.
+        function: the caller's function.
+        args: passed on unchanged, the same object every time.
+        expected_keys: the list passed in every call.
+        dtype: the image's own floating type, which batches keep.
         check: see :func:`check_output`.
     """
 
@@ -96,38 +96,38 @@ class CalledModel:
         self._first = True
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        """(1, N)."""
+        """Return the scores, (1, N)."""
         said = self._ask(images)[OUTPUT_LAYER_VALUES]
         if said.size != len(images):
             raise BadOutput(
-                f"{OUTPUT_LAYER_VALUES} must hold one score per image, ({len(images)},), got shape {said.shape}. "
+                f"{OUTPUT_LAYER_VALUES} must have one score per image, ({len(images)},), got shape {said.shape}. "
                 "Return the target's score only, as in output[:, target]."
             )
-        # small integers would wrap round where scores are subtracted
+        # subtracting scores in a small integer type would overflow
         return said.reshape(1, len(images)).astype(said.dtype if said.dtype.kind == "f" else np.float64, copy=False)
 
     def gradients(self, images: np.ndarray) -> Answer[np.ndarray]:
-        """No scores: they were not among the keys; gradients (1, N, H, W, C)."""
+        """Return gradients (1, N, H, W, C), without scores: these are not among the expected keys."""
         return Answer(None, self._ask(images)[INPUT_OUTPUT_GRADIENTS][None])
 
     def layers(self, images: np.ndarray) -> list[Layer[np.ndarray]]:
-        """The one layer the function knows."""
+        """Return the function's one layer."""
         said = self._ask(images)
         return [Layer(said[CONVOLUTION_LAYER_VALUES], said[CONVOLUTION_OUTPUT_GRADIENTS][None])]
 
     def activations(self, images: np.ndarray) -> list[np.ndarray]:
-        """Those of the one layer the function knows."""
+        """Return the activations of the function's one layer."""
         return [self._ask(images)[CONVOLUTION_LAYER_VALUES]]
 
     def _ask(self, images: np.ndarray) -> dict[str, Any]:
-        # a view may be of the caller's own image, which the function must not write into
+        # the batch may be a view of the caller's own image, which must not be modified
         lent = images.base is not None or not images.flags.c_contiguous
         handed = np.array(images, order="C") if self._first or lent else images
         output = self._function(handed, call_model_args=self._args, expected_keys=self._keys)
         if self._first and not np.array_equal(handed, images, equal_nan=True):
             warnings.warn(
-                "call_model_function writes into its x_value_batch. It was handed a copy, so your image is as it was; "
-                "but let it work on a copy of its own: x = x_value_batch.copy().",
+                "call_model_function modifies its x_value_batch. It received a copy, so your image is unchanged; "
+                "but let it work on its own copy: x = x_value_batch.copy().",
                 stacklevel=2,
             )
         self._first = False

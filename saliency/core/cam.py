@@ -1,4 +1,4 @@
-"""What all class activation maps have in common: a layer's activations become one map, and the map becomes a mask."""
+"""Base of class activation maps: a layer's activations become one map, and the map becomes a mask."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from saliency.session.session import Session, originals
 
 @dataclass(eq=False, repr=False)
 class Cam(Method):
-    """A map at the size of a layer's grid, in the layer's own scale (nothing is normalised), resized to the image.
+    """A map at the size of a layer's grid, in the layer's own scale (not normalized), resized to the image.
 
-    A method says in :meth:`combined` what becomes of activations and gradients. One forward pass for all targets, and
-    one backward pass a target.
+    Subclasses combine activations and gradients in :meth:`combined`. Cost: one forward pass for all targets, and one
+    backward pass per target.
     """
 
     needs: ClassVar[Any] = Layered
 
-    layer: str | Part | None = parameter(None, "name of the layer; the last one with a spatial grid by default")
-    relu: bool = parameter(True, "cut off what speaks against the target")
+    layer: str | Part | None = parameter(None, "Name of the layer; by default the last one with a spatial grid")
+    relu: bool = parameter(True, "Set negative values, which are evidence against the target, to zero")
 
     def __post_init__(self) -> None:
         if isinstance(self.layer, list | tuple):
@@ -37,7 +37,7 @@ class Cam(Method):
         super().__post_init__()
 
     @property
-    def sign(self) -> str:  # depends on what is cut off
+    def sign(self) -> str:  # depends on relu
         return "positive" if self.relu else "signed"
 
     @property
@@ -49,20 +49,20 @@ class Cam(Method):
             yield resized(cams, images, session.ops)
 
     def cams(self, images: Any, session: Session[Any]) -> Iterator[Any]:
-        """The maps at the layer's own size, (k, b, h, w), of the b images reached so far."""
+        """Yield the maps at the layer's own size, (k, b, h, w), of the b images reached so far."""
         done: list[Any] = []
         for _, (layer, *_) in session.layers(originals(session, images)):
             done.append(self.cam(layer, session.ops))
             yield session.ops.concat(done, 1)
 
     def cam(self, layer: Layer[Any], ops: Ops[Any]) -> Any:
-        """One layer's maps, (k, n, h, w), rectified if that is wanted."""
+        """Return one layer's maps, (k, n, h, w), rectified if `relu` is set."""
         require_grid(layer.activations, self.title, self.layer)
         cam = self.combined(layer, ops)
         return ops.maximum(cam, 0.0) if self.relu else cam
 
     def combined(self, layer: Layer[Any], ops: Ops[Any]) -> Any:
-        """The maps, (k, n, h, w), with their signs."""
+        """Return the maps, (k, n, h, w), with their signs."""
         raise NotImplementedError
 
 
@@ -75,7 +75,7 @@ def require_grid(activations: Any, title: str, layer: str | None) -> None:
 
 
 def weighted(weights: Any, activations: Any, ops: Ops[Any]) -> Any:
-    """The sum over channels of (n, h, w, K) activations, each weighed by (k, n, K): (k, n, h, w)."""
+    """Return the weighted sum over channels of activations (n, h, w, K) with weights (k, n, K): (k, n, h, w)."""
     n, h, w, channels = (int(size) for size in activations.shape)
     flat = ops.reshape(activations, (1, n, h * w, channels))
     return ops.reshape(ops.matmul(flat, ops.reshape(weights, (-1, n, channels, 1))), (-1, n, h, w))
@@ -89,7 +89,7 @@ def resized(cams: Any, images: Any, ops: Ops[Any]) -> Any:
 
 
 def scaled(maps: Any, ops: Ops[Any]) -> Any:
-    """Each map of (..., H, W) scaled to 0–1; zeros where it is the same everywhere."""
+    """Scale each map of (..., H, W) to 0–1; a constant map becomes zero."""
     lowest = -ops.max(-maps, (-2, -1))[..., None, None]
     span = ops.max(maps, (-2, -1))[..., None, None] - lowest
     return ops.where(span > 0.0, (maps - lowest) / ops.where(span > 0.0, span, 1.0), 0.0)
@@ -99,14 +99,14 @@ def scaled(maps: Any, ops: Ops[Any]) -> Any:
 def stretch(size: int, to: int) -> np.ndarray:
     """Return the matrix (to, size) that resizes one axis bilinearly, with clamped borders.
 
-    The same as ``torch.nn.functional.interpolate`` with ``mode="bilinear"`` and ``align_corners=False``: linear between
-    pixel centres, and constant beyond the outermost ones. An axis that shrinks is averaged over, as with
-    ``antialias=True``. As a matrix it runs on whatever device the maps are.
+    Equal to ``torch.nn.functional.interpolate`` with ``mode="bilinear"`` and ``align_corners=False``: linear between
+    pixel centres, constant beyond the outermost ones. When shrinking, it averages, as with ``antialias=True``. A matrix
+    runs on the device of the maps.
     """
     scale = size / to
     centres = (np.arange(to)[:, None] + 0.5) * scale - 0.5
     weights = np.maximum(1 - np.abs(np.arange(size) - centres) / max(scale, 1.0), 0)
-    # where a row reaches past the border, the pixels inside take all of the weight
+    # where a row extends beyond the border, the pixels inside get all of the weight
     matrix = np.asarray(weights / weights.sum(1, keepdims=True))
     matrix.flags.writeable = False
     return matrix

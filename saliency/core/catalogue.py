@@ -1,7 +1,7 @@
-"""The list of methods, in the order in which they are shown.
+"""The list of methods, in display order.
 
-A new method is its file, its name here, a test of its own and a line in CHANGELOG: ids, exports, the widget's list, the
-documentation page and the conformance tests derive from this list and from the attributes of the class.
+A new method needs its own file, its name here, a test and a line in CHANGELOG. Ids, exports, the widget's list, the
+documentation page and the conformance tests derive from this list and from the class attributes.
 """
 
 from saliency.core.ablation_cam import AblationCam
@@ -88,4 +88,4 @@ __all__ = [  # noqa: RUF022  # as they are shown
 ]
 
 METHODS: dict[str, type[Method]] = {each.id: each for each in map(vars().__getitem__, __all__)}
-"""Every method of the list, by its id."""
+"""Every method by its id."""

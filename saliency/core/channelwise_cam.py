@@ -1,4 +1,4 @@
-"""CAMs whose weights are found by asking the model about one channel after the other."""
+"""Base of CAMs that evaluate the model once per channel to find the weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from saliency.session.session import Session, originals
 
 @dataclass(eq=False, repr=False)
 class ChannelwiseCam(Cam):
-    """A layer's activations, each channel weighed by what the model says of it: no gradients are needed.
+    """A layer's activations, each channel weighted by scores of the model, without gradients.
 
-    One forward pass, and one more for each of the layer's channels, of which so many are told as soon as the layer was
-    seen. Partial results are the maps of the channels asked so far.
+    Cost: one forward pass, plus one per channel of the layer, whose number is known after the first. Partial results
+    are the maps of the channels evaluated so far.
     """
 
     needs = Inspectable
@@ -47,12 +47,12 @@ class ChannelwiseCam(Cam):
             done.append(ops.maximum(cam, 0.0) if self.relu else cam)
 
     extra: ClassVar[int] = 0
-    """Questions about each image beside those about its channels; they come first."""
+    """Number of evaluations per image before those of its channels."""
 
     def asked(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
-        """(rows, scores (k, n)): per image the extra questions, then one a channel."""
+        """Yield (rows, scores (k, n)): per image the extra evaluations, then one per channel."""
         raise NotImplementedError
 
     def weighed(self, scores: np.ndarray) -> np.ndarray:
-        """The channels' weights, (k, b, K), from (k, b, extra + K); NaN stands for what was not asked yet."""
+        """Return the channels' weights, (k, b, K), from scores (k, b, extra + K); NaN for those not evaluated yet."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The gradient, with rectifiers that act on what comes back."""
+"""Deconvolution: the gradient with rectifiers applied on the backward pass."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from saliency.session.session import Session
 
 @dataclass(eq=False, repr=False)
 class Deconvolution(Method):
-    """The gradient, with every rectifier applied to what comes back instead of forward (arXiv:1311.2901, section 2.1).
+    """The gradient with each rectifier applied to the backward signal instead (arXiv:1311.2901, section 2.1).
 
-    One forward and backward pass an image.
+    Cost: one forward and backward pass per image.
     """
 
     id = "deconvolution"
@@ -28,8 +28,8 @@ class Deconvolution(Method):
     family = "backward rules"
     formula = r"M = \partial^{d} f / \partial x,\quad \partial^{d}\!: R \mapsto \max(R, 0) \text{ at } \mathrm{ReLU}(z)"
     advice = (
-        "Of historical interest. Do not use it on networks without max-pooling: nothing in the backward pass depends "
-        "on the image there, so every photograph gets the same map, the checkerboard of the strided convolutions. It "
+        "Of historical interest. Do not use it on networks without max-pooling: nothing in their backward pass depends "
+        "on the image, so that every photograph gets the same map, the checkerboard of the strided convolutions. It "
         "depends little on the class."
     )
 

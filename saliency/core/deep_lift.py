@@ -1,4 +1,4 @@
-"""Differences from a baseline, handed back operator by operator."""
+"""DeepLIFT: differences from a baseline, propagated back operator by operator."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from saliency.session.samples import Compared
 from saliency.session.session import Session
 
 TIES = 1e-3
-"""Values tie where they differ by less than this share of their change."""
+"""Values count as equal if they differ by less than this share of their change."""
 
 
 def rescale(layer: Operator, x: Any, multiplier: Any) -> Any:
-    """Change of the output by change of the input (arXiv:1704.02685, equations 11 and 12)."""
+    """Return the change of the output divided by the change of the input (arXiv:1704.02685, eq. 11 and 12)."""
     (reference,) = layer.references
     y, pullback = layer(x)
     rise = y - layer(reference)[0]
@@ -29,17 +29,17 @@ def rescale(layer: Operator, x: Any, multiplier: Any) -> Any:
 
 
 def rescale_max(layer: Operator, x: Any, multiplier: Any) -> Any:
-    """Rescale of a maximum: its rise is owed to the image's winner, its fall to the reference's.
+    """Apply the rescale rule to a maximum: a rise is attributed to the image's maximum, a fall to the reference's.
 
-    A black baseline makes ties everywhere, which rounding would decide, and so the size of a batch: among those that
-    nearly tie, the one wins that changed most, by its place in the picture where they changed alike.
+    A black baseline makes many values equal, which rounding, and so the batch size, would decide. Among nearly equal
+    values, the one that changed most is used; among equal changes, its position in the picture decides.
     """
     (reference,) = layer.references
     ops = layer.ops
     change = ops.where(x != reference, x - reference, 0.0)  # pictures may be padded with -inf
     (y, pullback), (before, _) = layer(x), layer(reference)
     favour = change * ops.asarray(TIES * (1 + _places(tuple(int(n) for n in x.shape))))
-    # whoever wins by that has changed, by half of the maximum's change or more: nothing is lost
+    # the value chosen this way has changed by at least half of the maximum's change: no contribution is lost
     (_, pullback_rise), (_, pullback_fall) = layer(x + favour), layer(reference - favour)
     rise, fall = ops.maximum(y - before, 0.0), -ops.maximum(before - y, 0.0)
     owed = pullback_rise(multiplier * rise) + pullback_fall(multiplier * fall)
@@ -48,9 +48,9 @@ def rescale_max(layer: Operator, x: Any, multiplier: Any) -> Any:
 
 @lru_cache(64)
 def _places(shape: tuple[int, ...]) -> np.ndarray:
-    """A number in [0, 1] for each place of an array, others for neighbours; (1, ...), of all but the first axis.
+    """Return a number in [0, 1] per position of an array, different for neighbours; (1, ...), without the first axis.
 
-    Each axis has the same part in it, so that a picture's places have the same numbers in every layout.
+    All axes contribute equally, so that the numbers do not depend on the layout of a picture.
     """
     axes = np.meshgrid(*(np.arange(size) for size in shape[1:]), indexing="ij", sparse=True)
     parts = [axis * (0.618 + 0.414 * axis) % 1 for axis in axes]
@@ -58,10 +58,10 @@ def _places(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def rescale_softmax(layer: Operator, x: Any, multiplier: Any) -> Any:
-    """Rescale of a softmax as what it is: exponentials, a sum, and their quotient, so that nothing is lost.
+    """Apply the rescale rule to a softmax as exponentials, a sum and a quotient, so that no contribution is lost.
 
-    A softmax of image and reference side by side gives both exponentials by one common factor. The quotient is a
-    product with 1 / sum, whose change is shared in halves as :func:`bilinear` does.
+    One softmax over image and reference together gives both exponentials with one common factor. The quotient is a
+    product with 1 / sum, whose change is shared in halves as in :func:`bilinear`.
     """
     (reference,) = layer.references
     ops, count = layer.ops, int(x.shape[layer.axis])
@@ -76,7 +76,7 @@ def rescale_softmax(layer: Operator, x: Any, multiplier: Any) -> Any:
 
 
 def bilinear(layer: Operator, x: Any, multiplier: Any) -> Any:
-    """A product's change, shared by the mean of what each factor does first and second: its Shapley value."""
+    """Share a product's change by the mean over both orders of changing its factors: its Shapley value."""
     (reference,) = layer.references
     middle = tuple((here + there) / 2 for here, there in zip(x, reference, strict=True))
     _, pullback = layer(middle)
@@ -84,19 +84,19 @@ def bilinear(layer: Operator, x: Any, multiplier: Any) -> Any:
 
 
 def _near(layer: Operator, x: Any) -> Any:
-    """Where image and reference are so near that their difference says nothing."""
+    """Return where image and reference are so close that their difference is dominated by rounding."""
     (reference,) = layer.references
     ops = layer.ops
     return (x == reference) | (ops.abs(x - reference) <= 1e-6 * (ops.abs(x) + ops.abs(reference)))
 
 
 def _divided(ops: Ops[Any], change: Any, by: Any, otherwise: Any, near: Any) -> Any:
-    """Change / by; `otherwise` where the two are too near."""
+    """Return change / by; `otherwise` where the two are too close."""
     return ops.where(near, otherwise, change / ops.where(near, 0.0 * otherwise + 1.0, by))
 
 
 def _halves(array: Any, axis: int, count: int) -> tuple[Any, Any]:
-    """The first `count` entries of an axis, and the rest."""
+    """Return the first `count` entries of an axis, and the rest."""
     before = (slice(None),) * axis
     return array[(*before, slice(None, count))], array[(*before, slice(count, None))]
 
@@ -119,12 +119,12 @@ DEEP_LIFT = Composite(
 
 @dataclass(eq=False, repr=False)
 class DeepLift(Method):
-    """What each value adds to f(image) - f(baseline), by the rescale rule (arXiv:1704.02685, equations 11 and 12).
+    """The contribution of each value to f(image) - f(baseline), by the rescale rule (arXiv:1704.02685, eq. 11 and 12).
 
-    With several baselines their mean (DeepLiftShap, arXiv:1705.07874). Sums to f(image) minus the mean of f at the
-    baselines, but for operators that a note names. Non-linearities, maxima, softmax, products and norms are all
-    compared with themselves on the baseline; nothing depends on the rest of a batch. One forward pass of the image, one
-    of the baseline and one backward pass a baseline.
+    For several baselines, the mean (DeepLiftShap, arXiv:1705.07874). The mask sums to f(image) minus the mean of f at
+    the baselines, except for operators that a note names. Non-linearities, maxima, softmax, products and norms are
+    compared with their values on the baseline; the rest of the batch has no influence. Cost: one forward pass of the
+    image, and one forward and one backward pass per baseline.
     """
 
     id = "deep_lift"
@@ -140,13 +140,13 @@ class DeepLift(Method):
         r" \text{ for } \sigma'(z)"
     )
     advice = (
-        "Adds up to the change of the score at the price of two forward passes, and sees through saturation: a fast "
-        "stand-in for Integrated Gradients. What looks like the baseline gets nothing. On deep trained networks large "
-        "values of opposite sign stand side by side, and the map is a speckle: sum it over regions with "
+        "Sums to the change of the score for the cost of two forward passes, and handles saturation: a fast "
+        "alternative to Integrated Gradients. Pixels equal to the baseline get nothing. On deep trained networks, "
+        "large values of opposite sign alternate and the map is noisy: sum it over segments with "
         "XRAI(base_attribution=DeepLift())."
     )
 
-    baseline: Baseline = parameter("black", "what the image is compared with; several are averaged")
+    baseline: Baseline = parameter("black", "Image to compare with; several are averaged")
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         baselines = session.baselines(self.baseline, images)

@@ -1,4 +1,4 @@
-"""What a layer's channels have in common: their first principal component, whatever the class."""
+"""Eigen-CAM: the first principal component of a layer's activations."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from saliency.session.session import Session, originals
 
 @dataclass(eq=False, repr=False)
 class EigenCam(Cam):
-    """A layer's activations along their first right singular vector: A v, of A = U S V' (arXiv:2008.00299).
+    """A layer's activations along their first right singular vector: A v, with A = U S V' (arXiv:2008.00299).
 
-    A is (places, channels), as it is: nothing is subtracted. The sign, which is free, is the one by which the map sums
-    to no less than zero. The same for every target: neither gradients nor scores are read. One forward pass.
+    A is (positions, channels), not centred. The sign, which is arbitrary, is chosen so that the map's sum is not
+    negative. The map is the same for every target: neither gradients nor scores are used. Cost: one forward pass.
     """
 
     id = "eigen_cam"
@@ -28,8 +28,8 @@ class EigenCam(Cam):
     family = "layers"
     formula = r"M = \max(0, A v_1),\quad A = U \Sigma V^\top"
     advice = (
-        "Where the network sees anything at all, of models without gradients or classes (detectors, embeddings). "
-        "It is the same map for every class, so it explains no decision."
+        "Shows where the network responds at all, for models without gradients or classes (detectors, embeddings). "
+        "The map is the same for every class, so it explains no decision."
     )
 
     def cams(self, images: Any, session: Session[Any]) -> Iterator[Any]:
@@ -42,15 +42,15 @@ class EigenCam(Cam):
 
 
 def first_component(activations: Any, ops: Ops[Any]) -> Any:
-    """(n, h, w) of (n, h, w, K): the activations along their first right singular vector."""
+    """Project activations (n, h, w, K) on their first right singular vector: (n, h, w)."""
     n, h, w, channels = (int(size) for size in activations.shape)
     flat = ops.reshape(activations, (n, h * w, channels))
     turned = ops.transpose(flat, (0, 2, 1))
     wide = channels > h * w
-    # the smaller of the two products is all that crosses to the host
+    # only the smaller of the two products is copied to the host
     gram = ops.tohost(ops.matmul(flat, turned) if wide else ops.matmul(turned, flat)).astype(np.float64)
     values, vectors = np.linalg.eigh(gram)
-    # u s is the map itself; of v it has yet to be made
+    # u s is the map itself; v first needs a product with the activations
     vector = vectors[:, :, -1] * (np.sqrt(values[:, -1].clip(0))[:, None] if wide else 1)
     cams = ops.asarray(vector[..., None]) if wide else ops.matmul(flat, ops.asarray(vector[..., None]))
     cams = ops.reshape(cams, (n, h, w))

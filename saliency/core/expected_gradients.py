@@ -1,4 +1,4 @@
-"""Integrated Gradients from many baselines at once, a random node of each path."""
+"""Expected Gradients: Integrated Gradients over many baselines, at random steps of the paths."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from saliency.session.session import Session
 
 @dataclass(eq=False, repr=False)
 class ExpectedGradients(Method):
-    """Mean of Integrated Gradients over a set of baselines, by drawing baseline and node (arXiv:1906.10670, eq. 3).
+    """Integrated Gradients averaged over a set of baselines, by random samples (arXiv:1906.10670, eq. 3).
 
-    With noise on the image it is SHAP's GradientExplainer (GradientSHAP). Give it images like those the model was
-    trained on as `baseline`, a list or an array (n, H, W, C). Sums to f(image) minus the mean of f over the baselines
-    as the samples grow. `samples` forward and backward passes, however many baselines there are. Sample i is drawn
-    from the seed and i alone.
+    With noise on the image it is SHAP's GradientExplainer (GradientSHAP). As `baseline`, pass images like those the
+    model was trained on, as a list or an array (n, H, W, C). The mask converges to a sum of f(image) minus the mean of
+    f over the baselines with more samples. Cost: `samples` forward and backward passes, for any number of baselines.
+    Sample i depends only on the seed and i.
     """
 
     id = "expected_gradients"
@@ -34,17 +34,17 @@ class ExpectedGradients(Method):
         r"\nabla f\bigl(x' + \alpha (x - x')\bigr)\bigr]"
     )
     advice = (
-        "Where no single baseline means “nothing”: it asks what sets this image apart from those of a set. A few "
-        "hundred samples for a smooth mask; the set is part of the question, so name it."
+        "Use it where no single baseline represents missing information: it explains how this image differs from a set "
+        "of images. A smooth mask needs a few hundred samples. Report the set together with the mask."
     )
     needs = Differentiable
     images_only = False
     complete = True
 
-    samples: int = parameter(100, "draws of a baseline and a node of its path", low=1, high=100_000)
-    baseline: Baseline = parameter(("black", "white", "blur", "noise"), "set of images from which baselines are drawn")
-    spread: float = parameter(0.0, "standard deviation of noise on the image, as a share of its range", low=0, high=10)
-    seed: int = parameter(0, "of the draws", low=0, high=LARGEST_SEED)
+    samples: int = parameter(100, "Number of random draws of baseline and step", low=1, high=100_000)
+    baseline: Baseline = parameter(("black", "white", "blur", "noise"), "Images from which baselines are drawn")
+    spread: float = parameter(0.0, "Standard deviation of noise on the image, as a share of its range", low=0, high=10)
+    seed: int = parameter(0, "Random seed", low=0, high=LARGEST_SEED)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         baselines = session.baselines(self.baseline, images)

@@ -1,4 +1,4 @@
-"""How much the score drops when a feature is removed."""
+"""Feature Ablation: the drop of the score when a segment is removed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from saliency.core.features import Attribution, FeatureMethod, Game
 
 @dataclass(eq=False, repr=False)
 class FeatureAblation(FeatureMethod):
-    """How much the score drops when one feature is removed and all others stay (after arXiv:1311.2901, section 4.2).
+    """The drop of the score when one segment is removed and all others stay (after arXiv:1311.2901, section 4.2).
 
-    One forward pass a feature and one for the image, for each baseline.
+    Cost: one forward pass per segment and one for the image, per baseline.
     """
 
     id = "feature_ablation"
@@ -24,8 +24,8 @@ class FeatureAblation(FeatureMethod):
     family = "perturbation"
     formula = r"M_p = f(x) - f(x_{\setminus i}), \quad p \in i"
     advice = (
-        "The plain question for superpixels or objects of your own: what if this one were gone? One image a "
-        "feature. Blind to evidence that exists twice."
+        "Answers directly how much a superpixel, or an object of your own, matters: one image per segment. Misses "
+        "redundant evidence, which the other segments still contain."
     )
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:

@@ -1,4 +1,4 @@
-"""What methods share that keep and remove whole features of an image, and look at nothing but scores."""
+"""Base of the perturbation methods that keep and remove whole segments of an image, and use only scores."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ from saliency.session.session import Session
 A = TypeVar("A")
 
 SHOWINGS = 24
-"""Into how many parts a streamed run is cut at most: each estimates everything anew."""
+"""Maximum number of partial results: each recomputes the whole estimate."""
 
 
 class Attribution(NamedTuple):
-    """What each feature is worth, as far as is known."""
+    """The estimated value of each segment."""
 
     values: np.ndarray
     """(k, d)."""
     errors: np.ndarray | None = None
-    """(k, d): their standard errors; None where nothing was drawn at random."""
+    """(k, d): their standard errors; None for methods that do not sample."""
 
 
 class Game(Generic[A]):
-    """One image as a game of its features: a coalition is worth the score of the image that shows no other features.
+    """One image as a cooperative game of its segments.
+
+    The value of a coalition is the score of the image that shows only its segments.
 
     Args:
         image: (1, H, W, C).
-        covers: what is shown in place of absent features, (1, H, W, C) each; a coalition's worth is the mean over them.
-        labels: (H, W), the feature of each pixel, -1 for none.
+        covers: replacements of absent segments, (1, H, W, C) each; a coalition's value is the mean over them.
+        labels: (H, W), the segment of each pixel, -1 for none.
     """
 
     def __init__(self, session: Session[A], image: A, covers: list[A], labels: np.ndarray) -> None:
@@ -45,10 +47,10 @@ class Game(Generic[A]):
         self.players = int(labels.max()) + 1
 
     def worth(self, coalitions: np.ndarray) -> Iterator[np.ndarray]:
-        """The worth of the first m coalitions, (k, m) in float64, for ever larger m: at last of all.
+        """Yield the values of the first m coalitions, (k, m) in float64, for growing m, finally for all.
 
         Args:
-            coalitions: (n, d) with n > 0, bool; or shares in [0, 1] of how much of a feature is shown.
+            coalitions: (n, d) with n > 0, bool; or the degree in [0, 1] to which each segment is visible.
         """
         each = len(self.covers)
         masks = FeatureMasks(self.session.ops, self.labels, np.repeat(coalitions, each, axis=0))
@@ -65,13 +67,13 @@ class Game(Generic[A]):
                 yield known.reshape(len(known), -1, each).mean(2)
 
     def ask(self, coalitions: np.ndarray) -> np.ndarray:
-        """The worth of all coalitions (n, d), (k, n)."""
+        """Return the values of all coalitions (n, d), (k, n)."""
         *_, all_ = self.worth(coalitions)
         return all_
 
 
 def named_parts(what: str, default: str) -> str:
-    """What is said of a field of segments, by the name that stands first."""
+    """Return the help text of a field for segments, with its default first."""
     *names, last = (repr(each) for each in sorted(SEGMENTERS, key=lambda name: name != default))
     whole = "a label map (H, W), bool masks (H, W) that share no pixel, or a function picture -> one of these"
     return f"{what}: {', '.join(names)} or {last}, {whole}"
@@ -79,20 +81,20 @@ def named_parts(what: str, default: str) -> str:
 
 @dataclass(eq=False, repr=False)
 class FeatureMethod(Method):
-    """A method that says what each feature of an image is worth, by keeping some and removing the others.
+    """A method that estimates the value of each segment of an image by keeping some and removing the others.
 
-    A pixel shows the value of its feature; a pixel in no feature shows zero, and is never removed. The features are
-    ranked by their values in ``Explanation.regions``. Needs scores only.
+    A pixel shows the value of its segment; a pixel in no segment is zero, and is never removed. The segments are ranked
+    by their values in ``Explanation.regions``. Needs scores only.
     """
 
     sign = "signed"
 
-    segments: Segments = parameter("slic", named_parts("the features", "slic"), choices=SEGMENTERS)
-    features: int = parameter(50, "how many features a named segmentation makes", low=1, high=65_000)
-    baseline: Baseline = parameter("mean", "what is shown in place of a feature; several are averaged")
+    segments: Segments = parameter("slic", named_parts("Segments", "slic"), choices=SEGMENTERS)
+    features: int = parameter(50, "Number of segments of a named segmentation", low=1, high=65_000)
+    baseline: Baseline = parameter("mean", "Replacement of removed segments; several are averaged")
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
-        """Ever better attributions to the features of one image; the last one is the answer."""
+        """Yield progressively refined attributions to the segments of one image; the last is final."""
         raise NotImplementedError
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
@@ -115,21 +117,21 @@ class FeatureMethod(Method):
         yield ops.asarray(np.stack(maps, 1))
 
     def labels(self, image: Any, session: Session[Any]) -> np.ndarray:
-        """The feature of each pixel of one image (1, H, W, C): (H, W), -1 for none."""
+        """Return the segment of each pixel of one image (1, H, W, C): (H, W), -1 for none."""
         picture = session.ops.tohost(image)[0]
         session.check()
         return labelled(split(picture, self.segments, self.features), picture.shape[:2])
 
     def players(self, shape: tuple[int, ...]) -> int:
-        """How many features an image of (B, H, W, C) has."""
+        """Return the number of segments of an image (B, H, W, C)."""
         return count_of(self.segments, self.features, (shape[1], shape[2]))
 
     def questions(self, coalitions: int) -> int:
-        """How many images are asked for so many coalitions."""
+        """Return the number of images evaluated for a number of coalitions."""
         return coalitions * baseline_count(self.baseline)
 
     def beginnings(self, images: Any, session: Session[Any]) -> list[Any]:
-        """The images without any feature: the baseline, and what lies in no feature."""
+        """Return the images without any segment: the baseline, with the pixels in no segment."""
         covers = super().beginnings(images, session)
         if isinstance(self.segments, str):
             return covers
@@ -143,22 +145,22 @@ class FeatureMethod(Method):
 
 @dataclass(eq=False, repr=False)
 class SensitivityMethod(FeatureMethod):
-    """How much features matter, whether for or against: by default the cells of a grid."""
+    """A method that measures the unsigned influence of segments, by default the cells of a grid."""
 
     sign = "positive"
 
-    segments: Segments = parameter("grid", named_parts("the features", "grid"), choices=SEGMENTERS)
-    features: int = parameter(64, "how many features a named segmentation makes", low=1, high=10_000)
+    segments: Segments = parameter("grid", named_parts("Segments", "grid"), choices=SEGMENTERS)
+    features: int = parameter(64, "Number of segments of a named segmentation", low=1, high=10_000)
 
 
 def spread(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(k, d) laid on the pixels of their features, (k, H, W); zero where there is none."""
+    """Spread values (k, d) over the pixels of their segments, (k, H, W); zero where there is none."""
     padded = np.concatenate([values, np.zeros((len(values), 1))], 1)
     return padded[:, labels]
 
 
 def _tell_errors(done: list[tuple[np.ndarray, Attribution]], session: Session[Any]) -> None:
-    """Leave the standard errors, (k, B, H, W), where they are looked for; or none."""
+    """Store the standard errors, (k, B, H, W), in the session's auxiliary results; or none."""
     session.details.pop("standard_error", None)
     errors = [spread(found.errors, labels) for labels, found in done if found.errors is not None]
     if len(errors) == len(done):
@@ -166,7 +168,7 @@ def _tell_errors(done: list[tuple[np.ndarray, Attribution]], session: Session[An
 
 
 def _ranked(labels: np.ndarray, found: Attribution) -> list[Regions]:
-    """The features of one image as regions, by falling value, for each target."""
+    """Return the segments of one image as regions, by falling value, for each target."""
     ranked = []
     for values in found.values:
         order = np.argsort(-values, kind="stable")

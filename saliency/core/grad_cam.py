@@ -1,4 +1,4 @@
-"""A layer's activations, weighed by how the score depends on each channel."""
+"""Grad-CAM: a layer's activations, weighted by the mean gradient of each channel."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from saliency.model.protocols import Layer, Ops
 
 @dataclass(eq=False, repr=False)
 class GradCam(Cam, CoreSaliency):
-    """A layer's activations, each channel weighed by its mean gradient, rectified (arXiv:1610.02391, eq. 2).
+    """A layer's activations, each channel weighted by its mean gradient, rectified (arXiv:1610.02391, eq. 2).
 
-    The map keeps the layer's own scale (nothing is normalised) and is resized to the image. One forward and backward
+    The map keeps the layer's own scale (not normalized) and is resized to the image. Cost: one forward and backward
     pass.
     """
 
@@ -27,8 +27,8 @@ class GradCam(Cam, CoreSaliency):
     family = "layers"
     formula = r"M = \max\Bigl(0, \sum_k \Bigl(\frac1{hw} \sum_{ij} \frac{\partial f}{\partial A^k_{ij}}\Bigr) A^k\Bigr)"
     advice = (
-        "Where the evidence lies, in one pass: robust, and easy to read. Only as fine as the layer; parts of the "
-        "object that other channels see may be missing."
+        "Shows where the evidence is, in one pass: robust, and easy to read. Limited to the layer's resolution; parts "
+        "of the object that other channels respond to may be missing."
     )
     expected_keys: ClassVar[list[str]] = [CONVOLUTION_LAYER_VALUES, CONVOLUTION_OUTPUT_GRADIENTS]
 
@@ -44,14 +44,14 @@ class GradCam(Cam, CoreSaliency):
         should_resize: bool = True,
         three_dims: bool = True,
     ) -> np.ndarray:
-        """PAIR's Grad-CAM: one call with a batch of one.
+        """Return PAIR's Grad-CAM: one call with a batch of one.
 
         Args:
             x_value: (H, W, C).
             call_model_function: see :class:`~saliency.core.base.CoreSaliency`; its layer is channels last.
-            call_model_args: handed through.
-            should_resize: divide by the maximum and resize to (H, W).
-            three_dims: repeat to three channels, whatever the image has.
+            call_model_args: passed on.
+            should_resize: whether to divide by the maximum and resize to (H, W).
+            three_dims: whether to repeat to three channels, for any number of channels of the image.
 
         Returns:
             float32; (H, W, 3), (H, W), (h, w, 3) or (h, w).

@@ -1,4 +1,4 @@
-"""Attention weighed by what speaks for the target in its gradient."""
+"""Grad-SAM: attention weighted by its positive gradient."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from saliency.model.protocols import Attention, Ops
 
 @dataclass(eq=False, repr=False)
 class GradSam(AttentionMethod):
-    """The mean of A * relu(gradient) over layers, heads and the tokens that look (Grad-SAM, arXiv:2204.11073).
+    """The mean of A * relu(gradient) over layers, heads and queries (Grad-SAM, arXiv:2204.11073).
 
-    Gradient-weighted attention: what each token is looked at for. One forward and backward pass.
+    Gradient-weighted attention: how much the score depends on each token being attended to. Cost: one forward and
+    backward pass.
     """
 
     id = "grad_sam"
@@ -21,8 +22,8 @@ class GradSam(AttentionMethod):
     paper = "arXiv:2204.11073"
     formula = r"M = \mathrm{mean}_{l,h,q}\, A_{lh} \odot \max(0, \nabla_{A_{lh}} f)"
     advice = (
-        "Gradient-weighted attention without following it from layer to layer: simple, and told apart by class. The "
-        "early layers count as much as the late ones."
+        "Gradient-weighted attention without propagation from layer to layer: simple, and class-specific. Early layers "
+        "have the same weight as late ones."
     )
 
     def relevance(self, attention: Attention[Any], ops: Ops[Any]) -> Any:

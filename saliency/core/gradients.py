@@ -1,4 +1,4 @@
-"""The gradient of the score by the image."""
+"""Gradient: the derivative of the score with respect to the image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from saliency.session.session import Session, originals
 
 @dataclass(eq=False, repr=False)
 class GradientSaliency(CoreSaliency):
-    """How much the score changes with each value of the image: its gradient (arXiv:1312.6034).
+    """The gradient: how much the score changes with each value of the image (arXiv:1312.6034).
 
-    One forward and backward pass an image.
+    Cost: one forward and backward pass per image.
     """
 
     id = "gradient"
@@ -27,8 +27,8 @@ class GradientSaliency(CoreSaliency):
     family = "gradients"
     formula = r"M = \partial f / \partial x"
     advice = (
-        "The first look: one backward pass, and faithful to what an infinitesimal change does. Noisy, and blind "
-        "where the score is saturated."
+        "A first look: one backward pass, and exact for infinitesimal changes. Noisy, and close to zero where the "
+        "score is saturated."
     )
     needs = Differentiable
     images_only = False
@@ -39,12 +39,12 @@ class GradientSaliency(CoreSaliency):
             yield sums.total
 
     def GetMask(self, x_value: Any, call_model_function: CallModelFunction, call_model_args: Any = None) -> Any:
-        """PAIR's vanilla gradient: one call with a batch of one.
+        """Return PAIR's vanilla gradient: one call with a batch of one.
 
         Args:
             x_value: (H, W, C), or any shape.
             call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
-            call_model_args: handed through.
+            call_model_args: passed on.
 
         Returns:
             shape of `x_value`, in the type of the gradients.

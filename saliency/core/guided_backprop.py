@@ -1,4 +1,4 @@
-"""The gradient, with rectifiers that let nothing negative pass on the way back."""
+"""Guided Backprop: the gradient with negative values removed at each rectifier."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from saliency.session.session import Session, originals
 
 @dataclass(eq=False, repr=False)
 class GuidedBackprop(Method):
-    """The gradient, with what is negative cut off at every rectifier on the way back (arXiv:1412.6806, section 3.4).
+    """The gradient with negative values set to zero at each rectifier on the backward pass (arXiv:1412.6806, sec. 3.4).
 
-    ReLU as in the paper; its kin (leaky, GELU, SiLU, …) let their own gradient of what is positive pass. One forward
-    and backward pass an image.
+    ReLU as in the paper; related activations (leaky, GELU, SiLU, …) apply their own derivative to the positive values.
+    Cost: one forward and backward pass per image.
     """
 
     id = "guided_backprop"
@@ -31,8 +31,8 @@ class GuidedBackprop(Method):
         r" \text{ at } \mathrm{ReLU}(z)"
     )
     advice = (
-        "Sharp pictures of what excites the network's features. It says little about the class: it nearly draws the "
-        "image's edges, whatever the target, and hardly changes when the upper layers' weights are made random."
+        "Sharp pictures of what activates the network's features. It is hardly class-specific: it nearly reproduces "
+        "the image's edges, whatever the target, and hardly changes when the upper layers' weights are randomized."
     )
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
@@ -40,7 +40,7 @@ class GuidedBackprop(Method):
 
 
 def followed(images: Any, session: Session[Any], rules: Any) -> Iterator[Any]:
-    """What comes back to the images when the model follows the rules, (k, b, H, W, C) of the b reached so far."""
+    """Yield the gradients under the rules, (k, b, H, W, C), of the b images reached so far."""
     done: list[Any] = []
     for _, answer in session.gradients(originals(session, images), rules):
         done.append(answer.gradients)

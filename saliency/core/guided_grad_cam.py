@@ -1,4 +1,4 @@
-"""Guided Backprop where Grad-CAM sees the class: sharp, and told apart by class."""
+"""Guided Grad-CAM: Guided Backprop multiplied by Grad-CAM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from saliency.session.session import Session
 class GuidedGradCam(Method):
     """Guided Backprop times Grad-CAM, resized to the image (arXiv:1610.02391, section 3.3).
 
-    Grad-CAM is rectified, so that the signs are those of Guided Backprop. Two forward and backward passes an image.
+    Grad-CAM is rectified, so that the signs are those of Guided Backprop. Cost: two forward and backward passes per
+    image.
     """
 
     id = "guided_grad_cam"
@@ -27,11 +28,11 @@ class GuidedGradCam(Method):
     family = "backward rules"
     formula = r"M = \mathrm{GuidedBackprop}(x) \odot \mathrm{resize}\bigl(\mathrm{GradCAM}(x)\bigr)"
     advice = (
-        "Fine detail inside the region that Grad-CAM found. The region is the class's, the detail that of nearly any "
-        "class: do not read single edges as reasons."
+        "Fine detail inside the region that Grad-CAM finds. The region is class-specific, the detail is not: do not "
+        "interpret single edges as reasons."
     )
 
-    layer: str | Part | None = parameter(None, "name of the layer; the last one with a spatial grid by default")
+    layer: str | Part | None = parameter(None, "Name of the layer; by default the last one with a spatial grid")
 
     @property
     def layers(self) -> tuple[str | int | None, ...]:

@@ -1,4 +1,4 @@
-"""Gradients along a path that moves first where the gradient is small."""
+"""Guided Integrated Gradients: a path that first changes values with small gradients."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ A = TypeVar("A")
 
 @dataclass(eq=False, repr=False)
 class GuidedIG(PairGuidedIG):
-    """Integrated Gradients along a path that moves the pixels of small gradient first (arXiv:2106.09788, algorithm 1).
+    """Integrated Gradients along a path that changes pixels with small gradients first (arXiv:2106.09788, algorithm 1).
 
-    So noise in the saturated parts of the path gathers less. No pixel strays further than `max_dist` from the straight
-    line, in shares of its way. Sums to f(image) - f(baseline) as the steps grow. `steps` forward and backward passes
-    one after the other; many images walk in lock-step, and so does each target, on a path of its own.
+    It accumulates less noise from saturated parts of the path. No pixel deviates by more than `max_dist`, as a share of
+    its total change, from the straight line. The mask converges to a sum of f(image) - f(baseline) with more steps.
+    Cost: `steps` sequential forward and backward passes; several images run in parallel, and each target has its own
+    path.
     """
 
     id = "guided_ig"
@@ -52,18 +53,18 @@ class GuidedIG(PairGuidedIG):
         r"M = \int_0^1 \nabla f(\gamma)\, \gamma'\, d\alpha,\quad \gamma \text{ where } |\nabla f| \text{ is small}"
     )
     advice = (
-        "Less noise than Integrated Gradients on deep networks. Its steps follow one another, so batches do not "
-        "help, and the path depends on the model. Moving what has a small gradient first biases the sum: on trained "
-        "networks most of the score's difference may be missed, and more steps do not always mend it."
+        "Less noise than Integrated Gradients on deep networks. The steps are sequential, so that batches do not help, "
+        "and the path depends on the model. Moving values with small gradients first biases the sum: on trained "
+        "networks most of the score's difference may be missed, and more steps do not always help."
     )
     needs = Differentiable
     images_only = False
     complete = True
 
-    steps: int = parameter(200, "nodes of the path", low=1, high=10_000)
-    baseline: Baseline = parameter("black", "where the path begins; several are averaged")
-    fraction: float = parameter(0.25, "share of the values, those of smallest gradient, that move", low=0, high=1)
-    max_dist: float = parameter(0.02, "how far a value may stray from the straight line, as a share", low=0, high=1)
+    steps: int = parameter(200, "Number of steps", low=1, high=10_000)
+    baseline: Baseline = parameter("black", "Start of the path; several are averaged")
+    fraction: float = parameter(0.25, "Share of values changed per step, smallest gradients first", low=0, high=1)
+    max_dist: float = parameter(0.02, "Maximum deviation of a value from the straight line, as a share", low=0, high=1)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         baselines = baseline_count(self.baseline, tuple(images.shape))
@@ -78,11 +79,11 @@ class GuidedIG(PairGuidedIG):
         steps: int,
         note: Callable[[int, Walk, float, Any], None] | None = None,
     ) -> Iterator[list[Walk]]:
-        """The walks, by baseline, image and target, after each step.
+        """Yield the walks, by baseline, image and target, after each step.
 
         Args:
-            note: told of each walk, before each of its steps: its number, itself, the score and the gradient where it
-                stands.
+            note: called for each walk before each of its steps, with its number, the walk, the score and the gradient
+                at its current point.
         """
         ops = session.ops
         ends = ops.tohost(images).astype(np.float64)
@@ -98,7 +99,7 @@ class GuidedIG(PairGuidedIG):
         def ask(points: list[np.ndarray]) -> Iterator[tuple[slice, Any]]:
             return session.gradients(Originals(ops, ops.asarray(np.stack(points))))
 
-        # on the first step all targets stand at the baseline together
+        # on the first step all targets are at the baseline
         walks: list[Walk] = []
         targets = 1
         for rows, answer in ask([start for start, _ in ways]):
@@ -115,7 +116,7 @@ class GuidedIG(PairGuidedIG):
             yield walks
 
     def paths(self, images: Any, session: Session[Any], steps: int) -> list[Path[Any]]:
-        """See :class:`~saliency.core.paths.Walkable`: found by walking, one for each target."""
+        """See :class:`~saliency.core.paths.Walkable`; computed by walking, one for each target."""
         alphas = np.linspace(0, 1, steps)
         places: dict[int, list[np.ndarray]] = {}
         met: dict[int, list[Met]] = {}
@@ -133,23 +134,23 @@ class GuidedIG(PairGuidedIG):
         ]
 
     def remedy(self) -> str:
-        nearer = "try a smaller max_dist, which keeps nearer to the straight line, or " if self.max_dist else "try "
+        nearer = "try a smaller max_dist, which keeps closer to the straight line, or " if self.max_dist else "try "
         return f"{nearer}steps={4 * self.steps}"
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        """Of one target."""
+        """Return the cost of one target."""
         return shape[0] * self.steps * baseline_count(self.baseline, shape)
 
 
 class Wandering(Generic[A]):
-    """A walk of Guided IG as a :class:`~saliency.core.paths.Path`: straight between the places where it was asked.
+    """A walk of Guided IG as a :class:`~saliency.core.paths.Path`: straight between the evaluated points.
 
     Args:
-        walk: that has arrived.
-        places: how far each value had come, at each step and at the end.
-        met: what was met at each step.
-        image: to which of the images it leads.
-        target: for which it was found.
+        walk: a completed walk.
+        places: how far each value has moved, at each step and at the end.
+        met: the evaluations at each step.
+        image: index of the image it leads to.
+        target: the target it was computed for.
     """
 
     def __init__(
@@ -169,7 +170,7 @@ class Wandering(Generic[A]):
         return self.ops.asarray(np.diff(come, axis=0) * self.way)
 
     def _come(self, alpha: float) -> np.ndarray:
-        """How far each value has come."""
+        """Return how far each value has moved."""
         at = alpha * (len(self.places) - 1)
         before = min(int(at), len(self.places) - 2)
         here, there = self.places[before], self.places[before + 1]
@@ -177,7 +178,7 @@ class Wandering(Generic[A]):
 
 
 def _masks(walks: list[Walk], baselines: int, targets: int) -> np.ndarray:
-    """The means over the baselines, (k, B, H, W, C)."""
+    """Return the means over the baselines, (k, B, H, W, C)."""
     masks = np.stack([walk.mask() for walk in walks])
     several = masks.reshape(baselines, -1, targets, *masks.shape[1:])
     return np.asarray(np.moveaxis(several.mean(0), 1, 0))

@@ -1,4 +1,4 @@
-"""Gradient times activation, summed over channels: every place with the gradient of its own."""
+"""HiResCAM: gradient times activation, summed over channels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from saliency.model.protocols import Layer, Ops
 
 @dataclass(eq=False, repr=False)
 class HiResCam(Cam):
-    """sum over channels of gradient * activation, place by place (arXiv:2011.08891).
+    """The sum over channels of gradient * activation, at each position (arXiv:2011.08891).
 
-    Where the layer is followed by a mean over space and a linear layer it is Grad-CAM, and sums to the score less the
-    bias, so its signs are kept by default. One forward and backward pass.
+    Where the layer is followed by global average pooling and a linear layer, it equals Grad-CAM and sums to the score
+    minus the bias; its signs are therefore kept by default. Cost: one forward and backward pass.
     """
 
     id = "hires_cam"
@@ -24,12 +24,12 @@ class HiResCam(Cam):
     family = "layers"
     formula = r"M = \sum_k \frac{\partial f}{\partial A^k} \odot A^k"
     advice = (
-        "The faithful CAM: nothing is averaged over space, so it shows where the model really looked. Coarse, as the "
-        "layer is. At the last layer of networks that end in a mean over space and one dense layer (ResNet, "
-        "EfficientNet) it is identical to Grad-CAM and XGrad-CAM: one of them is enough there."
+        "The faithful CAM: gradients are not averaged over space, so that it shows the positions the model used. "
+        "Limited to the layer's resolution. At the last layer of networks that end in global average pooling and one "
+        "dense layer (ResNet, EfficientNet) it is identical to Grad-CAM and XGrad-CAM: one of them is enough there."
     )
 
-    relu: bool = parameter(False, "cut off what speaks against the target")
+    relu: bool = parameter(False, "Set negative values, which are evidence against the target, to zero")
 
     def combined(self, layer: Layer[Any], ops: Ops[Any]) -> Any:
         return ops.sum(layer.gradients * layer.activations[None], -1)

@@ -1,4 +1,4 @@
-"""How much the score depends on whether a feature is there."""
+"""HSIC: the dependence of the score on the presence of each segment."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from saliency.core.method import LARGEST_SEED, parameter
 
 @dataclass(eq=False, repr=False)
 class Hsic(SensitivityMethod):
-    """How far the score depends on a feature's presence, by Hilbert-Schmidt independence (arXiv:2206.06219, eq. 4).
+    """The dependence of the score on a segment's presence, by the Hilbert-Schmidt criterion (arXiv:2206.06219, eq. 4).
 
-    Each feature is there with probability ½; the kernels are ½ for equal and -½ for unequal presence, and a Gaussian of
-    the scores whose width is their median distance. Unsigned, and it sees dependence that no variance tells. `samples`
-    forward passes for each baseline, however many features there are.
+    Each segment is present with probability ½. The kernels are ½ for equal and -½ for unequal presence, and a Gaussian
+    of the scores with their median distance as its width. Unsigned; detects dependence beyond the variance. Cost:
+    `samples` forward passes per baseline, for any number of segments.
     """
 
     id = "hsic"
@@ -27,16 +27,16 @@ class Hsic(SensitivityMethod):
     family = "perturbation"
     formula = r"M_p = \frac{1}{(n-1)^2} \operatorname{tr}(K_i H L H), \quad p \in i"
     advice = (
-        "The important cells from few images, and the same number for any grid. No sign, and no unit: read the order "
-        "of the cells."
+        "Finds the important cells with few images, whose number does not depend on the grid. Without sign or unit: "
+        "only the order of the cells is meaningful."
     )
 
-    samples: int = parameter(500, "coalitions drawn", low=4, high=10_000)
-    seed: int = parameter(0, "of the coalitions", low=0, high=LARGEST_SEED)
+    samples: int = parameter(500, "Number of random coalitions", low=4, high=10_000)
+    seed: int = parameter(0, "Random seed", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
-        # independent draws: the first bits of a low-discrepancy sequence, which are all that a coalition takes of it,
-        # are the same in many of its dimensions
+        # independent draws: coalitions use only the first bits of a low-discrepancy sequence, which are the same in
+        # many of its dimensions
         drawn = [np.random.default_rng([self.seed, i]).random(game.players) < 0.5 for i in range(self.samples)]
         coalitions = np.array(drawn)
         for worth in game.worth(coalitions):
@@ -48,15 +48,15 @@ class Hsic(SensitivityMethod):
 
 
 def dependence(coalitions: np.ndarray, scores: np.ndarray) -> Attribution:
-    """HSIC of each feature's presence with the scores: tr(K H L H) / (n - 1)².
+    """Return the HSIC of each segment's presence with the scores: tr(K H L H) / (n - 1)².
 
     Args:
         coalitions: (n, d), bool.
         scores: (k, n).
 
     Returns:
-        (k, d), with the standard errors of the mean over draws of what each contributes, twice, for a draw stands in
-        both of a pair's places.
+        (k, d), with the standard errors of the mean of the draws' contributions, doubled because each draw is in both
+        places of a pair.
     """
     n = len(coalitions)
     signs = coalitions - 0.5
@@ -67,7 +67,7 @@ def dependence(coalitions: np.ndarray, scores: np.ndarray) -> Attribution:
         width = np.median(apart[np.triu_indices(n, 1)]) or apart.max() or 1.0
         alike = np.exp(-((apart / width) ** 2) / 2)
         centred = alike - alike.mean(0)
-        # K is ½ times the outer product of a feature's signs with themselves
+        # K is ½ times the outer product of a segment's signs with themselves
         each = 0.5 * signs * (centred @ signs) * (n / (n - 1) ** 2)
         values.append(each.sum(0) / n)
         errors.append(2 * each.std(0, ddof=1) / np.sqrt(n))

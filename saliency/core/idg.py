@@ -1,4 +1,4 @@
-"""Integrated Gradients that count where the decision is made."""
+"""Integrated Decision Gradients: gradients weighted by the slope of the score along the path."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from saliency.session.session import Session
 
 @dataclass(eq=False, repr=False)
 class IntegratedDecisionGradients(PathReading):
-    """Gradients along the path, each counting as much as the score rises there (arXiv:2305.20052).
+    """Gradients along the path, each weighted by the slope of the score at that point (arXiv:2305.20052).
 
-    Where the score is saturated, gradients are noise and count for little. Half of the nodes lie evenly, the others
-    where the score changes most: the paper's adaptive sampling, but with every node used. The mask sums to the mean
-    square of the score's slope, not to a difference of scores. As many forward and backward passes as the path has
-    nodes.
+    Where the score is saturated, gradients are noise and get little weight. Half of the steps are evenly spaced, the
+    others are placed where the score changes most: the paper's adaptive sampling, with every step used. The mask sums
+    to the mean square of the score's slope, not to a difference of scores. Cost: one forward and backward pass per step
+    of the path.
     """
 
     id = "idg"
@@ -28,11 +28,11 @@ class IntegratedDecisionGradients(PathReading):
     paper = "arXiv:2305.20052"
     formula = r"M = \int_0^1 \nabla f(\gamma) \odot \frac{d\gamma}{d\alpha}\, \frac{d f(\gamma)}{d\alpha}\, d\alpha"
     advice = (
-        "Where the score saturates long before the image is reached, and Integrated Gradients is noisy. Not complete: "
-        "read which values matter, not by how much."
+        "Use it where the score saturates long before the end of the path, and Integrated Gradients is noisy. Not "
+        "complete: it shows which values matter, not by how much."
     )
 
-    adaptive: bool = parameter(True, "half of the nodes evenly, the others where the score changes most")
+    adaptive: bool = parameter(True, "Place half of the steps evenly, the others where the score changes most")
 
     def read(self, trail: Trail[Any], session: Session[Any]) -> Any:
         alphas, scores, gradients = trail.sorted()

@@ -1,4 +1,4 @@
-"""What is made of a path in place of the integral: each step's rise of the score, given to those that caused it."""
+"""IDGI: each step's rise of the score, attributed by squared gradients; and the base of such readings of paths."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from saliency.session.session import Session
 
 @dataclass(eq=False, repr=False)
 class PathReading(Method):
-    """What a method's paths are read by, in place of that method's own integral."""
+    """A method that evaluates the paths of another method and replaces its integral."""
 
     needs = Differentiable
     family = "paths"
 
     path: Method = parameter(
-        lambda: IntegratedGradients(steps=STEPS), "Integrated Gradients, Blur IG or Guided IG: whose paths are walked"
+        lambda: IntegratedGradients(steps=STEPS), "Method of the paths: Integrated Gradients, Blur IG or Guided IG"
     )
-    adaptive: bool = parameter(False, "half of the nodes evenly, the others where the score changes most")
+    adaptive: bool = parameter(False, "Place half of the steps evenly, the others where the score changes most")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not hasattr(self.path, "paths"):
             raise BadField(
-                f"{type(self).__name__} reads the paths of IntegratedGradients, BlurIG or GuidedIG, and "
+                f"{type(self).__name__} uses the paths of IntegratedGradients, BlurIG or GuidedIG, but "
                 f"{type(self.path).__name__} has none."
             )
         weighed = [name for name in ("quadrature", "tolerance") if name in self.path.changed()]
         if weighed:
             raise BadField(
-                f"{type(self).__name__} weighs the places of a path in its own way: leave {' and '.join(weighed)} of "
-                f"{type(self.path).__name__} out, or use that method itself."
+                f"{type(self).__name__} weights the steps of a path itself: omit {' and '.join(weighed)} of "
+                f"{type(self.path).__name__}, or use that method directly."
             )
 
     @property
@@ -47,12 +47,12 @@ class PathReading(Method):
         return only
 
     def read(self, trail: Trail[Any], session: Session[Any]) -> Any:
-        """The mask (1, H, W, C) of what was met on one path."""
+        """Return the mask (1, H, W, C) from the evaluations on one path."""
         raise NotImplementedError
 
     @property
     def steps(self) -> int:
-        """Nodes of each path, both ends among them."""
+        """Number of steps of each path, including both ends."""
         return max(2, cast(Walkable, self.path).steps)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
@@ -78,7 +78,7 @@ class PathReading(Method):
             settled += masks
 
     def _mean(self, trails: dict[int, list[Trail[Any]]], session: Session[Any]) -> Any:
-        """The mean over the baselines, for each target, (k, 1, H, W, C)."""
+        """Return the mean over the baselines, for each target, (k, 1, H, W, C)."""
         parts = []
         for _, several in sorted(trails.items()):
             total = sum((self.read(each, session) for each in several[1:]), self.read(several[0], session))
@@ -89,17 +89,17 @@ class PathReading(Method):
         return self.path.beginnings(images, session)
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        """Of one target, where paths or nodes are sought for each."""
+        """Return the cost of one target, where each target has its own path or steps."""
         return self.path.but(steps=self.steps).cost(shape)
 
 
 @dataclass(eq=False, repr=False)
 class IDGI(PathReading):
-    """Each step's rise of the score, shared by the squares of the gradient at its beginning (arXiv:2303.14242).
+    """Each step's rise of the score, attributed by the squared gradient at its start (arXiv:2303.14242).
 
-    What moves along the path without mattering to the score gets nothing of it, so noise does not gather. Sums to
-    f(image) - f(baseline) exactly, with any number of steps, unless a gradient is zero at both ends of a step. As many
-    forward and backward passes as the path has nodes.
+    Changes along the path that do not affect the score get nothing, so that noise does not accumulate. The mask sums to
+    f(image) - f(baseline) exactly for any number of steps, unless a gradient is zero at both ends of a step. Cost: one
+    forward and backward pass per step of the path.
     """
 
     id = "idgi"
@@ -110,10 +110,10 @@ class IDGI(PathReading):
         r"g_j = \nabla f(x_j)"
     )
     advice = (
-        "A cleaner Integrated Gradients (Blur IG, Guided IG) at the same cost, and complete with few steps. All values "
-        "of a step have the sign of its rise, so evidence for and against the class are not told apart. On trained "
-        "networks the score may rise in the first step from black, whose gradient is largest at the border of the "
-        "image: if the map is a frame, set adaptive=True or another baseline."
+        "A less noisy Integrated Gradients (Blur IG, Guided IG) at the same cost, complete even with few steps. All "
+        "values of a step have the sign of its rise, so that evidence for and against the class is not separated. On "
+        "trained networks the score may rise in the first step from black, where the gradient is largest at the "
+        "border of the image: if the map is a frame, set adaptive=True or another baseline."
     )
     complete = True
 
@@ -124,7 +124,7 @@ class IDGI(PathReading):
                 met.square = float(ops.tohost(ops.sum(met.gradient * met.gradient)))
         total: Any = 0.0 * along[0].gradient
         for here, there in pairwise(along):
-            # where all is flat at the beginning of a step, its end tells who raised the score
+            # where the gradient is zero at the start of a step, the one at its end is used
             told = here if here.square else there
             if told.square:
                 total = total + told.gradient * told.gradient * ((there.score - here.score) / told.square)

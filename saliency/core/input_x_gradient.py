@@ -1,4 +1,4 @@
-"""The gradient times the image."""
+"""Input × Gradient."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from saliency.session.session import Session, originals
 
 @dataclass(eq=False, repr=False)
 class InputXGradient(Method):
-    """What each value would add if the score were linear: the image times its gradient (arXiv:1605.01713, section 2.3).
+    """The image times its gradient: each value's contribution to a linear score (arXiv:1605.01713, section 2.3).
 
-    One forward and backward pass an image.
+    Cost: one forward and backward pass per image.
     """
 
     id = "input_x_gradient"
@@ -26,8 +26,8 @@ class InputXGradient(Method):
     family = "gradients"
     formula = r"M = x \odot \partial f / \partial x"
     advice = (
-        "Exact for a linear score, and as cheap as the gradient. Whatever is zero gets nothing, so it depends on how "
-        "the images are normalised. On photographs the product follows their brightness: prefer Integrated Gradients."
+        "Exact for a linear score, and as cheap as the gradient. Zero values get nothing, so that it depends on the "
+        "normalization of the images. On photographs it follows the brightness: prefer Integrated Gradients."
     )
     needs = Differentiable
     images_only = False

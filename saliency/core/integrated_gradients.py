@@ -1,4 +1,4 @@
-"""Gradients along the straight line from a baseline."""
+"""Integrated Gradients: gradients along the straight line from a baseline."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from saliency.session.samples import StraightPath, own
 from saliency.session.session import Session
 
 STEPS = 25
-"""How many steps there are where their number is fixed but not given."""
+"""Number of steps where it is fixed but not given."""
 
 FIRST, MOST, LIMIT = 17, 16, 100
-"""Where steps are added: how many there are to begin with; at most, as a multiple of `steps`; at most by default."""
+"""Where steps are added: initial number; maximum as a multiple of `steps`; maximum by default."""
 
 WITHIN = 0.1
-"""The tolerance where none is given: what the gaps between neighbouring steps sum to, however they cancel."""
+"""The default tolerance, for the sum of the absolute gaps between neighbouring steps."""
 
 REST = 0.75
-"""Share of the tolerance that may be left in the gaps that are not halved next: few rounds, and few steps too many."""
+"""Share of the tolerance left to the gaps that are not halved next, which balances rounds against extra steps."""
 
 EPSILON = float(np.finfo(np.float32).eps)
 
 
 @dataclass(eq=False, repr=False)
 class IntegratedGradients(CoreSaliency):
-    """Mean gradient along the line from the baseline, times the way travelled (arXiv:1703.01365, eq. 3).
+    """The mean gradient along the line from the baseline, times the total change (arXiv:1703.01365, eq. 3).
 
-    Sums to f(image) - f(baseline) as the steps grow. By default steps are added where the score bends, until the
-    completeness error is small: 17 to 100 forward and backward passes a baseline, on photographs about 35. With
-    `steps` or `quadrature` their number is fixed (25 unless given); with a `tolerance` it is at most 16 times that.
-    Inside another method it is fixed too.
+    The mask converges to a sum of f(image) - f(baseline) with more steps. By default, steps are added where the score
+    is curved until the completeness error is small: 17 to 100 forward and backward passes per baseline, about 35 on
+    photographs. With `steps` or `quadrature` the number is fixed (25 by default); with a `tolerance` it is at most 16
+    times that. Inside another method it is fixed too.
     """
 
     id = "integrated_gradients"
@@ -51,23 +51,23 @@ class IntegratedGradients(CoreSaliency):
     family = "paths"
     formula = r"M = (x - x') \int_0^1 \nabla f\bigl(x' + \alpha (x - x')\bigr)\, d\alpha"
     advice = (
-        "The standard where the parts must add up to the whole. What looks like the baseline gets nothing: "
-        "explain black things with a white, blurred or averaged baseline."
+        "The standard where the attributions must sum to the difference of the scores. Pixels equal to the baseline "
+        "get nothing: explain black objects with a white, blurred or averaged baseline."
     )
     needs = Differentiable
     images_only = False
     complete = True
     expected_keys: ClassVar[list[str]] = [INPUT_OUTPUT_GRADIENTS]
 
-    steps: int | None = parameter(None, "number of steps; by default as many as the path needs", low=1, high=10_000)
-    baseline: Baseline = parameter("black", "where the path begins; several are averaged")
+    steps: int | None = parameter(None, "Number of steps; by default as many as the path needs", low=1, high=10_000)
+    baseline: Baseline = parameter("black", "Start of the path; several are averaged")
     quadrature: str | None = parameter(
-        None, "numerical integration rule of a fixed number of steps; 'pair' where only steps are given", choices=RULES
+        None, "Numerical integration rule for a fixed number of steps; 'pair' if only steps are given", choices=RULES
     )
     tolerance: float | None = parameter(
         None,
-        "add steps until the completeness error, summed over the path without cancelling, is below this share of "
-        "f(image) - f(baseline)",
+        "Add steps until the completeness error is below this share of f(image) - f(baseline); errors along the path "
+        "are summed as absolute values",
     )
 
     def __post_init__(self) -> None:
@@ -75,21 +75,21 @@ class IntegratedGradients(CoreSaliency):
         if self.tolerance is None:
             return
         if not self.tolerance > 0:
-            raise BadField(f"IntegratedGradients.tolerance must be above 0, as 0.01 is, got {self.tolerance!r}.")
+            raise BadField(f"IntegratedGradients.tolerance must be above 0, such as 0.01, got {self.tolerance!r}.")
         if self.quadrature not in (None, "trapezoid"):
             raise BadField(
-                f"tolerance adds steps to those there are, which the trapezoid rule can and {self.quadrature!r} "
-                "cannot: leave quadrature out, or tolerance."
+                f"tolerance adds steps to existing ones, which the trapezoid rule allows and {self.quadrature!r} "
+                "does not: omit quadrature or tolerance."
             )
 
     @property
     def adaptive(self) -> bool:
-        """Whether steps are added where the score bends; else their number is fixed."""
+        """Whether steps are added where the score is curved; otherwise their number is fixed."""
         return self.tolerance is not None or (self.steps is None and self.quadrature is None)
 
     @property
     def beyond(self) -> str:  # type: ignore[override]  # depends on the fields
-        return "steps added where the score bends" if self.adaptive else ""
+        return "steps added where the score is curved" if self.adaptive else ""
 
     def inside(self) -> IntegratedGradients:
         return self.but(steps=STEPS) if self.adaptive and self.tolerance is None else self
@@ -99,12 +99,12 @@ class IntegratedGradients(CoreSaliency):
         done: Any = 0.0
         for i, baseline in enumerate(session.baselines(self.baseline, images)):
             for mask in masks_from(baseline, images, session):
-                # an earlier baseline has reached all the images; fair means over those that this one has reached
+                # an earlier baseline has reached all the images; average over the images that this one has reached
                 yield mask if i == 0 else (done[:, : mask.shape[1]] + mask) / (i + 1)
             done = done + mask
 
     def _ruled(self, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
-        """Masks from one baseline by a rule with a fixed number of nodes."""
+        """Yield masks from one baseline by a rule with a fixed number of steps."""
         alphas, weights = nodes(self.steps or STEPS, self.quadrature or "pair")
         order = session.order(len(alphas))
         path = StraightPath(session.ops, baseline, images, alphas[order])
@@ -112,7 +112,7 @@ class IntegratedGradients(CoreSaliency):
             yield total / seen * path.difference[: total.shape[1]]
 
     def _refined(self, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
-        """Masks from one baseline by the trapezoid rule, with more nodes until the gaps are within the tolerance."""
+        """Yield masks from one baseline by the trapezoid rule, adding steps until the gaps are within the tolerance."""
         ops, settled, masks = session.ops, list[Any](), list[Any]()
         most = LIMIT if self.tolerance is None else MOST * (self.steps or STEPS)
         refinement = Refinement(self.tolerance or WITHIN, most, session)
@@ -128,7 +128,7 @@ class IntegratedGradients(CoreSaliency):
 
     def remedy(self) -> str:
         if not self.adaptive:
-            return "leave steps and quadrature out, which adds steps where the score bends"
+            return "omit steps and quadrature, so that steps are added where the score is curved"
         if self.tolerance is None:
             return f"try tolerance={WITHIN:g}, which allows {MOST * STEPS} steps"
         more = 4 * (self.steps or STEPS)
@@ -140,7 +140,7 @@ class IntegratedGradients(CoreSaliency):
         return [Line(session.ops, own(each, i), images, i) for each in baselines for i in range(len(images))]
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        """Where steps are added: those to begin with."""
+        """Return the initial number of steps where steps are added."""
         each = min(FIRST, MOST * (self.steps or STEPS)) if self.adaptive else self.steps or STEPS
         return shape[0] * each * baseline_count(self.baseline, shape)
 
@@ -153,15 +153,15 @@ class IntegratedGradients(CoreSaliency):
         x_steps: int = 25,
         batch_size: int = 1,
     ) -> Any:
-        """PAIR's Integrated Gradients: nodes k / (x_steps - 1), each weighing 1 / x_steps.
+        """Return PAIR's Integrated Gradients: steps at k / (x_steps - 1), each with weight 1 / x_steps.
 
         Args:
             x_value: (H, W, C), or any shape.
             call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
-            call_model_args: handed through.
-            x_baseline: where the path begins, shape of `x_value`; zeros by default.
-            x_steps: nodes of the path, both ends among them.
-            batch_size: nodes a call; 0 for all in one.
+            call_model_args: passed on.
+            x_baseline: start of the path, shape of `x_value`; zeros by default.
+            x_steps: number of steps, including both ends.
+            batch_size: steps per call; 0 for all in one.
 
         Returns:
             shape of `x_value`.
@@ -175,23 +175,23 @@ class IntegratedGradients(CoreSaliency):
 
 
 class Refinement:
-    """Where a straight path needs more nodes.
+    """Chooses where a straight path needs more steps.
 
-    The score comes with every gradient, so the gap between any two neighbouring nodes is known: what the trapezoid
-    makes of their slopes, less the rise of the score. The widest gaps are halved, until all of them together, taken
-    positive, are within the tolerance: where they cancel, the sum of the mask is right and its parts are not.
+    The score comes with every gradient, so that the gap between any two neighbouring steps is known: the trapezoid
+    rule's integral of their slopes minus the rise of the score. The widest gaps are halved until the sum of all
+    absolute gaps is within the tolerance: where signed gaps cancel, the mask has the right sum and wrong values.
 
     Args:
         tolerance: as a share of f(image) - f(baseline).
-        most: nodes.
-        session: gives the array functions, and is told how many nodes are to come and where `most` was not enough.
+        most: maximum number of steps.
+        session: provides array functions; receives the number of additional steps, and a note if `most` is too small.
     """
 
     def __init__(self, tolerance: float, most: int, session: Session[Any]) -> None:
         self.tolerance, self.most, self.session = tolerance, most, session
 
     def __call__(self, trail: Trail[Any]) -> list[float]:
-        """The middles between neighbours whose gaps are the widest: as many as leave the others within `REST`."""
+        """Return the midpoints of the widest gaps: as many as leave the others within `REST`."""
         ops, whole = self.session.ops, trail.path.ways(np.array([0.0, 1.0]))
         for met in trail.met:
             if met.slope is None:
@@ -201,17 +201,17 @@ class Refinement:
         widths = np.diff(alphas)
         gaps = np.abs(widths * (slopes[1:] + slopes[:-1]) / 2 - np.diff(scores))
         gap, rise = gaps.sum(), abs(scores[-1] - scores[0])
-        # no nearer than the scores themselves are known
+        # not more accurate than the scores themselves
         allowed = self.tolerance * rise + EPSILON * np.abs(scores).sum()
         if gap <= allowed:
             return []
         widest = np.argsort(-gaps, kind="stable")
         count = 1 + int(np.argmax(gap - np.cumsum(gaps[widest]) <= REST * allowed))
-        # between nodes this close together it is a jump, which no node mends
+        # a gap between steps this close is a jump, which more steps do not resolve
         worth = [i for i in widest[:count] if widths[i] > NEAREST][: max(0, self.most - len(alphas))]
         if not worth:
             share = f"{gap / rise:.2g} of the difference of the scores" if rise else f"{gap:.2g}"
-            note = f"the gaps along the path sum to {share} at {len(alphas)} steps: the score jumps, or bends too often"
+            note = f"the gaps along the path sum to {share} at {len(alphas)} steps: the score jumps or oscillates"
             if note not in self.session.notes:
                 self.session.notes.append(note)
         self.session.expect(len(worth))
@@ -219,7 +219,7 @@ class Refinement:
 
 
 def integrated(trail: Trail[Any]) -> Any:
-    """Integrated Gradients of what was met on a straight path, by the trapezoid rule, (1, H, W, C)."""
+    """Return Integrated Gradients from the evaluations on a straight path, by the trapezoid rule, (1, H, W, C)."""
     alphas, _, gradients = trail.sorted()
     total: Any = 0.0
     for weight, gradient in zip(trapezoid(alphas), gradients, strict=True):

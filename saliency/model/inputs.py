@@ -133,7 +133,7 @@ def _read(given: Any, number: int) -> np.ndarray:
             f"{array.shape}. x[None] adds the axis, x[:1] selects the first example of several."
         )
     if not np.isfinite(array).all():
-        raise BadImage(f"Input {number} contains {np.count_nonzero(~np.isfinite(array))} NaN or infinite values.")
+        raise BadImage(f"Input {number} has {np.count_nonzero(~np.isfinite(array))} NaN or infinite values.")
     return np.asarray(array, np.float32)
 
 

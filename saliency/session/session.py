@@ -252,7 +252,7 @@ class Session(Generic[A]):
         """
         if isinstance(baseline, list | tuple):
             if not baseline:
-                raise BadField("A list of baselines must not be empty.")
+                raise BadField("A list of baselines needs at least one baseline.")
             return [one for each in baseline for one in self.baselines(each, images)]
         shape = tuple(int(n) for n in images.shape)
         if isinstance(baseline, str):

@@ -109,7 +109,9 @@ def test_operators_are_torch_s(models: dict[str, Any]) -> None:
 def test_rules_that_match_nothing_are_refused() -> None:
     """A linear model has no rectifier: the sentence says what is sought and what there is."""
     weights = jnp.ones((X.size, 3))
-    with pytest.raises(saliency.Unsupported, match=r"kind rectifier, but the model processes the image with dense only"):
+    with pytest.raises(
+        saliency.Unsupported, match=r"kind rectifier, but the model processes the image with dense only"
+    ):
         explained((lambda w, x: x.reshape(len(x), -1) @ w, weights), "guided_backprop")
 
 

@@ -230,8 +230,8 @@ class TestBadInputs:
     @pytest.mark.parametrize(
         ("inputs", "told"),
         [
-            ([SERIES, np.zeros((1, 5), np.int64)], r"Input 2 holds int64 values.*embeddings"),
-            ([SERIES, torch.zeros(1, 5, dtype=torch.bool)], r"Input 2 holds bool values"),
+            ([SERIES, np.zeros((1, 5), np.int64)], r"Input 2 has int64 values.*embeddings"),
+            ([SERIES, torch.zeros(1, 5, dtype=torch.bool)], r"Input 2 has bool values"),
             ([SERIES, FACTS[0]], r"input 2 has the shape \(5,\)"),
             ([SERIES.repeat(2, 0), FACTS], r"input 1 has the shape \(2, 6, 3\)"),
             ([SERIES, FACTS * np.nan], r"Input 2 contains 5 NaN"),

@@ -252,7 +252,7 @@ def test_methods_lists_what_there_is() -> None:
     table = saliency.methods()
 
     assert [each.id for each in table] == list(METHODS)
-    assert repr(table).splitlines()[0].split() == ["id", "class", "needs", "images", "asked", "paper"]
+    assert repr(table).splitlines()[0].split() == ["id", "class", "needs", "images", "evaluated", "paper"]
     assert len(repr(table).splitlines()) == len(METHODS) + 1
 
 

@@ -38,7 +38,7 @@ COMPLETE = [name for name, cls in METHODS.items() if cls().complete]
 """These, and any that came later."""
 
 COARSE: dict[str, tuple[saliency.Method, str]] = {
-    "integrated_gradients": (saliency.IntegratedGradients(steps=2), "leave steps and quadrature out"),
+    "integrated_gradients": (saliency.IntegratedGradients(steps=2), "omit steps and quadrature"),
     "expected_gradients": (saliency.ExpectedGradients(samples=2, seed=3), "try samples=8"),
     "blur_ig": (saliency.BlurIG(steps=2), "try steps=8"),
     "guided_ig": (saliency.GuidedIG(steps=2), "or steps=8"),

@@ -29,10 +29,10 @@ def answering(value: Any) -> Any:
     [
         (None, "is None: the score has no gradient"),
         (3.0, "one entry per image of the batch, got the single number"),
-        ([[1.0], [1.0, 2.0]], "must be an array, got list that is none"),
-        (np.full((1, 24, 28, 3), "x"), "must hold real numbers, got ndarray of dtype <U1"),
-        (np.full((1, 24, 28, 3), 1j), "must hold real numbers"),
-        (torch.zeros(1, 24, 28, 3, dtype=torch.bfloat16), "must be an array, got Tensor that is none"),
+        ([[1.0], [1.0, 2.0]], "must be an array, got list"),
+        (np.full((1, 24, 28, 3), "x"), "must have real numbers, got ndarray of dtype <U1"),
+        (np.full((1, 24, 28, 3), 1j), "must have real numbers"),
+        (torch.zeros(1, 24, 28, 3, dtype=torch.bfloat16), "must be an array, got Tensor"),
         (IMAGE, r"expected \(1, 24, 28, 3\), actual \(24, 28, 3\)"),
         (np.moveaxis(IMAGE, 2, 0)[None], r"actual \(1, 3, 24, 28\)"),
     ],
@@ -118,7 +118,7 @@ def test_a_function_that_writes_into_its_input_spoils_nothing(method: Any) -> No
         x -= 1
         return answer
 
-    with pytest.warns(UserWarning, match="writes into its x_value_batch") as told:
+    with pytest.warns(UserWarning, match="modifies its x_value_batch") as told:
         mask = method.GetMask(image, careless)
 
     assert len(told) == 1
@@ -206,7 +206,7 @@ def test_xrai_asks_the_integrated_gradients_it_is_given(replaced: Any) -> None:
 
 def test_fields_belong_to_the_other_door() -> None:
     """An instance made with fields refuses GetMask, which takes them as arguments."""
-    with pytest.raises(saliency.BadField, match="this BlurIG was made with steps"):
+    with pytest.raises(saliency.BadField, match="this BlurIG was created with steps"):
         core.BlurIG(steps=3).GetMask(IMAGE, Model())
 
 

@@ -201,8 +201,8 @@ def test_partial_masks_are_complete_too(net: Any) -> None:
     ("inner", "told"),
     [
         (saliency.GradientSaliency(), "GradientSaliency has none"),
-        (saliency.IntegratedGradients(tolerance=0.1), "leave tolerance of"),
-        (saliency.IntegratedGradients(quadrature="trapezoid"), "leave quadrature of"),
+        (saliency.IntegratedGradients(tolerance=0.1), "omit tolerance of"),
+        (saliency.IntegratedGradients(quadrature="trapezoid"), "omit quadrature of"),
     ],
     ids=repr,
 )

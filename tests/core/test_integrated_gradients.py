@@ -225,7 +225,7 @@ class TestTolerance:
             ({"tolerance": 0}, "above 0"),
             ({"tolerance": float("nan")}, "finite number"),
             ({"tolerance": "tight"}, "must be a number"),
-            ({"tolerance": 0.1, "quadrature": "gauss_legendre"}, "the trapezoid rule can"),
+            ({"tolerance": 0.1, "quadrature": "gauss_legendre"}, "the trapezoid rule allows"),
             ({"steps": 0}, "1 to 10000"),
             ({"steps": 2.5}, "whole number"),
             ({"quadrature": "simpson"}, "'simpson'"),
@@ -347,7 +347,7 @@ class TestDefault:
             )
             assert fixed.gap_share > 0.5
             (note,) = (note for note in fixed.notes if "completeness error" in note)
-            assert note.endswith("leave steps and quadrature out, which adds steps where the score bends")
+            assert note.endswith("omit steps and quadrature, so that steps are added where the score is curved")
 
 
 def _and(x: float, y: float) -> tuple[float, float]:

@@ -193,7 +193,7 @@ def test_similarity_is_the_cosine_to_an_embedding() -> None:
     np.testing.assert_allclose(targets.similarity(wanted)({"image_embeds": found}), [0, np.sqrt(0.5)])
     exp = saliency.explain(small_net(), picture(), "gradient", targets.similarity(torch.ones(4)), progress=False)
     assert -1 <= exp.score <= 1
-    with pytest.raises(saliency.BadTarget, match="2 numbers, yours 3"):
+    with pytest.raises(saliency.BadTarget, match="2 numbers, yours has 3"):
         targets.similarity([1, 2, 3])(found)
     with pytest.raises(saliency.BadTarget, match="zero"):
         targets.similarity([0, 0])
@@ -260,7 +260,10 @@ def test_a_unit_needs_layers() -> None:
     """A model that shows none refuses with its own sentence; so does a target that is handed outputs."""
     with pytest.raises(saliency.Unsupported, match=r"unit as a target needs .*: a plain function offers only scores"):
         explained([3, 5], targets.unit("block", 0))
-    with pytest.raises(saliency.Unsupported, match="block channel 0 is a unit inside the model and cannot be computed from the model's outputs"):
+    with pytest.raises(
+        saliency.Unsupported,
+        match="block channel 0 is a unit inside the model and cannot be computed from the model's outputs",
+    ):
         saliency.adapt(Scores([3, 5])).at([targets.unit("block", 0)]).scores(WHITE[None])
 
 

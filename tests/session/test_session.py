@@ -171,7 +171,9 @@ def test_what_a_model_lacks_is_told_before_any_work() -> None:
 
     model = Square()
     model.lacks = {Differentiable: "this one has no wheels"}
-    with pytest.raises(saliency.Unsupported, match="GradientSaliency needs gradients with respect to the image: this one has no wh"):
+    with pytest.raises(
+        saliency.Unsupported, match="GradientSaliency needs gradients with respect to the image: this one has no wh"
+    ):
         last(GradientSaliency(), model)
 
     assert model.asked == []
