@@ -1,4 +1,4 @@
-"""Shapley values by a weighted regression."""
+"""KernelSHAP: Shapley values by a weighted regression."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from saliency.core.method import LARGEST_SEED, parameter
 
 @dataclass(eq=False, repr=False)
 class KernelShap(FeatureMethod):
-    """Shapley values as the additive model that fits the worth of coalitions best (arXiv:1705.07874, theorem 2).
+    """Shapley values as the additive model that best fits the values of coalitions (arXiv:1705.07874, theorem 2).
 
-    Coalitions are asked with their complements. Whole sizes are asked where there are enough questions, the smallest
-    and largest coalitions first, for they weigh most; of the others a random sample, in which none is asked twice.
-    Exact once `samples` reaches 2^d for d features. The values sum to f(image) - f(baseline) always. `samples` forward
-    passes for each baseline, or 2^d if that is less.
+    Coalitions are evaluated together with their complements. Sizes are enumerated completely as far as the samples
+    allow, the smallest and largest coalitions first, because they have the largest weights; of the other sizes a random
+    sample without repetition is drawn. Exact once `samples` reaches 2^d for d segments. The values always sum to
+    f(image) - f(baseline). Cost: `samples` forward passes per baseline, or 2^d if that is less.
     """
 
     id = "kernel_shap"
@@ -33,13 +33,13 @@ class KernelShap(FeatureMethod):
         r"S} \varphi_j\Bigr)^2"
     )
     advice = (
-        "The fair share of each superpixel, adding up to the whole: the usual choice for a black box with some "
-        "hundred images to spend. Takes several images a feature to be sure of its signs."
+        "A fair share for each superpixel, which sum to the difference of the scores: the usual choice for a black box "
+        "with a budget of some hundred images. Reliable signs need several images per segment."
     )
     complete = True
 
-    samples: int = parameter(1000, "coalitions, the empty and the whole one among them", low=4, high=1_000_000)
-    seed: int = parameter(0, "of the coalitions", low=0, high=LARGEST_SEED)
+    samples: int = parameter(1000, "Number of coalitions, including the empty and the full one", low=4, high=1_000_000)
+    seed: int = parameter(0, "Random seed", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         design = Design.drawn(game.players, self._pairs(game.players), np.random.default_rng(self.seed))
@@ -47,7 +47,7 @@ class KernelShap(FeatureMethod):
         both = np.stack([design.coalitions, ~design.coalitions], 1).reshape(-1, game.players)
         for worth in game.worth(np.concatenate([ends, both])):
             pairs = (worth.shape[1] - 2) // 2
-            # fewer pairs than features leave most of them undetermined
+            # fewer pairs than segments leave most values undetermined
             if pairs >= min(game.players, len(design.coalitions)):
                 yield regression(design, pairs, worth[:, : 2 + 2 * pairs])
 
@@ -59,20 +59,20 @@ class KernelShap(FeatureMethod):
 
 
 class Design(NamedTuple):
-    """Which coalitions are asked, in what order, and for how much each one stands."""
+    """The coalitions to evaluate, their order, and their weights."""
 
     coalitions: np.ndarray
     """(p, d), bool: one of each pair of complements."""
     strata: np.ndarray
-    """(p,): number of the stratum a pair is of. The last one is a sample with replacement, the others are whole."""
+    """(p,): index of each pair's stratum. The last stratum is a sample with replacement, the others are complete."""
     mass: np.ndarray
-    """(strata,): share of Shapley's kernel that a stratum holds."""
+    """(strata,): share of Shapley's kernel in each stratum."""
     draws: np.ndarray
-    """Pairs of the last stratum, as they were drawn: by the number of their first appearance."""
+    """Pairs of the last stratum in the order drawn, by the index of their first appearance."""
 
     @staticmethod
     def drawn(players: int, pairs: int, random: np.random.Generator) -> Design:
-        """A design of so many distinct pairs of complementary coalitions."""
+        """Return a design of `pairs` distinct pairs of complementary coalitions."""
         sizes = np.arange(1, players // 2 + 1)
         middle = 2 * sizes == players
         counts = [comb(players, int(size)) // (1 + int(half)) for size, half in zip(sizes, middle, strict=True)]
@@ -80,7 +80,7 @@ class Design(NamedTuple):
         mass = mass / mass.sum()
         left, found, strata = pairs, [np.zeros((0, players), bool)], [np.zeros(0, int)]
         whole = 0
-        # a size is asked whole where a sample of the same cost would be expected to
+        # a size is enumerated if a sample of the same cost would be expected to contain all of it
         while whole < len(sizes) and left * mass[whole] / mass[whole:].sum() >= counts[whole] * (1 - 1e-9):
             found.append(_all_of_size(players, whole + 1))
             strata.append(np.full(counts[whole], whole))
@@ -96,13 +96,13 @@ class Design(NamedTuple):
         strata.append(np.full(len(sample), whole))
         order = random.permutation(pairs)
         coalitions, numbers = np.concatenate(found)[order], np.concatenate(strata)[order]
-        # in the sample those drawn first stay first
+        # in the sample, pairs drawn first stay first
         coalitions[numbers == whole] = sample
         return Design(coalitions, numbers, np.append(mass[:whole], mass[whole:].sum()), draws)
 
 
 def _all_of_size(players: int, size: int) -> np.ndarray:
-    """Every coalition of a size, or where its complement has that size too, every second one: (n, d)."""
+    """Return every coalition of a size; every second one if complements have the same size: (n, d)."""
     from itertools import combinations
 
     rows = [row for row in combinations(range(players), size) if 2 * size < players or row[0] == 0]
@@ -114,14 +114,14 @@ def _all_of_size(players: int, size: int) -> np.ndarray:
 def _sample(
     players: int, wanted: int, sizes: np.ndarray, mass: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw pairs with replacement until `wanted` different ones are there: these (wanted, d), and all draws."""
+    """Draw pairs with replacement until `wanted` distinct ones are found: return these (wanted, d), and all draws."""
     seen: dict[bytes, int] = {}
     kept: list[np.ndarray] = []
     draws: list[int] = []
     while len(kept) < wanted:
         size = random.choice(sizes, wanted, p=mass / mass.sum())
         rows = np.argsort(random.random((wanted, players)), 1).argsort(1) < size[:, None]
-        # one of two halves stands for both
+        # of two complementary halves, one represents both
         rows = np.where((2 * size == players)[:, None] & ~rows[:, :1], ~rows, rows)
         for row in rows:
             number = seen.setdefault(np.packbits(row).tobytes(), len(kept))
@@ -134,13 +134,13 @@ def _sample(
 
 
 def regression(design: Design, pairs: int, worth: np.ndarray) -> Attribution:
-    """The additive model, exact for no and for all features, that fits the first `pairs` of a design.
+    """Fit an additive model, exact for no and for all segments, to the first `pairs` of a design.
 
-    Each stratum stands for its share of the kernel, whatever part of it was asked. The errors are those of the sample:
-    of how far the model misses each pair, within strata; what was asked whole adds none.
+    Each stratum has its share of the kernel as weight, however many of its pairs were evaluated. The standard errors
+    are those of the sample: the residuals of the pairs within strata; completely evaluated strata add none.
 
     Args:
-        worth: (k, 2 + 2 * pairs): of none, of all, and of each pair.
+        worth: (k, 2 + 2 * pairs): the values of the empty coalition, of the full one, and of each pair.
     """
     players = design.coalitions.shape[1]
     none, all_ = worth[:, :1], worth[:, 1]
@@ -177,7 +177,7 @@ def regression(design: Design, pairs: int, worth: np.ndarray) -> Attribution:
         mean = (weight * here).sum(1, keepdims=True) / n
         spread = (weight * (here - mean) ** 2).sum(1) / max(n - 1, 1)
         variance += mass[stratum] ** 2 * (1 - whole) * spread / n
-    # the model has met these very pairs half way: it fits them better than others
+    # the residuals of fitted pairs underestimate those of other pairs
     freedom = pairs - players + 1
     if freedom < 1 and variance.any():
         return Attribution(values)

@@ -1,4 +1,4 @@
-"""HiResCAM with negative gradients left out: fine enough for a network's early layers."""
+"""LayerCAM: HiResCAM with positive gradients only, suitable for early layers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from saliency.model.protocols import Layer, Ops
 
 @dataclass(eq=False, repr=False)
 class LayerCam(Cam):
-    """sum over channels of relu(gradient) * activation, by place (doi:10.1109/TIP.2021.3089943).
+    """The sum over channels of relu(gradient) * activation, at each position (doi:10.1109/TIP.2021.3089943).
 
-    One forward and backward pass.
+    Cost: one forward and backward pass.
     """
 
     id = "layer_cam"
@@ -22,8 +22,8 @@ class LayerCam(Cam):
     family = "layers"
     formula = r"M = \max\Bigl(0, \sum_k \max\bigl(0, \tfrac{\partial f}{\partial A^k}\bigr) \odot A^k\Bigr)"
     advice = (
-        "Early layers, whose grids are fine: name one with layer=…, or fuse several with RefineCAM. At the last layer "
-        "it says little more than Grad-CAM++."
+        "Use it for early layers, whose grids are fine: pass layer=…, or combine several layers with RefineCAM. At the "
+        "last layer it adds little to Grad-CAM++."
     )
 
     def combined(self, layer: Layer[Any], ops: Ops[Any]) -> Any:

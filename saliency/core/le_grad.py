@@ -1,4 +1,4 @@
-"""How each block's own score would grow with its attention."""
+"""LeGrad: the gradient of each block's own score with respect to its attention."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from saliency.session.session import Session
 
 @dataclass(eq=False, repr=False)
 class LeGrad(AttentionMethod):
-    """The mean over blocks, heads and the tokens that look of relu(gradient of the block's score) (arXiv:2404.03214).
+    """The mean over blocks, heads and queries of relu(gradient of the block's score) (arXiv:2404.03214).
 
-    A block's score is what the model's own head gives for the tokens as they are behind it; the gradient is that by the
-    block's own attention map. Nothing is normalised. Two forward passes (the second for the head) and one backward.
+    A block's score is the output of the model's own head for the tokens after that block; its gradient is with respect
+    to the block's own attention weights. Nothing is normalized. Cost: two forward passes (the second for the head) and
+    one backward pass.
     """
 
     id = "le_grad"
@@ -28,11 +29,11 @@ class LeGrad(AttentionMethod):
         r"M = \mathrm{mean}_{l,h,q} \max\bigl(0, \partial s_l / \partial A_{lh}\bigr),\quad s_l = \mathrm{head}(z_l)"
     )
     advice = (
-        "Vision transformers, CLIP's among them: sharp maps, told apart by class or text. Behind early blocks the head "
-        "sees tokens it was not trained on: read fewer with `last`."
+        "For vision transformers, including CLIP's: sharp maps, specific to a class or text. After early blocks the "
+        "head receives tokens it was not trained on: read fewer blocks with `last`."
     )
 
-    last: int = parameter(0, "how many blocks are read, from the last; 0 for all", low=0)
+    last: int = parameter(0, "Number of blocks, counted from the last; 0 for all", low=0)
 
     def asked(self, session: Session[Any], samples: Any) -> Iterator[tuple[slice, Attention[Any]]]:
         return session.early_exits(samples)

@@ -1,4 +1,4 @@
-"""A linear model of the score in the presence of features, near the image."""
+"""LIME: a linear model of the score in the presence of segments, near the image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from saliency.core.method import LARGEST_SEED, parameter
 
 @dataclass(eq=False, repr=False)
 class Lime(FeatureMethod):
-    """Weights of the linear model that best tells the score from which features are present (arXiv:1602.04938, eq. 1).
+    """Weights of the linear model that best predicts the score from the present segments (arXiv:1602.04938, eq. 1).
 
-    Coalitions hold each feature with probability ½, the image itself is the first; each counts exp(-D² / width²), where
-    D is its cosine distance from the image. Ridge regression with a free intercept. `samples` forward passes for each
-    baseline.
+    Coalitions contain each segment with probability ½; the first one is the image itself. The weight of a coalition is
+    exp(-D² / width²), with D its cosine distance from the image. Ridge regression with a free intercept. Cost:
+    `samples` forward passes per baseline.
     """
 
     id = "lime"
@@ -30,14 +30,14 @@ class Lime(FeatureMethod):
         r"\sum_{j \in S} w_j\Bigr)^2 + \lambda \|w\|^2"
     )
     advice = (
-        "Known everywhere, quick to read. What it finds depends on the width and the segments; kernel_shap asks "
-        "the same of the model and leaves less to choose."
+        "Widely known, quick to read. The result depends on the width and the segments; kernel_shap uses the same "
+        "evaluations with fewer choices to make."
     )
 
-    samples: int = parameter(1000, "coalitions, the image itself among them", low=2, high=1_000_000)
-    width: float = parameter(0.25, "how fast coalitions count less as they leave the image", low=1e-3)
-    ridge: float = parameter(1.0, "penalty on the squares of the weights", low=0)
-    seed: int = parameter(0, "of the coalitions", low=0, high=LARGEST_SEED)
+    samples: int = parameter(1000, "Number of coalitions, including the full image", low=2, high=1_000_000)
+    width: float = parameter(0.25, "Width of the kernel: how fast weights decrease away from the image", low=1e-3)
+    ridge: float = parameter(1.0, "Penalty on the squared weights", low=0)
+    seed: int = parameter(0, "Random seed", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         drawn = [np.random.default_rng([self.seed, i]).random(game.players) < 0.5 for i in range(self.samples - 1)]
@@ -53,16 +53,16 @@ class Lime(FeatureMethod):
 
 
 def ridge_regression(x: np.ndarray, y: np.ndarray, weights: np.ndarray, ridge: float) -> Attribution:
-    """Minimise Σ w (y - b - x·φ)² + ridge |φ|² over φ and b, in closed form.
+    """Minimize Σ w (y - b - x·φ)² + ridge |φ|² over φ and b, in closed form.
 
     Args:
         x: (n, d).
         y: (k, n).
         weights: (n,).
-        ridge: not on the intercept.
+        ridge: penalty, which excludes the intercept.
 
     Returns:
-        φ (k, d), with standard errors that hold whatever the noise is (White's sandwich, HC1).
+        φ (k, d), with heteroscedasticity-robust standard errors (White's sandwich, HC1).
     """
     n, d = x.shape
     share = weights / weights.sum()

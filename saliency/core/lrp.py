@@ -1,4 +1,4 @@
-"""Relevance, propagated layer by layer by rules of one's choice."""
+"""Layer-wise relevance propagation (LRP), with a choice of rules."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ CAUSES = {
     "dense": "biases and batch norms",
     STABILIZER: "the stabilizer ε",
 }
-"""What a note calls the causes of a ledger."""
+"""The names of a ledger's causes in a note."""
 
 LEAST = 0.01
-"""Share of the score from which on a cause is named."""
+"""Minimal share of the score for a cause to be named."""
 
 NOTED, REFUSED = 1e3, 1e6
-"""How many times the score relevance may sum to, taken positive: float32 has seven digits, which cancel."""
+"""Maximum sum of absolute relevance as a multiple of the score: float32 has seven digits, which cancel."""
 
-REMEDY = "Take a larger epsilon, as 0.01, or the composite 'epsilon_plus', which adds nothing of both signs."
+REMEDY = "Use a larger epsilon, such as 0.01, or the composite 'epsilon_plus', which does not mix signs."
 
 
 @dataclass(eq=False, repr=False)
 class LRP(Method):
-    """The score, handed back layer by layer, to each input its share (doi:10.1371/journal.pone.0130140).
+    """The score, propagated back layer by layer in shares of the contributions (doi:10.1371/journal.pone.0130140).
 
-    `composite` says which rule holds where: one rule everywhere ("epsilon", "gamma", "z_plus", "alpha_beta",
-    "w_square", "flat"), or "epsilon_plus" (z⁺ for convolutions, ε for dense layers), "epsilon_gamma_box" (γ, ε, and zᴮ
-    at the pixels), "epsilon_alpha2_beta1_flat" (α2β1, ε, and flat at the pixels), "attention" (γ with AttnLRP's rules,
-    arXiv:2402.05602), or a :class:`saliency.rules.Composite` of one's own. A batch norm is one layer with the weights
-    before it, a residual sum shares by contribution. The relevance sums to the score, less what biases and `epsilon`
-    absorb: in a deep network with batch norms that is nearly all of it, and a note says how much. The map is a share of
-    what is left: its shape can be read, its size cannot. `exp.gap` is the sum less the score. One forward and backward
-    pass an image; "box" shows the model black and white too.
+    `composite` maps layer types to rules: one rule everywhere ("epsilon", "gamma", "z_plus", "alpha_beta", "w_square",
+    "flat"), or "epsilon_plus" (z⁺ for convolutions, ε for dense layers), "epsilon_gamma_box" (γ, ε, and zᴮ at the
+    pixels), "epsilon_alpha2_beta1_flat" (α2β1, ε, and flat at the pixels), "attention" (γ with AttnLRP's rules,
+    arXiv:2402.05602), or your own :class:`saliency.rules.Composite`. A batch norm is folded into the layer before it
+    (canonization); a residual sum distributes relevance by contribution. The relevance sums to the score minus what
+    biases and `epsilon` absorb: in a deep network with batch norms that is nearly all of it, as a note reports. The map
+    then shows how the remainder is distributed: interpret its shape, not its size. `exp.gap` is the sum minus the
+    score. Cost: one forward and backward pass per image; "box" also evaluates black and white images.
     """
 
     id = "lrp"
@@ -71,17 +71,17 @@ class LRP(Method):
     family = "backward rules"
     formula = r"R_i = \sum_j \frac{x_i \, \rho(w_{ij})}{\epsilon + \sum_{i'} x_{i'}\, \rho(w_{i'j})}\, R_j"
     advice = (
-        "One backward pass and low noise. In deep networks biases and batch norms absorb nearly all of the score: read "
-        "the shape of the map, not its size. Which composite fits depends on the network: "
-        "epsilon_plus for those with convolutions, attention for transformers, gamma to tune. Variants of LRP may be "
-        "covered by patents in some places."
+        "One backward pass and low noise. In deep networks biases and batch norms absorb nearly all of the score: "
+        "interpret the shape of the map, not its size. The best composite depends on the network: epsilon_plus for "
+        "convolutional networks, attention for transformers, gamma to tune. Variants of LRP may be covered by patents "
+        "in some countries."
     )
 
-    composite: Any = parameter("auto", "which rule holds where; auto looks for attention", choices=COMPOSITES)
-    first: str = parameter("auto", "the rule at the pixels; auto is the composite's own", choices=FIRST)
-    epsilon: float = parameter(1e-6, "how much of cancelled contributions is absorbed", low=1e-12, high=1e6)
-    gamma: float = parameter(0.25, "by how much the γ rule favours what speaks for", low=0, high=1e6)
-    alpha: float = parameter(2.0, "the α rule's share of what speaks for; against: 1 - α", low=1, high=100)
+    composite: Any = parameter("auto", "Map from layer types to rules; auto depends on attention", choices=COMPOSITES)
+    first: str = parameter("auto", "Rule at the pixels; auto is the composite's own", choices=FIRST)
+    epsilon: float = parameter(1e-6, "Stabilizer ε", low=1e-12, high=1e6)
+    gamma: float = parameter(0.25, "γ rule: additional weight of positive contributions", low=0, high=1e6)
+    alpha: float = parameter(2.0, "α rule: weight of positive contributions; of negative ones: 1 - α", low=1, high=100)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,14 +94,14 @@ class LRP(Method):
         ops, rules = session.ops, self.rules(images, session)
         samples: Any = originals(session, images)
         if rules.references:
-            # the pixels lie between black and white, in what units ever the model is fed
+            # the pixels are between black and white, in the units of the model's input
             black, white = (session.baselines(name, images)[0] for name in ("black", "white"))
             low = -ops.maximum(-black, -white)
             samples = Compared(ops, images, [(low, ops.maximum(black, white))])
         done: list[Any] = []
         losses: list[list[list[list[str]]]] = []
         for _, answer in session.gradients(samples, rules):
-            # every rule is linear in what comes back: relevance starts at one, and is the score's in the end
+            # every rule is linear in the relevance: it starts at one and is multiplied by the score at the end
             scores: Any = answer.scores
             shape = (*(int(n) for n in scores.shape), *(1,) * (len(images.shape) - 1))
             done.append(answer.gradients * ops.reshape(scores, shape))
@@ -116,10 +116,10 @@ class LRP(Method):
         return []
 
     def _losses(self, answer: Any, session: Session[Any]) -> list[list[list[str]]]:
-        """Return the notes on what was conserved, by target and image.
+        """Return the notes on conservation, by target and image.
 
         Raises:
-            BadOutput: contributions cancelled until rounding is all that is left.
+            BadOutput: contributions cancelled so far that only rounding errors are left.
         """
         ops = session.ops
         axes = tuple(range(2, len(answer.gradients.shape)))
@@ -134,22 +134,22 @@ class LRP(Method):
                 if total > REFUSED:
                     raise BadOutput(
                         f"LRP's relevance grew to {total:.1g} times the score: contributions of both signs cancelled "
-                        f"in some layer, and what is left is rounding. {REMEDY}"
+                        f"in some layer, and only rounding errors are left. {REMEDY}"
                     )
                 notes[-1].append([conserved(float(score), float(share), causes, own)])
                 if total > NOTED:
-                    notes[-1][-1].append(f"relevance of both signs is {total:,.0f} times the score: {REMEDY}")
+                    notes[-1][-1].append(f"the sum of absolute relevance is {total:,.0f} times the score: {REMEDY}")
         return notes
 
     def rules(self, images: Any, session: Session[Any]) -> Composite:
-        """Which operator follows which rule."""
+        """Return the composite for these images."""
         if isinstance(self.composite, Composite):
             return self.composite
         name = self.composite
         if name == "auto":
             model = session.model
             if not isinstance(model, Rewirable):
-                raise Unsupported(f"{type(model).__name__} follows no rules on the way back.")
+                raise Unsupported("The model does not support rules on the backward pass.")
             with model.lock:
                 attends = "matmul" in model.operators(images[:1])
             name = "attention" if attends else "epsilon_plus"
@@ -184,13 +184,13 @@ class LRP(Method):
 
 
 def conserved(score: float, share: float, lost: Mapping[str, float], biased: bool = True) -> str:
-    """Return, as a sentence, how much of a score arrived at the image and what became of the rest.
+    """Return a sentence on how much of a score arrived at the image and where the rest was lost.
 
     Args:
-        score: that was handed back.
-        share: of it, that arrived.
-        lost: shares of it by cause, see :class:`saliency.rules.Ledger`; empty where nobody counted.
-        biased: whether operators with weights lose by their biases alone, as by the rules of :mod:`saliency.core`.
+        score: the score that was propagated.
+        share: the share of it that arrived.
+        lost: shares of it by cause, see :class:`saliency.rules.Ledger`; empty if losses were not recorded.
+        biased: whether operators with weights lose relevance only by their biases, as under this package's own rules.
     """
     parts: dict[str, float] = {}
     for cause, each in lost.items():

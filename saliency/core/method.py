@@ -1,4 +1,4 @@
-"""What every method is: a value that turns a batch of images into ever better masks."""
+"""Base of all methods: a dataclass that turns a batch of images into progressively refined masks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from saliency.session.baselines import Baseline
 from saliency.session.session import Session
 
 Part = Any
-"""A part of a model (a torch module, a Keras layer), in place of its name."""
+"""A part of a model (a torch module, a Keras layer), used instead of its name."""
 
 FAMILIES = ("gradients", "paths", "noise", "backward rules", "layers", "attention", "perturbation", "regions")
-"""What methods work with, in the order they are listed."""
+"""Families of methods, in display order."""
 
 
 LARGEST_SEED = 2**63 - 1
-"""The largest seed; NumPy takes larger ones, which JSON and JavaScript cannot hold."""
+"""The largest seed: NumPy accepts larger ones, but JSON and JavaScript do not."""
 
 
 def parameter(
@@ -36,11 +36,11 @@ def parameter(
     high: float | None = None,
     choices: Sequence[str] | None = None,
 ) -> Any:
-    """A dataclass field that knows what it means, so that a control can be made of it and bad values are told.
+    """Return a dataclass field with a description and limits, for input controls and for checking values.
 
     Args:
-        default: its default; a callable makes it (as ``default_factory``).
-        meaning: one sentence.
+        default: its default; a callable is called for the default (as ``default_factory``).
+        meaning: label or short sentence.
         low: smallest allowed number.
         high: largest allowed number.
         choices: allowed names.
@@ -53,30 +53,30 @@ def parameter(
 
 @dataclass(eq=False, repr=False)
 class Method:
-    """A method is a value: a dataclass whose fields are its parameters, called with images and a session.
+    """A method: a dataclass whose fields are its parameters, called with images and a session.
 
-    Treat an instance as immutable; :meth:`but` makes a changed one. (It is not frozen, for people patch attributes
-    into PAIR's classes.)
+    Treat an instance as immutable; :meth:`but` returns a changed copy. (It is not frozen, because users patch
+    attributes of PAIR's classes.)
     """
 
     id: ClassVar[str] = ""
-    """Its explicit, stable name."""
+    """Stable, explicit name."""
     title: ClassVar[str] = ""
-    """What it is called on a screen."""
+    """Name for display."""
     paper: ClassVar[str] = ""
     """arXiv number or short reference."""
     needs: ClassVar[Any] = Model
-    """The capability it asks of the model."""
+    """The capability it needs of the model."""
     complete: ClassVar[Any] = False
-    """Whether what it attributes sums to f(image) - f(baseline), so that the completeness error is known."""
+    """Whether the attribution should sum to f(image) - f(baseline), so that the completeness error is defined."""
     sign: ClassVar[Any] = "absolute"
-    """How its values are best shown: "absolute", "positive" or "signed"."""
+    """The best way to show its values: "absolute", "positive" or "signed"."""
     images_only: ClassVar[Any] = True
-    """Whether it reads rows, columns and colours of a picture; else it takes inputs of any shape, and several."""
+    """Whether it needs rows, columns and colours of a picture; otherwise any number of inputs of any shape works."""
     family: ClassVar[str] = ""
-    """What it works with, one of :data:`FAMILIES`."""
+    """Its family, one of :data:`FAMILIES`."""
     beyond: ClassVar[str] = ""
-    """What it asks beyond :meth:`cost`, where only the model's answer can tell: "the layer's channels"."""
+    """The part of the cost beyond :meth:`cost` that depends on the model: "the layer's channels"."""
     formula: ClassVar[str] = ""
     """The mask M of image x and score f, in LaTeX."""
     advice: ClassVar[str] = ""
@@ -88,49 +88,49 @@ class Method:
             setattr(self, each.name, value.inside() if isinstance(value, Method) else value)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
-        """Yield ever better masks; the last one is the answer.
+        """Yield progressively refined masks; the last is final.
 
         Args:
-            images: (B, H, W, C), in the model's own arrays.
-            session: asks the model, in batches.
+            images: (B, H, W, C), in the model's own array type.
+            session: runs the model in batches.
 
         Yields:
-            (k, b, H, W, C), or (k, b, H, W), of the b <= B images reached so far. The last has all B. k is 1 where the
+            (k, b, H, W, C) or (k, b, H, W), for the b <= B images reached so far. The last has all B. k is 1 if the
             mask is the same for every target.
         """
         raise NotImplementedError
 
     def beginnings(self, images: Any, session: Session[Any]) -> list[Any]:
-        """Where the paths of a complete method begin; the mask sums to f(image) minus the mean of f there.
+        """Return the start of a complete method's paths; the mask sums to f(image) minus the mean of f there.
 
         Returns:
-            arrays that broadcast against `images` (B, H, W, C); none where the mask sums to f(image) itself.
+            arrays that broadcast against `images` (B, H, W, C); none if the mask sums to f(image) itself.
         """
         baseline: Baseline = getattr(self, "baseline", "black")
         return session.baselines(baseline, images)
 
     def remedy(self) -> str:
-        """Return what makes the completeness error smaller, as "try steps=100"; empty where nothing is known to."""
+        """Return how to reduce the completeness error, such as "try steps=100"; empty where no remedy is known."""
         return ""
 
     def inside(self) -> Method:
-        """Return the method as it runs inside another one, which knows its cost beforehand: itself, by default."""
+        """Return the method as it runs inside another one, with a cost known beforehand: itself by default."""
         return self
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        """How many images the model will be asked about, for a batch of shape (B, H, W, C); see :attr:`beyond`."""
+        """Return the number of images evaluated for a batch of shape (B, H, W, C); see :attr:`beyond`."""
         return shape[0]
 
     @property
     def layers(self) -> tuple[str | int | None, ...]:
-        """Names of the layers it wants bound.
+        """Names of the layers to bind.
 
-        None stands for the automatic one, -1, -2, … for the last layer at the last, the last but one, … grid size.
+        None stands for the automatic layer; -1, -2, … for the last layer at the last, second to last, … grid size.
         """
         return ()
 
     def but(self, **changes: Any) -> Self:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         known = {each.name for each in fields(self)}
         for name in changes:
             if name not in known:
@@ -138,7 +138,7 @@ class Method:
         return replace(self, **changes)
 
     def key(self) -> str:
-        """A digest of the method and all its fields: equal exactly when the masks would be."""
+        """A digest of the method and all its fields: equal if and only if the masks are."""
         digest = hashlib.sha256(repr(type(self)).encode())
         for each in fields(self):
             digest.update(each.name.encode())
@@ -146,7 +146,7 @@ class Method:
         return digest.hexdigest()[:16]
 
     def changed(self) -> dict[str, Any]:
-        """The fields that are not at their defaults."""
+        """The fields that differ from their defaults."""
         return {
             each.name: value for each in fields(self) if not _same(value := getattr(self, each.name), default_of(each))
         }
@@ -156,10 +156,10 @@ class Method:
         return f"{type(self).__name__}({shown})"
 
     def _checked(self, each: Field[Any], value: Any) -> Any:
-        """Return the value of a field made by :func:`parameter`, as its annotation says that it is held.
+        """Return the value of a field made by :func:`parameter`, converted to its annotated type.
 
         Raises:
-            SaliencyError: it cannot have this value.
+            SaliencyError: the value is not allowed.
         """
         told, types, who = each.metadata, _types(each), f"{type(self).__name__}.{each.name}"
         if "help" not in told or (value is None and (each.default is None or "None" in types)):
@@ -189,7 +189,7 @@ def run(method: Method, session: Session[Any], images: Any) -> Iterator[Any]:
     """Yield the method's masks of `images` (B, H, W, C); see :meth:`Method.__call__`.
 
     Raises:
-        Unsupported: the model lacks what the method needs; before any call of the model.
+        Unsupported: the model does not support what the method needs; raised before any model call.
     """
     if (why := lacking(session.model, method.needs)) is not None:
         raise Unsupported(f"{type(method).__name__} needs {capability(method.needs)}: {why}.")
@@ -198,25 +198,25 @@ def run(method: Method, session: Session[Any], images: Any) -> Iterator[Any]:
 
 
 def as_method(value: Any, who: str) -> Method:
-    """Return a method that was given as a value, or as its class.
+    """Return a method given as an instance or class.
 
     Args:
         value: what was given.
         who: the name of the argument.
 
     Raises:
-        BadField: it is no method, or one that computes nothing.
+        BadField: it is no method, or one without a computation.
     """
     made = value() if isinstance(value, type) and issubclass(value, Method) else value
     if not isinstance(made, Method):
-        raise BadField(f"{who} must be a method, as saliency.IntegratedGradients(steps=50) is, got {brief(value)}.")
+        raise BadField(f"{who} must be a method, such as saliency.IntegratedGradients(steps=50), got {brief(value)}.")
     if type(made).__call__ is Method.__call__:
-        raise BadField(f"{who} must be a method that can be run, and {type(made).__name__} defines no __call__.")
+        raise BadField(f"{who} must be a method that can be run, but {type(made).__name__} defines no __call__.")
     return made
 
 
 def _checked_baseline(value: Any, who: str) -> Any:
-    """Return a baseline; whether arrays fit the image is the session's to check, which has one."""
+    """Return a baseline; the session checks later whether arrays fit the image."""
     if isinstance(value, list | tuple):
         return type(value)(_checked_baseline(each, who) for each in value) if type(value) in (list, tuple) else value
     if isinstance(value, bool | np.bool_) or not isinstance(value, str | int | float | np.number | np.ndarray):
@@ -225,11 +225,11 @@ def _checked_baseline(value: Any, who: str) -> Any:
 
 
 NO_LAYERS = (list, tuple, set, dict, bytes, np.ndarray, int, float, complex, Method)
-"""Types of values that are neither the name of a layer nor a part of any model."""
+"""Types that are neither the name of a layer nor a part of a model."""
 
 
 def _checked_layer(value: Any, who: str, several: bool) -> Any:
-    """Return the name of a layer, or the part of a model itself; or several of these."""
+    """Return the name of a layer, or the part of a model itself; or a list of these."""
     if isinstance(value, list | tuple) and several:
         return type(value)(_checked_layer(each, who, several=False) for each in value)
     if value is None or isinstance(value, NO_LAYERS):
@@ -239,20 +239,20 @@ def _checked_layer(value: Any, who: str, several: bool) -> Any:
 
 
 def _types(each: Field[Any]) -> set[str]:
-    """Return the names of the types that a field is annotated with: "int | None" is of two."""
-    # annotations are text, or where a user's module does not postpone them, types
+    """Return the names of the types in a field's annotation: two for "int | None"."""
+    # annotations are strings, or types in a user's module without postponed evaluation
     return set(str(each.type if isinstance(each.type, str) else getattr(each.type, "__name__", each.type)).split(" | "))
 
 
 def default_of(each: Field[Any]) -> Any:
-    """The default of a dataclass field, made if need be."""
+    """Return the default of a dataclass field, calling its factory if there is one."""
     return each.default_factory() if callable(each.default_factory) else each.default
 
 
 def described(method: Method) -> list[Mapping[str, Any]]:
-    """The method's fields for a control panel: name, value, help, low, high, choices."""
+    """Return the method's fields for a control panel: name, value, help, low, high, choices."""
     if not isinstance(method, Method):
-        raise BadField(f"Expected a method, as saliency.GradCam() is, got {brief(method)}.")
+        raise BadField(f"Expected a method, such as saliency.GradCam(), got {brief(method)}.")
     return [{"name": each.name, "value": getattr(method, each.name), **each.metadata} for each in fields(method)]
 
 

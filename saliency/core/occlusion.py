@@ -1,4 +1,4 @@
-"""How much the score drops when a window of the image is covered."""
+"""Occlusion: the drop of the score when a window of the image is covered."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from saliency.session.session import Session, originals
 
 @dataclass(eq=False, repr=False)
 class Occlusion(PairOcclusion):
-    """How much the score drops while a window slides over the image (arXiv:1311.2901, section 4.2).
+    """The drop of the score while a window slides over the image (arXiv:1311.2901, section 4.2).
 
-    A pixel's value is the mean drop over the windows that cover it, or their sum as PAIR has it. Needs scores only.
-    One forward pass a window and cover, and one for the image.
+    A pixel's value is the mean drop over the windows that cover it, or their sum as in PAIR. Needs scores only. Cost:
+    one forward pass per window and cover, and one for the image.
     """
 
     id = "occlusion"
@@ -31,24 +31,24 @@ class Occlusion(PairOcclusion):
     family = "perturbation"
     formula = r"M_p = \operatorname{mean}_{w \ni p} \bigl(f(x) - f(x_{\setminus w})\bigr)"
     advice = (
-        "Any model at all, and the question is plain: what if this were covered? Blind to evidence that exists "
-        "twice, and bound to the size of its window."
+        "Works with any model, and answers a simple question: what if this part were covered? Misses redundant "
+        "evidence, and depends on the size of the window."
     )
     needs = Model
     sign = "positive"
 
     size: int | tuple[int, ...] = parameter(
-        15, "side of the window in pixels, or (height, width), or (height, width, channels)", low=1
+        15, "Side of the window in pixels, or (height, width), or (height, width, channels)", low=1
     )
     stride: int | tuple[int, ...] = parameter(
-        8, "how far the window moves, or (down, across), or (down, across, channels)", low=1
+        8, "Step of the window, or (down, across), or (down, across, channels)", low=1
     )
     value: Baseline = parameter(
-        "black", "what covers the window; numbers are a colour, several names or pictures are averaged"
+        "black", "Cover of the window; numbers are a colour, several names or pictures are averaged"
     )
     reduce: str = parameter(
         "mean",
-        "a pixel's value from the windows that cover it; with 'sum' no window is cropped at the border",
+        "Combination of the windows that cover a pixel; with 'sum' no window is cropped at the border",
         choices=("mean", "sum"),
     )
 
@@ -72,7 +72,7 @@ class Occlusion(PairOcclusion):
         cuts = np.concatenate([np.array(axis)[at] for axis, at in zip(cut, places, strict=False)], 1)
         lengths = (*shape[1:3], int(np.prod(shape[3:])))
         factors = [ops.asarray(covers(axis, length)) for axis, length in zip(axes, lengths, strict=True)]
-        # where each window of the grid stands in the order of asking
+        # the index of each window of the grid in the order of evaluation
         place = np.argsort(order)
         done: Any = 0.0
         for i, shown in enumerate(session.baselines(self._covers(), images)):
@@ -89,7 +89,7 @@ class Occlusion(PairOcclusion):
             done = done + mask
 
     def _map(self, drops: Any, asked: int, place: np.ndarray, factors: list[Any], session: Session[Any]) -> Any:
-        """(k, b, H, W) from the drops (k, asked) of the windows asked so far; with channels where windows have them."""
+        """Return (k, b, H, W) from the drops (k, n) of the first n windows; with channels if windows have them."""
         ops, each = session.ops, len(place)
         k, images = int(drops.shape[0]), -(-asked // each)
         missing = images * each - asked
@@ -111,7 +111,7 @@ class Occlusion(PairOcclusion):
         return mean * self._laid(ops.asarray(np.ones((1, *grid))), factors, ops)
 
     def _laid(self, windows: Any, factors: list[Any], ops: Ops[Any]) -> Any:
-        """What the windows of a grid hold, (n, down, across, channels), added up on their pixels: (n, H, W[, C])."""
+        """Add the values of a grid's windows, (n, down, across, channels), to their pixels: (n, H, W[, C])."""
         rows, columns, channels = factors
         each = ops.transpose(windows, (0, 3, 1, 2))
         each = ops.matmul(ops.matmul(ops.transpose(rows, (1, 0)), each), columns)
@@ -121,11 +121,11 @@ class Occlusion(PairOcclusion):
 
     @property
     def _in_channels(self) -> bool:
-        """Whether windows have channels of their own, and so the mask."""
+        """Whether windows, and therefore the mask, have channels."""
         return isinstance(self.size, tuple | list) and len(self.size) == 3
 
     def windows(self, shape: tuple[int, ...]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Where the windows lie, (start, stop) along each axis of images (B, H, W, ...)."""
+        """Return the positions of the windows, (start, stop) along each axis of images (B, H, W, ...)."""
         self._refuse_channels_first(int(np.prod(shape[3:])))
         down, across = (
             self._along(length, _of(self.size, axis), _of(self.stride, axis)) for axis, length in enumerate(shape[1:3])
@@ -133,7 +133,7 @@ class Occlusion(PairOcclusion):
         return down, across
 
     def channel_windows(self, shape: tuple[int, ...]) -> list[tuple[int, int]]:
-        """Which channels of images (B, H, W, C) the windows cover: all, unless `size` tells, then side by side."""
+        """Return the channels that each window covers: all, unless `size` has channels, then adjacent groups."""
         channels = int(np.prod(shape[3:]))
         if not self._in_channels:
             return [(0, channels)]
@@ -145,8 +145,8 @@ class Occlusion(PairOcclusion):
             value: Any = getattr(self, name)
             if np.size(value) == 3 and value[2] > channels >= value[0]:
                 raise BadField(
-                    f"Occlusion.{name}={tuple(value)} has its channels first. Here they come last, as "
-                    f"(height, width, channels): write {name}={(value[1], value[2], value[0])}."
+                    f"Occlusion.{name}={tuple(value)} seems to have its channels first. They come last, as in "
+                    f"(height, width, channels): use {name}={(value[1], value[2], value[0])}."
                 )
 
     def _along(self, length: int, size: int, stride: int) -> list[tuple[int, int]]:
@@ -163,13 +163,13 @@ class Occlusion(PairOcclusion):
         return shape[0] * (1 + windows * baseline_count(self._covers()))
 
     def _covers(self) -> Baseline:
-        # numbers in a row are a colour, not several baselines
+        # a sequence of numbers is a colour, not several baselines
         colour = isinstance(self.value, list | tuple) and all(isinstance(each, int | float) for each in self.value)
         return np.asarray(self.value, np.float64) if colour else self.value
 
 
 def covers(windows: list[tuple[int, int]], length: int) -> np.ndarray:
-    """(windows, length): 1 where the window covers."""
+    """Return (windows, length): 1 where the window covers."""
     at = np.arange(length)
     return np.array([(at >= start) & (at < stop) for start, stop in windows], np.float64)
 

@@ -1,4 +1,4 @@
-"""Owen values: Shapley values within a tree of ever smaller parts of the image."""
+"""PartitionSHAP: Owen values, which are Shapley values within a tree of nested parts of the image."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from saliency.core.method import parameter
 from saliency.pictures.segments import SEGMENTERS, Segments
 
 ROUND = 16
-"""Parts that are cut at a time: enough to fill a batch, and a number of its own, so that no mask depends on batches."""
+"""Parts divided at a time: enough to fill a batch, and constant, so that no mask depends on the batch size."""
 
 
 @dataclass(eq=False, repr=False)
 class PartitionShap(FeatureMethod):
-    """Owen values on a k-d tree of the image: halves share what a part is worth (doi:10.1007/978-3-642-45494-3_7).
+    """Owen values on a k-d tree of the image, whose halves share each part's value (doi:10.1007/978-3-642-45494-3_7).
 
-    A half is worth what it adds to nothing and to the other half, averaged, wherever the parts around are shown or not.
-    The parts that weigh most are cut first; a part that is not cut spreads its worth evenly over its pixels. Sums to
-    f(image) - f(baseline) always. `samples` forward passes for each baseline, or fewer when nothing is left to cut.
+    The value of a half is what it adds to nothing and to the other half, averaged, with the surrounding parts present
+    or absent. The parts with the largest weight are divided first; an undivided part spreads its value evenly over its
+    pixels. The mask always sums to f(image) - f(baseline). Cost: `samples` forward passes per baseline, or fewer if
+    nothing is left to divide.
     """
 
     id = "partition_shap"
@@ -37,14 +38,14 @@ class PartitionShap(FeatureMethod):
         r"\bigl(f_{S \cup left} - f_S + f_{S \cup left \cup right} - f_{S \cup right}\bigr)"
     )
     advice = (
-        "Fine maps that add up to the whole from few images: it looks closer where it matters. A fixed tree cuts "
-        "through objects, and what cancels out within a part may never be cut."
+        "Fine maps that sum to the difference of the scores, from few images: it refines the important parts. A fixed "
+        "tree cuts through objects, and a part whose contributions cancel may never be divided."
     )
     complete = True
 
-    segments: Segments = parameter("grid", named_parts("the smallest parts", "grid"), choices=SEGMENTERS)
-    features: int = parameter(1024, "how many parts a named segmentation makes", low=1, high=65_000)
-    samples: int = parameter(500, "coalitions, the empty and the whole one among them", low=2, high=1_000_000)
+    segments: Segments = parameter("grid", named_parts("Smallest parts", "grid"), choices=SEGMENTERS)
+    features: int = parameter(1024, "Number of parts of a named segmentation", low=1, high=65_000)
+    samples: int = parameter(500, "Number of coalitions, including the empty and the full one", low=2, high=1_000_000)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         root = Part.of(game.labels)
@@ -52,7 +53,7 @@ class PartitionShap(FeatureMethod):
         known = dict(zip(map(_key, ends), game.ask(ends).T, strict=True))
         none, all_ = known.values()
         whole = Share(root, ends[0], none, all_, 1.0)
-        # which part weighs most is another matter for each target; what one has asked, all know
+        # the part with the largest weight depends on the target; evaluations are shared by all targets
         queues = [Queue(whole, target, game.players, (self.samples - 2) // 2) for target in range(len(none))]
         while any(taken := [each.take(ROUND) for each in queues]):
             yield Attribution(np.array([each.values for each in queues]))
@@ -70,18 +71,18 @@ class PartitionShap(FeatureMethod):
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the image: some of its features."""
+    """A part of the image: a set of segments."""
 
     members: np.ndarray
-    """Numbers of its features."""
+    """Indices of its segments."""
     places: np.ndarray
-    """(d, 2): centroids of all features."""
+    """(d, 2): centroids of all segments."""
     areas: np.ndarray
-    """(d,): how many pixels each feature has."""
+    """(d,): number of pixels of each segment."""
 
     @staticmethod
     def of(labels: np.ndarray) -> Part:
-        """The whole of a label map (H, W)."""
+        """Return the part that contains all of a label map (H, W)."""
         inside = labels >= 0
         areas = np.bincount(labels[inside])
         down, across = (np.bincount(labels[inside], place) / areas for place in np.nonzero(inside))
@@ -89,7 +90,7 @@ class Part:
 
     @cached_property
     def halves(self) -> tuple[Part, Part]:
-        """Cut across its longer side, with as many features in either half."""
+        """Divide across the longer side, with equal numbers of segments in both halves."""
         places = self.places[self.members]
         order = np.argsort(places[:, int(np.argmax(np.ptp(places, axis=0)))], kind="stable")
         early, late = np.split(self.members[order], [len(order) // 2])
@@ -97,19 +98,19 @@ class Part:
 
 
 class Share(NamedTuple):
-    """What a part adds to a coalition of features around it, and how much that counts."""
+    """What a part adds to a coalition of surrounding segments, and its weight."""
 
     part: Part
     without: np.ndarray
     """(d,) bool: the coalition."""
     before: np.ndarray
-    """(k,): what it is worth."""
+    """(k,): value of the coalition."""
     after: np.ndarray
-    """(k,): what it is worth with the part."""
+    """(k,): value of the coalition with the part."""
     weight: float
 
     def between(self) -> tuple[np.ndarray, np.ndarray]:
-        """The coalition with one half of the part, and with the other."""
+        """Return the coalition with one half of the part, and with the other."""
         one, other = self.without.copy(), self.without.copy()
         early, late = self.part.halves
         one[early.members] = True
@@ -118,7 +119,7 @@ class Share(NamedTuple):
 
 
 class Queue:
-    """The shares of one target that may yet be cut, those of most weight first."""
+    """The shares of one target that may still be divided, by falling weight."""
 
     def __init__(self, whole: Share, target: int, players: int, left: int) -> None:
         self.target, self.values, self.left = target, np.zeros(players), left
@@ -127,13 +128,13 @@ class Queue:
         self._add(whole)
 
     def take(self, most: int) -> list[Share]:
-        """Remove the shares that weigh most: at most so many, and no more than are `left` to be cut at all."""
+        """Remove and return the shares of largest weight: at most `most`, and at most `left` in total."""
         taken = [heappop(self.open)[-1] for _ in range(min(most, self.left, len(self.open)))]
         self.left -= len(taken)
         return taken
 
     def cut(self, share: Share, with_early: np.ndarray, with_late: np.ndarray) -> None:
-        """Put the halves in the place of the whole, each beside nothing and beside the other half."""
+        """Replace a share by its halves, each added to nothing and to the other half."""
         part, without, before, after, weight = share
         (early, late), (one, other) = part.halves, share.between()
         self._spread(share, -1.0)
@@ -149,7 +150,7 @@ class Queue:
             heappush(self.open, (-urgency, -size, next(self._numbers), share))
 
     def _spread(self, share: Share, sign: float) -> None:
-        """Lay what a part adds evenly on its pixels, or take it away again."""
+        """Add a part's value evenly to its pixels, or subtract it again."""
         part = share.part
         gain = sign * share.weight * (share.after[self.target] - share.before[self.target])
         self.values[part.members] += gain * part.areas[part.members] / part.areas[part.members].sum()
@@ -161,5 +162,5 @@ def _key(coalition: np.ndarray) -> bytes:
 
 @cache
 def cuts(features: int) -> int:
-    """How often parts can be cut until each is one feature: a half is looked at beside nothing and beside the other."""
+    """Return the number of divisions until every part is one segment; each half is divided in two contexts."""
     return 0 if features == 1 else 1 + 2 * (cuts(features // 2) + cuts(features - features // 2))

@@ -1,8 +1,7 @@
-"""Paths from a baseline to an image, and what is met on them.
+"""Paths from a baseline to an image, and their evaluation.
 
-A path is a value: it can be asked for its point at any share of the way. How it is walked (in even steps, or in
-smaller ones where something happens) and what is made of the gradients met there (Integrated Gradients, IDGI,
-Integrated Decision Gradients) are no affair of its own.
+A path is a value that returns its point at any alpha. The choice of steps (even, or finer where the score changes) and
+the use of the gradients (Integrated Gradients, IDGI, Integrated Decision Gradients) are separate from it.
 """
 
 from __future__ import annotations
@@ -21,53 +20,53 @@ A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
 
 PORTION = 8
-"""How many paths are walked together: what is met on each lies in memory until it has been read."""
+"""Number of paths evaluated together: the gradients of each stay in memory until they have been used."""
 
 
 NEAREST = 1e-5
-"""Places are not put closer together: float32 could not tell them apart in a bright picture."""
+"""Minimal distance between steps: float32 could not separate closer ones in a bright picture."""
 
 
 class Path(Protocol[A_co]):
-    """A way from a baseline (alpha = 0) to one image (alpha = 1)."""
+    """A path from a baseline (alpha = 0) to one image (alpha = 1)."""
 
     image: int
-    """To which of the images it leads."""
+    """Index of the image it leads to."""
     target: int | None
-    """Of which target alone it is the path; None where it serves all."""
+    """The only target the path is for; None if it serves all."""
     met: Sequence[Met]
-    """What was met while it was sought."""
+    """Evaluations made while the path was computed."""
 
     def points(self, alphas: np.ndarray) -> A_co:
-        """Where it is at each alpha, (n, H, W, C)."""
+        """Return its point at each alpha, (n, H, W, C)."""
 
     def ways(self, alphas: np.ndarray) -> A_co:
-        """From each alpha to the next, (n - 1, H, W, C)."""
+        """Return the differences from each alpha to the next, (n - 1, H, W, C)."""
 
 
 @dataclass
 class Met:
-    """A place of a path, and what the model said there of one target."""
+    """A point of a path, with the model's score and gradient of one target."""
 
     alpha: float
     score: float
     gradient: Any
     """(1, H, W, C)."""
     slope: float | None = None
-    """How fast the score rises with alpha, where that has been worked out."""
+    """The slope of the score in alpha, once computed."""
     square: float | None = None
-    """Sum of the gradient's squares, where that has been worked out."""
+    """Sum of the squared gradient, once computed."""
 
 
 @dataclass
 class Trail(Generic[A]):
-    """What was met on a path for one target, in the order it was asked."""
+    """The evaluations on a path for one target, in order of evaluation."""
 
     path: Path[A]
     met: list[Met] = field(default_factory=list)
 
     def sorted(self) -> tuple[np.ndarray, np.ndarray, list[Any]]:
-        """Alphas (n,), scores (n,) and gradients, from the baseline to the image."""
+        """Return alphas (n,), scores (n,) and gradients, from the baseline to the image."""
         along = sorted(self.met, key=lambda each: each.alpha)
         return (
             np.array([each.alpha for each in along]),
@@ -82,7 +81,7 @@ class Line(Generic[A]):
     Args:
         baseline: (1, H, W, C).
         images: (B, H, W, C).
-        image: which of them.
+        image: index of the image.
     """
 
     target: int | None = None
@@ -102,7 +101,7 @@ class Line(Generic[A]):
 
 
 class Visits(Generic[A]):
-    """Places of several paths as samples, those of each path together."""
+    """Points of several paths as samples, grouped by path."""
 
     each = 1
 
@@ -126,24 +125,24 @@ class Visits(Generic[A]):
 
 
 class Walkable(Protocol):
-    """A method that gathers gradients along paths."""
+    """A method that integrates gradients along paths."""
 
     steps: int
 
     def paths(self, images: Any, session: Session[Any], steps: int) -> list[Path[Any]]:
-        """From each baseline to each of `images` (B, H, W, C).
+        """Return the paths from each baseline to each of `images` (B, H, W, C).
 
         Args:
-            steps: at least 2: how many places will be visited evenly, for paths that are sought by asking.
+            steps: number of even steps, at least 2, for paths that need model calls to be computed.
         """
 
 
 Choose = Callable[[Trail[Any]], Sequence[float]]
-"""At which alphas a path shall be visited next, given what was met on it; none when that is enough."""
+"""Returns the next alphas at which to evaluate a path, given its evaluations so far; none to stop."""
 
 
 def rising(most: int) -> Choose:
-    """Where the score changes most between neighbours, until there are `most` nodes."""
+    """Return a rule that adds steps where the score changes most between neighbours, up to `most` steps."""
 
     def choose(trail: Trail[Any]) -> list[float]:
         alphas, scores, _ = trail.sorted()
@@ -158,24 +157,24 @@ def rising(most: int) -> Choose:
 def walked(
     session: Session[A], paths: Sequence[Path[A]], steps: int, choose: Choose | None = None
 ) -> Iterator[list[dict[int, Trail[A]]]]:
-    """Visit `steps` places of each path, evenly from end to end, then those that are chosen for each target.
+    """Evaluate each path at `steps` even steps from end to end, then at the steps chosen for each target.
 
-    A place that several targets want is asked once.
+    A point that several targets need is evaluated once.
 
     Args:
-        session: asks.
-        paths: to walk; what was met while one was sought is not asked again.
+        session: runs the model.
+        paths: the paths; evaluations made while one was computed are reused.
         steps: at least 2.
-        choose: where to look more closely; nowhere by default.
+        choose: chooses additional steps; none by default.
 
     Yields:
-        what was met on each path for each target: after each question where partial results are wanted, else once.
-        The paths not yet reached have none.
+        the evaluations of each path for each target: after each batch if partial results are wanted, otherwise once.
+        Paths not reached yet have none.
     """
     trails: list[dict[int, Trail[A]]] = [
         {} if path.target is None else {path.target: Trail(path, list(path.met))} for path in paths
     ]
-    # both ends first, then spread evenly: any beginning of it stands for the whole
+    # both ends first, then evenly spread: any prefix represents the whole path
     even = np.linspace(0, 1, steps)[[0, steps - 1, *(i for i in evenly(steps) if 0 < i < steps - 1)]]
     wanted: list[dict[float, set[int] | None]] = []
     for path in paths:
@@ -199,7 +198,7 @@ def _asked(
     wanted: Sequence[dict[float, set[int] | None]],
     trails: list[dict[int, Trail[A]]],
 ) -> Iterator[None]:
-    """Ask what is wanted, and write it down; yields after each question."""
+    """Evaluate the wanted points and store the results; yield after each batch."""
     places = [(i, alpha, targets) for i, each in enumerate(wanted) for alpha, targets in each.items()]
     visits = Visits(session.ops, paths, [np.array(list(each)) for each in wanted])
     for rows, answer in session.gradients(visits):

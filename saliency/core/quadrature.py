@@ -1,19 +1,19 @@
-"""Where a path is asked, and how much each answer weighs: the rules of numerical integration over [0, 1]."""
+"""Quadrature rules (numerical integration over [0, 1]): the steps and their weights."""
 
 from __future__ import annotations
 
 import numpy as np
 
 RULES = ("pair", "riemann_left", "riemann_right", "riemann_middle", "trapezoid", "gauss_legendre")
-"""The rules there are. "pair" is PAIR's: both ends among the nodes, all of equal weight."""
+"""The quadrature rules. "pair" is PAIR's: evenly spaced steps including both ends, with equal weights."""
 
 
 def nodes(steps: int, rule: str = "pair") -> tuple[np.ndarray, np.ndarray]:
-    """The nodes of a rule, and their weights.
+    """Return the steps of a rule, and their weights.
 
     Args:
-        steps: how many nodes, at least 1. A single one of "pair" or "trapezoid" is the middle, the better rule (PAIR
-            asks nothing there, and returns zeros).
+        steps: number of steps, at least 1. A single step of "pair" or "trapezoid" is at the midpoint, which is more
+            accurate (PAIR evaluates nothing in that case, and returns zeros).
         rule: one of :data:`RULES`.
 
     Returns:
@@ -37,7 +37,7 @@ def nodes(steps: int, rule: str = "pair") -> tuple[np.ndarray, np.ndarray]:
 
 
 def trapezoid(alphas: np.ndarray) -> np.ndarray:
-    """The weights of the trapezoid rule at increasing nodes (n,), from the first to the last; they sum to one."""
+    """Return the weights of the trapezoid rule for increasing steps (n,); they sum to one."""
     half = np.diff(alphas) / 2
     weights = np.zeros(len(alphas))
     weights[:-1] += half

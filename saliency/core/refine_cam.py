@@ -1,4 +1,4 @@
-"""Maps of several layers in one: fine where the early layers are, sure where the late ones are."""
+"""RefineCAM: the product of the maps of several layers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from saliency.session.session import Session, originals
 class RefineCam(Method):
     """The product over layers of a CAM's maps, each rectified, resized and scaled to 0–1 (arXiv:2605.14641).
 
-    Scaled by (m - min m) / (max m - min m); a map that is the same everywhere counts as zero. One forward pass for all
-    layers and targets, and one backward pass a target.
+    Scaled by (m - min m) / (max m - min m); a constant map becomes zero. Cost: one forward pass for all layers and
+    targets, and one backward pass per target.
     """
 
     id = "refine_cam"
@@ -28,15 +28,15 @@ class RefineCam(Method):
     family = "layers"
     formula = r"M = \prod_l \mathrm{norm}\bigl(\mathrm{resize}(\mathrm{CAM}_l)\bigr)"
     advice = (
-        "Sharp maps at the price of one pass: only what every layer agrees on is left. Values say where, not how much; "
-        "one layer that looks elsewhere wipes out the rest."
+        "Sharp maps for the cost of one pass: only positions on which all layers agree remain. Values show where, not "
+        "how much; one layer that responds elsewhere removes the rest."
     )
     needs = Layered
     sign = "positive"
 
-    method: Any = parameter(GradCamPlusPlus, "the CAM whose maps are multiplied")
+    method: Any = parameter(GradCamPlusPlus, "CAM whose maps are multiplied")
     layer: str | Sequence[str] | Sequence[Part] | None = parameter(
-        None, "names of the layers; the last at each of the last three grid sizes by default"
+        None, "Names of the layers; by default the last one at each of the last three grid sizes"
     )
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class RefineCam(Method):
         self.method = as_method(self.method, "RefineCam.method")
         if not isinstance(self.method, Cam) or self.method.needs is not Layered:
             raise BadField(
-                f"RefineCam multiplies maps of CAMs that weigh a layer by its gradients, got {self.method!r}."
+                f"RefineCam multiplies maps of CAMs that weight a layer by its gradients, got {self.method!r}."
             )
         if isinstance(self.layer, list | tuple | str) and not self.layer:
             raise BadField("RefineCam.layer must name at least one layer, or be None.")
@@ -66,5 +66,5 @@ class RefineCam(Method):
             yield session.ops.concat(done, 1)
 
     def _factor(self, layer: Layer[Any], images: Any, ops: Ops[Any]) -> Any:
-        """One layer's share in the product, (k, n, H, W)."""
+        """Return one layer's factor of the product, (k, n, H, W)."""
         return scaled(resized(ops.maximum(self.method.cam(layer, ops), 0.0), images, ops), ops)

@@ -1,6 +1,6 @@
-"""The rules of layer-wise relevance propagation: how the relevance of an output becomes that of its inputs.
+"""Rules of layer-wise relevance propagation: from the relevance of an output to the relevance of its inputs.
 
-All of them keep the sum of relevance but for what biases and epsilon absorb. Bach et al. 2015 is
+All of them preserve the sum of relevance, except for what biases and epsilon absorb. Bach et al. 2015 is
 doi:10.1371/journal.pone.0130140, Montavon et al. 2017 arXiv:1512.02479, Montavon et al. 2019
 doi:10.1007/978-3-030-28954-6_10, Lapuschkin et al. 2019 arXiv:1902.10178.
 """
@@ -17,9 +17,9 @@ from saliency.rules import LINEAR, Change, Composite, Operator, Rule, summed
 
 @dataclass(frozen=True)
 class Epsilon:
-    """Relevance by contribution, a little of it absorbed where contributions cancel (LRP-ε; Bach et al. 2015, eq. 58).
+    """Relevance by contribution, with the stabilizer ε where contributions cancel (LRP-ε; Bach et al. 2015, eq. 58).
 
-    Of an operator with two inputs, each has its share.
+    An operator with two inputs distributes relevance to both.
     """
 
     epsilon: float = 1e-6
@@ -32,9 +32,9 @@ class Epsilon:
 
 @dataclass(frozen=True)
 class Gamma:
-    """What speaks for an output counts 1 + γ (LRP-γ; Montavon et al. 2019, table 1), for inputs of either sign too.
+    """Positive contributions weighted by 1 + γ (LRP-γ; Montavon et al. 2019, table 1), for inputs of either sign.
 
-    An output below zero is spoken for by what is negative.
+    For an output below zero, the negative contributions get that weight.
     """
 
     gamma: float = 0.25
@@ -54,7 +54,7 @@ class Gamma:
 
 @dataclass(frozen=True)
 class AlphaBeta:
-    """What speaks for an output gets α, what speaks against it -β = 1 - α (LRP-αβ; Bach et al. 2015, eq. 60)."""
+    """Positive contributions weighted by α, negative ones by -β = 1 - α (LRP-αβ; Bach et al. 2015, eq. 60)."""
 
     alpha: float = 2.0
     epsilon: float = 1e-6
@@ -70,7 +70,7 @@ class AlphaBeta:
 
 @dataclass(frozen=True)
 class WSquare:
-    """By squared weights, whatever the input (Montavon et al. 2017, eq. 12)."""
+    """Relevance by squared weights, independent of the input (Montavon et al. 2017, eq. 12)."""
 
     epsilon: float = 1e-6
 
@@ -81,7 +81,7 @@ class WSquare:
 
 @dataclass(frozen=True)
 class Flat:
-    """Evenly to all inputs within reach (Lapuschkin et al. 2019, supplementary)."""
+    """Relevance distributed evenly over the receptive field (Lapuschkin et al. 2019, supplementary)."""
 
     epsilon: float = 1e-6
 
@@ -92,7 +92,7 @@ class Flat:
 
 @dataclass(frozen=True)
 class Box:
-    """For pixels, which lie between the references' (zᴮ; Montavon et al. 2017, eq. 14): lowest, then highest."""
+    """The rule for pixels bounded by two references (zᴮ; Montavon et al. 2017, eq. 14): lowest, then highest."""
 
     epsilon: float = 1e-6
 
@@ -107,15 +107,15 @@ class Box:
 
 
 def unchanged(layer: Operator, x: Any, relevance: Any) -> Any:
-    """All of it: a non-linearity of one value has nobody else to give it to (Bach et al. 2015, section 2.3).
+    """Return the relevance unchanged, for a non-linearity of one value (Bach et al. 2015, section 2.3).
 
-    Where a constant spread the input over more values, by contribution.
+    Where a constant broadcasts the input to more values, distribute by contribution.
     """
     return relevance if x.shape == relevance.shape else Epsilon()(layer, x, relevance)
 
 
 def numerator(layer: Operator, x: Any, relevance: Any) -> Any:
-    """All to the numerator: what divides is a norm, and norms hand on all (arXiv:2402.05602, proposition 3.4)."""
+    """Return all relevance to the numerator: divisors are norms, which pass it on (arXiv:2402.05602, prop. 3.4)."""
     divided, by = x
     if divided.shape == relevance.shape:
         return relevance, 0.0 * by
@@ -135,7 +135,7 @@ class Halves:
 
 
 def softmax_taylor(layer: Operator, x: Any, relevance: Any) -> Any:
-    """The softmax's first-order Taylor term at its input (AttnLRP; arXiv:2402.05602, equation 13)."""
+    """Return the softmax's first-order Taylor term at its input (AttnLRP; arXiv:2402.05602, equation 13)."""
     y, _ = layer(x)
     back = x * (relevance - y * summed(layer.ops, relevance, layer.axis))
     # a masked logit is -inf: no attention, no relevance
@@ -143,7 +143,7 @@ def softmax_taylor(layer: Operator, x: Any, relevance: Any) -> Any:
 
 
 def _divided(layer: Operator, relevance: Any, z: Any, epsilon: float) -> Any:
-    """Relevance by z, which is held away from zero by epsilon on its own side; zero counts as positive."""
+    """Return relevance / z, with |z| at least epsilon; zero counts as positive."""
     ops = layer.ops
     stabilizer = epsilon * ops.where(z >= 0, 0.0 * z + 1.0, 0.0 * z - 1.0)
     share = relevance / (z + stabilizer)
@@ -153,9 +153,9 @@ def _divided(layer: Operator, relevance: Any, z: Any, epsilon: float) -> Any:
 
 
 def _split(layer: Operator, x: Any, positive: bool) -> tuple[Any, Callable[[Any], Any]]:
-    """The positive, or the negative, part of each contribution: their sum, with the bias's, and what goes back by them.
+    """Return the sum of the positive, or negative, contributions with the bias, and its pullback.
 
-    A contribution is positive where input and weight have the same sign.
+    A contribution is positive if input and weight have the same sign.
     """
     ops = layer.ops
     above, below = ops.maximum(x, 0.0), -ops.maximum(-x, 0.0)
@@ -192,17 +192,18 @@ def _times(x: Any, back: Any) -> Any:
 def layerwise(
     convolution: Rule, dense: Rule, first: Rule | None = None, references: int = 0, epsilon: float = 1e-6
 ) -> Composite:
-    """Layer-wise relevance propagation: rules for what has weights, and for all else what keeps relevance whole.
+    """Return a composite for LRP: the given rules for operators with weights, conserving rules for all others.
 
-    Sums and averages share it by contribution, non-linearities and norms hand it on, a maximum hands it to the winner,
-    a product halves it; a batch norm is one with the weights before it (arXiv:2402.05602 and Montavon et al. 2019).
+    Sums and averages distribute relevance by contribution, non-linearities and norms pass it on, a maximum passes it to
+    the largest value, a product halves it. A batch norm is folded into the operator before it (arXiv:2402.05602 and
+    Montavon et al. 2019).
 
     Args:
-        convolution: for convolutions.
-        dense: for products with weights.
-        first: for the operators with weights that are nearest to the image, instead.
-        references: how many references `first` asks for.
-        epsilon: for sums and products.
+        convolution: rule for convolutions.
+        dense: rule for products with weights.
+        first: rule for the operators with weights that are closest to the image.
+        references: number of references that `first` needs.
+        epsilon: stabilizer for sums and products.
     """
     return Composite(
         (

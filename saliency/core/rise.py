@@ -1,4 +1,4 @@
-"""What the score has in common with what a random mask shows."""
+"""RISE: the correlation of the score with random masks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from saliency.session.session import Session
 
 @dataclass(eq=False, repr=False)
 class Rise(Method):
-    """Mean of random masks, each weighed by the score of the image seen through it (arXiv:1806.07421, eq. 6).
+    """The mean of random masks, each weighted by the score of the image seen through it (arXiv:1806.07421, eq. 6).
 
-    Centred, it is the paper's map less the mean score, which does not change the order of the pixels: the score's
-    covariance with each pixel of the mask, by the probability of showing it. Needs scores only. `samples` forward
-    passes.
+    Centred, it is the paper's map for the score minus its mean, with the same order of pixels: the covariance of the
+    score with each pixel of the mask, divided by the probability of showing it. Needs scores only. Cost: `samples`
+    forward passes.
     """
 
     id = "rise"
@@ -31,17 +31,17 @@ class Rise(Method):
     family = "perturbation"
     formula = r"M = \frac{1}{p} \operatorname{Cov}\bigl(f(x \odot m), m\bigr)"
     advice = (
-        "The first choice for a model that gives only scores: smooth, needs no segments, strong in deletion tests. "
-        "Thousands of images, and no finer than its cells."
+        "The first choice for a model that returns only scores: smooth, needs no segments, strong in deletion tests. "
+        "It needs thousands of images, and its resolution is limited to the size of the cells."
     )
     sign = "positive"
 
-    samples: int = parameter(4000, "random masks", low=2, high=1_000_000)
-    cells: int = parameter(7, "cells along each side of the grids that masks are enlarged from", low=1, high=1000)
-    probability: float = parameter(0.5, "that a cell is shown", low=0.01, high=0.99)
-    baseline: Baseline = parameter(0.0, "what is shown where the mask hides the image; several are taken in turn")
-    centred: bool = parameter(True, "subtract the mean score: less noise, the same order of pixels")
-    seed: int = parameter(0, "of the masks", low=0, high=LARGEST_SEED)
+    samples: int = parameter(4000, "Number of random masks", low=2, high=1_000_000)
+    cells: int = parameter(7, "Cells per side of the random grids", low=1, high=1000)
+    probability: float = parameter(0.5, "Probability that a cell is visible", low=0.01, high=0.99)
+    baseline: Baseline = parameter(0.0, "Replacement of hidden pixels; several alternate")
+    centred: bool = parameter(True, "Subtract the mean score: less noise, the same order of pixels")
+    seed: int = parameter(0, "Random seed", low=0, high=LARGEST_SEED)
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         ops = session.ops
@@ -73,7 +73,7 @@ class Tally:
     """Running moments of scores f and masks M: means of f^a M^b for a, b = 0, 1, 2.
 
     Args:
-        origin: (k, 1), a score: they are counted from there, for differences of large squares do not survive float32.
+        origin: (k, 1), a score that is subtracted, because differences of large squares are inaccurate in float32.
     """
 
     def __init__(self, ops: Ops[Any], origin: Any) -> None:
@@ -81,7 +81,7 @@ class Tally:
         self._sums: Any = None
 
     def add(self, scores: Any, masks: Any) -> None:
-        """Take in scores (k, n) and their masks (n, H * W)."""
+        """Add scores (k, n) and their masks (n, H * W)."""
         ops, away = self.ops, scores - self.origin
         ones = ops.asarray(np.ones((1, int(masks.shape[0]))))
         powers = ops.concat([ones, away, away * away], 0)
@@ -94,7 +94,7 @@ class Tally:
         self.count += int(masks.shape[0])
 
     def centred(self) -> tuple[Any, Any]:
-        """Covariance of f with M, (k, H * W), and its standard error."""
+        """Return the covariance of f with M, (k, H * W), and its standard error."""
         (_, f, ff), (m, fm, ffm), (mm, fmm, ffmm) = self._means()
         n = self.count
         covariance = fm - f * m
@@ -103,14 +103,14 @@ class Tally:
         return covariance * (n / max(n - 1, 1)), self._error(fourth - covariance * covariance)
 
     def plain(self) -> tuple[Any, Any]:
-        """Mean of f * M, (k, H * W), and its standard error."""
+        """Return the mean of f * M, (k, H * W), and its standard error."""
         _, (m, fm, _), (mm, fmm, ffmm) = self._means()
         r = self.origin
         mean = fm + r * m
         return mean, self._error(ffmm + 2 * r * fmm + r * r * mm - mean * mean)
 
     def _means(self) -> list[tuple[Any, Any, Any]]:
-        """Of M⁰, M¹ and M²: the means of their products with f⁰, f¹ and f²."""
+        """Return the means of the products of M⁰, M¹ and M² with f⁰, f¹ and f²."""
         targets = int(self.origin.shape[0])
         found = []
         for each in self._sums:

@@ -1,4 +1,4 @@
-"""Channels weighed by the score of the image seen through them."""
+"""Score-CAM: channels weighted by the score of the image masked by them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from saliency.session.session import Session
 
 @dataclass(eq=False, repr=False)
 class ScoreCam(ChannelwiseCam):
-    """A layer's activations, each channel weighed by the score of the image masked by it (arXiv:1910.01279, alg. 1).
+    """A layer's activations, each channel weighted by the score of the image masked by it (arXiv:1910.01279, alg. 1).
 
-    A channel's mask is its activation, resized to the image and scaled to 0–1 (zero where it is the same everywhere);
-    the weights are the softmax of the masked images' scores over the channels, in which the baseline's own score
-    cancels. One forward pass, and one for each channel of the layer, known once the layer was seen.
+    A channel's mask is its activation, resized to the image and scaled to 0–1 (zero if it is constant). The weights are
+    the softmax over the channels of the masked images' scores, in which the baseline's own score cancels. Cost: one
+    forward pass, plus one per channel of the layer, whose number is known after the first.
     """
 
     id = "score_cam"
@@ -34,11 +34,11 @@ class ScoreCam(ChannelwiseCam):
         r"\quad m_k = \mathrm{norm}(\mathrm{resize}(A^k))"
     )
     advice = (
-        "Where gradients are missing, saturated or noisy. As dear as the layer has channels, and the softmax makes "
-        "large scores choose a single channel; its maps differ little between classes."
+        "For models without gradients, or with saturated or noisy ones. The cost grows with the number of channels, "
+        "and for large scores the softmax selects a single channel; maps differ little between classes."
     )
 
-    baseline: Baseline = parameter(0.0, "what is shown where a mask hides the image")
+    baseline: Baseline = parameter(0.0, "Replacement of pixels hidden by a mask")
 
     def asked(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
         (baseline,) = session.baselines(self.baseline, images)

@@ -1,4 +1,4 @@
-"""Shapley values by their definition: for few features, and to test all others with."""
+"""Shapley values by definition: exact for few segments, and the reference for tests of the estimators."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from saliency.core.method import LARGEST_SEED, parameter
 from saliency.errors import BadField
 
 MOST = 16
-"""Features of which all coalitions are asked at most: 65,536 images."""
+"""Maximum number of segments: 2^16 = 65,536 images."""
 
 
 @dataclass(eq=False, repr=False)
 class Shapley(FeatureMethod):
-    """Each feature's marginal worth, averaged over all orders of joining (Shapley 1953; arXiv:1705.07874, eq. 4).
+    """Each segment's marginal contribution, averaged over all orders (Shapley 1953; arXiv:1705.07874, eq. 4).
 
-    That is the mean over the sizes of coalitions of the mean over all coalitions of that size. The values sum to
-    f(image) - f(baseline), equal features have equal values, and one that never matters has none. 2^d forward passes
-    for d features and each baseline.
+    That is the mean over coalition sizes of the mean over all coalitions of that size. The values sum to
+    f(image) - f(baseline); equal segments have equal values, and a segment without any effect has zero. Cost: 2^d
+    forward passes per baseline for d segments.
     """
 
     id = "shapley"
@@ -34,20 +34,20 @@ class Shapley(FeatureMethod):
         r"f(x_S)\bigr), \quad p \in i"
     )
     advice = (
-        "The reference for a handful of parts, such as objects outlined by hand: nothing is sampled. The cost "
-        "doubles with each feature; beyond sixteen take kernel_shap."
+        "The exact reference for a few parts, such as objects outlined by hand: nothing is sampled. The cost doubles "
+        "with each segment; beyond sixteen use kernel_shap."
     )
     complete = True
 
-    features: int = parameter(8, "how many features a named segmentation makes", low=1, high=MOST)
-    seed: int = parameter(0, "of the order in which coalitions are asked", low=0, high=LARGEST_SEED)
+    features: int = parameter(8, "Number of segments of a named segmentation", low=1, high=MOST)
+    seed: int = parameter(0, "Random seed for the order of evaluation", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         players = game.players
         if players > MOST:
             raise BadField(
-                f"Shapley asks all 2^{players} coalitions of {players} features; it takes {MOST} features at most. "
-                "kernel_shap, shapley_sampling and partition_shap estimate the same values of many."
+                f"Shapley evaluates all 2^{players} coalitions of {players} segments, and allows at most {MOST} "
+                "segments. kernel_shap, shapley_sampling and partition_shap estimate the same values for more."
             )
         order = np.random.default_rng(self.seed).permutation(1 << players)
         coalitions = (order[:, None] >> np.arange(players)) & 1 > 0
@@ -61,9 +61,9 @@ class Shapley(FeatureMethod):
 
 
 def stratified(asked: np.ndarray) -> Attribution:
-    """Shapley values of the worth of coalitions (k, 2^d), indexed by their bits; NaN where not asked yet.
+    """Return Shapley values from the values of coalitions (k, 2^d), indexed by their bits; NaN if not evaluated yet.
 
-    Of each size of coalition the mean marginal worth over those that were asked with and without the feature; the
+    For each coalition size, the mean marginal contribution over those evaluated with and without the segment. The
     standard error is that of a sample drawn without replacement, which is zero once all are known.
     """
     targets, total = asked.shape

@@ -1,4 +1,4 @@
-"""Shapley values from random orders."""
+"""Shapley value sampling: Shapley values from random orders."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from saliency.core.method import LARGEST_SEED, parameter
 
 @dataclass(eq=False, repr=False)
 class ShapleySampling(FeatureMethod):
-    """Each feature's marginal worth, averaged over random orders of joining (doi:10.1016/j.cor.2008.04.004).
+    """Each segment's marginal contribution, averaged over random orders of joining (doi:10.1016/j.cor.2008.04.004).
 
-    Every second order is the one before it reversed: antithetic pairs, of less variance (Mitchell et al., JMLR 2022).
-    The values sum to f(image) - f(baseline) whatever was drawn. `samples` * (d - 1) + 2 forward passes for d features
-    and each baseline.
+    Every second order is the reverse of the one before: antithetic pairs reduce the variance (Mitchell et al., JMLR
+    2022). The values sum to f(image) - f(baseline) for any sample. Cost: `samples` * (d - 1) + 2 forward passes per
+    baseline for d segments.
     """
 
     id = "shapley_sampling"
@@ -27,18 +27,18 @@ class ShapleySampling(FeatureMethod):
     family = "perturbation"
     formula = r"M_p = \frac{1}{n} \sum_{\pi} \bigl(f(x_{\pi_{\le i}}) - f(x_{\pi_{<i}})\bigr), \quad p \in i"
     advice = (
-        "Shapley values for any number of features, unbiased from the first order on, with errors to trust. "
-        "KernelSHAP is usually nearer for the same number of images."
+        "Shapley values for any number of segments, unbiased from the first order on, with reliable standard errors. "
+        "KernelSHAP is usually more accurate for the same number of images."
     )
     complete = True
 
-    samples: int = parameter(20, "orders drawn, every second one the reverse of the one before", low=1, high=100_000)
-    seed: int = parameter(0, "of the orders", low=0, high=LARGEST_SEED)
+    samples: int = parameter(20, "Number of orders; every second one reverses the one before", low=1, high=100_000)
+    seed: int = parameter(0, "Random seed", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         players = game.players
         orders = np.stack([self.order(i, players) for i in range(self.samples)])
-        # of each order what it has gathered after 1 … d-1 features; none and all are asked once
+        # of each order, the coalitions after 1 … d-1 segments; the empty and the full one are evaluated once
         joined = np.argsort(orders, 1)[:, None] < np.arange(1, players)[:, None]
         ends = np.repeat([[False], [True]], players, 1)
         for worth in game.worth(np.concatenate([ends, joined.reshape(-1, players)])):
@@ -52,7 +52,7 @@ class ShapleySampling(FeatureMethod):
             yield Attribution(marginal.mean(1), _error(marginal))
 
     def order(self, index: int, players: int) -> np.ndarray:
-        """Order `index` in which features join: a permutation, or for odd numbers the reverse of the one before."""
+        """Return order `index` in which segments join: a permutation, or for odd numbers the previous one reversed."""
         drawn = np.random.default_rng([self.seed, index // 2]).permutation(players)
         return drawn[::-1] if index % 2 else drawn
 
@@ -61,7 +61,7 @@ class ShapleySampling(FeatureMethod):
 
 
 def _error(marginal: np.ndarray) -> np.ndarray | None:
-    """Standard error of the mean of (k, orders, d): a pair is one draw."""
+    """Return the standard error of the mean of (k, orders, d); each antithetic pair is one draw."""
     pairs = marginal.shape[1] // 2
     if pairs < 2:
         return None

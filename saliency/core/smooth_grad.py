@@ -1,4 +1,4 @@
-"""What a method's masks on noisy copies of the image have in common: their mean, their mean square, their variance."""
+"""SmoothGrad, SmoothGrad² and VarGrad: statistics of a method's masks on noisy copies of the image."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from saliency.session.samples import Noisy, spans
 from saliency.session.session import Session
 
 TOGETHER = 32
-"""How many noisy copies are handed to the inner method at once: a thousand masks need not lie in memory together."""
+"""Number of noisy copies passed to the inner method at once, to limit the masks in memory."""
 
 
 @dataclass(eq=False, repr=False)
 class SmoothGrad(Method):
-    """Mean of a method's masks over noisy copies of the image (arXiv:1706.03825, section 3).
+    """The mean of a method's masks over noisy copies of the image (arXiv:1706.03825, section 3).
 
-    Costs `samples` times the method it smooths. The noise of copy i comes from the seed and i alone, so this, the mean
-    square and the variance are statistics of the same masks.
+    Cost: `samples` times that of the inner method. The noise of copy i depends only on the seed and i, so that mean,
+    mean square and variance are statistics of the same masks.
     """
 
     id = "smooth_grad"
@@ -29,15 +29,15 @@ class SmoothGrad(Method):
     family = "noise"
     formula = r"M = \frac1n \sum_{i=1}^n m(x + \varepsilon_i),\quad \varepsilon_i \sim N(0, \sigma^2)"
     advice = (
-        "Calms any noisy method, gradients above all. Too much spread explains pictures that the model never sees. A "
-        "regular grid in the map is in the gradient itself: strided convolutions use some pixels more than others. "
-        "SmoothGrad² is often easier to read."
+        "Reduces the noise of any method, above all of gradients. With too much noise it explains images that are not "
+        "like the model's data. A regular grid in the map comes from the gradient itself: strided convolutions use "
+        "some pixels more than others. SmoothGrad² is often easier to read."
     )
 
-    method: Method = parameter(GradientSaliency, "what is smoothed")
-    samples: int = parameter(25, "noisy copies", low=1, high=10_000)
-    spread: float = parameter(0.15, "standard deviation of the noise, as a share of the image's range", low=0, high=10)
-    seed: int = parameter(0, "of the noise", low=0, high=LARGEST_SEED)
+    method: Method = parameter(GradientSaliency, "Method to smooth")
+    samples: int = parameter(25, "Number of noisy copies", low=1, high=10_000)
+    spread: float = parameter(0.15, "Standard deviation of the noise, as a share of the image's range", low=0, high=10)
+    seed: int = parameter(0, "Random seed", low=0, high=LARGEST_SEED)
 
     @property
     def needs(self) -> type:  # depends on the method inside
@@ -45,7 +45,7 @@ class SmoothGrad(Method):
         return needs
 
     @property
-    def images_only(self) -> bool:  # as that does
+    def images_only(self) -> bool:  # likewise
         only: bool = self.method.images_only
         return only
 
@@ -62,7 +62,7 @@ class SmoothGrad(Method):
             for masks in self.method(noisy[rows], session):
                 reached = slice(first, first + int(masks.shape[1]))
                 moments = _merged(settled, masks, reached, self.samples, session)
-                # what the inner method found beside its masks belongs to noisy copies, not to the image
+                # auxiliary results of the inner method belong to noisy copies, not to the image
                 session.details.clear()
                 if session.streaming or reached.stop == len(noisy):
                     yield session.ops.concat([self.statistic(each) for each in moments], 1)
@@ -70,7 +70,7 @@ class SmoothGrad(Method):
         session.details.clear()
 
     def statistic(self, moments: Moments) -> Any:
-        """What is shown of the masks of one image's copies."""
+        """Return the mask from the moments of the masks of one image's copies."""
         return moments.mean
 
     def cost(self, shape: tuple[int, ...]) -> int:
@@ -79,9 +79,9 @@ class SmoothGrad(Method):
 
 @dataclass(eq=False, repr=False)
 class SmoothGradSquared(SmoothGrad):
-    """Mean square of a method's masks over noisy copies of the image (arXiv:1806.10758, section 4.2).
+    """The mean square of a method's masks over noisy copies of the image (arXiv:1806.10758, section 4.2).
 
-    Costs `samples` times the method it smooths; never negative.
+    Cost: `samples` times that of the inner method. Never negative.
     """
 
     id = "smooth_grad_squared"
@@ -98,9 +98,9 @@ class SmoothGradSquared(SmoothGrad):
 
 @dataclass(eq=False, repr=False)
 class VarGrad(SmoothGrad):
-    """Variance of a method's masks over noisy copies of the image (arXiv:1810.03307, section 3.1).
+    """The variance of a method's masks over noisy copies of the image (arXiv:1810.03307, section 3.1).
 
-    Costs `samples` times the method it smooths; never negative, and blind to what all copies share.
+    Cost: `samples` times that of the inner method. Never negative, and independent of what all copies share.
     """
 
     id = "var_grad"
@@ -108,9 +108,7 @@ class VarGrad(SmoothGrad):
     paper = "arXiv:1810.03307"
     family = "noise"
     formula = r"M = \frac1n \sum_{i=1}^n \bigl(m(x + \varepsilon_i) - \overline m\bigr)^2"
-    advice = (
-        "Shows where the explanation is unsteady: edges of what the model looks at. It says nothing of sign or size."
-    )
+    advice = "Shows where the explanation is unstable: edges of the important parts. It contains neither sign nor size."
     sign = "positive"
 
     def statistic(self, moments: Moments) -> Any:
@@ -118,7 +116,7 @@ class VarGrad(SmoothGrad):
 
 
 class Moments(NamedTuple):
-    """How many masks of one image were seen, their mean and their variance, (k, 1, H, W, C) each."""
+    """The number of masks of one image, their mean and their variance, (k, 1, H, W, C) each."""
 
     seen: int
     mean: Any
@@ -126,7 +124,7 @@ class Moments(NamedTuple):
 
     @staticmethod
     def of(masks: Any, session: Session[Any]) -> Moments:
-        """The moments of masks (k, n, H, W, C)."""
+        """Return the moments of masks (k, n, H, W, C)."""
         count = int(masks.shape[1])
         mean: Any = session.ops.sum(masks, 1)[:, None] / count
         away = masks - mean
@@ -134,7 +132,7 @@ class Moments(NamedTuple):
         return Moments(count, mean, variance)
 
     def __or__(self, other: Moments) -> Moments:
-        """Of both together, without the difference of large squares that float32 would not survive."""
+        """Return the moments of both together, without differences of large squares, inaccurate in float32."""
         count = self.seen + other.seen
         share = other.seen / count
         apart = other.mean - self.mean
@@ -144,7 +142,7 @@ class Moments(NamedTuple):
 
 
 def _merged(settled: list[Moments], masks: Any, rows: slice, each: int, session: Session[Any]) -> list[Moments]:
-    """What is known of each image when copies `rows` of all have masks too, (k, n, H, W, C)."""
+    """Return each image's moments with the masks (k, n, H, W, C) of copies `rows` of all images added."""
     found = list(settled)
     for image, which in spans(rows, each):
         first = image * each + which.start - rows.start

@@ -1,4 +1,4 @@
-"""How much of the score's variance a feature has a part in."""
+"""Sobol indices: each segment's share of the score's variance."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from saliency.core.method import LARGEST_SEED, parameter
 
 @dataclass(eq=False, repr=False)
 class Sobol(SensitivityMethod):
-    """Total Sobol indices: the share of the score's variance that a feature has a part in (arXiv:2111.04138, eq. 4).
+    """Total Sobol indices: the share of the score's variance that involves a segment (arXiv:2111.04138, eq. 4).
 
-    All features fade at random: they are shown to a degree in [0, 1], drawn from a scrambled Sobol sequence. Jansen's
-    estimator. Unsigned: what speaks for the target and what speaks against it count alike. `samples` * (d + 2) forward
-    passes for d features and each baseline.
+    All segments fade at random: they are visible to a degree in [0, 1], from a scrambled Sobol sequence. Jansen's
+    estimator. Unsigned: evidence for and against the target count alike. Cost: `samples` * (d + 2) forward passes per
+    baseline for d segments.
     """
 
     id = "sobol"
@@ -30,18 +30,18 @@ class Sobol(SensitivityMethod):
         r"i})\bigr]}{\operatorname{Var}(f)}, \quad p \in i"
     )
     advice = (
-        "Counts interactions, whatever their order. No sign, and it costs as many images a design as there are "
-        "features: hsic is cheaper where only the order of the features matters."
+        "Includes interactions of any order. Without sign, and each design costs as many images as there are segments: "
+        "hsic is cheaper if only the order of the segments matters."
     )
 
-    samples: int = parameter(32, "designs: points of the sequence; powers of two are spread best", low=2, high=100_000)
-    seed: int = parameter(0, "of the sequence's scrambling", low=0, high=LARGEST_SEED)
+    samples: int = parameter(32, "Number of designs (points of the sequence), best a power of two", low=2, high=100_000)
+    seed: int = parameter(0, "Random seed for scrambling the sequence", low=0, high=LARGEST_SEED)
 
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         players = game.players
         points = sequence(2 * players, self.samples, self.seed)
         first, second = points[:, :players], points[:, players:]
-        # of each design: the first point, the second, and the first with one entry after the other from the second
+        # of each design: the first point, the second, and the first with one entry at a time from the second
         mixed = np.where(np.eye(players, dtype=bool), second[:, None], first[:, None])
         designs = np.concatenate([first[:, None], second[:, None], mixed], 1)
         for worth in game.worth(designs.reshape(-1, players)):
@@ -54,23 +54,23 @@ class Sobol(SensitivityMethod):
 
 
 def sequence(dimensions: int, points: int, seed: int) -> np.ndarray:
-    """The beginning of a scrambled Sobol sequence, (points, dimensions) in [0, 1)."""
+    """Return the beginning of a scrambled Sobol sequence, (points, dimensions) in [0, 1)."""
     from scipy.stats import qmc
 
-    # the sampler warns of lengths that are no power of two: it is asked for one, and the beginning taken
+    # the sampler warns unless the length is a power of two: generate one, and return the beginning
     drawn = qmc.Sobol(dimensions, seed=np.random.default_rng(seed)).random_base2((points - 1).bit_length())
     return np.asarray(drawn[:points])
 
 
 def jansen(scores: np.ndarray) -> Attribution:
-    """Total indices by Jansen's estimator (1999): half the mean square of what one entry changes, by the variance.
+    """Return total indices by Jansen's estimator (1999): half the mean square of one entry's effect, over the variance.
 
     Args:
         scores: (k, n, 2 + d): of the first point, the second, and the first with each entry of the second.
 
     Returns:
-        indices (k, d), with the standard errors of a ratio of means (exact enough for independent points; of a
-        sequence they are an upper bound). A score without variance depends on nothing.
+        indices (k, d), with the standard errors of a ratio of means (accurate for independent points, an upper bound
+        for a sequence). A score without variance has zero indices.
     """
     count = scores.shape[1]
     changes = 0.5 * (scores[:, :, 2:] - scores[:, :, :1]) ** 2

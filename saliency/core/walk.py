@@ -1,4 +1,4 @@
-"""One path of Guided IG: the values of smallest gradient move first."""
+"""One path of Guided IG: values with small gradients move first."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from saliency.errors import BadOutput, BadShape
 
 EPSILON = 1e-9
-"""Two distances this near each other, relatively or absolutely, are the same."""
+"""Two distances this close, relatively or absolutely, count as equal."""
 
 
 class Walk:
-    """One path of Guided IG: how far each value has come, and what it gathered. In float64, on the host.
+    """One path of Guided IG: how far each value has moved, and its attribution. In float64, on the host.
 
-    A value stands at start + alpha * (end - start). In each step the whole picture comes 1 / steps of its way nearer to
-    the end, in L1 distance; the values of smallest gradient go first, each as far as it may.
+    A value is at start + alpha * (end - start). Each step moves the whole picture 1 / steps of its total L1 distance
+    closer to the end; values with the smallest gradients move first, each as far as allowed.
 
     Args:
         start: any shape.
         end: the same shape.
-        steps: of the walk.
+        steps: number of steps.
         fraction: share of the values that move at once.
-        max_dist: how far an alpha may differ from the straight line's.
+        max_dist: maximum difference of an alpha from the straight line's.
     """
 
     def __init__(self, start: np.ndarray, end: np.ndarray, steps: int, fraction: float, max_dist: float) -> None:
@@ -33,34 +33,34 @@ class Walk:
         self.steps, self.done, self.max_dist = steps, 0, max_dist
         self.lengths = np.abs(self.way).ravel()
         self.whole = float(self.lengths.sum())
-        # a value without a way has arrived
+        # a value with nothing to change is at its end
         self.alphas, self.gathered = (self.lengths == 0).astype(np.float64), np.zeros(self.way.size)
         self.rank = int(np.floor(fraction * (self.way.size - 1)))
 
     def point(self) -> np.ndarray:
-        """Where it stands."""
+        """Return the current point."""
         return self.start + self.alphas.reshape(self.way.shape) * self.way
 
     def mask(self) -> np.ndarray:
-        """The gradients times the ways gone so far."""
+        """Return the gradients times the changes so far."""
         return self.gathered.reshape(self.way.shape) * self.way
 
     def advance(self, gradient: np.ndarray) -> None:
         """Take one step.
 
         Args:
-            gradient: where it stands.
+            gradient: gradient at the current point.
 
         Raises:
-            BadShape: the gradient is of another shape than the image.
+            BadShape: the gradient has another shape than the image.
             BadOutput: it is not finite, so that its values cannot be ranked.
         """
         if gradient.shape != self.way.shape:
             raise BadShape(f"The gradient must have the image's shape {self.way.shape}, got {gradient.shape}.")
         if not np.isfinite(gradient).all():
             raise BadOutput(
-                f"In step {self.done + 1} of {self.steps} the gradient holds NaN or infinite values, by which Guided "
-                "IG cannot choose a way. Check the model on this image (overflow, log of zero)."
+                f"In step {self.done + 1} of {self.steps} the gradient contains NaN or infinite values, so that Guided "
+                "IG cannot choose a direction. Check the model on this image (overflow, log of zero)."
             )
         self.done += 1
         alphas = self._moved(np.abs(gradient).ravel())
@@ -68,13 +68,13 @@ class Walk:
         self.alphas = alphas
 
     def _moved(self, magnitudes: np.ndarray) -> np.ndarray:
-        """The alphas after this step."""
+        """Return the alphas after this step."""
         line = self.done / self.steps
         nearest, furthest = max(line - self.max_dist, 0.0), min(line + self.max_dist, 1.0)
         target = self.whole * (1 - line)
         alphas = np.maximum(self.alphas, nearest)
         ahead = float(np.einsum("i,i", self.lengths, 1 - alphas)) - target
-        # those that may move no more count as infinite, and so come last
+        # values that cannot move any more count as infinite, and therefore come last
         magnitudes[alphas >= furthest] = np.inf
         while ahead > EPSILON * max(1.0, target):
             moving = self._smallest(magnitudes)
@@ -85,22 +85,22 @@ class Walk:
             if ahead <= room:
                 alphas[moving] += rooms * (ahead / room)
                 break
-            # not enough: all of them go as far as they may, and others follow; at least one, so this comes to an end
+            # not enough: all of them move as far as allowed, and others follow; at least one, so that this terminates
             alphas[moving] = furthest
             magnitudes[moving] = np.inf
             ahead -= room
         return alphas
 
     def _smallest(self, magnitudes: np.ndarray) -> np.ndarray:
-        """Where the magnitudes are finite and at most their quantile over all values."""
+        """Return where the magnitudes are finite and at most their quantile over all values."""
         threshold = smallest(magnitudes, self.rank)
         return np.flatnonzero(magnitudes <= threshold if np.isfinite(threshold) else np.isfinite(magnitudes))
 
 
 def smallest(values: np.ndarray, rank: int) -> Any:
-    """The value (n,) that has `rank` smaller ones before it: ``np.partition(values, rank)[rank]``.
+    """Return the value (n,) at index `rank` of the sorted values: ``np.partition(values, rank)[rank]``.
 
-    A sorted sample tells between which two values to look, so that few need sorting. Where it tells wrong, all do.
+    A sorted sample gives bounds, so that only few values need sorting; if the bounds are wrong, all are sorted.
     """
     step = len(values) // 4096 | 1
     if step > 8:

@@ -1,4 +1,4 @@
-"""Grad-CAM whose mean gradient is taken where the activation is."""
+"""XGrad-CAM: Grad-CAM with gradients weighted by the activation."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from saliency.model.protocols import Layer, Ops
 
 @dataclass(eq=False, repr=False)
 class XGradCam(Cam):
-    """Each channel weighed by its mean gradient, each place counted by its activation (arXiv:2008.02312).
+    """Each channel weighted by its mean gradient, with activations as the weights (arXiv:2008.02312).
 
-    The weights are sum(gradient * activation) / sum(activation), zero for a channel whose activations sum to zero. One
-    forward and backward pass.
+    The weights are sum(gradient * activation) / sum(activation), zero for a channel whose activations sum to zero.
+    Cost: one forward and backward pass.
     """
 
     id = "xgrad_cam"
@@ -27,8 +27,8 @@ class XGradCam(Cam):
     )
     advice = (
         "Grad-CAM with weights that fit each channel's own activation: derived from sensitivity and conservation. "
-        "Equal to Grad-CAM where the gradient is the same everywhere, as at the last layer of networks that end in a "
-        "mean over space and one dense layer (ResNet, EfficientNet): one of the two is enough there."
+        "Equal to Grad-CAM where the gradient is spatially constant, as at the last layer of networks that end in "
+        "global average pooling and one dense layer (ResNet, EfficientNet): one of the two is enough there."
     )
 
     def combined(self, layer: Layer[Any], ops: Ops[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Regions of the image, ranked by the attribution they hold."""
+"""XRAI: regions of the image, ranked by their mean attribution."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ __all__ = [  # with PAIR's private names, which public code imports from here
 ]
 
 NAMED = 150
-"""How many segments a named segmentation gives to XRAI."""
+"""Number of segments of a named segmentation for XRAI."""
 
 SHOWINGS = 8
-"""How many partial results a run of XRAI shows at most: each grows all regions anew."""
+"""Maximum number of partial results of a run of XRAI: each grows all regions again."""
 
 
 @dataclass(eq=False, repr=False)
 class XRAI(PairXRAI):
-    """Regions of the image, grown from segments by the attribution they hold (arXiv:1906.02825, algorithm 1).
+    """Regions of the image, grown from segments by their mean attribution (arXiv:1906.02825, algorithm 1).
 
-    Each pixel has the mean attribution of its region. The attribution is Integrated Gradients from black and from
-    white, averaged, unless another method is given. The segments are Felzenszwalb's at six scales, unless there are
-    others, as in ``segments=lambda picture: skimage.segmentation.slic(picture)``. 2 * `steps`
-    forward and backward passes by default, and a fifth of a second of segmentation.
+    Each pixel has the mean attribution of its region. The attribution is by default Integrated Gradients from black and
+    from white, averaged. The segments are by default Felzenszwalb's at six scales; pass others as in
+    ``segments=lambda picture: skimage.segmentation.slic(picture)``. Cost: 2 * `steps` forward and backward passes by
+    default, and a fifth of a second of segmentation.
     """
 
     id = "xrai"
@@ -75,25 +75,25 @@ class XRAI(PairXRAI):
     family = "regions"
     formula = r"S \leftarrow S \cup \operatorname*{arg\,max}_s\, \operatorname{mean}_{p \in s \setminus S} A_p"
     advice = (
-        "The easiest to read: whole regions, ranked, to be stepped through. Takes seconds, and cannot be finer "
-        "than its segments."
+        "The easiest to read: whole regions, ranked, to be stepped through. Takes seconds, and its resolution is "
+        "limited by the segments."
     )
     sign = "positive"
 
-    steps: int = parameter(100, "nodes of each path of Integrated Gradients", low=1, high=10_000)
-    baseline: Baseline = parameter(("black", "white"), "where the paths begin; several are averaged")
-    base_attribution: Method | None = parameter(None, "a method in place of Integrated Gradients")
+    steps: int = parameter(100, "Number of steps of each path of Integrated Gradients", low=1, high=10_000)
+    baseline: Baseline = parameter(("black", "white"), "Start of the paths; several are averaged")
+    base_attribution: Method | None = parameter(None, "Method used instead of Integrated Gradients")
     segments: Segments | None = parameter(
         None,
-        "in place of Felzenszwalb's at six scales: 'slic', 'felzenszwalb', 'quickshift' or 'grid' with 150 segments, "
-        "bool masks (H, W), a label map (H, W), or a function picture -> one of these",
+        "Segments, Felzenszwalb's at six scales by default: 'slic', 'felzenszwalb', 'quickshift' or 'grid' with 150 "
+        "segments, bool masks (H, W), a label map (H, W), or a function picture -> one of these",
         choices=SEGMENTERS,
     )
     algorithm: str = parameter(
         "full", "'fast' ranks whole segments once, 'full' after every choice", choices=("full", "fast")
     )
-    area_threshold: float = parameter(1.0, "share of the image after which no more regions are sought", low=0, high=1)
-    min_pixel_diff: int = parameter(50, "smallest number of new pixels a region may have", low=1)
+    area_threshold: float = parameter(1.0, "Share of the image at which the search for regions stops", low=0, high=1)
+    min_pixel_diff: int = parameter(50, "Minimum number of new pixels of a region", low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,7 +102,7 @@ class XRAI(PairXRAI):
 
     @property
     def base(self) -> Method:
-        """The method whose attribution is gathered into regions."""
+        """Return the method whose attribution is used."""
         if self.base_attribution is not None:
             return self.base_attribution
         return IntegratedGradients(steps=self.steps, baseline=self.baseline)
@@ -143,25 +143,25 @@ class XRAI(PairXRAI):
                 yield session.ops.asarray(_stacked([[each.mask for each in row] for row in quick]))
         host = session.ops.tohost(attribution)
         if self.base.complete:
-            # a method of features has left the sum of its own
+            # a method of segments has stored the sum of its own attribution
             session.details.setdefault("attributed", host.sum(tuple(range(2, host.ndim)), np.float64))
         grown = self._grow(host, segments, session, self.algorithm)
         session.details["regions"] = [[_regions(each) for each in row] for row in grown]
         yield session.ops.asarray(_stacked([[each.mask for each in row] for row in grown]))
 
     def _segments(self, picture: np.ndarray, session: Session[Any]) -> Sequence[Any]:
-        """The segments of one picture (H, W, C), as the model is fed it."""
+        """Return the segments of one picture (H, W, C), the model's input."""
         if self.segments is None:
             return felzenszwalb_segments(picture, check=session.check)
         masks = masks_of(split(picture, self.segments, NAMED))
         if not masks:
-            raise BadShape("segments is empty: XRAI ranks at least one; leave it out for Felzenszwalb's.")
+            raise BadShape("segments is empty: XRAI needs at least one; omit it for Felzenszwalb's.")
         return masks
 
     def _grow(
         self, attributions: np.ndarray, segments: list[Sequence[Any]], session: Session[Any], algorithm: str
     ) -> list[list[Grown]]:
-        """Per target, per image."""
+        """Return the regions, per target and image."""
         return [
             [
                 grow_regions(

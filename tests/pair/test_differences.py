@@ -111,7 +111,7 @@ def test_the_model_is_handed_the_image_s_own_dtype(method: str, dtype: str) -> N
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_guided_ig_refuses_gradients_that_are_not_finite(value: float) -> None:
     """NaN and infinite gradients raise in the step they come; PAIR never returns."""
-    with pytest.raises(saliency.BadOutput, match="In step 3 of 9 the gradient holds NaN or infinite"):
+    with pytest.raises(saliency.BadOutput, match="In step 3 of 9 the gradient contains NaN or infinite"):
         core.GuidedIG().GetMask(IMAGE, finite_until(2, value), x_steps=9)
 
 

@@ -1,1 +1,1 @@
-"""PAIR-code/saliency's own face of its methods: `GetMask`, and the helpers that public code imports."""
+"""PAIR-code/saliency's own interface of its methods: `GetMask`, and the helpers that public code imports."""

@@ -1,4 +1,4 @@
-"""PAIR's face of Guided IG, and the functions of its module."""
+"""PAIR's interface of Guided IG, and the functions of its module."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class PairGuidedIG(CoreSaliency):
         fraction: float = 0.25,
         max_dist: float = 0.02,
     ) -> np.ndarray:
-        """PAIR's Guided IG: one call with a batch of one a step.
+        """Return PAIR's Guided IG: one call with a batch of one per step.
 
         Args:
             x_value: (H, W, C), or any shape.
             call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
-            call_model_args: handed through.
-            x_baseline: where the path begins, shape of `x_value`; zeros by default.
-            x_steps: nodes of the path.
+            call_model_args: passed on.
+            x_baseline: start of the path, shape of `x_value`; zeros by default.
+            x_steps: number of steps.
             fraction: share of the values that move at once.
-            max_dist: how far they may stray from the straight line; 0 walks the line itself.
+            max_dist: maximum deviation from the straight line; 0 follows the line itself.
 
         Returns:
-            float64, shape of `x_value`; zeros where it is the baseline, without a call.
+            float64, shape of `x_value`; zeros where it equals the baseline, without a call.
         """
         image = np.asarray(x_value)
         baseline = np.zeros_like(image) if x_baseline is None else np.asarray(x_baseline)
@@ -51,12 +51,12 @@ class PairGuidedIG(CoreSaliency):
     def _get_grad_func(
         self, call_model_function: CallModelFunction, call_model_args: Any = None, dtype: Any = np.float64
     ) -> Callable[[np.ndarray], np.ndarray]:
-        """Return a function from a point to the gradient there, by PAIR's name.
+        """Return a function from a point to the gradient at that point, by PAIR's name.
 
         Args:
             call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
-            call_model_args: handed through.
-            dtype: of the points that the model is fed.
+            call_model_args: passed on.
+            dtype: type of the points passed to the model.
         """
         model = self._model(call_model_function, call_model_args, dtype)
 
@@ -74,18 +74,18 @@ def guided_ig_impl(
     fraction: float = 0.25,
     max_dist: float = 0.02,
 ) -> np.ndarray:
-    """PAIR's Guided IG of a plain gradient function.
+    """Return PAIR's Guided IG of a plain gradient function.
 
     Args:
-        x_input: where the path ends, any shape.
-        x_baseline: where it begins.
-        grad_func: from a point, float64, to the gradient there.
-        steps: how often it is asked.
+        x_input: end of the path, any shape.
+        x_baseline: start of the path.
+        grad_func: from a point, float64, to the gradient at that point.
+        steps: number of steps, each with one call.
         fraction: share of the values that move at once.
-        max_dist: how far they may stray from the straight line.
+        max_dist: maximum deviation from the straight line.
 
     Returns:
-        float64, shape of `x_input`; zeros where it is the baseline, without asking.
+        float64, shape of `x_input`; zeros where it equals the baseline, without a call.
     """
     walk = Walk(np.asarray(x_baseline), np.asarray(x_input), steps, fraction, max_dist)
     for _ in range(steps if walk.whole > 0 else 0):
@@ -94,18 +94,18 @@ def guided_ig_impl(
 
 
 def l1_distance(x1: Any, x2: Any) -> Any:
-    """Sum of absolute differences."""
+    """Return the sum of absolute differences."""
     return np.abs(np.asarray(x1) - np.asarray(x2)).sum()
 
 
 def translate_x_to_alpha(x: Any, x_input: Any, x_baseline: Any) -> np.ndarray:
-    """How far each value has come from the baseline to the input, as a share of its way; NaN where there is none."""
+    """Return how far each value has moved from the baseline to the input, as a share; NaN where the two are equal."""
     way = np.asarray(x_input) - np.asarray(x_baseline)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(way != 0, (np.asarray(x) - x_baseline) / way, np.nan))
 
 
 def translate_alpha_to_x(alpha: float, x_input: Any, x_baseline: Any) -> Any:
-    """The point a share of the way from the baseline to the input; the share must be 0 to 1."""
+    """Return the point at a share of the way from the baseline to the input; the share must be 0 to 1."""
     assert 0 <= alpha <= 1, f"alpha must be 0 to 1, got {alpha}"
     return np.asarray(x_baseline) + (np.asarray(x_input) - np.asarray(x_baseline)) * alpha

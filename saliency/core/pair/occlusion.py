@@ -1,4 +1,4 @@
-"""PAIR's face of occlusion."""
+"""PAIR's interface of occlusion."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class PairOcclusion(CoreSaliency):
         size: int = 15,
         value: float = 0,
     ) -> np.ndarray:
-        """PAIR's occlusion: every window of `size` wholly inside the image, its drop added to each of its pixels.
+        """Return PAIR's occlusion: the drop of each window inside the image, added to each of its pixels.
 
         Args:
             x_value: (H, W, C) or (H, W).
             call_model_function: see :class:`~saliency.core.base.CoreSaliency`.
-            call_model_args: handed through.
+            call_model_args: passed on.
             size: side of the window.
-            value: what covers it.
+            value: value of covered pixels.
 
         Returns:
             shape of `x_value`, the same in all channels.
@@ -43,7 +43,7 @@ class PairOcclusion(CoreSaliency):
         return np.array(np.broadcast_to(mask, image.shape))
 
     def getY(self, x_value: Any, call_model_function: CallModelFunction, call_model_args: Any) -> Any:
-        """The score of one image, as PAIR's own helper asks it."""
+        """Return the score of one image, like PAIR's own helper."""
         image = np.asarray(x_value)[None]
         output = call_model_function(image, call_model_args=call_model_args, expected_keys=self.expected_keys)
         self.format_and_check_call_model_output(output, image.shape, self.expected_keys)

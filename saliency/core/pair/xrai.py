@@ -1,4 +1,4 @@
-"""PAIR's face of XRAI."""
+"""PAIR's interface of XRAI."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PairXRAI(CoreSaliency):
         batch_size: int = 1,
         extra_parameters: XRAIParameters | None = None,
     ) -> np.ndarray:
-        """PAIR's XRAI: see :meth:`GetMaskWithDetails`.
+        """Return PAIR's XRAI: see :meth:`GetMaskWithDetails`.
 
         Returns:
             float64 (H, W).
@@ -65,16 +65,16 @@ class PairXRAI(CoreSaliency):
         batch_size: int = 1,
         extra_parameters: XRAIParameters | None = None,
     ) -> XRAIOutput:
-        """PAIR's XRAI, with what it was made of.
+        """Return PAIR's XRAI with its intermediate results.
 
         Args:
             x_value: (H, W, C) or (H, W).
-            call_model_function: see :class:`~saliency.core.base.CoreSaliency`; not asked given `base_attribution`.
-            call_model_args: handed through.
+            call_model_function: see :class:`~saliency.core.base.CoreSaliency`; not called with `base_attribution`.
+            call_model_args: passed on.
             baselines: list of arrays of the shape of `x_value`; by default its minimum and its maximum everywhere.
             segments: list of bool masks (H, W); Felzenszwalb's by default.
-            base_attribution: of the shape of `x_value`, in place of Integrated Gradients.
-            batch_size: nodes of a path a call.
+            base_attribution: used instead of Integrated Gradients, of the shape of `x_value`.
+            batch_size: steps of a path per call.
             extra_parameters: see :class:`XRAIParameters`.
 
         Raises:
@@ -163,7 +163,7 @@ class PairXRAI(CoreSaliency):
         return _ranked(attr, segs, gain_fun, "fast", area_perc_th, min_pixel_diff, integer_segments)
 
     def _predict(self, x: Any) -> np.ndarray:
-        """Raise, as PAIR's does, which has no implementation."""
+        """Raise NotImplementedError, like PAIR's method, which has no implementation."""
         raise NotImplementedError("XRAI predicts nothing: PAIR's _predict has no implementation either.")
 
     @staticmethod
@@ -180,12 +180,12 @@ class XRAIParameters:
     """PAIR's extra parameters of XRAI.
 
     Args:
-        steps: nodes of each path of Integrated Gradients.
-        area_threshold: share of the image after which no more regions are sought ("full" only).
-        return_baseline_predictions: taken and dropped, as PAIR does.
-        return_ig_attributions: put the attributions into the output.
-        return_xrai_segments: put the regions into the output.
-        flatten_xrai_segments: as one integer map, 1 = most important; else as a list of masks.
+        steps: number of steps of each path of Integrated Gradients.
+        area_threshold: share of the image at which the search for regions stops ("full" only).
+        return_baseline_predictions: accepted and ignored, as in PAIR.
+        return_ig_attributions: whether the output contains the attributions.
+        return_xrai_segments: whether the output contains the regions.
+        flatten_xrai_segments: whether regions are one integer map, 1 = most important; otherwise a list of masks.
         algorithm: "full" or "fast".
     """
 
@@ -209,7 +209,7 @@ class XRAIParameters:
 
 
 class XRAIOutput:
-    """What :meth:`XRAI.GetMaskWithDetails` found: the mask (H, W), and what was asked for beside it."""
+    """The result of :meth:`XRAI.GetMaskWithDetails`: the mask (H, W), and the requested intermediate results."""
 
     def __init__(self, attribution_mask: np.ndarray) -> None:
         self.attribution_mask = attribution_mask
@@ -219,12 +219,12 @@ class XRAIOutput:
 
 
 def strongest_channel(attribution: np.ndarray) -> np.ndarray:
-    """The strongest channel of each pixel: (H, W, C) -> (H, W)."""
+    """Return the strongest channel of each pixel: (H, W, C) -> (H, W)."""
     return attribution.max(-1) if attribution.ndim > 2 else attribution
 
 
 def _numbered(grown: Grown) -> np.ndarray:
-    """The place of each pixel's region, int64 (H, W), from 1, the most important."""
+    """Return the index of each pixel's region, int64 (H, W), from 1, the most important."""
     return grown.ranks.astype(np.int64) + 1
 
 
@@ -240,15 +240,15 @@ _FELZENSZWALB_MIN_SEGMENT_SIZE = SMALLEST
 def _ranked(
     attr: Any, segs: Any, gain_fun: Any, algorithm: Any, area: float, min_pixel_diff: int, integer_segments: bool
 ) -> tuple[np.ndarray, Any]:
-    """PAIR's (mask, regions) of an attribution (H, W)."""
+    """Return PAIR's (mask, regions) of an attribution (H, W)."""
     if gain_fun not in (None, _gain_density):
-        raise BadField("XRAI's gain is the mean attribution of the new pixels; another gain_fun is not taken.")
+        raise BadField("XRAI's gain is the mean attribution of the new pixels; another gain_fun is not supported.")
     grown = grow_regions(attr, segs, algorithm=algorithm, area_threshold=area, min_pixel_diff=min_pixel_diff)
     return grown.mask, _numbered(grown) if integer_segments else [mask for mask, _ in grown.regions]
 
 
 def _normalize_image(im: Any, value_range: Any, resize_shape: Any = None) -> np.ndarray:
-    """Return the image scaled from its own range to `value_range`, and resized to (h, w) where that is given."""
+    """Return the image scaled from its own range to `value_range`, and resized to (h, w) if that is given."""
     image = np.asarray(im)
     low, high = value_range
     scaled = (image - image.min()) / (image.max() - image.min()) * (high - low) + low
@@ -267,8 +267,8 @@ def _get_segments_felzenszwalb(
     """Return PAIR's default segments of an image (H, W, C); see `felzenszwalb_segments`."""
     if not resize_image or dilation_rad != RADIUS or (scale_range is not None and list(scale_range) != [-1.0, 1.0]):
         raise BadField(
-            "Only PAIR's default segmentation is here: resize_image=True, scale_range=None, dilation_rad=5. "
-            "Else pass segments of your own, as by skimage.segmentation.felzenszwalb."
+            "Only PAIR's default segmentation is supported: resize_image=True, scale_range=None, dilation_rad=5. "
+            "Otherwise pass your own segments, for example from skimage.segmentation.felzenszwalb."
         )
     return felzenszwalb_segments(im)
 
@@ -289,7 +289,7 @@ def _get_diff_cnt(add_mask: Any, base_mask: Any) -> int:
 
 
 def _gain_density(mask1: Any, attr: Any, mask2: Any = None) -> float:
-    """Return the mean attribution of the pixels of one mask that are not in the other; -inf of none."""
+    """Return the mean attribution of the pixels of one mask that are not in the other; -inf if there are none."""
     new = np.asarray(mask1, bool) if mask2 is None else _get_diff_mask(mask1, mask2)
     return float(np.asarray(attr)[new].mean()) if new.any() else -np.inf
 
