@@ -234,7 +234,7 @@ class TestBadInputs:
             ([SERIES, torch.zeros(1, 5, dtype=torch.bool)], r"Input 2 has bool values"),
             ([SERIES, FACTS[0]], r"input 2 has the shape \(5,\)"),
             ([SERIES.repeat(2, 0), FACTS], r"input 1 has the shape \(2, 6, 3\)"),
-            ([SERIES, FACTS * np.nan], r"Input 2 contains 5 NaN"),
+            ([SERIES, FACTS * np.nan], r"Input 2 has 5 NaN"),
             ([SERIES], r"called with 1, of shapes \(N, 6, 3\).*facts"),
             ([FACTS, SERIES], r"called with 2, of shapes \(N, 5\), \(N, 6, 3\)"),
         ],

@@ -79,7 +79,7 @@ def test_segments_become_one_label_map(segments: Any, expected: Any) -> None:
         ([HALVES[0], HALVES[0]], r"Segments 0 and 1 overlap \(400 pixels"),
         ([HALVES[0][1:]], r"image's shape \(40, 33\), got one of shape \(39, 33\)"),
         (np.zeros((3, 3), int), r"image's shape \(40, 33\), got \(3, 3\)"),
-        (np.zeros((40, 33)), "whole numbers, got float64"),
+        (np.zeros((40, 33)), "must contain integers, got float64"),
         ([], "None of the 0 segments"),
         ([np.zeros((40, 33), bool)], "None of the 1 segments"),
         (7, "got int"),
