@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,20 +38,26 @@ class Prepared:
 
     adapted: Adapted[Any]
     picture: Picture | Inputs
+    # not functools.cached_property: before Python 3.12 one lock holds up all instances while a model is called
+    _computed: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def images(self) -> Any:
         """The model's input in its own array type, (1, H, W, C) or (1, D)."""
-        return self.adapted.ops.asarray(self.picture.fed)
+        if "images" not in self._computed:
+            self._computed["images"] = self.adapted.ops.asarray(self.picture.fed)
+        return self._computed["images"]
 
-    @cached_property
+    @property
     def outputs(self) -> np.ndarray:
         """The model's outputs, (K,) float64 on the host.
 
         Raises:
             BadOutput: they are not finite.
         """
-        return outputs_of(self.adapted, self.images)
+        if "outputs" not in self._computed:
+            self._computed["outputs"] = outputs_of(self.adapted, self.images)
+        return np.asarray(self._computed["outputs"])
 
     @property
     def head(self) -> Head:

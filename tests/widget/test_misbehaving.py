@@ -63,7 +63,7 @@ class Mute(Exception):
         (KeyboardInterrupt(), "RuntimeError"),
         (SystemExit(3), "RuntimeError"),
         (GeneratorExit(), "RuntimeError"),
-        (Mute(), "ValueError"),
+        (Mute(), "Mute"),
         (ValueError("half a character: \ud800"), "ValueError"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
