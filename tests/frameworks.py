@@ -1,8 +1,8 @@
-"""Frameworks in tests: imported when first used, skipped where not installed, and chosen by ``--models=torch,jax``.
+"""Frameworks in tests: imported at first use, skipped if not installed, and selected by ``--models=torch,jax``.
 
 A test *names* a framework in its folder or file (``test_jax.py``), in its parameters' ids (``[jax-xrai]``), by the
 marker ``needs("jax")``, or by importing it inside the test. torch is counted only where a path, an id or a marker
-names it: the nets that tests are made of are torch's.
+names it, because the small networks of most tests are torch's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WORDS = {
     **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
     **dict.fromkeys(("transformers", "huggingface"), "transformers"),
 }
-"""Words of ids, paths and packages -> what `--models` calls the framework."""
+"""Words of ids, paths and packages -> the framework's name in `--models`."""
 FOLDERS = {"tf1": "tensorflow", "deepexplain": "tensorflow"}
 """More words of paths."""
 MODELS = tuple(dict.fromkeys(WORDS.values()))
@@ -42,7 +42,7 @@ class _Lazy:
         if attribute.startswith("_") and attribute != "__all__":
             raise AttributeError(attribute)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a package's import warns of is its own affair
+            warnings.simplefilter("ignore")  # warnings of the package's own import
             module = importlib.import_module(self._name)
         return getattr(module, attribute)
 
@@ -89,7 +89,7 @@ def select(items: list[pytest.Item], config: pytest.Config) -> None:
 
 
 def group(item: pytest.Item) -> str:
-    """Return which tests run in one process under pytest-xdist: a browser's, a large framework's, or a file's."""
+    """Return the group of tests that pytest-xdist runs in one process: a browser's, a large framework's or a file's."""
     if "browser" in item.path.parts:
         return "browser"
     heavy = named(item) & {"tensorflow", "keras", "jax"}

@@ -1,7 +1,7 @@
-"""Test files that ``pytest -k`` cannot select from, so that they need not be imported.
+"""Find test files in which ``pytest -k`` cannot match, so that they need not be imported.
 
-Names of tests, and ids of parameters that are written out, stand in the file itself; where ids are computed (from the
-list of methods, from a file), anything may match. An expression with ``not`` may match anywhere.
+Names of tests and literal ids of parameters are in the source; computed ids (from the list of methods, from a file)
+may match anything. An expression with ``not`` may match anywhere.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CONTAINERS = {"dict", "list", "tuple", "set", "sorted", "range", "zip", "product", "param", "partial"}
-"""Functions whose result has the ids that their arguments have."""
+"""Functions whose result has the same ids as their arguments."""
 
 
 def can_match(path: Path, name: str, expression: str) -> bool:
-    """Return whether a test of a file may match an expression of ``-k``; True where that is not certain.
+    """Return whether a test of a file may match an expression of ``-k``; True if uncertain.
 
     Args:
         path: the file.
@@ -34,7 +34,7 @@ def can_match(path: Path, name: str, expression: str) -> bool:
 
 
 def has_computed_ids(source: str) -> bool:
-    """Return whether ids of a module's parametrized tests are not written out in its source."""
+    """Return whether some ids of a module's parametrized tests are not literals in its source."""
     tree = ast.parse(source)
     assigned: dict[str, ast.expr] = {}
     for node in tree.body:
@@ -59,14 +59,14 @@ def _parameters(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
 
 
 def _are_made(ids: ast.expr, values: ast.expr, assigned: dict[str, ast.expr]) -> bool:
-    """Return whether a function makes the ids: how an object prints is not written out, how a constant does is."""
+    """Return whether a function computes the ids: of objects the text is unknown, of constants it is known."""
     if isinstance(ids, ast.Name) and ids.id in ("str", "repr"):
         return any(isinstance(each, ast.Call | ast.Name | ast.Attribute) for each in ast.walk(values))
     return isinstance(ids, ast.Lambda | ast.Name) or not _is_written_out(ids, assigned)
 
 
 def _is_written_out(value: ast.expr, assigned: dict[str, ast.expr]) -> bool:
-    """Return whether the ids of an expression are made of what stands in it, or in what it names."""
+    """Return whether the ids of an expression consist of its own literals and names."""
     match value:
         case ast.Constant() | ast.Lambda() | ast.Compare():
             return True

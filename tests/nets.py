@@ -141,8 +141,8 @@ def black_box(net: nn.Module) -> Any:
 
     def function(images: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            said: np.ndarray = net(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
-        return said
+            scores: np.ndarray = net(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+        return scores
 
     return function
 

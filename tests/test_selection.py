@@ -1,4 +1,4 @@
-"""Which tests a run collects: ``--models`` and ``-k`` leave out what they should, and nothing else."""
+"""``--models`` and ``-k`` deselect the tests that they should, and no others."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests import frameworks, keywords
     ("kind", "expected"), [("JAX", {"jax"}), ("function of torch", {"torch"}), ("Keras 3", {"keras"}), ("rise", set())]
 )
 def test_an_id_names_a_framework(request: pytest.FixtureRequest, kind: str, expected: set[str]) -> None:
-    """A test whose parameter is called "JAX" is one of JAX's; a method's name is no framework."""
+    """A test with a parameter "JAX" belongs to JAX; a method's name is not a framework."""
     assert frameworks.named(request.node) == expected
 
 
 @pytest.mark.needs("onnxruntime")
 def test_a_marker_names_a_framework(request: pytest.FixtureRequest) -> None:
-    """`needs` names a package, and so its framework."""
+    """The marker `needs` names a package, and thereby its framework."""
     assert frameworks.named(request.node) == {"onnx"}
 
 
 def test_an_import_names_a_framework(request: pytest.FixtureRequest) -> None:
-    """A test that imports TensorFlow itself is one of TensorFlow's."""
-    if request.config.option.verbose < 0:  # never: the import need only stand here
+    """A test that imports TensorFlow itself belongs to TensorFlow."""
+    if request.config.option.verbose < 0:  # never: the import only has to be in the source
         import tensorflow as tf  # noqa: F401
 
     assert "tensorflow" in frameworks.named(request.node)
@@ -50,12 +50,12 @@ def test_an_import_names_a_framework(request: pytest.FixtureRequest) -> None:
     ids=range(10),
 )
 def test_computed_ids_are_found(source: str, computed: bool) -> None:
-    """Ids that come from a call or another module may be anything; those that are written out may not."""
+    """Ids from a call or another module are computed; literal ids are not."""
     assert keywords.has_computed_ids(source) is computed
 
 
 def test_no_file_with_a_match_is_passed_over(request: pytest.FixtureRequest) -> None:
-    """For words of every kind, a file of which a collected test's name or id holds the word is kept."""
+    """For words of every kind, a file is collected if the name or id of one of its tests contains the word."""
     words = (
         *["xrai", "RISE", "torch", "captum", "baseline", "steps=", "float16", "True", "None", "cat", "1", "-"],
         "e0-",
@@ -81,7 +81,7 @@ print("imported", int(code), *(sys.modules.keys() & set(sys.argv[1:])))
 
 
 def test_collecting_imports_no_framework_but_torch(checkout: Path) -> None:
-    """In a process of its own all tests but the browser's are collected without a framework but torch."""
+    """In a new process, all tests except the browser's are collected without importing a framework except torch."""
     command = [sys.executable, "-c", COLLECTING, "tensorflow", "keras", "jax", "onnxruntime", "transformers", "captum"]
     done = subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True)
 
@@ -89,7 +89,7 @@ def test_collecting_imports_no_framework_but_torch(checkout: Path) -> None:
 
 
 def test_a_file_without_the_word_is_passed_over(tmp_path: Path) -> None:
-    """A file without the word is left out, but not under `not`, and not where one of two words is enough."""
+    """A file without the word is left out, but not for `not`, and not if one of two words is enough."""
     path = tmp_path / "test_x.py"
     path.write_text("def test_rise(): ...")
 

@@ -22,7 +22,7 @@ def loaded_by(statement: str, cwd: Path) -> set[str]:
 
 @pytest.mark.parametrize("package", ["saliency", "saliency.core", "saliency.deepexplain", "saliency_widget"])
 def test_an_import_brings_in_no_framework(package: str, checkout: Path) -> None:
-    """Importing the engine, PAIR's interface or the widget loads no framework, whatever is installed."""
+    """Importing the engine, PAIR's interface or the widget loads no framework, also where all are installed."""
     assert loaded_by(f"import {package}", checkout) & FRAMEWORKS == set()
 
 

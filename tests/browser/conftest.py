@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
     """Start headless Chromium, the system's own."""
     names = ("chromium", "google-chrome", "chromium-browser")
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    assert path, "Chromium is missing: `make test` installs it, or says how; or set CHROMIUM to its path."
+    assert path, "Chromium is missing: run `make test`, which installs it, or set CHROMIUM to its path."
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=list(QUIET))
         yield launched

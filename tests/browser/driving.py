@@ -22,16 +22,16 @@ READY = """() => {
 
 EXECUTE = """async ([code, patience]) => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-  const said = [];
+  const output = [];
   const future = kernel.requestExecute({code, store_history: false, stop_on_error: false});
   future.onIOPub = ({header, content}) => {
-    if (header.msg_type === 'stream') said.push(content.text);
-    if (header.msg_type === 'execute_result') said.push(content.data['text/plain']);
-    if (header.msg_type === 'error') said.push(`${content.ename}: ${content.evalue}`);
+    if (header.msg_type === 'stream') output.push(content.text);
+    if (header.msg_type === 'execute_result') output.push(content.data['text/plain']);
+    if (header.msg_type === 'error') output.push(`${content.ename}: ${content.evalue}`);
   };
   const late = new Promise((_, fail) => setTimeout(() => fail(new Error('the kernel did not answer')), patience));
   const reply = await Promise.race([future.done, late]);
-  return [reply.content.status, said.join('')];
+  return [reply.content.status, output.join('')];
 }"""
 
 COUNT_MESSAGES = """() => {
@@ -97,9 +97,9 @@ class Notebook:
 
     def run(self, code: str) -> str:
         """Execute code in the kernel, outside the cells; return its output and its last value."""
-        status, said = self.page.evaluate(EXECUTE, [code, PATIENCE])
-        assert status == "ok", said
-        return str(said)
+        status, output = self.page.evaluate(EXECUTE, [code, PATIENCE])
+        assert status == "ok", output
+        return str(output)
 
     def until(self, expression: str, value: object) -> None:
         """Wait until an expression has a value in the kernel."""

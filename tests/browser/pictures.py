@@ -44,7 +44,7 @@ def assert_same_picture(name: str, png: bytes, folder: Path = KEPT) -> None:
     KEPT.mkdir(exist_ok=True)
     new.write_bytes(png)
     raise AssertionError(
-        f"The picture {name!r} is not the kept one: {why}. Look at {new.name}; if it is right, rename it."
+        f"The picture {name!r} differs from the stored one: {why}. Check {new.name}; if it is right, rename it."
     )
 
 

@@ -65,8 +65,8 @@ def widget(notebook: Notebook) -> Iterator[Widget]:
 
 def mask_of(notebook: Notebook, expression: str) -> np.ndarray:
     """Return an array of the kernel."""
-    said = notebook.run(f"print(np.asarray({expression}).astype(np.uint8).tolist())")
-    return np.array(json.loads(said), np.uint8)
+    output = notebook.run(f"print(np.asarray({expression}).astype(np.uint8).tolist())")
+    return np.array(json.loads(output), np.uint8)
 
 
 def test_what_is_kept_is_what_numpy_keeps(notebook: Notebook, widget: Widget) -> None:

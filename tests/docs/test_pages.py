@@ -1,0 +1,78 @@
+"""The pages of docs/: code blocks that no other test runs, and links between pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+
+import saliency
+from tests.nets import picture, small_net
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def text(page: Path) -> str:
+    """Return the text of a page."""
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(source: str) -> list[str]:
+    """Return the Python blocks of a page or a section."""
+    return re.findall(r"```python\n(.*?)```", source, re.DOTALL)
+
+
+def anchors(page: Path) -> Iterator[str]:
+    """Yield the anchors of a page: those of its headings, as GitHub writes them, and explicit ones."""
+    yield from re.findall(r'<a (?:id|name)="(.+?)"', text(page))
+    for heading in re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text(page), flags=re.DOTALL), re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    """Every relative link names a file that exists, and every anchor a heading of it."""
+    for target in re.findall(r"\]\(((?!https?:)[^)\s]+)\)", text(page)):
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_the_code_of_the_widget_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All Python blocks of docs/widget.md run unchanged."""
+    monkeypatch.chdir(tmp_path)
+    demo = saliency.demo
+    names: dict[str, Any] = {"model": demo.model(), "img": demo.image()[::2, ::2], "labels": demo.labels}
+    names["another"] = names["img"][::-1].copy()
+    first, *others = blocks(text(ROOT / "docs/widget.md"))
+    exec(first.replace("(model, img)", "(model, img, labels=labels)"), names)
+    for block in others:
+        exec(block, names)
+    names["again"].close()
+
+    assert names["exp"].method == "grad_cam"
+    assert (tmp_path / "why.html").stat().st_size > 100_000
+
+
+def test_the_code_for_users_of_pair_runs() -> None:
+    """The section on PAIR explains a model with `saliency.explain`."""
+    section = text(ROOT / "docs/migrating.md").partition("# Coming from PAIR")[2].partition("\n# ")[0]
+    (code,) = blocks(section)
+    names: dict[str, Any] = {"model": small_net(), "image": picture()}
+    exec(code.replace("207", "2"), names)
+    plt.close("all")
+
+    rows = re.findall(r"^\| `.+ \| `(method=.+?)`", section, re.MULTILINE)
+    names |= {"b": "blur", "s": picture()[..., 0] // 64, "method": saliency.GradientSaliency()}
+    fields = [row.replace('layer="layer4"', 'layer="block"') for row in rows]
+    assert len(fields) == 9
+    for each in fields:
+        found = eval(f"saliency.explain(model, image, target=1, progress=False, {each})", names)
+        assert found.mask.any(), each
