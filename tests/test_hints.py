@@ -121,7 +121,7 @@ def test_windows_with_their_channels_first_are_refused(name: str, value: tuple[i
 
     with pytest.raises(saliency.BadField) as refused:
         explain(method="occlusion", **{name: value}, **other)
-    assert f"write {name}={right}" in str(refused.value)
+    assert f"use {name}={right}" in str(refused.value)
     assert explain(method="occlusion", **(other | {"size": (8, 8, 3)} | {name: right})).mask.any()
 
 
