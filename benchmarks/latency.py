@@ -31,7 +31,7 @@ SETUP = """
 import json, statistics, time, warnings
 import numpy as np, torch, saliency
 from saliency_widget import SaliencyWidget
-from saliency_widget.handlers import Conversation
+from saliency_widget.handlers import MessageHandler
 from benchmarks.engine import resnet18
 
 class Timed(torch.nn.Module):
@@ -47,12 +47,12 @@ class Timed(torch.nn.Module):
         return said
 
 handled = []
-answer = Conversation.__call__
+answer = MessageHandler.__call__
 def timed(self, *args):
     wall, cpu = time.perf_counter(), time.thread_time()
     answer(self, *args)
     handled.append((time.perf_counter() - wall, time.thread_time() - cpu))
-Conversation.__call__ = timed
+MessageHandler.__call__ = timed
 
 net = Timed(%(network)s).eval()
 img = saliency.demo.image()

@@ -1,4 +1,4 @@
-"""What the browser asks: looked at, accepted, and handed to whoever answers it."""
+"""Handlers of the browser's messages: they validate, accept and dispatch each request."""
 
 from __future__ import annotations
 
@@ -23,54 +23,54 @@ from saliency_widget.work.tasks import error_message
 logger = logging.getLogger(__name__.partition(".")[0])
 
 MOST_PIXELS = 50_000_000
-"""Of a picture that is dropped."""
+"""Maximum number of pixels of a picture that is dropped."""
 
 
-class Desk(NamedTuple):
-    """What of the widget a message may have to do with, beside asking its models."""
+class WidgetActions(NamedTuple):
+    """What a handler needs of the widget beside its explainers."""
 
     screen: Screen
-    """What is shown."""
+    """The cells on the screen."""
     configure: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
-    """Sets the fields of a method; gives those that differ from the method as it was offered."""
+    """Sets the parameters of a method; returns those that differ from the method as it was offered."""
     add: Callable[[Any, str | None], int]
-    """Takes in another image; gives its index."""
+    """Adds an image; returns its index."""
 
 
-class Conversation:
-    """Answers the browser within milliseconds, as every comm of the kernel waits: work is left to the models' threads.
+class MessageHandler:
+    """Handles the browser's messages within milliseconds, as they block the kernel: models are called on other threads.
 
     Args:
-        explainers: ask the models.
-        controls: know the methods' fields.
-        outbox: sends.
-        desk: the widget.
+        explainers: the explainers of the widget.
+        controls: the parameters of the methods.
+        outbox: sends messages to the browser.
+        actions: what else the widget does.
     """
 
-    def __init__(self, explainers: Explainers, controls: Controls, outbox: Outbox, desk: Desk) -> None:
-        self._explainers, self._controls, self._outbox, self._desk = explainers, controls, outbox, desk
+    def __init__(self, explainers: Explainers, controls: Controls, outbox: Outbox, actions: WidgetActions) -> None:
+        self._explainers, self._controls, self._outbox, self._actions = explainers, controls, outbox, actions
 
     def __call__(self, _widget: object, content: Any, buffers: Any) -> None:
-        """Take a message, whatever it holds."""
+        """Handle a message with any content."""
         request: Request | None = None
         try:
-            cast = self._explainers.cast
-            ids = [each.id for each in cast.choices]
-            request = parse(content, buffers, ids, len(cast.models), len(cast.images))
+            inputs = self._explainers.inputs
+            ids = [each.id for each in inputs.methods]
+            request = parse(content, buffers, ids, len(inputs.models), len(inputs.images))
             self._outbox.accept(request.rid)
-            self._answer(request)
+            self._dispatch(request)
         except Refused as reason:
             logger.warning("Ignored a message of the browser: %s.", reason)
-        except Exception as error:  # the kernel and its other widgets live on
-            logger.exception("Could not answer the browser.")
+        except Exception as error:  # an error here must not reach the kernel's message loop
+            logger.exception("Could not handle a message of the browser.")
             if request is not None:
                 self._outbox.post(error_message(request.rid, error), answering=True)
 
-    def _answer(self, request: Request) -> None:
+    def _dispatch(self, request: Request) -> None:
         explainers = self._explainers
         match request.op:
             case "hello":
-                explainers.greet(request.rid)
+                explainers.send_state(request.rid)
             case "compute":
                 explainers[request.model, request.image].compute((request.method, request.target), request.rid)
             case "cancel":
@@ -79,47 +79,49 @@ class Conversation:
             case "classes":
                 explainers.shown.search(request.rid, request.query)
             case "what_if" | "curve" | "code" | "describe" | "configure":
-                self._explore(request, explainers[request.model, request.image])
+                self._dispatch_method(request, explainers[request.model, request.image])
             case "picture":
-                explainers.shown.enquiries.tell(request.rid, lambda: self._take(request))
+                explainers.shown.what_if_requests.respond(request.rid, lambda: self._add_picture(request))
             case "poll":
                 self._outbox.resend()
 
-    def _explore(self, request: Request, explainer: Explainer) -> None:
-        def explained() -> saliency.Explanation:
-            return explainer.explained((request.method, request.target))
+    def _dispatch_method(self, request: Request, explainer: Explainer) -> None:
+        def explanation() -> saliency.Explanation:
+            return explainer.explanation_of((request.method, request.target))
 
         match request.op:
             case "what_if":
-                view = self._desk.screen.view(self._desk.screen.shown)._replace(**request.view)
-                explainer.enquiries.what_if(request.rid, explained, view, request.fill)
+                view = self._actions.screen.view(self._actions.screen.shown)._replace(**request.view)
+                explainer.what_if_requests.what_if(request.rid, explanation, view, request.fill)
             case "curve":
-                explainer.enquiries.curve(request.rid, explained, request.fill)
+                explainer.what_if_requests.curve(request.rid, explanation, request.fill)
             case "code":
                 cell = Cell(request.method, request.target, request.model, request.image)
-                explainer.enquiries.tell(request.rid, lambda: message("code", text=self._desk.screen.script(cell)))
+                explainer.what_if_requests.respond(
+                    request.rid, lambda: message("code", text=self._actions.screen.script(cell))
+                )
             case "describe" | "configure":
-                tell = self._described if request.op == "describe" else self._configured
+                answer = self._described if request.op == "describe" else self._configured
                 if explainer.layers is None and self._controls.reads_layers(request.method):
-                    # only the model knows which there are
-                    explainer.learn_layers()
-                    explainer.enquiries.tell(request.rid, lambda: tell(request, explainer))
+                    # the layers are found on the model's thread, so the answer comes from there too
+                    explainer.find_layers()
+                    explainer.what_if_requests.respond(request.rid, lambda: answer(request, explainer))
                 else:
-                    self._outbox.post(tell(request, explainer), answering=True)
+                    self._outbox.post(answer(request, explainer), answering=True)
 
     def _described(self, request: Request, explainer: Explainer) -> Message:
-        return self._controls.described(request.rid, request.method, request.fields, explainer.pace)
+        return self._controls.described(request.rid, request.method, request.fields, explainer.timing)
 
     def _configured(self, request: Request, _explainer: Explainer) -> Message:
-        """Offer a method with other fields, if it can have them."""
+        """Set the parameters of a method; return `configured`, or `error` if they are invalid."""
         try:
-            fields = self._desk.configure(request.method, request.fields)
+            fields = self._actions.configure(request.method, request.fields)
         except saliency.SaliencyError as reason:
             return error_message(request.rid, reason)
         return message("configured", request.rid, method=request.method, fields=fields)
 
-    def _take(self, request: Request) -> Message:
-        """Explain a picture that was dropped or pasted; on the model's thread, as reading takes its time."""
+    def _add_picture(self, request: Request) -> Message:
+        """Add a picture that was dropped or pasted. Runs on the model's thread, as reading may take long."""
         try:
             with Image.open(io.BytesIO(request.data)) as opened:
                 if opened.width * opened.height > MOST_PIXELS:
@@ -127,5 +129,5 @@ class Conversation:
                 opened.load()
                 upright = ImageOps.exif_transpose(opened)
         except (OSError, SyntaxError, ValueError) as reason:
-            raise saliency.BadImage(f"This is no picture that can be read: {reason}.") from None
-        return message("taken", image=self._desk.add(upright, request.query or None))
+            raise saliency.BadImage(f"The file cannot be read as a picture: {reason}.") from None
+        return message("taken", image=self._actions.add(upright, request.query or None))

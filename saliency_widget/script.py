@@ -14,7 +14,7 @@ import saliency
 from saliency_widget import phrases
 from saliency_widget.pictures.drawing import LONGEST_OUTLINE, LUMA, SHADE, View, selection_of
 from saliency_widget.pictures.maps import COLD, GRAIN, region_count
-from saliency_widget.pictures.placement import Place
+from saliency_widget.pictures.placement import Placement
 from saliency_widget.pictures.selection import of_mask
 from saliency_widget.work.inputs import ADDED
 
@@ -48,7 +48,7 @@ class Part(NamedTuple):
     """More arguments of :func:`saliency.explain`, as they are written."""
     explanation: saliency.Explanation | None
     """What was found, if it was."""
-    place: Place
+    placement: Placement
     size: tuple[int, int]
     """Height and width of the picture in which the map has its place."""
 
@@ -60,7 +60,7 @@ class Part(NamedTuple):
     @property
     def covers(self) -> bool:
         """Whether the model sees all of the picture."""
-        x, y, width, height = self.place.rectangle
+        x, y, width, height = self.placement.rectangle
         return x < 1 and y < 1 and x + width > self.size[1] - 1 and y + height > self.size[0] - 1
 
 
@@ -203,7 +203,7 @@ def _by_hand(parts: Sequence[Part], view: View) -> Way | None:
     fitting = [part for part in parts if part.explanation is not None and _fits(part, view)]
     if not fitting or fitting[0].explanation is None:
         return None
-    mask = selection_of(fitting[0].explanation, view, fitting[0].place)
+    mask = selection_of(fitting[0].explanation, view, fitting[0].placement)
     told = of_mask(mask)
     runs, shape = told["runs"], tuple(told["shape"])
     if len(runs) <= MOST_RUNS:
@@ -217,7 +217,7 @@ def _by_hand(parts: Sequence[Part], view: View) -> Way | None:
 def _fits(part: Part, view: View) -> bool:
     assert part.explanation is not None
     shape = part.explanation.mask.shape[:2]
-    upright = part.place.upright(shape)
+    upright = part.placement.upright(shape)
     return list(view.picked["shape"]) == list(shape if upright is None else upright.shape)
 
 

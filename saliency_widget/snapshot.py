@@ -1,4 +1,4 @@
-"""What a notebook is saved with: the state that shows the widget where no kernel answers."""
+"""The snapshot that a notebook is saved with: it shows the widget when no kernel responds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from saliency_widget.traits.settings import Settings
 from saliency_widget.work.explainers import Explainers
 
 
-class Keeper:
-    """Keeps what is shown.
+class SnapshotWriter:
+    """Keeps the snapshot trait in step with what is shown.
 
     Args:
         settings: the traits.
-        write: puts it where the notebook finds it.
-        explainers: what was found.
-        stills: packs it.
+        write: sets the snapshot trait.
+        explainers: the explainers of the widget.
+        stills: packs the snapshot.
     """
 
     def __init__(
@@ -25,21 +25,21 @@ class Keeper:
         self._settings, self._write, self._explainers, self._stills = settings, write, explainers, stills
         self._waiting = False
 
-    def found(self) -> None:
-        """There is another result, or answer; of several on the screen more are to be expected."""
+    def on_result(self) -> None:
+        """Write the snapshot after a new result or curve; in a grid only once, after the results that follow it."""
         if not any(self._settings.grid.values()):
             self._store()
         elif not self._waiting:
             self._waiting = True
-            self._explainers.shown.later(self._store)
+            self._explainers.shown.run_when_idle(self._store)
 
-    def follow(self) -> None:
-        """Something else is shown: it is kept when there is nothing else to do."""
-        if self._explainers.shown.found:
-            self._explainers.shown.later(self._store)
+    def on_view(self) -> None:
+        """Write the snapshot after another cell is shown, once the model's thread is idle."""
+        if self._explainers.shown.results:
+            self._explainers.shown.run_when_idle(self._store)
 
     def _store(self) -> None:
-        """Keep the shown result, and others while there is room."""
+        """Write the shown result, and others that fit."""
         self._waiting = False
         if packet := self._stills.snapshot():
             self._write(packet)

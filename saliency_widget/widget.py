@@ -1,4 +1,4 @@
-"""The widget: its traits, what Python may ask of it, and what the browser may."""
+"""The widget: its Python interface, and the parts that it connects."""
 
 from __future__ import annotations
 
@@ -12,54 +12,55 @@ import traitlets
 
 import saliency
 from saliency_widget.front_end import built
-from saliency_widget.handlers import Conversation, Desk
+from saliency_widget.handlers import MessageHandler, WidgetActions
 from saliency_widget.host import after_each_cell
 from saliency_widget.pictures import drawing
 from saliency_widget.pictures.selection import of_mask
-from saliency_widget.protocol.cells import Key
+from saliency_widget.protocol.cells import Cell, Key
 from saliency_widget.protocol.outbox import Outbox
 from saliency_widget.protocol.requests import TOP, index_of
-from saliency_widget.protocol.summary import brief
+from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import BadTrait
 from saliency_widget.screen import Screen
-from saliency_widget.snapshot import Keeper
+from saliency_widget.snapshot import SnapshotWriter
 from saliency_widget.stills import Stills
-from saliency_widget.traits.methods import Named, first_available
-from saliency_widget.traits.parameters import Controls
+from saliency_widget.traits.methods import MethodLike, first_available
+from saliency_widget.traits.parameters import Controls, Layers
 from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, shown_in, view_of
 from saliency_widget.work.explainers import Explainers
-from saliency_widget.work.inputs import Asked, cast, grid_of, index_in
+from saliency_widget.work.inputs import Options, grid_of, index_in, read_inputs
 
 NAME_LENGTH = 1000
-"""Characters of an image's name."""
+"""Maximum number of characters of an image's name."""
 
 MOST_WIDTH = 16_384
-"""Pixels of a snapshot."""
+"""Maximum width of a PNG file in pixels."""
 
 
 class SaliencyWidget(Settings):
-    """See why a vision model decided, in a notebook.
+    """Notebook widget that shows which parts of a picture led to a vision model's prediction.
 
-    Returns at once: the image is read, and nothing is computed before the browser or :meth:`compute` asks.
+    The constructor reads the image and returns; explanations are computed when the browser or :meth:`compute` requests
+    them.
 
     Args:
-        model: what :func:`saliency.explain` takes; or several, in a list or a dict by name.
-        img: picture, path, array or tensor, see :func:`saliency.explain`; or what :func:`saliency.read` gave; or
+        model: any model that :func:`saliency.explain` takes; or several, in a list or a dict by name.
+        img: picture, path, array or tensor, see :func:`saliency.explain`; or a result of :func:`saliency.read`; or
             several of these, in a list or a dict by name.
-        methods: ids, methods as values, or classes; None for all there are.
-        target: index or label of the class explained; None for the one the model finds most likely.
+        methods: ids, instances or classes of methods; None for all methods.
+        target: index or label of the class to explain; None for the class with the highest score.
         labels: names of the classes.
-        preprocess: see :func:`saliency.explain`; or one for each model, in a list.
-        layer: for the methods that read one.
-        baseline: for the methods that have one.
-        batch_size: images a question; "auto" measures.
+        preprocess: see :func:`saliency.explain`; or a list with one for each model.
+        layer: the layer for the methods that read one.
+        baseline: the baseline for the methods that have one.
+        batch_size: images per model call; "auto" measures the fastest.
         activation: what the model's outputs are, see :func:`saliency.adapt`.
         output: which of several outputs is explained, see :func:`saliency.adapt`.
         **initial_traits: `method`, `model_index`, `image_index`, `grid`, `mode`, `sign`, `keep`, `threshold`,
             `opacity`, `colormap`, `gamma`, `smooth`, `contours`, `scale`, `region`, `layout`, ….
 
     Raises:
-        SaliencyError: the image cannot be read, the model is none, a method, field or label is unknown.
+        SaliencyError: the image cannot be read, the model is not one, or a method, field or label is unknown.
     """
 
     _esm = built("widget.js")
@@ -71,7 +72,7 @@ class SaliencyWidget(Settings):
         self,
         model: Any,
         img: Any,
-        methods: Iterable[Named] | None = None,
+        methods: Iterable[MethodLike] | None = None,
         target: int | str | None = None,
         *,
         labels: Sequence[str] | None = None,
@@ -85,33 +86,46 @@ class SaliencyWidget(Settings):
     ) -> None:
         for name in initial_traits:
             if name.startswith("_") or name == "spec" or not self.has_trait(name):
-                raise saliency.BadArgument(f"SaliencyWidget has no {name!r}; there is: {', '.join(SETTINGS)}, layout.")
-        batch_size = saliency.checks.batch_size(batch_size)
+                raise saliency.BadArgument(
+                    f"SaliencyWidget has no argument {name!r}. Its traits are: {', '.join(SETTINGS)}, layout."
+                )
         fields = {name: value for name, value in {"layer": layer, "baseline": baseline}.items() if value is not None}
-        asked = Asked(methods, labels, preprocess, fields, batch_size, activation, output)
-        made = cast(model, img, asked)
-        offered = {each.id: each.method for each in made.choices}
-        controls = Controls(offered, made.shape, lambda: None if self._explainers is None else self._explainers.layers)
-        self._outbox = Outbox(self.send)
+        options = Options(
+            methods=methods,
+            labels=labels,
+            preprocess=preprocess,
+            fields=fields,
+            batch_size=saliency.checks.batch_size(batch_size),
+            activation=activation,
+            output=output,
+        )
+        inputs = read_inputs(model, img, options)
+        offered = {each.id: each.method for each in inputs.methods}
+        controls = Controls(offered, inputs.shape, self._known_layers)
         initial_traits = {
-            "method": first_available(made.choices),
-            "target": TOP if target is None else index_of(target, made.labels),
+            "method": first_available(inputs.methods),
+            "target": TOP if target is None else index_of(target, inputs.labels),
             **initial_traits,
         }
-        name = " and ".join(made.models)
-        decides = "decides" if len(made.models) == 1 else "decide"
-        super().__init__(controls, spec={"title": f"Why {name} {decides}", **made.spec}, **initial_traits)
-        told = (self._outbox.post, lambda: shown_in(self), lambda seen: self._write(target=seen[0].index), self._found)
-        self._explainers = explainers = Explainers(made, asked, *told)
-        self._screen = Screen(self, explainers)
-        self._stills = Stills(self, explainers, controls, self._screen)
-        self._keeper = Keeper(self, lambda packet: self._write(_snapshot=packet), explainers, self._stills)
+        super().__init__(controls, spec={"title": _title(inputs.models), **inputs.spec}, **initial_traits)
+        self._outbox = Outbox(self.send)
+        self._explainers = Explainers(
+            inputs,
+            options,
+            post=self._outbox.post,
+            shown=self._shown_cell,
+            on_prediction=self._on_prediction,
+            on_result=self._on_result,
+        )
+        self._screen = Screen(self, self._explainers)
+        self._stills = Stills(self, self._explainers, controls, self._screen)
+        self._snapshot_writer = SnapshotWriter(self, self._write_snapshot, self._explainers, self._stills)
         self._apply_parameters()
-        desk = Desk(self._screen, self._configure, self.add)
-        self.on_msg(Conversation(explainers, controls, self._outbox, desk))
-        self._forget = after_each_cell(self, "_look")
+        actions = WidgetActions(self._screen, self._configure, self.add)
+        self.on_msg(MessageHandler(self._explainers, controls, self._outbox, actions))
+        self._stop_watching_cells = after_each_cell(self, "_check_weights")
 
-    # what Python asks
+    # the Python interface
 
     @overload
     def compute(
@@ -144,53 +158,58 @@ class SaliencyWidget(Settings):
         model: int | str | None = None,
         image: int | str | None = None,
     ) -> saliency.Explanation | None:
-        """Have an explanation made; what the same weights have given already is not computed again.
+        """Compute an explanation, unless the same weights have given it already.
 
         Args:
-            method: id of a method on offer; the shown one by default.
-            target: index or label of a class; the shown one by default.
-            wait: whether to wait for it, and give it back. An interrupt then cancels it.
-            model: index or name of one of several; the shown one by default.
-            image: index or name of one of several; the shown one by default.
+            method: id of a method on offer; by default the shown one.
+            target: index or label of a class; by default the shown one.
+            wait: whether to wait for the explanation and return it. An interrupt then cancels it.
+            model: index or name of a model; by default the shown one.
+            image: index or name of an image; by default the shown one.
+
+        Returns:
+            The explanation; None without `wait`.
 
         Raises:
-            SaliencyError: with `wait`, whatever went wrong.
+            SaliencyError: an argument is invalid; or, with `wait`, the explanation failed.
         """
-        explainers = self._working()
-        cast = explainers.cast
+        explainers = self._ready_explainers()
+        inputs = explainers.inputs
         pair = (
-            self.model_index if model is None else index_in(cast.models, model, "model"),
-            self.image_index if image is None else index_in(cast.images, image, "image"),
+            self.model_index if model is None else index_in(inputs.models, model, "model"),
+            self.image_index if image is None else index_in(inputs.images, image, "image"),
         )
         wait = saliency.checks.flag(wait, "wait")
         method_id: Any = self.method if method is None else method
         if not isinstance(method_id, str) or method_id not in self._ids:
-            raise saliency.UnknownName(f"This widget offers no method {brief(method_id)}, but: {', '.join(self._ids)}.")
-        task = explainers[pair].compute((method_id, self.target if target is None else index_of(target, cast.labels)))
-        return explainers[pair].result(task) if wait else None
+            raise saliency.UnknownName(
+                f"This widget offers no method {summary(method_id)}. It offers: {', '.join(self._ids)}."
+            )
+        task = explainers[pair].compute((method_id, self.target if target is None else index_of(target, inputs.labels)))
+        return explainers[pair].wait_for(task) if wait else None
 
     def add(self, img: Any, name: str | None = None) -> int:
-        """Take in another image, as one that is dropped onto the widget, and show it.
+        """Add an image and show it, as if it had been dropped onto the widget.
 
         Args:
-            img: as for the widget, but one.
-            name: what it is called.
+            img: one image, as for the widget.
+            name: its name; by default the name of its file, or its number.
 
         Returns:
-            its index, for `image_index` and ``compute(image=…)``.
+            The index of the image, for `image_index` and ``compute(image=…)``.
 
         Raises:
-            SaliencyError: it cannot be read, or there are too many.
+            SaliencyError: the image cannot be read, or there are too many images.
         """
-        explainers = self._working()
+        explainers = self._ready_explainers()
         if name is not None and len(saliency.checks.text(name, "name")) > NAME_LENGTH:
             raise saliency.BadField(f"name must have at most {NAME_LENGTH} characters, got {len(name)}.")
-        exhibit = explainers.add(img, name)
-        self._write(spec={**self.spec, "images": explainers.cast.spec["images"]})
-        self._outbox.post(exhibit.welcome())
-        # another image has a top class of its own
-        self._write(image_index=exhibit.index, target=TOP, picked={})
-        return exhibit.index
+        picture = explainers.add(img, name)
+        self._write(spec={**self.spec, "images": explainers.inputs.spec["images"]})
+        self._outbox.post(picture.welcome())
+        # show the top class of the new image
+        self._write(image_index=picture.index, target=TOP, picked={})
+        return picture.index
 
     def compare(
         self,
@@ -200,80 +219,78 @@ class SaliencyWidget(Settings):
         models: Iterable[int | str] = (),
         images: Iterable[int | str] = (),
     ) -> None:
-        """Lay results side by side: every combination of what is named. What is not named stays as it is shown.
+        """Show results side by side: every combination of the named methods, classes, models and images.
 
-        Without arguments everything there are several of: the models and the images; or else the possible methods.
-        ``widget.grid = {}`` goes back to one picture.
+        Of each kind that is not named, the shown one is used. Without arguments, all models and images are compared if
+        there are several; otherwise the supported methods. ``widget.grid = {}`` goes back to one picture.
 
         Args:
             methods: ids of methods on offer.
-            targets: indices or labels of classes; -1 is the one that each model finds most likely in each image.
+            targets: indices or labels of classes; -1 is the top class of each model and image.
             models: indices or names.
             images: indices or names.
 
         Raises:
             SaliencyError: a label or name is unknown.
-            TraitError: a method is unknown, or there would be more cells than can be looked at.
+            TraitError: a method is unknown, or there would be more than 36 cells.
         """
-        self.grid = grid_of(self._working().cast, methods, targets, models, images)
+        self.grid = grid_of(self._ready_explainers().inputs, methods, targets, models, images)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until everything that was asked is answered; False if `timeout` seconds were not enough."""
+        """Wait for all requested explanations. Return False if that takes longer than `timeout` seconds."""
         timeout = timeout if timeout is None else saliency.checks.number(timeout, "timeout", 0)
         return self._explainers is None or self._explainers.wait(timeout)
 
     def cancel(self) -> None:
-        """Cancel everything that is waiting or running; what is running ends after the question it is at."""
+        """Cancel all waiting and running explanations; a running one ends after the current model call."""
         if self._explainers is not None:
             self._explainers.cancel()
 
     def close(self) -> None:
-        """Leave the screen, cancel everything and let go of the model. Explanations stay."""
+        """Remove the widget from the screen, cancel all explanations and release the model. Explanations stay."""
         if self._explainers is not None:
             self._explainers.close()
-            self._forget()
+            self._stop_watching_cells()
         super().close()
 
     @property
     def predictions(self) -> list[saliency.Prediction]:
-        """Every class with its probability, best first; empty until the model was asked.
-
-        Of several models and images, those that are shown.
-        """
+        """Every class with its probability, highest first, of the shown model and image; empty until computed."""
         return [] if self._explainers is None else list(self._explainers.shown.predictions)
 
     @property
     def explanations(self) -> dict[Key, saliency.Explanation]:
-        """What was computed so far of the shown model and image, by (id of the method, index of the class)."""
-        found = {} if self._explainers is None else dict(self._explainers.shown.found)
-        return {key: each.explanation for key, each in found.items()}
+        """Every computed explanation of the shown model and image, by (id of the method, index of the class)."""
+        results = {} if self._explainers is None else dict(self._explainers.shown.results)
+        return {key: each.explanation for key, each in results.items()}
 
     @property
     def explanation(self) -> saliency.Explanation | None:
-        """The one that is shown, if it is computed."""
+        """The shown explanation; None if it is not computed."""
         return self.explanations.get(shown_in(self).key)
 
     @property
     def selection(self) -> np.ndarray:
-        """The pixels that are selected now, by `picked`, `region` or `keep`, at the mask's resolution: bool (H, W).
+        """The pixels selected by `picked`, `region` or `keep`, at the mask's resolution: bool (H, W).
 
         Raises:
-            BadField: what is shown is not computed.
+            BadField: the shown explanation is not computed.
         """
         if (shown := self.explanation) is None:
-            raise saliency.BadField(f"{self.method!r} is not computed for this class: compute(wait=True) does it.")
-        return drawing.selection_of(shown, view_of(self), self._working().cast.places[shown_in(self).pair])
+            raise saliency.BadField(f"{self.method!r} is not computed for this class: call compute(wait=True) first.")
+        placements = self._ready_explainers().inputs.placements
+        return drawing.selection_of(shown, view_of(self), placements[shown_in(self).pair])
 
     def select(self, mask: np.ndarray | None = None, *, regions: Iterable[int] | None = None) -> None:
-        """Select pixels, or regions; or, with neither, what `keep` or `region` says.
+        """Select pixels or regions by hand; without arguments, return to the selection by `keep` or `region`.
 
         Args:
-            mask: bool (H, W), at the mask's resolution, the way round the picture is shown.
-            regions: ranks, 0 for the first.
+            mask: bool (H, W), at the mask's resolution, in the orientation of the shown picture.
+            regions: ranks of regions, 0 for the first.
 
         Raises:
             BadArgument: both are given.
-            BadField, BadShape: they are no mask, or no ranks.
+            BadField, BadShape: `mask` is not a mask, or `regions` are not ranks.
         """
         if mask is not None and regions is not None:
             raise saliency.BadArgument("select() takes a mask or regions, not both.")
@@ -286,30 +303,30 @@ class SaliencyWidget(Settings):
             self.picked = {}
 
     def code(self) -> str:
-        """What is shown as Python that needs no widget: each explanation, the selection, and the figure.
+        """Return a Python script that needs no widget and computes each explanation, the selection and the figure.
 
         Raises:
-            Unsupported: no model can answer what is shown.
+            Unsupported: no model supports the shown methods.
         """
         return self._screen.script()
 
     def state(self) -> dict[str, Any]:
-        """How it is looked at, as plain values that JSON can hold; :meth:`from_state` gives it back."""
+        """Return the settings of the widget as a dict that JSON can hold; see :meth:`from_state`."""
         settings = {name: getattr(self, name) for name in SETTINGS}
         return {"version": STATE, **settings, "parameters": self.parameters, "methods": self._ids}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], model: Any, img: Any, **options: Any) -> SaliencyWidget:
-        """A widget as another was.
+        """Create a widget with the settings of another.
 
         Args:
-            state: what :meth:`state` gave; the model and the image are not in it.
+            state: the result of :meth:`state`; it does not hold the model and the image.
             model: as for the widget.
             img: as for the widget.
-            **options: as for the widget; `methods` where it was given values, not ids.
+            **options: as for the widget; pass `methods` if the other widget was given instances, not ids.
 
         Raises:
-            BadField: the state is of a newer version, or none.
+            BadField: `state` is not the result of :meth:`state`, or of a newer version.
         """
         settings = checked_state(state)
         methods, target = settings.pop("methods", None), settings.pop("target", TOP)
@@ -317,10 +334,10 @@ class SaliencyWidget(Settings):
         return cls(model, img, methods, None if target == TOP else target, **{**settings, **options})
 
     def snapshot_png(self, width: int | None = None) -> bytes:
-        """What is shown, as a PNG file; the picture alone where nothing is computed.
+        """Return what is shown as a PNG file; only the picture if nothing is computed.
 
         Args:
-            width: in pixels, at most 16,384; by default that of the picture on the screen, and at least 448.
+            width: width in pixels, at most 16,384; by default that of the shown picture, and at least 448.
         """
         width = width if width is None else saliency.checks.whole(width, "width", 1, MOST_WIDTH)
         return self._stills.png(width)
@@ -334,27 +351,28 @@ class SaliencyWidget(Settings):
     def to_html(
         self, path: str | os.PathLike[str] | None = None, title: str | None = None, *, what_if: bool = False
     ) -> str | Path:
-        """One page with the widget as it is and every explanation computed so far; it needs no kernel and no network.
+        """Return an HTML page with the widget and every explanation computed so far; it needs no kernel and no network.
 
-        What the model has said to selections is there too, with the curves that were asked for.
+        The page includes the computed what-if predictions and curves.
 
         Args:
-            path: where to write it.
-            title: of the page.
-            what_if: whether to wait for what is being computed and then ask the model about every explanation, with
-                the chosen `fill`, as on the page nobody can: its curves, and its top 5, 10, … 95 % (or as many
-                regions) alone and left out. That is some 90 images for each.
+            path: file to write the page to.
+            title: title of the page.
+            what_if: whether to compute what-if results for the page, as it has no model: after the running
+                explanations, for each explanation its insertion and deletion curves, and the predictions for its top
+                5, 10, … 95 % (or as many regions) alone and removed, with the current `fill`. This evaluates about 90
+                images for each explanation.
 
         Returns:
-            The path, or the page where none is given.
+            The path, or the page if no path is given.
 
         Raises:
-            Exception: with `what_if`, whatever the model raises.
+            Exception: with `what_if`, any error of the model.
         """
         title = title if title is None else saliency.checks.text(title, "title")
         file = path if path is None else saliency.checks.path(path)
         if saliency.checks.flag(what_if, "what_if"):
-            self._stills.ask_ahead()
+            self._stills.precompute_what_if()
         text = self._stills.page(title, code=self._esm, css=self._css)
         if file is None:
             return text
@@ -369,30 +387,30 @@ class SaliencyWidget(Settings):
         return f"<SaliencyWidget of {name}: {self.method} for {what}, {len(self.explanations)} computed>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The widget, and for places that cannot show it a picture."""
+        """Return the widget, and a picture for hosts that cannot show widgets."""
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None
         data, metadata = bundle
         return {**data, **self._stills.bundle()}, metadata
 
-    # what follows from the state
+    # reactions to changes
 
     @traitlets.validate("target")
     def _check_target(self, proposal: Any) -> int:
         if (classes := len(self.predictions)) and proposal.value >= classes:
-            raise BadTrait(f"target must be a class's index, 0 to {classes - 1}, got {proposal.value}.")
+            raise BadTrait(f"target must be the index of a class, 0 to {classes - 1}, got {proposal.value}.")
         return int(proposal.value)
 
     @traitlets.observe("parameters")
     def _apply_parameters(self, _change: object = None) -> None:
-        """Offer the methods as they are set; what was computed so before is there again."""
+        """Offer the methods with the parameters of the trait."""
         if (explainers := self._explainers) is None:
             return
         spec = dict(self.spec, methods=[dict(each) for each in self.spec["methods"]])
         for each in spec["methods"]:
             method = self._controls.method(each["id"], self.parameters.get(each["id"], {}))
-            if method.key() != explainers.shown.choices[each["id"]].method.key():
+            if method.key() != explainers.shown.methods[each["id"]].method.key():
                 explainers.configure(each["id"], method)
                 each["cost"] = self._controls.cost(each["id"], self.parameters.get(each["id"], {}))
         if spec != self.spec:
@@ -400,22 +418,39 @@ class SaliencyWidget(Settings):
 
     @traitlets.observe("method", "target", "model_index", "image_index", "grid")
     def _follow(self, _change: object) -> None:
-        """What is kept for dead notebooks is what is on the screen."""
+        """Replace the top class by its index if that is known, and update the snapshot."""
         if self._explainers is None:
             return
         if self.target == TOP and (predictions := self._explainers.shown.predictions):
             self.target = predictions[0].index
         else:
-            self._keeper.follow()
+            self._snapshot_writer.on_view()
 
-    def _found(self) -> None:
-        self._keeper.found()
+    def _on_prediction(self, predictions: Sequence[saliency.Prediction]) -> None:
+        self._write(target=predictions[0].index)
 
-    def _look(self) -> None:
-        """A cell has run: it may have trained a model."""
-        self._working().look()
+    def _on_result(self) -> None:
+        self._snapshot_writer.on_result()
 
-    def _working(self) -> Explainers:
+    def _write_snapshot(self, packet: bytes) -> None:
+        self._write(_snapshot=packet)
+
+    def _check_weights(self) -> None:
+        """Look for changed weights after a cell has run, as it may have trained a model."""
+        self._ready_explainers().check_weights()
+
+    def _shown_cell(self) -> Cell:
+        return shown_in(self)
+
+    def _known_layers(self) -> Layers | None:
+        return None if self._explainers is None else self._explainers.layers
+
+    def _ready_explainers(self) -> Explainers:
         if self._explainers is None:
-            raise RuntimeError("The widget is not ready.")
+            raise RuntimeError("The widget is not initialised.")
         return self._explainers
+
+
+def _title(models: Sequence[str]) -> str:
+    """Return the title of a widget of some models."""
+    return f"Why {' and '.join(models)} {'decides' if len(models) == 1 else 'decide'}"

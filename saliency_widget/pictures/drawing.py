@@ -24,7 +24,7 @@ from saliency_widget.pictures.maps import (
     maps_of,
     region_count,
 )
-from saliency_widget.pictures.placement import Place
+from saliency_widget.pictures.placement import Placement
 from saliency_widget.pictures.selection import Picked, mask_of
 
 SHADE = (17, 18, 22)
@@ -70,7 +70,7 @@ class Shown(NamedTuple):
     sign: str
     """What the result suggests."""
     regions: Sequence[saliency.Region] | None
-    place: Sequence[float]
+    rectangle: Sequence[float]
     """Where the maps lie in the picture: x, y, width, height in its pixels."""
     ends: tuple[float, float] | None = None
     """Of the colours, where the map does not have its own."""
@@ -89,13 +89,13 @@ def selection(maps: Maps, view: View, suggested: str, regions: Sequence[saliency
     return kept(maps, sign_of(view, suggested), view.keep, count)
 
 
-def selection_of(explanation: saliency.Explanation, view: View, place: Place) -> np.ndarray:
+def selection_of(explanation: saliency.Explanation, view: View, placement: Placement) -> np.ndarray:
     """The pixels that are selected, the way round the model saw the picture: bool (h, w)."""
     regions = None if explanation.regions is None else explanation.regions.table
     maps = maps_of(explanation)
     if "runs" in view.picked:
         shape = maps.values.shape
-        upright = place.upright(shape)
+        upright = placement.upright(shape)
         mask = mask_of(view.picked, None, shape if upright is None else upright.shape)
         if mask is not None:
             if upright is None:
@@ -109,15 +109,15 @@ def selection_of(explanation: saliency.Explanation, view: View, place: Place) ->
 def draw(picture: np.ndarray, shown: Shown | None, view: View, width: int) -> Image.Image:
     """The picture with the result laid over it, `width` pixels wide."""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
-    ground = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+    background = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
     if shown is None:
-        return ground
+        return background
     scale = (width / picture.shape[1], height / picture.shape[0])
-    rectangle = tuple(edge * scale[i % 2] for i, edge in enumerate(shown.place))
+    rectangle = tuple(edge * scale[i % 2] for i, edge in enumerate(shown.rectangle))
     canvas = _Canvas((width, height), rectangle)
     if view.mode == "heat":
-        return _heat(ground, shown, view, canvas)
-    return _area(ground, shown, view, canvas)
+        return _heat(background, shown, view, canvas)
+    return _area(background, shown, view, canvas)
 
 
 def png(image: Image.Image) -> bytes:
@@ -192,7 +192,7 @@ class _Canvas:
         return image
 
 
-def _heat(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
+def _heat(background: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
     sign = sign_of(view, shown.sign)
     field = field_of(shown.maps, sign)
     signed = sign == "signed"
@@ -207,15 +207,17 @@ def _heat(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Ima
     colours = table[(scaled * (len(table) - 1) + 0.5).astype(int)]
     colours[field.strength < np.float32(cut(field.table, view.threshold)), 3] = 0
     layer = np.asarray(canvas.lay(Image.fromarray(colours), view.smooth, (*SHADE, 255)), np.float64)
-    grey = np.asarray(ground, np.float64) @ np.array(LUMA)
+    grey = np.asarray(background, np.float64) @ np.array(LUMA)
     drawn = _blended(np.repeat(grey[..., None], 3, -1), layer[..., :3], layer[..., 3] / 255 * view.opacity)
     return canvas.contoured(drawn, blurred(field.values), levels(low, high)) if view.contours else drawn
 
 
-def _area(ground: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
+def _area(background: Image.Image, shown: Shown, view: View, canvas: _Canvas) -> Image.Image:
     inside = selection(shown.maps, view, shown.sign, shown.regions)
     light = canvas.lay_mask(inside)
-    picture = np.asarray(_blended(np.asarray(ground, np.float64), np.array(SHADE), ~light * view.opacity), np.float64)
+    picture = np.asarray(
+        _blended(np.asarray(background, np.float64), np.array(SHADE), ~light * view.opacity), np.float64
+    )
     picture = _outlined(picture, light, inside, WHITE)
     if shown.maps.step is not None and shown.regions:
         if view.picked:

@@ -67,13 +67,13 @@ FEW = 4
 """Cells that are fewer stand in one row."""
 
 
-def told_apart(cell: Cell, cells: Sequence[Cell], names: Sequence[str]) -> list[str]:
+def distinguishing_names(cell: Cell, cells: Sequence[Cell], names: Sequence[str]) -> list[str]:
     """Of the names of a cell's method, class, model and image those in which it differs from others.
 
     Where it differs in nothing, its method's.
     """
     differs = [any(other[at] != cell[at] for other in cells) for at in range(len(AXES))]
-    return [name for name, told in zip(names, differs, strict=True) if told] or [names[0]]
+    return [name for name, differing in zip(names, differs, strict=True) if differing] or [names[0]]
 
 
 def _combined(axes: Sequence[Sequence[Any]], resolved: Callable[[Cell], Cell]) -> list[Cell]:

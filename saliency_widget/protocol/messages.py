@@ -12,12 +12,12 @@ import numpy as np
 
 import saliency
 from saliency_widget.pictures.maps import NO_REGION, Maps, maps_of, table_of, tabled
-from saliency_widget.pictures.placement import Place
+from saliency_widget.pictures.placement import Placement
 
 PART = 1 << 20
 """Bytes of buffers that go in one message at most."""
 
-EIGHTHS = {name: name.removesuffix("_table") for name in ("values", "values_table", "magnitude", "magnitude_table")}
+QUANTIZED = {name: name.removesuffix("_table") for name in ("values", "values_table", "magnitude", "magnitude_table")}
 """The buffers that compact packets have at one byte a number, and between the ends of which."""
 
 
@@ -46,10 +46,12 @@ def message(op: str, rid: str = "", **fields: Any) -> Message:
     return Message({"op": op, "rid": rid, **fields}, {})
 
 
-def result_message(explanation: saliency.Explanation, method_id: str, method: saliency.Method, place: Place) -> Message:
+def result_message(
+    explanation: saliency.Explanation, method_id: str, method: saliency.Method, placement: Placement
+) -> Message:
     """A `result` of an explanation, its maps the way round the picture is shown."""
     maps = maps_of(explanation)
-    shown = maps if place.turn is None else _turned(maps, place)
+    shown = maps if placement.turn is None else _turned(maps, placement)
     regions = None if explanation.regions is None else [_region(each) for each in explanation.regions.table]
     height, width = shown.values.shape
     result = {
@@ -61,7 +63,7 @@ def result_message(explanation: saliency.Explanation, method_id: str, method: sa
         "caption": readable(explanation.caption),
         "quality": quality(explanation, method),
         "shape": [height, width],
-        "place": list(place.rectangle),
+        "place": list(placement.rectangle),
         "sign": explanation.sign,
         "range": [float(shown.values_table[0]), float(shown.values_table[-1])],
         "score": _number(explanation.score),
@@ -119,27 +121,27 @@ def _completeness(explanation: saliency.Explanation) -> str:
 
 def parts(whole: Message, limit: int = PART) -> Iterator[tuple[dict[str, Any], list[memoryview]]]:
     """What is sent for a message: content and buffers, in as many parts as its size asks for."""
-    rooms: list[list[tuple[dict[str, Any], memoryview]]] = [[]]
+    groups: list[list[tuple[dict[str, Any], memoryview]]] = [[]]
     left = limit
     for name, buffer in whole.buffers.items():
         data = _bytes_of(buffer)
         start = 0
         while start < len(data):
             if left == 0:
-                rooms.append([])
+                groups.append([])
                 left = limit
             piece = data[start : start + left]
-            rooms[-1].append(({"name": name, "offset": start, "bytes": len(piece)}, piece))
+            groups[-1].append(({"name": name, "offset": start, "bytes": len(piece)}, piece))
             start += len(piece)
             left -= len(piece)
-    for i, room in enumerate(rooms):
+    for i, group in enumerate(groups):
         content = {
             **whole.fields,
             "buffers": list(whole.buffers),
-            "part": [i, len(rooms)],
-            "pieces": [described for described, _ in room],
+            "part": [i, len(groups)],
+            "pieces": [piece_fields for piece_fields, _ in group],
         }
-        yield content, [piece for _, piece in room]
+        yield content, [piece for _, piece in group]
 
 
 def size(whole: Message) -> int:
@@ -158,10 +160,10 @@ def pack(messages: Iterable[Message], *, compact: int = 0) -> bytes:
     body = bytearray()
     for each in messages:
         smaller = _compact(each, compact) if compact else each
-        eighths = EIGHTHS if compact else {}
+        quantized = QUANTIZED if compact else {}
         stored = [
-            _eighth(np.asarray(buffer), np.asarray(smaller.buffers[eighths[name]]))
-            if name in eighths
+            _quantize(np.asarray(buffer), np.asarray(smaller.buffers[quantized[name]]))
+            if name in quantized
             else _bytes_of(buffer).tobytes()
             for name, buffer in smaller.buffers.items()
         ]
@@ -170,13 +172,13 @@ def pack(messages: Iterable[Message], *, compact: int = 0) -> bytes:
                 **smaller.fields,
                 "buffers": list(smaller.buffers),
                 "lengths": [len(data) for data in stored],
-                "encodings": ["u8" if name in eighths else "raw" for name in smaller.buffers],
+                "encodings": ["u8" if name in quantized else "raw" for name in smaller.buffers],
             }
         )
         for data in stored:
             body += data + bytes(-len(data) % 8)
-    told = json.dumps({"version": 1, "messages": header}, ensure_ascii=False, allow_nan=False).encode()
-    start = len(told).to_bytes(4, "little") + told
+    header_bytes = json.dumps({"version": 1, "messages": header}, ensure_ascii=False, allow_nan=False).encode()
+    start = len(header_bytes).to_bytes(4, "little") + header_bytes
     return b"SLWZ" + zlib.compress(start + bytes(-len(start) % 8) + body, 6)
 
 
@@ -184,10 +186,10 @@ def _bytes_of(buffer: bytes | np.ndarray) -> memoryview:
     return memoryview(buffer.data if isinstance(buffer, np.ndarray) else buffer).cast("B")
 
 
-def _turned(maps: Maps, place: Place) -> Maps:
-    assert place.turn is not None
-    step = None if maps.step is None else place.turn(maps.step, NO_REGION)
-    return tabled(place.turn(maps.values, 0), place.turn(maps.strength, 0), step)
+def _turned(maps: Maps, placement: Placement) -> Maps:
+    assert placement.turn is not None
+    step = None if maps.step is None else placement.turn(maps.step, NO_REGION)
+    return tabled(placement.turn(maps.values, 0), placement.turn(maps.strength, 0), step)
 
 
 def _buffers(maps: Maps) -> dict[str, bytes | np.ndarray]:
@@ -206,9 +208,9 @@ def _compact(whole: Message, side: int) -> Message:
     buffers: dict[str, bytes | np.ndarray] = {}
     for name in ("values", "magnitude"):
         if name in small:
-            told = _widened(_eighth(small[name], small[name]), small[name].shape)
+            stored = _dequantize(_quantize(small[name], small[name]), small[name].shape)
             # of values that are there, so that a byte tells them exactly: the same pixels lie above
-            buffers |= {name: small[name], f"{name}_table": table_of(told, "higher")}
+            buffers |= {name: small[name], f"{name}_table": table_of(stored, "higher")}
     if "step" in small:
         buffers["step"] = np.ascontiguousarray(small["step"])
     result = {**whole.fields["result"], "shape": list(small["values"].shape)}
@@ -225,7 +227,7 @@ def _blocks(values: np.ndarray, every: int) -> np.ndarray:
     return np.asarray(padded.reshape(wanted[0], every, wanted[1], every).mean((1, 3)), "<f4")
 
 
-def _eighth(values: np.ndarray, among: np.ndarray) -> bytes:
+def _quantize(values: np.ndarray, among: np.ndarray) -> bytes:
     """float32 low and high of some values, and one byte a value between them; zero, where it is among them, stays."""
     low, high = float(among.min()), float(among.max())
     if low < 0 < high:
@@ -237,7 +239,7 @@ def _eighth(values: np.ndarray, among: np.ndarray) -> bytes:
     return np.array([low, high], "<f4").tobytes() + levels.tobytes()
 
 
-def _widened(stored: bytes, shape: Sequence[int]) -> np.ndarray:
+def _dequantize(stored: bytes, shape: Sequence[int]) -> np.ndarray:
     low, high = (float(end) for end in np.frombuffer(stored, "<f4", 2))
     levels = np.frombuffer(stored, np.uint8, offset=8)
     return (low + (high - low) / 255 * levels).astype(np.float32).reshape(shape)

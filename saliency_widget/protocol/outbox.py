@@ -11,11 +11,11 @@ from saliency_widget.protocol.messages import Message, parts, size
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
-KEPT_BYTES = 32 << 20
-KEPT = 256
+QUEUE_BYTES = 32 << 20
+QUEUE_LENGTH = 256
 """How many messages, and how many bytes of them, wait for a poll."""
 
-PASSING = ("progress", "partial")
+SUPERSEDED = ("progress", "partial")
 """What a later message about the same request makes worthless."""
 
 Send = Callable[[dict[str, Any], list[memoryview]], None]
@@ -32,7 +32,7 @@ class Outbox:
         self._send = send
         self._lock = threading.Lock()
         self._seq = 0
-        self._kept: list[Message] = []
+        self._queued: list[Message] = []
 
     def accept(self, rid: str) -> None:
         """Say that a request has come; this also pins its thread in ipykernel ≥ 7.4."""
@@ -51,22 +51,26 @@ class Outbox:
             self._seq += 1
             numbered = message.but(seq=self._seq)
             if not answering:
-                self._keep(numbered)
+                self._enqueue(numbered)
             self._push(numbered)
 
     def resend(self) -> None:
         """Send again what was sent since the last time; the browser knows by its number what it has."""
         with self._lock:
-            kept, self._kept = self._kept, []
-            for message in kept:
+            queued, self._queued = self._queued, []
+            for message in queued:
                 self._push(message)
 
-    def _keep(self, message: Message) -> None:
+    def _enqueue(self, message: Message) -> None:
         rid = message.fields["rid"]
-        self._kept = [each for each in self._kept if each.fields["op"] not in PASSING or each.fields["rid"] != rid]
-        self._kept.append(message)
-        while len(self._kept) > KEPT or (len(self._kept) > 1 and sum(map(size, self._kept)) > KEPT_BYTES):
-            del self._kept[0]
+        self._queued = [
+            each for each in self._queued if each.fields["op"] not in SUPERSEDED or each.fields["rid"] != rid
+        ]
+        self._queued.append(message)
+        while len(self._queued) > QUEUE_LENGTH or (
+            len(self._queued) > 1 and sum(map(size, self._queued)) > QUEUE_BYTES
+        ):
+            del self._queued[0]
 
     def _push(self, message: Message) -> None:
         for content, buffers in parts(message):

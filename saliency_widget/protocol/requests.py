@@ -10,7 +10,7 @@ import numpy as np
 
 import saliency
 from saliency_widget.pictures.selection import checked
-from saliency_widget.protocol.summary import brief
+from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import FILLS, SIGNS
 
 TOP = -1
@@ -67,7 +67,7 @@ def parse(
         Refused: it is none.
     """
     if not isinstance(content, dict):
-        raise Refused(f"expected an object, got {brief(content)}")
+        raise Refused(f"expected an object, got {summary(content)}")
     op, rid = content.get("op"), _text(content, "rid", RID_LENGTH)
     if op == "picture":
         return Request(op, rid, query=_text(content, "name", QUERY_LENGTH, least=0), data=_picture(buffers))
@@ -92,7 +92,7 @@ def parse(
             return Request(op, rid, *_cell(content, methods, models, images), fill=_one_of(content, "fill", FILLS))
         case "describe" | "configure":
             return Request(op, rid, _method(content, methods), fields=_fields(content))
-    raise Refused(f"expected an op of the protocol, got {brief(op)}")
+    raise Refused(f"expected an op of the protocol, got {summary(op)}")
 
 
 def _picture(buffers: Sequence[Any] | None) -> bytes:
@@ -102,7 +102,7 @@ def _picture(buffers: Sequence[Any] | None) -> bytes:
     try:
         data = memoryview(buffers[0])
     except TypeError:
-        raise Refused(f"expected a buffer of bytes, got {brief(buffers[0])}") from None
+        raise Refused(f"expected a buffer of bytes, got {summary(buffers[0])}") from None
     if not 0 < data.nbytes <= PICTURE_BYTES:
         raise Refused(f"expected a file of at most {PICTURE_BYTES} bytes, got {data.nbytes}")
     return data.tobytes()
@@ -111,23 +111,23 @@ def _picture(buffers: Sequence[Any] | None) -> bytes:
 def _method(content: dict[Any, Any], methods: Container[str]) -> str:
     method = content.get("method")
     if not isinstance(method, str) or method not in methods:
-        raise Refused(f"expected the id of a method, got {brief(method)}")
+        raise Refused(f"expected the id of a method, got {summary(method)}")
     return method
 
 
 def _cell(content: dict[Any, Any], methods: Container[str], models: int, images: int) -> tuple[str, int, int, int]:
     method, target = _method(content, methods), content.get("target")
     if isinstance(target, bool) or not isinstance(target, int) or not TOP <= target <= LARGEST_TARGET:
-        raise Refused(f"expected the index of a class, got {brief(target)}")
+        raise Refused(f"expected the index of a class, got {summary(target)}")
     return method, target, _index(content, "model", models), _index(content, "image", images)
 
 
 def _view(content: dict[Any, Any]) -> dict[str, Any]:
     keep, region = content.get("keep"), content.get("region")
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 100:
-        raise Refused(f"expected keep to be a number from 0 to 100, got {brief(keep)}")
+        raise Refused(f"expected keep to be a number from 0 to 100, got {summary(keep)}")
     if type(region) is not int or not 0 <= region <= LARGEST_TARGET:
-        raise Refused(f"expected region to be a whole number, got {brief(region)}")
+        raise Refused(f"expected region to be a whole number, got {summary(region)}")
     try:
         picked = checked(content.get("picked"))
     except ValueError as reason:
@@ -138,7 +138,7 @@ def _view(content: dict[Any, Any]) -> dict[str, Any]:
 def _one_of(content: dict[Any, Any], name: str, names: Sequence[str]) -> str:
     value = content.get(name)
     if not isinstance(value, str) or value not in names:
-        raise Refused(f"expected {name} to be one of {', '.join(names)}, got {brief(value)}")
+        raise Refused(f"expected {name} to be one of {', '.join(names)}, got {summary(value)}")
     return value
 
 
@@ -149,21 +149,21 @@ def _fields(content: dict[Any, Any]) -> dict[str, Any]:
         or len(fields) > FIELDS_AT_MOST
         or not all(isinstance(each, str) for each in fields)
     ):
-        raise Refused(f"expected fields to be an object of at most {FIELDS_AT_MOST} fields, got {brief(fields)}")
+        raise Refused(f"expected fields to be an object of at most {FIELDS_AT_MOST} fields, got {summary(fields)}")
     return fields
 
 
 def _text(content: dict[Any, Any], name: str, most: int, least: int = 1) -> str:
     value = content.get(name)
     if not isinstance(value, str) or not least <= len(value) <= most:
-        raise Refused(f"expected {name} to be text of {least} to {most} characters, got {brief(value)}")
+        raise Refused(f"expected {name} to be text of {least} to {most} characters, got {summary(value)}")
     return value
 
 
 def _index(content: dict[Any, Any], name: str, count: int) -> int:
     value = content.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-        raise Refused(f"expected {name} to be an index below {count}, got {brief(value)}")
+        raise Refused(f"expected {name} to be an index below {count}, got {summary(value)}")
     return value
 
 
@@ -176,10 +176,10 @@ def index_of(target: Any, labels: Sequence[str] | None) -> int:
     """
     if isinstance(target, str):
         if labels is None:
-            raise saliency.BadTarget(f"The target {brief(target)} is a label, but there are none: pass labels=[…].")
+            raise saliency.BadTarget(f"The target {summary(target)} is a label, but there are none: pass labels=[…].")
         if target not in (names := list(labels)):
-            raise saliency.UnknownName(f"There is no label {brief(target)} among the {len(names)} labels.")
+            raise saliency.UnknownName(f"There is no label {summary(target)} among the {len(names)} labels.")
         return names.index(target)
     if isinstance(target, bool) or not isinstance(target, int | np.integer) or target < 0:
-        raise saliency.BadTarget(f"A target is the index of a class, from 0 on, or its label, got {brief(target)}.")
+        raise saliency.BadTarget(f"A target is the index of a class, from 0 on, or its label, got {summary(target)}.")
     return int(target)

@@ -1,21 +1,21 @@
-"""Values in few words, however large, deep or long they are: for errors and logs."""
+"""Short representations of values, for errors and logs."""
 
 from __future__ import annotations
 
 import reprlib
 from contextlib import suppress
 
-BRIEF = 60
-"""Characters at most."""
+LENGTH = 60
+"""Maximum number of characters."""
 
 _REPR = reprlib.Repr()
-_REPR.maxlevel, _REPR.maxstring, _REPR.maxlong = 3, BRIEF, BRIEF
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxlong = 3, LENGTH, LENGTH
 
 
-def brief(value: object) -> str:
-    """What a value is, as Python writes it, cut off."""
-    # a number of more digits than Python writes, or what a user's own __repr__ raises for
+def summary(value: object) -> str:
+    """Return the representation of a value, cut off at :data:`LENGTH` characters."""
+    # fallback for a number with more digits than Python writes, and for a __repr__ that raises
     shown = f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
     with suppress(Exception):
         shown = _REPR.repr(value)
-    return shown if len(shown) <= BRIEF else shown[:BRIEF] + "…"
+    return shown if len(shown) <= LENGTH else shown[:LENGTH] + "…"

@@ -9,7 +9,7 @@ import traitlets
 
 import saliency
 from saliency_widget.pictures.selection import checked
-from saliency_widget.protocol.summary import brief
+from saliency_widget.protocol.summary import summary
 
 COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
 MODES = ("heat", "area")
@@ -38,7 +38,7 @@ class Number(traitlets.TraitType[float, float]):
     def validate(self, obj: Any, value: Any) -> float:
         number = math.nan if isinstance(value, bool | str) else _float(value)
         if not self.low <= number <= self.high:
-            raise BadTrait(f"{self.name} must be a number from {self.low} to {self.high}, got {brief(value)}.")
+            raise BadTrait(f"{self.name} must be a number from {self.low} to {self.high}, got {summary(value)}.")
         return number
 
 
@@ -53,7 +53,7 @@ class Whole(traitlets.TraitType[int, int]):
     def validate(self, obj: Any, value: Any) -> int:
         number = math.nan if isinstance(value, bool | str) else _float(value)
         if not (self.low <= number < 2**31 and number == math.floor(number)):
-            raise BadTrait(f"{self.name} must be a whole number of at least {self.low}, got {brief(value)}.")
+            raise BadTrait(f"{self.name} must be a whole number of at least {self.low}, got {summary(value)}.")
         return int(number)
 
 
@@ -66,7 +66,7 @@ class Text(traitlets.TraitType[str, str]):
 
     def validate(self, obj: Any, value: Any) -> str:
         if not isinstance(value, str):
-            raise BadTrait(f"{self.name} must be text, got {brief(value)}.")
+            raise BadTrait(f"{self.name} must be text, got {summary(value)}.")
         return value
 
 
@@ -80,7 +80,7 @@ class OneOf(traitlets.TraitType[str, str]):
 
     def validate(self, obj: Any, value: Any) -> str:
         if not isinstance(value, str) or value not in self.names:
-            raise BadTrait(f"{self.name} must be one of {', '.join(self.names)}, got {brief(value)}.")
+            raise BadTrait(f"{self.name} must be one of {', '.join(self.names)}, got {summary(value)}.")
         return value
 
 
@@ -93,7 +93,7 @@ class Grid(traitlets.TraitType[dict[str, Any], dict[str, Any]]):
 
     def validate(self, obj: Any, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or not set(value) <= set(AXES):
-            raise BadTrait(f"{self.name} must be a dict with lists for {', '.join(AXES)}, got {brief(value)}.")
+            raise BadTrait(f"{self.name} must be a dict with lists for {', '.join(AXES)}, got {summary(value)}.")
         axes = {}
         for name, wanted in value.items():
             kind = str if name == "methods" else int
@@ -101,7 +101,7 @@ class Grid(traitlets.TraitType[dict[str, Any], dict[str, Any]]):
                 isinstance(each, kind) and not isinstance(each, bool) for each in wanted
             ):
                 kinds = "ids" if kind is str else "indices"
-                raise BadTrait(f"{self.name}[{name!r}] must be a list of {kinds}, got {brief(wanted)}.")
+                raise BadTrait(f"{self.name}[{name!r}] must be a list of {kinds}, got {summary(wanted)}.")
             axes[name] = list(dict.fromkeys(wanted))
         if (cells := math.prod(max(len(each), 1) for each in axes.values())) > MOST_CELLS:
             raise BadTrait(f"{self.name} would have {cells} cells; at most {MOST_CELLS} can be looked at.")
@@ -117,7 +117,7 @@ class Flag(traitlets.TraitType[bool, bool]):
 
     def validate(self, obj: Any, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise BadTrait(f"{self.name} must be True or False, got {brief(value)}.")
+            raise BadTrait(f"{self.name} must be True or False, got {summary(value)}.")
         return value
 
 

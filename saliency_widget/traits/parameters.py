@@ -12,9 +12,9 @@ import numpy as np
 
 import saliency
 from saliency_widget.protocol.messages import Message, message
-from saliency_widget.protocol.summary import brief
+from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import FILLS
-from saliency_widget.traits.timing import Pace, beyond
+from saliency_widget.traits.timing import TimeEstimator, beyond
 
 Fields = Mapping[str, Any]
 """Values by the names of fields; `"method.steps"` is the field `steps` of the method inside."""
@@ -22,13 +22,13 @@ Fields = Mapping[str, Any]
 KINDS = {"int": "whole", "float": "number", "str": "text"}
 """Controls by a field's type."""
 
-TELLING = 2
+PRESET_FACTOR = 2
 """By what factor a field must change the cost to be part of a preset."""
 
 LARGEST = 2**53
 """Numbers beyond are not exact in JavaScript."""
 
-FACTOR = 4
+SCALE_FACTOR = 4
 """What a whole number is multiplied with, or divided by, for presets."""
 
 
@@ -44,7 +44,9 @@ class Layers(NamedTuple):
     """The one that is read where none is named."""
 
 
-def described(method: saliency.Method, like: saliency.Method, layers: Layers | None = None) -> list[dict[str, Any]]:
+def described(
+    method: saliency.Method, reference: saliency.Method, layers: Layers | None = None
+) -> list[dict[str, Any]]:
     """The fields of a method for controls, those of the method inside it after its own.
 
     Args:
@@ -57,7 +59,7 @@ def described(method: saliency.Method, like: saliency.Method, layers: Layers | N
         can say), `value`, `default`, `optional` (whether it may be null, for automatic), `automatic` (what that is),
         `low`, `high`, `choices` and `help`.
     """
-    return [_told(name, field, before) for name, field, before in _walk(method, like, layers)]
+    return [_control(name, field, defaults) for name, field, defaults in _walk(method, reference, layers)]
 
 
 def changed(method: saliency.Method, values: Fields, layers: Layers | None = None) -> saliency.Method:
@@ -74,7 +76,7 @@ def changed(method: saliency.Method, values: Fields, layers: Layers | None = Non
     known = {name: field for name, field, _ in _walk(method, method, layers)}
     for name, value in values.items():
         if name not in known:
-            raise saliency.UnknownName(f"{method!r} has no field {brief(name)}. It has: {', '.join(known)}.")
+            raise saliency.UnknownName(f"{method!r} has no field {summary(name)}. It has: {', '.join(known)}.")
         method = _set(method, name.split("."), _plain(name, known[name], value))
     return method
 
@@ -88,7 +90,7 @@ def presets(method: saliency.Method, shape: tuple[int, ...]) -> list[dict[str, A
     """
     cost = method.cost(shape)
     found = []
-    for name, dearer in (("quick", False), ("thorough", True)):
+    for name, costlier in (("quick", False), ("thorough", True)):
         values: dict[str, Any] = {}
         for field, told, _ in _walk(method, method):
             for value in _scaled(told):
@@ -96,7 +98,7 @@ def presets(method: saliency.Method, shape: tuple[int, ...]) -> list[dict[str, A
                     other = changed(method, {field: value}).cost(shape)
                 except saliency.SaliencyError:
                     continue
-                if other >= TELLING * cost if dearer else 0 < other <= cost / TELLING:
+                if other >= PRESET_FACTOR * cost if costlier else 0 < other <= cost / PRESET_FACTOR:
                     values[field] = value
                     break
         if values:
@@ -117,14 +119,14 @@ def reads_layers(method: saliency.Method) -> bool:
 
 
 def _walk(
-    method: saliency.Method, like: saliency.Method, layers: Layers | None = None
+    method: saliency.Method, reference: saliency.Method, layers: Layers | None = None
 ) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
     """Each field by its dotted name, as the engine describes it, with its default."""
-    before = {each["name"]: each["value"] for each in saliency.described(like)}
+    defaults = {each["name"]: each["value"] for each in saliency.described(reference)}
     types = {each.name: str(each.type).split(" | ") for each in fields(method)}
     inside = []
     for field in saliency.described(method):
-        value, default = field["value"], before[field["name"]]
+        value, default = field["value"], defaults[field["name"]]
         told = {"low": None, "high": None, "choices": None, "help": "", **field, "types": types[field["name"]]}
         if isinstance(value, saliency.Method):
             same = isinstance(default, type(value))
@@ -134,18 +136,18 @@ def _walk(
         else:
             yield field["name"], told, default
     for name, value, default in inside:
-        for inner, field, before_it in _walk(value, default, layers):
-            yield f"{name}.{inner}", field, before_it
+        for inner, field, inner_default in _walk(value, default, layers):
+            yield f"{name}.{inner}", field, inner_default
 
 
-def _told(name: str, field: Mapping[str, Any], default: Any) -> dict[str, Any]:
+def _control(name: str, field: Mapping[str, Any], default: Any) -> dict[str, Any]:
     kind, value = _kind(field), field["value"]
     names = kind == "names"
     return {
         "name": name,
         "kind": kind,
-        "value": _brief(value) if kind == "fixed" else _listed(value) if names else value,
-        "default": _brief(default) if kind == "fixed" else _listed(default) if names else default,
+        "value": _summary(value) if kind == "fixed" else _listed(value) if names else value,
+        "default": _summary(default) if kind == "fixed" else _listed(default) if names else default,
         "optional": "None" in field["types"],
         "automatic": field.get("automatic", ""),
         "low": field["low"],
@@ -216,7 +218,7 @@ def _plain(name: str, field: Mapping[str, Any], value: Any) -> Any:
         case "names" if isinstance(value, list) and _all_in(value, _choices(field) or ()):
             return value[0] if len(value) == 1 else tuple(value)
     among = f" There is: {', '.join(field['choices'])}." if "automatic" in field else ""
-    raise saliency.BadField(f"{name} cannot be {_brief(value)}.{among}")
+    raise saliency.BadField(f"{name} cannot be {_summary(value)}.{among}")
 
 
 def _set(method: saliency.Method, path: Sequence[str], value: Any) -> saliency.Method:
@@ -234,7 +236,7 @@ def _scaled(field: Mapping[str, Any]) -> list[int]:
         return []
     low = -math.inf if field["low"] is None else field["low"]
     high = math.inf if field["high"] is None else field["high"]
-    several = (value * FACTOR, max(1, round(value / FACTOR)))
+    several = (value * SCALE_FACTOR, max(1, round(value / SCALE_FACTOR)))
     return [each for each in several if low <= each <= high and each != value]
 
 
@@ -243,8 +245,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
-def _brief(value: Any) -> str:
-    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else brief(value)
+def _summary(value: Any) -> str:
+    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else summary(value)
 
 
 class Controls:
@@ -286,15 +288,15 @@ class Controls:
         fields_now = described(self.method(method_id, values), self._offered[method_id], self._layers())
         return {each["name"]: each["value"] for each in fields_now if each["value"] != each["default"]}
 
-    def described(self, rid: str, method_id: str, values: Fields, pace: Pace) -> Message:
+    def described(self, rid: str, method_id: str, values: Fields, timing: TimeEstimator) -> Message:
         """A `described`: the controls of a method with some values, and what a run with them would cost."""
         offered, problem = self._offered[method_id], ""
         try:
             method = self.method(method_id, values)
             # what fits no image of this size is reported when the cost is computed
-            cost = pace.images(method, self._shape)
+            cost = timing.images(method, self._shape)
         except saliency.SaliencyError as reason:
-            method, problem, cost = offered, str(reason), pace.images(offered, self._shape)
+            method, problem, cost = offered, str(reason), timing.images(offered, self._shape)
         return message(
             "described",
             rid,
@@ -306,6 +308,6 @@ class Controls:
             presets=presets(offered, self._shape),
             cost=cost,
             beyond="" if cost else beyond(method),
-            seconds=pace.seconds(method, cost) or None,
+            seconds=timing.seconds(method, cost) or None,
             problem=problem,
         )

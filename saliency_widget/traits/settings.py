@@ -15,7 +15,7 @@ import saliency
 from saliency_widget.pictures.drawing import View
 from saliency_widget.protocol.cells import Cell
 from saliency_widget.protocol.requests import LARGEST_TARGET, TOP
-from saliency_widget.protocol.summary import brief
+from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import (
     COLORMAPS,
     FILLS,
@@ -44,7 +44,7 @@ SETTINGS = (
 STATE = 1
 """Version of what :meth:`saliency_widget.SaliencyWidget.state` gives."""
 
-PATIENCE = 1.0
+LOCK_TIMEOUT = 1.0
 """Seconds that the model's thread waits for whoever is changing traits: an observer may be waiting for it."""
 
 
@@ -82,7 +82,7 @@ class Settings(anywidget.AnyWidget):
     def __init__(self, controls: Controls, **values: Any) -> None:
         self._controls = controls
         # ipywidgets' traits do not take writers from two threads
-        self._changing = threading.RLock()
+        self._write_lock = threading.RLock()
         super().__init__(**values)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
@@ -91,13 +91,13 @@ class Settings(anywidget.AnyWidget):
         for name, value in sync_data.items():
             try:
                 if name not in SETTINGS:
-                    raise BadTrait(f"{brief(name)} is not the browser's to set.")
+                    raise BadTrait(f"{summary(name)} is not the browser's to set.")
                 self.traits()[name]._validate(self, value)
                 good[name] = value
             except traitlets.TraitError as reason:
                 logger.warning("Ignored what the browser set: %s", reason)
                 refused.append(name)
-        with self._changing:
+        with self._write_lock:
             super().set_state(good)
         if known := [name for name in refused if name in self.keys]:
             self.send_state(known)
@@ -105,7 +105,7 @@ class Settings(anywidget.AnyWidget):
     @traitlets.validate("method")
     def _check_method(self, proposal: Any) -> str:
         if proposal.value not in self._ids:
-            raise BadTrait(f"method must be one of {', '.join(self._ids)}, got {brief(proposal.value)}.")
+            raise BadTrait(f"method must be one of {', '.join(self._ids)}, got {summary(proposal.value)}.")
         return str(proposal.value)
 
     @traitlets.validate("model_index", "image_index")
@@ -121,13 +121,13 @@ class Settings(anywidget.AnyWidget):
     @traitlets.validate("grid")
     def _check_grid(self, proposal: Any) -> dict[str, Any]:
         if unknown := [each for each in proposal.value.get("methods", []) if each not in self._ids]:
-            raise BadTrait(f"grid's methods must be among {', '.join(self._ids)}, got {brief(unknown)}.")
+            raise BadTrait(f"grid's methods must be among {', '.join(self._ids)}, got {summary(unknown)}.")
         for kind in ("models", "images"):
             count = len(self.spec[kind])
             if wrong := [each for each in proposal.value.get(kind, []) if not 0 <= each < count]:
-                raise BadTrait(f"grid's {kind} must be indices below {count}, got {brief(wrong)}.")
+                raise BadTrait(f"grid's {kind} must be indices below {count}, got {summary(wrong)}.")
         if wrong := [each for each in proposal.value.get("targets", []) if not TOP <= each < LARGEST_TARGET]:
-            raise BadTrait(f"grid's targets must be indices of classes or {TOP}, got {brief(wrong)}.")
+            raise BadTrait(f"grid's targets must be indices of classes or {TOP}, got {summary(wrong)}.")
         return dict(proposal.value)
 
     @traitlets.validate("parameters")
@@ -139,9 +139,9 @@ class Settings(anywidget.AnyWidget):
         """
         for method_id in proposal.value:
             if method_id not in self._ids:
-                raise saliency.UnknownName(f"parameters: there is no method {brief(method_id)} in this widget.")
+                raise saliency.UnknownName(f"parameters: there is no method {summary(method_id)} in this widget.")
         if wrong := [each for each in proposal.value.values() if not isinstance(each, Mapping)]:
-            raise saliency.BadField(f"parameters must hold a dict of fields for each method, got {brief(wrong[0])}.")
+            raise saliency.BadField(f"parameters must hold a dict of fields for each method, got {summary(wrong[0])}.")
         found = {each: self._controls.different(each, fields) for each, fields in proposal.value.items()}
         for method_id, fields in found.items():
             # refuses what fits no image of this size, before anything is changed
@@ -150,25 +150,25 @@ class Settings(anywidget.AnyWidget):
 
     def _configure(self, method_id: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Offer a method with other fields, and give those that differ; a SaliencyError where it cannot have them."""
-        with self._alone():
+        with self._exclusive():
             self.parameters = {**self.parameters, method_id: dict(fields)}
         return dict(self.parameters.get(method_id, {}))
 
     def _write(self, **values: Any) -> None:
         """Set traits from the model's thread, while nobody else does."""
-        with self._alone():
+        with self._exclusive():
             for name, value in values.items():
                 setattr(self, name, value)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         """While nobody else changes traits, as far as that can be waited for."""
-        held = self._changing.acquire(timeout=PATIENCE)
+        held = self._write_lock.acquire(timeout=LOCK_TIMEOUT)
         try:
             yield
         finally:
             if held:
-                self._changing.release()
+                self._write_lock.release()
 
     @property
     def _ids(self) -> list[str]:
@@ -182,9 +182,9 @@ def checked_state(state: Any) -> dict[str, Any]:
         BadField: it is of a newer version, or none.
     """
     if not isinstance(state, Mapping) or state.get("version") != STATE:
-        raise saliency.BadField(f"Expected what state() gave, of version {STATE}, got {brief(state)}.")
+        raise saliency.BadField(f"Expected what state() gave, of version {STATE}, got {summary(state)}.")
     if unknown := [name for name in state if name not in (*SETTINGS, "version", "parameters", "methods")]:
-        raise saliency.BadField(f"Expected what state() gave, which has no {brief(unknown[0])}.")
+        raise saliency.BadField(f"Expected what state() gave, which has no {summary(unknown[0])}.")
     return {name: value for name, value in state.items() if name != "version"}
 
 

@@ -1,67 +1,67 @@
-"""How long a model takes, from what it has taken so far."""
+"""Estimates of how long a method takes, from earlier runs of the same model."""
 
 from __future__ import annotations
 
 import saliency
 
 BACKWARD = 3
-"""A forward and a backward pass take about three times as long as the forward pass alone."""
+"""Cost of a forward and a backward pass, in forward passes."""
 
-FADING = 0.5
-"""What a run counts when another has followed it: the machine may be less busy by now."""
+DECAY = 0.5
+"""Factor by which the weight of earlier runs shrinks with each further run, as the load of the machine changes."""
 
 
-class Pace:
-    """Seconds an image: of a method, of what it asks of the model, and of the forward pass alone."""
+class TimeEstimator:
+    """Estimates run times from the seconds an image took: by method, by required capability, and of a forward pass."""
 
     def __init__(self) -> None:
         self._of_methods: dict[type, tuple[float, float]] = {}
         self._of_needs: dict[type, tuple[float, float]] = {}
         self._forward: float | None = None
-        self._asked: dict[str, int] = {}
+        self._measured_images: dict[str, int] = {}
 
-    def predicted(self, seconds: float) -> None:
-        """Take note of a single question for scores, warming up and all: the least of them is nearest to the truth."""
+    def add_forward(self, seconds: float) -> None:
+        """Record a forward pass of one image; the shortest is used, as others may include warm-up."""
         self._forward = seconds if self._forward is None else min(self._forward, seconds)
 
-    def learn(self, method: saliency.Method, images: int, seconds: float) -> None:
-        """Take note of a whole run."""
-        self._asked[method.key()] = images
+    def add_run(self, method: saliency.Method, images: int, seconds: float) -> None:
+        """Record a complete run of a method."""
+        self._measured_images[method.key()] = images
         if images > 0:
-            for runs, what in self._runs(method):
-                earlier, took = runs.get(what, (0.0, 0.0))
-                # a run of one image says little beside one of a hundred
-                runs[what] = images + FADING * earlier, seconds + FADING * took
+            for runs, kind in self._runs(method):
+                earlier, took = runs.get(kind, (0.0, 0.0))
+                # weighted by images: a run of one image says little next to a run of a hundred
+                runs[kind] = images + DECAY * earlier, seconds + DECAY * took
 
     def images(self, method: saliency.Method, shape: tuple[int, ...]) -> int:
-        """How many images a method asks about one of shape (1, H, W, C).
+        """Return how many images a method evaluates to explain one of shape (1, H, W, C).
 
-        0 where only the model's answer can tell, and it has not yet.
+        0 if that depends on the model's output and the method has not run yet.
         """
-        return self._asked.get(method.key(), 0) if beyond(method) else method.cost(shape)
+        return self._measured_images.get(method.key(), 0) if beyond(method) else method.cost(shape)
 
     def seconds(self, method: saliency.Method, images: int) -> float | None:
-        """How long a run of so many images would take; None while nothing is known of this model."""
-        for runs, what in self._runs(method):
-            if what in runs:
-                known, took = runs[what]
+        """Return the estimated seconds of a run of `images` images; None if this model has not been called yet."""
+        for runs, kind in self._runs(method):
+            if kind in runs:
+                known, took = runs[kind]
                 return took / known * images
-        # runs of other kinds, and the one question that was asked first, which paid for warming up as well
+        # fall back on runs with other capabilities, and on the first forward pass, which includes warm-up
         guesses = [took / known / _passes(needs) for needs, (known, took) in self._of_needs.items()]
         guesses += [] if self._forward is None else [self._forward]
         return min(guesses) * _passes(method.needs) * images if guesses else None
 
     def _runs(self, method: saliency.Method) -> list[tuple[dict[type, tuple[float, float]], type]]:
-        """Where its runs are kept, images and seconds: its own, and those of all that ask the same."""
+        """Return where the images and seconds of its runs are recorded: by method, and by required capability."""
         return [(self._of_methods, type(method)), (self._of_needs, method.needs)]
 
 
 def _passes(needs: type) -> int:
-    """What an image costs that is asked for so much, in forward passes."""
+    """Return the cost of one image in forward passes."""
     return 1 if needs is saliency.Occlusion.needs else BACKWARD
 
 
 def beyond(method: saliency.Method) -> str:
-    """What a method, or one inside it, asks that only the model's answer can tell; empty where all is known before."""
+    """Return what the cost of a method depends on that only the model's output shows; empty if the cost is known."""
     inside = [each["value"] for each in saliency.described(method) if isinstance(each["value"], saliency.Method)]
     return method.beyond or "".join(map(beyond, inside))

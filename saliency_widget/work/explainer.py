@@ -1,4 +1,4 @@
-"""What one model is asked about one picture, and what it has answered. Knows nothing of traits or notebooks."""
+"""The explainer of one model and one picture: its jobs and their results. Independent of traits and notebooks."""
 
 from __future__ import annotations
 
@@ -15,98 +15,104 @@ from saliency_widget.protocol.cells import Key
 from saliency_widget.protocol.messages import Message, message, readable, result_message
 from saliency_widget.protocol.requests import TOP
 from saliency_widget.traits.parameters import Layers
-from saliency_widget.traits.timing import Pace
-from saliency_widget.work.queue import HEARTBEAT, LAST, LATER, NOW, SHOWN, Agenda
-from saliency_widget.work.result_cache import Earlier, Found
+from saliency_widget.traits.timing import TimeEstimator
+from saliency_widget.work.queue import HEARTBEAT, LAST, LATER, NOW, SHOWN, JobQueue
+from saliency_widget.work.result_cache import Result, ResultCache
 from saliency_widget.work.subject import Subject
-from saliency_widget.work.tasks import Listener, Reports, Task, class_row, error_message, tamed
-from saliency_widget.work.what_if_requests import Enquiries
+from saliency_widget.work.tasks import Listener, Reports, Task, as_exception, class_row, error_message
+from saliency_widget.work.what_if_requests import WhatIfRequests
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
-FOUND_AT_MOST = 50
+MOST_CLASSES = 50
 TOP_CLASSES = 5
 
 
 class Explainer:
-    """Asks one model about one picture, on the model's own thread.
+    """Explains one picture for one model, on the model's own thread.
 
     Args:
-        subject: what is explained.
-        listener: is told.
+        subject: the model, the picture and the settings.
+        listener: receives messages, predictions and results.
     """
 
     def __init__(self, subject: Subject, listener: Listener) -> None:
-        self.found: dict[Key, Found] = {}
+        self.results: dict[Key, Result] = {}
         self.predictions: list[saliency.Prediction] = []
-        self.choices = dict(subject.choices)
+        self.methods = dict(subject.methods)
         self.layers: Layers | None = None
-        self.pace = Pace()
-        self._earlier = Earlier()
+        self.timing = TimeEstimator()
+        self._cache = ResultCache()
         self._subject: Subject | None = subject
         self._listener = listener
-        self._agenda = Agenda(subject.model)
-        self.enquiries = Enquiries(self._agenda, listener, self._asked)
-        self._predicted: Hashable = None
-        self._surer: saliency.Surer | None = None
+        self._queue = JobQueue(subject.model)
+        self.what_if_requests = WhatIfRequests(self._queue, listener, self._current_subject)
+        self._predicted_version: Hashable = None
+        self._surer_preset: saliency.Surer | None = None
         self._warned = ""
-        self._seen: Hashable = None
+        self._checked_version: Hashable = None
         self._lock = threading.RLock()
         self._tasks: dict[Key, Task] = {}
 
-    def greet(self, rid: str, picture: Callable[[], Message] | None = None) -> None:
-        """Send the prediction, and every result there is: the shown one first.
+    def send_state(self, rid: str, picture: Callable[[], Message] | None = None) -> None:
+        """Send the picture, the prediction and every result, the shown one first.
 
         Args:
-            rid: of the browser's greeting.
-            picture: makes what is sent before, when its time comes.
+            rid: id of the browser's `hello`.
+            picture: creates the message with the picture on the model's thread; None if it is sent already.
         """
 
-        def show() -> None:
+        def send_picture() -> None:
             if picture is not None:
                 self._listener.post(picture())
 
-        def run() -> None:
-            model = self._asked().adapted()
+        def send_results() -> None:
+            model = self._current_subject().adapted()
             self._warn()
-            if not (news := self._predict(model)):
+            predicted = self._predict(model)
+            if not predicted:
                 self._listener.post(self.prediction_message())
-            for found in self.in_order():
-                if found.version == model.version:
-                    self._listener.post(found.message)
-            if not news:
-                self.tell_pace()
+            for result in self.in_order():
+                if result.version == model.version:
+                    self._listener.post(result.message)
+            if not predicted:
+                self.post_timing()
 
         if picture is not None:
-            self._agenda.bring(lambda: self._answering(rid, show), NOW)
-        self._agenda.bring(lambda: self._answering(rid, run), lambda: LATER if self._listener.shown() is None else NOW)
+            self._queue.enqueue(lambda: self._post_errors(rid, send_picture), NOW)
+        self._queue.enqueue(
+            lambda: self._post_errors(rid, send_results), lambda: LATER if self._listener.shown() is None else NOW
+        )
 
-    def look(self) -> None:
-        """Tell if the weights are no longer those of the results there are."""
+    def check_weights(self) -> None:
+        """Send `stale` if the weights are no longer those of the results."""
 
         def run() -> None:
-            version = self._asked().adapted().version
-            if version != self._seen and any(found.version != version for found in list(self.found.values())):
+            version = self._current_subject().adapted().version
+            outdated = any(result.version != version for result in list(self.results.values()))
+            if outdated and version != self._checked_version:
                 self._listener.post(message("stale"))
-            self._seen = version
+            self._checked_version = version
 
-        if self.found:
-            self._agenda.bring(lambda: self._answering("", run), LATER)
+        if self.results:
+            self._queue.enqueue(lambda: self._post_errors("", run), LATER)
 
     def _warn(self) -> None:
-        """Send what may be wrong with how the model is fed the picture."""
-        found = [*self._asked().picture.warnings, *([str(self._surer)] if self._surer else [])]
-        text = ". ".join(f"{each[:1].upper()}{each[1:]}" for each in found)
+        """Send the warnings about the preprocessing of the picture."""
+        warnings = [*self._current_subject().picture.warnings]
+        if self._surer_preset:
+            warnings.append(str(self._surer_preset))
+        text = ". ".join(f"{each[:1].upper()}{each[1:]}" for each in warnings)
         if text != self._warned or text:
             self._warned = text
             self._listener.post(message("warning", text=readable(text)))
 
     def _compare_presets(self) -> None:
-        """Find out whether the model would be much surer with another preprocessing."""
-        # whatever is wrong with the model is reported when it is called for an explanation
+        """Check whether the model is much more confident with another preprocessing."""
+        # an error of the model is reported when an explanation is computed
         with contextlib.suppress(Exception):
-            subject = self._asked()
-            self._surer = saliency.surer_preset(subject.adapted(), subject.picture)
+            subject = self._current_subject()
+            self._surer_preset = saliency.surer_preset(subject.adapted(), subject.picture)
             self._warn()
 
     def search(self, rid: str, query: str) -> None:
@@ -115,87 +121,87 @@ class Explainer:
         def run(answering: bool = False) -> None:
             wanted = query.strip().casefold()
             rows = [row for row in self.predictions if wanted in row.label.casefold() or wanted in str(row.index)]
-            rows_told = [class_row(row) for row in rows[:FOUND_AT_MOST]]
-            self._listener.post(message("classes", rid, classes=rows_told), answering=answering)
+            classes = [class_row(row) for row in rows[:MOST_CLASSES]]
+            self._listener.post(message("classes", rid, classes=classes), answering=answering)
 
         def predict_and_run() -> None:
-            self._predict(self._asked().adapted())
+            self._predict(self._current_subject().adapted())
             run()
 
         if self.predictions:
             run(answering=True)
         else:
-            self._agenda.bring(lambda: self._answering(rid, predict_and_run), NOW)
+            self._queue.enqueue(lambda: self._post_errors(rid, predict_and_run), NOW)
 
     def compute(self, key: Key, rid: str = "") -> Task:
-        """Have an explanation made, unless it is on its way: then the newer request of the browser is answered."""
-        self._asked()
+        """Request an explanation. A request for one that is on its way takes it over from the older request."""
+        self._current_subject()
         with self._lock:
             key = self.resolved(key)
             running = self._tasks.get(key)
             if running is not None and not running.job.cancelled.is_set():
                 task = running
-                # Python knows its task by itself
+                # a request from Python has no rid: it waits for the task itself
                 older, task.rid = (task.rid, rid) if rid else ("", task.rid)
             else:
                 older, task = "", Task(key, rid)
-                task.job = self._agenda.job(lambda: self._explain(task), lambda: self._urgency(task))
+                task.job = self._queue.create(lambda: self._explain(task), lambda: self._urgency(task))
                 self._tasks[key] = task
-                self._agenda.submit(task.job)
-        # a message that a host brings twice is one request
+                self._queue.submit(task.job)
+        # a message that a host delivers twice is one request
         if older and older != rid:
             self._listener.post(message("cancelled", older), answering=True)
         return task
 
     def cancel(self, rid: str | None = None) -> bool:
-        """Cancel the request `rid`, or all; False where there is none."""
+        """Cancel the request `rid`, or all. Return False if there is none."""
         with self._lock:
             tasks = [task for task in self._tasks.values() if rid is None or task.rid == rid]
         for task in tasks:
             self._cancel(task)
-        return self.enquiries.cancel(rid) or bool(tasks)
+        return self.what_if_requests.cancel(rid) or bool(tasks)
 
     def _cancel(self, task: Task) -> None:
-        if self._agenda.withdraw(task.job):
+        if self._queue.withdraw(task.job):
             self._end(task, saliency.Cancelled("The explanation was cancelled before it began."))
 
     def configure(self, method_id: str, method: saliency.Method) -> None:
-        """Offer a method with other fields; what these have given before is there again at once."""
+        """Offer a method with other parameters; the cached results of these are available at once."""
         with self._lock:
-            self.choices[method_id] = self.choices[method_id]._replace(method=method)
-            for key in [key for key in self.found if key[0] == method_id]:
-                del self.found[key]
-            self.found |= self._earlier.of(method, method_id)
+            self.methods[method_id] = self.methods[method_id]._replace(method=method)
+            for key in [key for key in self.results if key[0] == method_id]:
+                del self.results[key]
+            self.results |= self._cache.of(method, method_id)
             outdated = [task for task in self._tasks.values() if task.key[0] == method_id]
         for task in outdated:
             self._cancel(task)
-        self.tell_pace(answering=True)
+        self.post_timing(answering=True)
 
-    def learn_layers(self) -> None:
-        """Have the model asked for its layers; one that cannot list them has none that are known."""
+    def find_layers(self) -> None:
+        """Find the layers of the model; a model that cannot list them keeps None."""
 
         def run() -> None:
-            subject = self._asked()
+            subject = self._current_subject()
             model = subject.adapted()
             names = [each.name for each in saliency.layers(model, subject.picture)]
             with model.lock:
                 automatic = model.automatic_layer(model.ops.asarray(subject.picture.fed))
             self.layers = Layers(tuple(dict.fromkeys(names)), automatic)
 
-        def run_or_not() -> None:
-            # whatever is wrong with the model is told when it is asked for an explanation
+        def run_silently() -> None:
+            # an error of the model is reported when an explanation is computed
             with contextlib.suppress(BaseException):
                 run()
 
-        self._agenda.bring(run_or_not, NOW)
+        self._queue.enqueue(run_silently, NOW)
 
-    def later(self, run: Callable[[], None]) -> None:
-        """Have something done on the model's thread when there is nothing else to do."""
-        self._agenda.bring(run, LAST)
+    def run_when_idle(self, run: Callable[[], None]) -> None:
+        """Run a function on the model's thread after all other jobs."""
+        self._queue.enqueue(run, LAST)
 
-    def result(self, task: Task) -> saliency.Explanation:
-        """Wait for a task, and give what came of it; an interrupt cancels it."""
-        self._agenda.refuse_own_thread()
+    def wait_for(self, task: Task) -> saliency.Explanation:
+        """Wait for a task and return its explanation; an interrupt cancels it."""
+        self._queue.refuse_own_thread()
         try:
             while not task.ended.wait(HEARTBEAT):
                 pass
@@ -208,156 +214,157 @@ class Explainer:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is waiting or running."""
-        return self._agenda.idle
+        """Whether no job is waiting or running."""
+        return self._queue.idle
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
-        return self._agenda.wait(timeout)
+        """Wait until no job is waiting or running. Return False if that took longer than `timeout` seconds."""
+        return self._queue.wait(timeout)
 
     def close(self) -> None:
-        """Cancel everything, and let go of the model."""
+        """Cancel all jobs and release the model."""
         self.cancel()
-        self._agenda.close()
+        self._queue.close()
         self._subject = None
 
     def resolved(self, key: Key) -> Key:
-        """The same with the top class by its index, where it is known."""
+        """Return the key with the top class replaced by its index, if that is known."""
         method, target = key
         return (method, self.predictions[0].index) if target == TOP and self.predictions else key
 
-    def explained(self, key: Key) -> saliency.Explanation:
-        """The result there is.
+    def explanation_of(self, key: Key) -> saliency.Explanation:
+        """Return a computed explanation.
 
         Raises:
-            ValueError: there is none.
+            ValueError: it is not computed.
         """
-        if (found := self.found.get(self.resolved(key))) is None:
+        if (result := self.results.get(self.resolved(key))) is None:
             raise ValueError(f"{key[0]!r} is not computed for this class.")
-        return found.explanation
+        return result.explanation
 
-    def in_order(self) -> list[Found]:
-        """The results there are, the shown one first."""
+    def in_order(self) -> list[Result]:
+        """Return the results, the shown one first."""
         with self._lock:
-            found = dict(self.found)
+            results = dict(self.results)
         shown = self._listener.shown()
-        return sorted(found.values(), key=lambda each: shown is None or each is not found.get(shown))
+        return sorted(results.values(), key=lambda each: shown is None or each is not results.get(shown))
 
     def prediction_message(self) -> Message:
-        """The best classes, and the shown one if it is not among them."""
+        """Return a `prediction` with the top classes, and the shown class if it is not among them."""
         rows = self.predictions[:TOP_CLASSES]
         target = self._listener.target()
         rows += [row for row in self.predictions[TOP_CLASSES:] if row.index == target]
         return message("prediction", classes=[class_row(row) for row in rows])
 
-    def tell_pace(self, answering: bool = False) -> None:
-        """Send how long each method would take, from what this model has taken so far; if anything is known."""
-        shape = self._asked().picture.fed.shape
-        told = {
-            each.id: self.pace.seconds(each.method, self.pace.images(each.method, shape))
-            for each in self.choices.values()
-            if not each.lacks
+    def post_timing(self, answering: bool = False) -> None:
+        """Send a `pace` with the estimated seconds of each method, if there is an estimate."""
+        shape = self._current_subject().picture.fed.shape
+        seconds = {
+            each.id: self.timing.seconds(each.method, self.timing.images(each.method, shape))
+            for each in self.methods.values()
+            if not each.unsupported
         }
-        if known := {method: round(seconds, 2) for method, seconds in told.items() if seconds}:
+        if known := {method: round(estimate, 2) for method, estimate in seconds.items() if estimate}:
             self._listener.post(message("pace", seconds=known), answering=answering)
 
     # on the model's thread
 
     def _explain(self, task: Task) -> None:
         try:
-            found = self._answer(task)
-        except BaseException as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
-            self._end(task, tamed(error))
+            result = self._compute(task)
+        except BaseException as error:  # noqa: BLE001  # the thread must survive whatever a model raises
+            self._end(task, as_exception(error))
         else:
-            self._end(task, found)
+            self._end(task, result)
         finally:
             task.ended.set()
 
-    def _answer(self, task: Task) -> Found:
-        subject = self._asked()
+    def _compute(self, task: Task) -> Result:
+        subject = self._current_subject()
         model = subject.adapted()
         version = model.version
         self._predict(model)
-        self._rename(task)
+        self._resolve(task)
         method_id, target = task.key
-        choice = self.choices[method_id]
-        known = self._earlier.get(choice.method, task.key)
-        if known is not None and known.version == version:
-            return known
-        reports = Reports(self._listener, task, choice, subject.place)
+        offered = self.methods[method_id]
+        cached = self._cache.get(offered.method, task.key)
+        if cached is not None and cached.version == version:
+            return cached
+        reports = Reports(self._listener, task, offered, subject.placement)
 
         explanation = saliency.explain(
             model,
             subject.picture,
-            choice.method,
+            offered.method,
             target,
             batch_size=subject.batch_size,
             progress=reports.progress,
             partial=reports.partial,
-            cancelled=lambda: self._agenda.interrupted(task.job),
-            shared=lambda: self._agenda.in_demand,
+            cancelled=lambda: self._queue.interrupted(task.job),
+            shared=lambda: self._queue.in_demand,
         )
-        self.pace.learn(choice.method, explanation.images, explanation.seconds)
-        told = result_message(explanation, method_id, choice.method, subject.place)
-        return Found(explanation, told, version, choice.method.key())
+        self.timing.add_run(offered.method, explanation.images, explanation.seconds)
+        result = result_message(explanation, method_id, offered.method, subject.placement)
+        return Result(explanation, result, version, offered.method.key())
 
-    def _end(self, task: Task, outcome: Found | Exception) -> None:
-        """Tell how a task ended. From here on it takes no newer request."""
+    def _end(self, task: Task, outcome: Result | Exception) -> None:
+        """Store and send the outcome of a task, which can no longer be taken over by a newer request."""
         with self._lock:
             if self._tasks.get(task.key) is task:
                 del self._tasks[task.key]
             rid = task.rid
-            if isinstance(outcome, Found):
-                self._earlier.keep(task.key, outcome)
+            if isinstance(outcome, Result):
+                self._cache.add(task.key, outcome)
                 task.explanation = outcome.explanation
-                if outcome.method != self.choices[task.key[0]].method.key():
-                    outcome = saliency.Cancelled("The method's fields were changed meanwhile.")
+                if outcome.method != self.methods[task.key[0]].method.key():
+                    outcome = saliency.Cancelled("The parameters of the method were changed in the meantime.")
                 else:
-                    self.found[task.key] = outcome
+                    self.results[task.key] = outcome
             else:
                 task.error = outcome
-        if isinstance(outcome, Found):
-            self.tell_pace()
+        if isinstance(outcome, Result):
+            self.post_timing()
             self._listener.post(outcome.message.but(rid=rid))
-            self._listener.found()
+            self._listener.on_result()
         elif isinstance(outcome, saliency.Cancelled):
             self._listener.post(message("cancelled", rid))
         else:
-            told = error_message(rid, outcome)
-            self._listener.post(told)
+            failure = error_message(rid, outcome)
+            self._listener.post(failure)
             if not rid:
-                # not the error itself: whoever keeps what is logged would keep the model
-                logger.warning("%s failed: %s", task.key[0], told.fields["message"])
+                # log the text, not the error: a stored log record would keep the model alive
+                logger.warning("%s failed: %s", task.key[0], failure.fields["message"])
         task.ended.set()
 
     def _predict(self, model: saliency.Adapted[Any]) -> bool:
-        """Ask what the model sees, unless these very weights were asked; whether that was news."""
+        """Compute the prediction, unless there is one of the same weights. Return whether it was computed."""
         version = model.version
-        if self.predictions and version == self._predicted:
+        if self.predictions and version == self._predicted_version:
             return False
-        subject = self._asked()
+        subject = self._current_subject()
         began = time.perf_counter()
         predictions = saliency.predict(model, subject.picture, top=sys.maxsize)
-        self.pace.predicted(time.perf_counter() - began)
+        self.timing.add_forward(time.perf_counter() - began)
         with self._lock:
-            self.predictions, self._predicted, self.layers = predictions, version, None
+            self.predictions, self._predicted_version, self.layers = predictions, version, None
             for task in list(self._tasks.values()):
-                self._rename(task)
-        self._listener.predicted(predictions)
-        self.tell_pace()
+                self._resolve(task)
+        self._listener.on_prediction(predictions)
+        self.post_timing()
         self._listener.post(self.prediction_message())
-        self.later(self._compare_presets)
+        self.run_when_idle(self._compare_presets)
         return True
 
-    def _answering(self, rid: str, run: Callable[[], None]) -> None:
+    def _post_errors(self, rid: str, run: Callable[[], None]) -> None:
+        """Run a function and send what it raises as an `error`."""
         try:
             run()
-        except BaseException as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
-            self._listener.post(error_message(rid, tamed(error)))
+        except BaseException as error:  # noqa: BLE001  # the thread must survive whatever a model raises
+            self._listener.post(error_message(rid, as_exception(error)))
 
     # on any thread
 
-    def _asked(self) -> Subject:
+    def _current_subject(self) -> Subject:
         if (subject := self._subject) is None:
             raise saliency.Cancelled("The widget was closed.")
         return subject
@@ -366,8 +373,8 @@ class Explainer:
         shown = self._listener.shown()
         return SHOWN if shown is not None and task.key == self.resolved(shown) else LATER
 
-    def _rename(self, task: Task) -> None:
-        """Put a task where its class is found by its index."""
+    def _resolve(self, task: Task) -> None:
+        """Replace the top class in the key of a task by its index, if that is known."""
         with self._lock:
             key = self.resolved(task.key)
             if key != task.key:

@@ -1,4 +1,4 @@
-"""All that one widget has asked: an explainer for each model and image."""
+"""The explainers of a widget: one for each model and image."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from saliency_widget.protocol.messages import Message, located, pack
 from saliency_widget.protocol.requests import TOP
 from saliency_widget.traits.parameters import Layers
 from saliency_widget.work.explainer import Explainer
-from saliency_widget.work.inputs import Asked, Cast, joined
-from saliency_widget.work.picture import SMALL_SIDE, Exhibit, compact_packet
-from saliency_widget.work.result_cache import Found
+from saliency_widget.work.inputs import Inputs, Options, with_image
+from saliency_widget.work.picture import SMALL_SIDE, ShownPicture, compact_packet
+from saliency_widget.work.result_cache import Result
 from saliency_widget.work.tasks import Listener, Post
 
 MOST_IMAGES = 32
-"""How many pictures there may be once some are added."""
+"""Maximum number of pictures of a widget, with those that are added."""
 
-ANSWERS_KEPT = 32
-"""How many of the answers to selections notebooks are saved with at most, the latest."""
+SAVED_ANSWERS = 32
+"""Maximum number of what-if answers in a snapshot; the latest are saved."""
 
 
 class Explainers(Mapping[Pair, Explainer]):
     """The explainers of a widget, by model and image.
 
     Args:
-        cast: the models and the images.
-        asked: how the models are to be asked, of images that are added too.
-        post: sends to the browser.
-        shown: what is on the screen.
-        predicted: is told what the shown model sees in the shown image.
-        found: is told that there is another result.
+        inputs: the models, images and methods.
+        options: the arguments of the widget, also used for images that are added.
+        post: sends a message to the browser.
+        shown: returns the cell on the screen.
+        on_prediction: called with the prediction of the shown model for the shown image.
+        on_result: called after each new result.
     """
 
     def __init__(
         self,
-        cast: Cast,
-        asked: Asked,
+        inputs: Inputs,
+        options: Options,
         post: Post,
         shown: Callable[[], Cell],
-        predicted: Callable[[Sequence[saliency.Prediction]], None],
-        found: Callable[[], None],
+        on_prediction: Callable[[Sequence[saliency.Prediction]], None],
+        on_result: Callable[[], None],
     ) -> None:
-        self.cast, self.asked = cast, asked
+        self.inputs, self.options = inputs, options
         self._post, self._shown = post, shown
-        self._on_predicted, self._on_found = predicted, found
-        # encoded here, as whoever answers the browser has no time for it
-        self.exhibit.png  # noqa: B018
-        self._all = {pair: Explainer(subject, self._listener(pair)) for pair, subject in cast.subjects.items()}
+        self._on_prediction, self._on_result = on_prediction, on_result
+        # encoded here, as the handlers of the browser's messages must not block
+        self.shown_picture.png  # noqa: B018
+        self._all = {pair: Explainer(subject, self._listener(pair)) for pair, subject in inputs.subjects.items()}
 
     def __getitem__(self, pair: Pair) -> Explainer:
         return self._all[pair]
@@ -65,56 +65,56 @@ class Explainers(Mapping[Pair, Explainer]):
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, img: Any, name: str | None) -> Exhibit:
-        """Take in another image, with the methods as they are set.
+    def add(self, img: Any, name: str | None) -> ShownPicture:
+        """Add an image, with the current parameters of the methods.
 
         Raises:
-            SaliencyError: it cannot be read, or there are too many.
+            SaliencyError: it cannot be read, or there are too many images.
         """
-        if len(self.cast.images) >= MOST_IMAGES:
-            raise saliency.BadImage(f"There are {MOST_IMAGES} pictures already: make another widget.")
-        self.cast = joined(self.cast, img, name, self.asked)
-        for pair, subject in self.cast.subjects.items():
+        if len(self.inputs.images) >= MOST_IMAGES:
+            raise saliency.BadImage(f"A widget shows at most {MOST_IMAGES} pictures: create another widget.")
+        self.inputs = with_image(self.inputs, img, name, self.options)
+        for pair, subject in self.inputs.subjects.items():
             if pair not in self._all:
-                choices = self._all[pair[0], 0].choices
-                self._all[pair] = Explainer(replace(subject, choices=choices), self._listener(pair))
-        return self.cast.exhibits[-1]
+                methods = self._all[pair[0], 0].methods
+                self._all[pair] = Explainer(replace(subject, methods=methods), self._listener(pair))
+        return self.inputs.pictures[-1]
 
     @property
     def shown(self) -> Explainer:
-        """The one that is asked for what is on the screen."""
+        """The explainer of the shown model and image."""
         return self._all[self._shown().pair]
 
     @property
-    def shown_found(self) -> Found | None:
-        """The result that is on the screen."""
-        return self.shown.found.get(self._shown().key)
+    def shown_result(self) -> Result | None:
+        """The result on the screen, or None."""
+        return self.shown.results.get(self._shown().key)
 
     @property
-    def exhibit(self) -> Exhibit:
-        """The image that is on the screen."""
-        return self.cast.exhibits[self._shown().image]
+    def shown_picture(self) -> ShownPicture:
+        """The picture on the screen."""
+        return self.inputs.pictures[self._shown().image]
 
-    def greet(self, rid: str) -> None:
-        """Send all there is: the shown image first."""
+    def send_state(self, rid: str) -> None:
+        """Send every picture, prediction and result, those of the shown image first."""
         shown = self._shown()
-        self._post(self.exhibit.welcome(rid), answering=True)
-        self.shown.greet(rid)
+        self._post(self.shown_picture.welcome(rid), answering=True)
+        self.shown.send_state(rid)
         for (model, image), explainer in self._all.items():
             if (model, image) != shown.pair:
-                # a picture is sent once, by the thread of the first model
-                news = model == 0 and image != shown.image
-                explainer.greet("", self.cast.exhibits[image].welcome if news else None)
+                # a picture is sent once, by the explainer of the first model
+                unsent = model == 0 and image != shown.image
+                explainer.send_state("", self.inputs.pictures[image].welcome if unsent else None)
 
     def cancel(self, rid: str | None = None) -> bool:
-        """Cancel the request `rid`, or all; False where there is none."""
+        """Cancel the request `rid`, or all. Return False if there is none."""
         cancelled = [each.cancel(rid) for each in self._all.values()]
         return any(cancelled)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
+        """Wait until no job is waiting or running. Return False if that took longer than `timeout` seconds."""
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
-        # what one model's thread ends with may be more work for another's
+        # the last job of one model's thread may enqueue jobs on another's
         while busy := [each for each in self._all.values() if not each.idle]:
             for each in busy:
                 if not each.wait(None if timeout is None else max(deadline - time.monotonic(), 0)):
@@ -122,82 +122,83 @@ class Explainers(Mapping[Pair, Explainer]):
         return True
 
     def configure(self, method_id: str, method: saliency.Method) -> None:
-        """Offer a method with other fields."""
+        """Offer a method with other parameters."""
         for each in self._all.values():
             each.configure(method_id, method)
 
-    def look(self) -> None:
-        """Tell of results whose model has other weights by now."""
+    def check_weights(self) -> None:
+        """Send `stale` for each model whose weights changed after its results were computed."""
         for each in self._all.values():
-            each.look()
+            each.check_weights()
 
     def close(self) -> None:
-        """Cancel everything, and let go of the models."""
+        """Cancel all jobs and release the models."""
         for each in self._all.values():
             each.close()
-        # what the models were asked about is held here too
-        self.cast = self.cast._replace(subjects={})
-        self.asked = self.asked._replace(preprocess=None, methods=None)
+        # these hold models and images too
+        self.inputs = self.inputs._replace(subjects={})
+        self.options = self.options._replace(preprocess=None, methods=None)
 
-    def ask_ahead(self, view: View, fill: str, failed: Callable[[Exception], None]) -> None:
-        """Have each result asked about; see :meth:`saliency_widget.work.what_if_requests.Enquiries.ahead`."""
+    def precompute(self, view: View, fill: str, on_error: Callable[[Exception], None]) -> None:
+        """Compute the what-if answers about every result that a page without a kernel can look up."""
         for each in self._all.values():
-            each.enquiries.ahead(list(each.found.values()), view, fill, failed)
+            each.what_if_requests.precompute(list(each.results.values()), view, fill, on_error)
 
     @property
     def layers(self) -> Layers | None:
-        """Those that any of the models is known to have; automatic is the first model's."""
+        """The known layers of all models, with the automatic layer of the first; None if none are known."""
         known = [each.layers for each in self._all.values() if each.layers is not None]
         if not known:
             return None
         return Layers(tuple(dict.fromkeys(name for each in known for name in each.names)), known[0].automatic)
 
     @property
-    def methods(self) -> set[str]:
-        """Those that anything was computed with."""
-        return {method for each in self._all.values() for method, _ in list(each.found)}
+    def computed_methods(self) -> set[str]:
+        """Ids of the methods that have results."""
+        return {method for each in self._all.values() for method, _ in list(each.results)}
 
     def packet(self, fields: Sequence[Message], picked: Picked) -> bytes:
-        """Everything in full, what is shown first.
+        """Pack all pictures, predictions and results in full, the shown ones first.
 
         Args:
-            fields: what is told of the methods.
-            picked: now; of answers to what was brushed only those to this can ever be looked up.
+            fields: the `described` messages of the methods.
+            picked: the current selection by hand: of the answers about brushed masks only those about it are packed.
         """
-        welcomes = [each.welcome() for each in sorted(self.cast.exhibits, key=lambda each: each is not self.exhibit)]
-        told: list[Message] = []
+        pictures = sorted(self.inputs.pictures, key=lambda each: each is not self.shown_picture)
+        messages = [each.welcome() for each in pictures]
         for pair in self._in_order():
-            told += [self._prediction(pair), *(each for group in self._told(pair, picked) for each in group)]
-        return pack([*welcomes, *told, *fields])
+            messages += [self._prediction(pair), *(each for group in self._messages(pair, picked) for each in group)]
+        return pack([*messages, *fields])
 
     def compact_packet(self, cells: Sequence[Cell], fields: Sequence[Message], picked: Picked) -> bytes:
-        """The shown result at one byte a pixel, and others while there is room: of the cells on the screen first.
+        """Pack the shown result at one byte a value, and others that fit, those of the cells on the screen first.
 
-        Empty where nothing is computed of the shown model and image.
+        Returns:
+            The packet; empty if nothing is computed for the shown model and image.
         """
         shown = self._shown().pair
         pairs = sorted({shown, *(cell.pair for cell in cells)}, key=lambda pair: (pair != shown, pair))
-        first, *others = self._told(shown, picked) or [[]]
+        first, *others = self._messages(shown, picked) or [[]]
         if not first:
             return b""
-        others += [group for pair in pairs[1:] for group in self._told(pair, picked)]
-        others.sort(key=lambda group: _about(group[0]) not in cells)
+        others += [group for pair in pairs[1:] for group in self._messages(pair, picked)]
+        others.sort(key=lambda group: _cell_of(group[0]) not in cells)
         images = list(dict.fromkeys(image for _, image in pairs))
         side = int(SMALL_SIDE / math.sqrt(len(images)))
-        begin = [self.cast.exhibits[image].thumbnail(side) for image in images]
+        begin = [self.inputs.pictures[image].thumbnail(side) for image in images]
         begin += [self._prediction(pair) for pair in pairs]
-        wanted = 1 + sum(_about(group[0]) in cells for group in others)
+        wanted = 1 + sum(_cell_of(group[0]) in cells for group in others)
         results = [[each for each in group if not _is_answer(each)] for group in [[*first, *fields], *others]]
-        answers = [each for each in first if _is_answer(each)][: -ANSWERS_KEPT - 1 : -1]
+        answers = [each for each in first if _is_answer(each)][: -SAVED_ANSWERS - 1 : -1]
         return compact_packet(begin, results, wanted, answers)
 
     def _prediction(self, pair: Pair) -> Message:
         return located(self._all[pair].prediction_message(), *pair)
 
-    def _told(self, pair: Pair, picked: Picked) -> list[list[Message]]:
-        """What there is of a model and an image: each result with what the model has said when asked about it."""
+    def _messages(self, pair: Pair, picked: Picked) -> list[list[Message]]:
+        """Return the results of a model and an image, each followed by the what-if answers about it."""
         explainer = self._all[pair]
-        groups = [[found.message, *explainer.enquiries.about(found)] for found in explainer.in_order()]
+        groups = [[result.message, *explainer.what_if_requests.answers(result)] for result in explainer.in_order()]
         return [[located(each, *pair) for each in group if _reachable(each, picked)] for group in groups]
 
     def _in_order(self) -> list[Pair]:
@@ -212,26 +213,26 @@ class Explainers(Mapping[Pair, Explainer]):
             now = self._shown()
             return now.key if now.pair == pair else None
 
-        def predicted(predictions: Sequence[saliency.Prediction]) -> None:
+        def on_prediction(predictions: Sequence[saliency.Prediction]) -> None:
             now = self._shown()
             if now.target == TOP and now.pair == pair:
-                self._on_predicted(predictions)
+                self._on_prediction(predictions)
 
-        return Listener(post, shown, lambda: self._shown().target, predicted, self._on_found)
-
-
-def _is_answer(told: Message) -> bool:
-    """Whether it is what the model said to a selection: of these there may be hundreds."""
-    return told.fields["op"] == "what_if"
+        return Listener(post, shown, lambda: self._shown().target, on_prediction, self._on_result)
 
 
-def _reachable(told: Message, picked: Picked) -> bool:
-    """Whether the question that a message answers can come up again: a stroke of the brush does not."""
-    asked = told.fields.get("asked", {}).get("picked", {})
-    return "runs" not in asked or asked == picked
+def _is_answer(message: Message) -> bool:
+    """Return whether a message is the answer about a selection; there may be hundreds of these."""
+    return message.fields["op"] == "what_if"
 
 
-def _about(result: Message) -> Cell:
-    """The cell of a `result`."""
-    told = result.fields["result"]
-    return Cell(*(told[name] for name in Cell._fields))
+def _reachable(message: Message, picked: Picked) -> bool:
+    """Return whether the request of an answer can be repeated: a brushed mask other than `picked` cannot."""
+    selection = message.fields.get("asked", {}).get("picked", {})
+    return "runs" not in selection or selection == picked
+
+
+def _cell_of(result: Message) -> Cell:
+    """Return the cell of a `result`."""
+    fields = result.fields["result"]
+    return Cell(*(fields[name] for name in Cell._fields))

@@ -1,4 +1,4 @@
-"""Who is asked, and about what: one model or several, one image or several, each with its name and its index."""
+"""The inputs of a widget: its models and images, each with a name and an index, and the methods on offer."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ import numpy as np
 
 import saliency
 from saliency_widget.pictures import drawing
-from saliency_widget.pictures.placement import Place, find_place
+from saliency_widget.pictures.placement import Placement, find_placement
 from saliency_widget.protocol.cells import Pair
 from saliency_widget.protocol.messages import readable
 from saliency_widget.protocol.requests import TOP, index_of
-from saliency_widget.protocol.summary import brief
+from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import MOST_CELLS
-from saliency_widget.traits.methods import Choice, Named, choose
-from saliency_widget.work.picture import PICTURE_SIDE, Exhibit
+from saliency_widget.traits.methods import MethodLike, OfferedMethod, offered_methods
+from saliency_widget.work.picture import PICTURE_SIDE, ShownPicture
 from saliency_widget.work.subject import Subject
 
 ADDED = "added"
-"""What images that came later are called in Python, by their names."""
+"""Name of the dict that holds the images that were added later, in scripts."""
 
 
-class Cast(NamedTuple):
-    """What a widget is about."""
+class Inputs(NamedTuple):
+    """The models, images and methods of a widget."""
 
     models: tuple[str, ...]
-    """Their names."""
+    """Names of the models."""
     images: tuple[str, ...]
-    """Their names."""
+    """Names of the images."""
     labels: Sequence[str] | None
-    choices: Sequence[Choice]
-    """The methods on offer, as the first model stands to them."""
-    exhibits: Sequence[Exhibit]
+    methods: Sequence[OfferedMethod]
+    """The methods on offer, with the support of the first model."""
+    pictures: Sequence[ShownPicture]
     """By the index of the image."""
     subjects: Mapping[Pair, Subject]
-    places: Mapping[Pair, Place]
-    """Where maps lie."""
+    placements: Mapping[Pair, Placement]
+    """Placement of the maps in the shown picture."""
     shape: tuple[int, ...]
-    """Of what the first model is fed of the first image, (1, H, W, C)."""
+    """Shape (1, H, W, C) of the first image as the first model is fed it."""
     spec: Mapping[str, Any]
-    """What the browser is told of all this, but for its title."""
-    terms: Mapping[str, Sequence[str]]
-    """By "models" and "images": what each is in Python, by how they were given."""
+    """The trait `spec` without its title."""
+    expressions: Mapping[str, Sequence[str]]
+    """By "models" and "images": the Python expression for each, in scripts."""
 
 
-class Asked(NamedTuple):
-    """What was passed to the widget, as it came."""
+class Options(NamedTuple):
+    """The arguments of the widget, as they were given."""
 
-    methods: Iterable[Named] | None
+    methods: Iterable[MethodLike] | None
     labels: Sequence[str] | None
     preprocess: Any
     fields: Mapping[str, Any]
@@ -61,8 +61,12 @@ class Asked(NamedTuple):
     activation: str
     output: Any = None
 
-    def given(self, model: int) -> list[str]:
-        """What was given beside one of the models and an image, as arguments of :func:`saliency.explain`."""
+    def arguments(self, model: int) -> list[str]:
+        """Return the arguments of :func:`saliency.explain` that follow model and image, as Python source.
+
+        Args:
+            model: index of the model.
+        """
         each = f"preprocess[{model}]" if isinstance(self.preprocess, list | tuple) else "preprocess"
         own = self.preprocess[model] if isinstance(self.preprocess, list | tuple) else self.preprocess
         written = each
@@ -78,77 +82,161 @@ class Asked(NamedTuple):
         return [argument for argument, is_given in given.items() if is_given]
 
     def adapted(self, model: Any, image: Callable[[], np.ndarray]) -> saliency.Adapted[Any]:
-        """One of the models, whose outputs are read as was said."""
-        read_as = {"activation": self.activation, "output": self.output}
-        return saliency.adapt(model, labels=self.labels, image=image, **read_as)
+        """Return one of the models, adapted with these options."""
+        options = {"activation": self.activation, "output": self.output}
+        return saliency.adapt(model, labels=self.labels, image=image, **options)
 
 
-def cast(model: Any, img: Any, asked: Asked) -> Cast:
-    """Read the images as the models will see them, and find what each model can answer.
+def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
+    """Read the images as the models will see them, and find the methods that each model supports.
 
     Args:
-        model: one, a list of them, or a dict by name.
-        img: one image, a list of them, or a dict by name.
-        asked: the rest.
+        model: one model, a list of models, or a dict by name.
+        img: one image, a list of images, or a dict by name.
+        options: the other arguments of the widget.
 
     Raises:
-        SaliencyError: an image cannot be read, a model is none, a method, field or label is unknown.
+        SaliencyError: an image cannot be read, a model is not one, or a method, field or label is unknown.
     """
     models, images = _named(model, _model_name), _named(img, _image_name)
-    preprocess = _each(asked.preprocess, len(models))
-    first = next(iter(images.values()))
-    adapted = [
-        # a function that uses a framework is asked once whose arrays it takes; no other model is asked here
-        asked.adapted(each, partial(_fed, first, own))
-        for each, own in zip(models.values(), preprocess, strict=True)
-    ]
+    preprocess = _preprocess_of_each(options.preprocess, len(models))
+    adapted = _adapt(models.values(), next(iter(images.values())), preprocess, options)
     pictures = {
         (m, i): _read(each, preprocess[m], adapted[m])
         for m in range(len(models))
         for i, each in enumerate(images.values())
     }
-    fields = dict(asked.fields)
-    if (layer := fields.get("layer")) is not None:
-        fields["layer"] = names = _layer_names(layer, adapted)
-        for each in adapted:
-            # refuses a name the model does not have
-            each.at([0], [names] if isinstance(names, str) else names)
-    methods = None if asked.methods is None else _listed(asked.methods)
-    choices = [choose(methods, each, pictures[m, 0], fields) for m, each in enumerate(adapted)]
-    smalls = [drawing.shrunk(pictures[0, i].shown, PICTURE_SIDE) for i in range(len(images))]
-    subjects, places = {}, {}
-    for (m, i), picture in pictures.items():
-        place = find_place(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], smalls[i].shape[:2])
-        places[m, i] = place
-        by_id = {each.id: each for each in choices[m]}
-        # the model of a file is loaded once
-        original = list(models.values())[m] if adapted[m].loaded is None else adapted[m]
-        options = asked.labels, asked.batch_size, asked.activation, asked.output
-        subjects[m, i] = Subject(original, picture, by_id, place, *options)
+    methods = _methods_of_each(adapted, [pictures[m, 0] for m in range(len(models))], options)
+    shown = [_shown(pictures[0, i], i) for i in range(len(images))]
+    placements = {(m, i): _placement(picture, shown[i]) for (m, i), picture in pictures.items()}
+    # an adapted model that loaded its file is kept, so that the file is loaded once
+    originals = [each if own.loaded is None else own for each, own in zip(models.values(), adapted, strict=True)]
+    subjects = {
+        (m, i): _subject(originals[m], picture, methods[m], placements[m, i], options)
+        for (m, i), picture in pictures.items()
+    }
     shape = pictures[0, 0].fed.shape
     spec = {
         "version": 2,
-        "methods": [each.spec(shape, [of[at].lacks for of in choices]) for at, each in enumerate(choices[0])],
+        "methods": [
+            each.spec(shape, [of_model[at].unsupported for of_model in methods]) for at, each in enumerate(methods[0])
+        ],
         "models": list(models),
-        "images": [{"name": name, "size": list(small.shape[:2])} for name, small in zip(images, smalls, strict=True)],
+        "images": [_image_spec(name, each) for name, each in zip(images, shown, strict=True)],
         "notes": _notes(list(models), adapted, list(images), pictures),
     }
-    return Cast(
+    return Inputs(
         models=tuple(models),
         images=tuple(images),
         labels=adapted[0].labels,
-        choices=choices[0],
-        exhibits=[Exhibit(small, i) for i, small in enumerate(smalls)],
+        methods=methods[0],
+        pictures=shown,
         subjects=subjects,
-        places=places,
+        placements=placements,
         shape=shape,
         spec=spec,
-        terms={"models": _terms(model, "model", "models"), "images": _terms(img, "img", "images")},
+        expressions={
+            "models": _expressions(model, "model", "models"),
+            "images": _expressions(img, "img", "images"),
+        },
     )
 
 
+def with_image(before: Inputs, img: Any, name: str | None, options: Options) -> Inputs:
+    """Return inputs with one more image.
+
+    Args:
+        before: the inputs without it.
+        img: the image.
+        name: its name; by default the name of its file, or its number. A number is appended to a name in use.
+        options: the arguments of the widget.
+
+    Raises:
+        SaliencyError: the image cannot be read.
+    """
+    count, at = len(before.models), len(before.images)
+    models = [before.subjects[m, 0] for m in range(count)]
+    preprocess = _preprocess_of_each(options.preprocess, count)
+    adapted = _adapt([each.model for each in models], img, preprocess, options)
+    pictures = [_read(img, own, each) for own, each in zip(preprocess, adapted, strict=True)]
+    shown = _shown(pictures[0], at)
+    placements = {(m, at): _placement(picture, shown) for m, picture in enumerate(pictures)}
+    subjects = {
+        (m, at): replace(models[m], picture=picture, placement=placements[m, at]) for m, picture in enumerate(pictures)
+    }
+    unique = _unique(readable(_image_name(img, at) if name is None else name), before.images)
+    images = [*before.expressions["images"], f"{ADDED}[{unique!r}]"]
+    return before._replace(
+        images=(*before.images, unique),
+        pictures=[*before.pictures, shown],
+        subjects={**before.subjects, **subjects},
+        placements={**before.placements, **placements},
+        spec={**before.spec, "images": [*before.spec["images"], _image_spec(unique, shown)]},
+        expressions={**before.expressions, "images": images},
+    )
+
+
+def _adapt(
+    models: Iterable[Any], image: Any, preprocess: Sequence[Any], options: Options
+) -> list[saliency.Adapted[Any]]:
+    """Adapt each model.
+
+    A function of a framework is evaluated once to find whose arrays it takes; no other model is called here.
+    """
+    return [options.adapted(model, partial(_fed, image, own)) for model, own in zip(models, preprocess, strict=True)]
+
+
+def _methods_of_each(
+    adapted: Sequence[saliency.Adapted[Any]], pictures: Sequence[saliency.Picture], options: Options
+) -> list[list[OfferedMethod]]:
+    """Return the methods on offer for each model, judged by its first picture."""
+    fields = dict(options.fields)
+    if (layer := fields.get("layer")) is not None:
+        fields["layer"] = names = _layer_names(layer, adapted)
+        for each in adapted:
+            # raises for a name that the model does not have
+            each.at([0], [names] if isinstance(names, str) else names)
+    methods = None if options.methods is None else _listed(options.methods)
+    return [offered_methods(methods, each, picture, fields) for each, picture in zip(adapted, pictures, strict=True)]
+
+
+def _shown(picture: saliency.Picture, index: int) -> ShownPicture:
+    return ShownPicture(drawing.shrunk(picture.shown, PICTURE_SIDE), index)
+
+
+def _placement(picture: saliency.Picture, shown: ShownPicture) -> Placement:
+    return find_placement(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], shown.size)
+
+
+def _subject(
+    model: Any, picture: saliency.Picture, methods: Sequence[OfferedMethod], placement: Placement, options: Options
+) -> Subject:
+    return Subject(
+        model=model,
+        picture=picture,
+        methods={each.id: each for each in methods},
+        placement=placement,
+        labels=options.labels,
+        batch_size=options.batch_size,
+        activation=options.activation,
+        output=options.output,
+    )
+
+
+def _image_spec(name: str, shown: ShownPicture) -> dict[str, Any]:
+    """Return the entry of an image in the trait `spec`."""
+    return {"name": name, "size": list(shown.size)}
+
+
+def _unique(name: str, names: Sequence[str]) -> str:
+    """Return a name with a number appended if it is in use."""
+    if name not in names:
+        return name
+    return f"{name} {sum(each == name or each.startswith(f'{name} ') for each in names) + 1}"
+
+
 def _layer_names(layer: Any, models: Sequence[saliency.Adapted[Any]]) -> Any:
-    """The name of a layer, or the names of several, of which each may be given as a module of one of the models."""
+    """Return the name of a layer, or of several; each may be given as a module of one of the models."""
     for each in models[:-1]:
         try:
             return each.layer_name(layer)
@@ -157,64 +245,27 @@ def _layer_names(layer: Any, models: Sequence[saliency.Adapted[Any]]) -> Any:
     return models[-1].layer_name(layer)
 
 
-def joined(before: Cast, img: Any, name: str | None, asked: Asked) -> Cast:
-    """The same with one more image.
-
-    Args:
-        before: as it was.
-        img: the image.
-        name: of it; by default a file's own, or its number. One that is taken gets a number.
-        asked: what the widget was asked for.
-
-    Raises:
-        SaliencyError: the image cannot be read.
-    """
-    count, at = len(before.models), len(before.images)
-    models = [before.subjects[m, 0] for m in range(count)]
-    preprocess = _each(asked.preprocess, count)
-    adapted = [asked.adapted(each.model, partial(_fed, img, own)) for each, own in zip(models, preprocess, strict=True)]
-    pictures = {(m, at): _read(img, preprocess[m], adapted[m]) for m in range(count)}
-    small = drawing.shrunk(pictures[0, at].shown, PICTURE_SIDE)
-    subjects, places = dict(before.subjects), dict(before.places)
-    for (m, i), picture in pictures.items():
-        place = find_place(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], small.shape[:2])
-        places[m, i] = place
-        subjects[m, i] = replace(models[m], picture=picture, place=place)
-    wanted = readable(_image_name(img, at) if name is None else name)
-    taken = sum(each == wanted or each.startswith(f"{wanted} ") for each in before.images)
-    called = f"{wanted} {taken + 1}" if wanted in before.images else wanted
-    images = [*before.spec["images"], {"name": called, "size": list(small.shape[:2])}]
-    return before._replace(
-        images=(*before.images, called),
-        exhibits=[*before.exhibits, Exhibit(small, at)],
-        subjects=subjects,
-        places=places,
-        spec={**before.spec, "images": images},
-        terms={**before.terms, "images": [*before.terms["images"], f"{ADDED}[{called!r}]"]},
-    )
-
-
 def index_in(names: Sequence[str], wanted: int | str, what: str) -> int:
-    """The index of a model or an image that Python names.
+    """Return the index of a model or an image given by name or index.
 
     Raises:
-        UnknownName: no such name or index.
+        UnknownName: there is no such name or index.
     """
     if isinstance(wanted, str) and wanted in names:
         return names.index(wanted)
     if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool) and 0 <= wanted < len(names):
         return int(wanted)
-    raise saliency.UnknownName(f"There is no {what} {brief(wanted)}; there is: {', '.join(names)}.")
+    raise saliency.UnknownName(f"There is no {what} {summary(wanted)}; there is: {', '.join(names)}.")
 
 
 def grid_of(
-    cast: Cast,
+    inputs: Inputs,
     methods: Iterable[str] = (),
     targets: Iterable[int | str] = (),
     models: Iterable[int | str] = (),
     images: Iterable[int | str] = (),
 ) -> dict[str, list[Any]]:
-    """What Python names, as the trait `grid` has it; where nothing is named, all that there are several of.
+    """Return the value of the trait `grid` for the named items; by default everything of which there are several.
 
     Raises:
         SaliencyError: a label or name is unknown.
@@ -222,22 +273,22 @@ def grid_of(
     axes: dict[str, list[Any]] = {
         "methods": _listed(methods),
         "targets": [
-            TOP if isinstance(each, int) and each == TOP else index_of(each, cast.labels)
+            TOP if isinstance(each, int) and each == TOP else index_of(each, inputs.labels)
             for each in _listed(targets, "targets")
         ],
-        "models": [index_in(cast.models, each, "model") for each in _listed(models, "models")],
-        "images": [index_in(cast.images, each, "image") for each in _listed(images, "images")],
+        "models": [index_in(inputs.models, each, "model") for each in _listed(models, "models")],
+        "images": [index_in(inputs.images, each, "image") for each in _listed(images, "images")],
     }
     if not any(axes.values()):
-        several = {"models": cast.models, "images": cast.images}
+        several = {"models": inputs.models, "images": inputs.images}
         axes = {name: list(range(len(names))) for name, names in several.items() if len(names) > 1}
-        favourites = [each.id for each in cast.choices if each.favourite and not each.lacks]
+        favourites = [each.id for each in inputs.methods if each.favourite and not each.unsupported]
         axes = axes or {"methods": favourites[:MOST_CELLS]}
     return {name: axis for name, axis in axes.items() if axis}
 
 
 def _named(given: Any, name_of: Callable[[Any, int], str]) -> dict[str, Any]:
-    """One or several things, by their names; names that are not unique get a number."""
+    """Return one or several models or images by name; a number is appended to a repeated name."""
     if isinstance(given, Mapping):
         items = [(readable(name), each) for name, each in given.items()]
     elif _is_several(given):
@@ -254,12 +305,12 @@ def _named(given: Any, name_of: Callable[[Any, int], str]) -> dict[str, Any]:
 
 
 def _is_several(given: Any) -> bool:
-    # a tuple is one model of JAX: (f, weights), or (module, variables)
+    # a tuple is a single JAX model: (f, weights), or (module, variables)
     return isinstance(given, list) and not (given and isinstance(given[0], int | float | list | tuple))
 
 
-def _terms(given: Any, one: str, several: str) -> list[str]:
-    """What each of some things is in Python, where they are passed on as they were given."""
+def _expressions(given: Any, one: str, several: str) -> list[str]:
+    """Return the Python expression for each model or image, in terms of the argument as it was given."""
     if isinstance(given, Mapping):
         return [f"{several}[{name!r}]" for name in given]
     return [f"{several}[{i}]" for i in range(len(given))] if _is_several(given) else [one]
@@ -272,15 +323,15 @@ def _model_name(model: Any, _index: int) -> str:
 
 
 def _image_name(image: Any, index: int) -> str:
-    """A file's own name, never its folder."""
+    """Return the name of the image's file without its folder, or the image's number."""
     if isinstance(image, str | os.PathLike):
         return readable(Path(image).stem)
     file = getattr(image, "filename", "")
     return readable(Path(file).stem) if isinstance(file, str) and file else f"image {index + 1}"
 
 
-def _each(preprocess: Any, models: int) -> Sequence[Any]:
-    """One for each model, where one is given for all."""
+def _preprocess_of_each(preprocess: Any, models: int) -> Sequence[Any]:
+    """Return the preprocess of each model; one that is not a list is used for all."""
     if not isinstance(preprocess, list | tuple):
         return [preprocess] * models
     if len(preprocess) != models:
@@ -289,18 +340,19 @@ def _each(preprocess: Any, models: int) -> Sequence[Any]:
 
 
 def _listed(given: Any, what: str = "methods") -> list[Any]:
-    """One name, or several, as a list."""
+    """Return one value, or several, as a list."""
     if isinstance(given, str | saliency.Method | type):
         return [given]
     return saliency.checks.several(given, what)
 
 
 def _fed(img: Any, preprocess: Any) -> np.ndarray:
+    """Return the input array of a model that is not adapted yet."""
     return _read(img, preprocess, None).fed
 
 
 def _read(img: Any, preprocess: Any, model: saliency.Adapted[Any] | None) -> saliency.Picture:
-    """An image as a model is fed it, or as any would be as long as none is known."""
+    """Read an image for a model, or without one."""
     if model is not None:
         picture: saliency.Picture = saliency.picture_for(img, preprocess, model)
         return picture
@@ -313,7 +365,7 @@ def _notes(
     images: list[str],
     pictures: Mapping[Pair, saliency.Picture],
 ) -> list[str]:
-    """What was decided for the user; where there are several, with the name of what it was decided for."""
+    """Return the notes on automatic settings; one that does not hold for all pairs names the pairs it holds for."""
     notes: dict[str, list[str]] = {}
     for m, model in enumerate(models):
         for i, image in enumerate(images):

@@ -1,4 +1,4 @@
-"""Threads that ask models: one for each model, and what is most urgent goes first."""
+"""Threads that call models: one for each model, which runs the most urgent job first."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
-LINGER = 5.0
-"""How long an idle thread waits for more work: a new one would start its numerical libraries' threads anew."""
+IDLE_TIMEOUT = 5.0
+"""Seconds that an idle thread waits for more jobs: a new one would restart its numerical libraries' threads."""
 
-IN_DEMAND = 1.5
-"""Who has broken into a running job is likely to come again within so many seconds: a slider is being moved."""
+CONTENTION_PERIOD = 1.5
+"""Seconds in which another urgent job is likely to follow one that interrupted: a slider is being moved."""
 
-FAREWELL = 1.0
-"""How long the interpreter's end waits for a running question."""
+SHUTDOWN_TIMEOUT = 1.0
+"""Seconds that the interpreter waits at exit for a running model call."""
 
 
 class Job:
-    """A piece of work for a model's thread.
+    """A job for a model's thread.
 
     Args:
-        run: does the work; tells its own errors.
-        urgency: the smaller, the sooner. Asked anew at each choice, as what is on the screen may have changed.
+        run: the work; handles its own errors.
+        urgency: smaller runs sooner. It is evaluated each time the next job is chosen, as the screen may have changed.
     """
 
     def __init__(self, run: Callable[[], None], urgency: Callable[[], int]) -> None:
         self.urgency = urgency
         self.cancelled = threading.Event()
         self._run = run
-        # ipykernel 7.0 sends only where it knows the cell or message that is being answered
+        # ipykernel 7.0 sends messages only in the context of the cell or message that is being handled
         self._context = contextvars.copy_context()
 
     def __call__(self) -> None:
         try:
             self._context.run(self._run)
-        except BaseException:  # the thread serves others too, whatever this one came to
-            logger.exception("A job failed that should have told its own errors.")
+        except BaseException:  # the thread must survive, as it runs other jobs too
+            logger.exception("A job raised an error that it should have handled itself.")
 
 
 class Worker:
-    """The thread that asks one model. It starts with the first job, and ends when nobody is left to bring another."""
+    """The thread that calls one model. It starts with the first job, and ends when it has no users left."""
 
     def __init__(self) -> None:
         self._waiting: list[Job] = []
@@ -53,30 +53,30 @@ class Worker:
         self._changed = threading.Condition()
         self._users: weakref.WeakSet[object] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
-        self._broken_into = float("-inf")
+        self._last_interruption = float("-inf")
 
     def join(self, user: object) -> None:
         """Keep the thread ready for `user`, which is held weakly."""
         self._users.add(user)
 
     def leave(self, user: object) -> None:
-        """`user` brings no more jobs; without users the thread ends after those it has."""
+        """Remove `user`, who submits no more jobs. Without users the thread ends after its last job."""
         with self._changed:
             self._users.discard(user)
             self._changed.notify_all()
 
     def submit(self, job: Job) -> None:
-        """Have a job done when its time comes."""
+        """Add a job to those waiting."""
         with self._changed:
             self._waiting.append(job)
-            # not alive: this is a fork of the process that started it
+            # a thread that is not alive was started before this process was forked
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="saliency-widget", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
     def withdraw(self, job: Job) -> bool:
-        """Take back a job; False if it has begun."""
+        """Remove a waiting job. Return False if it has begun."""
         with self._changed:
             if job not in self._waiting:
                 return False
@@ -84,23 +84,23 @@ class Worker:
             return True
 
     def give_way(self) -> None:
-        """Called by the running job between two questions: what is more urgent is done now."""
+        """Run more urgent jobs now. Called by the running job between two model calls."""
         while (job := self._next(below=self._running[-1].urgency())) is not None:
             self._do(job)
-            self._broken_into = time.monotonic()
+            self._last_interruption = time.monotonic()
 
     @property
     def in_demand(self) -> bool:
-        """Whether the running job should give way soon again."""
-        return time.monotonic() - self._broken_into < IN_DEMAND
+        """Whether more urgent jobs are likely to come soon."""
+        return time.monotonic() - self._last_interruption < CONTENTION_PERIOD
 
     @property
     def is_current(self) -> bool:
-        """Whether the caller runs on this very thread."""
+        """Whether the caller runs on this thread."""
         return threading.current_thread() is self._thread
 
     def stop(self) -> None:
-        """End as soon as the running question is answered, and wait a moment for it."""
+        """Cancel all jobs, and wait up to :data:`SHUTDOWN_TIMEOUT` for the running model call."""
         with self._changed:
             self._waiting.clear()
             self._users.clear()
@@ -109,18 +109,18 @@ class Worker:
             thread = self._thread
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(FAREWELL)
+            thread.join(SHUTDOWN_TIMEOUT)
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or not self._users, LINGER)
+                self._changed.wait_for(lambda: self._waiting or not self._users, IDLE_TIMEOUT)
                 job = self._next()
                 if job is None:
                     self._thread = None
                     return
             self._do(job)
-            # while idle, nothing of the last job may be held: it knows the model
+            # an idle thread must not hold the last job, which refers to the model
             del job
 
     def _do(self, job: Job) -> None:
@@ -144,9 +144,9 @@ _LOCK = threading.Lock()
 
 
 def worker_for(model: object) -> Worker:
-    """The worker of a model, shared by all who ask for it.
+    """Return the worker of a model, shared by its users.
 
-    Whoever holds the worker must hold the model too, so that its identity stays its own.
+    A user must hold the model as long as the worker, so that the model's id is not reused.
     """
     with _LOCK:
         return _WORKERS.setdefault(id(model), Worker())

@@ -1,4 +1,4 @@
-"""One picture: for the browser, and packed with what was found for when no kernel answers."""
+"""The picture that the browser shows, and the compact packet that a notebook is saved with."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ from saliency_widget.pictures import drawing
 from saliency_widget.protocol.messages import Message, pack
 
 PICTURE_SIDE, SMALL_SIDE = 1024, 384
-"""The longest side of the picture in the browser; and of stored pictures, which notebooks are saved with."""
+"""Longest side in pixels of the picture in the browser, and of the pictures that notebooks are saved with."""
 
 SNAPSHOT_BYTES = 24_000
-"""Of a compact packet, which every notebook is saved with: as text it is a third larger. A first result that is larger
-at the least of :data:`SIDES` is kept all the same."""
+"""Maximum size in bytes of the compact packet that a notebook is saved with, a third larger as text.
+
+The first result is included even if it is larger at the smallest of :data:`SIDES`."""
 
 SIDES = (256, 128, 96, 64)
-"""Of compact maps, the first that fit: what is all grain, as gradients are, does not deflate."""
+"""Sides in pixels of compact maps; the first that fits is used. Noisy maps, as gradients are, hardly compress."""
 
 
-class Exhibit:
-    """A picture as it is shown.
+class ShownPicture:
+    """A picture in the size in which the browser shows it.
 
     Args:
-        picture: uint8 (H, W, 3), with sides of at most :data:`PICTURE_SIDE`.
-        index: of the image among those of the widget.
+        pixels: uint8 (H, W, 3), with sides of at most :data:`PICTURE_SIDE`.
+        index: index of the image in the widget.
     """
 
-    def __init__(self, picture: np.ndarray, index: int = 0) -> None:
-        self.picture, self.index = picture, index
+    def __init__(self, pixels: np.ndarray, index: int = 0) -> None:
+        self.pixels, self.index = pixels, index
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.picture.shape[0], self.picture.shape[1]
+        """Height and width in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
 
     def welcome(self, rid: str = "") -> Message:
-        """The picture in full."""
+        """Return the `welcome` with the picture in full size."""
         return self._message(self.png, "image/png", rid)
 
     @cached_property
     def png(self) -> bytes:
-        """The picture as a file; to be made before the browser asks, for whoever answers it has no time."""
-        return drawing.png(Image.fromarray(self.picture))
+        """The picture as a PNG file. Encode it before the browser requests it, as message handlers must not block."""
+        return drawing.png(Image.fromarray(self.pixels))
 
     def thumbnail(self, side: int = SMALL_SIDE) -> Message:
-        """The picture with sides of at most `side`, for what a notebook is saved with."""
-        small = Image.fromarray(drawing.shrunk(self.picture, side))
+        """Return the `welcome` with the picture reduced to sides of at most `side`, for saved notebooks."""
+        small = Image.fromarray(drawing.shrunk(self.pixels, side))
         return self._message(drawing.encoded(small, "JPEG", quality=70), "image/jpeg")
 
     def _message(self, data: bytes, mime: str, rid: str = "") -> Message:
@@ -61,13 +62,13 @@ class Exhibit:
 def compact_packet(
     begin: Sequence[Message], results: Sequence[Sequence[Message]], wanted: int = 1, answers: Sequence[Message] = ()
 ) -> bytes:
-    """What comes first, and results at one byte a pixel while there is room.
+    """Pack as many results as fit into :data:`SNAPSHOT_BYTES`, at one byte a value.
 
     Args:
-        begin: what comes first.
-        results: each with what belongs to it; the first is there in any case.
-        wanted: so many of them are rather coarse than left out.
-        answers: what is there if there is room left, of many the first.
+        begin: messages that are always included, first.
+        results: each result with the messages that belong to it; the first is always included.
+        wanted: number of results for which a lower resolution is preferred to leaving them out.
+        answers: messages that are added, in this order, if they fit.
     """
 
     def packed(count: int, side: int, answered: int = 0) -> bytes:

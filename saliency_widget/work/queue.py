@@ -1,4 +1,4 @@
-"""The jobs that one explainer has brought to its model's thread: waited for, and taken back."""
+"""The jobs of one explainer on its model's thread."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Callable
 from saliency_widget.work.jobs import Job, worker_for
 
 NOW, SHOWN, LATER, LAST = range(4)
-"""How urgent a job is: answers that take one question, what is on the screen, the rest, tidying up."""
+"""Urgencies of jobs: single model calls, what is on the screen, the rest, tidying up."""
 
 HEARTBEAT = 0.2
-"""Seconds between two looks of whoever waits: else an interrupt just before a wait begins would go unseen."""
+"""Seconds between two checks of a waiting thread, so that it sees an interrupt that came just before the wait."""
 
 
-class Agenda:
-    """One user's jobs on the thread of a model.
+class JobQueue:
+    """One explainer's jobs on the thread of a model.
 
     Args:
-        model: whose thread. Whoever holds the agenda holds the model too, until :meth:`close`.
+        model: the model whose thread runs the jobs. The queue's owner must hold the model until :meth:`close`.
     """
 
     def __init__(self, model: object) -> None:
@@ -29,61 +29,61 @@ class Agenda:
         self._idle = threading.Condition(threading.RLock())
         self._open: set[Job] = set()
 
-    def bring(self, run: Callable[[], None], urgency: int | Callable[[], int]) -> Job:
-        """Have something done on the model's thread.
+    def enqueue(self, run: Callable[[], None], urgency: int | Callable[[], int]) -> Job:
+        """Create a job and submit it to the model's thread.
 
         Args:
-            run: does it; tells its own errors.
-            urgency: the smaller, the sooner; a function is asked anew at each choice.
+            run: the work; handles its own errors.
+            urgency: smaller runs sooner. A function is evaluated each time the next job is chosen.
         """
-        job = self.job(run, urgency)
+        job = self.create(run, urgency)
         self.submit(job)
         return job
 
-    def job(self, run: Callable[[], None], urgency: int | Callable[[], int]) -> Job:
-        """A job that is yet to be submitted."""
+    def create(self, run: Callable[[], None], urgency: int | Callable[[], int]) -> Job:
+        """Return a job that is not submitted yet."""
 
-        def run_and_close() -> None:
+        def run_and_finish() -> None:
             try:
                 run()
             finally:
-                self._close(job)
+                self._finish(job)
 
-        job = Job(run_and_close, urgency if callable(urgency) else lambda: urgency)
+        job = Job(run_and_finish, urgency if callable(urgency) else lambda: urgency)
         return job
 
     def submit(self, job: Job) -> None:
-        """Have a job done when its time comes."""
+        """Submit a job to the model's thread."""
         with self._idle:
             self._open.add(job)
         self._worker.submit(job)
 
     def withdraw(self, job: Job) -> bool:
-        """Cancel a job; whether it had not begun, and never will."""
+        """Cancel a job. Return True if it had not begun, and thus never will."""
         job.cancelled.set()
         if not self._worker.withdraw(job):
             return False
-        self._close(job)
+        self._finish(job)
         return True
 
     def interrupted(self, job: Job) -> bool:
-        """Between two questions of a job: what is more urgent is done now. Whether the job is to end."""
+        """Run more urgent jobs between two model calls of `job`. Return whether `job` is cancelled."""
         if not job.cancelled.is_set():
             self._worker.give_way()
         return job.cancelled.is_set()
 
     @property
     def in_demand(self) -> bool:
-        """Whether the running job should give way soon again."""
+        """Whether more urgent jobs are likely to come soon."""
         return self._worker.in_demand
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is waiting or running."""
+        """Whether no job is waiting or running."""
         return not self._open
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is waiting or running; False if that took longer than `timeout` seconds."""
+        """Wait until no job is waiting or running. Return False if that took longer than `timeout` seconds."""
         self.refuse_own_thread()
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         with self._idle:
@@ -94,23 +94,25 @@ class Agenda:
         return True
 
     def refuse_own_thread(self) -> None:
-        """Raise where waiting would never end.
+        """Raise if waiting on the current thread would never end.
 
         Raises:
             RuntimeError: the caller runs on the model's thread.
         """
         if self._worker.is_current:
-            raise RuntimeError("Waiting on the model's own thread, as in an observer, would be to wait for itself.")
+            raise RuntimeError(
+                "Cannot wait on the model's own thread, as in an observer of a trait: the wait would never end."
+            )
 
     def close(self) -> None:
-        """Take back what has not begun, end what has, and bring no more."""
+        """Withdraw the waiting jobs, cancel the running one, and leave the model's thread."""
         with self._idle:
             jobs = list(self._open)
         for job in jobs:
             self.withdraw(job)
         self._worker.leave(self)
 
-    def _close(self, job: Job) -> None:
+    def _finish(self, job: Job) -> None:
         with self._idle:
             self._open.discard(job)
             self._idle.notify_all()

@@ -1,4 +1,4 @@
-"""Answers, and how long those are kept that were given with other fields than are set now."""
+"""Results, and a cache of the results of every parameter setting of a method."""
 
 from __future__ import annotations
 
@@ -9,40 +9,44 @@ import saliency
 from saliency_widget.protocol.cells import Key
 from saliency_widget.protocol.messages import Message, size
 
-REMEMBERED_BYTES = 256 << 20
-"""Of maps that were computed with fields that are not chosen now."""
+CACHE_BYTES = 256 << 20
+"""Maximum size of the cached maps, in bytes."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """An answer."""
+class Result:
+    """An explanation with the message that carries it."""
 
     explanation: saliency.Explanation
     message: Message
     """A `result`, ready to be sent."""
     version: Hashable
-    """Of the weights that gave it."""
+    """Version of the weights that were explained."""
     method: str
-    """The :meth:`saliency.Method.key` of the method that gave it."""
+    """The :meth:`saliency.Method.key` of the method that computed it."""
 
 
-class Earlier:
-    """All answers there were, for the day their fields are chosen again; the oldest goes first."""
+class ResultCache:
+    """Every result of an explainer, so that a parameter setting that is chosen again needs no new computation.
+
+    The oldest result is dropped first.
+    """
 
     def __init__(self) -> None:
-        self._all: dict[tuple[str, Key], Found] = {}
+        self._results: dict[tuple[str, Key], Result] = {}
 
-    def keep(self, key: Key, found: Found) -> None:
-        """Take in an answer."""
-        self._all[found.method, key] = found
-        while sum(size(each.message) for each in self._all.values()) > REMEMBERED_BYTES and len(self._all) > 1:
-            del self._all[next(iter(self._all))]
+    def add(self, key: Key, result: Result) -> None:
+        """Store a result."""
+        self._results[result.method, key] = result
+        while sum(size(each.message) for each in self._results.values()) > CACHE_BYTES and len(self._results) > 1:
+            del self._results[next(iter(self._results))]
 
-    def get(self, method: saliency.Method, key: Key) -> Found | None:
-        """What a method with just these fields has given."""
-        return self._all.get((method.key(), key))
+    def get(self, method: saliency.Method, key: Key) -> Result | None:
+        """Return the result of a method with exactly these parameters, or None."""
+        return self._results.get((method.key(), key))
 
-    def of(self, method: saliency.Method, method_id: str) -> dict[Key, Found]:
-        """All that a method with just these fields has given under its id."""
+    def of(self, method: saliency.Method, method_id: str) -> dict[Key, Result]:
+        """Return every result of a method with exactly these parameters that was computed under its id."""
         digest = method.key()
-        return {key: found for (known, key), found in self._all.items() if known == digest and key[0] == method_id}
+        results = self._results.items()
+        return {key: result for (known, key), result in results if known == digest and key[0] == method_id}

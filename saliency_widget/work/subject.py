@@ -1,4 +1,4 @@
-"""What one explainer is about: a model, a picture as that model sees it, and the methods on offer."""
+"""The inputs of one explainer: a model, a picture as that model sees it, and the methods on offer."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import saliency
-from saliency_widget.pictures.placement import Place
-from saliency_widget.traits.methods import Choice
+from saliency_widget.pictures.placement import Placement
+from saliency_widget.traits.methods import OfferedMethod
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is explained, and how."""
+    """A model, a picture, and the settings of their explanations."""
 
     model: Any
     picture: saliency.Picture
-    choices: Mapping[str, Choice]
-    place: Place
+    methods: Mapping[str, OfferedMethod]
+    """By their ids."""
+    placement: Placement
+    """Placement of the maps in the shown picture."""
     labels: Sequence[str] | None
     batch_size: int | str
     activation: str
     output: Any
 
     def adapted(self) -> saliency.Adapted[Any]:
-        """The model as it is now; adapting is cheap, and sees layers and tensors that were replaced."""
-        read_as = {"activation": self.activation, "output": self.output}
-        return saliency.adapt(self.model, labels=self.labels, image=lambda: self.picture.fed, **read_as)
+        """Adapt the model in its present state: adapting is cheap, and sees layers and tensors that were replaced."""
+        options = {"activation": self.activation, "output": self.output}
+        return saliency.adapt(self.model, labels=self.labels, image=lambda: self.picture.fed, **options)

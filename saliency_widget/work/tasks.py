@@ -1,4 +1,4 @@
-"""One explanation on its way: what was asked, who is told, and how often."""
+"""Tasks: explanations that were requested, and their reports to the browser."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import saliency
-from saliency_widget.pictures.placement import Place
+from saliency_widget.pictures.placement import Placement
 from saliency_widget.protocol.cells import Key
 from saliency_widget.protocol.messages import Message, message, readable, result_message
-from saliency_widget.traits.methods import Choice
+from saliency_widget.traits.methods import OfferedMethod
 from saliency_widget.work.jobs import Job
 
 BETWEEN_PROGRESS = 0.1
 BETWEEN_PARTIALS = 0.125
-"""Seconds at least."""
+"""Minimum seconds between two messages."""
 
 PARTIALS_SHARE = 0.25
-"""How much of the time may go into showing what is not finished."""
+"""Maximum share of the time that is spent on partial results."""
 
 
 class Post(Protocol):
@@ -32,25 +32,25 @@ class Post(Protocol):
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told, from the model's thread or the caller's."""
+    """Callbacks of an explainer. They run on the model's thread or on the caller's."""
 
     post: Post
     shown: Callable[[], Key | None]
-    """What is on the screen; None while another model or image is shown."""
+    """Returns the key on the screen; None while another model or image is shown."""
     target: Callable[[], int]
-    """The class that is shown."""
-    predicted: Callable[[Sequence[saliency.Prediction]], None]
-    """The model has said what it sees."""
-    found: Callable[[], None]
-    """There is a result, or another one for what had one; or curves of one."""
+    """Returns the class that is shown."""
+    on_prediction: Callable[[Sequence[saliency.Prediction]], None]
+    """Called with the model's prediction."""
+    on_result: Callable[[], None]
+    """Called after a new or updated result, and after curves of one."""
 
 
 class Task:
-    """One explanation that was asked for.
+    """An explanation that was requested.
 
     Args:
-        key: of what; the target may be resolved later.
-        rid: the browser's name for it; empty where Python asked.
+        key: method and class; the class may be resolved later.
+        rid: the browser's id of the request; empty for a request from Python.
     """
 
     job: Job
@@ -63,10 +63,10 @@ class Task:
 
 
 class Reports:
-    """What is told of a task on its way, no more often than can be looked at."""
+    """Sends progress and partial results of a task, at a limited rate."""
 
-    def __init__(self, listener: Listener, task: Task, choice: Choice, place: Place) -> None:
-        self._listener, self._task, self._choice, self._place = listener, task, choice, place
+    def __init__(self, listener: Listener, task: Task, offered: OfferedMethod, placement: Placement) -> None:
+        self._listener, self._task, self._offered, self._placement = listener, task, offered, placement
         self._began: tuple[float, int] | None = None
         self._next_progress = self._next_partial = 0.0
         self._share = 0.0
@@ -77,7 +77,7 @@ class Reports:
         if now < self._next_progress:
             return
         self._next_progress = now + BETWEEN_PROGRESS
-        # counted from the first answer on, as the very first question pays for warming up
+        # counted from the first report on, as the first model call includes warm-up
         since, at = self._began = self._began or (now, done)
         left = (now - since) / (done - at) * (total - done) if done > at else None
         self._post(message("progress", done=done, total=total, seconds_left=left))
@@ -86,13 +86,13 @@ class Reports:
         began = time.monotonic()
         if began < self._next_partial:
             return
-        whole = result_message(explanation, self._choice.id, self._choice.method, self._place)
+        whole = result_message(explanation, self._offered.id, self._offered.method, self._placement)
         self._post(whole.but(op="partial", share=self._share))
         ended = time.monotonic()
         self._next_partial = ended + max(BETWEEN_PARTIALS, (ended - began) / PARTIALS_SHARE)
 
-    def _post(self, told: Message) -> None:
-        self._listener.post(told.but(rid=self._task.rid))
+    def _post(self, message: Message) -> None:
+        self._listener.post(message.but(rid=self._task.rid))
 
 
 def class_row(prediction: saliency.Prediction) -> dict[str, Any]:
@@ -102,22 +102,25 @@ def class_row(prediction: saliency.Prediction) -> dict[str, Any]:
 
 
 def error_message(rid: str, error: BaseException) -> Message:
-    """What went wrong, in its own words and with its traceback."""
-    details = "".join(traceback.format_exception(error))
-    return message("error", rid, kind=type(error).__name__, message=readable(_said(error)), details=readable(details))
+    """Return an `error` with the text and traceback of an exception."""
+    text, details = readable(_text_of(error)), readable("".join(traceback.format_exception(error)))
+    return message("error", rid, kind=type(error).__name__, message=text, details=details)
 
 
-def tamed(error: BaseException) -> Exception:
-    """The error itself, or one for whoever waits in its place: a model does not end its user's program."""
+def as_exception(error: BaseException) -> Exception:
+    """Return an error that is an Exception itself, or a RuntimeError in its place.
+
+    A model that raises SystemExit or the like must not end its user's program.
+    """
     if isinstance(error, Exception):
         return error
-    told = RuntimeError(f"The model raised {type(error).__name__}: {_said(error)}")
-    told.__cause__ = error
-    return told
+    wrapped = RuntimeError(f"The model raised {type(error).__name__}: {_text_of(error)}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
-def _said(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  # an error that fails to say what it is
-        return f"{type(error).__name__}, which cannot say more."
+    except Exception:  # noqa: BLE001  # a user's __str__ may raise
+        return f"{type(error).__name__} (its message cannot be read)."

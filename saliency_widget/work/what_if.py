@@ -1,4 +1,4 @@
-"""Questions about parts of a picture: what the model says to a selection, and to ever more or less of the picture."""
+"""What-if results: the prediction for a selection and for the rest, and insertion and deletion curves."""
 
 from __future__ import annotations
 
@@ -16,85 +16,99 @@ import numpy as np
 
 import saliency
 from saliency_widget.pictures.drawing import View, selection_of
-from saliency_widget.pictures.placement import Place
+from saliency_widget.pictures.placement import Placement
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.work.tasks import BETWEEN_PROGRESS, class_row
 
-REMEMBERED = 512
-"""How many answers are kept: a slider has a thousand places, and is moved back and forth."""
+CACHE_LENGTH = 512
+"""Maximum number of cached answers: a slider has a thousand positions, and is moved back and forth."""
 
 POINTS = 24
-"""Into how many shares the pixels are cut for a curve."""
+"""Number of points of a curve."""
 
 TOP_CLASSES = 5
 
 SHARES = range(5, 100, 5)
-"""Percentages of the pixels that are asked about where nobody is there to choose."""
+"""Percentages of the pixels that are evaluated in advance for a page without a kernel."""
 
 
-class Answers:
-    """What was answered before; what was used longest ago goes first."""
+class WhatIfCache:
+    """Answers to what-if requests; the least recently used is dropped first."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, Message] = OrderedDict()
-        # in which words an explanation was asked about, as long as it lives
-        self._words: weakref.WeakKeyDictionary[saliency.Explanation, OrderedDict[str, Hashable]]
-        self._words = weakref.WeakKeyDictionary()
+        self._answers: OrderedDict[Hashable, Message] = OrderedDict()
+        # the requests about an explanation as JSON, with the keys of their answers, as long as it lives
+        self._requests: weakref.WeakKeyDictionary[saliency.Explanation, OrderedDict[str, Hashable]]
+        self._requests = weakref.WeakKeyDictionary()
 
     def get(
-        self, key: Hashable, ask: Callable[[], Message], about: saliency.Explanation, words: Mapping[str, Any]
+        self,
+        key: Hashable,
+        compute: Callable[[], Message],
+        explanation: saliency.Explanation,
+        request: Mapping[str, Any],
     ) -> Message:
-        """The answer to what `key` names, which is what `words`, those of the request, mean for an explanation."""
-        if key not in self._known:
-            self._known[key] = ask()
-        self._known.move_to_end(key)
-        spoken = self._words.setdefault(about, OrderedDict())
-        spoken[json.dumps(words)] = key
-        for one in (self._known, spoken):
-            while len(one) > REMEMBERED:
-                one.popitem(last=False)
-        return self._known[key]
+        """Return the cached answer, or compute and store it.
 
-    def about(self, explanation: saliency.Explanation) -> Iterator[Message]:
-        """What is known of an explanation, each answer with the request that it answers as `asked`."""
-        for words, key in list(self._words.get(explanation, {}).items()):
-            if (told := self._known.get(key)) is not None:
-                yield told.but(asked=json.loads(words))
+        Args:
+            key: identifies the answer; different requests may have the same one.
+            compute: computes the answer.
+            explanation: the explanation that the request is about.
+            request: fields of the request.
+        """
+        if key not in self._answers:
+            self._answers[key] = compute()
+        self._answers.move_to_end(key)
+        requests = self._requests.setdefault(explanation, OrderedDict())
+        requests[json.dumps(request)] = key
+        for each in (self._answers, requests):
+            while len(each) > CACHE_LENGTH:
+                each.popitem(last=False)
+        return self._answers[key]
+
+    def answers(self, explanation: saliency.Explanation) -> Iterator[Message]:
+        """Yield the cached answers about an explanation, each with its request as `asked`."""
+        for request, key in list(self._requests.get(explanation, {}).items()):
+            if (answer := self._answers.get(key)) is not None:
+                yield answer.but(asked=json.loads(request))
 
 
 @dataclass(frozen=True)
-class Asker:
-    """Whom to ask, about which picture. Made anew for each question: layers and weights may have changed since."""
+class Evaluator:
+    """Computes what-if results of one model and picture.
+
+    Create one for each request, as layers and weights may have changed since the last.
+    """
 
     model: saliency.Adapted[Any]
     picture: saliency.Picture
-    place: Place
+    placement: Placement
     batch_size: int | str
-    answers: Answers = field(default_factory=Answers)
+    cache: WhatIfCache = field(default_factory=WhatIfCache)
     cancelled: Callable[[], bool] = lambda: False
-    """Asked between two questions of several; see :func:`saliency.explain`, as for…"""
+    """Called between two model calls, see :func:`saliency.explain`."""
     shared: Callable[[], bool] = lambda: False
 
     def what_if(self, explanation: saliency.Explanation, view: View, fill: str) -> Message:
-        """A `what_if`: the best classes of the selection alone and of the rest, the explained one among them."""
-        mask = selection_of(explanation, view, self.place)
+        """Return a `what_if`: the top classes for the selection alone and for the rest, with the explained class."""
+        mask = selection_of(explanation, view, self.placement)
 
-        def ask() -> Message:
-            found = saliency.what_if(self.model, self.picture, mask, fill, top=sys.maxsize)
-            only, without = (_rows(each, explanation.target) for each in found)
+        def compute() -> Message:
+            predictions = saliency.what_if(self.model, self.picture, mask, fill, top=sys.maxsize)
+            only, without = (_rows(each, explanation.target) for each in predictions)
             return message("what_if", only=only, without=without, area=float(mask.mean()))
 
         key = ("what_if", self.model.version, fill, explanation.target, _digest(mask))
-        view_words = {"sign": view.sign, "keep": view.keep, "region": view.region, "picked": dict(view.picked)}
-        return self.answers.get(key, ask, explanation, {"op": "what_if", **view_words, "fill": fill})
+        selection = {"sign": view.sign, "keep": view.keep, "region": view.region, "picked": dict(view.picked)}
+        return self.cache.get(key, compute, explanation, {"op": "what_if", **selection, "fill": fill})
 
     def curve(
         self, explanation: saliency.Explanation, fill: str, progress: Callable[[int, int], None] = lambda *_: None
     ) -> Message:
-        """A `curve`: insertion and deletion of an explanation."""
+        """Return a `curve`: insertion and deletion of an explanation."""
 
-        def ask() -> Message:
-            found = saliency.perturbation_curves(
+        def compute() -> Message:
+            curves = saliency.perturbation_curves(
                 self.model,
                 self.picture,
                 explanation,
@@ -105,16 +119,16 @@ class Asker:
                 cancelled=self.cancelled,
                 shared=self.shared,
             )
-            return message("curve", **{name: np.asarray(value).tolist() for name, value in found._asdict().items()})
+            return message("curve", **{name: np.asarray(value).tolist() for name, value in curves._asdict().items()})
 
         order = explanation.salience() if explanation.regions is None else explanation.regions.ranks
         key = ("curve", self.model.version, fill, explanation.target, _digest(order))
-        return self.answers.get(key, ask, explanation, {"op": "curve", "fill": fill})
+        return self.cache.get(key, compute, explanation, {"op": "curve", "fill": fill})
 
-    def ahead(self, explanation: saliency.Explanation, view: View, fill: str) -> None:
-        """Have all known of an explanation that can be looked up where nobody is there to ask.
+    def precompute(self, explanation: saliency.Explanation, view: View, fill: str) -> None:
+        """Compute the answers that a page without a kernel can look up.
 
-        That is its curves, and what the model says to its top shares, or to as many regions.
+        These are the curves, and the predictions for the top :data:`SHARES` of the pixels, or for as many regions.
         """
         self.curve(explanation, fill)
         for keep in SHARES:
@@ -123,8 +137,8 @@ class Asker:
             self.what_if(explanation, view._replace(keep=float(keep), region=0, picked={}), fill)
 
 
-def at_intervals(post: Callable[[Message], None], rid: str) -> Callable[[int, int], None]:
-    """Tells of progress no more often than can be looked at."""
+def progress_messages(post: Callable[[Message], None], rid: str) -> Callable[[int, int], None]:
+    """Return a progress callback that posts a `progress` at a limited rate."""
     due = 0.0
 
     def progress(done: int, total: int) -> None:

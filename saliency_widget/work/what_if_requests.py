@@ -1,4 +1,4 @@
-"""What is asked about results: about selections at once, about whole curves when nobody waits for an explanation."""
+"""What-if requests of the browser, run as jobs on the model's thread: selections at once, curves when it is free."""
 
 from __future__ import annotations
 
@@ -8,105 +8,107 @@ import saliency
 from saliency_widget.pictures.drawing import View
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.work.jobs import Job
-from saliency_widget.work.queue import LATER, NOW, Agenda
-from saliency_widget.work.result_cache import Found
+from saliency_widget.work.queue import LATER, NOW, JobQueue
+from saliency_widget.work.result_cache import Result
 from saliency_widget.work.subject import Subject
-from saliency_widget.work.tasks import Listener, error_message, tamed
-from saliency_widget.work.what_if import Answers, Asker, at_intervals
+from saliency_widget.work.tasks import Listener, as_exception, error_message
+from saliency_widget.work.what_if import Evaluator, WhatIfCache, progress_messages
 
-Explained = Callable[[], saliency.Explanation]
-"""Gives the result that is asked about, when its time comes; a ValueError where there is none."""
+GetExplanation = Callable[[], saliency.Explanation]
+"""Returns the explanation that a request is about once its job runs; raises ValueError if it is not computed."""
 
 
-class Enquiries:
-    """Asks a model about its own explanations, and remembers what it has said.
+class WhatIfRequests:
+    """Runs what-if requests about the explanations of one model and picture, and caches the answers.
 
     Args:
-        agenda: of the model's thread.
-        listener: is told.
-        subject: gives what is explained, and how.
+        queue: the jobs on the model's thread.
+        listener: receives the answers.
+        subject: returns the model, the picture and the settings.
     """
 
-    def __init__(self, agenda: Agenda, listener: Listener, subject: Callable[[], Subject]) -> None:
-        self._agenda, self._listener, self._subject = agenda, listener, subject
-        self._answers = Answers()
+    def __init__(self, queue: JobQueue, listener: Listener, subject: Callable[[], Subject]) -> None:
+        self._queue, self._listener, self._subject = queue, listener, subject
+        self._cache = WhatIfCache()
         self._open: dict[str, Job] = {}
 
-    def tell(self, rid: str, make: Callable[[], Message]) -> None:
-        """Have an answer made on the model's thread before anything else, and sent."""
+    def respond(self, rid: str, make: Callable[[], Message]) -> None:
+        """Create an answer on the model's thread, before any other job, and send it."""
 
         def run() -> None:
             try:
-                told = make()
-            except BaseException as error:  # noqa: BLE001  # whatever a model raises is told, and the thread goes on
-                told = error_message(rid, tamed(error))
-            self._listener.post(told.but(rid=rid))
+                answer = make()
+            except BaseException as error:  # noqa: BLE001  # the thread must survive whatever a model raises
+                answer = error_message(rid, as_exception(error))
+            self._listener.post(answer.but(rid=rid))
 
-        self._agenda.bring(run, NOW)
+        self._queue.enqueue(run, NOW)
 
-    def what_if(self, rid: str, explained: Explained, view: View, fill: str) -> None:
-        """Send what the model says to the selection of a view; between two questions of whatever is running."""
-        self.tell(rid, lambda: self._asker().what_if(explained(), view, fill))
+    def what_if(self, rid: str, explanation: GetExplanation, view: View, fill: str) -> None:
+        """Send the prediction for the selection of a view, between two model calls of the running job."""
+        self.respond(rid, lambda: self._evaluator().what_if(explanation(), view, fill))
 
-    def curve(self, rid: str, explained: Explained, fill: str) -> None:
-        """Send insertion and deletion of a result."""
+    def curve(self, rid: str, explanation: GetExplanation, fill: str) -> None:
+        """Send the insertion and deletion curves of an explanation."""
 
-        def ask(job: Job) -> None:
-            told = self._asker(job).curve(explained(), fill, at_intervals(self._listener.post, rid))
-            self._listener.post(told.but(rid=rid))
-            self._listener.found()
+        def run(job: Job) -> None:
+            answer = self._evaluator(job).curve(explanation(), fill, progress_messages(self._listener.post, rid))
+            self._listener.post(answer.but(rid=rid))
+            self._listener.on_result()
 
-        self._bring(rid, ask, lambda error: self._listener.post(error_message(rid, error)))
+        self._enqueue(rid, run, lambda error: self._listener.post(error_message(rid, error)))
 
-    def ahead(self, all_found: Iterable[Found], view: View, fill: str, failed: Callable[[Exception], None]) -> None:
-        """Have each of some results asked about, see :meth:`Asker.ahead`."""
-        for i, found in enumerate(all_found):
+    def precompute(
+        self, results: Iterable[Result], view: View, fill: str, on_error: Callable[[Exception], None]
+    ) -> None:
+        """Compute the answers about each result that a page can look up, see :meth:`Evaluator.precompute`."""
+        for i, result in enumerate(results):
 
-            def ask(job: Job, explanation: saliency.Explanation = found.explanation) -> None:
-                self._asker(job).ahead(explanation, view, fill)
+            def run(job: Job, explanation: saliency.Explanation = result.explanation) -> None:
+                self._evaluator(job).precompute(explanation, view, fill)
 
-            self._bring(f"ahead:{i}", ask, failed)
+            self._enqueue(f"precompute:{i}", run, on_error)
 
-    def about(self, found: Found) -> list[Message]:
-        """What the model has said of a result when it was asked, each with the request it answers as `asked`."""
-        told = found.message.fields["result"]
-        about = {"method": told["method"], "target": told["target"]}
-        return [each.but(asked={**each.fields["asked"], **about}) for each in self._answers.about(found.explanation)]
+    def answers(self, result: Result) -> list[Message]:
+        """Return the cached answers about a result, each with its request as `asked`."""
+        fields = result.message.fields["result"]
+        about = {"method": fields["method"], "target": fields["target"]}
+        return [each.but(asked={**each.fields["asked"], **about}) for each in self._cache.answers(result.explanation)]
 
     def cancel(self, rid: str | None = None) -> bool:
-        """Cancel the request `rid`, or all; False where there is none that takes its time."""
+        """Cancel the request `rid`, or all. Return False if no such request is open."""
         open_now = [each for each in list(self._open) if rid in (None, each)]
         for each in open_now:
-            if (job := self._open.get(each)) is not None and self._agenda.withdraw(job):
+            if (job := self._open.get(each)) is not None and self._queue.withdraw(job):
                 del self._open[each]
                 self._listener.post(message("cancelled", each))
         return bool(open_now)
 
-    def _bring(self, rid: str, ask: Callable[[Job], None], failed: Callable[[Exception], None]) -> None:
-        """Have something asked that takes its time; `rid` cancels it."""
+    def _enqueue(self, rid: str, run: Callable[[Job], None], on_error: Callable[[Exception], None]) -> None:
+        """Enqueue a job of several model calls that `rid` can cancel."""
 
-        def run() -> None:
+        def run_and_report() -> None:
             try:
-                ask(job)
+                run(job)
             except saliency.Cancelled:
                 self._listener.post(message("cancelled", rid))
-            except BaseException as error:  # noqa: BLE001  # as above
-                failed(tamed(error))
+            except BaseException as error:  # noqa: BLE001  # the thread must survive whatever a model raises
+                on_error(as_exception(error))
             finally:
                 self._open.pop(rid, None)
 
-        job = self._open[rid] = self._agenda.job(run, LATER)
-        self._agenda.submit(job)
+        job = self._open[rid] = self._queue.create(run_and_report, LATER)
+        self._queue.submit(job)
 
-    def _asker(self, job: Job | None = None) -> Asker:
-        """Whom to ask, about what: for the model's thread. A job lets others by between its questions."""
+    def _evaluator(self, job: Job | None = None) -> Evaluator:
+        """Return an evaluator for use on the model's thread. A job gives way between its model calls."""
         subject = self._subject()
-        return Asker(
+        return Evaluator(
             subject.adapted(),
             subject.picture,
-            subject.place,
+            subject.placement,
             subject.batch_size,
-            self._answers,
-            lambda: job is not None and self._agenda.interrupted(job),
-            lambda: self._agenda.in_demand,
+            self._cache,
+            lambda: job is not None and self._queue.interrupted(job),
+            lambda: self._queue.in_demand,
         )

@@ -360,7 +360,7 @@ def test_polling_brings_what_was_sent_meanwhile(make: Make) -> None:
 
 def test_what_waits_for_a_poll_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody polls, old messages are let go, and the last one is kept whatever its size."""
-    monkeypatch.setattr("saliency_widget.protocol.outbox.KEPT_BYTES", 10)
+    monkeypatch.setattr("saliency_widget.protocol.outbox.QUEUE_BYTES", 10)
     widget = make(target=1)
     for method in ("gradient", "grad_cam"):
         widget.compute(method, wait=True)

@@ -18,7 +18,7 @@ from saliency_widget import SaliencyWidget
 from saliency_widget.pictures import drawing
 from saliency_widget.protocol.values import AXES, FILLS
 from saliency_widget.traits.settings import SETTINGS
-from saliency_widget.work import picture as exhibit
+from saliency_widget.work import picture as shown_picture
 from tests.nets import picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser
@@ -211,7 +211,7 @@ def busy() -> Iterator[tuple[SaliencyWidget, list[int]]]:
 
         for module, names in {
             drawing: ("draw", "encoded"),
-            exhibit: ("pack",),
+            shown_picture: ("pack",),
             saliency: ("explain", "predict", "what_if", "perturbation_curves", "layers", "read"),
         }.items():
             for name in names:

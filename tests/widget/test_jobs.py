@@ -100,7 +100,7 @@ def test_who_has_broken_in_is_expected_again(worker: Worker, monkeypatch: pytest
         worker.submit(job(lambda: None, 0))
         worker.give_way()
         seen.append(worker.in_demand)
-        monkeypatch.setattr(jobs, "IN_DEMAND", 0.0)
+        monkeypatch.setattr(jobs, "CONTENTION_PERIOD", 0.0)
         seen.append(worker.in_demand)
         done.set()
 
@@ -140,7 +140,7 @@ def test_the_thread_ends_with_its_last_user(worker: Worker, user: User) -> None:
 
 def test_an_idle_thread_ends_for_a_user_that_was_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to say goodbye: the thread ends when nothing has come for a while."""
-    monkeypatch.setattr("saliency_widget.work.jobs.LINGER", 0.01)
+    monkeypatch.setattr("saliency_widget.work.jobs.IDLE_TIMEOUT", 0.01)
     worker = Worker()
     worker.join(User())
     gc.collect()

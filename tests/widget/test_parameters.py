@@ -10,7 +10,7 @@ import pytest
 
 import saliency
 from saliency_widget.traits.parameters import changed, described, presets
-from saliency_widget.traits.timing import Pace
+from saliency_widget.traits.timing import TimeEstimator
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate
@@ -199,20 +199,20 @@ def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
     told = browser.of("pace")[-1].fields["seconds"]
 
     assert set(told) <= {"gradient", "smooth_grad", "occlusion", "integrated_gradients"}
-    pace = Pace()
-    pace.predicted(0.5)
-    assert pace.seconds(saliency.Occlusion(), 8) == 4
-    assert pace.seconds(saliency.SmoothGrad(), 8) == 12
-    pace.learn(saliency.SmoothGrad(), 25, 50.0)
-    assert pace.seconds(saliency.Occlusion(), 8) == 4
-    pace.learn(saliency.VarGrad(), 1000, 3.0)
-    assert pace.seconds(saliency.Occlusion(), 1000) == pytest.approx(28 / 1012.5 / 3 * 1000)
-    pace = Pace()
-    pace.learn(saliency.SmoothGrad(), 25, 50.0)
-    assert pace.seconds(saliency.SmoothGrad(), 10) == pace.seconds(saliency.IntegratedGradients(), 10) == 20
-    pace.learn(saliency.IntegratedGradients(), 1, 9.0)
-    assert pace.seconds(saliency.IntegratedGradients(), 10) == 90
-    assert pace.seconds(saliency.SmoothGrad(), 10) == 20
+    estimator = TimeEstimator()
+    estimator.add_forward(0.5)
+    assert estimator.seconds(saliency.Occlusion(), 8) == 4
+    assert estimator.seconds(saliency.SmoothGrad(), 8) == 12
+    estimator.add_run(saliency.SmoothGrad(), 25, 50.0)
+    assert estimator.seconds(saliency.Occlusion(), 8) == 4
+    estimator.add_run(saliency.VarGrad(), 1000, 3.0)
+    assert estimator.seconds(saliency.Occlusion(), 1000) == pytest.approx(28 / 1012.5 / 3 * 1000)
+    estimator = TimeEstimator()
+    estimator.add_run(saliency.SmoothGrad(), 25, 50.0)
+    assert estimator.seconds(saliency.SmoothGrad(), 10) == estimator.seconds(saliency.IntegratedGradients(), 10) == 20
+    estimator.add_run(saliency.IntegratedGradients(), 1, 9.0)
+    assert estimator.seconds(saliency.IntegratedGradients(), 10) == 90
+    assert estimator.seconds(saliency.SmoothGrad(), 10) == 20
     assert told["smooth_grad"] == pytest.approx(run.seconds, abs=0.006)
 
 
@@ -221,12 +221,12 @@ def test_other_fields_are_told_what_they_take(make: Make) -> None:
     widget = make(target=1, method="integrated_gradients")
     widget.compute(wait=True)
     browser = Browser(widget)
-    explainer = widget._working().shown
-    explainer.pace.learn(saliency.IntegratedGradients(), 100, 500.0)
+    explainer = widget._ready_explainers().shown
+    explainer.timing.add_run(saliency.IntegratedGradients(), 100, 500.0)
 
     browser.ask("configure", method="integrated_gradients", fields={"steps": 50})
 
-    expected = explainer.pace.seconds(saliency.IntegratedGradients(), 50)
+    expected = explainer.timing.seconds(saliency.IntegratedGradients(), 50)
     assert expected is not None
     assert expected > 100
     assert browser.of("pace")[-1].fields["seconds"]["integrated_gradients"] == pytest.approx(expected, abs=0.01)

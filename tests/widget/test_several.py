@@ -257,13 +257,13 @@ def test_after_training_the_results_are_said_to_be_of_earlier_weights(make: Make
     browser = Browser(widget)
     old = browser.wait("result", rid=browser.ask("compute", method="gradient", target=0))
     browser.wait("result", rid=browser.ask("compute", method="gradient", target=0, model=1))
-    widget._look()
+    widget._check_weights()
     assert widget.wait(PATIENCE)
     assert browser.of("stale") == []
 
     with torch.no_grad():
         next(net.parameters()).add_(0.5)
-    widget._look()
+    widget._check_weights()
     told = browser.wait("stale")
     assert widget.wait(PATIENCE)
     new = browser.wait("result", rid=browser.ask("compute", method="gradient", target=0))
@@ -281,7 +281,7 @@ def test_the_page_has_every_model_and_image(make: Make) -> None:
             widget.compute(wait=True, model=m, image=i)
     widget.image_index = 1
     assert widget.wait(PATIENCE)
-    stored = unpack(widget._working().packet([], {}))
+    stored = unpack(widget._ready_explainers().packet([], {}))
     kept = unpack(widget._snapshot)
 
     assert [m.fields["image"] for m in stored if m.op == "welcome"] == [1, 0]
@@ -362,7 +362,7 @@ def test_cells_of_one_sign_share_their_colours(make: Make) -> None:
 
     widget.scale = "shared"
 
-    strengths = [np.abs(widget._screen.found(cell).explanation.mask).sum(2) for cell in cells]  # type: ignore[union-attr]
+    strengths = [np.abs(widget._screen.result(cell).explanation.mask).sum(2) for cell in cells]  # type: ignore[union-attr]
     wanted = min(each.min() for each in strengths), max(np.percentile(each, 99) for each in strengths)
     for cell in cells:
         assert widget._screen.drawn(cell).ends == pytest.approx(wanted)  # type: ignore[union-attr]

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import saliency
 from saliency_widget.pictures.maps import maps_of
-from saliency_widget.pictures.placement import Place
+from saliency_widget.pictures.placement import Placement
 from saliency_widget.protocol.messages import Message, pack, parts, quality, result_message
 from tests.nets import LABELS, picture, small_net
 from tests.widget.front_end import Message as Received
 from tests.widget.front_end import unpack
 
-WHOLE = Place((0.0, 0.0, 1.0, 1.0), None)
+WHOLE = Placement((0.0, 0.0, 1.0, 1.0), None)
 
 
 def explained(mask: np.ndarray, **told: Any) -> saliency.Explanation:
@@ -24,7 +24,7 @@ def explained(mask: np.ndarray, **told: Any) -> saliency.Explanation:
     return saliency.Explanation(np.asarray(mask, np.float32), **{**fields, **told})
 
 
-def sent(explanation: saliency.Explanation, place: Place = WHOLE) -> Message:
+def sent(explanation: saliency.Explanation, place: Placement = WHOLE) -> Message:
     """The `result` of an explanation."""
     return result_message(explanation, "gradient", saliency.GradientSaliency(), place)
 
