@@ -1,11 +1,11 @@
-"""The notebook face: ``SaliencyWidget(model, img)`` shows why a vision model decided."""
+"""The notebook widget: ``SaliencyWidget(model, img)`` shows which parts of a picture led to a prediction."""
 
 try:
     from saliency import __version__, explain  # noqa: F401  # PAIR's package of that name has neither
 except ImportError as error:
     raise ImportError(
-        "The package `saliency` here is not this distribution's: PAIR's own, which has the same folder, was probably "
-        "installed over it. To mend it:\n"
+        "The installed package `saliency` does not belong to this distribution: PAIR's package, which has the same "
+        "folder, was probably installed over it. To repair it:\n"
         "    pip uninstall --yes saliency\n"
         "    pip install --force-reinstall --no-deps saliency-widget"
     ) from error

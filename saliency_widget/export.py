@@ -1,4 +1,4 @@
-"""One file that shows a widget without a kernel, a notebook or a network."""
+"""Export of a widget as one HTML file that needs no kernel, notebook or network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ h1 { margin: 0 0 10px; font-size: 18px }
 #still img { max-width: 100%; height: auto }
 """
 
-# What is looked at is printed, in dark on white whatever the screen shows; what it could be changed with is not.
+# The results are printed dark on white in any theme, without the controls.
 PRINTED = """
 @media print {
   :root, .slw-root[data-theme] {
@@ -58,7 +58,7 @@ PRINTED = """
 
 EXPORTED = re.compile(r"export\s*\{\s*([\w$]+) as default\s*\};?\s*$")
 
-# A stand-in for anywidget's model: settings live in the page, and what is sent goes nowhere.
+# Replaces anywidget's model: traits are stored in the page, and messages are dropped.
 HOST = """
 const saliencyWidget = {factory};
 {{
@@ -95,35 +95,35 @@ const saliencyWidget = {factory};
 
 
 def page(title: str, code: str, css: str, traits: Mapping[str, Any], packet: bytes, fallback: str) -> str:
-    """The page.
+    """Return the page.
 
     Args:
-        title: as text.
+        title: title as plain text.
         code: the front end, one ES module.
-        css: its style sheet.
-        traits: what the front end reads of its model, without the packet.
-        packet: messages, see :func:`saliency_widget.protocol.messages.pack`.
-        fallback: HTML for browsers that run no scripts, or not these.
+        css: style sheet of the front end.
+        traits: the traits that the front end reads, without the snapshot.
+        packet: the messages, see :func:`saliency_widget.protocol.messages.pack`.
+        fallback: HTML for browsers that cannot run the scripts.
     """
     exported = EXPORTED.search(code)
     if exported is None:
-        raise ValueError("Expected the front end to end in a default export: it is not the built widget.js.")
+        raise ValueError("Expected the built widget.js, which ends in a default export; run `npm run build`.")
     return PAGE.format(
         title=html.escape(title),
         style=STYLE.strip(),
-        # an end tag would end the element, wherever it stands
+        # an end tag would end the element, even within a string
         css=css.replace("</", r"<\/"),
         printed=PRINTED.strip(),
         fallback=fallback,
         traits=_json(traits),
         packet=base64.b64encode(packet).decode(),
-        # within the page, as no policy that lets scripts run at all forbids; and no tag or comment in a string is one
+        # inline: every content security policy that allows scripts allows it. Tags and comments in strings are escaped
         code=code[: exported.start()].replace("</", r"<\/").replace("<!--", r"<\!--").replace("<script", r"<\script"),
         host=HOST.format(factory=exported[1]).strip(),
     )
 
 
 def _json(value: object) -> str:
-    """JSON that is safe within a script element: it can hold neither a tag nor a comment."""
-    told = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return told.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+    """Return JSON that is safe within a script element: it contains no tag and no comment."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")

@@ -1,4 +1,4 @@
-"""The front end's files, as `npm run build` leaves them."""
+"""The files of the front end that `npm run build` creates."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ STATIC = Path(__file__).with_name("static")
 
 
 def built(name: str) -> str:
-    """A file of the front end.
+    """Return the text of a file of the front end.
 
-    As text: of a path anywidget watches the contents, and holds every widget that shows them for ever.
+    The text, not its path: anywidget would watch the file, and hold every widget that uses it forever.
     """
     path = STATIC / name
     if not path.is_file():
         raise FileNotFoundError(
-            f"The front end is not built: saliency_widget/static/{name} is missing. In a checkout run "
-            "`npm ci && npm run build` (Node.js 20 or newer); released wheels carry it."
+            f"The front end is not built: saliency_widget/static/{name} is missing. In a checkout, run "
+            "`npm ci && npm run build` (Node.js 20 or newer). Released wheels include it."
         )
     return path.read_text(encoding="utf-8")

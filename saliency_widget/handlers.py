@@ -13,7 +13,7 @@ import saliency
 from saliency_widget.protocol.cells import Cell
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.protocol.outbox import Outbox
-from saliency_widget.protocol.requests import Refused, Request, parse
+from saliency_widget.protocol.requests import InvalidRequest, Request, parse
 from saliency_widget.screen import Screen
 from saliency_widget.traits.parameters import Controls
 from saliency_widget.work.explainer import Explainer
@@ -59,7 +59,7 @@ class MessageHandler:
             request = parse(content, buffers, ids, len(inputs.models), len(inputs.images))
             self._outbox.accept(request.rid)
             self._dispatch(request)
-        except Refused as reason:
+        except InvalidRequest as reason:
             logger.warning("Ignored a message of the browser: %s.", reason)
         except Exception as error:  # an error here must not reach the kernel's message loop
             logger.exception("Could not handle a message of the browser.")

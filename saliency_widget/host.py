@@ -1,4 +1,4 @@
-"""What the notebook's kernel tells: that a cell has run."""
+"""Callbacks of the notebook's kernel after each cell."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ logger = logging.getLogger(__name__.partition(".")[0])
 
 
 def after_each_cell(owner: object, name: str) -> Callable[[], None]:
-    """Have a method called after each cell, for as long as its owner lives; held weakly.
+    """Call a method after each cell, as long as its owner lives; the owner is held weakly.
 
     Args:
-        owner: whose method.
-        name: of the method, which takes no arguments.
+        owner: the owner of the method.
+        name: name of the method, which takes no arguments.
 
     Returns:
-        What ends it. Outside of IPython nothing begins, and nothing ends.
+        A function that stops the calls. Outside of IPython there are none.
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
@@ -34,8 +34,8 @@ def after_each_cell(owner: object, name: str) -> Callable[[], None]:
             return
         try:
             getattr(alive, name)()
-        except Exception:  # the next cell has nothing to do with it
-            logger.exception("Could not look after a cell.")
+        except Exception:  # an error here must not fail the cell
+            logger.exception("Could not call %s() after a cell.", name)
 
     def forget() -> None:
         if called in shell.events.callbacks["post_run_cell"]:

@@ -1,4 +1,4 @@
-"""What :mod:`saliency_widget.script` makes scripts of: pieces of Python, in step with `drawing.py` and `maps.py`."""
+"""Templates of the scripts of :mod:`saliency_widget.script`, in step with `drawing.py` and `maps.py`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ bent = (1 + np.sign(2 * share - 1) * np.abs(2 * share - 1) ** {gamma}) / 2
 share = bent if found.sign == "signed" else share ** {gamma}
 """,
 }
-"""The colour scale bent, the signed one on both sides of zero."""
+"""Gamma of the colour scale; of a signed one on both sides of zero."""
 
 SHARED = """\
 ends = np.array([measured(each, {each})[2:] for _, each in cells{alike}])

@@ -1,4 +1,4 @@
-"""The view as Python that needs no widget: to be pasted into a script, where it gives the same numbers and pictures."""
+"""Scripts that compute and draw what a widget shows, with the same numbers and pictures, without a widget."""
 
 from __future__ import annotations
 
@@ -19,58 +19,59 @@ from saliency_widget.pictures.selection import of_mask
 from saliency_widget.work.inputs import ADDED
 
 LARGEST_ARRAY = 64
-"""Numbers of an array that are written out; a larger one is left to whoever has it."""
+"""Maximum size of an array that is written out; a method with a larger one is taken from :data:`METHODS`."""
 
 MOST_RUNS = 200
-"""Run lengths that are written out; a mask of more is deflated."""
+"""Maximum number of run lengths that are written out; a mask with more is compressed."""
 
 METHODS = "methods"
-"""What methods that cannot be written in a line are called, by their ids in the widget."""
+"""Name of the dict of methods that cannot be written in one line, by their ids in the widget."""
 
 SIDE = 3.2, 3.5
-"""Inches of one of several pictures, with its caption."""
+"""Width and height in inches of one of several pictures, with its caption."""
 
 
 class Part(NamedTuple):
-    """One cell of a view."""
+    """One cell of a script."""
 
     name: str
-    """What tells it from the others."""
+    """Names in which it differs from other cells."""
     model: str
+    """Python expression for the model."""
     image: str
-    """What the model and the image are in Python."""
+    """Python expression for the image."""
     id: str
-    """Of the method in the widget."""
+    """Id of the method in the widget."""
     method: saliency.Method
     target: int | str | None
-    """None for the top class, while nobody knows which that is."""
+    """None for the top class, if its index is not known."""
     options: Sequence[str]
-    """More arguments of :func:`saliency.explain`, as they are written."""
+    """Further arguments of :func:`saliency.explain`, as Python source."""
     explanation: saliency.Explanation | None
-    """What was found, if it was."""
+    """None if it is not computed."""
     placement: Placement
     size: tuple[int, int]
-    """Height and width of the picture in which the map has its place."""
+    """Height and width of the shown picture."""
 
     def arguments(self, model: str, image: str) -> str:
-        """Those of :func:`saliency.explain`."""
+        """Return the arguments of :func:`saliency.explain` as Python source."""
         written = expression(self.method) or f"{METHODS}[{self.id!r}]"
         return ", ".join([model, image, written, f"target={self.target!r}", *self.options])
 
     @property
     def covers(self) -> bool:
-        """Whether the model sees all of the picture."""
+        """Whether the model's view covers the whole picture."""
         x, y, width, height = self.placement.rectangle
         return x < 1 and y < 1 and x + width > self.size[1] - 1 and y + height > self.size[0] - 1
 
 
 def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
-    """A script that gives the explanations, what is selected of each (`kept`), and the pictures as they are shown.
+    """Return a script that computes the explanations and the selection of each (`kept`), and draws the pictures.
 
     Args:
-        parts: what is shown, row by row.
-        view: how it is looked at.
-        columns: how many stand side by side.
+        parts: the cells on the screen, row by row.
+        view: how they are shown.
+        columns: number of cells in a row.
     """
     single = len(parts) == 1
     body = _heat(parts, view) if view.mode == "heat" else _area(parts, view)
@@ -78,13 +79,13 @@ def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
     show = phrases.SHOW.format(lines=lines, title='f"{found.caption}\\n{found.label}"' if single else "name")
     text = _single(parts[0], body, show) if single else _several(parts, columns, f"{body}{show}")
     if single and view.live and view.mode == "area":
-        asked = [each for each in parts[0].options if not each.startswith("batch_size")]
-        text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in asked))
+        options = [each for each in parts[0].options if not each.startswith("batch_size")]
+        text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in options))
     return f"{_head(parts, text)}{text}"
 
 
 def expression(method: saliency.Method) -> str | None:
-    """A method as it would be written in Python; None where that cannot be said in a line."""
+    """Return a method as a Python expression; None if it cannot be written in one line."""
     if getattr(saliency, type(method).__name__, None) is not type(method):
         return None
     fields = {name: _value(value) for name, value in method.changed().items()}
@@ -108,7 +109,7 @@ def _value(value: Any) -> str | None:
 
 
 def _head(parts: Sequence[Part], text: str) -> str:
-    """Imports, the functions that are called, and what the script does not make itself."""
+    """Return the imports, the functions that the script calls, and a comment on the names it does not define."""
     kept = {"outline(": phrases.OUTLINE, "contours(": phrases.CONTOURS, "measured(": phrases.MEASURED}
     functions = [function for name, function in kept.items() if name in text]
     if "outline(" in text or "contours(" in text:
@@ -125,7 +126,7 @@ def _head(parts: Sequence[Part], text: str) -> str:
 
 
 def _sources(parts: Sequence[Part]) -> str:
-    """Which names the script does not define, and what they stand for."""
+    """Return a comment on the names that the script does not define."""
     terms = [term for part in parts for term in (part.model, part.image)]
     roots = [term.partition("[")[0] for term in terms]
     written = [option.split("=", 1) for part in parts for option in part.options]
@@ -133,12 +134,12 @@ def _sources(parts: Sequence[Part]) -> str:
     given = list(dict.fromkeys(each for each in (*roots, *options) if each != ADDED))
     added = dict.fromkeys(term for term in terms if term.startswith(ADDED))
     own = dict.fromkeys(part.id for part in parts if expression(part.method) is None)
-    told = [
+    comments = [
         f"# {', '.join(given)}: as they were given to the widget",
         *(f"# {term}: the picture that was added under this name; load it as it was then" for term in added),
         *(f"# {METHODS}[{each!r}]: the method that was given to the widget, and has this id there" for each in own),
     ]
-    return "\n".join(told) + "\n"
+    return "\n".join(comments) + "\n"
 
 
 def _single(part: Part, body: str, show: str) -> str:
@@ -169,43 +170,43 @@ def _lines(view: View, regions: bool) -> str:
 
 
 def _area(parts: Sequence[Part], view: View) -> str:
-    """What is kept keeps its colours."""
+    """Return the code of the area view: it computes `kept` and darkens the rest of the picture."""
     ways = [way for way in (_by_hand(parts, view), _by_region(parts, view)) if way is not None]
-    told = [(condition, code) for condition, code, _ in ways]
+    branches = [(condition, code) for condition, code, _ in ways]
     if not any(everywhere for *_, everywhere in ways):
-        told.append(("", phrases.KEEP.format(values=_values(view), percentile=round(100 - view.keep, 1))))
+        branches.append(("", phrases.KEEP.format(values=_values(view), percentile=round(100 - view.keep, 1))))
     else:
-        # what holds everywhere needs no other way beside it
+        # a way that applies to all cells needs no other after it
         first = next(at for at, (*_, everywhere) in enumerate(ways) if everywhere)
-        told = told[: first + 1]
-    if len(told) == 1:
-        kept = told[0][1]
+        branches = branches[: first + 1]
+    if len(branches) == 1:
+        kept = branches[0][1]
     else:
-        words = ["if", *["elif"] * (len(told) - 2)]
+        words = ["if", *["elif"] * (len(branches) - 2)]
         kept = "".join(
             f"{word} {condition}:\n{textwrap.indent(code, '    ')}\n"
-            for word, (condition, code) in zip(words, told[:-1], strict=True)
+            for word, (condition, code) in zip(words, branches[:-1], strict=True)
         )
-        kept += f"else:\n{textwrap.indent(told[-1][1], '    ')}"
+        kept += f"else:\n{textwrap.indent(branches[-1][1], '    ')}"
         if "last" in kept:
             kept = f"last = np.zeros((1, 1), bool)\n{kept}"
     return phrases.AREA.format(kept=kept, shade=list(SHADE), opacity=view.opacity)
 
 
 Way = tuple[str, str, bool]
-"""When it is taken, what is kept, and whether that holds for all cells."""
+"""A condition, the code that computes `kept`, and whether the condition holds for all cells."""
 
 
 def _by_hand(parts: Sequence[Part], view: View) -> Way | None:
-    """A mask of one's own, for the cells whose maps it fits."""
+    """Return the code of a mask selected by hand, for the cells whose maps have its shape."""
     if "runs" not in view.picked:
         return None
     fitting = [part for part in parts if part.explanation is not None and _fits(part, view)]
     if not fitting or fitting[0].explanation is None:
         return None
     mask = selection_of(fitting[0].explanation, view, fitting[0].placement)
-    told = of_mask(mask)
-    runs, shape = told["runs"], tuple(told["shape"])
+    picked = of_mask(mask)
+    runs, shape = picked["runs"], tuple(picked["shape"])
     if len(runs) <= MOST_RUNS:
         code = phrases.RUNS.format(count=len(runs), runs=runs, shape=shape)
     else:
@@ -222,7 +223,7 @@ def _fits(part: Part, view: View) -> bool:
 
 
 def _by_region(parts: Sequence[Part], view: View) -> Way | None:
-    """Whole regions, for the cells that have some."""
+    """Return the code that keeps whole regions, for the cells with regions."""
     tables = [None if part.explanation is None else part.explanation.regions for part in parts]
     have = [table is not None for table in tables]
     unknown = [part.explanation is None for part in parts]
@@ -241,14 +242,14 @@ def _by_region(parts: Sequence[Part], view: View) -> Way | None:
 
 
 def _values(view: View) -> str:
-    """One number a pixel, of which the top ones are kept."""
+    """Return an expression for the values whose largest are kept."""
     if view.sign == "auto":
         return "found.salience()"
     return "np.abs(np.atleast_3d(found.mask)).sum(2)" if view.sign == "absolute" else "np.atleast_3d(found.mask).sum(2)"
 
 
 def _heat(parts: Sequence[Part], view: View) -> str:
-    """The map as colours over the greyed picture."""
+    """Return the code of the heat view: it draws the map over the grey picture."""
     signs = {part.method.sign if view.sign == "auto" else view.sign for part in parts}
     sign = repr(*signs) if len(signs) == 1 else "found.sign"
     signed, unsigned = '"RdBu_r", 255', f"{view.colormap!r}, 256"

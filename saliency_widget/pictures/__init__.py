@@ -1,1 +1,1 @@
-"""Maps and pictures as numbers, and drawn where no browser does it."""
+"""Maps and pictures as arrays, and their drawing without a browser."""

@@ -1,4 +1,4 @@
-"""What the browser would show, drawn without one: for PNG files and for pages that run no widget."""
+"""Drawing of results as the browser shows them, for PNG files and for pages that run no widget."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from saliency_widget.pictures.placement import Placement
 from saliency_widget.pictures.selection import Picked, mask_of
 
 SHADE = (17, 18, 22)
-"""What lies over the picture where it is not kept, and where the model saw nothing."""
+"""Colour over the pixels that are not kept, and outside the model's view."""
 
 WARM, DARK = (255, 160, 46), (0, 0, 0)
 LONGEST_OUTLINE = 40
-"""An outline that would go so many times across the map hides what it encloses: it fades out on the way there."""
+"""Length, in sides of the map, at which an outline has faded out, as it would hide what it encloses."""
 
 LINES = ((2.6, 0.45), (1.2, 1.0))
-"""Widths and opacities of a contour and of the dark line beneath it, on a picture :data:`LINE_SIDE` wide."""
+"""Widths and opacities of the dark line below a contour and of the contour, for a picture :data:`LINE_SIDE` wide."""
 
 LINE_SIDE, FINER = 500, 3
-"""Contours are drawn so many times finer first, and then made smaller: their edges are smooth."""
+"""Width in pixels of that picture; factor of supersampling, for smooth edges of contours."""
 
 LUMA = (0.2126, 0.7152, 0.0722)
 
 
 class View(NamedTuple):
-    """How a result is looked at: the traits a person can change."""
+    """How a result is shown: the traits of the same names."""
 
     mode: str
     sign: str
@@ -63,26 +63,26 @@ class View(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A result as far as drawing it goes."""
+    """What drawing needs of a result."""
 
     maps: Maps
-    """The way round the picture is shown."""
+    """In the orientation of the shown picture."""
     sign: str
-    """What the result suggests."""
+    """The sign that the result suggests."""
     regions: Sequence[saliency.Region] | None
     rectangle: Sequence[float]
-    """Where the maps lie in the picture: x, y, width, height in its pixels."""
+    """Rectangle of the maps in the picture: x, y, width, height in its pixels."""
     ends: tuple[float, float] | None = None
-    """Of the colours, where the map does not have its own."""
+    """Ends of a shared colour scale; None if the map has its own."""
 
 
 def sign_of(view: View, suggested: str) -> str:
-    """How values become one number."""
+    """Return the sign that is shown: the view's, or the suggested one if that is "auto"."""
     return suggested if view.sign == "auto" else view.sign
 
 
 def selection(maps: Maps, view: View, suggested: str, regions: Sequence[saliency.Region] | None) -> np.ndarray:
-    """The pixels that the area view keeps, bool (h, w)."""
+    """Return the pixels that the area view keeps, bool (h, w)."""
     if (mask := mask_of(view.picked, maps.step, maps.values.shape)) is not None:
         return mask
     count = None if not regions else region_count(regions, view.region, view.keep)
@@ -90,7 +90,7 @@ def selection(maps: Maps, view: View, suggested: str, regions: Sequence[saliency
 
 
 def selection_of(explanation: saliency.Explanation, view: View, placement: Placement) -> np.ndarray:
-    """The pixels that are selected, the way round the model saw the picture: bool (h, w)."""
+    """Return the selected pixels in the orientation of the model's input: bool (h, w)."""
     regions = None if explanation.regions is None else explanation.regions.table
     maps = maps_of(explanation)
     if "runs" in view.picked:
@@ -107,7 +107,7 @@ def selection_of(explanation: saliency.Explanation, view: View, placement: Place
 
 
 def draw(picture: np.ndarray, shown: Shown | None, view: View, width: int) -> Image.Image:
-    """The picture with the result laid over it, `width` pixels wide."""
+    """Return the picture with the result drawn over it, `width` pixels wide."""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     background = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
     if shown is None:
@@ -121,24 +121,24 @@ def draw(picture: np.ndarray, shown: Shown | None, view: View, width: int) -> Im
 
 
 def png(image: Image.Image) -> bytes:
-    """An image as a PNG file."""
+    """Return an image as a PNG file."""
     return encoded(image, "PNG", compress_level=4)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """An image as a file of Pillow's format `kind`."""
+    """Return an image as a file of Pillow's format `kind`."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def data_url(data: bytes, mime: str) -> str:
-    """Bytes as an address that needs no network."""
+    """Return bytes as a data URL."""
     return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
 def shrunk(picture: np.ndarray, longest: int) -> np.ndarray:
-    """A picture with sides of at most `longest`."""
+    """Return a picture reduced to sides of at most `longest`."""
     height, width = picture.shape[:2]
     if max(height, width) <= longest:
         return picture
@@ -148,7 +148,7 @@ def shrunk(picture: np.ndarray, longest: int) -> np.ndarray:
 
 
 class _Canvas:
-    """Brings maps to where they lie on the screen."""
+    """Canvas that resizes maps to their rectangle in the picture."""
 
     def __init__(self, size: tuple[int, int], rectangle: tuple[float, ...]) -> None:
         self._size, self._rectangle = size, rectangle
@@ -168,7 +168,7 @@ class _Canvas:
         return np.asarray(self.lay(Image.fromarray(mask.astype(np.uint8) * 255), False, 0)) > 0
 
     def contoured(self, image: Image.Image, values: np.ndarray, ends: Sequence[Level]) -> Image.Image:
-        """An image with lines of equal value over it, each on a darker one that is a little wider."""
+        """Return an image with contours over it, each on a wider dark line."""
         from contourpy import contour_generator  # comes with matplotlib
 
         x, y, width, height = self._rectangle
@@ -177,7 +177,7 @@ class _Canvas:
             return image
         generator = contour_generator(z=values.astype(np.float64))
         for level, colour in ends:
-            # a value stands in the middle of its cell
+            # a value is at the centre of its pixel
             found = (np.asarray(line, np.float64) for line in generator.lines(level))
             lines = [((line + 0.5) * (width / across, height / down) + (x, y)) * FINER for line in found]
             for stroke, opacity in LINES:
@@ -200,7 +200,7 @@ def _heat(background: Image.Image, shown: Shown, view: View, canvas: _Canvas) ->
     low, high = shown.ends or (field.low, field.high)
     scaled = np.clip((field.values.astype(np.float64) - low) / (high - low), 0, 1)
     if signed:
-        # bent from the middle, so that zero stays zero
+        # gamma applies on both sides of the middle, so that zero stays zero
         scaled = (1 + np.sign(2 * scaled - 1) * np.abs(2 * scaled - 1) ** view.gamma) / 2
     else:
         scaled **= view.gamma
@@ -228,10 +228,10 @@ def _area(background: Image.Image, shown: Shown, view: View, canvas: _Canvas) ->
 
 
 def _outlined(picture: np.ndarray, light: np.ndarray, cells: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
-    """A line round the inner border of what is lit."""
+    """Return a picture with a line along the inner border of the lit pixels."""
     edges = sum(int(np.count_nonzero(np.diff(np.pad(cells, 1), axis=axis))) for axis in (0, 1))
     alpha = float(np.clip(2 * (1 - edges / (LONGEST_OUTLINE * sum(cells.shape) / 2)), 0, 1))
-    # beyond the picture nothing is lit
+    # pixels outside the picture count as not lit
     lit = Image.fromarray(np.pad(light.astype(np.uint8) * 255, 1))
     line = light & (np.asarray(lit.filter(ImageFilter.MinFilter(3)))[1:-1, 1:-1] == 0)
     return np.asarray(_blended(picture, np.array(colour), line * alpha), np.float64)
@@ -243,7 +243,7 @@ def _blended(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> Image.I
 
 
 def _colours(name: str, length: int) -> np.ndarray:
-    """A table of `length` colours, uint8 (length, 4)."""
+    """Return a table of `length` colours, uint8 (length, 4)."""
     import matplotlib as mpl
 
     return np.asarray(mpl.colormaps[name](np.linspace(0, 1, length), bytes=True))

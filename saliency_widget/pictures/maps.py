@@ -1,4 +1,4 @@
-"""The numbers behind a picture, and which of them are kept or coloured: in step with js/src/core/."""
+"""Maps of an explanation, their percentiles, and the pixels that are kept or coloured. In step with js/src/core/."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ import numpy as np
 import saliency
 
 NO_REGION = 65535
-"""The step of a pixel that lies in no region."""
+"""The rank of a pixel outside all regions."""
 
 QUANTILES = np.arange(1001) / 10
-"""The percentiles of a table."""
+"""Percentiles of a table."""
 
 
 class Maps(NamedTuple):
-    """What the browser is given of one result, each (h, w) or (1001,)."""
+    """Arrays of one result that the browser receives, each (h, w) or (1001,)."""
 
     values: np.ndarray
-    """float32: the mask summed over channels."""
+    """float32: sum of the mask over channels."""
     values_table: np.ndarray
-    """Its percentiles 0, 0.1, … 100."""
+    """Percentiles 0, 0.1, … 100 of `values`."""
     magnitude: np.ndarray | None
-    """float32: the sum of absolute values; None where that is `values` itself."""
+    """float32: sum of absolute values over channels; None if it equals `values`."""
     magnitude_table: np.ndarray | None
     step: np.ndarray | None
-    """uint16: the rank of the pixel's region."""
+    """uint16: rank of the pixel's region."""
 
     @property
     def strength(self) -> np.ndarray:
-        """The magnitude, whether or not it is a map of its own."""
+        """The magnitude; `values` if that equals it."""
         return self.values if self.magnitude is None else self.magnitude
 
     @property
     def strength_table(self) -> np.ndarray:
-        """The magnitude's percentiles."""
+        """Percentiles of the magnitude."""
         return self.values_table if self.magnitude_table is None else self.magnitude_table
 
 
 WHITE, COLD = (255, 255, 255), (143, 208, 255)
 Level = tuple[float, tuple[int, int, int]]
-"""A value whose contour is drawn, and in which colour."""
+"""A value whose contour is drawn, and its colour."""
 
 GRAIN = 75
-"""A map is this many grains wide when its contours are drawn."""
+"""Number of smoothing windows across a map when its contours are drawn."""
 
 
 class Field(NamedTuple):
-    """One way to look at maps: what is coloured, what is compared with a percentile, and the ends of the colours."""
+    """Values to colour, values to compare with a percentile and their table, and the ends of the colour scale."""
 
     values: np.ndarray
     strength: np.ndarray
@@ -59,7 +59,7 @@ class Field(NamedTuple):
 
 
 def maps_of(explanation: saliency.Explanation) -> Maps:
-    """An explanation's maps, the way round the model saw the picture."""
+    """Return the maps of an explanation, in the orientation of the model's input."""
     mask = explanation.mask
     values = mask.sum(2) if mask.ndim == 3 else mask
     magnitude = np.abs(mask).sum(2) if mask.ndim == 3 else np.abs(mask)
@@ -67,7 +67,7 @@ def maps_of(explanation: saliency.Explanation) -> Maps:
 
 
 def tabled(values: np.ndarray, magnitude: np.ndarray, step: np.ndarray | None) -> Maps:
-    """Maps with their tables."""
+    """Return maps with their tables."""
     values, magnitude = (np.ascontiguousarray(each, "<f4") for each in (values, magnitude))
     step = None if step is None else np.ascontiguousarray(step, "<u2")
     if np.array_equal(values, magnitude):
@@ -76,12 +76,12 @@ def tabled(values: np.ndarray, magnitude: np.ndarray, step: np.ndarray | None) -
 
 
 def table_of(values: np.ndarray, method: Literal["linear", "higher"] = "linear") -> np.ndarray:
-    """The percentiles 0, 0.1, … 100 as float32; what lies between two values by NumPy's `method`."""
+    """Return the percentiles 0, 0.1, … 100 as float32, interpolated by NumPy's `method`."""
     return np.percentile(values, QUANTILES, method=method).astype("<f4")
 
 
 def field_of(maps: Maps, sign: str) -> Field:
-    """What a heat map shows, and between which ends its colours lie."""
+    """Return what a heat map shows, for a sign other than "auto"."""
     if sign == "signed":
         reach = _top(maps.strength_table) or 1.0
         return Field(maps.values, maps.strength, maps.strength_table, -reach, reach)
@@ -93,12 +93,12 @@ def field_of(maps: Maps, sign: str) -> Field:
 
 
 def cut(table: np.ndarray, percentile: float) -> float:
-    """The value a pixel must reach."""
+    """Return the value at a percentile of a table."""
     return float(table[int(np.clip(percentile, 0, 100) * 10 + 0.5)])
 
 
 def region_count(regions: Sequence[saliency.Region], region: int, keep: float) -> int:
-    """How many regions are kept: `region` of them, or as many as come nearest to the share `keep` (0–100)."""
+    """Return how many regions are kept: `region`, or the number whose area is nearest to the share `keep` (0–100)."""
     if region > 0:
         return min(region, len(regions))
     if keep <= 0 or not regions:
@@ -107,39 +107,39 @@ def region_count(regions: Sequence[saliency.Region], region: int, keep: float) -
 
 
 def kept(maps: Maps, sign: str, keep: float, count: int | None) -> np.ndarray:
-    """The pixels that the area view keeps, bool (h, w).
+    """Return the pixels that the area view keeps, bool (h, w).
 
     Args:
-        maps: the result's.
-        sign: as shown, not "auto".
+        maps: maps of the result.
+        sign: the sign shown, not "auto".
         keep: share of the pixels, 0–100.
-        count: how many regions, where the result has some.
+        count: number of regions, if the result has regions.
     """
     if maps.step is not None and count is not None:
         return maps.step < count
-    # of signed values the top ones are kept, not the strongest
+    # of signed values the largest are kept, not those of the largest magnitude
     field = field_of(maps, "positive" if sign == "signed" else sign)
     return field.strength >= np.float32(cut(field.table, 100 - keep))
 
 
 def levels(low: float, high: float) -> list[Level]:
-    """The values whose contours are drawn: quarters of the colour scale, of a signed one on both sides of zero."""
+    """Return the values whose contours are drawn: quarters of the colour scale, on both sides of zero if signed."""
     if low < 0:
         return [(share * high, COLD if share < 0 else WHITE) for share in (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)]
     return [(low + share * (high - low), WHITE) for share in (0.25, 0.5, 0.75)]
 
 
 def blurred(values: np.ndarray) -> np.ndarray:
-    """A map without its finest grain, (h, w): contours round every speck would tell nothing."""
+    """Return a smoothed map, (h, w), without the noise that contours would outline."""
     from scipy.ndimage import uniform_filter
 
     size = 2 * int(max(values.shape) / GRAIN + 0.5) + 1
     sums = uniform_filter(values.astype(np.float64), size, mode="constant")
-    # at the edges means of what there is
+    # at the edges, means of the pixels inside the map
     return np.asarray(sums / uniform_filter(np.ones(values.shape), size, mode="constant"))
 
 
 def _top(table: np.ndarray) -> float:
-    """The 99th percentile; the maximum where that leaves no room, as in a map that is nearly all zero."""
+    """Return the 99th percentile; the maximum if the percentile is the low end, as in a map that is mostly zero."""
     top = float(table[990])
     return top if top > max(0.0, float(table[0])) else float(table[1000])

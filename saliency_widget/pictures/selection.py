@@ -1,4 +1,4 @@
-"""What a person picked on the picture: regions one by one, or a mask of their own, as run lengths."""
+"""Selections by hand: regions one by one, or a mask as run lengths."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 Picked = Mapping[str, Any]
-"""`{}`: nothing, what `keep` and `region` say holds; `{"regions": [rank…]}`; or `{"shape": [h, w], "runs": [n…]}`."""
+"""`{}` if `keep` or `region` selects; `{"regions": [rank…]}`; or `{"shape": [h, w], "runs": [n…]}`."""
 
 MOST_PIXELS = 1 << 26
 MOST_RUNS = 1 << 18
 
 
 def checked(value: Any) -> dict[str, Any]:
-    """The value, if it is a :data:`Picked`.
+    """Return the value as a :data:`Picked`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not valid.
     """
     if not isinstance(value, Mapping):
         raise ValueError(f"expected an object, got {type(value).__name__}")
@@ -41,7 +41,7 @@ def checked(value: Any) -> dict[str, Any]:
 
 
 def of_mask(mask: np.ndarray) -> dict[str, Any]:
-    """A bool mask (h, w) as its run lengths, row by row; the first run is of what is not picked."""
+    """Return a bool mask (h, w) as run lengths, row by row; the first run is of pixels that are not selected."""
     flat = mask.ravel()
     ends = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1, [flat.size]])
     runs = np.diff(ends).tolist()
@@ -49,12 +49,12 @@ def of_mask(mask: np.ndarray) -> dict[str, Any]:
 
 
 def mask_of(picked: Picked, ranks: np.ndarray | None, shape: Sequence[int]) -> np.ndarray | None:
-    """The mask that is meant, bool (h, w); None where nothing is picked that fits this result.
+    """Return the selected mask, bool (h, w); None if nothing is selected by hand that fits this result.
 
     Args:
-        picked: regions, or a mask as the picture is shown.
-        ranks: uint16 (h, w), the rank of each pixel's region, where the result has regions.
-        shape: of the result's maps.
+        picked: regions, or a mask in the orientation of the shown picture.
+        ranks: uint16 (h, w), rank of each pixel's region, if the result has regions.
+        shape: shape of the result's maps.
     """
     if "regions" in picked:
         return None if ranks is None else np.isin(ranks, picked["regions"])

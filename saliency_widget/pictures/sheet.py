@@ -1,4 +1,4 @@
-"""Several pictures on one sheet, each with its caption."""
+"""A sheet of several pictures, each with its caption."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ GAP = 8
 PAPER, INK = (255, 255, 255), (27, 29, 33)
 
 LETTERS = 22
-"""A caption's letters are this many times smaller than a picture is wide, within what can be read."""
+"""Ratio of a picture's width to the font size of its caption."""
 
 SMALLEST, LARGEST = 9, 16
+"""Limits of the font size in pixels."""
 
 
 def sheet(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int) -> Image.Image:
-    """Pictures row by row, `columns` of them side by side, captions above them.
+    """Return a sheet of pictures in rows, with captions above them.
 
     Args:
-        pictures: of one width; what is less high than its row stands at the row's top.
-        captions: one for each; what does not fit its picture's width is cut off.
-        columns: in a row.
+        pictures: pictures of equal width; they are aligned at the top of their row.
+        captions: one for each picture; cut off at its width.
+        columns: number of pictures in a row.
     """
     wide = pictures[0].width
     font = _font(min(LARGEST, max(SMALLEST, wide // LETTERS)))
@@ -43,7 +44,7 @@ def sheet(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int
 
 
 def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The beginning of a line that is no wider than it may be."""
+    """Return a text cut off at a width in pixels."""
     text = " ".join(text[:width].split())
     if font.getlength(text) <= width:
         return text
@@ -54,7 +55,7 @@ def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """The letters of matplotlib, which know more alphabets than Pillow's own."""
+    """Return matplotlib's font, which covers more alphabets than Pillow's own."""
     import matplotlib as mpl
 
     return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)

@@ -1,1 +1,1 @@
-"""What crosses between kernel and browser: values, cells, requests and messages."""
+"""The protocol between kernel and browser: values, cells, requests and messages."""

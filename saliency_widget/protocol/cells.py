@@ -1,4 +1,4 @@
-"""What is on the screen: one result, or several side by side. In step with js/src/core/select.ts."""
+"""Cells of the screen: one result, or several side by side. In step with js/src/core/select.ts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pair = tuple[int, int]
 
 
 class Cell(NamedTuple):
-    """One result, as it is asked for and shown."""
+    """A place on the screen for one result: its method, class, model and image."""
 
     method: str
     target: int
@@ -26,22 +26,23 @@ class Cell(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """What an explainer knows it by."""
+        """Key of the result in its explainer."""
         return self.method, self.target
 
     @property
     def pair(self) -> Pair:
-        """Which explainer knows it."""
+        """Key of the explainer."""
         return self.model, self.image
 
 
 def laid_out(shown: Cell, grid: Mapping[str, Sequence[Any]], resolved: Callable[[Cell], Cell]) -> list[Cell]:
-    """The cells on the screen, row by row; the shown one is always among them.
+    """Return the cells on the screen, row by row; the shown cell is always among them.
 
     Args:
-        shown: what the traits name.
-        grid: lists by the names of :data:`~saliency_widget.protocol.values.AXES`; what has none is what is shown.
-        resolved: the same cell with its top class by its index, where that is known.
+        shown: the cell that the traits name.
+        grid: lists by the names of :data:`~saliency_widget.protocol.values.AXES`; an axis without a list has the shown
+            value.
+        resolved: returns a cell with its top class replaced by its index, if that is known.
     """
     shown = resolved(shown)
     if not any(grid.values()):
@@ -56,7 +57,7 @@ def laid_out(shown: Cell, grid: Mapping[str, Sequence[Any]], resolved: Callable[
 
 
 def columns(cells: Sequence[Cell]) -> int:
-    """How many stand side by side: those of a row belong together where there is more than one axis."""
+    """Return the number of cells in a row; with several axes, a row holds the values of the first."""
     counts = [count for axis in zip(*cells, strict=True) if (count := len(set(axis))) > 1]
     if len(counts) > 1 and len(cells) % counts[0] == 0:
         return counts[0]
@@ -64,19 +65,19 @@ def columns(cells: Sequence[Cell]) -> int:
 
 
 FEW = 4
-"""Cells that are fewer stand in one row."""
+"""Fewer cells than this are shown in one row."""
 
 
 def distinguishing_names(cell: Cell, cells: Sequence[Cell], names: Sequence[str]) -> list[str]:
-    """Of the names of a cell's method, class, model and image those in which it differs from others.
+    """Return those of the names of a cell's method, class, model and image in which it differs from other cells.
 
-    Where it differs in nothing, its method's.
+    The name of its method if it differs in nothing.
     """
     differs = [any(other[at] != cell[at] for other in cells) for at in range(len(AXES))]
     return [name for name, differing in zip(names, differs, strict=True) if differing] or [names[0]]
 
 
 def _combined(axes: Sequence[Sequence[Any]], resolved: Callable[[Cell], Cell]) -> list[Cell]:
-    """Every combination, methods side by side first, images last."""
+    """Return every combination of the axes; methods vary fastest, images slowest."""
     cells = (Cell(*reversed(each)) for each in product(*reversed(axes)))
     return list(dict.fromkeys(resolved(each) for each in cells))

@@ -1,4 +1,4 @@
-"""Messages to the browser, as docs/widget-protocol.md has them: made, cut into parts, packed into a file's bytes."""
+"""Messages to the browser, see docs/widget-protocol.md: created, split into parts, and packed into one byte string."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from saliency_widget.pictures.maps import NO_REGION, Maps, maps_of, table_of, ta
 from saliency_widget.pictures.placement import Placement
 
 PART = 1 << 20
-"""Bytes of buffers that go in one message at most."""
+"""Maximum bytes of the buffers in one part of a message."""
 
 QUANTIZED = {name: name.removesuffix("_table") for name in ("values", "values_table", "magnitude", "magnitude_table")}
-"""The buffers that compact packets have at one byte a number, and between the ends of which."""
+"""Buffers that compact packets hold at one byte a number, with the buffer whose range is used."""
 
 
 HIGH = 0.1
@@ -32,24 +32,24 @@ class Message(NamedTuple):
     buffers: Mapping[str, bytes | np.ndarray]
 
     def but(self, **fields: Any) -> Message:
-        """The same with some fields set."""
+        """Return a copy with some fields set."""
         return Message({**self.fields, **fields}, self.buffers)
 
 
 def readable(text: object) -> str:
-    """Text that can be sent: half characters, which no encoding has, become question marks."""
+    """Return text that can be sent: unpaired surrogates, which cannot be encoded, become question marks."""
     return str(text).encode(errors="replace").decode()
 
 
 def message(op: str, rid: str = "", **fields: Any) -> Message:
-    """A message without buffers."""
+    """Return a message without buffers."""
     return Message({"op": op, "rid": rid, **fields}, {})
 
 
 def result_message(
     explanation: saliency.Explanation, method_id: str, method: saliency.Method, placement: Placement
 ) -> Message:
-    """A `result` of an explanation, its maps the way round the picture is shown."""
+    """Return the `result` of an explanation, with its maps in the orientation of the shown picture."""
     maps = maps_of(explanation)
     shown = maps if placement.turn is None else _turned(maps, placement)
     regions = None if explanation.regions is None else [_region(each) for each in explanation.regions.table]
@@ -80,7 +80,7 @@ def result_message(
 
 
 def located(whole: Message, model: int, image: int) -> Message:
-    """The same, with what it is about: the indices of the model and the image."""
+    """Return a message with the indices of the model and the image that it is about."""
     where = {"model": model, "image": image}
     if "asked" in whole.fields:
         return whole.but(asked={**whole.fields["asked"], **where})
@@ -90,12 +90,12 @@ def located(whole: Message, model: int, image: int) -> Message:
 
 
 def maps_in(result: Message) -> Maps:
-    """The maps of a `result`."""
+    """Return the maps of a `result`."""
     return Maps(**{name: result.buffers.get(name) for name in Maps._fields})  # type: ignore[arg-type]  # arrays, all of them
 
 
 def quality(explanation: saliency.Explanation, method: saliency.Method) -> str:
-    """In a short phrase, what tells how good the result is."""
+    """Return a short phrase on the accuracy or the extent of a result."""
     if explanation.regions is not None:
         return _count(len(explanation.regions.table), "region")
     if explanation.gap is not None:
@@ -120,7 +120,7 @@ def _completeness(explanation: saliency.Explanation) -> str:
 
 
 def parts(whole: Message, limit: int = PART) -> Iterator[tuple[dict[str, Any], list[memoryview]]]:
-    """What is sent for a message: content and buffers, in as many parts as its size asks for."""
+    """Yield content and buffers of each part of a message, with at most `limit` bytes of buffers in a part."""
     groups: list[list[tuple[dict[str, Any], memoryview]]] = [[]]
     left = limit
     for name, buffer in whole.buffers.items():
@@ -145,16 +145,16 @@ def parts(whole: Message, limit: int = PART) -> Iterator[tuple[dict[str, Any], l
 
 
 def size(whole: Message) -> int:
-    """Bytes of all buffers."""
+    """Return the bytes of all buffers."""
     return sum(len(_bytes_of(buffer)) for buffer in whole.buffers.values())
 
 
 def pack(messages: Iterable[Message], *, compact: int = 0) -> bytes:
-    """Messages as one run of bytes (see "Packed" in the protocol), deflated.
+    """Pack messages into one compressed byte string; see "Packed" in docs/widget-protocol.md.
 
     Args:
-        messages: in the order in which they are to be replayed.
-        compact: one byte a pixel, and maps of at most so many pixels a side; 0 for everything in full.
+        messages: the messages, in the order in which they are replayed.
+        compact: maximum side of the maps in pixels, which are stored at one byte a pixel; 0 stores them in full.
     """
     header: list[dict[str, Any]] = []
     body = bytearray()
@@ -197,7 +197,7 @@ def _buffers(maps: Maps) -> dict[str, bytes | np.ndarray]:
 
 
 def _compact(whole: Message, side: int) -> Message:
-    """A result with maps of one byte's precision, at most `side` a side, and tables of just these numbers."""
+    """Return a result with maps of at most `side` pixels a side, and tables of the values they have at one byte."""
     if whole.fields["op"] != "result":
         return whole
     every = -(-max(whole.fields["result"]["shape"]) // side)
@@ -209,7 +209,7 @@ def _compact(whole: Message, side: int) -> Message:
     for name in ("values", "magnitude"):
         if name in small:
             stored = _dequantize(_quantize(small[name], small[name]), small[name].shape)
-            # of values that are there, so that a byte tells them exactly: the same pixels lie above
+            # "higher" gives values of the map itself, which one byte holds exactly: the same pixels reach them
             buffers |= {name: small[name], f"{name}_table": table_of(stored, "higher")}
     if "step" in small:
         buffers["step"] = np.ascontiguousarray(small["step"])
@@ -218,7 +218,7 @@ def _compact(whole: Message, side: int) -> Message:
 
 
 def _blocks(values: np.ndarray, every: int) -> np.ndarray:
-    """Means of blocks, as many as the samples of every so many pixels starting in a block's middle."""
+    """Return the means of blocks of `every` pixels a side, as many as there are samples at the middles of blocks."""
     if every == 1:
         return values
     wanted = [len(range(every // 2, side, every)) for side in values.shape]
@@ -228,7 +228,7 @@ def _blocks(values: np.ndarray, every: int) -> np.ndarray:
 
 
 def _quantize(values: np.ndarray, among: np.ndarray) -> bytes:
-    """float32 low and high of some values, and one byte a value between them; zero, where it is among them, stays."""
+    """Quantize values to one byte each, after low and high as float32; a zero within the range stays zero."""
     low, high = float(among.min()), float(among.max())
     if low < 0 < high:
         step = (high - low) / 254
@@ -251,7 +251,7 @@ def _region(region: saliency.Region) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float | None:
-    """JSON knows neither NaN nor infinity."""
+    """Return a number that JSON can hold; None in place of NaN and infinity."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 

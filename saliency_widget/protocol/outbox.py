@@ -1,4 +1,4 @@
-"""What goes to the browser: numbered, cut, one at a time, and kept for hosts where pushes do not arrive."""
+"""The outbox: numbers, splits and sends messages, and queues them for hosts that lose pushed messages."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ logger = logging.getLogger(__name__.partition(".")[0])
 
 QUEUE_BYTES = 32 << 20
 QUEUE_LENGTH = 256
-"""How many messages, and how many bytes of them, wait for a poll."""
+"""Maximum number of messages, and of their bytes, that wait for a poll."""
 
 SUPERSEDED = ("progress", "partial")
-"""What a later message about the same request makes worthless."""
+"""Messages that a later one about the same request supersedes."""
 
 Send = Callable[[dict[str, Any], list[memoryview]], None]
 
 
 class Outbox:
-    """Sends messages, from whatever thread.
+    """Sends messages, from any thread.
 
     Args:
-        send: hands content and buffers to the host.
+        send: passes content and buffers to the host.
     """
 
     def __init__(self, send: Send) -> None:
@@ -35,7 +35,7 @@ class Outbox:
         self._queued: list[Message] = []
 
     def accept(self, rid: str) -> None:
-        """Say that a request has come; this also pins its thread in ipykernel ≥ 7.4."""
+        """Confirm that a request was received; this also pins its thread in ipykernel ≥ 7.4."""
         with self._lock:
             self._hand_over({"op": "accepted", "rid": rid}, [])
 
@@ -43,9 +43,9 @@ class Outbox:
         """Send a message.
 
         Args:
-            message: gets its number here.
-            answering: whether the caller is handling a message of the browser's: what is sent then arrives everywhere,
-                what is sent at other times may have to be polled for.
+            message: the message; its number is set here.
+            answering: whether the caller is handling a message of the browser. Messages sent then arrive in every host;
+                those sent at other times are also queued for a poll.
         """
         with self._lock:
             self._seq += 1
@@ -55,7 +55,7 @@ class Outbox:
             self._push(numbered)
 
     def resend(self) -> None:
-        """Send again what was sent since the last time; the browser knows by its number what it has."""
+        """Send the queued messages again; the browser drops those whose number it has seen."""
         with self._lock:
             queued, self._queued = self._queued, []
             for message in queued:
@@ -79,5 +79,5 @@ class Outbox:
     def _hand_over(self, content: dict[str, Any], buffers: list[memoryview]) -> None:
         try:
             self._send(content, buffers)
-        except Exception:  # no host's trouble with a message may end a computation, or the kernel
+        except Exception:  # an error of the host must not end a computation or the kernel
             logger.warning("Could not send %r to the browser.", content.get("op"), exc_info=True)

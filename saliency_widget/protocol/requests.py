@@ -1,4 +1,4 @@
-"""Requests of the browser, looked at before anything believes them."""
+"""Requests of the browser, and their validation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import FILLS, SIGNS
 
 TOP = -1
-"""The target while nobody knows which class the model finds most likely."""
+"""The target that stands for the top class, until its index is known."""
 
 RID_LENGTH = 128
 QUERY_LENGTH = 200
@@ -23,12 +23,12 @@ PICTURE_BYTES = 8 << 20
 LARGEST_TARGET = 2**31 - 1
 
 
-class Refused(ValueError):
-    """A message that is no request; says why."""
+class InvalidRequest(ValueError):
+    """A message is not a valid request."""
 
 
 class Request(NamedTuple):
-    """What the browser asks."""
+    """A request of the browser."""
 
     op: str
     rid: str
@@ -38,13 +38,13 @@ class Request(NamedTuple):
     image: int = 0
     query: str = ""
     view: Mapping[str, Any] = MappingProxyType({})
-    """Of a `what_if`: the selection's `sign`, `keep`, `region` and `picked`."""
+    """For a `what_if`: the selection's `sign`, `keep`, `region` and `picked`."""
     fill: str = ""
-    """Of a `what_if` or `curve`."""
+    """For a `what_if` or `curve`."""
     fields: Mapping[str, Any] = MappingProxyType({})
-    """Of a `describe` or `configure`."""
+    """For a `describe` or `configure`."""
     data: bytes = b""
-    """Of a `picture`: the file."""
+    """For a `picture`: the file."""
 
 
 def parse(
@@ -54,25 +54,25 @@ def parse(
     models: int = 1,
     images: int = 1,
 ) -> Request:
-    """The request in a message.
+    """Return the request in a message.
 
     Args:
-        content: as it came.
-        buffers: as they came; only a `picture` has one.
-        methods: ids there are.
-        models: how many there are.
-        images: how many there are.
+        content: content of the message.
+        buffers: buffers of the message; only a `picture` has one.
+        methods: ids of the methods on offer.
+        models: number of models.
+        images: number of images.
 
     Raises:
-        Refused: it is none.
+        Refused: the message is not a valid request.
     """
     if not isinstance(content, dict):
-        raise Refused(f"expected an object, got {summary(content)}")
+        raise InvalidRequest(f"expected an object, got {summary(content)}")
     op, rid = content.get("op"), _text(content, "rid", RID_LENGTH)
     if op == "picture":
         return Request(op, rid, query=_text(content, "name", QUERY_LENGTH, least=0), data=_picture(buffers))
     if buffers:
-        raise Refused(f"expected no buffers, got {len(buffers)}")
+        raise InvalidRequest(f"expected no buffers, got {len(buffers)}")
     match op:
         case "hello" | "poll" | "cancel":
             return Request(op, rid)
@@ -92,53 +92,53 @@ def parse(
             return Request(op, rid, *_cell(content, methods, models, images), fill=_one_of(content, "fill", FILLS))
         case "describe" | "configure":
             return Request(op, rid, _method(content, methods), fields=_fields(content))
-    raise Refused(f"expected an op of the protocol, got {summary(op)}")
+    raise InvalidRequest(f"expected an op of the protocol, got {summary(op)}")
 
 
 def _picture(buffers: Sequence[Any] | None) -> bytes:
-    """The one buffer there is, a file of a size that hosts let through."""
+    """Return the buffer of a `picture`: a file of a size that hosts transmit."""
     if not isinstance(buffers, list | tuple) or len(buffers) != 1:
-        raise Refused(f"expected one buffer, got {len(buffers or ())}")
+        raise InvalidRequest(f"expected one buffer, got {len(buffers or ())}")
     try:
         data = memoryview(buffers[0])
     except TypeError:
-        raise Refused(f"expected a buffer of bytes, got {summary(buffers[0])}") from None
+        raise InvalidRequest(f"expected a buffer of bytes, got {summary(buffers[0])}") from None
     if not 0 < data.nbytes <= PICTURE_BYTES:
-        raise Refused(f"expected a file of at most {PICTURE_BYTES} bytes, got {data.nbytes}")
+        raise InvalidRequest(f"expected a file of at most {PICTURE_BYTES} bytes, got {data.nbytes}")
     return data.tobytes()
 
 
 def _method(content: dict[Any, Any], methods: Container[str]) -> str:
     method = content.get("method")
     if not isinstance(method, str) or method not in methods:
-        raise Refused(f"expected the id of a method, got {summary(method)}")
+        raise InvalidRequest(f"expected the id of a method, got {summary(method)}")
     return method
 
 
 def _cell(content: dict[Any, Any], methods: Container[str], models: int, images: int) -> tuple[str, int, int, int]:
     method, target = _method(content, methods), content.get("target")
     if isinstance(target, bool) or not isinstance(target, int) or not TOP <= target <= LARGEST_TARGET:
-        raise Refused(f"expected the index of a class, got {summary(target)}")
+        raise InvalidRequest(f"expected the index of a class, got {summary(target)}")
     return method, target, _index(content, "model", models), _index(content, "image", images)
 
 
 def _view(content: dict[Any, Any]) -> dict[str, Any]:
     keep, region = content.get("keep"), content.get("region")
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 100:
-        raise Refused(f"expected keep to be a number from 0 to 100, got {summary(keep)}")
+        raise InvalidRequest(f"expected keep to be a number from 0 to 100, got {summary(keep)}")
     if type(region) is not int or not 0 <= region <= LARGEST_TARGET:
-        raise Refused(f"expected region to be a whole number, got {summary(region)}")
+        raise InvalidRequest(f"expected region to be a whole number, got {summary(region)}")
     try:
         picked = checked(content.get("picked"))
     except ValueError as reason:
-        raise Refused(f"picked: {reason}") from None
+        raise InvalidRequest(f"picked: {reason}") from None
     return {"sign": _one_of(content, "sign", SIGNS), "keep": float(keep), "region": region, "picked": picked}
 
 
 def _one_of(content: dict[Any, Any], name: str, names: Sequence[str]) -> str:
     value = content.get(name)
     if not isinstance(value, str) or value not in names:
-        raise Refused(f"expected {name} to be one of {', '.join(names)}, got {summary(value)}")
+        raise InvalidRequest(f"expected {name} to be one of {', '.join(names)}, got {summary(value)}")
     return value
 
 
@@ -149,37 +149,43 @@ def _fields(content: dict[Any, Any]) -> dict[str, Any]:
         or len(fields) > FIELDS_AT_MOST
         or not all(isinstance(each, str) for each in fields)
     ):
-        raise Refused(f"expected fields to be an object of at most {FIELDS_AT_MOST} fields, got {summary(fields)}")
+        raise InvalidRequest(
+            f"expected fields to be an object of at most {FIELDS_AT_MOST} fields, got {summary(fields)}"
+        )
     return fields
 
 
 def _text(content: dict[Any, Any], name: str, most: int, least: int = 1) -> str:
     value = content.get(name)
     if not isinstance(value, str) or not least <= len(value) <= most:
-        raise Refused(f"expected {name} to be text of {least} to {most} characters, got {summary(value)}")
+        raise InvalidRequest(f"expected {name} to be text of {least} to {most} characters, got {summary(value)}")
     return value
 
 
 def _index(content: dict[Any, Any], name: str, count: int) -> int:
     value = content.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-        raise Refused(f"expected {name} to be an index below {count}, got {summary(value)}")
+        raise InvalidRequest(f"expected {name} to be an index below {count}, got {summary(value)}")
     return value
 
 
 def index_of(target: Any, labels: Sequence[str] | None) -> int:
-    """The index of a class that Python names.
+    """Return the index of a class given by index or label.
 
     Raises:
-        BadTarget: neither an index nor a label.
-        UnknownName: no such label.
+        BadTarget: the target is neither an index nor a label.
+        UnknownName: there is no such label.
     """
     if isinstance(target, str):
         if labels is None:
-            raise saliency.BadTarget(f"The target {summary(target)} is a label, but there are none: pass labels=[…].")
+            raise saliency.BadTarget(
+                f"The target {summary(target)} is a label, but no labels are known: pass labels=[…]."
+            )
         if target not in (names := list(labels)):
             raise saliency.UnknownName(f"There is no label {summary(target)} among the {len(names)} labels.")
         return names.index(target)
     if isinstance(target, bool) or not isinstance(target, int | np.integer) or target < 0:
-        raise saliency.BadTarget(f"A target is the index of a class, from 0 on, or its label, got {summary(target)}.")
+        raise saliency.BadTarget(
+            f"target must be the index of a class, at least 0, or its label, got {summary(target)}."
+        )
     return int(target)

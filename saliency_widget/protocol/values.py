@@ -1,4 +1,4 @@
-"""The traits a person can change, and what they may be."""
+"""Types and valid values of the traits that a user can change."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SIGNS = ("auto", "absolute", "positive", "signed")
 FILLS = ("blur", "mean", "grey", "noise", "black", "white")
 SCALES = ("own", "shared")
 AXES = ("methods", "targets", "models", "images")
-"""What a grid can lay side by side."""
+"""The axes of a grid."""
 
 MOST_CELLS = 36
-"""A grid of more would be a wall of stamps."""
+"""Maximum number of cells of a grid; the pictures of a larger one would be too small."""
 
 
 class BadTrait(saliency.BadField, traitlets.TraitError):
-    """A trait was set to a value it cannot have; nothing has changed."""
+    """A trait was set to an invalid value; it keeps its value."""
 
 
 class Number(traitlets.TraitType[float, float]):
-    """A finite number from `low` to `high`."""
+    """Trait for a finite number from `low` to `high`."""
 
     def __init__(self, default: float, low: float, high: float) -> None:
         self.low, self.high = low, high
@@ -43,7 +43,7 @@ class Number(traitlets.TraitType[float, float]):
 
 
 class Whole(traitlets.TraitType[int, int]):
-    """A whole number of at least `low`."""
+    """Trait for a whole number of at least `low`."""
 
     def __init__(self, default: int, low: int) -> None:
         self.low = low
@@ -58,7 +58,7 @@ class Whole(traitlets.TraitType[int, int]):
 
 
 class Text(traitlets.TraitType[str, str]):
-    """Some text."""
+    """Trait for text."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -71,7 +71,7 @@ class Text(traitlets.TraitType[str, str]):
 
 
 class OneOf(traitlets.TraitType[str, str]):
-    """One of some names."""
+    """Trait for one of several names."""
 
     def __init__(self, *names: str) -> None:
         self.names = names
@@ -85,7 +85,7 @@ class OneOf(traitlets.TraitType[str, str]):
 
 
 class Grid(traitlets.TraitType[dict[str, Any], dict[str, Any]]):
-    """What is laid side by side: lists by the names of :data:`AXES`; empty for one picture."""
+    """Trait for a grid: lists by the names of :data:`AXES`; empty for one picture."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -104,12 +104,12 @@ class Grid(traitlets.TraitType[dict[str, Any], dict[str, Any]]):
                 raise BadTrait(f"{self.name}[{name!r}] must be a list of {kinds}, got {summary(wanted)}.")
             axes[name] = list(dict.fromkeys(wanted))
         if (cells := math.prod(max(len(each), 1) for each in axes.values())) > MOST_CELLS:
-            raise BadTrait(f"{self.name} would have {cells} cells; at most {MOST_CELLS} can be looked at.")
+            raise BadTrait(f"{self.name} would have {cells} cells; at most {MOST_CELLS} can be shown.")
         return axes
 
 
 class Flag(traitlets.TraitType[bool, bool]):
-    """Yes or no."""
+    """Trait for True or False."""
 
     def __init__(self, default: bool) -> None:
         super().__init__(default)
@@ -129,7 +129,7 @@ def _float(value: Any) -> float:
 
 
 class PickedTrait(traitlets.TraitType[Any, Any]):
-    """See :data:`saliency_widget.pictures.selection.Picked`."""
+    """Trait for a selection by hand, see :data:`saliency_widget.pictures.selection.Picked`."""
 
     def __init__(self) -> None:
         super().__init__({})

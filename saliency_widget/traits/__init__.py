@@ -1,1 +1,1 @@
-"""The traits of the widget, and the controls of a method's fields."""
+"""Traits of the widget, and the controls of method parameters."""

@@ -1,4 +1,4 @@
-"""The fields of methods, as controls: what they are, what they may be, and what a change would cost."""
+"""Controls of the parameters (fields) of methods: their values, limits and cost."""
 
 from __future__ import annotations
 
@@ -17,61 +17,61 @@ from saliency_widget.protocol.values import FILLS
 from saliency_widget.traits.timing import TimeEstimator, beyond
 
 Fields = Mapping[str, Any]
-"""Values by the names of fields; `"method.steps"` is the field `steps` of the method inside."""
+"""Values by the names of fields; `"method.steps"` is the field `steps` of the inner method."""
 
 KINDS = {"int": "whole", "float": "number", "str": "text"}
-"""Controls by a field's type."""
+"""Kinds of controls by the type of a field."""
 
 PRESET_FACTOR = 2
-"""By what factor a field must change the cost to be part of a preset."""
+"""Minimum factor by which a field changes the cost if it is part of a preset."""
 
 LARGEST = 2**53
-"""Numbers beyond are not exact in JavaScript."""
+"""Largest number that is exact in JavaScript."""
 
 SCALE_FACTOR = 4
-"""What a whole number is multiplied with, or divided by, for presets."""
+"""Factor by which presets multiply or divide a whole number."""
 
 
 LAYER = "layer"
-"""The field that names a layer, or several, in every method that has it."""
+"""Name of the field for layers in every method that reads one."""
 
 
 class Layers(NamedTuple):
-    """What a field that names layers may name."""
+    """Layers of a model that a field may name."""
 
     names: tuple[str, ...]
     automatic: str
-    """The one that is read where none is named."""
+    """The layer that is used if none is named."""
 
 
 def described(
     method: saliency.Method, reference: saliency.Method, layers: Layers | None = None
 ) -> list[dict[str, Any]]:
-    """The fields of a method for controls, those of the method inside it after its own.
+    """Return the fields of a method for controls, followed by those of its inner method.
 
     Args:
-        method: whose values are told.
-        like: whose values are the defaults.
-        layers: of the model, where they are known.
+        method: the method with the current values.
+        reference: the method with the default values.
+        layers: layers of the model, if known.
 
     Returns:
-        of each its `name`, `kind` ("whole", "number", "flag", "choice", "names", "text", or "fixed" for what no control
-        can say), `value`, `default`, `optional` (whether it may be null, for automatic), `automatic` (what that is),
-        `low`, `high`, `choices` and `help`.
+        For each field its `name`, `kind` ("whole", "number", "flag", "choice", "names", "text", or "fixed" if it has no
+        control), `value`, `default`, `optional` (whether null, for automatic, is valid), `automatic` (the automatic
+        value), `low`, `high`, `choices` and `help`.
     """
     return [_control(name, field, defaults) for name, field, defaults in _walk(method, reference, layers)]
 
 
 def changed(method: saliency.Method, values: Fields, layers: Layers | None = None) -> saliency.Method:
-    """The method with some fields set.
+    """Return a method with some fields set.
 
     Args:
-        method: the one on offer.
-        values: plain ones, as JSON has them.
-        layers: of the model, where they are known: then none but these can be named.
+        method: the method on offer.
+        values: values as JSON has them, by the names of fields.
+        layers: layers of the model, if known: then no others are valid.
 
     Raises:
-        SaliencyError: no such field, or a value it cannot have.
+        SaliencyError: there is no such field, or a value is invalid.
     """
     known = {name: field for name, field, _ in _walk(method, method, layers)}
     for name, value in values.items():
@@ -82,18 +82,18 @@ def changed(method: saliency.Method, values: Fields, layers: Layers | None = Non
 
 
 def presets(method: saliency.Method, shape: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Fields for a quick and for a thorough run: of whole numbers those that make it cheaper, or dearer.
+    """Return presets for a quick and a thorough run: whole numbers that lower, or raise, the cost.
 
     Args:
-        method: with its defaults.
-        shape: of the image, (1, H, W, C).
+        method: the method with its defaults.
+        shape: shape (1, H, W, C) of the image.
     """
     cost = method.cost(shape)
     found = []
     for name, costlier in (("quick", False), ("thorough", True)):
         values: dict[str, Any] = {}
-        for field, told, _ in _walk(method, method):
-            for value in _scaled(told):
+        for field, entry, _ in _walk(method, method):
+            for value in _scaled(entry):
                 try:
                     other = changed(method, {field: value}).cost(shape)
                 except saliency.SaliencyError:
@@ -107,34 +107,34 @@ def presets(method: saliency.Method, shape: tuple[int, ...]) -> list[dict[str, A
 
 
 def about(method: saliency.Method) -> str:
-    """The first sentence of what is said of its class."""
+    """Return the first paragraph of the docstring of a method's class."""
     return (
         (inspect.getdoc(type(method)) or "").partition("\n\n")[0].replace("\n", " ").replace("``", "").replace("`", "")
     )
 
 
 def reads_layers(method: saliency.Method) -> bool:
-    """Whether a field of it, or of the method inside it, names a layer."""
+    """Return whether a field of a method, or of its inner method, names a layer."""
     return any(name.rpartition(".")[2] == LAYER for name, *_ in _walk(method, method))
 
 
 def _walk(
     method: saliency.Method, reference: saliency.Method, layers: Layers | None = None
 ) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
-    """Each field by its dotted name, as the engine describes it, with its default."""
+    """Yield the dotted name of each field, its description by the engine, and its default."""
     defaults = {each["name"]: each["value"] for each in saliency.described(reference)}
     types = {each.name: str(each.type).split(" | ") for each in fields(method)}
     inside = []
     for field in saliency.described(method):
         value, default = field["value"], defaults[field["name"]]
-        told = {"low": None, "high": None, "choices": None, "help": "", **field, "types": types[field["name"]]}
+        entry = {"low": None, "high": None, "choices": None, "help": "", **field, "types": types[field["name"]]}
         if isinstance(value, saliency.Method):
             same = isinstance(default, type(value))
             inside.append((field["name"], value, default if same else value))
         elif field["name"] == LAYER and layers is not None:
-            yield field["name"], {**told, "choices": layers.names, "automatic": layers.automatic}, default
+            yield field["name"], {**entry, "choices": layers.names, "automatic": layers.automatic}, default
         else:
-            yield field["name"], told, default
+            yield field["name"], entry, default
     for name, value, default in inside:
         for inner, field, inner_default in _walk(value, default, layers):
             yield f"{name}.{inner}", field, inner_default
@@ -158,7 +158,7 @@ def _control(name: str, field: Mapping[str, Any], default: Any) -> dict[str, Any
 
 
 def _kind(field: Mapping[str, Any]) -> str:
-    """Which control a field gets: by its type, where it may be several by the value it has."""
+    """Return the kind of a field's control: by its type, or by its value if the type allows several."""
     value, types = field["value"], field["types"]
     if isinstance(value, bool):
         return "flag"
@@ -176,17 +176,17 @@ def _kind(field: Mapping[str, Any]) -> str:
 
 
 def _choices(field: Mapping[str, Any]) -> Sequence[str] | None:
-    """Of what a field's value is chosen."""
+    """Return the values among which a field is chosen."""
     return FILLS if "Baseline" in field["types"] and _kind(field) == "names" else field["choices"]
 
 
 def _listed(value: Any) -> list[str] | None:
-    """Several names, or one, as a list."""
+    """Return one name, or several, as a list."""
     return [value] if isinstance(value, str) else None if value is None else list(value)
 
 
 def _all_in(value: Any, names: Sequence[str]) -> bool:
-    """Whether a value is one of some names, or several, and nothing else."""
+    """Return whether a value is one or several of some names."""
     several = [value] if isinstance(value, str) else value
     return (
         isinstance(several, list | tuple)
@@ -196,10 +196,10 @@ def _all_in(value: Any, names: Sequence[str]) -> bool:
 
 
 def _plain(name: str, field: Mapping[str, Any], value: Any) -> Any:
-    """A value of JSON as the field wants it.
+    """Return a JSON value as the type of the field.
 
     Raises:
-        BadField: of another kind.
+        BadField: the value is of another kind.
     """
     if value is None and "None" in field["types"]:
         return None
@@ -213,11 +213,11 @@ def _plain(name: str, field: Mapping[str, Any], value: Any) -> Any:
         case "text" if isinstance(value, str):
             return value
         case "choice" if isinstance(value, str) and ("automatic" not in field or value in field["choices"]):
-            # of other choices the method itself tells
+            # other choices are checked by the method itself
             return value
         case "names" if isinstance(value, list) and _all_in(value, _choices(field) or ()):
             return value[0] if len(value) == 1 else tuple(value)
-    among = f" There is: {', '.join(field['choices'])}." if "automatic" in field else ""
+    among = f" Expected one of: {', '.join(field['choices'])}." if "automatic" in field else ""
     raise saliency.BadField(f"{name} cannot be {_summary(value)}.{among}")
 
 
@@ -230,7 +230,7 @@ def _set(method: saliency.Method, path: Sequence[str], value: Any) -> saliency.M
 
 
 def _scaled(field: Mapping[str, Any]) -> list[int]:
-    """A whole number by a factor more, and less, within its bounds."""
+    """Return a whole number multiplied and divided by :data:`SCALE_FACTOR`, within its limits."""
     value = field["value"]
     if _kind(field) != "whole" or not value:
         return []
@@ -241,7 +241,7 @@ def _scaled(field: Mapping[str, Any]) -> list[int]:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a value is a finite number that JavaScript has too."""
+    """Return whether a value is a finite number that is exact in JavaScript."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
@@ -250,12 +250,12 @@ def _summary(value: Any) -> str:
 
 
 class Controls:
-    """What the methods on offer may be set to.
+    """Parameters of the methods on offer.
 
     Args:
-        offered: by their ids, as they are without any change.
-        shape: of the image, (1, H, W, C).
-        layers: gives those of the models, as far as they are known.
+        offered: the methods as they were offered, by id.
+        shape: shape (1, H, W, C) of the image.
+        layers: returns the known layers of the models.
     """
 
     def __init__(
@@ -267,20 +267,20 @@ class Controls:
         self._offered, self._shape, self._layers = dict(offered), shape, layers
 
     def reads_layers(self, method_id: str) -> bool:
-        """Whether a method has a field that names layers."""
+        """Return whether a method has a field that names layers."""
         return reads_layers(self._offered[method_id])
 
     def method(self, method_id: str, values: Fields) -> saliency.Method:
-        """A method with some fields set; see :func:`changed`."""
+        """Return a method with some fields set; see :func:`changed`."""
         return changed(self._offered[method_id], values, self._layers())
 
     def cost(self, method_id: str, values: Fields) -> int:
-        """How many images it asks; 0 where only the model's answer can tell."""
+        """Return how many images a method evaluates; 0 if that depends on the model's output."""
         method = self.method(method_id, values)
         return 0 if beyond(method) else method.cost(self._shape)
 
     def different(self, method_id: str, values: Fields) -> dict[str, Any]:
-        """Of the values those that are not the method's own anyway.
+        """Return the values that differ from those of the method as it was offered.
 
         Raises:
             SaliencyError: see :func:`changed`.
@@ -289,11 +289,11 @@ class Controls:
         return {each["name"]: each["value"] for each in fields_now if each["value"] != each["default"]}
 
     def described(self, rid: str, method_id: str, values: Fields, timing: TimeEstimator) -> Message:
-        """A `described`: the controls of a method with some values, and what a run with them would cost."""
+        """Return a `described`: the controls of a method with some values, and the cost of a run with them."""
         offered, problem = self._offered[method_id], ""
         try:
             method = self.method(method_id, values)
-            # what fits no image of this size is reported when the cost is computed
+            # computing the cost raises for values that do not fit the size of the image
             cost = timing.images(method, self._shape)
         except saliency.SaliencyError as reason:
             method, problem, cost = offered, str(reason), timing.images(offered, self._shape)

@@ -1,4 +1,4 @@
-"""The traits of the widget: what they may be, and who may write them."""
+"""Traits of the widget, their validation, and which of them the browser may set."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ SETTINGS = (
     *("method", "target", "model_index", "image_index", "grid", "mode", "sign", "keep", "threshold", "opacity"),
     *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "live"),
 )
-"""The traits that the browser may write."""
+"""The traits that the browser may set."""
 
 STATE = 1
-"""Version of what :meth:`saliency_widget.SaliencyWidget.state` gives."""
+"""Version of the result of :meth:`saliency_widget.SaliencyWidget.state`."""
 
 LOCK_TIMEOUT = 1.0
-"""Seconds that the model's thread waits for whoever is changing traits: an observer may be waiting for it."""
+"""Maximum seconds that a thread waits for another that sets traits, whose observer may be waiting for this thread."""
 
 
 class Settings(anywidget.AnyWidget):
-    """What Python and the browser share, see "Traits" in docs/widget-protocol.md.
+    """Traits that Python and the browser share, see "Traits" in docs/widget-protocol.md.
 
     Args:
-        controls: know what the methods' fields may be.
-        **values: of the traits.
+        controls: parameters of the methods.
+        **values: initial values of traits.
     """
 
     spec = traitlets.Dict().tag(sync=True)
@@ -81,21 +81,21 @@ class Settings(anywidget.AnyWidget):
 
     def __init__(self, controls: Controls, **values: Any) -> None:
         self._controls = controls
-        # ipywidgets' traits do not take writers from two threads
+        # the traits of ipywidgets are not thread-safe
         self._write_lock = threading.RLock()
         super().__init__(**values)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take over what the browser sets, one by one: what cannot be is ignored, and the browser told what is."""
+        """Set traits from the browser; an invalid value is ignored, and the browser is sent the current one."""
         good, refused = {}, []
         for name, value in sync_data.items():
             try:
                 if name not in SETTINGS:
-                    raise BadTrait(f"{summary(name)} is not the browser's to set.")
+                    raise BadTrait(f"{summary(name)} cannot be set by the browser.")
                 self.traits()[name]._validate(self, value)
                 good[name] = value
             except traitlets.TraitError as reason:
-                logger.warning("Ignored what the browser set: %s", reason)
+                logger.warning("Ignored a value that the browser set: %s", reason)
                 refused.append(name)
         with self._write_lock:
             super().set_state(good)
@@ -132,37 +132,43 @@ class Settings(anywidget.AnyWidget):
 
     @traitlets.validate("parameters")
     def _check_parameters(self, proposal: Any) -> dict[str, dict[str, Any]]:
-        """Only what differs from the methods as they were offered.
+        """Return the fields that differ from the methods as they were offered.
 
         Raises:
-            SaliencyError: no such method or field, or a value it cannot have.
+            SaliencyError: there is no such method or field, or a value is invalid.
         """
         for method_id in proposal.value:
             if method_id not in self._ids:
-                raise saliency.UnknownName(f"parameters: there is no method {summary(method_id)} in this widget.")
+                raise saliency.UnknownName(
+                    f"parameters: this widget offers no method {summary(method_id)}. It offers: {', '.join(self._ids)}."
+                )
         if wrong := [each for each in proposal.value.values() if not isinstance(each, Mapping)]:
             raise saliency.BadField(f"parameters must hold a dict of fields for each method, got {summary(wrong[0])}.")
         found = {each: self._controls.different(each, fields) for each, fields in proposal.value.items()}
         for method_id, fields in found.items():
-            # refuses what fits no image of this size, before anything is changed
+            # raises for values that do not fit the size of the image, before any method is changed
             self._controls.cost(method_id, fields)
         return {method_id: fields for method_id, fields in found.items() if fields}
 
     def _configure(self, method_id: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Offer a method with other fields, and give those that differ; a SaliencyError where it cannot have them."""
+        """Set the fields of a method, and return those that differ from the method as it was offered.
+
+        Raises:
+            SaliencyError: there is no such field, or a value is invalid.
+        """
         with self._exclusive():
             self.parameters = {**self.parameters, method_id: dict(fields)}
         return dict(self.parameters.get(method_id, {}))
 
     def _write(self, **values: Any) -> None:
-        """Set traits from the model's thread, while nobody else does."""
+        """Set traits from the model's thread, under the lock."""
         with self._exclusive():
             for name, value in values.items():
                 setattr(self, name, value)
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """While nobody else changes traits, as far as that can be waited for."""
+        """Hold the lock on the traits; after :data:`LOCK_TIMEOUT`, go on without it."""
         held = self._write_lock.acquire(timeout=LOCK_TIMEOUT)
         try:
             yield
@@ -176,23 +182,23 @@ class Settings(anywidget.AnyWidget):
 
 
 def checked_state(state: Any) -> dict[str, Any]:
-    """A state that a widget gave, without its version.
+    """Return a widget's state without its version.
 
     Raises:
-        BadField: it is of a newer version, or none.
+        BadField: it is not a state, or one of another version.
     """
     if not isinstance(state, Mapping) or state.get("version") != STATE:
-        raise saliency.BadField(f"Expected what state() gave, of version {STATE}, got {summary(state)}.")
+        raise saliency.BadField(f"Expected a result of state(), version {STATE}, got {summary(state)}.")
     if unknown := [name for name in state if name not in (*SETTINGS, "version", "parameters", "methods")]:
-        raise saliency.BadField(f"Expected what state() gave, which has no {summary(unknown[0])}.")
+        raise saliency.BadField(f"Expected a result of state(), got one with an unknown name: {summary(unknown[0])}.")
     return {name: value for name, value in state.items() if name != "version"}
 
 
 def view_of(settings: Settings) -> View:
-    """How results are looked at."""
+    """Return the view of results that the traits describe."""
     return View(*(getattr(settings, name) for name in View._fields))
 
 
 def shown_in(settings: Settings) -> Cell:
-    """What is on the screen, or the first of it."""
+    """Return the shown cell; in a grid, the one that the panels describe."""
     return Cell(settings.method, settings.target, settings.model_index, settings.image_index)

@@ -1,1 +1,1 @@
-"""What runs in the kernel for a widget: threads, explanations and what they found."""
+"""Threads, jobs, explanations and result caches of a widget, in the kernel."""

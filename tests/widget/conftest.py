@@ -1,4 +1,4 @@
-"""Widgets that are closed when their test ends."""
+"""Fixtures for widgets that are closed at the end of their test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Make = Callable[..., SaliencyWidget]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Makes widgets; by default of a small network and a small picture."""
+    """Create widgets that are closed at the end; by default of a small network and a small picture."""
     made: list[SaliencyWidget] = []
 
     def make(model: Any = None, img: Any = None, methods: Any = None, **options: Any) -> SaliencyWidget:

@@ -1,4 +1,4 @@
-"""The browser's side of the conversation, and models that answer when they are let."""
+"""The browser's side of the protocol, and models whose calls wait for a permit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES = {"step": "<u2", "picture": "u1"}
 
 
 class Message(NamedTuple):
-    """A whole message, its parts put together."""
+    """A message whose parts are assembled."""
 
     fields: dict[str, Any]
     buffers: dict[str, bytes]
@@ -34,13 +34,13 @@ class Message(NamedTuple):
         return str(self.fields.get("rid", ""))
 
     def array(self, name: str) -> np.ndarray:
-        """A buffer as numbers; maps in their shape."""
+        """Return a buffer as an array; maps in their shape."""
         array = np.frombuffer(self.buffers[name], DTYPES.get(name, "<f4"))
         return array.reshape(self.fields["result"]["shape"]) if name in {"values", "magnitude", "step"} else array
 
 
 class Browser:
-    """Stands where a page would: takes over the widget's comm, asks, and waits for answers."""
+    """A browser for tests: takes over the widget's comm, sends requests, and waits for replies."""
 
     def __init__(self, widget: SaliencyWidget) -> None:
         self.widget = widget
@@ -52,14 +52,14 @@ class Browser:
         self._rids = (f"page-{i}" for i in itertools.count())
         widget.comm.send = self._take
 
-    def ask(self, op: str, **fields: Any) -> str:
-        """Send a request; its rid."""
+    def request(self, op: str, **fields: Any) -> str:
+        """Send a request and return its rid."""
         rid = str(fields.pop("rid", None) or next(self._rids))
         self.send({"op": op, "rid": rid, **fields})
         return rid
 
     def send(self, content: Any, buffers: Any = ()) -> None:
-        """Send anything, the way a host hands it to ipywidgets."""
+        """Send any message, as a host passes it to ipywidgets."""
         message = {"content": {"data": {"method": "custom", "content": content}}, "buffers": list(buffers)}
         self.widget._handle_msg(message)
 
@@ -68,7 +68,7 @@ class Browser:
         self.widget._handle_msg({"content": {"data": {"method": "update", "state": traits}}, "buffers": []})
 
     def wait(self, *ops: str, rid: str | None = None, after: int = 0) -> Message:
-        """The first message with one of the ops (and the rid) that came or comes after so many others."""
+        """Return the first message with one of the ops (and the rid) after the first `after` messages."""
 
         def found() -> Message | None:
             return next((m for m in self.messages[after:] if m.op in ops and rid in (None, m.rid)), None)
@@ -80,7 +80,7 @@ class Browser:
         return message
 
     def of(self, op: str, rid: str | None = None) -> list[Message]:
-        """All messages with an op (and a rid)."""
+        """Return all messages with an op (and a rid)."""
         return [m for m in self.messages if m.op == op and rid in (None, m.rid)]
 
     def _take(self, data: dict[str, Any], buffers: Any = None, **_: Any) -> None:
@@ -114,7 +114,7 @@ class Browser:
 
 
 class Gate:
-    """A model that answers when it is let: a function from images (N, H, W, 3) to scores (N, 3)."""
+    """A model whose calls wait for a permit: a function from images (N, H, W, 3) to scores (N, 3)."""
 
     def __init__(self) -> None:
         self.threads: set[threading.Thread] = set()
@@ -131,28 +131,28 @@ class Gate:
             pass
         return np.asarray(images.mean((1, 2)) * [3.0, 2.0, 1.0])
 
-    def let(self, questions: int) -> None:
-        """Answer so many questions more."""
+    def release(self, questions: int) -> None:
+        """Permit a number of further calls."""
         self._permits.release(questions)
 
-    def take_back(self) -> None:
-        """Answer nothing more of what was let, and forget what was asked."""
+    def revoke(self) -> None:
+        """Withdraw the remaining permits, and forget the calls that arrived."""
         for left in (self._permits, self._arrived):
             while left.acquire(blocking=False):
                 pass
 
     def free(self) -> None:
-        """Answer everything from now on."""
+        """Permit all calls from now on."""
         self._free.set()
 
-    def await_question(self, number: int = 1) -> None:
-        """Wait until so many more questions were put."""
+    def await_call(self, number: int = 1) -> None:
+        """Wait for a number of further calls."""
         for _ in range(number):
             assert self._arrived.acquire(timeout=PATIENCE)
 
 
 def unpack(packet: bytes) -> list[Message]:
-    """A packet's messages, read as docs/widget-protocol.md says."""
+    """Return the messages of a packet, read as docs/widget-protocol.md describes."""
     if packet[:4] == b"SLWZ":
         packet = zlib.decompress(packet[4:])
     (length,) = struct.unpack_from("<I", packet)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def test_a_saliency_that_is_not_ours_is_told_with_the_way_out(tmp_path: Path) -> None:
-    """Where another package lies under the name `saliency`, importing the widget names the commands that mend it."""
+    """If another package is installed as `saliency`, importing the widget names the commands that repair it."""
     (tmp_path / "saliency").mkdir()
     (tmp_path / "saliency" / "__init__.py").write_text("core = None\n")
     checkout = Path(__file__).resolve().parents[2]

@@ -27,12 +27,12 @@ WHAT_IF = {
 
 
 def test_a_whole_session(make: Make) -> None:
-    """hello, the picture, the prediction; then a method with its progress and its result."""
+    """`hello` returns the picture and the prediction; then a method sends its progress and its result."""
     widget = make(target=1)
     browser = Browser(widget)
 
-    hello = browser.ask("hello")
-    asked = browser.ask("compute", method="integrated_gradients", target=1)
+    hello = browser.request("hello")
+    asked = browser.request("compute", method="integrated_gradients", target=1)
     result = browser.wait("result", rid=asked)
 
     assert [m.op for m in browser.messages][:2] == ["accepted", "welcome"]
@@ -56,11 +56,11 @@ def test_a_whole_session(make: Make) -> None:
 
 
 def test_regions_come_with_their_ranks(make: Make) -> None:
-    """XRAI's result has a row per region, and for each pixel the place of its region in these rows."""
+    """XRAI's result has a row per region, and for each pixel the index of its region's row."""
     widget = make(target=1)
     browser = Browser(widget)
 
-    result = browser.wait("result", rid=browser.ask("compute", method="xrai", target=1))
+    result = browser.wait("result", rid=browser.request("compute", method="xrai", target=1))
 
     regions, step = result.fields["result"]["regions"], result.array("step")
     assert result.fields["result"]["quality"] == f"{len(regions)} regions"
@@ -74,12 +74,12 @@ def test_regions_come_with_their_ranks(make: Make) -> None:
 
 
 def test_messages_are_numbered_in_the_order_they_are_sent(make: Make) -> None:
-    """Every message but `accepted` has a number of its own, one more than the last."""
+    """Every message except `accepted` has a number, one larger than the last."""
     widget = make()
     browser = Browser(widget)
-    browser.ask("hello")
-    browser.ask("compute", method="smooth_grad", target=0)
-    browser.ask("compute", method="xrai", target=-1)
+    browser.request("hello")
+    browser.request("compute", method="smooth_grad", target=0)
+    browser.request("compute", method="xrai", target=-1)
     widget.wait(PATIENCE)
 
     numbers = [content["seq"] for content, _ in browser.raw if content["op"] != "accepted"]
@@ -88,13 +88,13 @@ def test_messages_are_numbered_in_the_order_they_are_sent(make: Make) -> None:
 
 
 def test_large_buffers_come_in_parts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No part holds more than the limit, and put together they are the mask."""
+    """No part exceeds the limit, and the assembled parts are the mask."""
     monkeypatch.setattr("saliency_widget.protocol.messages.PART", 1000)
     monkeypatch.setattr("saliency_widget.protocol.outbox.parts", limited(1000))
     widget = make(target=1)
     browser = Browser(widget)
 
-    result = browser.wait("result", rid=browser.ask("compute", method="gradient", target=1))
+    result = browser.wait("result", rid=browser.request("compute", method="gradient", target=1))
 
     sizes = [sum(map(len, buffers)) for _, buffers in browser.raw]
     assert max(sizes) == 1000
@@ -103,20 +103,20 @@ def test_large_buffers_come_in_parts(make: Make, monkeypatch: pytest.MonkeyPatch
 
 
 def limited(limit: int) -> Any:
-    """`parts` with a limit."""
+    """Return `parts` with a limit."""
     from saliency_widget.protocol.messages import parts
 
     return lambda message: parts(message, limit)
 
 
 def test_a_late_browser_gets_what_there_is(make: Make) -> None:
-    """Hello is answered with every result, the shown one first, whoever computed them."""
+    """`hello` returns every result, the shown one first, whether Python or a browser requested it."""
     widget = make(target=1, method="gradient")
     for method in ("integrated_gradients", "grad_cam", "gradient"):
         widget.compute(method, wait=True)
     browser = Browser(widget)
 
-    browser.ask("hello")
+    browser.request("hello")
     widget.wait(PATIENCE)
 
     assert [m.op for m in browser.messages[:3]] == ["accepted", "welcome", "prediction"]
@@ -126,7 +126,7 @@ def test_a_late_browser_gets_what_there_is(make: Make) -> None:
 
 
 def test_answers_of_old_weights_are_not_shown_again(make: Make) -> None:
-    """A browser that comes after a training step gets no result from before it."""
+    """A browser that connects after a training step gets no earlier result."""
     import torch
 
     net = small_net()
@@ -136,7 +136,7 @@ def test_answers_of_old_weights_are_not_shown_again(make: Make) -> None:
         net.head.weight.mul_(2)
     browser = Browser(widget)
 
-    browser.ask("hello")
+    browser.request("hello")
     widget.wait(PATIENCE)
 
     assert browser.of("result") == []
@@ -144,12 +144,12 @@ def test_answers_of_old_weights_are_not_shown_again(make: Make) -> None:
 
 
 def test_partial_results_come_on_the_way(make: Make) -> None:
-    """A long run shows ever more of itself: the masks in between, with the share that is done."""
+    """A long run sends partial masks with the share that is done."""
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
     browser = Browser(widget)
-    asked = browser.ask("compute", method="occlusion", target=0)
-    gate.let(8)
+    asked = browser.request("compute", method="occlusion", target=0)
+    gate.release(8)
     first = browser.wait("partial", rid=asked)
     gate.free()
     result = browser.wait("result", rid=asked)
@@ -164,13 +164,13 @@ def test_partial_results_come_on_the_way(make: Make) -> None:
 
 
 def test_progress_is_not_told_too_often(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most ten times a second, at most eight partial results a second, whatever the pace of the model."""
+    """Progress is sent at most ten times a second, partial results at most eight times, at any speed of the model."""
     clock = iter(np.arange(100000) / 1000)
     monkeypatch.setattr("saliency_widget.work.tasks.time.monotonic", lambda: float(next(clock)))
     widget = make(target=1)
     browser = Browser(widget)
 
-    browser.wait("result", rid=browser.ask("compute", method="smooth_grad", target=1))
+    browser.wait("result", rid=browser.request("compute", method="smooth_grad", target=1))
 
     elapsed = next(clock)
     assert len(browser.of("progress")) <= elapsed * 10 + 1
@@ -178,35 +178,35 @@ def test_progress_is_not_told_too_often(make: Make, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_running_computation_is_cancelled(make: Make) -> None:
-    """It ends at its next question, is answered `cancelled`, and can be asked for again."""
+    """A cancelled run ends at its next model call, replies `cancelled`, and can be requested again."""
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
     browser = Browser(widget)
-    asked = browser.ask("compute", method="occlusion", target=0)
-    gate.let(3)
-    gate.await_question(4)
+    asked = browser.request("compute", method="occlusion", target=0)
+    gate.release(3)
+    gate.await_call(4)
     calls = gate.calls
 
-    browser.ask("cancel", rid=asked)
+    browser.request("cancel", rid=asked)
     gate.free()
     browser.wait("cancelled", rid=asked)
 
     assert gate.calls == calls
     assert widget.wait(PATIENCE)
     assert browser.of("result") == []
-    browser.wait("result", rid=browser.ask("compute", method="occlusion", target=0))
+    browser.wait("result", rid=browser.request("compute", method="occlusion", target=0))
 
 
 def test_a_waiting_computation_is_cancelled_at_once(make: Make) -> None:
-    """What has not begun is answered `cancelled` though the model is busy."""
+    """A waiting request replies `cancelled` although the model is busy."""
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0)
     browser = Browser(widget)
-    browser.ask("compute", method="occlusion", target=0)
-    gate.await_question()
-    waiting = browser.ask("compute", method="occlusion", target=1)
+    browser.request("compute", method="occlusion", target=0)
+    gate.await_call()
+    waiting = browser.request("compute", method="occlusion", target=1)
 
-    browser.ask("cancel", rid=waiting)
+    browser.request("cancel", rid=waiting)
 
     browser.wait("cancelled", rid=waiting)
     gate.free()
@@ -215,13 +215,13 @@ def test_a_waiting_computation_is_cancelled_at_once(make: Make) -> None:
 
 
 def test_the_newer_request_is_answered(make: Make) -> None:
-    """Who asks for what is on its way takes it over: the older is cancelled, the model asked once."""
+    """A second request for a running explanation takes it over: the first is cancelled, the model runs once."""
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0)
     browser = Browser(widget)
-    older = browser.ask("compute", method="occlusion", target=0)
-    gate.await_question()
-    newer = browser.ask("compute", method="occlusion", target=0)
+    older = browser.request("compute", method="occlusion", target=0)
+    gate.await_call()
+    newer = browser.request("compute", method="occlusion", target=0)
     browser.wait("cancelled", rid=older)
     gate.free()
 
@@ -232,12 +232,12 @@ def test_the_newer_request_is_answered(make: Make) -> None:
 
 
 def test_python_takes_nothing_over_from_the_browser(make: Make) -> None:
-    """compute() for what the browser waits for waits with it: the browser's request is answered."""
+    """compute() of an explanation that the browser requested waits for the same run, and the browser gets it."""
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0)
     browser = Browser(widget)
-    asked = browser.ask("compute", method="occlusion", target=0)
-    gate.await_question()
+    asked = browser.request("compute", method="occlusion", target=0)
+    gate.await_call()
 
     widget.compute()
     gate.free()
@@ -249,18 +249,18 @@ def test_python_takes_nothing_over_from_the_browser(make: Make) -> None:
 
 
 def test_what_is_on_the_screen_goes_first(make: Make) -> None:
-    """Of what waits the shown method is next, and it is let pass between two questions of another."""
+    """The shown method runs first, and interrupts another between two model calls."""
     gate = Gate()
     slow, quick = saliency.Occlusion(size=6, stride=6), saliency.Occlusion(size=24, stride=24)
     widget = make(gate, methods=[slow, quick], target=0, batch_size=1)
     browser = Browser(widget)
-    first = browser.ask("compute", method="occlusion", target=0)
-    gate.let(4)
-    gate.await_question(5)
+    first = browser.request("compute", method="occlusion", target=0)
+    gate.release(4)
+    gate.await_call(5)
 
-    other = browser.ask("compute", method="occlusion", target=1)
+    other = browser.request("compute", method="occlusion", target=1)
     browser.write(method="occlusion-2")
-    shown = browser.ask("compute", method="occlusion-2", target=0)
+    shown = browser.request("compute", method="occlusion-2", target=0)
     gate.free()
     for rid in (first, other, shown):
         browser.wait("result", rid=rid)
@@ -269,16 +269,16 @@ def test_what_is_on_the_screen_goes_first(make: Make) -> None:
 
 
 def test_a_prediction_does_not_wait_for_a_long_run(make: Make) -> None:
-    """Hello during a computation is answered between two of its questions."""
+    """`hello` during a computation is answered between two of its model calls."""
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
     widget.compute()
-    gate.let(4)
-    gate.await_question(5)
+    gate.release(4)
+    gate.await_call(5)
     browser = Browser(widget)
 
-    browser.ask("hello")
-    gate.let(2)
+    browser.request("hello")
+    gate.release(2)
     browser.wait("prediction")
 
     assert widget.explanations == {}
@@ -287,16 +287,16 @@ def test_a_prediction_does_not_wait_for_a_long_run(make: Make) -> None:
 
 
 def test_handlers_leave_the_model_to_its_thread(make: Make) -> None:
-    """While the model is stuck every request is accepted at once, and no handler's thread has asked it."""
+    """While the model hangs, every request is accepted at once, and no handler's thread calls the model."""
     import threading
 
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0)
     browser = Browser(widget)
 
-    rids = [browser.ask("hello"), browser.ask("poll"), browser.ask("classes", query="")]
-    rids += [browser.ask("compute", method="occlusion", target=target) for target in (-1, 0, 1, 2)]
-    gate.await_question()
+    rids = [browser.request("hello"), browser.request("poll"), browser.request("classes", query="")]
+    rids += [browser.request("compute", method="occlusion", target=target) for target in (-1, 0, 1, 2)]
+    gate.await_call()
 
     assert [m.rid for m in browser.of("accepted")] == rids
     assert threading.current_thread() not in gate.threads
@@ -310,12 +310,12 @@ def test_handlers_leave_the_model_to_its_thread(make: Make) -> None:
     [("", list(LABELS)), ("A", ["ape", "cat"]), (" do", ["dog"]), ("1", ["bee"]), ("wolf", [])],
 )
 def test_classes_are_found_by_label_or_index(make: Make, query: str, labels: list[str]) -> None:
-    """Whatever the case, best first, with their probabilities."""
+    """Classes are found in any case, best first, with their probabilities."""
     widget = make()
     browser = Browser(widget)
 
-    found = browser.wait("classes", rid=browser.ask("classes", query=query))
-    again = browser.wait("classes", rid=browser.ask("classes", query=query))
+    found = browser.wait("classes", rid=browser.request("classes", query=query))
+    again = browser.wait("classes", rid=browser.request("classes", query=query))
 
     rows = found.fields["classes"]
     assert sorted(row["label"] for row in rows) == labels
@@ -324,55 +324,55 @@ def test_classes_are_found_by_label_or_index(make: Make, query: str, labels: lis
 
 
 def test_at_most_fifty_classes_are_found(make: Make) -> None:
-    """A short query among many classes gives the best fifty; the prediction has five, and the shown one."""
+    """A short query among many classes returns the top fifty; the prediction has five, and the shown one."""
     weights = np.random.default_rng(0).normal(size=(3, 80))
     widget = make(lambda images: images.mean((1, 2)) @ weights, methods=[OCCLUSION])
     widget.target = 79
     browser = Browser(widget)
-    browser.ask("hello")
+    browser.request("hello")
     rows = browser.wait("prediction").fields["classes"]
     assert len(rows) in (5, 6)
     assert 79 in [row["index"] for row in rows]
 
-    assert len(browser.wait("classes", rid=browser.ask("classes", query="")).fields["classes"]) == 50
+    assert len(browser.wait("classes", rid=browser.request("classes", query="")).fields["classes"]) == 50
 
 
 def test_polling_brings_what_was_sent_meanwhile(make: Make) -> None:
-    """A poll is answered within its handler, with what was sent since the last one: progress only once."""
+    """A poll is answered within its handler, with the messages since the last poll; of progress only the latest."""
     widget = make(target=1)
     browser = Browser(widget)
-    browser.ask("hello")
-    asked = browser.ask("compute", method="smooth_grad", target=1)
+    browser.request("hello")
+    asked = browser.request("compute", method="smooth_grad", target=1)
     widget.wait(PATIENCE)
     pushed = {m.fields["seq"]: m for m in browser.messages if "seq" in m.fields}
     before = len(browser.messages)
 
-    browser.ask("poll")
+    browser.request("poll")
 
     polled = browser.messages[before + 1 :]
     assert [m.op for m in polled] == ["pace", "prediction", "pace", "result"]
     assert all(pushed[m.fields["seq"]].buffers == m.buffers for m in polled)
     assert polled[-1].rid == asked
     before = len(browser.messages)
-    browser.ask("poll")
+    browser.request("poll")
     assert [m.op for m in browser.messages[before:]] == ["accepted"]
 
 
 def test_what_waits_for_a_poll_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody polls, old messages are let go, and the last one is kept whatever its size."""
+    """Without polls old messages are dropped, and the last one is stored at any size."""
     monkeypatch.setattr("saliency_widget.protocol.outbox.QUEUE_BYTES", 10)
     widget = make(target=1)
     for method in ("gradient", "grad_cam"):
         widget.compute(method, wait=True)
     browser = Browser(widget)
 
-    browser.ask("poll")
+    browser.request("poll")
 
     assert [m.fields["result"]["method"] for m in browser.of("result")] == ["grad_cam"]
 
 
 def test_errors_are_replies(make: Make) -> None:
-    """What a model raises comes as text, tags and all, with its traceback; the next request is answered."""
+    """A model's error is sent as text with its traceback, tags included; the next request succeeds."""
 
     def broken(images: np.ndarray) -> np.ndarray:
         raise ZeroDivisionError("<script>alert('é')</script>")
@@ -380,25 +380,25 @@ def test_errors_are_replies(make: Make) -> None:
     widget = make(broken, methods=[OCCLUSION], target=0)
     browser = Browser(widget)
 
-    asked = browser.ask("compute", method="occlusion", target=0)
+    asked = browser.request("compute", method="occlusion", target=0)
     error = browser.wait("error", rid=asked)
 
     assert error.fields["kind"] == "ZeroDivisionError"
     assert error.fields["message"] == "<script>alert('é')</script>"
     assert "in broken" in error.fields["details"]
-    hello = browser.ask("hello")
+    hello = browser.request("hello")
     assert browser.wait("error", rid=hello).fields["kind"] == "ZeroDivisionError"
-    assert browser.wait("error", rid=browser.ask("classes", query="")).fields["kind"] == "ZeroDivisionError"
+    assert browser.wait("error", rid=browser.request("classes", query="")).fields["kind"] == "ZeroDivisionError"
     assert widget.wait(PATIENCE)
 
 
 def test_a_class_there_is_not_is_an_error(make: Make) -> None:
-    """A target beyond the last class, and a method the model cannot answer, are told in the engine's words."""
+    """An invalid target and an unsupported method are reported in the engine's words."""
     widget = make(lambda images: images.mean((1, 2)), methods=[OCCLUSION, "gradient"])
     browser = Browser(widget)
 
-    beyond = browser.wait("error", rid=browser.ask("compute", method="occlusion", target=7))
-    cannot = browser.wait("error", rid=browser.ask("compute", method="gradient", target=0))
+    beyond = browser.wait("error", rid=browser.request("compute", method="occlusion", target=7))
+    cannot = browser.wait("error", rid=browser.request("compute", method="gradient", target=0))
 
     assert "3 classes" in beyond.fields["message"]
     assert cannot.fields["message"] == widget.spec["methods"][1]["lacks"][0]
@@ -444,7 +444,7 @@ def test_a_class_there_is_not_is_an_error(make: Make) -> None:
 def test_nonsense_is_ignored_with_a_reason(
     make: Make, caplog: pytest.LogCaptureFixture, content: Any, reason: str
 ) -> None:
-    """A message that is no request changes nothing, is not accepted, and the log says why."""
+    """An invalid message changes nothing, is not accepted, and is logged with the reason."""
     widget = make()
     browser = Browser(widget)
 
@@ -455,7 +455,7 @@ def test_nonsense_is_ignored_with_a_reason(
 
 
 def test_buffers_and_stale_requests_are_ignored(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """No request has buffers; cancelling what is not there does nothing."""
+    """A request with buffers is refused; cancelling an unknown rid has no effect."""
     widget = make()
     browser = Browser(widget)
 
@@ -463,13 +463,13 @@ def test_buffers_and_stale_requests_are_ignored(make: Make, caplog: pytest.LogCa
     assert "no buffers" in caplog.text
     assert browser.messages == []
     with caplog.at_level(logging.INFO):
-        browser.ask("cancel", rid="long gone")
+        browser.request("cancel", rid="long gone")
     assert "not waiting or running" in caplog.text
     assert [m.op for m in browser.messages] == ["accepted"]
 
 
 def test_a_host_that_cannot_send_ends_nothing(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """When the connection breaks, the computation goes on and the reason is logged."""
+    """After the connection breaks, the computation continues and the reason is logged."""
     widget = make(target=1)
 
     def broken(*_: Any, **__: Any) -> None:
@@ -532,7 +532,7 @@ REQUESTS = st.fixed_dictionaries(
 def test_no_message_raises_or_changes_what_it_must_not(
     fuzzed: SaliencyWidget, content: Any, buffers: list[bytes], traits: dict[str, Any]
 ) -> None:
-    """Whatever a page sends, the handlers return, and every trait keeps a value it may have."""
+    """For any message the handlers return, and every trait keeps a valid value."""
     spec, esm = fuzzed.spec, fuzzed._esm
 
     fuzzed._handle_custom_msg(content, buffers)
@@ -554,6 +554,6 @@ def test_no_message_raises_or_changes_what_it_must_not(
 
 @pytest.fixture
 def fuzzed(make: Make, caplog: pytest.LogCaptureFixture) -> SaliencyWidget:
-    """One widget for all examples."""
+    """Provide one widget for all examples."""
     caplog.set_level(logging.CRITICAL, "saliency_widget")
     return make(img=picture(8, 8), methods=["gradient", "grad_cam"])

@@ -1,4 +1,4 @@
-"""After `close()` nothing holds a model, whatever was asked of it; what was explained stays."""
+"""After `close()` nothing holds a model; explanations stay."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ WHAT_IF = {"sign": "auto", "keep": 30, "region": 0, "picked": {}, "fill": "mean"
 
 
 def computed(widget: SaliencyWidget) -> None:
-    """Every model was asked."""
+    """Every model was called."""
     for model in range(len(widget.spec["models"])):
         widget.compute("gradient", 1, wait=True, model=model)
 
 
 def added(widget: SaliencyWidget) -> None:
-    """A picture came later, and was asked about."""
+    """A picture was added later and explained."""
     widget.add(picture(seed=4))
     widget.compute(wait=True)
 
 
 def failed(widget: SaliencyWidget) -> None:
-    """A run has ended in an error, whose traceback knows the model."""
+    """A run ended in an error, whose traceback refers to the model."""
     with pytest.raises(saliency.BadTarget):
         widget.compute(target=99, wait=True)
 
 
 def failed_in_the_browser(widget: SaliencyWidget) -> None:
-    """A run has ended in an error, which was sent."""
+    """A run ended in an error, which was sent."""
     browser = Browser(widget)
-    browser.wait("error", rid=browser.ask("compute", method="gradient", target=99))
+    browser.wait("error", rid=browser.request("compute", method="gradient", target=99))
 
 
 def asked_what_if(widget: SaliencyWidget) -> None:
-    """Selections were asked about, and a whole curve."""
+    """What-if results of selections and a curve were computed."""
     computed(widget)
     browser = Browser(widget)
-    browser.wait("what_if", rid=browser.ask("what_if", method="gradient", target=1, **WHAT_IF))
-    browser.wait("curve", rid=browser.ask("curve", method="gradient", target=1, fill="mean"))
+    browser.wait("what_if", rid=browser.request("what_if", method="gradient", target=1, **WHAT_IF))
+    browser.wait("curve", rid=browser.request("curve", method="gradient", target=1, fill="mean"))
 
 
 def described(widget: SaliencyWidget) -> None:
-    """The model was asked for its layers, its fields were set, and the view was written as Python."""
+    """The layers were listed, fields were set, and the view was written as Python."""
     browser = Browser(widget)
-    browser.wait("described", rid=browser.ask("describe", method="grad_cam", fields={}))
-    browser.wait("configured", rid=browser.ask("configure", method="grad_cam", fields={"layer": "stem"}))
-    browser.wait("code", rid=browser.ask("code", method="grad_cam", target=1))
+    browser.wait("described", rid=browser.request("describe", method="grad_cam", fields={}))
+    browser.wait("configured", rid=browser.request("configure", method="grad_cam", fields={"layer": "stem"}))
+    browser.wait("code", rid=browser.request("code", method="grad_cam", target=1))
 
 
 def compared(widget: SaliencyWidget) -> None:
-    """Several cells were laid side by side, drawn and kept."""
+    """Several cells were shown side by side, drawn and stored."""
     computed(widget)
     widget.compare(["gradient", "grad_cam"])
     widget.snapshot_png(width=100)
@@ -80,7 +80,7 @@ def cancelled(widget: SaliencyWidget) -> None:
 )
 @pytest.mark.parametrize("count", [1, 2])
 def test_closing_frees_every_model(make: Make, use: Callable[[SaliencyWidget], None], count: int) -> None:
-    """One or two models are gone when nobody else holds them; explanations can be read."""
+    """One or two models are freed once nobody else holds them; explanations can be read."""
     nets: list[Any] = [small_net(seed=seed) for seed in range(count)]
 
     widget = make(nets if count > 1 else nets[0], methods=["gradient", "grad_cam"], labels=LABELS, target=1)
@@ -103,7 +103,7 @@ def test_closing_frees_every_model(make: Make, use: Callable[[SaliencyWidget], N
 
 
 def test_an_explanation_holds_no_model() -> None:
-    """What `saliency.explain` gives can outlive the model by any time."""
+    """The result of `saliency.explain` outlives the model."""
     net: torch.nn.Module = small_net()
     exp = saliency.explain(net, picture(), "grad_cam", 1, progress=False)
     held = weakref.ref(net)

@@ -1,4 +1,4 @@
-"""Whatever a page sends, in whatever order: no handler raises, nothing changes that must not, and all is answered."""
+"""Any requests in any order: no handler raises, no trait becomes invalid, and all are answered."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def request(draw: st.DrawFn) -> Any:
-    """A message that is nearly right: all fields of its op, one or another of them of a wrong kind or missing."""
+    """A message with all fields of its op, one or more of them of a wrong kind or missing."""
     content: dict[str, Any] = {"op": draw(st.sampled_from([*ANSWERS]))}
     wrong = draw(st.sets(st.sampled_from([*GOOD]), max_size=2)) if draw(st.booleans()) else set()
     for name, good in GOOD.items():
@@ -108,7 +108,7 @@ WRITTEN = st.dictionaries(
 
 @pytest.fixture
 def fuzzed(make: Make, caplog: pytest.LogCaptureFixture) -> SaliencyWidget:
-    """One widget for all examples, of a model that answers at once."""
+    """Provide one widget for all examples, of a fast model."""
     caplog.set_level(logging.CRITICAL, "saliency_widget")
     methods = [saliency.Occlusion(size=8, stride=8), "gradient"]
     return make(lambda images: images.mean((1, 2)), picture(8, 8), methods)
@@ -149,7 +149,7 @@ def test_all_that_is_accepted_is_answered(fuzzed: SaliencyWidget, conversation: 
     ids=["deep", "long", "huge", "deep within", "many"],
 )
 def test_no_trait_takes_or_repeats_what_is_monstrous(make: Make, caplog: pytest.LogCaptureFixture, value: Any) -> None:
-    """Nothing changes, the log says why in a line, and the page is told what is."""
+    """An invalid trait value changes nothing, is logged in one line, and the page is sent the current value."""
     widget = make(methods=["gradient"])
     before = {each: getattr(widget, each) for each in SETTINGS}
 
@@ -164,19 +164,19 @@ def test_no_trait_takes_or_repeats_what_is_monstrous(make: Make, caplog: pytest.
 
 @pytest.mark.parametrize("op", ["describe", "configure"])
 def test_no_field_takes_what_is_monstrous(make: Make, op: str) -> None:
-    """A value as deep or long as can be is an answer with a problem, in few words."""
+    """A very deep or long value is answered with a short problem text."""
     widget = make(methods=["integrated_gradients"])
     browser = Browser(widget)
 
     for value in (nested(100_000), "9" * 1_000_000, 10**5000, [None] * 100_000):
-        rid = browser.ask(op, method="integrated_gradients", fields={"steps": value})
+        rid = browser.request(op, method="integrated_gradients", fields={"steps": value})
         told = browser.wait("described", "error", rid=rid).fields
         assert 0 < len(told["problem"] if op == "describe" else told["message"]) < 1000
     assert widget.parameters == {}
 
 
 def test_no_oversized_buffer_is_copied(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """What is no file of a size that may be is refused by its size alone; a number is no buffer of so many zeros."""
+    """A file of invalid size is refused by its size alone; a number is not taken as a buffer of zeros."""
     widget = make(methods=["gradient"])
 
     class Claims:
@@ -196,7 +196,7 @@ MOST_CALLS = 20_000
 
 @pytest.fixture(scope="module")
 def busy() -> Iterator[tuple[SaliencyWidget, list[int]]]:
-    """A widget with all methods and some results, and a record of which threads have asked, drawn, packed or read."""
+    """A widget with all methods and some results, and a record of the threads that call, draw, pack or read."""
     done: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
 
@@ -253,7 +253,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("op", [*REQUESTS, "picture", "update"])
 def test_a_handler_leaves_the_work_to_others(busy: Any, op: str) -> None:
-    """No op asks the model, draws or packs on the handler's thread, and none makes many calls of its own."""
+    """No op calls the model, draws or packs on the handler's thread, or runs long there."""
     widget, done = busy
     Browser(widget)
     done.clear()

@@ -21,12 +21,12 @@ def opened(make: Make, net: Any, **options: Any) -> tuple[Any, Browser, dict[str
     """A widget, its browser, and the `prediction` that it is sent."""
     widget = make(net, img=IMAGE, methods=["gradient"], **options)
     browser = Browser(widget)
-    browser.ask("hello")
+    browser.request("hello")
     return widget, browser, browser.wait("prediction").fields
 
 
 def test_a_value_is_sent_as_a_value(make: Make) -> None:
-    """58 in its own unit, without a probability: in the prediction, a what-if, the curves, and a saved page."""
+    """A value of 58 is shown in its unit without a probability: in prediction, what-if, curves and saved page."""
     net = model("torch", (58.0,))
     widget, browser, told = opened(make, net)
     (row,) = told["classes"]
@@ -35,29 +35,29 @@ def test_a_value_is_sent_as_a_value(make: Make) -> None:
 
     exp = widget.compute(wait=True)
     assert exp.score == pytest.approx(58, rel=1e-5)
-    found = browser.wait("what_if", rid=browser.ask("what_if", method="gradient", target=0, **VIEW)).fields
+    found = browser.wait("what_if", rid=browser.request("what_if", method="gradient", target=0, **VIEW)).fields
     expected = saliency.what_if(net, IMAGE, exp.top(30))
     assert found["only"][0]["value"] == pytest.approx(expected.only[0].score, rel=1e-5)
-    curve = browser.wait("curve", rid=browser.ask("curve", method="gradient", target=0, fill="blur")).fields
+    curve = browser.wait("curve", rid=browser.request("curve", method="gradient", target=0, fill="blur")).fields
     assert curve["measure"] == "value"
     assert curve["insertion"][-1] == pytest.approx(58, rel=1e-5)
     assert pack([widget._explainers[0, 0].prediction_message()])
 
 
 def test_both_classes_of_a_sigmoid_are_offered(make: Make) -> None:
-    """.953 and .047 above the picture; class 0 is explained by −z, and the curves end at .047."""
+    """The prediction shows .953 and .047; class 0 is explained by −z, and the curves end at .047."""
     widget, browser, told = opened(make, model("torch", (3.0,), "sigmoid"), labels=["no", "yes"])
     shown = {row["label"]: row["probability"] for row in told["classes"]}
     assert shown == pytest.approx({"yes": 0.9526, "no": 0.0474}, abs=1e-4)
 
     exp = widget.compute(target="no", wait=True)
     assert exp.score == pytest.approx(-3, abs=1e-4)
-    curve = browser.wait("curve", rid=browser.ask("curve", method="gradient", target=0, fill="blur")).fields
+    curve = browser.wait("curve", rid=browser.request("curve", method="gradient", target=0, fill="blur")).fields
     assert curve["insertion"][-1] == pytest.approx(0.0474, abs=1e-4)
 
 
 def test_activation_and_output_reach_every_call_and_the_script(make: Make) -> None:
-    """Both are obeyed by predictions and maps, and stand in what `code()` writes; a callable by its name."""
+    """`activation` and `output` apply to predictions and maps, and `code()` writes them; a callable by its name."""
     import torch
 
     net = small_net()
@@ -83,7 +83,7 @@ def test_activation_and_output_reach_every_call_and_the_script(make: Make) -> No
 
 
 def test_an_activation_or_output_that_cannot_be_is_refused_at_once(make: Make) -> None:
-    """As every other argument of the widget."""
+    """Invalid values are refused like those of every other argument."""
     with pytest.raises(saliency.UnknownName, match="activation"):
         make(small_net(), activation="sofmax")
     with pytest.raises(saliency.BadField, match="output= takes"):

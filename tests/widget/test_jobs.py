@@ -11,31 +11,31 @@ from tests.widget.front_end import PATIENCE
 
 
 class User:
-    """Whoever brings jobs."""
+    """A user of a worker."""
 
 
 @pytest.fixture
 def user() -> User:
-    """The first of them."""
+    """Provide a user."""
     return User()
 
 
 @pytest.fixture
 def worker(user: User) -> Worker:
-    """A worker with one user."""
+    """Provide a worker with one user."""
     worker = Worker()
     worker.join(user)
     return worker
 
 
 def job(run: object, urgency: int = 1) -> Job:
-    """A job that always is so urgent."""
+    """Return a job of constant urgency."""
     assert callable(run)
     return Job(run, lambda: urgency)
 
 
 class Pause:
-    """Something to do that takes until it is let go."""
+    """Work that takes until it is released."""
 
     def __init__(self) -> None:
         self.begun, self.go = threading.Event(), threading.Event()
@@ -48,7 +48,7 @@ class Pause:
 
 
 def thread_of(worker: Worker) -> threading.Thread:
-    """The thread that a worker's jobs are done in."""
+    """Return the thread of a worker."""
     pause = Pause()
     worker.submit(job(pause))
     assert pause.begun.wait(PATIENCE)
@@ -57,7 +57,7 @@ def thread_of(worker: Worker) -> threading.Thread:
 
 
 def test_the_most_urgent_goes_first(worker: Worker) -> None:
-    """Jobs that wait are done by urgency, and in the order they came where that is the same."""
+    """Waiting jobs run by urgency, and in the order of submission if it is equal."""
     order: list[str] = []
     pause, done = Pause(), threading.Event()
     worker.submit(job(pause))
@@ -72,7 +72,7 @@ def test_the_most_urgent_goes_first(worker: Worker) -> None:
 
 
 def test_a_running_job_gives_way(worker: Worker) -> None:
-    """Between two questions only what is more urgent than the running job is done, and then the job goes on."""
+    """Between two model calls only more urgent jobs run, and then the job goes on."""
     order: list[str] = []
     done = threading.Event()
 
@@ -90,7 +90,7 @@ def test_a_running_job_gives_way(worker: Worker) -> None:
 
 
 def test_who_has_broken_in_is_expected_again(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is in demand once something more urgent came in between, and for a moment after."""
+    """A worker is in demand after a more urgent job interrupted, and for a moment longer."""
     seen: list[bool] = []
     done = threading.Event()
 
@@ -111,7 +111,7 @@ def test_who_has_broken_in_is_expected_again(worker: Worker, monkeypatch: pytest
 
 
 def test_a_job_that_fails_ends_nothing_else(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a job raises, SystemExit included, is logged, and the same thread goes on."""
+    """Any error of a job, SystemExit included, is logged, and the same thread goes on."""
     thread = thread_of(worker)
 
     def leave() -> None:
@@ -120,11 +120,11 @@ def test_a_job_that_fails_ends_nothing_else(worker: Worker, caplog: pytest.LogCa
     worker.submit(job(leave))
 
     assert thread_of(worker) is thread
-    assert "should have told" in caplog.text
+    assert "should have handled itself" in caplog.text
 
 
 def test_the_thread_ends_with_its_last_user(worker: Worker, user: User) -> None:
-    """A thread lasts while somebody may bring a job, ends at once after the last one left, and starts again."""
+    """A thread runs as long as it has users, ends with the last one, and starts again."""
     thread = thread_of(worker)
     other = User()
     worker.join(other)
@@ -139,7 +139,7 @@ def test_the_thread_ends_with_its_last_user(worker: Worker, user: User) -> None:
 
 
 def test_an_idle_thread_ends_for_a_user_that_was_collected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has to say goodbye: the thread ends when nothing has come for a while."""
+    """Users need not leave: an idle thread ends after a while."""
     monkeypatch.setattr("saliency_widget.work.jobs.IDLE_TIMEOUT", 0.01)
     worker = Worker()
     worker.join(User())
@@ -169,7 +169,7 @@ def test_the_end_of_the_interpreter_is_not_held_up(worker: Worker) -> None:
 
 
 def test_one_worker_a_model() -> None:
-    """The same model has the same worker as long as somebody holds it, another model another."""
+    """A model has the same worker as long as somebody holds it; another model has another."""
     model, other = User(), User()
     worker = worker_for(model)
 
@@ -178,7 +178,7 @@ def test_one_worker_a_model() -> None:
 
 
 def test_a_job_that_waits_can_be_taken_back(worker: Worker) -> None:
-    """What has not begun is withdrawn; what has begun is not."""
+    """A waiting job is withdrawn; a running one is not."""
     pause = Pause()
     running, waiting = job(pause), job(pytest.fail)
     worker.submit(running)

@@ -41,17 +41,17 @@ w
 
 
 class Kernel:
-    """A kernel's client that keeps everything it hears."""
+    """A kernel's client that stores every message."""
 
     def __init__(self, client: BlockingKernelClient) -> None:
         self.client = client
         self.heard: list[dict[str, Any]] = []
 
     def start(self, code: str) -> str:
-        """Start a cell; its id."""
+        """Start a cell and return its id."""
         return str(self.client.execute(code))
 
-    def ask(self, comm: str, subshell: str | None = None, **content: Any) -> None:
+    def request(self, comm: str, subshell: str | None = None, **content: Any) -> None:
         """Send a request to a widget, as a page does."""
         data = {"method": "custom", "content": content}
         message = self.client.session.msg("comm_msg", {"comm_id": comm, "data": data})
@@ -61,12 +61,12 @@ class Kernel:
 
     @property
     def features(self) -> list[str]:
-        """What the kernel says it can do."""
+        """Return the features that the kernel reports."""
         told: list[str] = self.client.kernel_info(reply=True, timeout=PATIENCE)["content"].get("supported_features", [])
         return told
 
     def until_idle(self, cell: str) -> list[dict[str, Any]]:
-        """What is heard until a cell has ended."""
+        """Return the messages until a cell has ended."""
         return self.until(
             lambda m: (
                 m["parent_header"].get("msg_id") == cell
@@ -76,7 +76,7 @@ class Kernel:
         )
 
     def until(self, wanted: Any) -> list[dict[str, Any]]:
-        """What is heard until a message is the wanted one."""
+        """Return the messages until the wanted one."""
         heard: list[dict[str, Any]] = []
         while not heard or not wanted(heard[-1]):
             heard.append(self.client.get_iopub_msg(timeout=PATIENCE))
@@ -85,18 +85,18 @@ class Kernel:
 
 
 def ops(heard: list[dict[str, Any]]) -> list[str]:
-    """The widget messages among what was heard."""
+    """Return the widget messages among some messages."""
     data = [m["content"]["data"] for m in heard if m["header"]["msg_type"] == "comm_msg"]
     return [each["content"]["op"] for each in data if each["method"] == "custom"]
 
 
 def is_op(op: str) -> Any:
-    """Whether a message is such a widget message."""
+    """Return whether a message is a widget message of the given op."""
     return lambda m: op in ops([m])
 
 
 def printed(heard: list[dict[str, Any]]) -> str:
-    """What a cell printed; an error is shown."""
+    """Return what a cell printed; raise its error."""
     errors = [m["content"]["traceback"] for m in heard if m["header"]["msg_type"] == "error"]
     assert not errors, "\n".join(errors[0])
     return "".join(m["content"]["text"] for m in heard if m["header"]["msg_type"] == "stream").strip()
@@ -111,7 +111,7 @@ WITHOUT_SUBSHELLS = ("6.29.5",)
 
 @pytest.fixture(params=[*WITH_SUBSHELLS, *WITHOUT_SUBSHELLS])
 def kernel(request: pytest.FixtureRequest, checkout: Path, tmp_path: Path) -> Iterator[Kernel]:
-    """This Python's own kernel, whatever the user registered, with an ipykernel of some version."""
+    """Provide a kernel of this Python, with a given version of ipykernel."""
     paths = [str(checkout)]
     if request.param != "installed":
         older = OLDER / request.param
@@ -135,7 +135,7 @@ def kernel(request: pytest.FixtureRequest, checkout: Path, tmp_path: Path) -> It
 
 
 def test_the_kernel_is_the_one_meant(kernel: Kernel, request: pytest.FixtureRequest) -> None:
-    """The matrix has three different ipykernels: what a test asks for is what runs."""
+    """The matrix has three different ipykernels, and each test runs the one it names."""
     version = printed(kernel.until_idle(kernel.start("import ipykernel; print(ipykernel.__version__)")))
 
     wanted = request.node.callspec.params["kernel"]
@@ -143,13 +143,13 @@ def test_the_kernel_is_the_one_meant(kernel: Kernel, request: pytest.FixtureRequ
 
 
 def test_answers_arrive_while_a_cell_is_busy(kernel: Kernel) -> None:
-    """Asked before a long cell, progress and result come during it; the output has a picture beside the widget."""
+    """After a request before a long cell, progress and result arrive during it; the output has a picture too."""
     shown = kernel.until_idle(kernel.start(SETUP))
     comm = printed(shown)
     (output,) = (m["content"]["data"] for m in shown if m["header"]["msg_type"] == "execute_result")
     assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/html"} <= set(output)
-    kernel.ask(comm, op="hello", rid="1")
-    kernel.ask(comm, op="compute", rid="2", method="occlusion", target=0)
+    kernel.request(comm, op="hello", rid="1")
+    kernel.request(comm, op="compute", rid="2", method="occlusion", target=0)
     kernel.until(is_op("accepted"))
     kernel.until(is_op("accepted"))
 
@@ -164,18 +164,18 @@ def test_answers_arrive_while_a_cell_is_busy(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("kernel", WITH_SUBSHELLS, indirect=True)
 def test_requests_are_heard_while_a_cell_is_busy(kernel: Kernel) -> None:
-    """On a kernel with subshells a page can ask during a long cell, and gets its answer during it."""
+    """On a kernel with subshells, a request during a long cell is answered during it."""
     assert "kernel subshells" in kernel.features
     comm = printed(kernel.until_idle(kernel.start(SETUP)))
     kernel.client.control_channel.send(kernel.client.session.msg("create_subshell_request"))
     subshell = kernel.client.control_channel.get_msg(timeout=PATIENCE)["content"]["subshell_id"]
     # ipykernel >= 7.4 sends a page's messages to the shell that last spoke: the answer to hello makes it the subshell
-    kernel.ask(comm, subshell, op="hello", rid="0")
+    kernel.request(comm, subshell, op="hello", rid="0")
     kernel.until(is_op("welcome"))
     busy = kernel.start("go.set(); until(lambda: w.explanations)")
     kernel.until(lambda m: m["header"]["msg_type"] == "execute_input")
 
-    kernel.ask(comm, subshell, op="compute", rid="1", method="occlusion", target=0)
+    kernel.request(comm, subshell, op="compute", rid="1", method="occlusion", target=0)
 
     heard = kernel.until_idle(busy)
     assert printed(heard) == "True"
@@ -185,14 +185,14 @@ def test_requests_are_heard_while_a_cell_is_busy(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("kernel", WITHOUT_SUBSHELLS, indirect=True)
 def test_requests_wait_for_the_cell_without_subshells(kernel: Kernel) -> None:
-    """On a kernel without subshells what a page asks during a cell is answered after it; nothing is lost."""
+    """On a kernel without subshells, a request during a cell is answered after it; nothing is lost."""
     assert "kernel subshells" not in kernel.features
     comm = printed(kernel.until_idle(kernel.start(SETUP)))
     busy = kernel.start("go.set(); time.sleep(0.5)")
     kernel.until(lambda m: m["header"]["msg_type"] == "execute_input")
 
-    kernel.ask(comm, op="hello", rid="0")
-    kernel.ask(comm, op="compute", rid="1", method="occlusion", target=0)
+    kernel.request(comm, op="hello", rid="0")
+    kernel.request(comm, op="compute", rid="1", method="occlusion", target=0)
 
     assert ops(kernel.until_idle(busy)) == []
     heard = ops(kernel.until(is_op("result")))
@@ -200,7 +200,7 @@ def test_requests_wait_for_the_cell_without_subshells(kernel: Kernel) -> None:
 
 
 def test_a_script_in_a_kernel_can_wait(kernel: Kernel) -> None:
-    """compute(wait=True) in a cell gives the explanation, while messages go on; the kernel ends without being held."""
+    """compute(wait=True) in a cell returns the explanation while messages are sent; the kernel exits without delay."""
     printed(kernel.until_idle(kernel.start(SETUP)))
 
     heard = kernel.until_idle(kernel.start("go.set(); print(w.compute(wait=True).mask.shape, w.wait(60))"))

@@ -25,12 +25,12 @@ WHAT_IF = {"sign": "auto", "keep": 30, "region": 0, "picked": {}, "fill": "white
 
 
 def by_mean(images: np.ndarray) -> np.ndarray:
-    """A model of plain scores that behaves."""
+    """Return scores without misbehaving."""
     return np.asarray(images.mean((1, 2)))
 
 
 class Once:
-    """A model that does something else at one of its calls."""
+    """A model that misbehaves at one of its calls."""
 
     def __init__(self, call: int, instead: Callable[[np.ndarray], np.ndarray]) -> None:
         self.call, self.instead, self.calls = call, instead, 0
@@ -41,7 +41,7 @@ class Once:
 
 
 def raising(error: BaseException) -> Callable[[np.ndarray], np.ndarray]:
-    """What raises an error."""
+    """Return a function that raises an error."""
 
     def instead(images: np.ndarray) -> np.ndarray:
         raise error
@@ -50,7 +50,7 @@ def raising(error: BaseException) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Mute(Exception):
-    """An error that fails to say what it is."""
+    """An error whose `str` raises."""
 
     def __str__(self) -> str:
         raise ValueError("no words")
@@ -69,18 +69,18 @@ class Mute(Exception):
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
 )
 def test_what_a_model_raises_in_the_middle_is_told(make: Make, error: BaseException, kind: str) -> None:
-    """Whatever it is, its cell has the error, another model's has its map, and the next question is answered."""
+    """The cell of any error shows it, another model's shows its map, and the next request is answered."""
     widget = make([Once(5, raising(error)), by_mean], methods=[GRID], target=0, batch_size=1)
     browser = Browser(widget)
 
-    broken = browser.ask("compute", method="occlusion", target=0, model=0)
-    well = browser.ask("compute", method="occlusion", target=0, model=1)
+    broken = browser.request("compute", method="occlusion", target=0, model=0)
+    well = browser.request("compute", method="occlusion", target=0, model=1)
 
     told = browser.wait("error", rid=broken).fields
     assert told["kind"] == kind
     assert "in instead" in told["details"]
     browser.wait("result", rid=well)
-    again = browser.ask("compute", method="occlusion", target=0, model=0)
+    again = browser.request("compute", method="occlusion", target=0, model=0)
     browser.wait("result", rid=again)
     assert widget.wait(PATIENCE)
     np.testing.assert_allclose(widget.explanations["occlusion", 0].mask, widget.compute(wait=True, model=1).mask)
@@ -88,7 +88,7 @@ def test_what_a_model_raises_in_the_middle_is_told(make: Make, error: BaseExcept
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
 def test_a_model_cannot_end_its_user_s_cell(make: Make, error: BaseException) -> None:
-    """Who waits for an explanation gets an error that says what the model raised, not the end of the program."""
+    """compute(wait=True) raises an error that names what the model raised, and the program goes on."""
     widget = make(Once(3, raising(error)), methods=[GRID], target=0, batch_size=1)
 
     with pytest.raises(RuntimeError, match=f"The model raised {type(error).__name__}") as raised:
@@ -100,7 +100,7 @@ def test_a_model_cannot_end_its_user_s_cell(make: Make, error: BaseException) ->
 
 @pytest.mark.parametrize("op", ["what_if", "curve", "classes", "hello"])
 def test_any_question_survives_an_exit(make: Make, op: str) -> None:
-    """A model that calls for the end of the program in whatever it is asked is told of, and asked again."""
+    """A model that raises SystemExit in any call is reported, and called again."""
     model = Once(0, raising(SystemExit()))
     widget = make(model, methods=[GRID], target=0)
     browser = Browser(widget)
@@ -114,16 +114,16 @@ def test_any_question_survives_an_exit(make: Make, op: str) -> None:
     }
     model.call = model.calls + 1
 
-    browser.wait("error", rid=browser.ask(op, **fields[op]))
+    browser.wait("error", rid=browser.request(op, **fields[op]))
 
     answer = "prediction" if op == "hello" else op
-    browser.ask(op, **fields[op])
+    browser.request(op, **fields[op])
     browser.wait(answer)
     assert widget.wait(PATIENCE)
 
 
 def test_nan_for_one_class_is_that_class_s_trouble(make: Make) -> None:
-    """A model that answers NaN for one class beside patches is in trouble there alone."""
+    """A model that returns NaN for one class next to patches fails for these requests alone."""
 
     def fragile(images: np.ndarray) -> np.ndarray:
         scores = by_mean(images)
@@ -133,7 +133,7 @@ def test_nan_for_one_class_is_that_class_s_trouble(make: Make) -> None:
     widget = make(fragile, methods=[GRID], target=0)
     browser = Browser(widget)
 
-    rids = [browser.ask("compute", method="occlusion", target=target) for target in (2, 0, 1)]
+    rids = [browser.request("compute", method="occlusion", target=target) for target in (2, 0, 1)]
 
     assert browser.wait("error", rid=rids[0]).fields["kind"] == "BadOutput"
     for rid in rids[1:]:
@@ -141,12 +141,12 @@ def test_nan_for_one_class_is_that_class_s_trouble(make: Make) -> None:
 
 
 def test_nan_everywhere_is_one_model_s_trouble(make: Make) -> None:
-    """Of two models the one that says nothing but NaN has errors, the other a prediction and a map."""
+    """Of two models, the one that returns only NaN has errors, the other a prediction and a map."""
     widget = make([lambda images: by_mean(images) * np.nan, by_mean], methods=[GRID], target=0)
     browser = Browser(widget)
-    browser.ask("hello")
+    browser.request("hello")
 
-    rids = [browser.ask("compute", method="occlusion", target=0, model=model) for model in (0, 1)]
+    rids = [browser.request("compute", method="occlusion", target=0, model=model) for model in (0, 1)]
 
     assert "NaN" in browser.wait("error", rid=rids[0]).fields["message"]
     browser.wait("result", rid=rids[1])
@@ -156,19 +156,19 @@ def test_nan_everywhere_is_one_model_s_trouble(make: Make) -> None:
 
 @pytest.mark.parametrize("answer", [(2,), (5,), (), (3, 2)], ids=str)
 def test_a_model_that_changes_its_number_of_outputs(make: Make, answer: tuple[int, ...]) -> None:
-    """Fewer outputs, more, none, or another shape in the midst of a run: a result or an error, and then the next."""
+    """Outputs that change in number or shape during a run give a result or an error, and the next request succeeds."""
     widget = make(Once(4, lambda images: np.ones((len(images), *answer))), methods=[GRID], target=2, batch_size=1)
     browser = Browser(widget)
 
-    ended = browser.wait("error", "result", rid=browser.ask("compute", method="occlusion", target=2))
+    ended = browser.wait("error", "result", rid=browser.request("compute", method="occlusion", target=2))
 
     assert ended.op == ("result" if answer == (5,) else "error")
-    browser.wait("result", rid=browser.ask("compute", method="occlusion", target=1))
+    browser.wait("result", rid=browser.request("compute", method="occlusion", target=1))
     assert widget.wait(PATIENCE)
 
 
 def test_a_class_that_is_gone_is_told(make: Make) -> None:
-    """A network that lost its head's outputs in training has no such class any more; the shown target stays."""
+    """A network whose head lost outputs in training has fewer classes; the shown target stays."""
     net = small_net()
     widget = make(net, labels=LABELS, methods=["gradient"], target=3)
     widget.compute(wait=True)
@@ -182,7 +182,7 @@ def test_a_class_that_is_gone_is_told(make: Make) -> None:
 
 
 def test_a_network_that_is_taken_apart(make: Make) -> None:
-    """Without one of its layers it cannot answer, and with it again it can."""
+    """A model without one of its layers gives an error, and a result once it has the layer again."""
     net = small_net()
     widget = make(net, methods=["gradient"], target=1)
     first = widget.compute(wait=True)
@@ -200,20 +200,20 @@ def test_a_network_that_is_taken_apart(make: Make) -> None:
 
 
 def test_a_model_that_hangs_holds_up_no_handler(make: Make) -> None:
-    """While it hangs every op is accepted, its waiting requests can be cancelled, and another model answers."""
+    """While a model hangs, every op is accepted, waiting requests can be cancelled, and another model answers."""
     stuck = Gate()
     widget = make([stuck, by_mean], methods=[GRID], target=0)
     browser = Browser(widget)
-    hanging = browser.ask("compute", method="occlusion", target=0)
-    stuck.await_question()
+    hanging = browser.request("compute", method="occlusion", target=0)
+    stuck.await_call()
 
-    waiting = browser.ask("compute", method="occlusion", target=1)
-    rids = [browser.ask(op, query="") for op in ("hello", "classes", "poll")]
-    rids.append(browser.ask("code", method="occlusion", target=0))
-    browser.ask("cancel", rid=waiting)
+    waiting = browser.request("compute", method="occlusion", target=1)
+    rids = [browser.request(op, query="") for op in ("hello", "classes", "poll")]
+    rids.append(browser.request("code", method="occlusion", target=0))
+    browser.request("cancel", rid=waiting)
 
     browser.wait("cancelled", rid=waiting)
-    browser.wait("result", rid=browser.ask("compute", method="occlusion", target=0, model=1))
+    browser.wait("result", rid=browser.request("compute", method="occlusion", target=0, model=1))
     assert set(rids) <= {m.rid for m in browser.of("accepted")}
     assert browser.of("result", hanging) == []
     stuck.free()
@@ -223,7 +223,7 @@ def test_a_model_that_hangs_holds_up_no_handler(make: Make) -> None:
 
 @pytest.mark.filterwarnings("ignore:loud")
 def test_a_model_that_prints_and_warns(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
-    """It says what it says, and its map is there."""
+    """The model's prints appear, and its map is computed."""
     import warnings
 
     def loud(images: np.ndarray) -> np.ndarray:
@@ -241,7 +241,7 @@ def test_a_model_that_prints_and_warns(make: Make, capfd: pytest.CaptureFixture[
 
 
 def test_nothing_is_left_running(make: Make) -> None:
-    """After errors of every kind the model's thread is the only one there is, and ends with the widget."""
+    """After errors of every kind, the model's thread is the only one, and ends with the widget."""
     before = set(threading.enumerate())
     for error in (ValueError(), SystemExit(), KeyboardInterrupt()):
         widget = make(Once(2, raising(error)), methods=[GRID], target=0)
@@ -274,13 +274,13 @@ RIGHT_TO_LEFT = "\u202eחתול\u202c قطة"
     ids=["html", "right to left", "10 kB", "control", "surrogate", "mathtext", "unpicklable", "empty"],
 )
 def test_labels_are_text_and_nothing_else(make: Make, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any label gets through messages, pages, stills, saved notebooks and scripts, and starts no element anywhere."""
+    """Any label is valid in messages, pages, stills, saved notebooks and scripts, and creates no HTML element."""
     net = small_net()
     labels = [label, "b", "c", "d"]
     widget = make(net, labels=labels, methods=["gradient", "grad_cam"], target=0)
     browser = Browser(widget)
-    browser.ask("hello")
-    told = browser.wait("result", rid=browser.ask("compute", method="gradient", target=0)).fields["result"]
+    browser.request("hello")
+    told = browser.wait("result", rid=browser.request("compute", method="gradient", target=0)).fields["result"]
     widget.compare(["gradient", "grad_cam"], [0, 1])
     assert widget.wait(PATIENCE)
     shown = label.encode(errors="replace").decode()
@@ -301,7 +301,7 @@ def test_labels_are_text_and_nothing_else(make: Make, label: str, monkeypatch: p
 
 @pytest.mark.parametrize("name", [EVIL, RIGHT_TO_LEFT, "n" * 300, "half \ud800", "'] + quit() + ['"])
 def test_names_are_text_and_nothing_else(make: Make, name: str) -> None:
-    """The name of an image or a model, as a dropped file may have it, runs nothing on any page or in any script."""
+    """The name of an image or a model, as of a dropped file, executes nothing on a page or in a script."""
     widget = make({name: small_net()}, {name: picture()}, methods=["gradient"], target=0)
     index = widget.add(picture(), name)
     widget.compute(wait=True)

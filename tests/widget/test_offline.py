@@ -47,17 +47,17 @@ class Page(HTMLParser):
 
 
 def told_in(packet: bytes, op: str) -> list[dict[str, Any]]:
-    """The stored messages of a kind."""
+    """Return the stored messages of a kind."""
     return [message.fields for message in unpack(packet) if message.op == op]
 
 
 def packet_of(text: str) -> bytes:
-    """What a page has stored."""
+    """Return the packet that a page holds."""
     return base64.b64decode(Page(text).texts["packet"])
 
 
 def test_the_page_holds_every_result_in_full(make: Make) -> None:
-    """Its packet is the picture, the prediction and each explanation, shown first, to the last bit."""
+    """The page's packet has the picture, the prediction and each explanation exactly, the shown one first."""
     widget = make(target=1, method="gradient", keep=12)
     for method in ("xrai", "gradient", "integrated_gradients"):
         widget.compute(method, wait=True)
@@ -80,7 +80,7 @@ def test_the_page_holds_every_result_in_full(make: Make) -> None:
 
 
 def test_the_page_needs_nobody(make: Make, checkout: Path) -> None:
-    """It names no address in a network, loads nothing, forbids the browser to, and knows no path of this machine."""
+    """The page names no network address, loads nothing, forbids loading, and holds no path of this machine."""
     widget = make(target=1)
     widget.compute("gradient", wait=True)
 
@@ -101,7 +101,7 @@ def test_the_page_needs_nobody(make: Make, checkout: Path) -> None:
 
 
 def test_what_is_no_front_end_is_not_packed_into_a_page(make: Make) -> None:
-    """A bundle without a default export at its end is refused: the page would stay empty."""
+    """A bundle that does not end in a default export is refused, as the page would be empty."""
     with pytest.raises(ValueError, match="default export"):
         export.page("title", "console.log(1)", "", {}, b"", "")
 
@@ -118,7 +118,7 @@ def test_scripts_within_the_script_end_nothing(make: Make) -> None:
 
 
 def test_text_stays_text(make: Make) -> None:
-    """Labels, titles and class names full of markup end no element and start none."""
+    """Labels, titles and class names with markup create no HTML element."""
     evil = "</script><script>alert(1)</script><!--"
     widget = make(small_net(), labels=[evil, "b", "c", "d"], target=0)
     widget.compute("gradient", wait=True)
@@ -134,7 +134,7 @@ def test_text_stays_text(make: Make) -> None:
 
 
 def test_half_characters_and_markup_are_text_everywhere(make: Make, tmp_path: Path) -> None:
-    """Names, labels and titles that no encoding has: pages, copied code, captions, stills and files take them."""
+    """Names, labels and titles with unpaired surrogates are valid in pages, code, captions, stills and files."""
     evil = "</script><script>alert(1)</script>\ud800\"'\n\\{x}$_"
     widget = make({evil: small_net()}, {evil: picture(), "b": picture()}, labels=[evil, "b", "c", "d"], target=0)
     widget.compute("gradient", wait=True)
@@ -155,7 +155,7 @@ def test_half_characters_and_markup_are_text_everywhere(make: Make, tmp_path: Pa
 
 
 def test_the_page_is_written_where_it_is_asked_for(make: Make, tmp_path: Path) -> None:
-    """With a path the page is written, in UTF-8, and the path given back; without results it is a page too."""
+    """With a path the page is written in UTF-8 and the path returned; a page without results is valid."""
     widget = make()
 
     written = widget.to_html(tmp_path / "page.html", title="Größe")
@@ -167,7 +167,7 @@ def test_the_page_is_written_where_it_is_asked_for(make: Make, tmp_path: Path) -
 
 
 def test_a_dead_notebook_keeps_what_was_shown(make: Make) -> None:
-    """`_snapshot` replays to the same picture: the prediction, and the shown result to a step of one byte."""
+    """`_snapshot` replays the picture, the prediction, and the shown result to one step of a byte."""
     widget = make(target=1, method="integrated_gradients")
     assert widget._snapshot == b""
     browser = Browser(widget)
@@ -186,7 +186,7 @@ def test_a_dead_notebook_keeps_what_was_shown(make: Make) -> None:
 
 
 def test_the_snapshot_follows_what_is_shown(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several results the shown one is first; others are there while there is room."""
+    """Of several results the shown one is first; others follow if they fit."""
     widget = make(target=1, method="gradient")
     for method in ("gradient", "integrated_gradients"):
         widget.compute(method, wait=True)
@@ -204,7 +204,7 @@ def test_the_snapshot_follows_what_is_shown(make: Make, monkeypatch: pytest.Monk
 
 
 def test_a_widget_that_cannot_be_shown_leaves_a_picture(make: Make) -> None:
-    """Beside the widget an output has a PNG, HTML that needs nothing, and a line of text; nothing is computed."""
+    """A cell's output also has a PNG, self-contained HTML and a line of text; nothing is computed for it."""
     widget = make()
     before = widget._repr_mimebundle_()
     assert before is not None
@@ -227,12 +227,12 @@ def test_a_widget_that_cannot_be_shown_leaves_a_picture(make: Make) -> None:
 
 
 def image_of(png: bytes) -> np.ndarray:
-    """The pixels of a PNG file."""
+    """Return the pixels of a PNG file."""
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
 
 
 def test_without_a_result_the_picture_is_drawn(make: Make) -> None:
-    """Nothing is computed for a PNG: where there is no result it is the picture."""
+    """Nothing is computed for a PNG: without a result it is the picture."""
     img = picture()
 
     drawn = image_of(make(img=img).snapshot_png(width=20))
@@ -242,7 +242,7 @@ def test_without_a_result_the_picture_is_drawn(make: Make) -> None:
 
 @pytest.mark.parametrize("sign", ["absolute", "positive", "signed"])
 def test_a_heat_map_is_drawn_as_the_browser_draws_it(make: Make, sign: str) -> None:
-    """Colours of matplotlib over the greyed picture; below the threshold the grey shows."""
+    """The heat view has matplotlib's colours over the grey picture, and only grey below the threshold."""
     from matplotlib import colormaps
 
     img = picture()
@@ -266,7 +266,7 @@ def test_a_heat_map_is_drawn_as_the_browser_draws_it(make: Make, sign: str) -> N
 
 
 def test_the_kept_area_keeps_its_colours(make: Make) -> None:
-    """Inside, but for the outline, the picture is as it was; outside it is shaded by the opacity."""
+    """In the area view the selection keeps its colours, but for the outline; the rest is shaded by the opacity."""
     img = picture(48, 40)
     widget = make(img=img, target=1, method="grad_cam", mode="area", keep=30, opacity=0.5)
     widget.compute(wait=True)
@@ -283,7 +283,7 @@ def test_the_kept_area_keeps_its_colours(make: Make) -> None:
 
 
 def test_a_crop_is_drawn_where_it_lies(make: Make) -> None:
-    """What the model did not see is shaded; beside a heat map it is grey as well."""
+    """Pixels outside the model's view are shaded, and grey next to a heat map."""
     img = picture(48, 40)
     widget = make(
         img=img, preprocess=lambda x: x[12:36, 10:30] / np.float32(255), target=1, method="gradient", keep=100
@@ -303,7 +303,7 @@ def test_a_crop_is_drawn_where_it_lies(make: Make) -> None:
 
 
 def test_pictures_have_the_width_that_is_asked_for(make: Make) -> None:
-    """By default at least 448 pixels; the height follows the picture."""
+    """A PNG is at least 448 pixels wide by default; its height follows the picture."""
     widget = make(img=picture(30, 20), methods=[saliency.XRAI(steps=2)], target=1)
     widget.compute(wait=True)
 
@@ -322,7 +322,7 @@ def test_labels_reach_the_page(make: Make) -> None:
 
 
 def growth(widget: SaliencyWidget) -> int:
-    """By how many bytes a notebook grows, beside the script, the styles and one PNG."""
+    """A notebook grows by a limited number of bytes, next to the script, the styles and one PNG."""
     bundle, _ = widget._repr_mimebundle_()  # type: ignore[misc]  # it is shown
     state = {name: value for name, value in widget.get_state().items() if name not in ("_esm", "_css")}
     assert state["_snapshot"]
@@ -332,7 +332,7 @@ def growth(widget: SaliencyWidget) -> int:
 
 
 def test_a_notebook_grows_by_little(make: Make) -> None:
-    """With a gradient's grain, which does not deflate, and all that the model was asked about it: by at most 60 kB."""
+    """A noisy gradient, which hardly compresses, with its what-if answers adds at most 60 kB."""
     demo = saliency.demo
     widget = make(demo.model(), demo.image(), labels=demo.labels, target="cat", method="gradient")
     widget.compute(wait=True)
@@ -341,8 +341,8 @@ def test_a_notebook_grows_by_little(make: Make) -> None:
     cell = {"method": "gradient", "target": 1}
     for keep in range(40, 48):
         view = {"sign": "auto", "keep": keep, "region": 0, "picked": {}, "fill": "blur"}
-        browser.wait("what_if", rid=browser.ask("what_if", **cell, **view))
-    browser.wait("curve", rid=browser.ask("curve", **cell, fill="blur"))
+        browser.wait("what_if", rid=browser.request("what_if", **cell, **view))
+    browser.wait("curve", rid=browser.request("curve", **cell, fill="blur"))
     assert widget.wait(60)
 
     assert growth(widget) <= 60_000
@@ -354,7 +354,7 @@ def test_a_notebook_grows_by_little(make: Make) -> None:
 
 
 def test_a_grid_makes_a_notebook_grow_by_little(make: Make) -> None:
-    """Two models by two images, of the same grain: by at most 60 kB."""
+    """Noisy maps of two models and two images add at most 60 kB."""
     demo = saliency.demo
     images = [demo.image(), demo.image()[:, ::-1]]
     widget = make([demo.model()] * 2, images, labels=demo.labels, target="cat", method="gradient")
@@ -368,7 +368,7 @@ def test_a_grid_makes_a_notebook_grow_by_little(make: Make) -> None:
 
 
 def test_what_the_model_has_said_is_in_the_page(make: Make) -> None:
-    """Answers to selections and curves travel with the request they answer; nothing is asked for the page's sake."""
+    """What-if answers and curves are stored with their requests; none is computed for the page."""
     calls: list[int] = []
     function = black_box(small_net())
 
@@ -381,8 +381,8 @@ def test_what_the_model_has_said_is_in_the_page(make: Make) -> None:
     browser = Browser(widget)
     view = {"sign": "auto", "keep": 40.0, "region": 0, "picked": {}}
     cell = {"method": "occlusion", "target": 1, "model": 0, "image": 0}
-    said = browser.wait("what_if", rid=browser.ask("what_if", **cell, **view, fill="mean")).fields
-    drawn = browser.wait("curve", rid=browser.ask("curve", **cell, fill="blur")).fields
+    said = browser.wait("what_if", rid=browser.request("what_if", **cell, **view, fill="mean")).fields
+    drawn = browser.wait("curve", rid=browser.request("curve", **cell, fill="blur")).fields
     assert widget.wait(PATIENCE)
     before = len(calls)
 
@@ -400,14 +400,14 @@ def test_what_the_model_has_said_is_in_the_page(make: Make) -> None:
 
 
 def test_answers_about_what_is_gone_stay_behind(make: Make) -> None:
-    """Those about a map of other fields, and those to strokes of the brush that are no longer on the picture."""
+    """Answers about a map with other fields, and about brushed masks that are no longer shown, are not stored."""
     widget = make(target=1, methods=[saliency.IntegratedGradients(steps=3)])
     widget.compute(wait=True)
     browser = Browser(widget)
     cell = {"method": "integrated_gradients", "target": 1, "sign": "auto", "keep": 30.0, "region": 0, "fill": "mean"}
     strokes = [of_mask(np.arange(320).reshape(20, 16) < end) for end in (5, 9)]
     for picked in ({}, *strokes):
-        browser.wait("what_if", rid=browser.ask("what_if", **cell, picked=picked))
+        browser.wait("what_if", rid=browser.request("what_if", **cell, picked=picked))
     widget.picked = strokes[1]
 
     kept = told_in(packet_of(widget.to_html()), "what_if")
@@ -419,7 +419,7 @@ def test_answers_about_what_is_gone_stay_behind(make: Make) -> None:
 
 
 def test_the_model_is_asked_ahead_where_nobody_can_ask(make: Make) -> None:
-    """With `what_if` each map has its curves, and the engine's own answers to its top 5, 10, … 95 %."""
+    """With `what_if` each map has its curves, and the engine's predictions for its top 5, 10, … 95 %."""
     nets = [small_net(), small_net()]
     widget = make(nets, methods=["gradient"], labels=LABELS, fill="mean")
     maps = [widget.compute("gradient", "bee", wait=True, model=model) for model in range(2)]
@@ -440,7 +440,7 @@ def test_the_model_is_asked_ahead_where_nobody_can_ask(make: Make) -> None:
 
 
 def test_a_model_that_fails_when_it_is_asked_ahead_is_heard(make: Make) -> None:
-    """Its own error comes out of `to_html`, and the widget goes on."""
+    """`to_html` raises the model's own error, and the widget goes on."""
     asleep: list[bool] = []
     function = black_box(small_net())
 
@@ -460,7 +460,7 @@ def test_a_model_that_fails_when_it_is_asked_ahead_is_heard(make: Make) -> None:
 
 
 def test_the_page_knows_the_fields_of_its_maps(make: Make) -> None:
-    """What `describe` answers for each method that has a map, with the fields it was made with."""
+    """The page has the `described` of each method with a map, with the fields of that map."""
     widget = make(target=1, methods=["gradient", saliency.IntegratedGradients(steps=3), "occlusion"])
     widget.parameters = {"integrated_gradients": {"steps": 7}}
     for method in ("gradient", "integrated_gradients"):

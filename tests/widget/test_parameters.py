@@ -35,7 +35,7 @@ def test_every_method_tells_its_controls(info: saliency.MethodInfo) -> None:
 
 @pytest.mark.parametrize("info", saliency.methods(), ids=lambda info: info.id)
 def test_presets_are_cheaper_and_dearer(info: saliency.MethodInfo) -> None:
-    """What is called quick costs at most half, what is called thorough at least twice as much."""
+    """The quick preset costs at most half, the thorough one at least twice as much."""
     method = info.cls()
     found = {each["name"]: each for each in presets(method, SHAPE)}
 
@@ -69,7 +69,7 @@ def test_methods_inside_methods_have_dotted_names() -> None:
     ],
 )
 def test_json_becomes_what_the_field_wants(name: str, value: Any, method: saliency.Method) -> None:
-    """Whole numbers that JavaScript calls floats, one baseline or several."""
+    """A whole number may be a float, as JavaScript sends it, and a baseline one name or several."""
     assert changed(saliency.IntegratedGradients(), {name: value}).key() == method.key()
 
 
@@ -104,21 +104,25 @@ def test_a_choice_may_be_left_to_the_method() -> None:
     ids=str,
 )
 def test_what_a_field_cannot_be_is_told(method: saliency.Method, fields: dict[str, Any], reason: str) -> None:
-    """In the engine's words where it has some; never a crash, whatever JSON holds."""
+    """Any JSON value is accepted or refused, in the engine's words where it has some; none crashes."""
     with pytest.raises(saliency.SaliencyError, match=reason):
         changed(method, fields)
 
 
 def test_a_proposal_is_priced_and_changes_nothing(make: Make) -> None:
-    """`describe` tells what fields would cost, in images and by this model's pace in seconds."""
+    """`describe` returns the cost of fields in images, and in seconds for this model."""
     widget = make(target=1)
     browser = Browser(widget)
-    before = browser.wait("described", rid=browser.ask("describe", method="smooth_grad", fields={})).fields
+    before = browser.wait("described", rid=browser.request("describe", method="smooth_grad", fields={})).fields
     assert before["seconds"] is None
     run = widget.compute("smooth_grad", wait=True)
 
-    told = browser.wait("described", rid=browser.ask("describe", method="smooth_grad", fields={"samples": 75})).fields
-    wrong = browser.wait("described", rid=browser.ask("describe", method="smooth_grad", fields={"samples": -1})).fields
+    told = browser.wait(
+        "described", rid=browser.request("describe", method="smooth_grad", fields={"samples": 75})
+    ).fields
+    wrong = browser.wait(
+        "described", rid=browser.request("describe", method="smooth_grad", fields={"samples": -1})
+    ).fields
 
     assert told["cost"] == 75
     assert told["seconds"] == pytest.approx(75 * run.seconds / run.images)
@@ -129,14 +133,14 @@ def test_a_proposal_is_priced_and_changes_nothing(make: Make) -> None:
 
 
 def test_a_layer_is_chosen_among_the_model_s(make: Make) -> None:
-    """Fields that name layers have these as choices, with the automatic one's name; what is no layer is refused."""
+    """Fields for layers have the layers as choices, with the automatic one; other names are refused."""
     net = small_net()
     widget = make(net, methods=["grad_cam", "refine_cam", saliency.SmoothGrad(saliency.GradCam(), samples=2)], target=1)
     browser = Browser(widget)
     names = list(dict.fromkeys(each.name for each in saliency.layers(net, picture())))
 
     def field(method: str, name: str) -> dict[str, Any]:
-        told = browser.wait("described", rid=browser.ask("describe", method=method, fields={})).fields
+        told = browser.wait("described", rid=browser.request("describe", method=method, fields={})).fields
         return next(each for each in told["fields"] if each["name"] == name)
 
     one, several, inner = field("grad_cam", "layer"), field("refine_cam", "layer"), field("smooth_grad", "method.layer")
@@ -148,38 +152,42 @@ def test_a_layer_is_chosen_among_the_model_s(make: Make) -> None:
     assert (one["kind"], several["kind"], inner["kind"]) == ("choice", "names", "choice")
     asked = [{"layer": "stem"}, {"layer": ["stem", names[-1]]}, {"method.layer": "stem"}]
     for method, fields in zip(("grad_cam", "refine_cam", "smooth_grad"), asked, strict=True):
-        browser.wait("configured", rid=browser.ask("configure", method=method, fields=fields))
+        browser.wait("configured", rid=browser.request("configure", method=method, fields=fields))
         assert "stem" in str(widget.compute(method, wait=True).layer)
     for wrong in ("nonsense", ["stem"], 3, True):
-        error = browser.wait("error", rid=browser.ask("configure", method="grad_cam", fields={"layer": wrong})).fields
+        error = browser.wait(
+            "error", rid=browser.request("configure", method="grad_cam", fields={"layer": wrong})
+        ).fields
         assert all(name in error["message"] for name in names)
-    with pytest.raises(saliency.BadField, match="There is: stem"):
+    with pytest.raises(saliency.BadField, match="Expected one of: stem"):
         widget.parameters = {"refine_cam": {"layer": ["stem", "nonsense"]}}
     assert widget.parameters["grad_cam"] == {"layer": "stem"}
 
 
 def test_a_layer_is_checked_before_anyone_asked_for_them(make: Make) -> None:
-    """Also the first thing that a page sends is held against the model's layers."""
+    """The first message of a page is also checked against the model's layers."""
     widget = make(methods=["grad_cam"], target=1)
     browser = Browser(widget)
 
-    error = browser.wait("error", rid=browser.ask("configure", method="grad_cam", fields={"layer": "nonsense"}))
+    error = browser.wait("error", rid=browser.request("configure", method="grad_cam", fields={"layer": "nonsense"}))
 
-    assert "There is: stem" in error.fields["message"]
+    assert "Expected one of: stem" in error.fields["message"]
     assert widget.parameters == {}
 
 
 def test_what_only_the_model_can_tell_is_no_cost(make: Make) -> None:
-    """Score-CAM has no number before it has run, but says what it depends on; then it has the one it had."""
+    """Score-CAM has no cost before its first run, but names what it depends on; then it has the measured one."""
     widget = make(methods=["score_cam", saliency.SmoothGrad(saliency.AblationCam(), samples=2)], target=1)
     browser = Browser(widget)
     assert [each["cost"] for each in widget.spec["methods"]] == [0, 0]
 
-    before = browser.wait("described", rid=browser.ask("describe", method="score_cam", fields={})).fields
+    before = browser.wait("described", rid=browser.request("describe", method="score_cam", fields={})).fields
     run = widget.compute("score_cam", wait=True)
-    told = browser.wait("described", rid=browser.ask("describe", method="score_cam", fields={})).fields
-    inner = browser.wait("described", rid=browser.ask("describe", method="smooth_grad", fields={})).fields
-    other = browser.wait("described", rid=browser.ask("describe", method="score_cam", fields={"layer": "stem"})).fields
+    told = browser.wait("described", rid=browser.request("describe", method="score_cam", fields={})).fields
+    inner = browser.wait("described", rid=browser.request("describe", method="smooth_grad", fields={})).fields
+    other = browser.wait(
+        "described", rid=browser.request("describe", method="score_cam", fields={"layer": "stem"})
+    ).fields
 
     assert (before["cost"], before["beyond"], before["seconds"]) == (0, "the layer's channels", None)
     assert (told["cost"], told["beyond"]) == (run.images, "")
@@ -189,10 +197,10 @@ def test_what_only_the_model_can_tell_is_no_cost(make: Make) -> None:
 
 
 def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
-    """From a run on `pace` has seconds for all methods: its own exactly, those of others by what they ask."""
+    """After a run `pace` has seconds for all methods: measured for its own, estimated by capability for others."""
     widget = make(target=1, methods=["gradient", "smooth_grad", "occlusion", saliency.IntegratedGradients(steps=10)])
     browser = Browser(widget)
-    browser.ask("hello")
+    browser.request("hello")
     run = widget.compute("smooth_grad", wait=True)
     widget.wait(PATIENCE)
 
@@ -217,14 +225,14 @@ def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
 
 
 def test_other_fields_are_told_what_they_take(make: Make) -> None:
-    """A method with fields of another cost has its time told anew at once, within the handler."""
+    """A method with fields of another cost has its time updated within the handler."""
     widget = make(target=1, method="integrated_gradients")
     widget.compute(wait=True)
     browser = Browser(widget)
     explainer = widget._ready_explainers().shown
     explainer.timing.add_run(saliency.IntegratedGradients(), 100, 500.0)
 
-    browser.ask("configure", method="integrated_gradients", fields={"steps": 50})
+    browser.request("configure", method="integrated_gradients", fields={"steps": 50})
 
     expected = explainer.timing.seconds(saliency.IntegratedGradients(), 50)
     assert expected is not None
@@ -233,23 +241,25 @@ def test_other_fields_are_told_what_they_take(make: Make) -> None:
 
 
 def test_a_change_is_computed_and_the_way_back_is_free(make: Make) -> None:
-    """`configure` sets the fields in Python too, and what was computed with others is there at once."""
+    """`configure` sets the fields in Python too, and results of earlier fields return at once."""
     widget = make(target=1, method="integrated_gradients")
     first = widget.compute(wait=True)
     browser = Browser(widget)
 
-    done = browser.wait("configured", rid=browser.ask("configure", method="integrated_gradients", fields={"steps": 5}))
+    done = browser.wait(
+        "configured", rid=browser.request("configure", method="integrated_gradients", fields={"steps": 5})
+    )
     assert done.fields["fields"] == {"steps": 5}
     assert widget.parameters == {"integrated_gradients": {"steps": 5}}
     assert widget.explanations == {}
-    second = browser.wait("result", rid=browser.ask("compute", method="integrated_gradients", target=1))
+    second = browser.wait("result", rid=browser.request("compute", method="integrated_gradients", target=1))
 
     alone = saliency.explain(small_net(), picture(), saliency.IntegratedGradients(steps=5), target=1, progress=False)
     np.testing.assert_allclose(second.array("values"), alone.mask.sum(2), atol=1e-6)
     assert second.fields["result"]["caption"] == "IntegratedGradients(steps=5)"
     browser.wait(
         "configured",
-        rid=browser.ask("configure", method="integrated_gradients", fields={}),
+        rid=browser.request("configure", method="integrated_gradients", fields={}),
         after=len(browser.messages) - 1,
     )
     assert widget.parameters == {}
@@ -258,7 +268,7 @@ def test_a_change_is_computed_and_the_way_back_is_free(make: Make) -> None:
 
 
 def test_fields_are_set_from_python(make: Make) -> None:
-    """By the trait: only what differs is kept, the cost in `spec` follows, and nonsense is refused."""
+    """The trait stores only the fields that differ, updates the cost in `spec`, and refuses invalid values."""
     widget = make(target=1, parameters={"smooth_grad": {"samples": 4, "spread": 0.15}})
 
     assert widget.parameters == {"smooth_grad": {"samples": 4}}
@@ -274,16 +284,16 @@ def test_fields_are_set_from_python(make: Make) -> None:
 
 
 def test_what_runs_with_old_fields_ends(make: Make) -> None:
-    """A method whose fields are changed while it runs is cancelled; nothing of the old fields is shown as the new."""
+    """A method whose fields change while it runs is cancelled; no result of old fields is shown as new."""
     gate = Gate()
     widget = make(gate, methods=[saliency.Occlusion(size=4, stride=4)], target=0, batch_size=1, labels=LABELS[:3])
     browser = Browser(widget)
-    old = browser.ask("compute", method="occlusion", target=0)
-    gate.let(2)
-    gate.await_question(3)
+    old = browser.request("compute", method="occlusion", target=0)
+    gate.release(2)
+    gate.await_call(3)
 
-    browser.wait("configured", rid=browser.ask("configure", method="occlusion", fields={"size": 12, "stride": 12}))
-    new = browser.ask("compute", method="occlusion", target=0)
+    browser.wait("configured", rid=browser.request("configure", method="occlusion", fields={"size": 12, "stride": 12}))
+    new = browser.request("compute", method="occlusion", target=0)
     gate.free()
 
     assert browser.wait("cancelled", rid=old)
@@ -293,7 +303,7 @@ def test_what_runs_with_old_fields_ends(make: Make) -> None:
 
 
 def test_a_browser_cannot_write_parameters_past_the_checks(make: Make) -> None:
-    """They are set by `configure` alone; a page that writes the trait is told what it is."""
+    """Only `configure` sets `parameters`; a page that sets the trait is sent the current value."""
     widget = make()
     browser = Browser(widget)
 
@@ -304,13 +314,13 @@ def test_a_browser_cannot_write_parameters_past_the_checks(make: Make) -> None:
 
 
 def test_fields_that_fit_no_picture_are_refused_before_anything_changes(make: Make) -> None:
-    """A window of one pixel that moves by eight leaves gaps: `describe` says so, and `configure` changes nothing."""
+    """A window of one pixel with a stride of eight leaves gaps: `describe` reports it, `configure` changes nothing."""
     widget = make(methods=[saliency.Occlusion(size=8, stride=8)])
     browser = Browser(widget)
 
     for _ in range(2):
-        rid = browser.ask("describe", method="occlusion", fields={"size": 1})
+        rid = browser.request("describe", method="occlusion", fields={"size": 1})
         assert "gaps" in browser.wait("described", rid=rid).fields["problem"]
-        rid = browser.ask("configure", method="occlusion", fields={"size": 1})
+        rid = browser.request("configure", method="occlusion", fields={"size": 1})
         assert "gaps" in browser.wait("error", rid=rid).fields["message"]
         assert widget.parameters == {}

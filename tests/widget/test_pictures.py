@@ -16,25 +16,25 @@ from tests.widget.front_end import PATIENCE, Browser
 
 
 def other(size: tuple[int, int] = (16, 28)) -> np.ndarray:
-    """Another picture than the usual one, uint8 (H, W, 3)."""
+    """Return another picture than the default, uint8 (H, W, 3)."""
     return np.random.default_rng(7).integers(0, 256, (*size, 3), np.uint8)
 
 
 def file(array: np.ndarray, kind: str = "PNG") -> bytes:
-    """A picture as a file."""
+    """Return a picture as a file."""
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, kind)
     return buffer.getvalue()
 
 
 def send(browser: Browser, data: Any, name: str = "cat") -> str:
-    """Drop a file; the request's rid."""
+    """Drop a file and return the rid of the request."""
     browser.send({"op": "picture", "rid": f"drop-{name}", "name": name}, data if isinstance(data, list) else [data])
     return f"drop-{name}"
 
 
 def test_a_dropped_picture_is_explained(make: Make) -> None:
-    """It is shown, with a prediction and a top class of its own; the first one and its results stay."""
+    """A dropped picture is shown with its own prediction and top class; the first one keeps its results."""
     net = small_net()
     widget = make(net, labels=LABELS, target=1, methods=["gradient"])
     first = widget.compute(wait=True)
@@ -57,7 +57,7 @@ def test_a_dropped_picture_is_explained(make: Make) -> None:
 
 
 def test_python_adds_pictures_too(make: Make) -> None:
-    """`add` gives the index; names that are taken get a number; fields that were set hold for the new image."""
+    """`add` returns the index, numbers repeated names, and applies the current fields to the new image."""
     widget = make(target=1, methods=["smooth_grad"], parameters={"smooth_grad": {"samples": 2}})
 
     indices = [widget.add(other(), "one"), widget.add(other((9, 9)), "one"), widget.add(other())]
@@ -75,7 +75,7 @@ def test_python_adds_pictures_too(make: Make) -> None:
     ids=["text", "cut off", "header"],
 )
 def test_what_is_no_picture_is_an_error(make: Make, data: bytes, reason: str) -> None:
-    """The file's trouble comes as a reply; nothing has changed."""
+    """An unreadable file is answered with an error, and changes nothing."""
     widget = make(target=1, methods=["gradient"])
     browser = Browser(widget)
 
@@ -89,7 +89,7 @@ def test_what_is_no_picture_is_an_error(make: Make, data: bytes, reason: str) ->
 
 
 def test_too_large_and_too_many(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures of too many pixels, and one more than may be, are refused with the reason."""
+    """Pictures with too many pixels, and one picture too many, are refused with the reason."""
     monkeypatch.setattr("saliency_widget.handlers.MOST_PIXELS", 100)
     monkeypatch.setattr("saliency_widget.work.explainers.MOST_IMAGES", 2)
     widget = make(target=1, methods=["gradient"])
@@ -106,7 +106,7 @@ def test_too_large_and_too_many(make: Make, monkeypatch: pytest.MonkeyPatch) -> 
     "buffers", [[], [b""], [b"a", b"b"], [bytes((8 << 20) + 1)]], ids=["none", "empty", "two", "huge"]
 )
 def test_nonsense_is_ignored_with_a_reason(make: Make, caplog: pytest.LogCaptureFixture, buffers: list[bytes]) -> None:
-    """A picture is one file of at most 8 MiB: anything else is not accepted, and the log says why."""
+    """Anything but one file of at most 8 MiB is not accepted, and the reason is logged."""
     widget = make(methods=["gradient"])
     browser = Browser(widget)
 

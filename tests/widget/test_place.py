@@ -10,13 +10,13 @@ from saliency_widget.pictures.placement import Placement, find_placement
 
 
 def ramps(height: int, width: int) -> np.ndarray:
-    """A float picture that says where each of its pixels lies."""
+    """Return a float picture whose values are the coordinates of its pixels."""
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     return np.stack([rows / height, columns / width, np.zeros_like(rows)], -1)
 
 
 def placement_of(preprocess: Callable[[np.ndarray], np.ndarray], img: np.ndarray, shown: tuple[int, int]) -> Placement:
-    """Where the model's view of an image lies."""
+    """Return the placement of the model's view of an image."""
     read = saliency.read(img, preprocess)
     return find_placement(read.placement, read.fed.shape[1:3], read.shown.shape[:2], shown)
 
@@ -30,7 +30,7 @@ def test_a_model_that_sees_everything_fills_the_picture() -> None:
 
 
 def test_a_crop_lies_where_it_was_cut() -> None:
-    """Rows 8–24 and columns 20–52 of a picture shown at half its size are (10, 4) and 16 × 8 large."""
+    """Rows 8–24 and columns 20–52 of a picture shown at half size are at (10, 4), 16 × 8 pixels large."""
     placement = placement_of(lambda x: x[8:24, 20:52], ramps(40, 60), (20, 30))
 
     assert placement.rectangle == pytest.approx((10, 4, 16, 8), abs=0.05)
@@ -38,14 +38,14 @@ def test_a_crop_lies_where_it_was_cut() -> None:
 
 
 def test_a_resize_fills_the_picture() -> None:
-    """A view that was made smaller by averaging blocks still covers the whole picture."""
+    """A view reduced by averaging blocks covers the whole picture."""
     placement = placement_of(lambda x: x.reshape(20, 2, 30, 2, 3).mean((1, 3)), ramps(40, 60), (40, 60))
 
     assert placement.rectangle == pytest.approx((0, 0, 60, 40), abs=0.05)
 
 
 def test_padding_sticks_out() -> None:
-    """A view that was padded to a square begins above the picture."""
+    """A view padded to a square begins above the picture."""
     placement = placement_of(lambda x: np.pad(x, ((10, 10), (0, 0), (0, 0))), ramps(40, 60), (40, 60))
 
     assert placement.rectangle == pytest.approx((0, -10, 60, 60), abs=0.05)
@@ -63,7 +63,7 @@ def test_padding_sticks_out() -> None:
     ids=["mirrored", "upside down", "transposed", "quarter turn", "half turn and crop"],
 )
 def test_a_turned_view_is_turned_back(turn: Callable[[np.ndarray], np.ndarray]) -> None:
-    """A map is brought upright without resampling, and lies on the very pixels it speaks of."""
+    """A map is turned upright without resampling, and covers exactly its pixels."""
     img = ramps(40, 60)
     placement = placement_of(lambda x: np.ascontiguousarray(turn(x)), img, (40, 60))
     x, y, width, height = (round(edge) for edge in placement.rectangle)
@@ -76,7 +76,7 @@ def test_a_turned_view_is_turned_back(turn: Callable[[np.ndarray], np.ndarray]) 
 
 
 def test_a_view_that_leans_is_gathered() -> None:
-    """Any other turn gives a map of the whole picture: the nearest value, and what was asked for outside."""
+    """Any other rotation gives a map of the whole picture: the nearest value, and the given one outside the view."""
     lean = np.deg2rad(30)
     matrix = np.array([[np.cos(lean), np.sin(lean), 5.0], [-np.sin(lean), np.cos(lean), 12.0]])
 

@@ -23,13 +23,13 @@ GRID = saliency.Occlusion(size=4, stride=4)
 
 
 def asked(browser: Browser, method: str, target: int = 1, **view: Any) -> dict[str, Any]:
-    """The answer to a `what_if`."""
-    rid = browser.ask("what_if", method=method, target=target, **{**VIEW, **view})
+    """Return the answer to a `what_if`."""
+    rid = browser.request("what_if", method=method, target=target, **{**VIEW, **view})
     return browser.wait("what_if", rid=rid).fields
 
 
 def test_the_model_is_asked_about_the_selection(make: Make) -> None:
-    """`what_if` tells what the engine's function of that name says of the pixels that the area view keeps."""
+    """`what_if` returns the engine's predictions for the pixels that the area view keeps."""
     net = small_net()
     widget = make(net, labels=LABELS, target=1, methods=["gradient"])
     shown = widget.compute("gradient", wait=True)
@@ -45,7 +45,7 @@ def test_the_model_is_asked_about_the_selection(make: Make) -> None:
 
 
 def test_regions_and_masks_of_one_s_own(make: Make) -> None:
-    """Regions picked one by one, and a brushed mask, are asked about as they are, and are `selection` in Python."""
+    """Picked regions and a brushed mask are evaluated exactly, and are `selection` in Python."""
     net = small_net()
     widget = make(net, labels=LABELS, target=1, methods=[saliency.XRAI(steps=4)])
     regions = widget.compute(wait=True).regions
@@ -64,7 +64,7 @@ def test_regions_and_masks_of_one_s_own(make: Make) -> None:
 
 
 def test_a_selection_lies_where_it_is_seen(make: Make) -> None:
-    """Where the model is fed the picture turned, a mask brushed on the upright one is asked about as it lies."""
+    """For a model that is fed a rotated picture, a mask brushed on the upright one is rotated accordingly."""
 
     def turned(image: np.ndarray) -> np.ndarray:
         return np.asarray(np.rot90(image).astype(np.float32) / 255)
@@ -81,7 +81,7 @@ def test_a_selection_lies_where_it_is_seen(make: Make) -> None:
 
 
 def test_an_answer_is_not_asked_twice(make: Make) -> None:
-    """The same pixels by whatever name: no question; other weights or another fill: one more."""
+    """The same pixels cost no model call under any name; other weights or another fill cost one more."""
     calls: list[int] = []
     function = black_box(small_net())
 
@@ -106,19 +106,19 @@ def test_an_answer_is_not_asked_twice(make: Make) -> None:
 
 
 def test_an_answer_comes_while_a_long_method_runs(make: Make) -> None:
-    """A what-if is asked between two questions of a running explanation: it waits for one question, not for the end."""
+    """A what-if runs between two model calls of a running explanation: it waits for one call, not for the end."""
     gate = Gate()
-    gate.let(10_000)
+    gate.release(10_000)
     widget = make(gate, methods=[GRID, saliency.Occlusion(size=2, stride=2)], target=0, batch_size=1)
     widget.compute("occlusion", wait=True)
-    gate.take_back()
+    gate.revoke()
     browser = Browser(widget)
-    long = browser.ask("compute", method="occlusion-2", target=0)
-    gate.await_question()
+    long = browser.request("compute", method="occlusion-2", target=0)
+    gate.await_call()
 
-    rid = browser.ask("what_if", method="occlusion", target=0, **VIEW)
+    rid = browser.request("what_if", method="occlusion", target=0, **VIEW)
     # the question that is running, and the what-if's own
-    gate.let(2)
+    gate.release(2)
     browser.wait("what_if", rid=rid)
 
     assert browser.of("result", long) == []
@@ -127,7 +127,7 @@ def test_an_answer_comes_while_a_long_method_runs(make: Make) -> None:
 
 
 def test_beside_a_what_if_a_long_method_asks_little_at_a_time(make: Make) -> None:
-    """After a what-if has come in between, the running explanation asks about one image a question for a while."""
+    """After a what-if interrupted, the running explanation uses batches of one image for a while."""
     asked_of: list[int] = []
     reached = threading.Event()
 
@@ -142,11 +142,11 @@ def test_beside_a_what_if_a_long_method_asks_little_at_a_time(make: Make) -> Non
     widget.compute("occlusion", wait=True)
     asked_of.clear()
     browser = Browser(widget)
-    long = browser.ask("compute", method="occlusion-2", target=0)
+    long = browser.request("compute", method="occlusion-2", target=0)
     assert reached.wait(PATIENCE)
-    browser.wait("what_if", rid=browser.ask("what_if", method="occlusion", target=0, **VIEW))
+    browser.wait("what_if", rid=browser.request("what_if", method="occlusion", target=0, **VIEW))
     widget.wait(0.1)
-    browser.ask("cancel", rid=long)
+    browser.request("cancel", rid=long)
     browser.wait("cancelled", rid=long)
 
     before, (_, *after) = asked_of[:10], asked_of[len(asked_of) - asked_of[::-1].index(2) - 1 :]
@@ -156,14 +156,14 @@ def test_beside_a_what_if_a_long_method_asks_little_at_a_time(make: Make) -> Non
 
 
 def test_curves_are_the_engine_s(make: Make) -> None:
-    """Insertion and deletion of what is shown, with their areas; asked once."""
+    """The insertion and deletion curves of the shown result are computed once, with their areas."""
     net = small_net()
     widget = make(net, labels=LABELS, target=1, methods=["gradient"])
     shown = widget.compute(wait=True)
     browser = Browser(widget)
 
-    told = browser.wait("curve", rid=browser.ask("curve", method="gradient", target=1, fill="mean")).fields
-    again = browser.wait("curve", rid=browser.ask("curve", method="gradient", target=1, fill="mean")).fields
+    told = browser.wait("curve", rid=browser.request("curve", method="gradient", target=1, fill="mean")).fields
+    again = browser.wait("curve", rid=browser.request("curve", method="gradient", target=1, fill="mean")).fields
 
     expected = saliency.perturbation_curves(net, picture(), shown, fill="mean", points=24)
     np.testing.assert_allclose(told["insertion"], expected.insertion, atol=1e-6)
@@ -176,20 +176,20 @@ def test_curves_are_the_engine_s(make: Make) -> None:
 
 
 def test_a_curve_can_be_cancelled(make: Make) -> None:
-    """While it waits, and while it is asked; the model's thread is free for the next."""
+    """A curve can be cancelled while it waits and while it runs; the model's thread is then free."""
     gate = Gate()
-    gate.let(10_000)
+    gate.release(10_000)
     widget = make(gate, methods=[GRID], target=0, batch_size=1)
     widget.compute(wait=True)
-    gate.take_back()
+    gate.revoke()
     browser = Browser(widget)
-    running = browser.ask("curve", method="occlusion", target=0, fill="blur")
-    gate.await_question()
-    waiting = browser.ask("curve", method="occlusion", target=0, fill="mean")
+    running = browser.request("curve", method="occlusion", target=0, fill="blur")
+    gate.await_call()
+    waiting = browser.request("curve", method="occlusion", target=0, fill="mean")
 
-    browser.ask("cancel", rid=waiting)
+    browser.request("cancel", rid=waiting)
     assert browser.wait("cancelled", rid=waiting)
-    browser.ask("cancel", rid=running)
+    browser.request("cancel", rid=running)
     gate.free()
 
     assert browser.wait("cancelled", rid=running)
@@ -197,7 +197,7 @@ def test_a_curve_can_be_cancelled(make: Make) -> None:
 
 
 def test_what_cannot_be_answered_is_an_error(make: Make) -> None:
-    """What is not computed, and a model that answers NaN to a part; the next question is answered."""
+    """A missing result and a model that returns NaN for a part give errors; the next request succeeds."""
 
     def fragile(images: np.ndarray) -> np.ndarray:
         return np.where(images[:, :1, :1, 0].reshape(-1, 1) > 0.9, np.nan, images.mean((1, 2)))
@@ -205,30 +205,30 @@ def test_what_cannot_be_answered_is_an_error(make: Make) -> None:
     widget = make(fragile, methods=[GRID], target=0)
     browser = Browser(widget)
 
-    early = browser.ask("what_if", method="occlusion", target=0, **VIEW)
+    early = browser.request("what_if", method="occlusion", target=0, **VIEW)
     assert "not computed" in browser.wait("error", rid=early).fields["message"]
     widget.compute(wait=True)
-    broken = browser.ask("what_if", method="occlusion", target=0, **{**VIEW, "fill": "white"})
+    broken = browser.request("what_if", method="occlusion", target=0, **{**VIEW, "fill": "white"})
     assert browser.wait("error", rid=broken).fields["kind"] == "BadOutput"
-    broken = browser.ask("curve", method="occlusion", target=0, fill="white")
+    broken = browser.request("curve", method="occlusion", target=0, fill="white")
     assert browser.wait("error", rid=broken).fields["kind"] == "BadOutput"
     assert asked(browser, "occlusion", 0)["only"]
 
 
 def test_closing_ends_all_questions(make: Make) -> None:
-    """What waits is withdrawn, what runs ends after the question it is at."""
+    """Waiting requests are withdrawn, and a running one ends after its model call."""
     gate = Gate()
-    gate.let(10_000)
+    gate.release(10_000)
     widget = make(gate, methods=[GRID], target=0, batch_size=1)
     widget.compute(wait=True)
-    gate.take_back()
+    gate.revoke()
     browser = Browser(widget)
-    browser.ask("curve", method="occlusion", target=0, fill="blur")
-    gate.await_question()
-    browser.ask("what_if", method="occlusion", target=0, **VIEW)
+    browser.request("curve", method="occlusion", target=0, fill="blur")
+    gate.await_call()
+    browser.request("what_if", method="occlusion", target=0, **VIEW)
 
     widget.close()
-    gate.let(1)
+    gate.release(1)
 
     assert widget.wait(PATIENCE)
     assert gate.calls < 45
@@ -236,7 +236,7 @@ def test_closing_ends_all_questions(make: Make) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_run_lengths_are_the_mask(seed: int) -> None:
-    """A mask goes through its run lengths unchanged, and through JSON's lists."""
+    """A mask is restored from its run lengths unchanged, and through JSON's lists."""
     mask = np.random.default_rng(seed).random((5, 7)) < [0.5, 0, 1, 0.1][seed]
 
     picked = of_mask(mask)
@@ -251,7 +251,7 @@ def test_run_lengths_are_the_mask(seed: int) -> None:
 
 
 def test_select_says_what_it_wants(make: Make) -> None:
-    """A mask or ranks, not both; anything else is no selection."""
+    """`select` takes a mask or ranks, not both, and refuses anything else."""
     widget: SaliencyWidget = make(methods=["gradient"], target=1)
     widget.compute(wait=True)
     top = widget.selection

@@ -23,7 +23,7 @@ METHODS = ["gradient", saliency.XRAI(steps=4), saliency.SmoothGrad(saliency.Inte
 
 
 def run(code: str, monkeypatch: pytest.MonkeyPatch, **given: Any) -> dict[str, Any]:
-    """Run a script where there is no widget, nor a screen."""
+    """Run a script without a widget and without a screen."""
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -42,7 +42,7 @@ def run(code: str, monkeypatch: pytest.MonkeyPatch, **given: Any) -> dict[str, A
 
 
 def picture_of(widget: SaliencyWidget, width: int) -> np.ndarray:
-    """What the widget draws, float (H, W, 3)."""
+    """Return what the widget draws, float (H, W, 3)."""
     return np.asarray(Image.open(io.BytesIO(widget.snapshot_png(width))).convert("RGB"), float)
 
 
@@ -63,7 +63,7 @@ def picture_of(widget: SaliencyWidget, width: int) -> np.ndarray:
 def test_the_script_gives_what_is_shown(
     make: Make, monkeypatch: pytest.MonkeyPatch, method: str, look: dict[str, Any]
 ) -> None:
-    """The mask, what is selected of it, and the picture but for the outlines."""
+    """The script gives the mask, its selection, and the picture except for the outlines."""
     net = small_net()
     widget = make(net, labels=LABELS, target=1, methods=METHODS, method=method, **look)
     shown = widget.compute(wait=True)
@@ -83,7 +83,7 @@ def test_the_script_gives_what_is_shown(
 
 
 def test_light_is_where_the_selection_is(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a picture that the model sees cropped and larger, the script's picture is the widget's."""
+    """For a cropped and enlarged view, the script's picture is the widget's."""
     net = small_net()
 
     def preprocess(image: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ def test_light_is_where_the_selection_is(make: Make, monkeypatch: pytest.MonkeyP
     ids=repr,
 )
 def test_methods_are_written_as_they_are(method: saliency.Method) -> None:
-    """What is written is the same method, arrays and methods inside included."""
+    """The written expression is the same method, with its arrays and inner methods."""
     written = expression(method)
 
     assert written is not None
@@ -124,7 +124,7 @@ def test_methods_are_written_as_they_are(method: saliency.Method) -> None:
 
 
 def test_what_cannot_be_written_is_left_to_its_owner() -> None:
-    """A method with a large array, or of a class of one's own, is `method`, as it was given to the widget."""
+    """A method with a large array, or of a user's class, is `method`, as it was given to the widget."""
 
     class Mine(saliency.GradientSaliency):
         pass
@@ -134,12 +134,12 @@ def test_what_cannot_be_written_is_left_to_its_owner() -> None:
 
 
 def test_the_browser_asks_for_the_script(make: Make) -> None:
-    """`code` is answered with the very text, computed or not; for what the model cannot answer with the reason."""
+    """`code` returns the text of `code()`, computed or not; for an unsupported method the reason."""
     widget = make([small_net(), black_box(small_net())], target=1, methods=["gradient", "grad_cam"])
     browser = Browser(widget)
 
-    told = browser.wait("code", rid=browser.ask("code", method="gradient", target=1))
-    cannot = browser.wait("error", rid=browser.ask("code", method="grad_cam", target=1, model=1))
+    told = browser.wait("code", rid=browser.request("code", method="gradient", target=1))
+    cannot = browser.wait("error", rid=browser.request("code", method="grad_cam", target=1, model=1))
 
     assert told.fields["text"] == widget.code()
     assert cannot.fields["message"] == widget.spec["methods"][1]["lacks"][1]
@@ -157,7 +157,7 @@ FAMILIES = {
 
 
 def test_each_family_is_tried() -> None:
-    """But for attention, which the small net has none of, there is a method of each family."""
+    """The test covers a method of each family except attention, which the small net does not have."""
     assert {method.family for method in FAMILIES.values()} == set(FAMILIES)
     assert set(FAMILIES) == {info.family for info in saliency.methods()} - {"attention"}
 
@@ -184,14 +184,14 @@ def test_each_family_s_figure_is_the_widget_s(
 
 
 def near(one: np.ndarray, other: np.ndarray) -> float:
-    """The share of a picture's pixels that are like the other's, thin lines within two pixels."""
+    """Return the share of pixels that match another picture's, thin lines within two pixels."""
     soft = ImageFilter.BoxBlur(2)
     first, second = (np.asarray(Image.fromarray(each.astype(np.uint8)).filter(soft), float) for each in (one, other))
     return float((np.abs(first - second).max(2) < 40).mean())
 
 
 def drawn_in(axes: Any, width: int) -> np.ndarray:
-    """What a figure shows within its axes, so many pixels wide."""
+    """Return the pixels within a figure's axes at a given width."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     axes.figure.set_dpi(300)
@@ -217,7 +217,7 @@ LOOKS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("look", LOOKS, ids=str)
 def test_a_grid_is_a_figure_of_all_its_cells(make: Make, monkeypatch: pytest.MonkeyPatch, look: dict[str, Any]) -> None:
-    """Of several models and images each cell is named, and has the picture that the widget draws of it."""
+    """Of several models and images, each cell has its name and the picture that the widget draws."""
     nets = {"vgg": small_net(), "two": small_net(seed=1)}
     images = [picture(), picture(seed=5)]
     methods = ["gradient", saliency.FeatureAblation(segments="grid", features=6)]
@@ -241,7 +241,7 @@ def test_a_grid_is_a_figure_of_all_its_cells(make: Make, monkeypatch: pytest.Mon
 
 
 def test_an_added_picture_is_told_of(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Right after `add`, before anything is computed, the script runs, and says which picture must be loaded."""
+    """After `add`, before anything is computed, the script runs, and names the picture to load."""
     net, other = small_net(), picture(20, 28, seed=3)
     widget = make(net, labels=LABELS, methods=["gradient"])
     widget.add(other, 'a "cat"')
@@ -255,7 +255,7 @@ def test_an_added_picture_is_told_of(make: Make, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_crop_is_shaded_beside_the_map(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the model does not see is shaded in the script's heat map too."""
+    """Pixels outside the model's view are shaded in the script's heat map too."""
     net, img = small_net(), picture(48, 40)
 
     def preprocess(image: np.ndarray) -> np.ndarray:
@@ -270,12 +270,12 @@ def test_a_crop_is_shaded_beside_the_map(make: Make, monkeypatch: pytest.MonkeyP
 
 
 def test_what_the_model_says_to_the_selection_is_asked(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the widget asks as the selection changes, the script asks the same, with the same fill."""
+    """If the widget evaluates selections live, the script evaluates the same with the same fill."""
     net = small_net()
     widget = make(net, labels=LABELS, methods=["gradient"], target=1, live=True, fill="mean", keep=40)
     widget.compute(wait=True)
     told = Browser(widget)
-    rid = told.ask("what_if", method="gradient", target=1, sign="auto", keep=40, region=0, picked={}, fill="mean")
+    rid = told.request("what_if", method="gradient", target=1, sign="auto", keep=40, region=0, picked={}, fill="mean")
     answer = told.wait("what_if", rid=rid).fields["without"][0]
 
     found = run(widget.code(), monkeypatch, model=net, img=picture(), labels=LABELS)
@@ -285,7 +285,7 @@ def test_what_the_model_says_to_the_selection_is_asked(make: Make, monkeypatch: 
 
 
 def test_a_speckled_selection_stays_short(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mask of thousands of runs is written in less than its runs, and is the same mask."""
+    """A mask of thousands of runs is written in fewer characters than its runs, and is the same mask."""
     net = small_net()
     widget = make(net, picture(96, 96), methods=["gradient"], target=1)
     widget.compute(wait=True)
@@ -301,7 +301,7 @@ def test_a_speckled_selection_stays_short(make: Make, monkeypatch: pytest.Monkey
 
 
 def test_a_state_comes_back(make: Make) -> None:
-    """Through JSON another widget looks the same; what is no state of this version is refused."""
+    """A state restores a widget through JSON; a state of another version is refused."""
     import json
 
     net = small_net()

@@ -28,7 +28,7 @@ METHODS: list[Any] = ["gradient", saliency.IntegratedGradients(steps=3)]
 
 
 def other_net() -> torch.nn.Module:
-    """A net of the same shape with other weights."""
+    """Return a net of the same shape with other weights."""
     net = small_net()
     with torch.no_grad():
         for parameter in net.parameters():
@@ -37,17 +37,17 @@ def other_net() -> torch.nn.Module:
 
 
 def two_pictures() -> list[np.ndarray]:
-    """A picture, and its mirror image, less wide."""
+    """Return a picture and its narrower mirror image."""
     return [picture(), np.ascontiguousarray(picture()[:, 4::-1])]
 
 
 def by_mean(images: np.ndarray) -> np.ndarray:
-    """A model of plain scores."""
+    """Return plain scores."""
     return np.asarray(images.mean((1, 2)))
 
 
 def test_each_model_answers_for_each_image(make: Make) -> None:
-    """What a cell shows is what saliency.explain gives for its model and its image."""
+    """A cell shows the result of saliency.explain for its model and image."""
     nets, images = [small_net(), other_net()], two_pictures()
     widget = make(nets, images, METHODS, labels=LABELS)
 
@@ -59,11 +59,11 @@ def test_each_model_answers_for_each_image(make: Make) -> None:
 
 
 def test_the_browser_is_told_of_every_model_and_image(make: Make) -> None:
-    """Names, sizes, a picture for each image, a prediction for each pair, and results that say whose they are."""
+    """`hello` returns names, sizes, a picture per image, a prediction per pair, and results with their pair."""
     widget = make({"before": small_net(), "after": other_net()}, {"a": picture(), "b": two_pictures()[1]}, METHODS)
     browser = Browser(widget)
-    hello = browser.ask("hello")
-    answer = browser.wait("result", rid=browser.ask("compute", method="gradient", target=2, model=1, image=1))
+    hello = browser.request("hello")
+    answer = browser.wait("result", rid=browser.request("compute", method="gradient", target=2, model=1, image=1))
     assert widget.wait(PATIENCE)
 
     height, width = picture().shape[:2]
@@ -79,14 +79,14 @@ def test_the_browser_is_told_of_every_model_and_image(make: Make) -> None:
 
 
 def test_two_models_compute_at_once(make: Make) -> None:
-    """Each has its own thread: one that hangs holds up no other."""
+    """Each model has its own thread: one that hangs delays no other."""
     slow, quick = Gate(), Gate()
     quick.free()
     widget = make([slow, quick], methods=[saliency.Occlusion(size=8, stride=8)])
     browser = Browser(widget)
-    stuck = browser.ask("compute", method="occlusion", target=0, model=0)
-    slow.await_question()
-    browser.wait("result", rid=browser.ask("compute", method="occlusion", target=0, model=1))
+    stuck = browser.request("compute", method="occlusion", target=0, model=0)
+    slow.await_call()
+    browser.wait("result", rid=browser.request("compute", method="occlusion", target=0, model=1))
 
     assert browser.of("result", rid=stuck) == []
     slow.free()
@@ -117,12 +117,12 @@ def test_what_is_said_of_the_widget_is_said_of_what_is_shown(make: Make) -> None
 
 
 def test_the_top_class_is_that_of_the_image_that_is_shown(make: Make) -> None:
-    """While no class is named, another image has its own most likely class explained."""
+    """Without a named class, another image has its own top class explained."""
     images = [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)]
     images[0][..., 1], images[1][..., 2] = 200, 200
     widget = make(by_mean, images, ["occlusion"])
     browser = Browser(widget)
-    browser.ask("hello")
+    browser.request("hello")
     assert widget.wait(PATIENCE)
     assert widget.target == 1
 
@@ -131,7 +131,7 @@ def test_the_top_class_is_that_of_the_image_that_is_shown(make: Make) -> None:
 
 
 def test_what_a_model_lacks_is_told_for_each(make: Make) -> None:
-    """A method that one of two models can answer is on offer, with the other's reason."""
+    """A method that one of two models supports is offered, with the reason of the other."""
     widget = make([small_net(), by_mean], methods=["occlusion", "gradient"])
     lacks = {each["id"]: each["lacks"] for each in widget.spec["methods"]}
 
@@ -141,12 +141,12 @@ def test_what_a_model_lacks_is_told_for_each(make: Make) -> None:
 
 
 def test_models_are_fed_each_in_its_own_way(make: Make) -> None:
-    """`preprocess` may be one for each model; where a map lies is told with its result."""
+    """`preprocess` may differ for each model; a result has the placement of its map."""
     crop = lambda x: x[:, :10] / np.float32(255)  # noqa: E731
     widget = make([by_mean, by_mean], methods=["occlusion"], preprocess=[None, crop])
     browser = Browser(widget)
     places = [
-        browser.wait("result", rid=browser.ask("compute", method="occlusion", target=0, model=m)).fields["result"][
+        browser.wait("result", rid=browser.request("compute", method="occlusion", target=0, model=m)).fields["result"][
             "place"
         ]
         for m in (0, 1)
@@ -160,7 +160,7 @@ def test_models_are_fed_each_in_its_own_way(make: Make) -> None:
 
 
 def test_names_come_from_files_and_are_never_twice_the_same(make: Make, tmp_path: Path) -> None:
-    """A file's name without its folder; what has the same name gets a number."""
+    """An image is named after its file without the folder; a repeated name gets a number."""
     Image.fromarray(picture()).save(tmp_path / "dog.png")
     widget = make([small_net(), other_net()], [tmp_path / "dog.png", picture()], ["gradient"])
 
@@ -171,7 +171,7 @@ def test_names_come_from_files_and_are_never_twice_the_same(make: Make, tmp_path
 
 
 def test_what_was_decided_is_said_for_whom(make: Make) -> None:
-    """A note that holds for all is said once, and one for some with their names."""
+    """A note that holds for all is given once, and one for some with their names."""
     same, other = picture(), picture().astype(np.float32) / 255
     widget = make(by_mean, {"bytes": same, "floats": other}, ["occlusion"])
 
@@ -181,7 +181,7 @@ def test_what_was_decided_is_said_for_whom(make: Make) -> None:
 
 
 def test_compare_lays_out_a_grid(make: Make) -> None:
-    """Names and labels become what the browser knows; without arguments there is what there are several of."""
+    """Names and labels become indices; without arguments everything of which there are several is compared."""
     widget = make({"a": small_net(), "b": other_net()}, methods=METHODS, labels=LABELS)
     widget.compare(["gradient", "integrated_gradients"], ["bee", 0], models=["b", 0])
     assert widget.grid == {
@@ -211,7 +211,7 @@ def test_compare_lays_out_a_grid(make: Make) -> None:
     ],
 )
 def test_a_grid_that_cannot_be_is_refused(make: Make, grid: Any, reason: str) -> None:
-    """From Python with an error; from the browser the trait stays, and the browser is told what it is."""
+    """An invalid index raises in Python; from the browser the trait stays, and the browser is sent its value."""
     widget = make(methods=METHODS)
     browser = Browser(widget)
     with pytest.raises(traitlets.TraitError, match=re.escape(reason)):
@@ -228,10 +228,10 @@ def test_a_grid_that_cannot_be_is_refused(make: Make, grid: Any, reason: str) ->
 def test_a_model_or_image_there_is_not_is_ignored(
     make: Make, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The request is not accepted, nothing is computed, and the log says why."""
+    """A request for an unknown pair is not accepted, computes nothing, and is logged with the reason."""
     widget = make(methods=METHODS)
     browser = Browser(widget)
-    browser.ask("compute", method="gradient", target=0, **fields)
+    browser.request("compute", method="gradient", target=0, **fields)
 
     assert browser.of("accepted") == []
     assert "to be an index below 1" in caplog.text
@@ -239,7 +239,7 @@ def test_a_model_or_image_there_is_not_is_ignored(
 
 
 def test_names_there_are_not_say_what_there_is(make: Make) -> None:
-    """A model or image by a wrong name or index is an error with the names."""
+    """A model or image with a wrong name or index raises an error that lists the names."""
     widget = make({"a": small_net(), "b": other_net()}, methods=METHODS)
     for wrong in ("c", 2, -1):
         with pytest.raises(saliency.UnknownName, match="a, b"):
@@ -251,12 +251,12 @@ def test_names_there_are_not_say_what_there_is(make: Make) -> None:
 
 
 def test_after_training_the_results_are_said_to_be_of_earlier_weights(make: Make) -> None:
-    """After a cell that changed the weights the browser is told once per pair; asked again, it gets the new result."""
+    """After a cell changed the weights, the browser gets one `stale` per pair; a new request gets the new result."""
     net, other = small_net(), other_net()
     widget = make([net, other], methods=METHODS)
     browser = Browser(widget)
-    old = browser.wait("result", rid=browser.ask("compute", method="gradient", target=0))
-    browser.wait("result", rid=browser.ask("compute", method="gradient", target=0, model=1))
+    old = browser.wait("result", rid=browser.request("compute", method="gradient", target=0))
+    browser.wait("result", rid=browser.request("compute", method="gradient", target=0, model=1))
     widget._check_weights()
     assert widget.wait(PATIENCE)
     assert browser.of("stale") == []
@@ -266,7 +266,7 @@ def test_after_training_the_results_are_said_to_be_of_earlier_weights(make: Make
     widget._check_weights()
     told = browser.wait("stale")
     assert widget.wait(PATIENCE)
-    new = browser.wait("result", rid=browser.ask("compute", method="gradient", target=0))
+    new = browser.wait("result", rid=browser.request("compute", method="gradient", target=0))
 
     assert (told.fields["model"], told.fields["image"]) == (0, 0)
     assert len(browser.of("stale")) == 1
@@ -274,7 +274,7 @@ def test_after_training_the_results_are_said_to_be_of_earlier_weights(make: Make
 
 
 def test_the_page_has_every_model_and_image(make: Make) -> None:
-    """`to_html` holds each picture once, and predictions and results with whose they are; the snapshot the shown."""
+    """`to_html` holds each picture once, and predictions and results with their pair; the snapshot the shown ones."""
     widget = make([small_net(), other_net()], two_pictures(), METHODS, method="gradient", target=1)
     for m in (0, 1):
         for i in (0, 1):
@@ -293,7 +293,7 @@ def test_the_page_has_every_model_and_image(make: Make) -> None:
 
 
 def test_a_notebook_keeps_all_cells_of_a_grid(make: Make) -> None:
-    """`_snapshot` has the result of every cell while there is room, the shown one first, with all it needs."""
+    """`_snapshot` has the result of every cell that fits, the shown one first, with the messages it needs."""
     widget = make([small_net(), other_net()], two_pictures(), METHODS, method="gradient", target=1, model_index=1)
     widget.compare(["gradient", "integrated_gradients"], models=[0, 1], images=[0, 1])
     for cell in widget._screen.cells:
@@ -313,7 +313,7 @@ def test_a_notebook_keeps_all_cells_of_a_grid(make: Make) -> None:
 
 
 def test_of_too_many_cells_the_shown_one_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no room for all, the shown one and those that stand first are there."""
+    """If not all results fit, the shown one and the first ones are stored."""
     monkeypatch.setattr("saliency_widget.work.picture.SNAPSHOT_BYTES", 10)
     widget = make([small_net(), other_net()], methods=METHODS, method="gradient", target=1, model_index=1)
     widget.compare()
@@ -327,7 +327,7 @@ def test_of_too_many_cells_the_shown_one_is_kept(make: Make, monkeypatch: pytest
 
 
 def test_a_still_shows_the_grid(make: Make) -> None:
-    """PNG and HTML for places without scripts have every cell, each with its caption."""
+    """PNG and HTML for hosts without scripts have every cell, each with its caption."""
     widget = make({"a": small_net(), "b": other_net()}, methods=METHODS, method="gradient", target=1, mode="heat")
     widget.compute(wait=True)
     alone = np.asarray(Image.open(io.BytesIO(widget.snapshot_png(width=200))).convert("RGB"), int)
@@ -351,7 +351,7 @@ def test_a_still_shows_the_grid(make: Make) -> None:
 
 
 def test_cells_of_one_sign_share_their_colours(make: Make) -> None:
-    """With one scale for all, drawings use the widest ends among the cells of a sign."""
+    """With a shared scale, drawings use the widest ends among the cells of a sign."""
     widget = make([small_net(), other_net()], methods=METHODS, method="gradient", target=1, mode="heat")
     widget.compare(models=[0, 1])
     for model in (0, 1):
@@ -382,7 +382,7 @@ def test_cells_of_one_sign_share_their_colours(make: Make) -> None:
     ],
 )
 def test_cells_are_laid_out_as_in_the_browser(grid: dict[str, Any], expected: list[str], columns: int) -> None:
-    """Methods side by side, images below each other; the shown one is among them, and no cell twice."""
+    """Methods are side by side, images below each other; the shown cell is among them, and no cell twice."""
 
     def resolved(cell: cells_module.Cell) -> cells_module.Cell:
         return cell._replace(target=5) if cell.target == -1 else cell
@@ -394,7 +394,7 @@ def test_cells_are_laid_out_as_in_the_browser(grid: dict[str, Any], expected: li
 
 
 def test_a_cell_that_has_run_is_noticed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In IPython the widget looks after each cell, for as long as it is open."""
+    """In IPython the widget checks the weights after each cell, as long as it is open."""
     from IPython.core.events import EventManager, available_events
 
     shell: Any = SimpleNamespace(showtraceback=lambda: None)
@@ -420,7 +420,7 @@ def test_a_cell_that_has_run_is_noticed(make: Make, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_widget_that_is_gone_hears_of_no_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What listens to IPython holds its owner weakly, and leaves when it is gone; no failure reaches the cell."""
+    """The IPython callback holds its owner weakly, unregisters once it is gone, and no failure reaches the cell."""
     from IPython.core.events import EventManager, available_events
 
     class Owner:

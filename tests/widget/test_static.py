@@ -29,7 +29,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
     def images(self) -> list[np.ndarray]:
-        """The pictures that the page holds itself."""
+        """Return the pictures that the page holds itself."""
         sources = [attributes.get("src") or "" for tag, attributes in self.found if tag == "img"]
         inside = [each.partition("base64,")[2] for each in sources if each.startswith("data:image/")]
         return [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in inside]
@@ -37,7 +37,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture
 def bundle(make: Make) -> dict[str, Any]:
-    """What a cell's output holds of a widget with one map, whose class has a dangerous name."""
+    """Return a cell's output of a widget with one map, whose class has a dangerous name."""
     widget = make(methods=["gradient"], labels=["<script>boom()</script>", *LABELS[1:]], target=0)
     widget.compute(wait=True)
     bundle = widget._repr_mimebundle_()
@@ -46,7 +46,7 @@ def bundle(make: Make) -> dict[str, Any]:
 
 
 def notebook(data: dict[str, Any]) -> nbformat.NotebookNode:
-    """A stored notebook with one output."""
+    """Return a stored notebook with one output."""
     output = nbformat.v4.new_output("display_data", data)
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("w", outputs=[output])])
 
@@ -62,14 +62,14 @@ def test_nbconvert_shows_the_picture(bundle: dict[str, Any]) -> None:
 
 
 def test_markdown_shows_the_picture(bundle: dict[str, Any]) -> None:
-    """Markdown, which has no scripts, has the picture."""
+    """Markdown, which has no scripts, shows the picture."""
     page, resources = MarkdownExporter().from_notebook_node(notebook(bundle))  # type: ignore[no-untyped-call]
 
     assert Elements(page).images() or any(name.endswith(".png") for name in resources["outputs"])
 
 
 def test_the_stored_html_needs_no_script(bundle: dict[str, Any]) -> None:
-    """What a page like GitHub's shows of the output is a picture and text: no script, style sheet, frame or address."""
+    """A page like GitHub's shows a picture and text: no script, style sheet, frame or address."""
     elements = Elements(bundle["text/html"])
 
     assert {tag for tag, _ in elements.found}.isdisjoint({"script", "link", "iframe", "object", "form"})

@@ -13,7 +13,7 @@ from tests.widget.front_end import PATIENCE
 
 
 def train(net: SmallNet, steps: int) -> list[bool]:
-    """Some steps of plain training; whether the model was in training mode at each, in every part."""
+    """Run some steps of plain training; return the training mode of each part at each step."""
     torch.manual_seed(1)
     images, classes = torch.rand(8, 3, 24, 20), torch.arange(8) % 4
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
@@ -32,7 +32,7 @@ AFFORDABLE = 500
 
 
 def test_the_model_is_left_as_it_was(make: Make) -> None:
-    """Mode, hooks, gradients and weights are the user's own before and after a method of every family."""
+    """Mode, hooks, gradients and weights are unchanged by a method of every family."""
     net = small_net().train()
     before = copy.deepcopy(net.state_dict())
     widget = make(net, labels=LABELS)
@@ -58,7 +58,7 @@ def test_the_model_is_left_as_it_was(make: Make) -> None:
 
 
 def test_training_goes_on_undisturbed(make: Make) -> None:
-    """A training loop beside the widget takes the very steps that it takes alone."""
+    """A training loop next to a widget takes the same steps as alone."""
     alone, beside = small_net(), small_net()
     train(alone, 60)
     widget = make(beside, labels=LABELS)
@@ -75,7 +75,7 @@ def test_training_goes_on_undisturbed(make: Make) -> None:
 
 
 def test_what_was_computed_meanwhile_is_computed_anew(make: Make) -> None:
-    """After training, an answer is that of the trained model."""
+    """After training, a result is that of the trained model."""
     net = small_net()
     widget = make(net, labels=LABELS)
     widget.compute("gradient", 1)

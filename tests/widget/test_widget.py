@@ -30,7 +30,7 @@ OCCLUSION = saliency.Occlusion(size=12, stride=12)
 
 
 def test_the_constructor_asks_the_model_nothing(make: Make) -> None:
-    """It returns at once: a model that would block is not even called."""
+    """The constructor returns at once: a model that would block is not called."""
     gate = Gate()
 
     widget = make(gate, methods=[OCCLUSION])
@@ -63,13 +63,13 @@ def test_the_constructor_asks_the_model_nothing(make: Make) -> None:
     ids=str,
 )
 def test_bad_input_raises_at_once(given: dict[str, Any], error: type[Exception]) -> None:
-    """What can be told without asking the model is told by the constructor."""
+    """Errors that need no model call are raised by the constructor."""
     with pytest.raises(error):
         SaliencyWidget(**{"model": small_net(), "img": picture(), **given})
 
 
 def test_what_the_browser_is_told_of_the_methods(make: Make) -> None:
-    """Each method with its name, cost and paper; one that the model cannot answer in the engine's own words."""
+    """`spec` has the name, cost and paper of each method, and the engine's reason for an unsupported one."""
     widget = make(black_box(small_net()))
     told = {each["id"]: each for each in widget.spec["methods"]}
 
@@ -90,7 +90,7 @@ def test_what_the_browser_is_told_of_the_methods(make: Make) -> None:
 
 
 def test_a_bare_function_of_torch_is_a_model(make: Make) -> None:
-    """It is asked with the widget's own picture whose arrays it takes, and gives gradients."""
+    """A plain function is evaluated with the widget's picture to find whose arrays it takes, and gives gradients."""
     net = small_net()
     widget = make(lambda x: net(x) * 1)
     told = {each["id"]: each["lacks"] for each in widget.spec["methods"]}
@@ -102,7 +102,7 @@ def test_a_bare_function_of_torch_is_a_model(make: Make) -> None:
 
 
 def test_two_values_of_one_class_have_two_names(make: Make) -> None:
-    """Their ids are numbered, their names say in what they differ, and the same value twice is one."""
+    """Repeated methods have numbered ids and distinct names; equal ones are offered once."""
     short, long = saliency.IntegratedGradients(steps=3), saliency.IntegratedGradients(steps=9, baseline="white")
 
     widget = make(methods=[short, long, "gradient", saliency.GradientSaliency, saliency.IntegratedGradients(steps=3)])
@@ -116,7 +116,7 @@ def test_two_values_of_one_class_have_two_names(make: Make) -> None:
 
 
 def test_layer_and_baseline_reach_the_methods_that_have_them(make: Make) -> None:
-    """`layer` is Grad-CAM's, `baseline` that of every path; the others are as they were."""
+    """`layer` sets Grad-CAM's, `baseline` that of every path method; other methods are unchanged."""
     widget = make(layer="stem", baseline="white")
 
     assert widget.compute("grad_cam", 0, wait=True).layer == "stem"
@@ -141,7 +141,7 @@ def test_layer_and_baseline_reach_the_methods_that_have_them(make: Make) -> None
 def test_traits_say_what_they_may_be(
     make: Make, caplog: pytest.LogCaptureFixture, name: str, good: list[Any], bad: list[Any]
 ) -> None:
-    """A bad value raises in Python; from the browser it is logged and the browser is told the good one."""
+    """An invalid value raises in Python; from the browser it is logged, and the browser is sent the valid one."""
     widget = make()
     browser = Browser(widget)
     for value in good:
@@ -154,13 +154,13 @@ def test_traits_say_what_they_may_be(
         caplog.clear()
         browser.updates.clear()
         browser.write(**{name: value})
-        assert "Ignored what the browser set" in caplog.text
+        assert "Ignored a value that the browser set" in caplog.text
         assert browser.updates[-1]["state"] == {name: kept}
         assert getattr(widget, name) == kept
 
 
 def test_the_browser_writes_what_is_its_own(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """Good values are taken though bad ones come with them; what only Python writes stays."""
+    """Valid values are set although invalid ones come with them; traits that only Python sets stay."""
     widget = make()
     spec = widget.spec
 
@@ -174,7 +174,7 @@ def test_the_browser_writes_what_is_its_own(make: Make, caplog: pytest.LogCaptur
 
 
 def test_a_class_there_is_not_is_refused_once_they_are_known(make: Make) -> None:
-    """After the prediction a target has an upper bound."""
+    """After the prediction, a target has an upper bound."""
     widget = make()
     widget.compute("gradient", wait=True)
 
@@ -183,7 +183,7 @@ def test_a_class_there_is_not_is_refused_once_they_are_known(make: Make) -> None
 
 
 def test_the_top_class_gets_its_index(make: Make) -> None:
-    """Without a target it is -1 until the model was asked, and then the class it finds most likely."""
+    """Without a target it is -1 until the prediction, and then the top class."""
     net = small_net()
     best = saliency.predict(net, picture(), labels=LABELS)[0]
     widget = make(net, labels=LABELS)
@@ -197,7 +197,7 @@ def test_the_top_class_gets_its_index(make: Make) -> None:
 
 
 def test_explanations_are_the_engines(make: Make) -> None:
-    """What the widget computes is what saliency.explain gives; labels work as targets."""
+    """The widget computes the result of saliency.explain; labels are valid targets."""
     net = small_net()
     widget = make(net, labels=LABELS, target="cat")
     assert widget.target == 2
@@ -211,7 +211,7 @@ def test_explanations_are_the_engines(make: Make) -> None:
 
 
 def test_a_script_waits_without_a_kernel(make: Make) -> None:
-    """Several are asked for, and wait() returns when all are there; there is a limit to its patience."""
+    """After several requests wait() returns when all are computed, or False after its timeout."""
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0)
     widget.compute()
@@ -226,7 +226,7 @@ def test_a_script_waits_without_a_kernel(make: Make) -> None:
 
 
 def test_errors_reach_whoever_waits(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """compute(wait=True) raises what went wrong in the engine's words; without wait it is logged."""
+    """compute(wait=True) raises the engine's error; without wait it is logged."""
     widget = make(methods=["gradient"])
 
     with pytest.raises(saliency.BadTarget, match="4 classes"):
@@ -240,7 +240,7 @@ def test_errors_reach_whoever_waits(make: Make, caplog: pytest.LogCaptureFixture
 
 
 def test_an_interrupt_cancels(make: Make) -> None:
-    """Whoever interrupts compute(wait=True) has the computation cancelled."""
+    """An interrupt of compute(wait=True) cancels the computation."""
 
     def interrupting(images: np.ndarray) -> np.ndarray:
         if not seen.is_set():
@@ -295,7 +295,7 @@ def test_new_weights_are_new_answers(make: Make) -> None:
 
 
 def test_a_new_layer_in_the_model_is_seen(make: Make) -> None:
-    """A model that was changed in place, not only trained, is explained as it is now."""
+    """A model that was changed in place, not only trained, is explained in its present state."""
     from torch import nn
 
     net = small_net()
@@ -309,7 +309,7 @@ def test_a_new_layer_in_the_model_is_seen(make: Make) -> None:
 
 
 def test_two_widgets_share_a_models_thread(make: Make) -> None:
-    """One thread asks a model, however many look at it."""
+    """One thread calls a model, for any number of widgets."""
     gate = Gate()
     gate.free()
     one, two = (make(gate, methods=[OCCLUSION], target=0) for _ in range(2))
@@ -345,12 +345,12 @@ def test_closing_frees_model_and_thread(make: Make) -> None:
 
 
 def test_closing_stops_what_runs(make: Make) -> None:
-    """A computation on its way ends at its next question, and what waits never begins."""
+    """On close, a running computation ends at its next model call, and waiting ones never begin."""
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
     widget.compute()
     widget.compute(target=1)
-    gate.await_question()
+    gate.await_call()
 
     widget.close()
     gate.free()
@@ -360,12 +360,12 @@ def test_closing_stops_what_runs(make: Make) -> None:
 
 
 def test_cancelling_everything(make: Make) -> None:
-    """cancel() ends what runs and drops what waits; afterwards the widget works on."""
+    """cancel() ends the running job and drops the waiting ones; then the widget works on."""
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
     widget.compute()
     widget.compute(target=1)
-    gate.await_question()
+    gate.await_call()
 
     widget.cancel()
     gate.free()
@@ -376,7 +376,7 @@ def test_cancelling_everything(make: Make) -> None:
 
 
 def test_nobody_waits_for_themselves(make: Make) -> None:
-    """wait() on the model's own thread, as in an observer, raises instead of waiting for ever."""
+    """wait() on the model's own thread, as in an observer, raises an error instead of waiting forever."""
     widget = make()
     said: list[str] = []
 
@@ -396,7 +396,7 @@ def test_nobody_waits_for_themselves(make: Make) -> None:
 
 @pytest.mark.parametrize("sign", ["auto", "absolute", "positive", "signed"])
 def test_the_selection_is_what_the_area_view_keeps(make: Make, sign: str) -> None:
-    """By `keep`: the pixels at or above NumPy's percentile of what the sign shows."""
+    """`selection` by `keep` has the pixels at or above NumPy's percentile of the shown values."""
     widget = make(target=1, method="integrated_gradients", sign=sign, keep=12.5)
     with pytest.raises(ValueError, match="compute"):
         _ = widget.selection
@@ -407,7 +407,7 @@ def test_the_selection_is_what_the_area_view_keeps(make: Make, sign: str) -> Non
 
 
 def test_regions_are_selected_whole(make: Make) -> None:
-    """Of XRAI so many regions, or those that come nearest to `keep`."""
+    """XRAI's `selection` has `region` regions, or those nearest to `keep`."""
     widget = make(target=1, method="xrai", region=2)
     regions = widget.compute(wait=True).regions
     assert regions is not None
@@ -432,7 +432,7 @@ def test_it_says_what_it_is(make: Make) -> None:
 
 
 def test_a_picture_that_was_read_already_is_taken(make: Make) -> None:
-    """`img` may be what saliency.read gave, and `model` what saliency.adapt gave."""
+    """`img` may be a result of saliency.read, and `model` a result of saliency.adapt."""
     model, img = saliency.adapt(small_net(), labels=LABELS), saliency.read(picture())
 
     widget = make(model, img)
@@ -441,7 +441,7 @@ def test_a_picture_that_was_read_already_is_taken(make: Make) -> None:
 
 
 def test_layers_may_be_given_as_modules(make: Make) -> None:
-    """A module as layer=, of one of several models, or in a method, is known by its name, in code() too."""
+    """A module as layer=, of one of several models or in a method, is replaced by its name, in code() too."""
     net, other = small_net(), small_net(seed=1)
     given = make([net, other], layer=other.stem, methods=["grad_cam", saliency.SmoothGrad(saliency.GradCam())])
     held = make(net, methods=[saliency.GradCam(layer=net.block), saliency.RefineCam(layer=[net.stem, net.block])])
@@ -455,19 +455,19 @@ def test_layers_may_be_given_as_modules(make: Make) -> None:
 
 
 def test_a_large_picture_is_shown_smaller(make: Make) -> None:
-    """Of more than 1024 pixels a side the browser gets 1024; the mask keeps the model's resolution."""
+    """The browser gets at most 1024 pixels a side; the mask keeps the model's resolution."""
     widget = make(img=picture(30, 1500), preprocess=lambda x: x[:, :60] / np.float32(255), methods=["gradient"])
 
     assert widget.compute(wait=True).mask.shape == (30, 60, 3)
     assert widget.spec["images"] == [{"name": "image 1", "size": [20, 1024]}]
     browser = Browser(widget)
-    browser.ask("hello")
+    browser.request("hello")
     result = browser.wait("result").fields["result"]
     assert result["place"] == pytest.approx([0, 0, 60 * 1024 / 1500, 20], abs=0.1)
 
 
 def test_a_process_ends_while_its_model_computes(checkout: Path) -> None:
-    """Leaving a script cancels what runs and is not held up by it."""
+    """The end of a script cancels running jobs without delay."""
     script = """
         import time, numpy as np, saliency
         from saliency_widget import SaliencyWidget
@@ -489,7 +489,7 @@ def test_a_process_ends_while_its_model_computes(checkout: Path) -> None:
 
 
 def test_a_missing_front_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkout in which npm was not run says so, and how to."""
+    """A checkout without a built front end raises an error with the command that builds it."""
     monkeypatch.setattr("saliency_widget.front_end.STATIC", tmp_path)
 
     with pytest.raises(FileNotFoundError, match="npm run build"):

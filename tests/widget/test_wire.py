@@ -19,13 +19,13 @@ WHOLE = Placement((0.0, 0.0, 1.0, 1.0), None)
 
 
 def explained(mask: np.ndarray, **told: Any) -> saliency.Explanation:
-    """An explanation with a mask."""
+    """Return an explanation with a mask."""
     fields = {"method": "gradient", "caption": "GradientSaliency()", "target": 1, "label": "bee", "score": 2.0}
     return saliency.Explanation(np.asarray(mask, np.float32), **{**fields, **told})
 
 
 def sent(explanation: saliency.Explanation, place: Placement = WHOLE) -> Message:
-    """The `result` of an explanation."""
+    """Return the `result` of an explanation."""
     return result_message(explanation, "gradient", saliency.GradientSaliency(), place)
 
 
@@ -36,7 +36,7 @@ def noise(*shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7, 1), (5, 7)])
 def test_tables_are_numpys_percentiles(shape: tuple[int, ...]) -> None:
-    """Both tables are np.percentile at 0, 0.1, … 100 of the maps beside them, as float32."""
+    """Both tables are np.percentile at 0, 0.1, … 100 of their maps, as float32."""
     mask = noise(*shape).astype(np.float32)
     planes = mask.reshape(5, 7, -1)
 
@@ -49,14 +49,14 @@ def test_tables_are_numpys_percentiles(shape: tuple[int, ...]) -> None:
 
 
 def test_a_magnitude_is_sent_only_where_it_differs() -> None:
-    """A mask that is nowhere negative has one map; one negative value, and there are two."""
+    """A mask without negative values has one map; with one negative value there are two."""
     positive = np.abs(noise(4, 4))
     assert list(sent(explained(positive)).buffers) == ["values", "values_table"]
     assert list(sent(explained(-positive)).buffers) == ["values", "values_table", "magnitude", "magnitude_table"]
 
 
 def test_numbers_json_does_not_know_are_left_out() -> None:
-    """A score that is not known yet goes as null."""
+    """An unknown score is sent as null."""
     result = sent(explained(noise(3, 3), score=float("nan"))).fields["result"]
 
     assert result["score"] is None
@@ -76,7 +76,7 @@ def test_numbers_json_does_not_know_are_left_out() -> None:
     ids=lambda value: value.id if isinstance(value, saliency.Method) else "",
 )
 def test_quality_is_told_in_a_phrase(method: saliency.Method, phrase: str) -> None:
-    """Regions, completeness, samples, layer, windows or calls: what tells how good a result of this method is."""
+    """The quality of a result is its regions, completeness, samples, layer, windows or calls."""
     explanation = saliency.explain(small_net(), picture(), method, 1, labels=LABELS, progress=False)
 
     assert phrase in quality(explanation, method)
@@ -99,7 +99,7 @@ def test_the_gap_is_a_share_of_what_was_to_be_explained() -> None:
     limit=st.integers(1, 50),
 )
 def test_parts_make_the_whole(sizes: list[int], limit: int) -> None:
-    """However a message is cut, no part is larger than the limit, all carry its fields, and the pieces join up."""
+    """For every size of parts, none exceeds the limit, all carry the fields, and the pieces join up."""
     buffers = {f"b{i}": bytes(range(size)) for i, size in enumerate(sizes)}
     whole = {name: bytearray() for name in buffers}
 
@@ -139,7 +139,7 @@ def test_a_packet_comes_back_as_it_was() -> None:
 
 @pytest.mark.parametrize("mask", [noise(9, 11, 3), np.abs(noise(9, 11)), np.zeros((9, 11)), -np.ones((9, 11))])
 def test_a_compact_packet_is_within_a_step(mask: np.ndarray) -> None:
-    """One byte a pixel is right to half of a 254th of the range, zero stays zero, percentiles keep the same pixels."""
+    """One byte a pixel is accurate to half of a 254th of the range; zero and the pixels above percentiles stay."""
     mask[0, 0] = 0
     whole = sent(explained(mask))
 
@@ -171,7 +171,7 @@ def test_a_large_map_is_thinned_for_a_compact_packet() -> None:
 
 
 def test_a_message_names_its_buffers() -> None:
-    """The receiver's own reading of a message is complete: what is sent can be read without the sender's code."""
+    """A message can be read with the documented format alone, without the sender's code."""
     content, pieces = next(iter(parts(sent(explained(noise(4, 6, 3))))))
 
     received = Received(content, dict(zip(content["buffers"], map(bytes, pieces), strict=True)))
