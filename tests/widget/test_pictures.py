@@ -71,7 +71,11 @@ def test_python_adds_pictures_too(make: Make) -> None:
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"no picture at all", "no picture"), (file(other())[:-400], "no picture"), (file(other())[:40], "no picture")],
+    [
+        (b"no picture at all", "cannot be read as a picture"),
+        (file(other())[:-400], "cannot be read as a picture"),
+        (file(other())[:40], "cannot be read as a picture"),
+    ],
     ids=["text", "cut off", "header"],
 )
 def test_what_is_no_picture_is_an_error(make: Make, data: bytes, reason: str) -> None:
