@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import traitlets
 
 import saliency
 from saliency_widget import SaliencyWidget
@@ -262,7 +261,7 @@ def test_select_says_what_it_wants(make: Make) -> None:
     assert (widget.selection == top).all()
     with pytest.raises(TypeError, match="not both"):
         widget.select(top, regions=[0])
-    with pytest.raises(traitlets.TraitError, match="regions"):
+    with pytest.raises(saliency.BadField, match="regions"):
         widget.select(regions=[-1])
-    with pytest.raises(traitlets.TraitError, match="shape"):
+    with pytest.raises(saliency.BadShape, match="shape"):
         widget.select(np.zeros((2, 2, 2)))
