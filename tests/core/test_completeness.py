@@ -274,7 +274,7 @@ def test_relevance_that_explodes_is_refused_or_noted(framework: str) -> None:
         image = np.array([1 + apart, 1, 0.5], np.float32).reshape(1, 3, 1)
         return saliency.explain(model, image, method, 0, progress=False, labels=["a", "b"])
 
-    assert any("times the score: Take a larger epsilon" in note for note in cancelling(1e-4).notes)
+    assert any("times the score: Use a larger epsilon" in note for note in cancelling(1e-4).notes)
     with pytest.raises(saliency.BadOutput, match=r"only rounding errors are left\. Use a larger epsilon"):
         cancelling(2e-7)
     assert not any("times the score" in note for note in cancelling(0.5).notes)
