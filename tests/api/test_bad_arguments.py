@@ -46,7 +46,7 @@ def means(images: np.ndarray) -> np.ndarray:
 
 
 def numbers() -> Iterator[int]:
-    """What can be read only once."""
+    """An iterable that can be read only once."""
     yield from (1, 2)
 
 

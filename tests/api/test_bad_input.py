@@ -1,4 +1,4 @@
-"""What people bring that cannot work, or hardly: each cause has one sentence and one test.
+"""Invalid or difficult input: each cause has one message and one test.
 
 | cause | what happens | its test |
 |---|---|---|
@@ -107,7 +107,7 @@ def writes_numpy(images: np.ndarray) -> np.ndarray:
 
 
 def test_a_function_that_writes_into_its_input_is_explained() -> None:
-    """The picture stays what it was, and so does the mask: each question has images of its own."""
+    """Picture and mask are unchanged: each call gets its own copy of the images."""
     image = IMAGE.astype(np.float32) / 255
     before = image.copy()
     exp = explain(writes_numpy, "occlusion", image=image, framework="numpy", size=8, stride=8)
@@ -149,7 +149,7 @@ FLAT = {"torch": flat_torch, "TensorFlow": flat_tensorflow, "JAX": flat_jax}
 @pytest.mark.parametrize("shape", [(12, 10, 3), (24, 20, 4)], ids=["resolution", "channels"])
 @pytest.mark.parametrize("kind", FLAT)
 def test_a_picture_that_does_not_fit_is_told_with_the_model_s_own_words(kind: str, shape: tuple[int, ...]) -> None:
-    """What was fed, in shape and in words; the way out; and what the model itself says."""
+    """The error gives the input's shape, the fix, and the model's own message."""
     height, width, channels = shape
     told = rf"{channels} channels at {height}×{width} pixels. Pass preprocess=.*The model says: \S+"
     assert np.isfinite(explain(FLAT[kind]()).mask).all()
@@ -202,7 +202,7 @@ def test_a_picture_smaller_than_the_network_needs_is_told(make: Callable[[], Any
 
 
 def test_a_batch_is_told() -> None:
-    """One image is meant: its shape is named."""
+    """A batch is refused where one image is expected, with its shape."""
     with pytest.raises(saliency.BadImage, match=r"a batch of 4 with shape \(4, 24, 20, 3\): pass one"):
         explain(small_net(), image=np.stack([IMAGE] * 4))
 

@@ -92,7 +92,7 @@ def test_partial_results_come_and_end_at_the_answer(net: torch.nn.Module, method
 
 
 def test_auto_is_xrai_with_gradients_and_rise_without(net: torch.nn.Module) -> None:
-    """method="auto" follows what the model can answer, and says so."""
+    """method="auto" follows the model's capabilities, with a note."""
     with_, without = explain(net, steps=4), explain(black_box(net), samples=50)
 
     assert (with_.method, without.method) == ("xrai", "rise")
@@ -210,7 +210,7 @@ def test_all_errors_have_their_base_and_their_built_in() -> None:
 
 
 def test_cancel_leaves_a_clear_error(net: torch.nn.Module) -> None:
-    """A cancelled explanation raises Cancelled after the question it was in."""
+    """A cancelled explanation raises Cancelled after the current batch."""
     asked: list[int] = []
     with pytest.raises(saliency.Cancelled):
         explain(
@@ -288,6 +288,6 @@ def test_a_seed_repeats_and_another_differs(net: torch.nn.Module) -> None:
 
 @pytest.mark.parametrize("model", [None, 3, "resnet", dict], ids=str)
 def test_what_is_no_model_is_told(model: Any) -> None:
-    """The error says what a model may be."""
+    """The error lists the accepted kinds of models."""
     with pytest.raises(saliency.Unsupported, match="Expected a model"):
         explain(model)

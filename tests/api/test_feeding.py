@@ -30,7 +30,7 @@ FORMULAS: dict[str, Any] = {
 
 
 def fed(model: Any, image: Any, preprocess: Any = None) -> np.ndarray:
-    """What a model is fed, (h, w, C)."""
+    """The model's input, (h, w, C)."""
     return np.asarray(saliency.picture_for(image, preprocess, saliency.adapt(model)).fed[0])
 
 
@@ -147,7 +147,7 @@ def test_the_crops_of_timm_s_configurations() -> None:
 
 @pytest.mark.parametrize("image", [(RGB / 255).astype(np.float32), RGB.astype(np.float32)], ids=["0–1", "0–255"])
 def test_floats_are_fed_as_they_are(image: np.ndarray) -> None:
-    """What a model declares is not applied to floats, which may be in the model's own range."""
+    """A declared preprocessing is not applied to floats, which may be in the model's own range."""
     np.testing.assert_array_equal(fed(Timm("pretrained_cfg", CONFIG), image), image)
 
 
@@ -217,7 +217,7 @@ def test_what_belongs_to_the_forward_pass_is_no_declaration(model: Any) -> None:
 
 
 def test_a_processor_beside_the_weights_is_found(tmp_path: Path) -> None:
-    """A model that was loaded from a folder is fed as the processor in it says; without one nothing is declared."""
+    """A model loaded from a folder uses the processor in it; without one nothing is declared."""
     transformers = pytest.importorskip("transformers")
     model, processor = small_vit()
     model.save_pretrained(tmp_path)
@@ -300,20 +300,20 @@ class Weights:
 
 
 def test_torchvision_s_weights_and_timm_s_configuration_are_taken() -> None:
-    """`preprocess=weights` is their transforms, `preprocess=model.pretrained_cfg` the transform that it says."""
+    """`preprocess=weights` uses their transforms, `preprocess=model.pretrained_cfg` its transform."""
     np.testing.assert_allclose(saliency.read(RGB, Weights()).fed[0], RGB / np.float64(100), rtol=1e-6)
     assert saliency.read(RGB, CONFIG).fed.shape == (1, 16, 16, 3)
 
 
 @pytest.mark.parametrize(("given", "told"), [(3, "got 3"), (Weights, "got the class Weights"), ({}, "input_size")])
 def test_what_is_no_preprocess_is_refused(given: Any, told: str) -> None:
-    """The error says what `preprocess` may be."""
+    """The error lists the accepted forms of `preprocess`."""
     with pytest.raises(saliency.BadField, match=told):
         chosen_preprocess(given)
 
 
 class Wants(nn.Module):
-    """Says class 1 of a bright picture, the surer the nearer the mean it sees is to that of 0–255."""
+    """Predicts class 1 for a bright picture, more confidently the closer its mean is to that of 0–255."""
 
     def __init__(self, sharpness: float = 1.0) -> None:
         super().__init__()
@@ -405,7 +405,7 @@ def test_another_size_alone_is_no_missing_preprocessing() -> None:
 
 @pytest.mark.parametrize("kind", ["function of NumPy", "one output", "two classes", "preprocess given", "declared"])
 def test_presets_are_not_compared_where_it_cannot_be_known(kind: str) -> None:
-    """Dear calls, outputs that are no three classes, and pictures fed as said are left alone."""
+    """Expensive calls, fewer than three classes, and given preprocessings are skipped."""
     options: dict[str, Any] = {"preprocess": "0..1"} if kind == "preprocess given" else {}
     model: Any = {
         "function of NumPy": lambda x: np.stack([x.mean((1, 2, 3)) * k for k in range(3)], 1),
@@ -422,7 +422,7 @@ def test_presets_are_not_compared_where_it_cannot_be_known(kind: str) -> None:
 
 
 def test_the_demo_network_fed_right_gets_no_note() -> None:
-    """The bundled network, which takes 0–1, is not said to be fed wrongly, whichever object is in the picture."""
+    """The bundled network, which takes 0–1, gets no note on preprocessing, for any object in the picture."""
     net, image = saliency.demo.model(), saliency.demo.image()
     for part in (image, image[:112], image[112:], image[:, :112], image[:, 112:]):
         adapted = saliency.adapt(net)

@@ -132,7 +132,7 @@ def explained(model: nn.Module, size: tuple[int, int] = (32, 48)) -> Any:
     ids=str,
 )
 def test_the_token_grid_is_found(options: dict[str, Any], layer: str, grid: str) -> None:
-    """Extra tokens before or behind, patches by convolution or by reshaping, attention fused or not, not square."""
+    """Extra tokens first or last, patches by convolution or by reshaping, attention fused or not, not square."""
     exp = explained(made(**options))
 
     assert exp.layer == layer
@@ -176,7 +176,7 @@ def test_layers_lists_what_may_be_named() -> None:
 
 
 def test_layers_needs_no_image() -> None:
-    """Without one the model is asked a grey picture."""
+    """Without an image, the model is called with a grey picture."""
     found = {each.name: each.grid for each in saliency.layers(small_net())}
 
     assert found["relu"] == "112×112"

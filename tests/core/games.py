@@ -16,7 +16,7 @@ Worth = Callable[[np.ndarray], np.ndarray]
 
 
 class Table:
-    """What methods see of a game: one target, worth by a function, in parts of a third."""
+    """A model of a game as methods see it: one target, with the value of a coalition given by a function."""
 
     def __init__(self, worth: Worth, players: int, labels: np.ndarray | None = None) -> None:
         self.of, self.players, self.asked = worth, players, 0
@@ -31,7 +31,7 @@ class Table:
             yield found[:, : max(1, part * len(coalitions) // 3)]
 
     def ask(self, coalitions: np.ndarray) -> np.ndarray:
-        """As :meth:`saliency.core.features.Game.ask`."""
+        """Same as :meth:`saliency.core.features.Game.evaluate`."""
         *_, all_ = self.worth(coalitions)
         return all_
 

@@ -21,7 +21,7 @@ TARGETS = [1, 3]
 
 
 class Read:
-    """The transformer of test_layers, computed by hand: its maps A, its scores, and its tokens behind each block.
+    """The transformer of test_layers, computed by hand: its maps A, its scores, and its tokens after each block.
 
     Args:
         model: with attention in its blocks.
@@ -46,17 +46,17 @@ class Read:
             self.behind.append(tokens)
 
     def said(self, tokens: Tensor) -> Tensor:
-        """What the head says of some tokens."""
+        """Return the head's output for some tokens."""
         tokens = self.model.norm(tokens)
         return self.model.head(tokens.mean(1) if self.model.head_of == "mean" else tokens[:, 0])
 
     def gradients(self, target: int) -> list[np.ndarray]:
-        """By each map, of what is said in the end."""
+        """Return the gradient of the final scores with respect to each map."""
         score = self.said(self.behind[-1])[:, target].sum()
         return [each.numpy() for each in torch.autograd.grad(score, self.maps, retain_graph=True)]
 
     def exits(self, target: int) -> list[np.ndarray]:
-        """By each map, of what the head says behind its own block."""
+        """Return the gradient of the head's output after each block with respect to the block's map."""
         return [
             torch.autograd.grad(self.said(tokens)[:, target].sum(), weights, retain_graph=True)[0].numpy()
             for tokens, weights in zip(self.behind, self.maps, strict=True)
@@ -106,7 +106,7 @@ LITERAL: dict[str, Any] = {
 
 
 def relevances(method: saliency.Method, model: Any) -> np.ndarray:
-    """What the method says of each token, (k, N, T)."""
+    """Return the method's relevance of each token, (k, N, T)."""
     images: Any = model.ops.asarray(IMAGES)
     asked: Any = method
     ((_, attention),) = asked.asked(Session(model, batch_size=8), Originals(model.ops, images))
@@ -191,7 +191,7 @@ class WithModules(nn.Module):
 
 @pytest.mark.parametrize("weights", [True, False])
 def test_torch_s_own_attention_is_opened_up(weights: bool) -> None:
-    """nn.MultiheadAttention's maps are those that it tells itself, and the scores are as without being watched."""
+    """nn.MultiheadAttention's maps equal those it returns itself, and recording them does not change the scores."""
     torch.manual_seed(0)
     net = WithModules(weights).eval()
     told: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""What the papers promise of the path methods, as properties of random networks."""
+"""Axioms of the path methods from their papers, as properties of random networks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BLIND: dict[str, saliency.Method] = {
 
 
 class Net(nn.Module):
-    """Two convolutions, rectified in whatever way; blind to some channels if told so.
+    """Two convolutions with a given activation; the first ignores some channels on request.
 
     Weights are multiples of 1/1024 and the end is a sum, so that gradients are exact in whatever order they are added:
     Guided IG, which ranks them, sees equal ones as equal on every machine.
@@ -128,7 +128,7 @@ def test_implementation_invariance(name: str, seed: int) -> None:
 @settings(max_examples=6)
 @given(seed=SEEDS, tolerance=st.floats(1e-3, 0.3))
 def test_completeness_to_a_tolerance(seed: int, tolerance: float) -> None:
-    """The gap is at most the share that was asked for, or a note says that it is not."""
+    """The gap is at most the requested share, or a note reports that it is not."""
     method = saliency.IntegratedGradients(tolerance=tolerance, baseline=[0.0, "blur"])
     found = saliency.explain(Net(seed), IMAGE, method, 2, progress=False)
     # of each baseline by itself, so of their mean no more than of the larger

@@ -64,7 +64,7 @@ def net(request: pytest.FixtureRequest) -> nn.Module:
 
 
 def as_captum(image: np.ndarray) -> Tensor:
-    """(1, C, H, W), asking for a gradient, or Captum warns that it does so itself."""
+    """Return (1, C, H, W) with requires_grad set, because Captum warns if it has to set it."""
     return torch.tensor(image, dtype=torch.float64).permute(2, 0, 1)[None].requires_grad_()
 
 

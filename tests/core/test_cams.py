@@ -22,7 +22,7 @@ TARGETS = [1, 3]
 
 
 def asked(net: nn.Module, layer: str) -> tuple[Any, np.ndarray, np.ndarray]:
-    """The adapted model, and what one layer says: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
+    """Return the adapted model and one layer's (N, h, w, K) activations and (k, N, h, w, K) gradients."""
     model: Any = saliency.adapt(net).at(TARGETS, [layer])
     (found,) = model.layers(model.ops.asarray(IMAGES))
     return model, found.activations.numpy().astype(np.float64), found.gradients.numpy().astype(np.float64)
@@ -89,7 +89,7 @@ LITERAL: dict[type[saliency.Method], Callable[[np.ndarray, np.ndarray], np.ndarr
 @pytest.mark.parametrize("layer", ["stem", "norm", "block", "relu"])
 @pytest.mark.parametrize("cls", LITERAL, ids=lambda cls: cls.id)
 def test_the_maps_are_the_papers(cls: Any, layer: str) -> None:
-    """Of three images and two targets at once, signed and rectified, each is what the formula says by loops."""
+    """For three images and two targets at once, signed and rectified, each map equals the formula computed by loops."""
     model, a, g = asked(small_net(), layer)
     expected = np.array([[LITERAL[cls](a[n], g[k, n]) for n in range(len(a))] for k in range(len(g))])
 
@@ -113,7 +113,7 @@ def test_one_forward_pass_serves_all_targets_and_images(cls: Any) -> None:
 
 
 def test_hires_cam_is_grad_cam_where_the_gradient_is_the_same_everywhere() -> None:
-    """Behind the last ReLU come a mean and a linear layer: Grad-CAM, HiResCAM and XGrad-CAM are one map there."""
+    """With a mean and a linear layer after the last ReLU, Grad-CAM, HiResCAM and XGrad-CAM give the same map."""
     model, _, g = asked(small_net(), "relu")
     assert np.ptp(g, axis=(2, 3)).max() < 1e-7
     same = cams(saliency.GradCam(relu=False), model)
@@ -133,7 +133,7 @@ def test_hires_cam_is_complete_before_a_linear_head() -> None:
 
 
 def test_layer_cam_is_never_negative_behind_a_relu() -> None:
-    """Neither activations nor what is left of the gradients are, so that its own ReLU cuts off nothing."""
+    """Activations and remaining gradients are not negative, so that the CAM's own ReLU changes nothing."""
     model, a, _ = asked(small_net(), "relu")
 
     assert (a >= 0).all()
@@ -156,7 +156,7 @@ def test_a_channel_without_activation_counts_nothing() -> None:
 
 
 def test_signed_maps_say_so() -> None:
-    """Where nothing is cut off, the explanation is shown with both signs."""
+    """Without rectification, the explanation is shown with both signs."""
     exp = saliency.explain(small_net(), picture(), saliency.GradCam(relu=False), 1, layer="stem", progress=False)
 
     assert exp.sign == "signed"
@@ -365,7 +365,7 @@ def test_score_cam_behind_a_linear_model_is_known_in_closed_form() -> None:
 
 
 def test_ablation_cam_of_a_linear_head_is_a_product() -> None:
-    """Behind a mean and a linear layer, channel k's drop is its weight times its mean."""
+    """With a mean and a linear layer after the layer, channel k's drop is its weight times its mean."""
     net = small_net()
     model, a, _ = asked(net, "relu")
     drops = net.head.weight.detach().numpy()[TARGETS][:, None] * a.mean((1, 2))
@@ -375,7 +375,7 @@ def test_ablation_cam_of_a_linear_head_is_a_product() -> None:
 
 
 def test_a_layer_s_last_call_is_replaced() -> None:
-    """The little CNN's ReLU is called twice: what it said first stays, and so do the user's module and its hooks."""
+    """The CNN calls its ReLU twice: the first output stays unchanged, as do the user's module and its hooks."""
     net = small_net()
     model, a, _ = asked(net, "relu")
     images = model.ops.asarray(IMAGES)

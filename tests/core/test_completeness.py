@@ -1,4 +1,4 @@
-"""How far attributions are from the sum they promise, and what a note says of it."""
+"""Completeness errors of attributions, and the notes on them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_remedy_helps(name: str) -> None:
 
 @pytest.mark.parametrize("framework", ["torch", "keras", "tensorflow", "jax", "function"])
 def test_every_framework_says_it(framework: str) -> None:
-    """The same network loses the same with two steps, and says so, whatever it is written in; the default does not."""
+    """With two steps the network loses the same share in every framework, with a note; by default it does not."""
     net = small_net()
     weights = same_net.weights()
     models: dict[str, Any] = {
@@ -142,7 +142,7 @@ def test_xrai_s_is_that_of_its_attribution() -> None:
 
 
 def test_a_difference_of_nothing_has_no_share() -> None:
-    """Where both scores are the same the share is undefined, and the note gives the sums alone."""
+    """If both scores are equal, the share is undefined and the note gives only the sums."""
     model = saliency.adapt(lambda x: torch.sin(40 * x.mean((1, 2, 3)))[:, None], framework="torch")
     ones = np.full_like(IMAGE, np.pi / 20)
     found = saliency.explain(model, ones, "integrated_gradients", 0, steps=2, baseline=0.0, progress=False)
@@ -227,7 +227,7 @@ def test_lrp_says_where_the_score_went(framework: str) -> None:
 
 @pytest.mark.parametrize("composite", ["epsilon_plus", "epsilon", "gamma", "alpha_beta", "flat", "epsilon_gamma_box"])
 def test_nothing_is_lost_without_an_account(composite: str) -> None:
-    """What arrives at the image and what the ledger says was lost are the score, in torch, TensorFlow and JAX alike."""
+    """Relevance at the image plus the losses in the ledger equal the score, in torch, TensorFlow and JAX."""
     weights = same_net.weights()
     models = {
         "torch": small_net(),
@@ -281,7 +281,7 @@ def test_relevance_that_explodes_is_refused_or_noted(framework: str) -> None:
 
 
 def test_lrp_on_a_trained_network() -> None:
-    """On a photograph nearly all of the score is absorbed by biases and batch norms, and a note says so."""
+    """On a photograph, biases and batch norms absorb nearly all of the score, and a note reports it."""
     model: Any = saliency.demo.model("imagenet")
     found = saliency.explain(model, saliency.demo.image("cat"), "lrp", preprocess=model.preprocess, progress=False)
     (note,) = (note for note in found.notes if "conserves" in note)

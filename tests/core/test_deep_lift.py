@@ -126,14 +126,14 @@ def test_is_complete_through(middle: str) -> None:
 
 
 def test_an_unknown_operator_is_named() -> None:
-    """What goes by its plain gradient stands in a note, and the gap tells what it costs."""
+    """A note names operators with plain gradients, and the gap shows the resulting error."""
     exp = explain(Net(lambda net, x: x.flatten(2).sort(2).values.flatten(1)[:, :8] * 1.0).eval())
 
     assert "no rule for sort: the plain gradient was used" in exp.notes
 
 
 class Random(nn.Module):
-    """Whatever parts, one after the other, each in a residual or not."""
+    """A network of random parts in sequence, each with or without a residual connection."""
 
     def __init__(self, parts: list[tuple[str, bool]], seed: int, bias: bool) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class Squared(torch.autograd.Function):
 
 
 def test_what_works_out_of_sight_is_named() -> None:
-    """A custom autograd.Function goes by its own gradient, and the note says so."""
+    """A custom autograd.Function uses its own gradient, and a note reports it."""
     exp = explain(Net(lambda net, x: Squared.apply(x).relu()).eval())  # type: ignore[no-untyped-call]
 
     assert any("no rule for a custom autograd.Function" in note for note in exp.notes)
@@ -255,7 +255,7 @@ NETS: dict[str, Callable[[int], nn.Module]] = {
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", NETS)
 def test_agrees_with_captum(kind: str, seed: int) -> None:
-    """Where Captum is right: modules that it knows, each used once, no max-pooling."""
+    """Equal to Captum where Captum is correct: supported modules, each used once, no max-pooling."""
     net = NETS[kind](seed).eval()
     expected, _ = theirs(net)
 
@@ -263,7 +263,7 @@ def test_agrees_with_captum(kind: str, seed: int) -> None:
 
 
 def test_several_baselines_are_deep_lift_shap() -> None:
-    """The mean over baselines is Captum's DeepLiftShap, from one question."""
+    """The mean over baselines equals Captum's DeepLiftShap, from one model call."""
     net, baselines = plain(nn.ReLU, 0), [BASELINE, OTHER, np.zeros_like(X)]
     shap = attr.DeepLiftShap(net).attribute(first(X), torch.cat([first(each) for each in baselines]), target=1)
     expected = shap[0].permute(1, 2, 0).detach().numpy()
@@ -362,7 +362,7 @@ def test_does_not_depend_on_batch_neighbours(kind: str) -> None:
 
 
 def test_targets_share_one_forward_pass_of_each() -> None:
-    """The model sees image and baseline once, however many targets are asked."""
+    """The model is called with image and baseline once for any number of targets."""
     net = small_net()
     seen: list[int] = []
     saliency.explain(net, X, "deep_lift", [0, 1], progress=False)  # what is asked about the model itself comes before

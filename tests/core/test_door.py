@@ -1,4 +1,4 @@
-"""PAIR's door: what a call_model_function may do, and what it is told."""
+"""PAIR's interface: what a call_model_function may return and do, and the errors for it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def answering(value: Any) -> Any:
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_an_answer_that_is_no_gradient_is_told(value: Any, told: str) -> None:
-    """Whatever is not one number per value of the batch raises an error that names the key and what came."""
+    """A result without one number per value of the batch raises an error that names the key and the value."""
     with pytest.raises(saliency.BadOutput, match=told) as error:
         core.GradientSaliency().GetMask(IMAGE, answering(value))
 
@@ -70,7 +70,7 @@ def test_lists_and_tensors_are_arrays(convert: Any) -> None:
 
 
 def test_a_tensorflow_tensor_is_an_array() -> None:
-    """Whatever turns into an array by __array__, as TensorFlow's tensors do, is taken."""
+    """Values with __array__, such as TensorFlow's tensors, are accepted."""
 
     class Tensor:
         def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
@@ -110,7 +110,7 @@ def test_a_column_of_scores_is_taken() -> None:
 
 @pytest.mark.parametrize("method", [core.GradientSaliency(), core.Occlusion(), core.BlurIG()], ids=repr)
 def test_a_function_that_writes_into_its_input_spoils_nothing(method: Any) -> None:
-    """It is told so once, and the caller's image stays as it was."""
+    """One warning reports the modified batch, and the caller's image is unchanged."""
     image, model = IMAGE[:16, :16].copy(), Model()
 
     def careless(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = ()) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def test_arguments_are_handed_through() -> None:
     ids=repr,
 )
 def test_an_interrupt_leaves_nothing_changed(method: Any) -> None:
-    """After Ctrl-C in the fourth question, or the only one, image, method and the next mask are what they were."""
+    """Ctrl-C in the fourth call, or the only one, leaves image and method unchanged, and the next mask is correct."""
     image, model, asked = IMAGE.copy(), Model(), iter(range(99))
     last = 0 if isinstance(method, core.GradientSaliency) else 3
     before = vars(method).copy()
@@ -164,7 +164,7 @@ def test_an_interrupt_leaves_nothing_changed(method: Any) -> None:
 
 
 def test_smoothing_calls_getmask_itself() -> None:
-    """GetSmoothedMask asks the instance's own GetMask once a sample, with three positional arguments."""
+    """GetSmoothedMask calls the instance's own GetMask once per sample, with three positional arguments."""
     calls: list[tuple[int, dict[str, Any]]] = []
 
     class Mine(core.CoreSaliency):
@@ -179,7 +179,7 @@ def test_smoothing_calls_getmask_itself() -> None:
 
 
 def test_smoothing_masks_of_another_shape_is_told() -> None:
-    """XRAI's masks (H, W) do not add up to the image's shape, and the error says what does."""
+    """XRAI's masks (H, W) cannot be added in the image's shape, and the error names the alternative."""
     parameters = core.XRAIParameters(steps=2)
     with pytest.raises(ValueError, match=r"\(24, 28, 3\), but this method's are \(24, 28\)\. saliency\.SmoothGrad"):
         core.XRAI().GetSmoothedMask(IMAGE, Model(), nsamples=1, extra_parameters=parameters)
@@ -211,7 +211,7 @@ def test_fields_belong_to_the_other_door() -> None:
 
 
 def test_pair_s_own_distribution_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where PAIR's own distribution is installed too, the two commands that mend it are told."""
+    """If PAIR's own distribution is installed too, a warning gives the two commands that fix it."""
     monkeypatch.setattr(upstream, "version", lambda name: "0.2.1")
     with pytest.warns(UserWarning, match="pip uninstall --yes saliency\n.*--force-reinstall --no-deps saliency-widget"):
         upstream.warn()

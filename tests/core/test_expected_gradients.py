@@ -32,7 +32,7 @@ def gradient(net: Any, point: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("spread", [0.0, 0.2])
 def test_it_is_the_mean_over_its_draws(net: Any, spread: float) -> None:
-    """Sample i draws a baseline, an alpha and noise from the seed and i, as told, one after the other."""
+    """Sample i draws a baseline, an alpha and noise from the seed and i, in the documented order."""
     total = np.zeros(IMAGE.shape)
     for i in range(6):
         draw = np.random.default_rng([5, i])
@@ -77,7 +77,7 @@ def test_one_baseline_is_integrated_gradients_in_the_mean(net: Any) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 5, 40])
 def test_draws_belong_to_their_index(net: Any, batch_size: int) -> None:
-    """Neither the batch size nor who is beside it changes an image's mask."""
+    """An image's mask depends neither on the batch size nor on the other images."""
     adapted = saliency.adapt(net).at([0, 1])
     images = adapted.ops.asarray(np.stack([IMAGE, IMAGE[::-1] * 0.5]))
     method = saliency.ExpectedGradients(samples=12, spread=0.1)
@@ -88,7 +88,7 @@ def test_draws_belong_to_their_index(net: Any, batch_size: int) -> None:
 
 
 def test_partial_masks_are_fair(net: Any) -> None:
-    """What is seen on the way is the mean of the draws so far."""
+    """Partial results are means of the draws so far."""
     adapted = saliency.adapt(net).at([1])
     session = Session(adapted, streaming=True, batch_size=4)
     masks = list(run(saliency.ExpectedGradients(samples=40), session, adapted.ops.asarray(IMAGE[None])))
@@ -99,7 +99,7 @@ def test_partial_masks_are_fair(net: Any) -> None:
 
 
 def test_input_x_gradient_is_that(net: Any) -> None:
-    """One question; the image as the model is fed it, times the gradient there."""
+    """One model call; the mask is the model's input times its gradient."""
     found = saliency.explain(net, IMAGE, "input_x_gradient", 1, progress=False)
 
     assert_allclose(found.mask, IMAGE * gradient(net, IMAGE.astype(np.float64)), rtol=1e-5, atol=1e-9)

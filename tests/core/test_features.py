@@ -1,4 +1,4 @@
-"""Methods of features on images: what they ask, what they show, what they say beside the mask."""
+"""Segment-based methods on images: model calls, masks and auxiliary results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_feature_ablation_is_its_formula() -> None:
 @pytest.mark.parametrize("segments", [LABELS, HOLED], ids=["whole", "holed"])
 @pytest.mark.parametrize("baseline", ["mean", ["black", 0.7]], ids=str)
 def test_complete_methods_leave_no_gap(cls: type[FeatureMethod], segments: Any, baseline: Any) -> None:
-    """The values sum to the score less that of the image without features; what lies in none is always shown."""
+    """The values sum to the score minus that of the image without segments; pixels in no segment stay visible."""
     found = explained(cls, segments=segments, baseline=baseline)
     fills = [IMAGE.mean((0, 1))] if baseline == "mean" else [0, 0.7]
     inside = (LABELS >= 0) if segments is LABELS else np.any(HOLED, 0)
@@ -103,7 +103,7 @@ def masks(method: saliency.Method, images: np.ndarray, model: Any) -> np.ndarray
 
 
 def test_smoothing_drops_what_belongs_to_the_copies() -> None:
-    """Regions and errors of the noisy copies are not told as if they were the image's."""
+    """Regions and errors of noisy copies are not reported for the image."""
     shown: list[saliency.Explanation] = []
     smooth = saliency.SmoothGrad(saliency.Lime(segments=LABELS, samples=20), samples=4)
     found = explained(smooth, partial=shown.append)
@@ -122,7 +122,7 @@ def test_too_many_features_for_all_coalitions_are_told() -> None:
 
 @pytest.mark.parametrize("method", ["rise", "kernel_shap"])
 def test_baselines_beyond_any_picture_are_told(method: str) -> None:
-    """What is darker than black or brighter than white is taken, and told; what is no number is refused."""
+    """Baselines darker than black or brighter than white get a note; values that are not finite are refused."""
     quick = {"samples": 10, "features": 3} if method == "kernel_shap" else {"samples": 10}
     inside, beyond = (explained(method, baseline=value, **quick) for value in (0.5, [0.2, -300.0]))
 
@@ -135,7 +135,7 @@ def test_baselines_beyond_any_picture_are_told(method: str) -> None:
 
 
 def test_a_cancelled_run_keeps_what_it_had() -> None:
-    """What was streamed before the cancel is a whole explanation, with errors."""
+    """A partial result before cancellation is a complete explanation with errors."""
     kept: list[saliency.Explanation] = []
     with pytest.raises(saliency.Cancelled):
         explained("shapley_sampling", samples=60, segments=LABELS, partial=kept.append, cancelled=lambda: len(kept) > 3)

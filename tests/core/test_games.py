@@ -47,7 +47,7 @@ def test_shapley_values_of_closed_forms(method: FeatureMethod, game: str) -> Non
 @FEW
 @given(st.integers(1, 6), st.integers(0, 10**6))
 def test_shapley_is_the_mean_over_all_orders(players: int, seed: int) -> None:
-    """Asked everything, Shapley and KernelSHAP give the definition's values, and say that nothing is uncertain."""
+    """With all coalitions evaluated, Shapley and KernelSHAP give the exact values with zero errors."""
     worth = random_worth(players, seed)
     for method in (saliency.Shapley(), saliency.KernelShap(samples=64)):
         found = played(method, worth, players)
@@ -118,7 +118,7 @@ def test_feature_ablation_is_its_formula() -> None:
 @pytest.mark.parametrize("players", [2, 3, 4, 5, 8, 11])
 @pytest.mark.parametrize("samples", [4, 10, 31, 64, 500, 5000])
 def test_kernel_shap_asks_nothing_twice(players: int, samples: int) -> None:
-    """The coalitions asked are as many as promised, all different, and closed under complements."""
+    """The evaluated coalitions have the promised number, are distinct and closed under complements."""
     method = saliency.KernelShap(samples=samples, segments=np.arange(players)[None])
     seen: list[np.ndarray] = []
     worth = random_worth(players, 3)
@@ -169,7 +169,7 @@ def test_partition_shap_is_owen_s_value(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("players", [1, 2, 5, 16, 37])
 def test_partition_shap_tells_its_cost(players: int) -> None:
-    """Each part is asked twice for each coalition around it, and no more than `samples` in all."""
+    """Each part is evaluated twice per surrounding coalition, and at most `samples` in total."""
     for samples in (2, 9, 100, 10_000):
         game: Any = Table(random_worth(min(players, 16), 0) if players < 17 else lambda z: z.sum(1), players)
         method = saliency.PartitionShap(samples=samples, segments=np.arange(players)[None])
@@ -250,7 +250,7 @@ def test_hsic_sees_what_no_variance_tells() -> None:
 
 
 def truth(method: FeatureMethod, worth: Worth, players: int) -> np.ndarray:
-    """What a method's values come to with ever more samples."""
+    """Return the values that a method converges to with many samples."""
     z = ((np.arange(1 << players)[:, None] >> np.arange(players)) & 1).astype(float)
     if isinstance(method, saliency.Lime):
         weights = np.exp(-(((1 - np.sqrt(z.mean(1))) / method.width) ** 2)) ** 0.5

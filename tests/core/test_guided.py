@@ -45,7 +45,7 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Net(nn.Module):
-    """Two convolutions, the same ReLU behind both, a residual, a head."""
+    """Two convolutions, the same ReLU after both, a residual, a head."""
 
     def __init__(self, relu: Callable[[Tensor], Tensor], seed: int = 0) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def sequential(seed: int, relu: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequent
 @pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("method", CAPTUM)
 def test_agrees_with_captum(method: str, in_place: bool, seed: int) -> None:
-    """Where every rectifier is an nn.ReLU, Captum is right, and so are we."""
+    """If every rectifier is an nn.ReLU, the masks equal Captum's."""
     net = sequential(seed, lambda: nn.ReLU(inplace=in_place))
     fed = torch.from_numpy(X).permute(2, 0, 1)[None].requires_grad_()
     expected = getattr(attr, CAPTUM[method])(net).attribute(fed, target=1)[0].permute(1, 2, 0).detach().numpy()
@@ -138,7 +138,7 @@ def test_targets_share_a_forward_pass(method: str) -> None:
 
 
 def test_composes_with_smooth_grad() -> None:
-    """Noisy copies are asked in batches, and the mask does not depend on how large they are."""
+    """Noisy copies are evaluated in batches, and the mask does not depend on the batch size."""
     net = small_net()
     smooth = saliency.SmoothGrad(saliency.GuidedBackprop(), samples=5)
     one, other = (explain(net, smooth, batch_size=size).mask for size in (1, 4))
@@ -147,7 +147,7 @@ def test_composes_with_smooth_grad() -> None:
 
 
 def test_a_model_without_rectifiers_is_refused() -> None:
-    """Rules that hold on to nothing raise, and say what there is."""
+    """A model without operators that the rules apply to is refused with its kinds of operators."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(X.size, 4), nn.Sigmoid())
 
     with pytest.raises(saliency.Unsupported, match=r"of the kind rectifier.*activation, dense only"):
@@ -184,7 +184,7 @@ def test_compiled_parts_are_asked_as_they_were_written(method: str) -> None:
 
 
 def test_a_function_of_torch_is_followed() -> None:
-    """What a plain function calls is intercepted too."""
+    """Rectifiers called by a plain function are intercepted too."""
     net = sequential(0)
     function = saliency.adapt(net.forward, framework="torch")
 

@@ -155,7 +155,7 @@ def test_adaptive_nodes_go_where_the_score_changes() -> None:
 
 
 def test_a_flat_beginning_is_told_by_the_end_of_the_step() -> None:
-    """Where the gradient is zero at a step's beginning and not at its end, nothing is lost."""
+    """A gradient that is zero at the start of a step but not at its end keeps the sum complete."""
     import torch
 
     def hinge(x: Any) -> Any:

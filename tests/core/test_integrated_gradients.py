@@ -33,7 +33,7 @@ EXACT_DEGREE = {
 
 
 class Counting(torch.nn.Module):
-    """A module that counts the images it is asked about."""
+    """A module that counts the images it is called with."""
 
     def __init__(self, inner: torch.nn.Module) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ def test_a_mask_is_its_formula(net: Any, rule: str) -> None:
 
 
 def test_a_cubic_needs_two_nodes_of_gauss_and_legendre() -> None:
-    """Where the gradient is of degree three along the path, two nodes give the whole integral."""
+    """For a gradient of degree three along the path, two steps give the exact integral."""
     quartic = saliency.adapt(lambda x: (x**4).sum((1, 2, 3))[:, None], framework="torch")
     found = saliency.explain(
         quartic, IMAGE, "integrated_gradients", 0, quadrature="gauss_legendre", steps=2, baseline=0.0, progress=False
@@ -128,14 +128,14 @@ class TestTolerance:
 
     @pytest.mark.parametrize("tolerance", [0.3, 0.05, 0.01, 0.002])
     def test_the_gap_is_within(self, net: Any, tolerance: float) -> None:
-        """The gap that is reported is at most the share of the difference that was asked for."""
+        """The reported gap is at most the requested share of the difference."""
         found = explained(net, tolerance=tolerance)
 
         assert found.gap_share <= tolerance * (1 + 1e-4)
         assert FIRST <= found.images < MOST * 25
 
     def test_it_is_a_trapezoid_of_the_nodes_asked(self, net: Any) -> None:
-        """The mask is what the trapezoid rule makes of all the nodes that were asked, each of them once."""
+        """The mask equals the trapezoid rule over all evaluated steps, each evaluated once."""
         adapted: Any = saliency.adapt(net).at([1])
         asked: list[np.ndarray] = []
 
@@ -239,7 +239,7 @@ class TestTolerance:
 
 
 class TestDefault:
-    """Without steps, quadrature or tolerance, steps are added where the score bends."""
+    """Without steps, quadrature or tolerance, steps are added where the score is curved."""
 
     def test_gaps_that_cancel_do_not_end_it(self) -> None:
         """A score with two bends whose gaps cancel at 17 steps: the sum is right there, the parts are not."""

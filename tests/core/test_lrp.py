@@ -74,7 +74,7 @@ def by_parts(alpha: float) -> Loops:
 
 
 def by_gamma(gamma: float) -> Loops:
-    """What has the output's sign counts 1 + γ."""
+    """Contributions with the output's sign are weighted by 1 + γ."""
 
     def rule(x: np.ndarray, w: np.ndarray, b: np.ndarray, r: np.ndarray) -> np.ndarray:
         out = np.zeros_like(x)
@@ -145,7 +145,7 @@ def test_a_rule_is_its_formula(rule: str, signed: bool) -> None:
 
 
 class Net(nn.Module):
-    """What Captum can hook: modules, each used once."""
+    """A network that Captum supports: modules, each used once."""
 
     def __init__(self, bias: bool, seed: int, in_place: bool = False) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ THEIRS: dict[str, tuple[str, bool]] = {
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("rule", THEIRS)
 def test_agrees_with_captum(rule: str, seed: int) -> None:
-    """Where Captum has the rule: ε with biases, γ and z⁺ without."""
+    """Equal to Captum for the rules it has: ε with biases, γ and z⁺ without."""
     name, bias = THEIRS[rule]
     net = Net(bias, seed, in_place=seed == 1).eval()
     fed = torch.from_numpy(X).permute(2, 0, 1)[None]
@@ -392,7 +392,7 @@ def test_all_targets_share_one_forward_pass() -> None:
 
 
 def test_what_is_written_over_is_kept_for_its_rule() -> None:
-    """An input that is changed in place behind the operator that read it is still what that operator read."""
+    """Changing an input in place after an operator does not change what the operator read."""
 
     class Overwriting(nn.Module):
         def __init__(self, over: bool) -> None:
@@ -447,7 +447,7 @@ class Written(nn.Module):
 @pytest.mark.parametrize("function", [False, True], ids=["module", "function"])
 @pytest.mark.parametrize("how", ["channels last", "frozen norm"])
 def test_biases_and_norms_belong_to_their_layer_however_written(how: str, function: bool) -> None:
-    """Added, scaled and turned about behind the convolution: the relevance of the plain modules, for every rule."""
+    """Sums, scales and flips after the convolution give the relevance of the plain modules, for every rule."""
     modules, written = Written("modules").eval(), Written(how).eval()
     asked = saliency.adapt(written.forward, framework="torch") if function else written
     for composite in ("epsilon", "alpha_beta", "epsilon_gamma_box"):

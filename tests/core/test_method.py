@@ -60,7 +60,7 @@ def test_keys_are_equal_exactly_when_the_fields_are() -> None:
     ids=str,
 )
 def test_bad_values_are_told(wrong: dict[str, Any], told: str) -> None:
-    """A field that cannot have its value says what it can have."""
+    """The error for a wrong value of a field gives the allowed values."""
     with pytest.raises(saliency.BadField, match=told):
         Made(**wrong)
 

@@ -96,7 +96,7 @@ def test_targets_walk_apart(net: Any) -> None:
 @pytest.mark.parametrize("rank", [0, 3, 30_000, 120_000, 149_999])
 @pytest.mark.parametrize("kind", ["random", "sorted", "constant", "mostly infinite"])
 def test_the_sampled_rank_is_exact(kind: str, rank: int) -> None:
-    """The value of any rank is found, also where the sample tells wrong."""
+    """The value of any rank is found, also if the sample gives wrong bounds."""
     values = np.random.default_rng(0).uniform(size=150_000).astype(np.float32)
     if kind == "sorted":
         values.sort()

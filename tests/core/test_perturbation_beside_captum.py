@@ -1,4 +1,4 @@
-"""Methods that ask for scores beside Captum's, on the same nets and the same draws: equal to 1e-5 of the maximum."""
+"""Perturbation methods equal Captum's on the same networks and draws, to 1e-5 of the maximum."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_occlusion(net: nn.Module, size: tuple[int, int, int], stride: tuple[int
 
 
 def test_exact_shapley_values(net: nn.Module) -> None:
-    """Captum walks all orders, ours asks each coalition once; KernelSHAP of all coalitions agrees."""
+    """Captum walks all orders, this package evaluates each coalition once; KernelSHAP of all coalitions agrees."""
     labels = LABELS % 4
     theirs = attr.ShapleyValues(net).attribute(tensor(IMAGE), target=1, feature_mask=torch.tensor(labels)[None, None])
 

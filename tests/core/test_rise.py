@@ -44,7 +44,7 @@ def explained(**fields: Any) -> saliency.Explanation:
 @pytest.mark.parametrize("probability", [0.5, 0.3])
 @pytest.mark.parametrize("cover", [0.0, 0.4])
 def test_rise_comes_to_its_expectation(probability: float, cover: float) -> None:
-    """For a linear score E[f(x ⊙ M) M] / p has a closed form; the map lies about it as far as its errors say."""
+    """For a linear score, E[f(x ⊙ M) M] / p has a closed form, and the map agrees with it within its errors."""
     effect = (WEIGHTS * (IMAGE - cover)).sum(2).ravel()
     empty = float(linear(np.full((1, *IMAGE.shape), cover))[0, 0])
     plain = products(probability) @ effect / probability + empty
@@ -82,7 +82,7 @@ def test_centred_rise_is_the_paper_s_less_a_constant() -> None:
 
 
 def test_rise_is_its_sum() -> None:
-    """Uncentred, the map is the sum of the masks, each times the score of the image behind it, by N p."""
+    """Not centred, the map is the sum of the masks times the scores of the masked images, divided by N p."""
     net = black_box(small_net())
     found = saliency.explain(
         net, IMAGE, saliency.Rise(samples=9, cells=4, probability=0.7, centred=False), 1, progress=False

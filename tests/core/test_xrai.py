@@ -89,7 +89,7 @@ def test_growing_stops_at_the_threshold(net: Any) -> None:
     ids=["fractions", "nothing", "shape"],
 )
 def test_segments_that_are_none_are_told(net: Any, segments: Any, told: str) -> None:
-    """What is no segmentation of the picture is refused with what was expected."""
+    """Invalid segmentations are refused with what was expected."""
     with pytest.raises(saliency.BadShape, match=told):
         xrai(net, segments=segments)
 

@@ -19,7 +19,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 def literal(
     function: Any, image: np.ndarray, filled: np.ndarray, mask: np.ndarray, target: int, points: int
 ) -> tuple[list[float], list[float]]:
-    """Both curves as the paper tells them: one picture at a time, pixel lists and all."""
+    """Both curves computed as in the paper: one picture at a time, with lists of pixels."""
     order = sorted(range(mask.size), key=lambda i: -mask.ravel()[i])
     insertion, deletion = [], []
     for point in range(points + 1):
@@ -76,7 +76,7 @@ def test_a_mask_that_knows_the_model_beats_its_opposite() -> None:
 
 
 def test_curves_ask_twice_as_many_images_as_points() -> None:
-    """The ends of both curves are asked once; the size of a question changes nothing."""
+    """The ends of both curves are evaluated once; the batch size changes nothing."""
     asked: list[int] = []
     function = black_box(small_net())
 
@@ -112,7 +112,7 @@ def test_regions_come_in_their_order() -> None:
 
 
 def test_what_if_is_the_model_asked_on_both_halves() -> None:
-    """`only` is what the model says of the selection on the fill, `without` of the rest; one question of two images."""
+    """`only` is the prediction for the selection on the fill, `without` for the rest; one call of two images."""
     net, image = small_net(), picture()
     selection = np.zeros(image.shape[:2], bool)
     selection[4:15, 3:12] = True
@@ -178,7 +178,7 @@ def test_wrong_selections_and_masks_are_told() -> None:
 
 
 def test_a_nan_of_the_model_is_told() -> None:
-    """Where the model loses its mind without the selection, what_if says so instead of giving numbers."""
+    """If an output is NaN without the selection, what_if raises an error instead of returning numbers."""
 
     def fragile(images: np.ndarray) -> np.ndarray:
         return np.where(images[:, :1, :1, 0].reshape(-1, 1) > 0.1, 1.0, np.nan) * np.ones((1, 3))
@@ -188,7 +188,7 @@ def test_a_nan_of_the_model_is_told() -> None:
 
 
 def test_curves_can_be_cancelled() -> None:
-    """Asked between questions; what was asked until then is progress."""
+    """`cancelled` is called between batches, and progress counts the images so far."""
     net, image = small_net(), picture()
     told: list[tuple[int, int]] = []
 

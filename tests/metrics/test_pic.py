@@ -51,7 +51,7 @@ def test_areas_are_exact() -> None:
 
 @pytest.mark.parametrize("name", [name for name in reference.table("refusals") if name.startswith("pic_")])
 def test_refusals_are_pairs(name: str) -> None:
-    """What PAIR refuses is refused with the same words."""
+    """PAIR's refusals are raised with the same words."""
     told = reference.table("refusals")[name]
     kind = pic.ComputePicMetricError if told["type"] == "ComputePicMetricError" else ValueError
 
@@ -91,7 +91,7 @@ def test_every_channel_is_scipys(method: str, share: float) -> None:
 
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=12)))
 def test_a_plane_is_rebuilt_exactly(mask: np.ndarray) -> None:
-    """Whatever is known, an image that rises evenly is found again, in whole numbers: every pixel has its triangle."""
+    """From any known pixels, a linear ramp is restored exactly in integers: every pixel has its triangle."""
     rows, columns = np.indices(mask.shape)
     plane = np.asarray(7 * rows + 3 * columns)
 
@@ -99,7 +99,7 @@ def test_a_plane_is_rebuilt_exactly(mask: np.ndarray) -> None:
 
 
 def test_a_picture_of_one_row_has_its_mean() -> None:
-    """Where there are no triangles, the unknown pixels have the channel's mean; PAIR raises Qhull's error."""
+    """Without triangles, the unknown pixels get the channel's mean; PAIR raises Qhull's error."""
     row = np.arange(6, dtype=np.uint8)[None]
 
     assert pic.create_blurred_image(row, row < 0).tolist() == [[0, 2, 2, 2, 2, 5]]
@@ -141,7 +141,7 @@ def test_other_data_points_are_told() -> None:
 
 
 def test_a_blur_without_less_information_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the blurred picture needs as many bytes, PAIR's sentence says so."""
+    """If the blurred picture needs as many bytes, PAIR's message is raised."""
     monkeypatch.setattr(pic, "estimate_image_entropy", lambda image: 5.0)
     told = "exclude this image from evaluation. Blurred entropy: 5.0, original entropy 5.0"
 

@@ -21,26 +21,26 @@ def test_index_and_label_mean_the_same_class() -> None:
 
 @pytest.mark.parametrize("target", [3, -4, 1000])
 def test_an_index_beyond_the_classes_is_told(target: int) -> None:
-    """The error says how many classes there are."""
+    """The error gives the number of classes."""
     with pytest.raises(saliency.BadTarget, match=rf"3 classes \(0 to 2\), got target {target}"):
         index_of(target, LABELS, 3)
 
 
 def test_an_unknown_label_is_told_with_the_nearest() -> None:
-    """A typing error is answered with the label that was meant."""
+    """The error for a misspelled label suggests the closest one."""
     with pytest.raises(saliency.UnknownName, match="Did you mean 'cat'"):
         index_of("cta", LABELS, 3)
 
 
 def test_a_label_without_labels_is_told() -> None:
-    """Where the model has no labels the error says to pass them."""
+    """If the model has no labels, the error suggests passing them."""
     with pytest.raises(saliency.BadTarget, match=r"pass labels"):
         index_of("cat", None, 3)
 
 
 @pytest.mark.parametrize("target", [True, 1.5, [1], ...], ids=repr)
 def test_what_is_no_target_is_told(target: object) -> None:
-    """Neither booleans nor fractions name a class."""
+    """Booleans and fractions are no class indices."""
     with pytest.raises(saliency.BadTarget, match="A target is"):
         index_of(target, LABELS, 3)
 
@@ -65,7 +65,7 @@ def test_probabilities_of_logits_are_a_softmax() -> None:
 
 
 def test_probabilities_are_left_alone() -> None:
-    """What sums to one already is not squashed again."""
+    """Outputs that sum to one already get no softmax."""
     outputs = np.array([[0.2, 0.3, 0.5]])
 
     assert are_probabilities(outputs)
@@ -117,7 +117,7 @@ def test_a_margin_is_a_difference_of_scores() -> None:
 
 
 def test_a_contrast_weighs_the_nearest_classes_by_their_probability() -> None:
-    """Against the best two others of four, as the formula says."""
+    """Against the best two others of four, by the formula."""
     z = np.array([3.0, 5, 1, 2])
     p = np.exp(z)
     exp = explained([3, 5, 1, 2], targets.contrast(1, k=2))
@@ -141,7 +141,7 @@ def test_both_classes_of_a_single_logit_mean_something() -> None:
 
 
 def test_a_regression_is_explained_as_it_is() -> None:
-    """One output without labels is that output, also as target 0; targets.output says so on purpose."""
+    """One output without labels is a value, also for target 0; targets.output selects it explicitly."""
     assert [explained([-3], target).score for target in (None, 0)] == pytest.approx([-3, -3])
     assert any(note.startswith("one output, explained as a value") for note in explained([-3], None).notes)
     with pytest.raises(saliency.BadTarget, match=r"its target is 0, got 1.*activation='sigmoid'"):
@@ -251,7 +251,7 @@ def test_the_automatic_layer_of_a_unit_is_its_own() -> None:
     ids=["layer", "channel", "place", "vector"],
 )
 def test_a_unit_that_does_not_exist_is_told(unit: targets.Unit, error: type[Exception], told: str) -> None:
-    """What there is stands in the sentence."""
+    """The error lists the available layers, channels or positions."""
     with pytest.raises(error, match=told):
         saliency.explain(small_net(), picture(), "gradient", unit, progress=False)
 

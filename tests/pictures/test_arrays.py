@@ -175,7 +175,7 @@ def test_a_list_of_photographs_is_told_from_several_inputs(kind: str) -> None:
 
 @pytest.mark.parametrize("image", [RGB, torch.rand(3, 24, 20), b"bytes"], ids=["array", "tensor", "bytes"])
 def test_swapped_arguments_are_told(image: Any) -> None:
-    """A picture in the model's place says that the model comes first, and so does a model in the picture's place."""
+    """The error for swapped model and picture gives the right order."""
     with pytest.raises(saliency.Unsupported, match=r"the model comes first, saliency.explain\(model, image\)"):
         saliency.explain(image, small_net())
     with pytest.raises(saliency.BadImage, match=r"got SmallNet\. The model comes first"):

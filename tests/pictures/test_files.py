@@ -66,7 +66,7 @@ def test_numbers_are_scaled_by_the_range_of_their_type(image: Callable[[], Any],
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"])
 def test_colour_modes_become_rgb(mode: str) -> None:
-    """Whatever the mode holds, the colours are those of the picture; to a few levels where a conversion rounds."""
+    """Colours survive each mode, up to a few levels where a conversion rounds."""
     image = (
         lab(RGB) if mode == "LAB" else Image.fromarray(RGB).convert("RGBA" if mode == "RGBa" else "RGB").convert(mode)
     )
@@ -199,7 +199,7 @@ def test_files_of_other_kinds_name_their_reader(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("most", [100, 20], ids=["PIL warns", "PIL refuses"])
 def test_a_picture_too_large_to_be_trusted_is_refused(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More pixels than PIL trusts are no picture until the user says so."""
+    """Pictures larger than PIL trusts are refused unless the user raises the limit."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
     with pytest.raises(saliency.BadImage, match=r"very large.*MAX_IMAGE_PIXELS = None.*thumbnail"):
         read(encoded(Image.fromarray(RGB)))
@@ -214,7 +214,7 @@ def test_a_downloaded_picture_is_explained_by_its_bytes(tmp_path: Path) -> None:
 
 
 def test_a_preprocess_that_clips_is_noted() -> None:
-    """PIL's convert("RGB") makes 255 of nearly all 16-bit numbers: the note says so, and its line does not."""
+    """PIL's convert("RGB") clips nearly all 16-bit values to 255: the note reports it, and its suggestion works."""
     image = Image.fromarray((picture(32, 32)[..., 0].astype(np.uint16) + 3) * 200)
 
     clipped = read(image, lambda given: np.asarray(given.convert("RGB"), np.float32) / 255)
@@ -240,7 +240,7 @@ def png_of_16_bits(pixels: np.ndarray) -> bytes:
 @pytest.mark.parametrize("channels", [2, 3, 4])
 @pytest.mark.parametrize("opened", [False, True])
 def test_colours_of_16_bits_are_noted_as_read_with_8(channels: int, opened: bool) -> None:
-    """PIL keeps the upper 8 bits of each; a note says how to read all, once, and there is none for 8 bits."""
+    """PIL keeps the upper 8 bits of each colour; one note gives the way to read all, and 8-bit files get none."""
     pixels = np.full((4, 5, channels), 0xC07F, np.uint16)
     pixels[..., -1] = 0xFFFF
     content = png_of_16_bits(pixels)

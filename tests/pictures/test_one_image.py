@@ -53,7 +53,7 @@ KINDS: list[Callable[[], tuple[Any, dict[str, Any]]]] = [of_numpy, strict_numpy,
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_the_error_has_the_line_that_wraps_the_function(kind: Callable[[], tuple[Any, dict[str, Any]]]) -> None:
-    """What the error says to write is explained without an error, with the function's own scores."""
+    """The suggestion in the error works, and gives the function's own scores."""
     function, names = kind()
     with pytest.raises(saliency.BadOutput, match="takes one image; it must take a batch") as caught:
         saliency.explain(function, IMAGE, "occlusion", 1, size=4, stride=4, progress=False)

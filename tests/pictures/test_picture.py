@@ -151,7 +151,7 @@ def test_an_ambiguous_answer_is_read_as_the_model_likes_it() -> None:
 
 @pytest.mark.parametrize("answer", [None, {"a": 1}, np.full((4, 4, 3), np.nan), np.zeros((2, 4, 4, 3))], ids=str)
 def test_a_useless_answer_of_preprocess_is_told(answer: Any) -> None:
-    """What preprocess must give is said when it gives something else."""
+    """The error for a wrong result of preprocess gives the expected one."""
     with pytest.raises(saliency.BadImage, match="preprocess"):
         _ = read(RGB, lambda _: answer).fed
 
@@ -180,13 +180,13 @@ def test_fills_are_what_their_names_say() -> None:
 
 
 def shown_at(got: Picture, row: float, column: float) -> tuple[float, float]:
-    """Where in the picture a pixel lies that the model is fed."""
+    """Placement of pixels of the model's input in the picture."""
     r, c = got.placement @ (row, column, 1)
     return float(r), float(c)
 
 
 def test_placement_undoes_resize_and_crop() -> None:
-    """The centre of what the model is fed lies where a resize to 64×48 and a crop of 32×32 took it from."""
+    """The centre of the input is at the pixel from which a resize to 64×48 and a crop of 32×32 took it."""
     big = picture(96, 72)
 
     def preprocess(image: Any) -> np.ndarray:
@@ -215,7 +215,7 @@ def test_placement_without_preprocess_is_where_it_is() -> None:
 
 
 def test_placement_through_a_preprocess_that_forgets_the_picture_is_said() -> None:
-    """What answers the same for every picture has no placement, and the notes say so."""
+    """A preprocessing with one result for every picture has no placement, and a note reports it."""
     got = read(RGB, lambda _: np.ones((4, 4, 3), np.float32))
     _ = got.placement
 
@@ -250,7 +250,7 @@ def test_channels_last(shape: tuple[int, ...], first: bool, expected: tuple[int,
 
 
 class Fixed(torch.nn.Module):
-    """Takes 16×12 alone, in three channels, and says what it was made for, as timm's transformers do."""
+    """A model that takes only 16×12 with three channels, and declares it, like timm's transformers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -263,7 +263,7 @@ class Fixed(torch.nn.Module):
 
 
 def test_a_picture_is_resized_for_a_model_of_one_size() -> None:
-    """The mask has the model's size and lies on the picture where it belongs; a picture that fits is left alone."""
+    """The mask has the model's size and the right placement; a picture of that size is not resized."""
     torch.manual_seed(0)
     model = Fixed().eval()
     image = picture(48, 60)

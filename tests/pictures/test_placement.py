@@ -1,4 +1,4 @@
-"""Where a preprocessing puts a picture, whatever it does to values: against matrices written down by hand."""
+"""Placements of preprocessings that change values in any way, against matrices written by hand."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_every_place_is_found(values: str, where: str) -> None:
 def test_crops_turns_and_monotone_maps_are_found_together(
     top: int, left: int, flips: tuple[bool, bool], turns: int, gamma: float, sign: int
 ) -> None:
-    """A picture that holds its own coordinates says where each fed pixel comes from: so does the placement."""
+    """A picture that contains its own coordinates gives the position of each input pixel, equal to the placement."""
     steps = [slice(None, None, -1 if flip else 1) for flip in flips]
 
     def move(a: np.ndarray) -> np.ndarray:
@@ -169,7 +169,7 @@ def test_crops_turns_and_monotone_maps_are_found_together(
 
 
 def test_a_square_root_leaves_the_spot_where_it_is() -> None:
-    """The row of a user: a spot at (41, 21) of 64×64 lies at (41, 21) of the map."""
+    """As a user would check: a spot at (41, 21) of 64×64 is at (41, 21) of the map."""
     spot = np.full((64, 64, 3), 40, np.uint8)
     spot[41, 21] = 255
     model = lambda images: images[:, 41, 21].mean(-1)[:, None]  # noqa: E731
@@ -216,7 +216,7 @@ def test_pictures_of_every_kind_are_placed(kind: str) -> None:
 
 
 def test_random_preprocessing_is_noted() -> None:
-    """Noise leaves the place where it is; a random crop has none. Both are said to be random."""
+    """With noise the placement is found; a random crop has none. Both are reported as random."""
     draw = np.random.default_rng(0)
     noisy = read(CAT, lambda a: smaller(a) + draw.normal(0, 0.05, (64, 64, 3)))
     assert error(noisy, PLACES["resized"][1]) < 1
@@ -318,7 +318,7 @@ def test_a_large_picture_that_keeps_its_size_costs_four_calls_at_that_size() -> 
 
 
 def test_a_preprocessing_that_changes_is_placed_again() -> None:
-    """What was found for a size is not believed where the picture itself lies elsewhere now."""
+    """A cached placement is not used if the picture itself is placed differently."""
     left = [0]
 
     def preprocess(a: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the preprocessings of libraries are given, and what a declared one is."""
+"""Inputs of libraries' preprocessings, and declared preprocessings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAME: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", SAME)
 def test_an_image_processor_is_given_8_bits(kind: str) -> None:
-    """Whatever the picture is made of, a processor of transformers sees the same PIL image."""
+    """A processor of transformers gets the same PIL image from every type of picture."""
     transformers = pytest.importorskip("transformers")
     processor = transformers.ViTImageProcessorPil(size={"height": 24, "width": 20})
     expected = processor(images=Image.fromarray(RGB), return_tensors="np")["pixel_values"]
@@ -38,7 +38,7 @@ def test_an_image_processor_is_given_8_bits(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SAME)
 def test_preprocess_input_is_given_0_to_255(kind: str) -> None:
-    """Whatever the picture is made of, Keras' function sees the same floats, and may write into them."""
+    """Keras' function gets the same floats from every type of picture, and may modify them."""
     keras = pytest.importorskip("keras")
     preprocess = keras.applications.resnet50.preprocess_input
     expected = preprocess(RGB.astype(np.float32))
@@ -47,7 +47,7 @@ def test_preprocess_input_is_given_0_to_255(kind: str) -> None:
 
 
 def test_grey_is_repeated_for_a_processor_of_colours() -> None:
-    """Of 8 and of 16 bits; the note says so."""
+    """Pictures of 8 and of 16 bits work; a note reports the rounding."""
     transformers = pytest.importorskip("transformers")
     processor = transformers.ViTImageProcessorPil(size={"height": 24, "width": 20})
     eight, sixteen = read(RGB[..., 0], processor), read(Image.fromarray(RGB[..., 0].astype(np.uint16) * 257), processor)
@@ -59,7 +59,7 @@ def test_grey_is_repeated_for_a_processor_of_colours() -> None:
 
 @pytest.mark.parametrize("image", [RGB / 64 - 2, np.zeros((24, 20, 7), np.uint8)], ids=["normalised", "seven bands"])
 def test_what_is_no_photograph_is_refused_by_a_processor(image: np.ndarray) -> None:
-    """It would be clipped, or is no PIL image: the error says what to do."""
+    """Values that would be clipped, or no PIL image: the error gives the fix."""
     transformers = pytest.importorskip("transformers")
     with pytest.raises(saliency.BadImage, match="preprocess"):
         read(image, transformers.ViTImageProcessorPil(size={"height": 24, "width": 20}))

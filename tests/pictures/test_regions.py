@@ -23,13 +23,13 @@ Trace = list[tuple[Array, float]]
 
 
 class Stop(Exception):
-    """What a user's cancel raises."""
+    """The error of a user's cancellation."""
 
 
 def oracle(
     attribution: Array, segments: list[Array], algorithm: str, threshold: float, least: int
 ) -> tuple[Array, Trace]:
-    """XRAI as pair.md 1.9 tells it, one sentence after the other, on whole masks: the mask and the ordered regions."""
+    """XRAI by pair.md 1.9, sentence by sentence, on whole masks: the mask and the ordered regions."""
     grow = oracle_full if algorithm == "full" else oracle_fast
     uncovered = np.ones(attribution.shape, bool)
     trace = grow(attribution, segments, uncovered, threshold, least)
@@ -212,7 +212,7 @@ def test_labels_are_resized_as_skimage_does(shape: tuple[int, int]) -> None:
 
 
 def test_segments_without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are no threads, the segments are the same."""
+    """Without threads, the segments are the same."""
     expected = np.array(felzenszwalb_segments(picture()))
 
     monkeypatch.setattr(sys, "platform", "emscripten")
@@ -231,14 +231,14 @@ def test_picture_of_one_colour_is_one_segment(image: Array) -> None:
 
 @pytest.mark.parametrize("image", [np.zeros(5), np.zeros((2, 3, 4, 5)), np.zeros((0, 3, 3)), np.full((3, 3), np.nan)])
 def test_what_cannot_be_segmented_is_refused(image: Array) -> None:
-    """Other ranks, no pixels and NaN pixels raise an error that says so."""
+    """Other ranks, no pixels and NaN pixels raise an error that names the fault."""
     with pytest.raises(errors.BadImage, match="Segmenting needs"):
         felzenszwalb_segments(image)
 
 
 @pytest.mark.parametrize("algorithm", ["full", "fast"])
 class TestGrowing:
-    """What PAIR does not do, or does not do well."""
+    """Deviations from PAIR."""
 
     def test_no_segments(self, algorithm: Any) -> None:
         """Without segments the picture is one region with the mean."""
@@ -270,7 +270,7 @@ class TestGrowing:
         assert all(region.any() for region, _ in zero.regions)
 
     def test_inputs_stay(self, algorithm: Any) -> None:
-        """Neither attribution nor segments are written to."""
+        """Attribution and segments are not modified."""
         attribution, segments = base_attribution((64, 80)), own_segments()
         for array in (attribution, *segments):
             array.flags.writeable = False
@@ -281,7 +281,7 @@ class TestGrowing:
         np.testing.assert_array_equal(copies, segments)
 
     def test_cancel(self, algorithm: Any) -> None:
-        """What check raises comes out, at whichever call it is raised."""
+        """An error raised by check propagates from any of its calls."""
         calls = count_calls(lambda check: grow(algorithm, check))
 
         for last in {0, calls // 2, calls - 1}:
@@ -307,7 +307,7 @@ def test_no_pixels() -> None:
 
 
 def test_segmenting_can_be_cancelled() -> None:
-    """What check raises ends the segmentation."""
+    """An error raised by check ends the segmentation."""
     with pytest.raises(Stop):
         felzenszwalb_segments(picture(), check=stop_after(3))
 
@@ -348,7 +348,7 @@ def test_table_refuses_ranks_without_gains() -> None:
 
 
 def test_import_is_light() -> None:
-    """Neither scikit-image nor SciPy is loaded before it is needed."""
+    """scikit-image and SciPy are loaded only when they are needed."""
     script = "import sys, saliency.pictures.regions; print(sorted({'skimage', 'scipy'} & set(sys.modules)))"
 
     printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout

@@ -25,7 +25,7 @@ def test_shrinking_is_skimages(shape: tuple[int, ...], dtype: Any) -> None:
 
 
 def test_shrinking_without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are no threads the picture is the same."""
+    """Without threads the picture is the same."""
     picture = np.random.default_rng(2).uniform(-1, 1, (50, 40, 3))
     expected = shrunk(picture, 20, 20)
     monkeypatch.setattr(sys, "platform", "emscripten")

@@ -20,7 +20,7 @@ HALVES = [np.broadcast_to(side, (40, 33)) for side in (LEFT, ~LEFT)]
 @pytest.mark.parametrize("count", [1, 2, 13, 40])
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_named_segments_are_as_many_as_told(name: str, count: int, channels: int) -> None:
-    """Every named segmentation covers the picture with as many segments as count_of says, numbered from 0."""
+    """Every named segmentation covers the picture with the number of segments of count_of, numbered from 0."""
     shown = np.concatenate([PICTURE] * 2, 2)[..., :channels] * 5 - 2
     labels = split(shown, name, count)
 
@@ -32,7 +32,7 @@ def test_named_segments_are_as_many_as_told(name: str, count: int, channels: int
 @pytest.mark.parametrize("name", SEGMENTERS)
 @pytest.mark.parametrize("shape", [(9, 7, 3), (1, 6, 1), (1, 1, 3)])
 def test_a_picture_of_one_colour_is_cut_all_the_same(name: str, shape: tuple[int, ...]) -> None:
-    """Where there is nothing to see, the segments are still as many as told, or as the pixels."""
+    """On a constant picture there are still as many segments as requested, or as pixels."""
     labels = split(np.full(shape, 0.4), name, 5)
 
     assert len(np.unique(labels)) == count_of(name, 5, shape[:2]) <= shape[0] * shape[1]
@@ -41,7 +41,7 @@ def test_a_picture_of_one_colour_is_cut_all_the_same(name: str, shape: tuple[int
 @settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(1, 30))
 def test_joining_and_cutting_give_the_very_count(seed: int, count: int) -> None:
-    """Whatever the labels were, afterwards there are exactly as many, and none is empty."""
+    """From any labels, the result has exactly the requested number, and none is empty."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, random.integers(1, 40), (6, 5))
     found = exactly(labels, random.uniform(size=(6, 5, 3)), count)
@@ -68,7 +68,7 @@ def test_joining_follows_colour() -> None:
     ids=["any numbers", "two labels", "holes", "an empty mask"],
 )
 def test_segments_become_one_label_map(segments: Any, expected: Any) -> None:
-    """Labels are numbered anew; pixels in no mask are in no feature, and an empty mask is no feature."""
+    """Labels are renumbered; pixels in no mask are in no segment, and an empty mask is dropped."""
     np.testing.assert_array_equal(labelled(segments, (2, 3)), expected)
     assert count_of(segments, 0, (2, 3)) == np.max(expected) + 1
 
@@ -93,7 +93,7 @@ def test_what_is_wrong_with_segments_is_told(segments: Any, told: str) -> None:
 
 
 def test_a_misspelt_segmentation_is_told() -> None:
-    """The name that was meant is offered, in every method that takes segments."""
+    """The closest name is suggested, in every method that takes segments."""
     for method in (saliency.Lime, saliency.XRAI):
         with pytest.raises(saliency.UnknownName, match="Did you mean 'slic'"):
             method(segments="slik")

@@ -59,7 +59,7 @@ def test_a_constant_mask_shows_zeros() -> None:
 
 
 def test_on_picture_undoes_a_crop() -> None:
-    """A mask of a cropped, doubled view lies where the view was taken from, zero around it."""
+    """A mask of a cropped, doubled view is placed where the view was taken from, with zeros around it."""
     # the model saw picture rows 2..7 and columns 1..6 at twice the size
     placement = np.array([[0.5, 0, 2 - 0.25], [0, 0.5, 1 - 0.25]])
     mask = np.ones((12, 12), np.float32)
@@ -71,7 +71,7 @@ def test_on_picture_undoes_a_crop() -> None:
 
 
 def test_on_picture_without_preprocess_is_the_mask() -> None:
-    """What was not moved is not resampled."""
+    """A mask that was not moved is not resampled."""
     assert made().on_picture() is MASK or np.array_equal(made().on_picture(), MASK)
 
 
@@ -166,7 +166,7 @@ def test_wrong_looks_are_refused(options: dict[str, Any], sentence: str) -> None
 
 
 def test_an_explanation_is_an_array() -> None:
-    """NumPy gets the mask itself, in another type a copy; a copy is made where it is asked for."""
+    """NumPy gets the mask itself, or a copy for another type or on request."""
     exp = made()
 
     assert np.asarray(exp) is exp.mask

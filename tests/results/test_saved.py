@@ -90,7 +90,7 @@ def test_a_truncated_file_is_refused(good: bytes, tmp_path: Path) -> None:
 
 
 def test_a_flipped_bit_is_refused_or_changes_nothing(exp: saliency.Explanation, good: bytes, tmp_path: Path) -> None:
-    """A checksum, a header or a field tells; what no reader looks at may be anything."""
+    """A damaged checksum, header or field is detected; bytes that no reader uses may have any value."""
     random = np.random.default_rng(0)
     refused = 0
     for place in random.integers(0, len(good), 150):
@@ -207,7 +207,7 @@ def test_a_hostile_file_is_refused_in_bounded_memory(good: bytes, tmp_path: Path
 
 @pytest.mark.parametrize("path", [3, None, "", "a\0b.npz", "\ud800.npz", [], b"a.npz"], ids=str)
 def test_what_is_no_path_is_refused(exp: saliency.Explanation, path: Any) -> None:
-    """Neither is anything read nor written."""
+    """An invalid path is refused by load and by save."""
     with pytest.raises(saliency.BadField, match="path must"):
         saliency.Explanation.load(path)
     with pytest.raises(saliency.BadField, match="path must"):
@@ -215,7 +215,7 @@ def test_what_is_no_path_is_refused(exp: saliency.Explanation, path: Any) -> Non
 
 
 def test_a_missing_file_is_missing_and_a_folder_no_file(exp: saliency.Explanation, tmp_path: Path) -> None:
-    """FileNotFoundError as everywhere; what else the system says is reported with the path."""
+    """FileNotFoundError as usual; other system errors are reported with the path."""
     with pytest.raises(FileNotFoundError):
         saliency.Explanation.load(tmp_path / "none.npz")
     (folder := tmp_path / "folder.npz").mkdir()

@@ -39,7 +39,7 @@ def test_out_of_memory_is_known_by_its_words(framework: str) -> None:
 
 
 def test_out_of_memory_is_known_by_its_type() -> None:
-    """Whatever it says."""
+    """An error with any message."""
     assert all(
         is_out_of_memory(type(name, (RuntimeError,), {})()) for name in ("OutOfMemoryError", "ResourceExhaustedError")
     )
@@ -87,7 +87,7 @@ def test_real_exhaustion_halves_the_batch(checkout: Path, framework: str) -> Non
 
 
 def run_tuner(cost: Any, kept: dict[Hashable, Any] | None = None, questions: int = 14) -> list[int]:
-    """What a tuner asks for, given a law seconds = cost(count)."""
+    """Return the sizes that a tuner tries under a law seconds = cost(count)."""
     size = BatchSize(None, {} if kept is None else kept, "key")
     asked = []
     for _ in range(questions):
@@ -97,14 +97,14 @@ def run_tuner(cost: Any, kept: dict[Hashable, Any] | None = None, questions: int
 
 
 def test_auto_batch_size_stays_where_an_image_is_cheapest() -> None:
-    """With the cheapest images at 16 a question, its neighbours are tried twice and left."""
+    """If images are cheapest in batches of 16, the neighbouring sizes are tried twice."""
     each = {1: 9.0, 4: 1.0, 8: 0.8, 16: 0.6, 32: 0.7}
 
     assert run_tuner(lambda n: n * each[n]) == [1, 4, 8, 16, 32, 32, 8] + [16] * 7
 
 
 def test_auto_batch_size_follows_the_machine() -> None:
-    """Where every image costs the same the smallest size wins, where only the question costs the largest."""
+    """If each image costs the same, the smallest size wins; if only the call costs, the largest."""
     assert run_tuner(lambda n: n * 1.0)[-1] == BatchSize.FIRST
     assert run_tuner(lambda n: 1.0)[-1] == BatchSize.LAST
 

@@ -57,7 +57,7 @@ def explained(net: Any, method: str = "occlusion", **options: Any) -> Any:
 
 @pytest.mark.parametrize("kind", DEPENDENT)
 def test_batch_dependence_is_noted_and_mended(kind: str) -> None:
-    """The mask is that of one image at a time, whatever batch size was given, and a note says so."""
+    """Images are evaluated one at a time for any batch size, and a note reports it."""
     exp = explained(DEPENDENT[kind](), batch_size=8)
     net, fed = DEPENDENT[kind](), IMAGE.astype(np.float32) / 255
     with torch.no_grad():
@@ -151,6 +151,6 @@ def test_wrong_axes_are_refused(after: Any) -> None:
 
 
 def test_classes_first_are_refused_in_predict() -> None:
-    """Where the model is called with one image alone."""
+    """Outputs with classes first are refused by predict, which calls the model with one image."""
     with pytest.raises(saliency.BadOutput, match=r"for one image\. The first axis must be the batch"):
         saliency.predict(Changed(after=lambda out: out.T).eval(), IMAGE)

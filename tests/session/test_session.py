@@ -15,7 +15,7 @@ from saliency.session.session import Session
 
 
 class Square:
-    """f(x) = sum of x² / 2, whose gradient is x; notes how it was asked, and fails above `room` images."""
+    """f(x) = sum of x² / 2, whose gradient is x; records its calls, and fails above `room` images."""
 
     def __init__(self, room: int = 1000) -> None:
         self.ops, self.lock, self.room = NumpyOps(np.float64), nullcontext(), room
@@ -46,7 +46,7 @@ def last(method: saliency.Method, model: Any, **options: Any) -> np.ndarray:
 
 
 def test_batches_are_of_the_size_asked_for() -> None:
-    """Questions are `batch_size` images, and what is left in the last."""
+    """Batches have `batch_size` images, the last one the remainder."""
     model = Square()
     last(IntegratedGradients(steps=5), model, batch_size=4)
 
@@ -73,7 +73,7 @@ def test_a_batch_does_not_mix_its_images() -> None:
 
 
 def test_out_of_memory_halves_and_changes_nothing() -> None:
-    """A model with room for three images is asked 8, 4, then 2 at a time, and the mask is the same."""
+    """A model with memory for three images is called with 8, 4, then 2 at a time, and the mask is the same."""
     small = Square(room=3)
     mask = last(IntegratedGradients(steps=5), small, batch_size=8)
 
@@ -90,7 +90,7 @@ def test_auto_batch_size_stays_below_what_ran_out_of_memory() -> None:
 
 
 def test_out_of_memory_with_one_image_is_raised() -> None:
-    """Where not even one image fits, the error is the framework's own."""
+    """If not even one image fits, the framework's own error is raised."""
     with pytest.raises(MemoryError):
         last(GradientSaliency(), Square(room=0))
 
@@ -108,7 +108,7 @@ def test_progress_ends_at_the_cost() -> None:
 
 
 def test_cancel_stops_before_the_next_question() -> None:
-    """After two questions a cancelled session asks no third."""
+    """A session cancelled after two batches makes no third call."""
     model = Square()
     with pytest.raises(saliency.Cancelled):
         last(IntegratedGradients(steps=10), model, batch_size=4, cancelled=lambda: len(model.asked) == 2)
@@ -117,7 +117,7 @@ def test_cancel_stops_before_the_next_question() -> None:
 
 
 def test_streaming_shows_at_least_five_partial_masks() -> None:
-    """Who wants partial results gets several even if all images fit into one question, and they converge."""
+    """Partial results come in several steps even if all images fit into one batch, and they converge."""
     method = IntegratedGradients(steps=64)
     session = Session(Square(), streaming=True, total=method.cost(IMAGES[:1].shape), batch_size=256)
     masks = list(run(method, session, IMAGES[:1]))
@@ -134,7 +134,7 @@ def test_without_streaming_only_the_answer_comes() -> None:
 
 
 def test_a_session_counts_what_it_asks() -> None:
-    """Questions and images are counted."""
+    """Model calls and images are counted."""
     session: Session[np.ndarray] = Session(Square(), batch_size=4)
     list(run(IntegratedGradients(steps=5), session, IMAGES))
 
@@ -143,7 +143,7 @@ def test_a_session_counts_what_it_asks() -> None:
 
 
 def test_who_shares_the_model_asks_one_image_at_a_time() -> None:
-    """While `shared` says so, measured questions are of one image; a size that was asked for stays."""
+    """While `shared` returns true, automatic batches have one image; a fixed batch size stays."""
     others = iter([False, False, True, True, True, False, False])
     measured, fixed = Square(), Square()
     expected = last(IntegratedGradients(steps=9), Square(), batch_size=4)
@@ -166,7 +166,7 @@ def test_a_bad_batch_size_is_told(bad: Any) -> None:
 
 
 def test_what_a_model_lacks_is_told_before_any_work() -> None:
-    """A method refuses a model with the model's own sentence, and nothing has been asked."""
+    """A method refuses a model with the model's own reason, before any call."""
     from saliency.model.protocols import Differentiable
 
     model = Square()
@@ -198,7 +198,7 @@ def test_samples_are_asked_in_order() -> None:
 
 
 class TestBaselines:
-    """What a baseline may be."""
+    """Accepted forms of baselines."""
 
     def test_names_numbers_and_arrays(self) -> None:
         """Each way to say a baseline gives arrays that broadcast against the images."""
