@@ -31,7 +31,7 @@ class Table:
             yield found[:, : max(1, part * len(coalitions) // 3)]
 
     def ask(self, coalitions: np.ndarray) -> np.ndarray:
-        """Same as :meth:`saliency.core.features.Game.evaluate`."""
+        """Same as :meth:`saliency.core.features.Game.ask`."""
         *_, all_ = self.worth(coalitions)
         return all_
 
