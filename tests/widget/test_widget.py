@@ -391,7 +391,7 @@ def test_nobody_waits_for_themselves(make: Make) -> None:
     widget.compute("gradient", wait=True)
 
     assert len(said) == 2
-    assert all("wait for itself" in each for each in said)
+    assert all("own thread" in each for each in said)
 
 
 @pytest.mark.parametrize("sign", ["auto", "absolute", "positive", "signed"])
