@@ -149,8 +149,8 @@ def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> A
         return equinox_model(model, held, labels)
     if held is not None and frameworks & {"torch", "keras", "tensorflow"}:
         raise Unsupported(
-            "(model, parameters) is for functions of JAX and models of Flax and Equinox, got "
-            f"{type(model).__qualname__} with something beside it. Pass the model alone."
+            "(model, parameters) is supported for functions of JAX and models of Flax and Equinox only, got "
+            f"({type(model).__qualname__}, …). Pass the model alone."
         )
     if held is not None:
         from saliency.adapters.jax.model import JaxModel
@@ -161,8 +161,8 @@ def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> A
 
 def _several_models(models: Any) -> Unsupported:
     return Unsupported(
-        f"Expected one model, got a {type(models).__name__} of {len(models)}. Explain each by itself, "
-        "[saliency.explain(each, image) for each in models], or hand them to the widget, which compares them."
+        f"Expected one model, got a {type(models).__name__} of {len(models)}. Explain them one by one, "
+        "[saliency.explain(each, image) for each in models], or pass them to the widget, which compares them."
     )
 
 
@@ -171,7 +171,7 @@ def _no_model(model: Any) -> Unsupported:
         f"Expected a model (a torch.nn.Module, a Keras, Flax or Equinox model, a tf.Module, "
         f"an ONNX Runtime session, an object with predict_proba, or a function "
         f"from images (N, H, W, C) to scores (N, classes)), got {type(model).__module__}.{type(model).__qualname__}."
-        + (" That is a picture: the model comes first, saliency.explain(model, image)." if _is_picture(model) else "")
+        + (" This is a picture: pass the model first, saliency.explain(model, image)." if _is_picture(model) else "")
     )
 
 

@@ -1,6 +1,6 @@
-"""Reading what a model answered, and retelling its complaints.
+"""Check and describe model outputs, and turn a framework's shape errors into messages about the image.
 
-No framework is needed for that: an array is whatever the caller says it is.
+No framework is imported: the caller defines what an array is.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from saliency.session.batch_size import is_out_of_memory
 from saliency.targets import ClassScore
 
 COMPLAINTS = ("shape", "dimension", "channels", "incompatible", "must be equal", "size", "rank", "features", "axis")
-"""Words by which a framework's complaint about what it was fed is known."""
-
-NO_ATTENTION = "no part of the model is called attention"
-"""Why a model lacks attention maps."""
+"""Words in a framework's error message that mark it as an error about the input's shape."""
 
 
 class Arrays(NamedTuple):
-    """What is needed of a framework to read a model's answer."""
+    """The functions of a framework that are needed to read a model's outputs."""
 
     is_array: Callable[[Any], bool]
     reshape: Callable[[Any, tuple[int, ...]], Any]
@@ -32,7 +29,7 @@ class Arrays(NamedTuple):
 
 
 def described(outputs: Any, arrays: Arrays) -> str:
-    """What came, in words."""
+    """Describe outputs for a message: their container, types and shapes."""
     if arrays.is_array(outputs):
         return f"{arrays.called} of shape {_shape(outputs)}"
     if isinstance(outputs, Mapping):
@@ -46,7 +43,7 @@ def described(outputs: Any, arrays: Arrays) -> str:
 
 
 def one_number_each(row: Any, target: Callable[..., Any], arrays: Arrays, count: int | None) -> Any:
-    """`row`, if it has one number per image; `count` is None where that is not known yet."""
+    """Return `row` if it has one number per image, else raise BadTarget; `count` is None where it is not known yet."""
     if not arrays.is_array(row) or len(row.shape) != 1 or (count is not None and row.shape[0] not in (None, count)):
         wanted = "N" if count is None else count
         raise BadTarget(
@@ -56,58 +53,87 @@ def one_number_each(row: Any, target: Callable[..., Any], arrays: Arrays, count:
     return row
 
 
-def told_by_the_model(error: Exception, shape: Sequence[Any]) -> Exception | None:
-    """The model's own complaint about what it was fed, retold with the image's shape; None if it is about another."""
-    told = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras writes in bold
+def name_of(model: Any) -> str:
+    """Return how messages call the user's model: "your MyNet", "your function", or "your model" if it has no class."""
+    kind = type(model)
+    if hasattr(model, "python_function"):  # a tf.function
+        return "your function"
+    # a scripted module keeps the name of its class
+    return "your model" if kind.__module__.startswith("saliency.") else f"your {_class_name(model)}"
+
+
+def _class_name(model: Any) -> str:
+    original = getattr(model, "original_name", None)
+    return original if isinstance(original, str) else type(model).__name__
+
+
+def no_attention(model: Any) -> str:
+    """Return the reason why no attention maps are read from a model without attention modules."""
+    return f"{name_of(model)} exposes no attention weights: no part of it is named attention, attn or qkv"
+
+
+def shape_error(error: Exception, shape: Sequence[Any], model: Any = None) -> Exception | None:
+    """Return the BadImage for a framework's error about an input's shape; None for any other error.
+
+    Args:
+        error: raised by the model.
+        shape: of the images, (N, H, W, C).
+        model: the user's, to be named; None where it is not at hand.
+    """
+    message = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras writes in bold
     if isinstance(error, BadImage | BadOutput | BadTarget) or len(shape) != 4:
         return None
     names = ("InvalidArgument", "Fail", "RuntimeException")  # of TensorFlow and ONNX Runtime
     complains = isinstance(error, TypeError | ValueError | RuntimeError) or type(error).__name__.startswith(names)
     nothing_left = isinstance(error, ZeroDivisionError)  # Flax divides by how many pixels remain
-    if not nothing_left and not (complains and any(sign in told.lower() for sign in COMPLAINTS)):
+    if not nothing_left and not (complains and any(sign in message.lower() for sign in COMPLAINTS)):
         return None
     fed = tuple("N" if n is None else int(n) for n in shape)
-    first = next((line.strip() for line in told.splitlines() if any(sign in line.lower() for sign in COMPLAINTS)), told)
-    return unfit(f"{_said(fed)} (N, H, W, C)", fed[3], fed[1], fed[2], first[:400])
+    lines = (line.strip() for line in message.splitlines() if any(sign in line.lower() for sign in COMPLAINTS))
+    return unfit(f"{_in_brackets(fed)} (N, H, W, C)", fed[3], fed[1], fed[2], next(lines, message)[:400], model)
 
 
-def unfit(fed: str, channels: Any, height: Any, width: Any, said: str) -> BadImage:
-    """Return the error for an image that a model cannot take, with the line that makes a larger or smaller one."""
+def unfit(fed: str, channels: Any, height: Any, width: Any, message: str, model: Any = None) -> BadImage:
+    """Return the error for an image that a model does not accept, with the argument that resizes it."""
     return BadImage(
-        f"The model cannot take this image: it was fed {fed}, that is {channels} channels at {height}×{width} pixels. "
-        "Pass preprocess=… that makes what the model was trained on; for another size of a PIL image: "
-        f"image=image.resize((224, 224)). The model says: {said}"
+        f"{_subject(model)} does not accept this image: its input was {fed}, that is {channels} channels at "
+        f"{height}×{width} pixels. Pass preprocess=… that prepares images as in training; to resize a PIL image: "
+        f"image=image.resize((224, 224)). Original error: {message}"
     )
 
 
-def told_of_inputs(error: Exception, packing: Packing) -> BadImage | None:
-    """The model's own complaint about what it was called with, retold with the shapes; None if it is about another."""
+def _subject(model: Any) -> str:
+    return "The model" if model is None else f"Y{name_of(model)[1:]}"
+
+
+def inputs_error(error: Exception, packing: Packing, model: Any) -> BadImage | None:
+    """Return the BadImage for a framework's error about the shapes of several inputs; None for any other error."""
     if not isinstance(error, TypeError | ValueError | RuntimeError) or type(error).__module__.startswith("saliency"):
         return None
     signs = (*COMPLAINTS, "argument", "mat1")
     if not any(sign in str(error).lower() for sign in signs):
         return None
     return BadImage(
-        f"The model cannot take these inputs: it was called with {len(packing.shapes)}, of shapes {packing.told()}. "
-        f"The model says: {str(error).strip().splitlines()[0][:400]}"
+        f"{_subject(model)} does not accept these inputs: it was called with {len(packing.shapes)}, of shapes "
+        f"{packing.told()}. Original error: {str(error).strip().splitlines()[0][:400]}"
     )
 
 
 def by_batch(function: Callable[[Any], Any], images: Any, framework: str) -> Any:
-    """Call a function with images; where it takes one image alone, say how to wrap it.
+    """Call a function with images; if it accepts single images only, raise an error that shows how to wrap it.
 
     Args:
-        function: from images (N, …) to whatever.
-        images: (N, …) with four axes, else it is simply called.
-        framework: whose arrays they are.
+        function: takes images (N, …).
+        images: (N, …); only arrays of four axes are checked.
+        framework: of the arrays.
 
     Raises:
-        BadOutput: it takes one image, not a batch.
+        BadOutput: the function takes one image, not a batch.
     """
     try:
         found = function(images)
     except Exception as error:
-        # a function that works may fail later, for memory say: that it was fed a batch is not why
+        # an error about memory is not caused by the batch axis
         if complains_of_shape(error) and not is_out_of_memory(error) and takes_one(function, images):
             raise one_image(framework) from error
         raise
@@ -118,28 +144,28 @@ def by_batch(function: Callable[[Any], Any], images: Any, framework: str) -> Any
 
 
 def complains_of_shape(error: Exception) -> bool:
-    """Whether an error is about what the model was fed, by its words; an assertion often has none."""
+    """Return whether an error is about an input's shape. Assertions count: they often have no message."""
     try:
-        said = str(error).lower()
-    except Exception:  # noqa: BLE001  # an error of the user's may fail at this, too
+        message = str(error).lower()
+    except Exception:  # noqa: BLE001  # a user-defined error may fail to print
         return False
-    return isinstance(error, AssertionError) or any(sign in said for sign in COMPLAINTS)
+    return isinstance(error, AssertionError) or any(sign in message for sign in COMPLAINTS)
 
 
 def takes_one(function: Callable[[Any], Any], images: Any) -> bool:
-    """Whether a function gives the scores (classes,) of a single image."""
+    """Return whether a function returns the scores (classes,) of a single image."""
     if len(images.shape) != 4:
         return False
     try:
         return len(getattr(function(images[0]), "shape", ())) == 1
-    except Exception:  # noqa: BLE001  # whatever it says to an image that it does not take
+    except Exception:  # noqa: BLE001  # a function may raise anything on an unexpected shape
         return False
 
 
 def one_image(framework: str) -> BadOutput:
-    """Return the error for a function that takes a single image, with the line that wraps it."""
+    """Return the error for a function that takes a single image, with the code that wraps it."""
     return BadOutput(
-        f"The function takes one image; it must take a batch of them, (N, …), and give scores (N, classes). Wrap it: "
+        f"The function takes one image; it must take a batch, (N, …), and return scores (N, classes). Wrap it: "
         f"saliency.explain({WRAPPED[framework]}, image)."
     )
 
@@ -151,33 +177,33 @@ WRAPPED = {
     "jax": "jax.vmap(f)",
     "jax with weights": "(jax.vmap(f, (None, 0)), weights)",
 }
-"""By framework: a function `f` of one image as a function of a batch."""
+"""By framework: the code that turns a function `f` of one image into a function of a batch."""
 
 
 def called_attention(parts: Iterable[tuple[str, Any]]) -> bool:
-    """Whether any (name, part) of a model is called attention, by its name or its class's."""
+    """Return whether any (name, part) of a model is named attention, by its own name or its class's."""
     names = (f"{name.rpartition('.')[2]} {type(part).__name__}" for name, part in parts)
     return any(re.search("attn|attention|qkv", name, re.IGNORECASE) for name in names)
 
 
 def static(targets: Sequence[Any]) -> tuple[Any, ...]:
-    """What a compiled question depends on: a callable is part of it, a class's index is handed in."""
+    """Return the part of the targets that is compiled in: callables are, class indices are arguments."""
     return tuple(None if isinstance(each, ClassScore) else each for each in targets)
 
 
 def indices(targets: Sequence[Any]) -> list[int]:
-    """The classes that are handed in."""
+    """Return the class indices that are passed as arguments; 0 for callables."""
     return [each.index if isinstance(each, ClassScore) else 0 for each in targets]
 
 
 def not_called(name: str) -> UnknownName:
-    """The error for a layer that exists but took no part."""
-    return UnknownName(f"The layer {name!r} was not called, or gave no array, while the model saw the image.")
+    """Return the error for a layer that exists but was not called in the forward pass."""
+    return UnknownName(f"The layer {name!r} was not called in the forward pass, or did not return an array.")
 
 
 def _shape(array: Any) -> str:
-    return _said(tuple("N" if n is None else int(n) for n in array.shape))
+    return _in_brackets(tuple("N" if n is None else int(n) for n in array.shape))
 
 
-def _said(shape: tuple[Any, ...]) -> str:
+def _in_brackets(shape: tuple[Any, ...]) -> str:
     return "(" + ", ".join(map(str, shape)) + (",)" if len(shape) == 1 else ")")

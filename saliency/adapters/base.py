@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from saliency.adapters.answers import Arrays
+from saliency.adapters.answers import Arrays, name_of
 from saliency.adapters.calls import Calls
 from saliency.adapters.declared import declared_by, labels_of
 from saliency.adapters.layers import Surveyed
@@ -23,9 +23,9 @@ from saliency.rules import Composite
 from saliency.targets import ClassScore
 
 NO_GRID = (
-    "No layer with a spatial grid was found in the model: an output of shape (N, h, w, K), or (N, K, h, w) in torch, "
-    "with h, w > 1, or tokens (N, T, K) that are patches of the image, on the way from the image to the scores. "
-    "Name one with layer=…; saliency.layers(model, image) lists what there is."
+    "No layer with a spatial grid was found between the image and the scores. Expected an output of shape "
+    "(N, h, w, K), or (N, K, h, w) in torch, with h, w > 1, or tokens (N, T, K) that are patches of the image. "
+    "Name a layer with layer=…; saliency.layers(model, image) lists the candidates."
 )
 
 LAST = "the last with a spatial grid"
@@ -116,8 +116,8 @@ class Adapter:
             if part is layer and name:
                 return name
         raise UnknownName(
-            f"The {type(layer).__name__} given as layer= is no part of {type(self.model).__name__}: pass one of its "
-            "own modules, or a name that saliency.layers(model, image) lists."
+            f"The {type(layer).__name__} given as layer= is not part of {name_of(self.model)}. Pass one of its "
+            "modules, or a name from saliency.layers(model, image)."
         )
 
     def automatic_layer(self, images: Any) -> str:
@@ -186,10 +186,11 @@ class Adapter:
         """
         if self.labels is None or not self.labels_given or len(self.labels) == (count := head.count(width)):
             return
-        told = f"labels holds {len(self.labels)} names, and the model has {count} {NOUNS.get(head.meaning, 'classes')}"
+        nouns = NOUNS.get(head.meaning, "classes")
+        counts = f"labels has {len(self.labels)} names, but {name_of(self.model)} has {count} {nouns}"
         if len(self.labels) < count:
-            raise BadField(f"{told}: pass one for each, in their order.")
-        self.note(f"{told}: the first {count} are used")
+            raise BadField(f"{counts}. Pass one name for each, in order.")
+        self.note(f"{counts}: the first {count} are used")
 
 
 class GridAdapter(Adapter):
@@ -274,7 +275,7 @@ class GridAdapter(Adapter):
             maps = {(laid.grid.height, laid.grid.width) for laid in self._survey(images).layers if len(laid.shape) == 4}
             self._grids[tokens] = tokens_on_grid(tokens, size_of(images), maps)
         grid = self._grids[tokens]
-        self.note(f"attention read among {grid.said()}")
+        self.note(f"attention between {grid.said()}")
         return Attention(layers, grid.height, grid.width, grid.before)
 
     def automatic_layers(self, images: Any) -> tuple[list[str], str]:

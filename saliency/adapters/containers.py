@@ -38,7 +38,7 @@ def contained(given: Any) -> Contained | None:
     if isinstance(given, type):
         name = given.__qualname__
         raise Unsupported(
-            f"Expected a model, got the class {name}: make an instance, model = {name}(…), with its weights."
+            f"Expected a model, got the class {name}: create an instance, model = {name}(…), with its weights."
         )
     if isinstance(given, str | os.PathLike):
         path = str(checks.path(given, "model, where it is a file,", Unsupported))
@@ -59,8 +59,8 @@ def contained(given: Any) -> Contained | None:
 def _from_pipeline(pipe: Any) -> Contained:
     if pipe.task != "image-classification":
         raise Unsupported(
-            f"Expected a pipeline of the task image-classification, got {pipe.task!r}. Explain its model, and "
-            "say what of its outputs: saliency.explain(pipe.model, image, preprocess=pipe.image_processor, "
+            f"Expected a pipeline of the task image-classification, got {pipe.task!r}. Explain its model with "
+            "a target: saliency.explain(pipe.model, image, preprocess=pipe.image_processor, "
             "target=lambda outputs: …)."
         )
     declared = None
@@ -137,10 +137,12 @@ def _loaded(path: str) -> Any:
     if suffix in (".pt", ".pth", ".ts", ".torchscript", ".jit", ".bin", ".ckpt"):
         return _from_torch(path)
     if (line := ELSEWHERE.get(suffix)) is not None:
-        raise Unsupported(f"{path} is no model that is loaded here. Load it yourself, and pass what you get: {line}")
+        raise Unsupported(
+            f"Models of this file type are not loaded: {path}. Load it yourself and pass the model: {line}"
+        )
     raise Unsupported(
         f"Expected the path of a model, .onnx, .keras, .h5, TorchScript (.pt) or a SavedModel folder, got {path}. "
-        "Load it yourself, and pass the model."
+        "Load it yourself and pass the model."
     )
 
 
@@ -149,8 +151,8 @@ ELSEWHERE = {
     ".safetensors": "model = MyNet(…); model.load_state_dict(safetensors.torch.load_file(path)); model.eval()",
     ".tflite": "a function from images (N, H, W, C) to scores (N, classes) around tf.lite.Interpreter(path).",
     ".pb": "tf.saved_model.load(folder), of the folder in which the file is; for a frozen graph see saliency.tf1.",
-    ".pkl": "model = fastai.learner.load_learner(path), or pickle.load, where you trust the file: it runs code of it.",
-    ".joblib": "model = joblib.load(path), where you trust the file: it runs code of it.",
+    ".pkl": "model = fastai.learner.load_learner(path), or pickle.load, if you trust the file: both run its code.",
+    ".joblib": "model = joblib.load(path), if you trust the file: loading it runs its code.",
 }
 """By the end of a file's name: the line that makes a model of it."""
 
@@ -160,10 +162,10 @@ def _from_folder(path: str) -> Any:
         return _imported("tensorflow", "tensorflow").saved_model.load(path)
     if Path(path, "config.json").exists():
         raise Unsupported(
-            f"The folder {path} holds a model of Hugging Face: pass pipeline('image-classification', {path!r}), or "
+            f"The folder {path} contains a Hugging Face model: pass pipeline('image-classification', {path!r}), or "
             f"transformers.AutoModelForImageClassification.from_pretrained({path!r})."
         )
-    raise Unsupported(f"The folder {path} holds no SavedModel (there is no saved_model.pb in it).")
+    raise Unsupported(f"The folder {path} contains no SavedModel (no saved_model.pb).")
 
 
 def _from_torch(path: str) -> Any:
@@ -178,9 +180,9 @@ def _from_torch(path: str) -> Any:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise Unsupported(
-            f"{path} is no TorchScript but a pickled object, and to load one runs whatever code is in the file. "
-            f"Where you trust it: model = torch.load({path!r}, weights_only=False). Better save the weights alone, "
-            "model.state_dict(), and load them into your class."
+            f"{path} is not TorchScript but a pickled object. Loading it runs any code in the file. If you trust "
+            f"it: model = torch.load({path!r}, weights_only=False). It is safer to save the weights alone, "
+            "model.state_dict(), and to load them into your class."
         ) from error
     way = f"model.load_state_dict(torch.load({path!r}, weights_only=True))"
     raise Unsupported(_weights_alone(path, content, way))
@@ -197,9 +199,9 @@ def _weights_alone(what: str, content: Any, way: str) -> str:
             inside, way = content[key], f"{way[:-1]}[{key!r}])"
     count = sum(hasattr(each, "shape") for each in inside.values()) if isinstance(inside, Mapping) else 0
     if not count:
-        return f"Expected a model, got {what}, which holds none ({type(content).__name__})."
+        return f"Expected a model, got {what}, which contains none ({type(content).__name__})."
     return (
-        f"Expected a model, got weights: {what} holds {count} arrays, and not the operators they belong to. Load "
+        f"Expected a model, got weights: {what} contains {count} arrays, but no architecture. Load "
         f"them into your class: model = MyNet(…); {way}; model.eval()."
     )
 
@@ -218,7 +220,8 @@ def _no_such_file(given: str) -> Exception:
             "pretrained=True), or of keras.applications"
         )
     return Unsupported(
-        f"Expected a model, got the text {given!r}, which is no file. If it is a model's name, make it: {line}."
+        f"Expected a model, got the text {given!r}, which is not a file. If it is the name of a model, create "
+        f"the model: {line}."
     )
 
 
@@ -235,7 +238,7 @@ def _imported(name: str, package: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingPackage(f"To load this model {name} is needed: pip install {package}") from error
+        raise MissingPackage(f"Loading this model needs {name}: pip install {package}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-NOTE = "the model draws random numbers when it is called: the mask depends on them; your random state is left as it was"
+NOTE = "the model draws random numbers in its forward pass: the mask depends on them; your random state is unchanged"
 
 
 class HostStreams:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.adapters.answers import told_of_inputs
+from saliency.adapters.answers import inputs_error
 from saliency.adapters.callables.function import function_model
 from saliency.errors import Unsupported
 from saliency.model.inputs import Packing
@@ -16,15 +16,16 @@ from saliency.model.protocols import Adapted
 
 
 class Joined:
-    """A function of several inputs as one of rows.
+    """A function of rows (N, D) that calls a function of several inputs.
 
     Args:
-        function: of one array per input, (N, …) each, of any framework.
-        packing: where in a row each lies.
+        function: takes one array per input, (N, …) each, of any framework.
+        packing: the columns of each input.
+        model: the user's model, to be named in errors.
     """
 
-    def __init__(self, function: Callable[..., Any], packing: Packing) -> None:
-        self.function, self.packing = function, packing
+    def __init__(self, function: Callable[..., Any], packing: Packing, model: Any) -> None:
+        self.function, self.packing, self.model = function, packing, model
         self.variables = list(getattr(function, "variables", None) or ())
 
     def __call__(self, rows: Any) -> Any:
@@ -32,7 +33,7 @@ class Joined:
         try:
             return self.function(*parts)
         except Exception as error:
-            raise told_of_inputs(error, self.packing) or error from error
+            raise inputs_error(error, self.packing, self.model) or error from error
 
 
 def adapt_several(
@@ -60,22 +61,22 @@ def adapt_several(
     if "keras" in frameworks and hasattr(model, "stateless_call"):
         import keras
 
-        return function_model(Joined(_keras(model, packing), packing), labels, keras.backend.backend())
+        return function_model(Joined(_keras(model, packing), packing, model), labels, keras.backend.backend())
     if "torch" in frameworks and hasattr(model, "named_modules"):
         from saliency.adapters.torch.multi_input import SeveralInputs
 
         return SeveralInputs(model, packing, labels)
     if type(model) in (tuple, list) and len(model) == 2 and callable(model[0]):
         function, params = model
-        return function_model(Joined(lambda *parts: function(params, *parts), packing), labels, "jax")
+        return function_model(Joined(lambda *parts: function(params, *parts), packing, function), labels, "jax")
     if "tensorflow" in frameworks and callable(model):
-        return function_model(Joined(model, packing), labels, "tensorflow")
+        return function_model(Joined(model, packing, model), labels, "tensorflow")
     if isinstance(model, type) or not callable(model) or frameworks & {"saliency", "flax", "equinox", "onnxruntime"}:
         raise Unsupported(
-            f"A list of inputs is for a torch.nn.Module, a Keras model, or a function of them; got "
+            f"A list of inputs is supported for a torch.nn.Module, a Keras model, or a function of them; got "
             f"{type(model).__module__}.{type(model).__qualname__}. Pass a function: lambda a, b: model(a, b)."
         )
-    return function_model(Joined(model, packing), labels, framework, row)
+    return function_model(Joined(model, packing, model), labels, framework, row)
 
 
 def _keras(model: Any, packing: Packing) -> Callable[..., Any]:

@@ -81,12 +81,11 @@ class Choice(NamedTuple):
             named = self._named(raw)
             if self._width(named) is None:
                 raise BadOutput(
-                    f"The output that {self._said()} names is {described(named, self.arrays)}, not class scores of "
-                    "shape (N, classes). Pass a callable as target as well: it receives this output, and gives one "
-                    "number per image."
+                    f"{self._argument()} selects {described(named, self.arrays)}, not class scores of shape "
+                    "(N, classes). Pass target=…, too: a callable from this output to one number per image."
                 )
             key = None if callable(self.output) else self.output
-            return Chosen(self._as_rows(named), f"explained the output that {self._said()} names", key)
+            return Chosen(self._as_rows(named), f"explained the output selected by {self._argument()}", key)
         parts = list(parts_of(raw, self.arrays))
         able = [each for each in parts if self._width(each.array) is not None]
         if len(parts) > 1:
@@ -94,7 +93,7 @@ class Choice(NamedTuple):
         if not able:
             raise BadOutput(
                 f"No class scores of shape (N, classes) were found in the model's output, "
-                f"{described(raw, self.arrays)}. Say what to explain: target=lambda outputs: … -> one number per image."
+                f"{described(raw, self.arrays)}. Pass target=lambda outputs: …, which returns one number per image."
             )
         part, why = self._best(able)
         if part is None:
@@ -107,7 +106,7 @@ class Choice(NamedTuple):
             return able[0], "the only one that can be class scores"
         fitting = [each for each in able if self._width(each.array) in self._fitting_widths()]
         if len(fitting) == 1:
-            return fitting[0], f"as wide as there are labels, {self.labels}"
+            return fitting[0], f"its width equals the number of labels, {self.labels}"
         known = [each for each in fitting or able if each.key == WELL_KNOWN]
         return (known[0], "by its name") if len(known) == 1 else (None, "")
 
@@ -124,7 +123,7 @@ class Choice(NamedTuple):
                 raise
             except Exception as error:
                 raise BadOutput(
-                    f"{self._said()} failed on the model's output, {described(raw, self.arrays)}: "
+                    f"{self._argument()} failed on the model's output, {described(raw, self.arrays)}: "
                     f"{type(error).__name__}: {error}"
                 ) from error
         for part in _inside(raw, self.arrays):
@@ -137,11 +136,11 @@ class Choice(NamedTuple):
             if isinstance(self.output, int) and -len(values) <= self.output < len(values):
                 return values[self.output]
         raise BadOutput(
-            f"The model gives no output {brief(self.output)}, but {described(raw, self.arrays)}. "
-            "output= takes an index, a key, an attribute, or a callable from all that the model gives to an array."
+            f"The model returned no output {brief(self.output)}, but {described(raw, self.arrays)}. "
+            "output= takes an index, a key, an attribute, or a callable from the model's outputs to one array."
         )
 
-    def _said(self) -> str:
+    def _argument(self) -> str:
         return f"output={getattr(self.output, '__name__', self.output)!r}"
 
     def _width(self, array: Any) -> int | None:
@@ -227,8 +226,8 @@ def _which(able: list[Part], arrays: Arrays) -> str:
     """The refusal that lists every output with the line that chooses it."""
     lines = "\n".join(f"  {each.line}: {described(each.array, arrays)}" for each in able)
     return (
-        f"The model gives {len(able)} outputs that can be class scores. Say which one is explained, in a line of "
-        f"these, or by target=lambda outputs: … -> one number per image:\n{lines}"
+        f"The model returned {len(able)} outputs that can be class scores. Choose one with one of these lines, or pass "
+        f"target=lambda outputs: …, which returns one number per image:\n{lines}"
     )
 
 
@@ -236,7 +235,7 @@ def _note(part: Part, why: str, count: int) -> str:
     """The choice in a sentence, where there was more than one array."""
     if count == 1:
         return ""
-    return f"the model gives {count} outputs, explained outputs{part.path}: {why} (another: output=…)"
+    return f"the model returned {count} outputs; explained outputs{part.path}: {why} (to choose another: output=…)"
 
 
 def _is_scored(part: Part, count: int | None) -> bool:

@@ -23,16 +23,16 @@ LIKE = 0.2
 """By how much (the logarithm of) a map's proportions may differ from the image's."""
 
 
-NO_MAPS = "No attention maps were seen in the model: it has no softmax over the products of its tokens, or hides it in "
-"""Begins what is said of a model that was thought to have some."""
+NO_MAPS = "No attention maps were found in the model: it has no softmax over products of its tokens, or computes it in "
+"""Begins the message for a model that was expected to have attention maps."""
 
 WINDOWS = (
-    "The model attends within windows, or among other numbers of tokens from layer to layer, as Swin does: "
-    "no map says where a token of the whole image looks. Grad-CAM and its kin read its layers."
+    "The model attends within windows, or the number of tokens changes between its layers, as in Swin: no attention "
+    "map covers the whole image. Use Grad-CAM or a related method, which read its layers."
 )
 
-NO_BLOCKS = "The model's blocks cannot be told apart: they do not end in a sum of tokens, (N, T, K)."
-"""Why a head cannot be asked behind each block."""
+NO_BLOCKS = "The model's blocks cannot be identified: they do not end in a sum of tokens, (N, T, K)."
+"""Why the head cannot be evaluated after each block."""
 
 
 class Grid(NamedTuple):
@@ -61,8 +61,9 @@ class Grid(NamedTuple):
         """The grid in words, for a note."""
         if not self.of_tokens:
             return f"{self.height}×{self.width}" + (", channels last" if self.layout == "last" else "")
-        extra = [f"{n} {where}" for n, where in ((self.before, "before"), (self.after, "behind")) if n]
-        return f"{self.height}×{self.width} patches" + (f", {' and '.join(extra)} left out" if extra else "")
+        extra = [f"{n} {where}" for n, where in ((self.before, "leading"), (self.after, "trailing")) if n]
+        noun = "token" if self.before + self.after == 1 else "tokens"
+        return f"{self.height}×{self.width} patches" + (f", {' and '.join(extra)} {noun} skipped" if extra else "")
 
 
 def map_grid(
@@ -147,7 +148,7 @@ def tokens_on_grid(tokens: int, image: tuple[int, int], maps: Collection[tuple[i
     """
     for grid in token_grids(tokens, image, maps):
         return grid
-    raise Unsupported(f"The model attends among {tokens} tokens, which are no grid of patches of the image.")
+    raise Unsupported(f"The model attends between {tokens} tokens, which do not form a grid of patches of the image.")
 
 
 def token_grid(

@@ -25,7 +25,7 @@ def test_tokens_without_a_place_are_noted() -> None:
     pytest.importorskip("jax")
 
     assert (
-        "attention read among 4×6 patches, 1 before left out"
+        "attention between 4×6 patches, 1 leading token skipped"
         in explained(same_transformer.in_jax(), METHODS[0])[0].notes
     )
 
@@ -62,7 +62,7 @@ def test_flax_s_own_attention_is_read() -> None:
             (exp,) = explained(model, method, (1,))
             assert exp.mask.shape == (32, 48)
             assert np.ptp(exp.mask) > 0
-            assert "attention read among 4×6 patches" in exp.notes
+            assert "attention between 4×6 patches" in exp.notes
 
 
 @pytest.mark.parametrize("kind", ["nnx", "keras"])
@@ -71,7 +71,7 @@ def test_models_without_attention_say_so(kind: str) -> None:
     pytest.importorskip("flax" if kind == "nnx" else "keras")
     from tests.adapters import same_net
 
-    with pytest.raises(saliency.Unsupported, match="no part of the model is called attention"):
+    with pytest.raises(saliency.Unsupported, match=r"your \w+ exposes no attention weights"):
         saliency.explain(getattr(same_net, kind)(same_net.weights()), picture(), "attention_rollout", 1)
 
 
@@ -80,7 +80,7 @@ def test_what_has_no_maps_is_told_when_asked() -> None:
     pytest.importorskip("jax")
     from tests.adapters import same_net
 
-    with pytest.raises(saliency.Unsupported, match="No attention maps were seen"):
+    with pytest.raises(saliency.Unsupported, match="No attention maps were found"):
         saliency.explain((same_net.pure_jax, same_net.weights()), picture(), "attention_rollout", 1, progress=False)
 
 

@@ -336,7 +336,7 @@ def test_a_layer_may_be_given_as_the_module_itself(wrap: Any) -> None:
 
 def test_a_module_of_another_model_is_refused() -> None:
     """The sentence names the module, the model and the way out."""
-    with pytest.raises(saliency.UnknownName, match="Conv2d given as layer= is no part of UNet: pass one of its own"):
+    with pytest.raises(saliency.UnknownName, match=r"Conv2d given as layer= is not part of your UNet\. Pass one"):
         saliency.explain(segmenter("unet"), IMAGE, SIGNED, lambda out: out.mean((1, 2, 3)), layer=nn.Conv2d(3, 3, 1))
 
 
@@ -347,5 +347,5 @@ def test_a_keras_layer_may_be_given_itself() -> None:
     exp = saliency.explain(net, image, SIGNED, target, layer=net.get_layer("two"), progress=False)
 
     assert exp.layer == "two"
-    with pytest.raises(saliency.UnknownName, match="no part of Functional"):
+    with pytest.raises(saliency.UnknownName, match="not part of your Functional"):
         saliency.explain(net, image, SIGNED, target, layer=keras_unet().get_layer("two"), progress=False)

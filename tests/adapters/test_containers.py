@@ -279,19 +279,19 @@ def weights_file(folder: Path, content: Any) -> Path:
 
 
 NO_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "state dict": (lambda _: state(), r"got weights: this dict holds 11 arrays.*model\.load_state_dict\(state\)"),
+    "state dict": (lambda _: state(), r"got weights: this dict contains 11 arrays.*model\.load_state_dict\(state\)"),
     "ordered dict": (lambda _: OrderedDict(state()), "got weights"),
     "checkpoint": (lambda _: {"epoch": 3, "state_dict": state()}, r"load_state_dict\(state\['state_dict'\]\)"),
     "file of weights": (
         lambda folder: weights_file(folder, state()),
         r"load_state_dict\(torch\.load\(.*weights_only=True",
     ),
-    "pickled module": (lambda folder: weights_file(folder, small_net()), r"runs whatever code.*weights_only=False"),
-    "class": (lambda _: SmallNet, r"got the class SmallNet: make an instance, model = SmallNet\(…\)"),
+    "pickled module": (lambda folder: weights_file(folder, small_net()), r"runs any code.*weights_only=False"),
+    "class": (lambda _: SmallNet, r"got the class SmallNet: create an instance, model = SmallNet\(…\)"),
     "name": (lambda _: "resnet50", r"timm\.create_model\('resnet50', pretrained=True\)"),
     "name on the hub": (lambda _: "google/vit-base-patch16-224", r"from_pretrained\('google/vit-base-patch16-224'\)"),
-    "empty dict": (lambda _: {}, "which holds none"),
-    "folder": (lambda folder: folder, "holds no SavedModel"),
+    "empty dict": (lambda _: {}, "which contains none"),
+    "folder": (lambda folder: folder, "contains no SavedModel"),
     "picture": (
         lambda folder: (folder / "a.png").write_bytes(b"x") and folder / "a.png",
         "Expected the path of a model",

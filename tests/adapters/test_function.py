@@ -193,7 +193,7 @@ def test_a_function_of_torch_shows_no_layers() -> None:
     def function(x: Tensor) -> Tensor:
         return net(x)
 
-    with pytest.raises(saliency.Unsupported, match="shows no layers: pass the module itself"):
+    with pytest.raises(saliency.Unsupported, match="exposes no layers: pass the module itself"):
         explain(function, "grad_cam")
     version = saliency.adapt(function, framework="torch").version
     with torch.no_grad():

@@ -429,7 +429,7 @@ class TestSeveralOutputs:
         exp = explain(Heads(lambda a, b: (a, b)), 4, labels=FIVE)
 
         np.testing.assert_allclose(exp.mask, explain(logits_only(), 4).mask, atol=1e-7)
-        assert says(exp, "the model gives 2 outputs, explained outputs[1]: as wide as there are labels, 5")
+        assert says(exp, "the model returned 2 outputs; explained outputs[1]: its width equals the number of labels, 5")
 
     def test_the_one_called_logits(self) -> None:
         """A mapping or a dataclass with a name that says it, with a note."""
@@ -498,14 +498,14 @@ class TestSeveralOutputs:
         named = explain(net, lambda out: out[:, 3].mean((1, 2)), output="out")
         for exp in (whole, named):
             np.testing.assert_allclose(exp.mask, expected, atol=1e-6)
-        with pytest.raises(saliency.BadOutput, match=r"output='out'.*\(1, 5, 2, 2\), not class scores"):
+        with pytest.raises(saliency.BadOutput, match=r"output='out' selects .*\(1, 5, 2, 2\), not class scores"):
             explain(net, 3, output="out")
 
     def test_what_is_not_there_is_refused(self) -> None:
         """An index or key too many, a callable that fails, and what cannot name an output."""
         net = Heads(lambda a, b: (a, b))
 
-        with pytest.raises(saliency.BadOutput, match="gives no output 7, but a tuple of a tensor"):
+        with pytest.raises(saliency.BadOutput, match="returned no output 7, but a tuple of a tensor"):
             explain(net, 0, output=7)
         with pytest.raises(saliency.BadOutput, match=r"failed on the model's output.*Error"):
             explain(net, 0, output=lambda outputs: dict(outputs)["nothing"])

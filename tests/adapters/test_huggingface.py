@@ -74,11 +74,11 @@ MODELS: dict[str, tuple[Callable[[], Any], tuple[int, int]]] = {
 LAYERS = {
     "ResNet": ("resnet.encoder.stages.1", None),
     "ConvNeXt": ("convnext.encoder.stages.1", None),
-    "ViT": ("vit.layers.1.layernorm_before", "4×6 patches, 1 before left out"),
-    "DeiT": ("deit.layers.1.layernorm_before", "4×6 patches, 2 before left out"),
-    "BEiT": ("beit.layers.1", "4×4 patches, 1 before left out"),
+    "ViT": ("vit.layers.1.layernorm_before", "4×6 patches, 1 leading token skipped"),
+    "DeiT": ("deit.layers.1.layernorm_before", "4×6 patches, 2 leading tokens skipped"),
+    "BEiT": ("beit.layers.1", "4×4 patches, 1 leading token skipped"),
     "Swin": ("swin.layernorm", "8×12 patches"),
-    "DINOv2 with registers": ("dinov2_with_registers.layernorm", "4×6 patches, 5 before left out"),
+    "DINOv2 with registers": ("dinov2_with_registers.layernorm", "4×6 patches, 5 leading tokens skipped"),
 }
 
 
@@ -243,7 +243,7 @@ def test_attention_of_an_embedding(method: str) -> None:
     clip = hf.CLIPVisionModelWithProjection(hf.CLIPVisionConfig(image_size=32, projection_dim=8, **TINY)).eval()
     exp = saliency.explain(clip, picture(32, 32), method, lambda out: out.image_embeds[:, 1], progress=False)
 
-    assert "attention read among 4×4 patches, 1 before left out" in exp.notes
+    assert "attention between 4×4 patches, 1 leading token skipped" in exp.notes
     assert np.ptp(exp.mask) > 0
 
 
@@ -251,5 +251,5 @@ def test_attention_of_an_embedding(method: str) -> None:
 def test_windows_are_refused(method: str) -> None:
     """Swin's maps are of windows: the sentence says what to use instead."""
     model, image = made("Swin")
-    with pytest.raises(saliency.Unsupported, match=r"attends within windows.*Grad-CAM and its kin"):
+    with pytest.raises(saliency.Unsupported, match=r"attends within windows.*Use Grad-CAM"):
         saliency.explain(model, image, method, 1, progress=False)

@@ -59,7 +59,7 @@ def test_two_inputs_agree_with_torch(found: Any, method: str) -> None:
 def test_every_method_agrees_with_torch(found: Any, expected: dict[str, np.ndarray], method: str) -> None:
     """Two targets at once, by every method: the masks of the same net in torch, or a sentence why there are none."""
     if (refused := f"functional refused {method}") in found:
-        assert re.search("no part of the model is called attention", str(found[refused]))
+        assert re.search("exposes no attention weights", str(found[refused]))
         return
     same = expected[method]
 
@@ -120,8 +120,8 @@ def test_a_transformer_agrees_with_torch(found: Any, method: str) -> None:
 def test_a_transformer_s_blocks_are_layers(found: Any) -> None:
     """By their names, the class token left out; notes say how tokens were read."""
     assert {"attention_0", "attention_1"} <= {str(name).rpartition("/")[2] for name in found["transformer layers"]}
-    assert str(found["transformer grid"]) == "4×6 patches, 1 before left out"
-    assert "attention read among 4×6 patches, 1 before left out" in found["transformer notes"]
+    assert str(found["transformer grid"]) == "4×6 patches, 1 leading token skipped"
+    assert "attention between 4×6 patches, 1 leading token skipped" in found["transformer notes"]
 
 
 def test_a_model_that_attends_within_windows_has_layers_but_no_maps(found: Any) -> None:
@@ -168,8 +168,8 @@ def test_a_missing_gradient_names_its_cause(found: Any, request: pytest.FixtureR
     stopped, rounded = str(found["cut stopped gradient"]), str(found["cut rounded gradient"])
 
     assert stopped.startswith("NoGradient")
-    assert "it is cut off" in stopped
-    assert "whole numbers that have no gradient" in rounded
+    assert "stops the gradient" in stopped
+    assert "integers have no gradient" in rounded
     if "torch" in request.node.name:
         assert "at detach() in 'stopping'" in stopped
         assert "in 'rounding' it becomes torch.int32" in rounded

@@ -37,7 +37,7 @@ def model(request: pytest.FixtureRequest) -> Any:
 def test_each_capability_agrees_with_torch(model: Any, method: str) -> None:
     """One method for each capability has the masks of torch, at the logit where there is a softmax."""
     if METHODS[method].family == "attention":
-        with pytest.raises(saliency.Unsupported, match="No attention maps were seen in the model"):
+        with pytest.raises(saliency.Unsupported, match="No attention maps were found in the model"):
             explain(model, method)
         return
     found, expected = (explain(each, method, [1, 2], **few(METHODS[method])) for each in (model, small_net()))
@@ -113,14 +113,14 @@ def test_new_weights_are_asked_and_change_the_version() -> None:
 @pytest.mark.parametrize(
     ("function", "error", "told"),
     [
-        (lambda x: tf.reduce_mean(tf.stop_gradient(x), (1, 2)), saliency.NoGradient, "at StopGradient it is cut off"),
-        (lambda x: tf.one_hot(tf.argmax(tf.reduce_mean(x, (1, 2)), 1), 3), saliency.NoGradient, "becomes int64, whole"),
+        (lambda x: tf.reduce_mean(tf.stop_gradient(x), (1, 2)), saliency.NoGradient, "StopGradient stops the gradient"),
+        (lambda x: tf.one_hot(tf.argmax(tf.reduce_mean(x, (1, 2)), 1), 3), saliency.NoGradient, "converts to int64"),
         (lambda x: tf.ones((tf.shape(x)[0], 3)), saliency.NoGradient, "does not depend on it"),
         (lambda x: tf.math.log(tf.reduce_mean(x, (1, 2)) * 0), saliency.BadOutput, "NaN or infinite"),
         (lambda x: tf.matmul(x, tf.ones((5, 3))), saliency.BadImage, r"\(N, H, W, C\), that is 3 channels"),
         (lambda x: {"a": x, "b": x}, saliency.BadOutput, r"mapping with 'a': an array of shape .*target=lambda"),
     ],
-    ids=["stopped", "whole numbers", "constant", "infinite", "channels", "no scores"],
+    ids=["stopped", "integers", "constant", "infinite", "channels", "no scores"],
 )
 def test_bad_models_are_told(function: Any, error: type[Exception], told: str) -> None:
     """Each cause has its sentence."""

@@ -140,9 +140,9 @@ class Cut(nn.Module):
     ("how", "told"),
     [
         ("no_grad", "gradients are switched off"),
-        ("detach", r"at detach\(\).*cut off from the graph"),
-        ("numpy", "cut off|does not depend"),
-        ("integer", "whole numbers that have no gradient"),
+        ("detach", r"at detach\(\).*detached from the graph"),
+        ("numpy", "detached|does not depend"),
+        ("integer", "integers have no gradient"),
         ("constant", "does not depend"),
     ],
 )

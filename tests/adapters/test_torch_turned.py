@@ -14,7 +14,7 @@ import saliency
 from tests.nets import black_box, picture, small_net
 
 IMAGE = picture()
-SCORES_ONLY = "it is quantised, and its integers have no gradients: pass the model that was quantised"
+SCORES_ONLY = "is quantised, and its integers have no gradients: pass the model before quantisation"
 
 # torch announces the end of each of these
 pytestmark = [
@@ -64,9 +64,11 @@ def test_wrappers_show_the_layers_inside(how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["scripted", "traced"])
-def test_a_scripted_module_shows_no_layers(how: str) -> None:
+def test_a_scripted_module_exposes_no_layers(how: str) -> None:
     """It says so before any question, and what to pass instead."""
-    with pytest.raises(saliency.Unsupported, match=r"scripted \(torch.jit\).*pass the module that was scripted"):
+    with pytest.raises(
+        saliency.Unsupported, match=r"your \w+ contains scripted code \(torch.jit\).*pass the module before scripting"
+    ):
         explain(TURNED[how](small_net()), "grad_cam")
 
 

@@ -70,7 +70,7 @@ def test_a_layer_of_tokens_is_a_grid(net: Any, framework: str, method: str) -> N
     layer = table[BLOCK[framework]]
 
     assert layer.shape == (1, 25, 12)
-    assert layer.grid == "4×6 patches, 1 before left out"
+    assert layer.grid == "4×6 patches, 1 leading token skipped"
     expected = explained(made(), method, layer=BLOCK["torch"], **AT_A_LAYER[method])
     near(explained(net, method, layer=layer.name, **AT_A_LAYER[method]), expected)
 
@@ -91,5 +91,5 @@ def test_tokens_of_single_images_are_a_grid() -> None:
     pytest.importorskip("equinox")
     net, options = same_transformer.in_equinox(), {"layer": "blocks.0", "relu": False}
 
-    assert "4×6 patches, 1 before left out" in {row.grid for row in saliency.layers(net, IMAGE)}
+    assert "4×6 patches, 1 leading token skipped" in {row.grid for row in saliency.layers(net, IMAGE)}
     near(explained(net, "grad_cam", **options), explained(made(), "grad_cam", **options))

@@ -5,7 +5,7 @@
 | frozen parameters | the same mask | adapters/test_torch.py: frozen_parameters |
 | `no_grad`, `inference_mode` around | the same mask | adapters/test_torch.py: the_caller_s_surroundings |
 | `no_grad`, `inference_mode` inside | NoGradient: where gradients are switched off | here |
-| `detach` inside, argmax, rounding | NoGradient: where it is cut off, or becomes whole numbers | here |
+| `detach` inside, argmax, rounding | NoGradient: where it is detached, or becomes integers | here |
 | NaN or infinite logits, or gradients | BadOutput | adapters/test_torch.py: not_finite |
 | wrong channel count | BadImage, with the model's own words | here, in each framework |
 | wrong resolution | resized where one size is known, else BadImage with the model's words | here |
@@ -81,10 +81,10 @@ def beside(net: nn.Module, x: Tensor) -> Tensor:
     [
         (without_gradients, r"gradients are switched off \(torch.no_grad or inference_mode\)"),
         (in_inference_mode, r"gradients are switched off \(torch.no_grad or inference_mode\)"),
-        (lambda net, x: net(x.detach()), "does not depend on it|cut off from the graph"),
-        (lambda net, x: net(x).argmax(1), r"at argmax\(\) .* becomes torch.int64, whole numbers .* comes before"),
+        (lambda net, x: net(x.detach()), "does not depend on it|detached from the graph"),
+        (lambda net, x: net(x).argmax(1), r"at argmax\(\) .* becomes torch.int64, and integers .* an output before it"),
         (beside, None),
-        (lambda net, x: nn.functional.one_hot(net(x).argmax(1), 4), "becomes torch.int64, whole numbers"),
+        (lambda net, x: nn.functional.one_hot(net(x).argmax(1), 4), "becomes torch.int64, and integers"),
         (lambda net, x: torch.tensor(np.asarray(net(x).tolist())).float(), "works outside torch"),
     ],
     ids=["no_grad", "inference_mode", "detach", "argmax", "argmax beside", "one-hot", "lists"],
@@ -151,7 +151,7 @@ FLAT = {"torch": flat_torch, "TensorFlow": flat_tensorflow, "JAX": flat_jax}
 def test_a_picture_that_does_not_fit_is_told_with_the_model_s_own_words(kind: str, shape: tuple[int, ...]) -> None:
     """The error gives the input's shape, the fix, and the model's own message."""
     height, width, channels = shape
-    told = rf"{channels} channels at {height}×{width} pixels. Pass preprocess=.*The model says: \S+"
+    told = rf"{channels} channels at {height}×{width} pixels. Pass preprocess=.*Original error: \S+"
     assert np.isfinite(explain(FLAT[kind]()).mask).all()
     with pytest.raises(saliency.BadImage, match=re.compile(told, re.DOTALL)):
         explain(FLAT[kind](), image=picture(*shape))
@@ -196,7 +196,7 @@ def small_tensorflow() -> Any:
 )
 def test_a_picture_smaller_than_the_network_needs_is_told(make: Callable[[], Any]) -> None:
     """In our words, with the line that makes it larger, and then with the model's own words."""
-    told = r"3 channels at 20×20 pixels.*image=image.resize\(\(224, 224\)\). The model says: \S+"
+    told = r"3 channels at 20×20 pixels.*image=image.resize\(\(224, 224\)\). Original error: \S+"
     with pytest.raises(saliency.BadImage, match=re.compile(told, re.DOTALL)):
         explain(make(), image=picture(20, 20))
 

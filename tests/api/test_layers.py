@@ -122,12 +122,12 @@ def explained(model: nn.Module, size: tuple[int, int] = (32, 48)) -> Any:
 @pytest.mark.parametrize(
     ("options", "layer", "grid"),
     [
-        ({}, "blocks.1.norm1", "4×6 patches, 1 before left out"),
-        ({"fused": False}, "blocks.1.norm1", "4×6 patches, 1 before left out"),
-        ({"before": 5}, "blocks.1.norm1", "4×6 patches, 5 before left out"),
-        ({"linear": True}, "blocks.1.norm1", "4×6 patches, 1 before left out"),
+        ({}, "blocks.1.norm1", "4×6 patches, 1 leading token skipped"),
+        ({"fused": False}, "blocks.1.norm1", "4×6 patches, 1 leading token skipped"),
+        ({"before": 5}, "blocks.1.norm1", "4×6 patches, 5 leading tokens skipped"),
+        ({"linear": True}, "blocks.1.norm1", "4×6 patches, 1 leading token skipped"),
         ({"before": 0, "head": "mean"}, "norm", "4×6 patches"),
-        ({"before": 0, "after": 2, "head": "mean"}, "norm", "4×6 patches, 2 behind left out"),
+        ({"before": 0, "after": 2, "head": "mean"}, "norm", "4×6 patches, 2 trailing tokens skipped"),
     ],
     ids=str,
 )
@@ -272,4 +272,4 @@ def test_the_automatic_layer_is_found_among_tokens_before_images() -> None:
     exp = explained(TokensFirst().eval())
 
     assert exp.layer == "blocks.1.norm1"
-    assert "blocks.1.norm1 read as a grid of 4×6 patches, 1 before left out" in exp.notes
+    assert "blocks.1.norm1 read as a grid of 4×6 patches, 1 leading token skipped" in exp.notes

@@ -153,7 +153,7 @@ def test_patches_become_a_mask(name: str) -> None:
     tokens = relevances(METHODS[name](), adapted)[:, 0, 2:].reshape(2, 4, 6)
 
     assert one.images == 1
-    assert "attention read among 4×6 patches, 2 before left out" in one.notes
+    assert "attention between 4×6 patches, 2 leading tokens skipped" in one.notes
     for exp, small in zip((one, other), tokens, strict=True):
         np.testing.assert_allclose(exp.mask, bilinear(small, (32, 48)), atol=1e-6 * small.max())
     assert np.array_equal(one.mask, other.mask) == (name == "attention_rollout")
@@ -245,11 +245,13 @@ def test_le_grad_reads_the_last_blocks() -> None:
 def test_models_without_attention_refuse() -> None:
     """A CNN before any work, a bare function too, and windows once they are seen; each with a sentence."""
     for name in LITERAL:
-        with pytest.raises(saliency.Unsupported, match=r"no part of the model is called attention. This model can be"):
+        with pytest.raises(
+            saliency.Unsupported, match=r"your \w+ exposes no attention weights: .*qkv. This model can be"
+        ):
             saliency.explain(small_net(), picture(), name, 1, progress=False)
         with pytest.raises(saliency.Unsupported, match=r"gradient, (\w+, ){4}\w+ and \d\d more \(saliency.methods\(\)"):
             saliency.explain(small_net(), picture(), name, 1, progress=False)
-        with pytest.raises(saliency.Unsupported, match="a plain function shows no layers"):
+        with pytest.raises(saliency.Unsupported, match="a plain function exposes no layers"):
             saliency.explain(saliency.adapt(made().forward, framework="torch"), picture(), name, 1, progress=False)
 
     class Pretends(nn.Module):
@@ -260,7 +262,7 @@ def test_models_without_attention_refuse() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.attention(x).mean((2, 3))
 
-    with pytest.raises(saliency.Unsupported, match="No attention maps were seen"):
+    with pytest.raises(saliency.Unsupported, match="No attention maps were found"):
         saliency.explain(Pretends(), picture(), "attention_rollout", 1, progress=False)
 
 

@@ -161,6 +161,8 @@ def table() -> str:
         cells = []
         for kind in MODELS:
             why = saliency.lacking(adapted(kind), needs)
+            if why is not None:
+                why = re.sub(r"^your \w+", "the model", why)  # one footnote for models of any class
             cells.append("yes" if why is None else str(reasons.setdefault(why, len(reasons) + 1)))
         lines.append(f"| {capability(needs)} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *(f"{number}. {why}" for why, number in reasons.items())]) + "\n"

@@ -96,7 +96,7 @@ def test_a_bare_function_of_torch_is_a_model(make: Make) -> None:
     told = {each["id"]: each["lacks"] for each in widget.spec["methods"]}
 
     assert told["gradient"] == [""]
-    assert "shows no layers" in told["grad_cam"][0]
+    assert "exposes no layers" in told["grad_cam"][0]
     exp = widget.compute("gradient", 1, wait=True)
     np.testing.assert_allclose(exp.mask, saliency.explain(net, picture(), "gradient", 1).mask, atol=1e-6)
 
@@ -450,7 +450,7 @@ def test_layers_may_be_given_as_modules(make: Make) -> None:
     assert held.compute("refine_cam", wait=True).layer == "stem, block"
     assert held.compute("grad_cam", wait=True).layer == "block"
     assert "layer='block'" in held.code().replace('"', "'")
-    with pytest.raises(saliency.UnknownName, match="Conv2d given as layer= is no part of"):
+    with pytest.raises(saliency.UnknownName, match="Conv2d given as layer= is not part of"):
         make(net, layer=torch.nn.Conv2d(3, 3, 1))
 
 

@@ -55,7 +55,7 @@ class FunctionModel(Adapter):
         """What the function says, (N, classes)."""
         said, choice, output = self._choice(ARRAYS).chosen(self._said(images), len(images))
         if len(said) != len(images):
-            raise BadOutput(f"The function must give scores of shape ({len(images)}, classes), got {said.shape}.")
+            raise BadOutput(f"The function must return scores of shape ({len(images)}, classes), got {said.shape}.")
         if self._undecided:
             self._decide(said, self._ending(output), choice)
             self._remember(said.shape[1])
@@ -127,8 +127,8 @@ class ProbabilityModel(FunctionModel):
         if images[0].size != self._features:
             shape = " × ".join(map(str, images.shape[1:]))
             raise BadImage(
-                f"The model was fitted on {self._features} features, but the image has {shape} = {images[0].size}. "
-                "Pass preprocess=… that makes of a picture what it was fitted on."
+                f"Your {type(self.model).__name__} was fitted on {self._features} features, but the image has "
+                f"{shape} = {images[0].size}. Pass preprocess=… that turns a picture into these features."
             )
         return super()._said(images.reshape(len(images), -1))
 

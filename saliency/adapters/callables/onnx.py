@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.adapters.answers import told_by_the_model
+from saliency.adapters.answers import shape_error
 from saliency.adapters.callables.function import FunctionModel
 from saliency.adapters.callables.onnx_graph import last_operator
 from saliency.adapters.declared import normalised_as
@@ -101,8 +101,8 @@ class OnnxModel(FunctionModel):
         if self._type is np.uint8:
             if fed.max() > MOST_WHITE:
                 raise BadImage(
-                    f"The ONNX model takes uint8, made of images of 0–1, and the image goes up to {fed.max():.4g}: "
-                    "pass it as uint8, or divided by 255."
+                    f"The ONNX model takes uint8, computed from images in 0–1, but the image has values up to "
+                    f"{fed.max():.4g}. Pass it as uint8, or divide it by 255."
                 )
             fed = np.clip(np.rint(fed * 255), 0, 255)
         fed = np.ascontiguousarray(fed, self._type)
@@ -122,9 +122,9 @@ class OnnxModel(FunctionModel):
             found: list[Any] = self.session.run(None, {self._input: fed})
         except Exception as error:
             shape = np.moveaxis(fed, 1, -1).shape if self.channels_first else fed.shape
-            if (retold := told_by_the_model(error, shape)) is None:
+            if (explained := shape_error(error, shape, self.session)) is None:
                 raise
-            raise retold from error
+            raise explained from error
         return found
 
     def _ending(self, output: int | str | None) -> Ending:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from saliency.adapters.answers import Arrays, one_number_each, told_by_the_model
+from saliency.adapters.answers import Arrays, one_number_each, shape_error
 from saliency.adapters.base import size_of
 from saliency.adapters.jax.operators import WHOLE, JaxWork
 from saliency.adapters.jax.ops import JaxOps
@@ -64,18 +64,18 @@ class Question(NamedTuple):
             return _called(self.source, weights, images)
         except jax.errors.TracerArrayConversionError as error:
             raise Unsupported(
-                "JAX cannot trace this function: it turns its input into a NumPy array on the way. Write it with "
-                f"jax.numpy throughout. JAX says: {str(error).splitlines()[0]}"
+                "JAX cannot trace this function: it converts its input to a NumPy array. Write it with "
+                f"jax.numpy throughout. Original error: {str(error).splitlines()[0]}"
             ) from error
         except Exception as error:
             if type(error).__name__ == "TraceContextError":
                 raise Unsupported(
-                    "The function writes to the state of a flax.nnx module that it holds, which cannot be traced: pass "
-                    f"the module itself, or set it to eval() first. Flax says: {error}"
+                    "The function writes to the state of a flax.nnx module that it uses, which cannot be traced: pass "
+                    f"the module itself, or call its eval() first. Original error: {error}"
                 ) from error
-            if (told := told_by_the_model(error, images.shape)) is None:
+            if (explained := shape_error(error, images.shape)) is None:
                 raise
-            raise told from error
+            raise explained from error
 
     def class_scores(self, weights: Any, images: Any) -> Any:
         """(N, classes)."""
@@ -196,7 +196,7 @@ class Question(NamedTuple):
         wanted = program.before(self.scored(program))
         for name, slot in zip(self.names, slots, strict=True):
             if slot not in wanted:
-                raise NoGradient(f"The score does not depend on {name!r}: there is no gradient.")
+                raise NoGradient(f"The score does not depend on {name!r}, so it has no gradient there.")
         return self._read_at(program, slots, weights, images, classes)
 
     def activations(self, weights: Any, images: Any, _: Any) -> Any:
@@ -343,8 +343,8 @@ class Compiled:
             sizes.discard(size)
             if "do not support JVP" in str(error):
                 raise NoGradient(
-                    "The score cannot be differentiated by the image: the model works outside JAX on the way "
-                    f"(a callback). JAX says: {str(error).splitlines()[0]}"
+                    "The score cannot be differentiated by the image: the model calls code outside JAX "
+                    f"(a callback). Original error: {str(error).splitlines()[0]}"
                 ) from error
             raise
         sizes.add(size)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from saliency.adapters.answers import NO_ATTENTION, called_attention
+from saliency.adapters.answers import called_attention, no_attention
 from saliency.adapters.jax.model import JaxModel
 from saliency.adapters.jax.trace import MARK
 from saliency.errors import Unsupported
@@ -42,14 +42,14 @@ def linen_model(module: Any, variables: Any = None, labels: Sequence[str] | None
     if hasattr(module, "apply_fn"):
         state, module = module, getattr(module.apply_fn, "__self__", None)
         if module is None:
-            raise Unsupported("This TrainState's apply_fn is no method of a flax module: pass (module, variables).")
+            raise Unsupported("This TrainState's apply_fn is not a method of a flax module: pass (module, variables).")
         variables = {"params": state.params}
         if getattr(state, "batch_stats", None):
             variables["batch_stats"] = state.batch_stats
     elif variables is None:
         if getattr(module, "scope", None) is None:
             raise Unsupported(
-                f"A flax.linen module has no weights of its own: pass ({type(module).__name__}(…), variables), "
+                f"A flax.linen module holds no weights: pass ({type(module).__name__}(…), variables), "
                 "or module.bind(variables)."
             )
         module, variables = module.unbind()
@@ -90,9 +90,9 @@ class Linen:
                 said = self._module.apply(weights, images, mutable=state or False, **self._told)
         except errors.InvalidRngError as error:
             raise Unsupported(
-                f"{type(self._module).__name__} draws random numbers when it is called, and was given no keys. Pass "
-                "(lambda variables, x: module.apply(variables, x, rngs=…), variables), which says what to draw from. "
-                f"Flax says: {error}"
+                f"Your {type(self._module).__name__} draws random numbers in its forward pass, but has no keys. Pass "
+                "(lambda variables, x: module.apply(variables, x, rngs=…), variables), with your keys. "
+                f"Original error: {error}"
             ) from error
         return said[0] if state else said
 
@@ -102,14 +102,15 @@ def nnx_model(module: Any, labels: Sequence[str] | None = None) -> JaxModel:
     from flax import nnx
 
     made = JaxModel(module, labels, source=Nnx(nnx.graphdef(module)), weights=lambda: nnx.state(module))
-    return _told(made, ((".".join(map(str, path)), part) for path, part in nnx.iter_modules(module)))
+    parts = ((".".join(map(str, path)), part) for path, part in nnx.iter_modules(module))
+    return _note_attention(made, parts, module)
 
 
-def _told(made: JaxModel, parts: Iterable[tuple[str, Any]]) -> JaxModel:
-    """The model, that says of itself if no part of it is called attention."""
+def _note_attention(adapted: JaxModel, parts: Iterable[tuple[str, Any]], module: Any) -> JaxModel:
+    """Record attention maps as unsupported if no module is named attention; return the adapted model."""
     if not called_attention(parts):
-        made.lacks = {Attentive: NO_ATTENTION}
-    return made
+        adapted.lacks = {Attentive: no_attention(module)}
+    return adapted
 
 
 class Nnx:
@@ -148,14 +149,14 @@ def equinox_model(module: Any, state: Any = None, labels: Sequence[str] | None =
 
     static = equinox.partition((equinox.nn.inference_mode(module), state), equinox.is_array)[1]
     made = JaxModel(module, labels, source=Equinox(static), weights=weights)
-    return _told(made, _parts(module, equinox.Module))
+    return _note_attention(made, _parts(module, equinox.Module), module)
 
 
 class Equinox:
     """How an Equinox module is called."""
 
     channels_first = True
-    notes: Sequence[str] = ("Equinox model: asked image by image, (C, H, W), in inference mode",)
+    notes: Sequence[str] = ("Equinox model: called with one image at a time, (C, H, W), in inference mode",)
     signature: Hashable = None
 
     def __init__(self, static: Any) -> None:

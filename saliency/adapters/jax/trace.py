@@ -247,12 +247,10 @@ class Program:
         if not breaks:
             return f"{sentence}: it does not depend on it."
         step, dtype = breaks[-1]
-        where = f"at {step.name.split(':')[1]}" + (f" in {step.modules[-1]!r}" if step.modules else "")
+        where = f"{step.name.split(':')[1]}" + (f" in {step.modules[-1]!r}" if step.modules else "")
         if step.equation.primitive.name == "stop_gradient":
-            return f"{sentence}: {where} it is cut off. Remove it, or use a method that needs only scores."
-        return (
-            f"{sentence}: {where} it becomes {dtype}, whole numbers that have no gradient. Explain what comes before."
-        )
+            return f"{sentence}: {where} stops the gradient. Remove it, or use a method that needs only scores."
+        return f"{sentence}: {where} converts to {dtype}, and integers have no gradient. Explain an output before it."
 
     def before(self, slots: set[int]) -> set[int]:
         """These slots, and all that they depend on."""

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from saliency.adapters.answers import NO_ATTENTION, called_attention
+from saliency.adapters.answers import called_attention, no_attention
 from saliency.adapters.keras.layers import watched
 from saliency.errors import Unsupported
 from saliency.model.precision import precision_note
@@ -35,7 +35,7 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
     if (said := next(filter(None, map(precision_note, computed)), None)) is not None:
         made.notes.append(said)
     if not called_attention((each.name, each) for each in model._flatten_layers()):
-        made.lacks = {**made.lacks, Attentive: NO_ATTENTION}
+        made.lacks = {**made.lacks, Attentive: no_attention(model)}
     shape = getattr(model, "input_shape", None)
     if isinstance(shape, tuple) and len(shape) == 4:
         made.wants = partial(_wanted, shape[1:])
@@ -128,7 +128,7 @@ def _on_backend(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
             from saliency.adapters.keras.torch import KerasOnTorch
 
             return KerasOnTorch(model, labels)
-    raise Unsupported(f"Keras runs on {keras.backend.backend()!r}, of which no gradients can be had.")
+    raise Unsupported(f"Keras runs on {keras.backend.backend()!r}. Supported are tensorflow, jax and torch.")
 
 
 def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:

@@ -12,7 +12,7 @@ import torch
 from keras import StatelessScope
 from torch import Tensor
 
-from saliency.adapters.answers import Arrays, not_called, told_by_the_model
+from saliency.adapters.answers import Arrays, not_called, shape_error
 from saliency.adapters.base import GridAdapter, size_of
 from saliency.adapters.calls import Calls
 from saliency.adapters.host_random import NOTE
@@ -221,9 +221,9 @@ class KerasOnTorch(GridAdapter):
             with StatelessScope():
                 return self.model(images.clone(), training=False)
         except Exception as error:
-            if (told := told_by_the_model(error, images.shape)) is None:
+            if (explained := shape_error(error, images.shape, self.model)) is None:
                 raise
-            raise told from error
+            raise explained from error
 
     def last_call(self, images: Tensor) -> tuple[str, int]:
         """Return the name of the one bound layer, and which of its calls is the last."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from saliency.adapters.answers import by_batch, one_number_each, told_by_the_model
+from saliency.adapters.answers import by_batch, one_number_each, shape_error
 from saliency.adapters.base import size_of
 from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.outputs import Choice
@@ -95,9 +95,9 @@ class Question:
         try:
             raw, places = _called(self.source, images)
         except Exception as error:
-            if (told := told_by_the_model(error, images.shape)) is None:
+            if (explained := shape_error(error, images.shape, self.source.model())) is None:
                 raise
-            raise told from error
+            raise explained from error
         if (said := precision_note(precision_of(images.graph))) is not None and said not in self.notes:
             self.notes.append(said)
         parts = [getattr(each, "name", "") for each in getattr(self.source.model(), "layers", ())]
@@ -179,8 +179,8 @@ class Question:
             pair = [[each for each in several if each.type not in CAPTURED] for several in (operators, others)]
             if [each.type for each in pair[0]] != [each.type for each in pair[1]]:
                 raise Unsupported(
-                    "The model works otherwise on the baseline than on the image, so the two cannot be compared "
-                    "operator by operator. Use a method that asks only for gradients."
+                    "The model runs other operators on the baseline than on the image, so the two cannot be compared "
+                    "operator by operator. Use a method that needs only gradients."
                 )
             found = {own.name: other}
             for mine, its in zip(*pair, strict=True):

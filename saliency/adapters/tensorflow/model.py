@@ -25,8 +25,8 @@ from saliency.errors import UnknownName, Unsupported
 from saliency.model.protocols import Attentive, Inspectable, Rewirable
 from saliency.rules import Composite
 
-HIDDEN_OPERATORS = "the operators inside a SavedModel are hidden: pass the model that it was made of"
-HIDDEN = "the layers inside a SavedModel are hidden: pass the model that it was made of"
+HIDDEN_OPERATORS = "the operators inside a SavedModel are hidden: pass the original model"
+HIDDEN = "the layers inside a SavedModel are hidden: pass the original model"
 
 
 class TensorFlowModel(GridAdapter):
@@ -42,8 +42,8 @@ class TensorFlowModel(GridAdapter):
     def __init__(self, model: Any, labels: Sequence[str] | None = None, *, source: Source | None = None) -> None:
         if not callable(model) and not getattr(model, "signatures", None):
             raise Unsupported(
-                f"This {type(model).__name__} of TensorFlow can neither be called nor has it signatures: pass the "
-                "function that gives the scores."
+                f"Your {type(model).__name__} is not callable and has no signatures: pass the "
+                "function that returns the scores."
             )
         self.source = source or Source(model)
         self._host_streams = HostStreams()
@@ -84,9 +84,7 @@ class TensorFlowModel(GridAdapter):
         try:
             return super().automatic_layers(images)
         except UnknownName as error:
-            raise UnknownName(
-                f"{error} Operators inside a tf.function that is called by another cannot be seen."
-            ) from None
+            raise UnknownName(f"{error} Operators inside a nested tf.function are not visible.") from None
 
     def _survey(self, images: Any) -> Surveyed:
         """See :class:`Adapter`."""

@@ -213,8 +213,8 @@ class TensorFlowWork:
 def not_seen(name: str) -> str:
     """The sentence about what calls a function."""
     return (
-        f"The rules cannot follow the model through {name}: what a function does that is called by another cannot be "
-        "seen. Call its python_function there, or use a method that asks for gradients."
+        f"The rules cannot be applied inside {name}: operators of a nested tf.function are not visible. "
+        "Call its python_function there, or use a method that needs only gradients."
     )
 
 

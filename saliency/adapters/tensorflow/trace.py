@@ -98,7 +98,7 @@ class Traced:
                     raise NoGradient(
                         why_no_gradient(scores, self.images)
                         if name == "image"
-                        else f"The score does not depend on {name!r}: there is no gradient."
+                        else f"The score does not depend on {name!r}, so it has no gradient there."
                     )
                 several.append(tf.convert_to_tensor(gradient))
         return [tf.stack(several) for several in found]
@@ -294,15 +294,12 @@ def why_no_gradient(scores: Any, images: Any) -> str:
         if came and (whole or stops) and operator.type not in ("Shape", "Size", "Rank"):
             breaks.append((operator, whole))
     if scores.op.name not in after or not breaks:
-        return f"{cut}: it does not depend on it, or the model works outside TensorFlow (NumPy)."
+        return f"{cut}: it does not depend on it, or the model computes outside TensorFlow (in NumPy)."
     operator, whole = breaks[-1]
     if whole:
         kind = operator.outputs[0].dtype.name
-        return (
-            f"{cut}: at {operator.type} it becomes {kind}, whole numbers that have no gradient. "
-            "Explain what comes before."
-        )
-    return f"{cut}: at {operator.type} it is cut off. Remove it, or use a method that needs only scores."
+        return f"{cut}: {operator.type} converts to {kind}, and integers have no gradient. Explain an output before it."
+    return f"{cut}: {operator.type} stops the gradient. Remove it, or use a method that needs only scores."
 
 
 def _before(operator: Any) -> set[str]:

@@ -1,6 +1,8 @@
-"""Reading what a torch model returned, and retelling its complaints."""
+"""Read a torch model's outputs, and turn torch's shape errors into messages about the image."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,17 +23,17 @@ SIGNS = (
     "is invalid for input of size",
     "must match the size",
 )
-"""Words by which torch's complaint about what it was fed is known."""
+"""Words in torch's error messages that mark an error about the input's shape."""
 
 TORCH = Arrays(torch.is_tensor, torch.reshape, "a tensor", channels_first=True)
 
 
-def told_by_the_model(error: Exception, fed: Tensor) -> Exception | None:
-    """The model's own complaint about what it was fed, retold with the image's shape; None if it is about another."""
-    told = str(error)
+def shape_error(error: Exception, fed: Tensor, model: Any) -> Exception | None:
+    """Return the BadImage for torch's error about an input's shape; None for any other error."""
+    message = str(error)
     if isinstance(error, SaliencyError):
         return None
-    if not isinstance(error, RuntimeError | ValueError | AssertionError) or not any(sign in told for sign in SIGNS):
+    if not isinstance(error, RuntimeError | ValueError | AssertionError) or not any(sign in message for sign in SIGNS):
         return None
     _, channels, height, width = fed.shape if fed.ndim == 4 else (0, 0, 0, 0)
-    return unfit(f"{tuple(fed.shape)} (N, C, H, W)", channels, height, width, told.splitlines()[0])
+    return unfit(f"{tuple(fed.shape)} (N, C, H, W)", channels, height, width, message.splitlines()[0], model)

@@ -122,7 +122,9 @@ class Attending(Survey):
         if tokens not in self._rows:
             raise Unsupported(WINDOWS)
         if (grid := self._tokens(tokens)) is None:
-            raise Unsupported(f"The model attends among {tokens} tokens, which are no grid of patches of the image.")
+            raise Unsupported(
+                f"The model attends between {tokens} tokens, which do not form a grid of patches of the image."
+            )
         return grid
 
     def by_heads(self, gradients: Sequence[Sequence[Tensor]]) -> list[Layer[Tensor]]:

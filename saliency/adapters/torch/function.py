@@ -14,7 +14,7 @@ from saliency.adapters.torch.model import TorchModel
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.random import OwnRandomness
 from saliency.adapters.torch.working_copy import AsItIs, WorkingCopy, version_of
-from saliency.adapters.torch.wrapped import lost
+from saliency.adapters.torch.wrapped import unsupported
 from saliency.model.protocols import Attentive, Inspectable
 from saliency.threads import uninterrupted
 
@@ -66,8 +66,8 @@ class TorchFunction(TorchModel):
     def __init__(self, function: Callable[[Tensor], Any], labels: Sequence[str] | None = None) -> None:
         super().__init__(_Function(function), labels)
         self._held = [each for each in held(function) if isinstance(each, nn.Module)]
-        why = "a plain function shows no layers: pass the module itself"
-        lacks = {name: told for module in self._held for name, told in lost(module).items()}
+        why = "a plain function exposes no layers: pass the module itself"
+        lacks = {name: reason for module in self._held for name, reason in unsupported(module).items()}
         self.lacks = {**lacks, Inspectable: why, Attentive: why}
         self._fed_as(*self._held)
         self.ops = TorchOps(self._device, self._wide)

@@ -106,7 +106,7 @@ def each_gradient(
         found: list[Tensor] = []
         for gradient, name in zip(backward(row, inputs, keep=i + 1 < len(scores), half=half), names, strict=True):
             if gradient is None:
-                raise NoGradient(f"The score does not depend on {name!r}: there is no gradient.")
+                raise NoGradient(f"The score does not depend on {name!r}, so it has no gradient there.")
             found.append(gradient)
         yield tuple(found)
 

@@ -263,7 +263,7 @@ class Captured(Tap, Survey):
     def output(self, name: str) -> Tensor:
         """What the layer said, with its place in the graph."""
         if name not in self._kept:
-            raise UnknownName(f"The layer {name!r} was not called, or gave no tensor, while the model saw the image.")
+            raise UnknownName(f"The layer {name!r} was not called in the forward pass, or did not return a tensor.")
         return self._kept[name]
 
     def tap(self, name: str, result: Tensor) -> Tensor:
@@ -304,9 +304,7 @@ def on_grid(array: Tensor, grid: Grid | None) -> Tensor:
 def off_grid(values: Tensor, grid: Grid | None, like: Tensor) -> Tensor:
     """(N, h, w, K) in the layout of what a layer said; tokens without a place are those of `like`."""
     if values.shape != (wanted := on_grid(like, grid).shape):
-        raise BadShape(
-            f"What replaces a layer's activations must have their shape {tuple(wanted)}, got {tuple(values.shape)}."
-        )
+        raise BadShape(f"Replaced activations must have the layer's shape {tuple(wanted)}, got {tuple(values.shape)}.")
     values = values.to(like.dtype)
     if grid is None or grid.layout == "last":
         return values

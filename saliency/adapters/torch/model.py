@@ -18,7 +18,7 @@ from saliency.adapters.base import Adapter
 from saliency.adapters.host_random import NOTE
 from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
-from saliency.adapters.torch.answers import TORCH, told_by_the_model
+from saliency.adapters.torch.answers import TORCH, shape_error
 from saliency.adapters.torch.attention import Attending, exits_of
 from saliency.adapters.torch.gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch.layers import Captured, Replaced, off_grid, on_grid
@@ -29,7 +29,7 @@ from saliency.adapters.torch.rules import ask_by_rules, kinds_of
 from saliency.adapters.torch.scores import scores_of
 from saliency.adapters.torch.trace import LastActivation, why_no_gradient
 from saliency.adapters.torch.working_copy import WorkingCopy, version_of
-from saliency.adapters.torch.wrapped import WRAPPERS, lost, unwrapped
+from saliency.adapters.torch.wrapped import WRAPPERS, unsupported, unwrapped
 from saliency.errors import NoGradient, Unsupported, unknown
 from saliency.model.precision import precision_note
 from saliency.model.protocols import Answer, Attention, Layer, Target
@@ -55,12 +55,12 @@ class TorchModel(Adapter):
         self.module = unwrapped(module)
         if lazy := [name for name, each in self.module.named_parameters() if isinstance(each, LAZY)]:
             raise Unsupported(
-                f"{type(self.module).__name__} has weights that do not exist yet ({', '.join(lazy[:3])}): lazy modules "
-                "make them when they are first called. Call it once: model(torch.zeros(1, 3, 224, 224))."
+                f"Your {type(self.module).__name__} has uninitialised weights ({', '.join(lazy[:3])}): lazy modules "
+                "create them in their first call. Call it once: model(torch.zeros(1, 3, 224, 224))."
             )
         self._fed_as(self.module)
         super().__init__(self.module, labels, TorchOps(self._device, self._wide))
-        self.lacks = lost(self.module)
+        self.lacks = unsupported(self.module)
         self._parts = self.module.named_modules
         self.size, self.channels = size_of_patches(self.module), first_channels(self.module)
         self._working = WorkingCopy(self.module)
@@ -219,10 +219,10 @@ class TorchModel(Adapter):
             grid = watch.lie()
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
-            return self._told(watch.by_heads(by_each(scores, watch.maps(), half=self._goes_through_half())), grid)
+            return self._attended(watch.by_heads(by_each(scores, watch.maps(), half=self._goes_through_half())), grid)
 
-    def _told(self, layers: list[Layer[Tensor]], grid: Grid) -> Attention[Tensor]:
-        self.note(f"attention read among {grid.said()}")
+    def _attended(self, layers: list[Layer[Tensor]], grid: Grid) -> Attention[Tensor]:
+        self.note(f"attention between {grid.said()}")
         return Attention(layers, grid.height, grid.width, grid.before)
 
     def early_exits(self, images: Tensor) -> Attention[Tensor]:
@@ -237,7 +237,7 @@ class TorchModel(Adapter):
                 with head:
                     return self._scores(module, leaf.detach(), count=count)
 
-            return self._told(exits_of(watch, module, scores, half=self._goes_through_half()), grid)
+            return self._attended(exits_of(watch, module, scores, half=self._goes_through_half()), grid)
 
     def _captured(self, images: Tensor) -> Captured:
         """What the bound layers say, whatever the targets."""
@@ -253,7 +253,7 @@ class TorchModel(Adapter):
             return
         self.note(f"{name} read as a grid of {grid.said()}")
         if not any(bool(on_grid(each, grid).any()) for each in gradients):
-            self.note(f"the score does not depend on the patches at {name}: name an earlier layer")
+            self.note(f"the score does not depend on the patches at {name}: choose an earlier layer")
 
     def _survey(self, images: Tensor) -> Surveyed:
         """See :class:`Adapter`; of the bound targets, or of any class."""
@@ -296,9 +296,9 @@ class TorchModel(Adapter):
         try:
             return self._call(module, fed)
         except Exception as error:
-            if (told := told_by_the_model(error, fed)) is None:
+            if (explained := shape_error(error, fed, unwrapped(self.module))) is None:
                 raise
-            raise told from error
+            raise explained from error
 
     def _note_precision(self, dtype: torch.dtype) -> None:
         if (said := precision_note(dtype)) is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency.adapters.answers import told_of_inputs
+from saliency.adapters.answers import inputs_error
 from saliency.adapters.per_model import shared_by
 from saliency.adapters.torch.model import TorchModel
 from saliency.model.inputs import Packing
@@ -25,7 +25,7 @@ class _Taken(nn.Module):
         try:
             return self.inner(*self.packing.split(rows, torch.reshape))
         except Exception as error:
-            raise told_of_inputs(error, self.packing) or error from error
+            raise inputs_error(error, self.packing, self.inner) or error from error
 
 
 class SeveralInputs(TorchModel):

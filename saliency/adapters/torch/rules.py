@@ -36,8 +36,8 @@ T = TypeVar("T")
 OUT_OF_SIGHT = "a custom autograd.Function or scripted function"
 """What stands for operators that no mode sees."""
 
-SCRIPTED = "a part of it is scripted (torch.jit), and its operators cannot be seen: pass the module that was scripted"
-"""Why some modules follow no rules."""
+SCRIPTED = "contains scripted code (torch.jit), whose operators are not visible: pass the module before scripting"
+"""Ends the reason why some modules follow no rules; the module's name precedes it."""
 
 TURNS = frozenset({"permute", "transpose", "movedim", "swapaxes", "contiguous"})
 """Functions that turn axes about, as where channels come last outside a function and first inside."""
@@ -231,8 +231,8 @@ class Rewire(TorchFunctionMode):
         shapes = [each.shape for each in call.kept]
         if there is None or there.kind != call.kind or [each.shape for each in there.kept] != shapes:
             raise Unsupported(
-                "The model works otherwise on the baseline than on the image (its operators depend on the values), "
-                "so the two cannot be compared operator by operator. Use a method that asks only for gradients."
+                "The model runs other operators on the baseline than on the image (they depend on the values), "
+                "so the two cannot be compared operator by operator. Use a method that needs only gradients."
             )
         return there.x
 

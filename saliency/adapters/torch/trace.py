@@ -251,7 +251,7 @@ class Break(Watch):
         """A sentence saying where, after the model was asked, the way from the image to the score is cut."""
         cut = "The score cannot be differentiated by the image"
         if self.found is None:
-            return f"{cut}: it does not depend on it, or the model works outside torch (NumPy, .item(), .data)."
+            return f"{cut}: it does not depend on it, or the model computes outside torch (NumPy, .item(), .data)."
         name, result, enabled = self.found
         path, function, _ = name.split(":")
         where = f"at {function}() in {path!r}" if path else f"at {function}() in the model's own forward"
@@ -259,12 +259,9 @@ class Break(Watch):
             return f"{cut}: {where} gradients are switched off (torch.no_grad or inference_mode). Remove it there."
         if not result.is_floating_point():
             return (
-                f"{cut}: {where} it becomes {result.dtype}, whole numbers that have no gradient. "
-                "Explain what comes before."
+                f"{cut}: {where} it becomes {result.dtype}, and integers have no gradient. Explain an output before it."
             )
-        return (
-            f"{cut}: {where} it is cut off from the graph (detach). Remove it, or use a method that needs only scores."
-        )
+        return f"{cut}: {where} it is detached from the graph. Remove it, or use a method that needs only scores."
 
 
 def why_no_gradient(module: nn.Module, ask: Callable[[], Tensor]) -> str:

@@ -86,7 +86,7 @@ class WorkingCopy:
         """Say what is shared with the user's module, and which methods of it are not called."""
         notes = []
         if self._original.training:
-            notes.append("the model is in training mode: explained in eval mode, left as it was")
+            notes.append("the model is in training mode: explained in eval mode; its own mode is unchanged")
             own = dict.fromkeys(kind.__name__ for kind in map(type, self._original.modules()) if _switches_itself(kind))
             if own:
                 notes.append(f"train() and eval() of {', '.join(own)} are not called: only the flag `training` is set")
@@ -96,7 +96,7 @@ class WorkingCopy:
             notes.append(f"{kinds} cannot be copied: {how}, so do not train the model meanwhile")
         if large := list(_large(self._original)):
             names = ", ".join(large[:3]) + (", …" if len(large) > 3 else "")
-            notes.append(f"shared with your model, not copied, as they are above 64 MiB each: {names}")
+            notes.append(f"shared with your model, not copied, because each is above 64 MiB: {names}")
         return notes
 
     def renew(self) -> None:

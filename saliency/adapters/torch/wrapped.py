@@ -1,21 +1,21 @@
-"""What a torch module may be wrapped in, or have been turned into, and what it has lost by that."""
+"""Wrappers around a torch module, and the capabilities that quantised and scripted modules do not support."""
 
 from __future__ import annotations
 
 from torch import jit, nn
 
-from saliency.adapters.answers import NO_ATTENTION, called_attention
+from saliency.adapters.answers import called_attention, name_of, no_attention
 from saliency.adapters.torch.rules import SCRIPTED, scripted
 from saliency.model.protocols import Attentive, Differentiable, Inspectable, Rewirable
 
-QUANTISED = "it is quantised, and its integers have no gradients: pass the model that was quantised"
+QUANTISED = "is quantised, and its integers have no gradients: pass the model before quantisation"
 
 WRAPPERS = ("module.", "_orig_mod.")
-"""What ``DataParallel`` and ``torch.compile`` put before the names of a model's modules."""
+"""Prefixes that ``DataParallel`` and ``torch.compile`` add to the names of a model's modules."""
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The module itself under ``torch.compile`` and ``DataParallel``."""
+    """Return the module inside ``torch.compile`` and ``DataParallel``."""
     while True:
         wraps = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
         inside = module.module if wraps else getattr(module, "_orig_mod", None)
@@ -24,13 +24,15 @@ def unwrapped(module: nn.Module) -> nn.Module:
         module = inside
 
 
-def lost(module: nn.Module) -> dict[type, str]:
-    """The capabilities that a module lacks, each with the sentence why."""
+def unsupported(module: nn.Module) -> dict[type, str]:
+    """Return the capabilities that a module does not support, each with the reason."""
+    name = name_of(unwrapped(module))
     if any("quantized" in type(part).__module__.split(".") for part in module.modules()):
-        return dict.fromkeys((Differentiable, Inspectable, Attentive, Rewirable), QUANTISED)
-    lacks: dict[type, str] = {} if called_attention(module.named_modules()) else {Attentive: NO_ATTENTION}
+        return dict.fromkeys((Differentiable, Inspectable, Attentive, Rewirable), f"{name} {QUANTISED}")
+    attends = called_attention(module.named_modules())
+    lacks: dict[type, str] = {} if attends else {Attentive: no_attention(unwrapped(module))}
     if scripted(module):
-        lacks[Rewirable] = SCRIPTED
+        lacks[Rewirable] = f"{name} {SCRIPTED}"
     if isinstance(module, jit.ScriptModule):
-        lacks |= {Inspectable: SCRIPTED, Attentive: SCRIPTED}
+        lacks |= dict.fromkeys((Inspectable, Attentive), f"{name} {SCRIPTED}")
     return lacks
