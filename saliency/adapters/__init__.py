@@ -1,4 +1,4 @@
-"""One adapter per framework, and the door that finds the right one without importing any other."""
+"""One adapter per framework, and :func:`adapt`, which finds the right one without importing any other framework."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ def adapt(
     activation: str = "auto",
     output: Any = None,
 ) -> Adapted[Any]:
-    """Any model as one the package can ask.
+    """Return the adapter of a model, which the methods can call.
 
     Args:
         model: a ``torch.nn.Module``, one of Hugging Face's transformers, a Keras model, a ``tf.Module`` or SavedModel,
             a model of Flax (nnx, linen bound to its variables, or ``(module, variables)``) or Equinox, ``(f, params)``
             with f(params, images) of JAX, an ONNX Runtime session, an object with ``predict_proba``, or a function from
             images to scores (N, classes): of torch's tensors (N, C, H, W), or of another framework's arrays
-            (N, H, W, C). Or what holds a model: the path of an ``.onnx``, ``.keras``, ``.h5`` or TorchScript file or
+            (N, H, W, C). Or a container: the path of an ``.onnx``, ``.keras``, ``.h5`` or TorchScript file, or
             of a SavedModel folder; an ``onnx.ModelProto``; a ``transformers.pipeline("image-classification")``; a
-            Learner of fastai. A model that was adapted already is given back.
-        labels: names of the classes, in their order; by default those that the model carries.
-        framework: whose arrays a function takes: "numpy", "torch", "tensorflow" or "jax". Found out by asking it once,
-            where there is an image; else NumPy's.
-        image: gives the image, (1, H, W, C), that a function may be asked.
-        activation: what the outputs are: "softmax" or "sigmoid": logits, to which it is applied for probabilities;
-            "none": numbers to be shown as they are; "auto": decided from the model's last operator, the number of
-            labels and the shape, see docs/models.md. A note says what was decided.
+            Learner of fastai. An adapted model is returned as it is.
+        labels: names of the classes, in order; by default those that the model declares.
+        framework: of the arrays that a function takes: "numpy", "torch", "tensorflow" or "jax". By default it is found
+            by calling the function once, if there is an image; else NumPy.
+        image: returns the image, (1, H, W, C), with which a function may be called.
+        activation: what the outputs are: "softmax" or "sigmoid": logits, to which it is applied to get probabilities;
+            "none": numbers shown as they are; "auto": decided from the model's last operator, the number of
+            labels and the shape, see docs/models.md. A note reports the decision.
         output: which of several outputs is explained: an index, a key, an attribute, or a callable from all of them
             to one. By default the only one that can be class scores, or the one as wide as there are labels.
 
     Raises:
-        Unsupported: the model is none of these.
+        Unsupported: the model is of no supported kind.
         MissingPackage: the library that reads its file is not installed.
         FileNotFoundError: there is no such file.
         UnknownName: no such activation.
-        BadField: `output`, `labels` or `image` is none of these.
+        BadField: `output`, `labels` or `image` is of another type.
     """
     if framework is not None:
         checks.choice(framework, "framework", FRAMEWORKS)
@@ -60,7 +60,7 @@ def adapt(
 
 
 def read_as(adapted: Adapted[Any], activation: str, output: Any) -> Adapted[Any]:
-    """Return a model whose outputs are read as said; the same one where nothing is said."""
+    """Return a model with this activation and output; the same model if both are the defaults."""
     checks.choice(activation, "activation", ACTIVATIONS)
     if activation == "auto" and output is None:
         return adapted
@@ -82,7 +82,7 @@ def _adapted(
     if "saliency" in frameworks and hasattr(model, "at"):
         return _relabelled(model, labels)
     if (inside := contained(model)) is not None:
-        return _taken_out(inside, labels)
+        return _from_container(inside, labels)
     if "keras" in frameworks and hasattr(model, "stateless_call"):
         # before torch: on that backend a Keras model is a torch.nn.Module too
         from saliency.adapters.keras.model import keras_model
@@ -102,8 +102,8 @@ def _adapted(
         from saliency.adapters.tensorflow.model import TensorFlowModel
 
         return TensorFlowModel(model, labels)
-    if (made := _of_jax(model, frameworks, labels)) is not None:
-        return made
+    if (adapted := _of_jax(model, frameworks, labels)) is not None:
+        return adapted
     if "onnxruntime" in frameworks and hasattr(model, "get_inputs"):
         from saliency.adapters.callables.onnx import OnnxModel
 
@@ -112,15 +112,15 @@ def _adapted(
         from saliency.adapters.callables.function import ProbabilityModel
 
         return ProbabilityModel(model, labels)
-    if callable(model) and not hasattr(type(model), "needs"):  # a method is no model
+    if callable(model) and not hasattr(type(model), "needs"):  # a method is not a model
         from saliency.adapters.callables.function import function_model
 
         return function_model(model, labels, framework, image)
     raise _no_model(model)
 
 
-def _taken_out(inside: Contained, labels: Sequence[str] | None) -> Adapted[Any]:
-    """The model of a file, a pipeline or a Learner, with what that says of it."""
+def _from_container(inside: Contained, labels: Sequence[str] | None) -> Adapted[Any]:
+    """Return the model of a file, a pipeline or a Learner, with its labels, note and preprocessing."""
     adapted: Any = adapt(inside.model, labels=inside.labels if labels is None else labels)
     if inside.note is not None:
         adapted.note(inside.note)
@@ -131,7 +131,7 @@ def _taken_out(inside: Contained, labels: Sequence[str] | None) -> Adapted[Any]:
 
 
 def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> Adapted[Any] | None:
-    """Models of Flax and Equinox, and (model, what it needs beside the image); None for all others."""
+    """Return a model of Flax or Equinox, or of (model, parameters); None for any other."""
     held: Any = None
     if type(model) in (tuple, list) and len(model) == 2 and callable(model[0]) and not isinstance(model[0], type):
         model, held = model
@@ -182,6 +182,6 @@ def _is_picture(value: Any) -> bool:
 
 def _relabelled(model: Adapted[Any], labels: Sequence[str] | None) -> Adapted[Any]:
     if labels is not None and labels != model.labels:
-        # two labels may say what one output means
+        # two labels may name the two classes of one output
         model.labels, model.labels_given, model.head = labels, True, None
     return model

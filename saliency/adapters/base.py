@@ -1,4 +1,4 @@
-"""What adapters do alike: bind targets and layers, note what was decided, read a layer's tokens as patches."""
+"""The base of all adapters: bind targets and layers, note decisions, read a layer's tokens as patches."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ NO_GRID = (
 
 LAST = "the last with a spatial grid"
 DENSE = "the encoder's last: the output is a map"
-"""Which layer the automatic one is."""
+"""How the automatic layer was chosen."""
 
 
 NOUNS = {"value": "values", "labels": "labels"}
-"""What a model's outputs are called, where they are no classes."""
+"""Nouns for outputs that are not classes, by their meaning."""
 
 
 class Adapter:
     """A model with targets and layers bound.
 
-    ``comparable`` says whether it may be called with what it would be fed otherwise: a call may be dear.
+    ``comparable`` is false where calls with other preprocessings are to be avoided, since calls may be expensive.
 
     Args:
-        model: the user's own; what belongs to it is shared by all its adapters.
+        model: the user's own; all its adapters share one lock and one cache.
         labels: names of the classes.
         ops: the array functions of its framework.
     """
@@ -57,13 +57,13 @@ class Adapter:
         self.model, self.ops = model, ops
         self.labels = labels_of(model) if labels is None else labels
         self.labels_given = labels is not None
-        """Whether the names of the classes are the user's, which must not be fewer than there are classes."""
+        """Whether the user passed the labels; these must not be fewer than the classes."""
         self._shared = shared_by(model)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
         self.compared, self.consistency = self._shared.compared, self._shared.consistency
         self.lacks: Mapping[type, str] = {}
         self.notes: list[str] = []
-        # gives the name and the object of each part of the model, where it has any
+        # returns the name and the object of each part of the model, if it has any
         self._parts: Callable[[], Iterable[tuple[str, Any]]] = tuple
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
@@ -73,11 +73,11 @@ class Adapter:
         self.head: Head | None = None
         self._declared: Declared | None = None
         self.loaded: Any = None
-        """The model, where it was loaded from a file by :func:`saliency.adapt`, and nobody else holds it."""
+        """The model if :func:`saliency.adapt` loaded it from a file: this reference keeps it alive."""
 
     @property
     def declared(self) -> Declared | None:
-        """The preprocessing that the model declares."""
+        """The preprocessing that the model declares; None without one."""
         return self._declared or declared_by(self.model)
 
     @declared.setter
@@ -94,19 +94,19 @@ class Adapter:
 
     def rewired(self, rules: Composite) -> Self:
         """See :meth:`saliency.model.protocols.Rewirable.rewired`."""
-        view = copy.copy(self)  # what cannot follow is told in the notes of the model itself
+        view = copy.copy(self)  # operators that follow no rule are reported in the notes of the model itself
         view._rules = rules
         return view
 
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """See :meth:`saliency.model.protocols.Adapted.wants`; a model without a size of its own takes any."""
+        """See :meth:`saliency.model.protocols.Adapted.wants`; a model without a fixed size takes any."""
         return shape
 
     def layer_name(self, layer: Any) -> Any:
-        """Return the name of a layer that is given by name, or as the module itself; of a list, those of each.
+        """Return the name of a layer that is given by name or as a module; for a list, a list of names.
 
         Raises:
-            UnknownName: it is no part of the model.
+            UnknownName: the module is not part of the model.
         """
         if isinstance(layer, list | tuple):
             return [self.layer_name(each) for each in layer]
@@ -133,38 +133,38 @@ class Adapter:
 
     def layer_table(self, images: Any) -> list[tuple[str, tuple[int, ...], str]]:
         """See :meth:`saliency.model.protocols.Adapted.layer_table`."""
-        return [(each.name, each.shape, each.grid.said()) for each in self._survey(images).layers]
+        return [(each.name, each.shape, each.grid.described()) for each in self._survey(images).layers]
 
     def _survey(self, images: Any) -> Surveyed:
-        """The layers with a grid that the scores depend on."""
+        """Return the layers with a spatial grid that the scores depend on."""
         raise NotImplementedError
 
-    def note(self, said: str) -> None:
-        """Tell what was decided for the user, once."""
-        if said not in self.notes:
-            self.notes.append(said)
+    def note(self, text: str) -> None:
+        """Add a note for the user, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def _choice(self, arrays: Arrays) -> Choice:
-        """Which of the model's outputs is explained."""
+        """Return the rule that picks the output to explain."""
         return Choice(arrays, self.output, None if self.labels is None else len(self.labels))
 
     @property
     def _undecided(self) -> bool:
-        """Whether the next outputs may decide what they mean."""
+        """Whether the meaning of the outputs is not decided yet, or only guessed."""
         return self.head is None or self.head.guessed
 
     @property
     def _to_logits(self) -> bool:
-        """Whether targets read the logits before the activation that the model ends in."""
+        """Whether targets read the logits before the model's last activation."""
         return self.head is not None and self.head.to_logits
 
     def _decide(self, outputs: np.ndarray, ending: Ending, choice: str = "") -> None:
-        """Decide what the outputs mean; a guess from the range of earlier ones stands until numbers refute it.
+        """Decide what the outputs mean. A guess from their range is kept until later outputs contradict it.
 
         Args:
             outputs: (N, K), on the host.
-            ending: the operator that the program ends in.
-            choice: which of several outputs they are, in a sentence.
+            ending: the last operator of the program.
+            choice: the note on which of several outputs was chosen.
         """
         activation = self._declared_activation if self.activation == "auto" else self.activation
         head = decide(outputs, ending, None if self.labels is None else len(self.labels), activation)
@@ -174,15 +174,15 @@ class Adapter:
                 return
             self.notes.remove(self.head.note)
         self.head = head
-        for said in (choice, self.head.note):
-            if said:
-                self.note(said)
+        for text in (choice, self.head.note):
+            if text:
+                self.note(text)
 
     def _compare_labels(self, head: Head, width: int) -> None:
-        """Note that the user names more classes than outputs (N, `width`) have.
+        """Compare the number of the user's labels with outputs (N, `width`); note it if there are more labels.
 
         Raises:
-            BadField: they name fewer.
+            BadField: there are fewer labels than classes.
         """
         if self.labels is None or not self.labels_given or len(self.labels) == (count := head.count(width)):
             return
@@ -194,16 +194,16 @@ class Adapter:
 
 
 class GridAdapter(Adapter):
-    """An adapter that reads tokens as patches of the image, and channels in whatever layout.
+    """An adapter that reads tokens as patches of the image, and channels in either layout.
 
-    A framework gives the model's :class:`Calls` and the survey of its layers.
+    Subclasses provide the model's :class:`Calls` and the survey of its layers.
     """
 
     def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
         super().__init__(model, labels, ops)
-        # by number of tokens, how they lie over the image
+        # by number of tokens, their grid on the image
         self._grids: dict[int, Grid] = {}
-        # by shape of image, how the bound layer's tokens lie over it; None where it is a map
+        # by shape of image, the grid of the bound layer's tokens; None if the layer is a map
         self._patched: dict[tuple[int, ...], Grid | None] = {}
 
     @property
@@ -219,38 +219,38 @@ class GridAdapter(Adapter):
 
     @property
     def _calls(self) -> Calls:
-        """The calls of the model, in the layout of the framework."""
+        """Return the calls of the model, in the layout of the framework."""
         raise NotImplementedError
 
     def scores(self, images: Any) -> Any:
-        """(k, N)."""
+        """Return the scores, (k, N)."""
         return self._calls.scores(images)
 
     def gradients(self, images: Any) -> Answer[Any]:
-        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        """Return scores (k, N) and gradients (k, N, H, W, C), from one forward pass."""
         answer = Answer(*(self._calls.gradients if self._rules is None else self._calls.rewired)(images))
         return answer if len(images) == 1 else answer._replace(lost=None)
 
     def layers(self, images: Any) -> list[Layer[Any]]:
-        """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
-        said = [(self._last(seen, 1), self._last(back, 2)) for seen, back in self._calls.layers(images)]
-        grids = [self._grid(seen, images) for seen, _ in said]
+        """Return activations (N, h, w, K) and gradients (k, N, h, w, K) of each bound layer."""
+        pairs = [(self._last(seen, 1), self._last(back, 2)) for seen, back in self._calls.layers(images)]
+        grids = [self._grid(seen, images) for seen, _ in pairs]
         return [
             Layer(*(patches(each, grid, self.ops.reshape) for each in pair))
-            for pair, grid in zip(said, grids, strict=True)
+            for pair, grid in zip(pairs, grids, strict=True)
         ]
 
     def activations(self, images: Any) -> list[Any]:
-        """(N, h, w, K) per bound layer."""
-        said = [self._last(each, 1) for each in self._calls.activations(images)]
-        return [patches(each, self._grid(each, images), self.ops.reshape) for each in said]
+        """Return the activations (N, h, w, K) of each bound layer."""
+        arrays = [self._last(each, 1) for each in self._calls.activations(images)]
+        return [patches(each, self._grid(each, images), self.ops.reshape) for each in arrays]
 
     def scores_with(self, images: Any, activations: Any) -> Any:
-        """(k, N), with something else in the place of what the bound layer says."""
+        """Return the scores (k, N) with the bound layer's activations replaced."""
         if (shape := tuple(images.shape[1:])) not in self._patched:
             self._patched[shape] = self._grid(self._calls.activations(images[:1])[0], images)
         if (grid := self._patched[shape]) is not None:
-            # what stands for no patch stays as it is
+            # tokens that are no patches keep their values
             (seen,) = self._calls.activations(images)
             rows = self.ops.reshape(activations, (len(images), -1, int(seen.shape[-1])))
             own = self.ops.concat([seen[:, : grid.before], rows, seen[:, grid.tokens - grid.after :]], 1)
@@ -261,11 +261,11 @@ class GridAdapter(Adapter):
         return self._calls.scores_with(images, own)
 
     def attentions(self, images: Any) -> Attention[Any]:
-        """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
+        """Return each layer's attention maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
         return self._attended(self._calls.attentions, images)
 
     def early_exits(self, images: Any) -> Attention[Any]:
-        """The same, each layer's gradients of the scores that the model's head gives behind its own block."""
+        """Return the attention maps with gradients of the scores that the head gives after each layer's own block."""
         return self._attended(self._calls.early_exits, images)
 
     def _attended(self, call: Callable[[Any], Any], images: Any) -> Attention[Any]:
@@ -275,14 +275,14 @@ class GridAdapter(Adapter):
             maps = {(laid.grid.height, laid.grid.width) for laid in self._survey(images).layers if len(laid.shape) == 4}
             self._grids[tokens] = tokens_on_grid(tokens, size_of(images), maps)
         grid = self._grids[tokens]
-        self.note(f"attention between {grid.said()}")
+        self.note(f"attention between {grid.described()}")
         return Attention(layers, grid.height, grid.width, grid.before)
 
     def automatic_layers(self, images: Any) -> tuple[list[str], str]:
         """See :meth:`saliency.model.protocols.Adapted.automatic_layers`.
 
-        Behind the last attention a class token's score does not depend on the patches any more: of rows of tokens it is
-        looked where they still count.
+        After the last attention, a class token's score no longer depends on the patches, so only earlier rows of tokens
+        count as layers.
         """
         found = self._survey(images)
         rows = [each.name for each in found.layers if each.grid.of_tokens]
@@ -295,7 +295,7 @@ class GridAdapter(Adapter):
         return found.automatic(), DENSE if found.dense else LAST
 
     def _grid(self, activations: Any, images: Any) -> Grid | None:
-        """How a layer's tokens lie over the image; None where it has none."""
+        """Return the grid of a layer's tokens on the image; None for a map."""
         if len(activations.shape) != 3 or len(images.shape) != 4:
             return None
         tokens = int(activations.shape[1])
@@ -305,11 +305,11 @@ class GridAdapter(Adapter):
             if grid is None:
                 return None
             self._grids[tokens] = grid
-            self.notes.append(f"a layer read as a grid of {grid.said()}")
+            self.notes.append(f"a layer read as a grid of {grid.described()}")
         return self._grids[tokens]
 
     def _last(self, array: Any, leading: int) -> Any:
-        """Channels last, of a map that has them first behind its `leading` axes."""
+        """Move the channels of a map from after its `leading` axes to the end."""
         axes = len(array.shape)
         if not self.channels_first or axes - leading != 3:
             return array
@@ -317,5 +317,5 @@ class GridAdapter(Adapter):
 
 
 def size_of(images: Any) -> tuple[int, int]:
-    """Height and width of images (N, H, W, C); (1, 1) where they are none."""
+    """Return the height and width of images (N, H, W, C); (1, 1) for other arrays."""
     return (int(images.shape[1]), int(images.shape[2])) if len(images.shape) == 4 else (1, 1)

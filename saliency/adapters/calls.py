@@ -1,4 +1,4 @@
-"""The calls of a model, in the layout of its own framework: what an adapter makes of them is the same everywhere."""
+"""The calls of a model, in the layout of its own framework; adapters convert their results alike."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, Protocol
 
 
 class Calls(Protocol):
-    """What a framework computes with a model whose targets and layers are bound; images are (N, H, W, C)."""
+    """The computations of a framework with bound targets and layers; images are (N, H, W, C)."""
 
     def scores(self, images: Any) -> Any:
-        """Return (k, N)."""
+        """Return the scores, (k, N)."""
 
     def gradients(self, images: Any) -> Any:
-        """Return scores and gradients (k, N, H, W, C)."""
+        """Return scores (k, N) and gradients (k, N, H, W, C)."""
 
     def rewired(self, images: Any) -> Any:
-        """Return the same by rules, and what was lost on the way by cause, where the rules count it."""
+        """Return the same by the rules, and the relevance lost, by cause, if the rules count it."""
 
     def layers(self, images: Any) -> Any:
         """Return (activations, gradients) of each bound layer."""
@@ -25,21 +25,21 @@ class Calls(Protocol):
         """Return the activations of each bound layer."""
 
     def scores_with(self, images: Any, activations: Any) -> Any:
-        """Return (k, N) with other activations in the place of the bound layer's."""
+        """Return the scores (k, N) with the bound layer's activations replaced."""
 
     def attentions(self, images: Any) -> Any:
         """Return (maps, gradients) of each attention layer."""
 
     def early_exits(self, images: Any) -> Any:
-        """Return the same, with the gradients of the scores behind each layer's own block."""
+        """Return the same, with the gradients of the scores after each layer's own block."""
 
 
 class CompiledCalls:
-    """Calls of a framework that compiles them: each is a function of `kind` of that name.
+    """Calls of a framework that compiles them: each runs the method of `kind` with the same name.
 
     Args:
-        kind: the class whose functions are compiled.
-        run: compiles such a function where it is new, and calls it with what follows.
+        kind: the class whose methods are compiled.
+        run: compiles a method if it is new, and calls it with the remaining arguments.
     """
 
     def __init__(self, kind: Any, run: Callable[..., Any]) -> None:

@@ -1,4 +1,4 @@
-"""What people hold in place of a model: a file, a pipeline, a Learner; and what is not enough to make one of."""
+"""Containers of a model (file, pipeline, Learner), and errors for values that contain no complete model."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from saliency.pictures.presets import Declared
 
 
 class Contained(NamedTuple):
-    """A model taken out of what it was held in."""
+    """A model taken out of its container."""
 
     model: Any
     labels: Sequence[str] | None = None
     declared: Declared | None = None
     note: str | None = None
     loaded: bool = False
-    """Whether it was loaded here, so that nobody else keeps it."""
+    """Whether it was loaded here, so that nobody else holds a reference."""
 
 
 def contained(given: Any) -> Contained | None:
-    """Return the model inside a file, a pipeline or a Learner; None where `given` is none of these.
+    """Return the model inside a file, a pipeline or a Learner; None if `given` is none of these.
 
     Raises:
-        Unsupported: it holds weights or a name alone, or a class, or a pipeline of another task.
+        Unsupported: it is weights, a name or a class without a model, or a pipeline for another task.
         MissingPackage: the library that reads the file is not installed.
         FileNotFoundError: there is no such file.
     """
@@ -70,14 +70,14 @@ def _from_pipeline(pipe: Any) -> Contained:
 
 
 def _from_learner(learner: Any) -> Contained:
-    """The model of fastai's Learner, with the vocabulary and the normalisation of its DataLoaders."""
+    """Return the model of a fastai Learner, with the vocabulary and the normalisation of its DataLoaders."""
     vocabulary = getattr(learner.dls, "vocab", None)
     try:
         labels = None if vocabulary is None else list(vocabulary)
     except TypeError:
         labels = None
     if labels is not None and not all(isinstance(each, str | int | bool) for each in labels):
-        labels = None  # several targets, each with a vocabulary of its own
+        labels = None  # several targets, each with its own vocabulary
     made = next((made for each in _batch_transforms(learner.dls) if (made := _normalising(each)) is not None), None)
     declared = None
     if made is not None:
@@ -109,7 +109,7 @@ def _from_path(path: str) -> Contained:
 
 
 _LOADED: weakref.WeakValueDictionary[tuple[Any, ...], Any] = weakref.WeakValueDictionary()
-"""Models by file and its state, for as long as somebody uses them."""
+"""Loaded models by file and its state, held weakly."""
 
 
 def _known(path: str) -> tuple[Any, ...]:
@@ -119,7 +119,7 @@ def _known(path: str) -> tuple[Any, ...]:
 
 
 def _loaded(path: str) -> Any:
-    """The model in a file or folder, by the end of its name."""
+    """Load the model in a file or folder, by its suffix."""
     if Path(path).is_dir():
         return _from_folder(path)
     suffix = Path(path).suffix.lower()
@@ -154,7 +154,7 @@ ELSEWHERE = {
     ".pkl": "model = fastai.learner.load_learner(path), or pickle.load, if you trust the file: both run its code.",
     ".joblib": "model = joblib.load(path), if you trust the file: loading it runs its code.",
 }
-"""By the end of a file's name: the line that makes a model of it."""
+"""By suffix: how to load a model from such a file."""
 
 
 def _from_folder(path: str) -> Any:
@@ -169,7 +169,7 @@ def _from_folder(path: str) -> Any:
 
 
 def _from_torch(path: str) -> Any:
-    """TorchScript; a file of weights, or a pickled module, is refused: what is pickled may run any code."""
+    """Load TorchScript. Weights and pickled modules are refused: a pickle may run any code."""
     torch = _imported("torch", "torch")
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -189,7 +189,7 @@ def _from_torch(path: str) -> Any:
 
 
 def _weights_alone(what: str, content: Any, way: str) -> str:
-    """The sentence that weights are no model."""
+    """Return the message that weights are not a model."""
     inside: Any = content
     if isinstance(content, Mapping):
         key = next(
@@ -207,7 +207,7 @@ def _weights_alone(what: str, content: Any, way: str) -> str:
 
 
 def _no_such_file(given: str) -> Exception:
-    """A name without a file: the error of a missing file, or how a model of that name is made."""
+    """Return the error for text that is no file: a missing file, or the name of a model and how to create it."""
     if Path(given).suffix.lower() in (".onnx", ".keras", ".h5", ".pt", ".pth", ".ckpt") or given.startswith(
         (".", "/", "~")
     ):

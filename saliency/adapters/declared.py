@@ -1,4 +1,4 @@
-"""What models of any framework carry beside their weights: preprocessing, and names of classes."""
+"""Preprocessing and class names that models of any framework declare as attributes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CALLED = ("forward", "__call__", "call")
 
 
 def declared_by(model: Any) -> Declared | None:
-    """Return the preprocessing that a model carries as an attribute; None without one.
+    """Return the preprocessing that a model declares as an attribute; None without one.
 
     That is timm's configuration, or a callable named ``preprocess`` (or ``transforms``, of torchvision, timm or
-    transformers) that was set on the object. A method, and what its own forward pass uses, is part of the model.
+    transformers) that was set on the object. Methods, and attributes that the forward pass uses, do not count.
     """
     for name in CONFIGURATIONS:
         config = getattr(model, name, None)
@@ -51,10 +51,10 @@ def labels_of(model: Any) -> Sequence[str] | None:
 
 
 def normalised_as(mean: Any, std: Any) -> Preprocessing | None:
-    """Return the normalisation of tensors or lists of as many means as deviations; None where they are none.
+    """Return the normalisation by means and standard deviations; None unless they are equally many numbers.
 
     Args:
-        mean: of each channel, in 0–1, or where any is above 1 in 0–255.
+        mean: of each channel, for pixels in 0–1, or in 0–255 if any mean is above 1.
         std: likewise.
     """
     try:
@@ -75,14 +75,14 @@ def _has_size(config: Any) -> bool:
 
 
 def _set_on(model: Any, name: str) -> Any:
-    """An attribute of the object itself, not of its class; torch keeps modules in a place of their own."""
+    """Return an attribute of the object itself, not of its class; torch stores modules separately."""
     own = getattr(model, "__dict__", {})
     modules = own.get("_modules")
     return own.get(name, modules.get(name) if isinstance(modules, dict) else None)
 
 
 def _names_used(model: Any) -> set[str]:
-    """Names in the code of a model's forward pass."""
+    """Return the names used in the code of a model's forward pass."""
     codes = [getattr(getattr(type(model), name, None), "__code__", None) for name in CALLED]
     codes.append(getattr(model, "__code__", None))
     return {name for code in codes if code is not None for name in code.co_names}

@@ -1,4 +1,4 @@
-"""Streams of random numbers for what a model draws from NumPy and Python: the user's states stay as they are."""
+"""Separate random streams for models that draw from NumPy's and Python's global generators."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ NOTE = "the model draws random numbers in its forward pass: the mask depends on 
 
 
 class HostStreams:
-    """Draws from NumPy's and Python's global generators, kept apart from the user's."""
+    """States of NumPy's and Python's global generators, separate from the user's."""
 
     def __init__(self) -> None:
         self.drew = False
-        """Whether any were drawn so far."""
+        """Whether any numbers were drawn so far."""
         self._own: tuple[Any, Any] | None = None
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Within, the generators are in states of our own, which begin as the user's."""
+        """Set the generators to these states for the length of the context; they start as copies of the user's."""
         before = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002  # the model's draws are watched
         if self._own is not None:
             _put(*self._own)

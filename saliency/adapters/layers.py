@@ -1,7 +1,7 @@
-"""Which operators make a layer that a CAM can read, and which layer is read by default.
+"""The operators that form a layer for a CAM, and the choice of the default layer.
 
-An operator is known by the name that its framework gives it, in lower case: a function of torch, a primitive or small
-program of JAX, an operation of a TensorFlow graph.
+Operators are identified by their framework's name in lower case: a function of torch, a primitive or small program
+of JAX, an operation of a TensorFlow graph.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _REARRANGES = (
     "expanddims cast identity identityn stopgradient preventgradient batchtospacend"
 )
 REARRANGES = frozenset(_REARRANGES.split())
-"""Operators that change the order or the type of values only: what they return is the layer before them."""
+"""Operators that only change the order or the type of values: their result counts as the layer before them."""
 
 _RESAMPLES = (
     "pad constant_pad_nd interpolate upsample upsample_nearest upsample_bilinear grid_sample pixel_shuffle "
@@ -31,7 +31,7 @@ _RESAMPLES = (
     "spacetobatchnd resizenearestneighbor resizebilinear resizebicubic resizearea scaleandtranslate cropandresize"
 )
 RESAMPLES = frozenset(_RESAMPLES.split())
-"""Operators that pad, crop, copy or resize a map: what they return is no layer, and lies elsewhere over the image."""
+"""Operators that pad, crop, copy or resize a map: their result is not a layer, and has another placement."""
 
 _WEIGHTS = (
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear addmm "
@@ -47,25 +47,25 @@ _ACTIVATIONS = (
     "leakyrelu softsign"
 )
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
-"""Operators that bend each value by itself."""
+"""Elementwise nonlinear operators."""
 
 AVERAGES = frozenset({"avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "avgpool", "reduce_window_sum"})
-"""Operators that pyramids of pooled maps begin with."""
+"""The first operators of pooling pyramids."""
 
 STEP, POOLED = 4, 2
-"""By how much a side may shrink from one stage to the next at most, and by such pooling."""
+"""Largest factor by which a side shrinks from one stage to the next, and in such pooling."""
 
 
 class Laid(NamedTuple):
-    """A layer whose output lies over the image."""
+    """A layer whose output has a grid on the image."""
 
     name: str
     shape: tuple[int, ...]
     grid: Grid
     operators: tuple[str, ...] = ()
-    """What was called since the layer before it, up to its own output."""
+    """Operators called since the previous layer, up to its own output."""
     aliases: tuple[str, ...] = ()
-    """Other names of the same output: of the modules inside that end with it."""
+    """Other names of the same output: of inner modules that end with it."""
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -74,12 +74,12 @@ class Laid(NamedTuple):
 
 
 class Surveyed(NamedTuple):
-    """What a survey of a model found."""
+    """The layers that a survey of a model found."""
 
     layers: list[Laid]
-    """Those that the score depends on, in the order of the calls."""
+    """Layers that the score depends on, in the order of the calls."""
     dense: bool
-    """Whether what is explained is read from a map (as of a segmentation), not from class scores."""
+    """Whether the target reads a map (as of a segmentation), not class scores."""
 
     def automatic(self) -> list[str]:
         """Return the name of the last layer at each grid size, the last first; of a dense model, its encoder's."""
@@ -92,24 +92,24 @@ class Surveyed(NamedTuple):
 
 
 def made_by(operators: Sequence[str]) -> str | None:
-    """Return the operator that made what these operators, called in a row, return.
+    """Return the operator that produced the result of these operators, called in a row.
 
-    None where the values were only rearranged, padded, cropped or resized: their result is no layer.
+    None if the values were only rearranged, padded, cropped or resized: the result is not a layer.
     """
     last = next((each for each in reversed(operators) if each not in REARRANGES), None)
     return None if last in RESAMPLES else last
 
 
 def spatial(shape: Sequence[int | None]) -> bool:
-    """Whether an array (N, …) of four axes may hold a map, or one of three tokens: not a single number a channel."""
+    """Return whether an array (N, …) may be a map (four axes) or tokens (three axes), not one number per channel."""
     return len(shape) == 3 or (len(shape) == 4 and sum(side != 1 for side in shape[1:]) > 1)
 
 
 def nameable(layers: Sequence[Laid]) -> list[Laid]:
-    """Return the layers whose names stand for them.
+    """Return the layers that can be named.
 
-    Of a layer that is called more than once, the name stands for the last call. What comes before the first operator
-    with weights is left out: it is the image itself, scaled or shifted.
+    If a layer is called more than once, its name refers to the last call. Results before the first operator with
+    weights are skipped: they are the image itself, scaled or shifted.
     """
     last = {name: i for i, layer in enumerate(layers) for name in (*layer.aliases, layer.name)}
     first = next((i for i, each in enumerate(layers) if not WEIGHTS.isdisjoint(each.operators)), 0)
@@ -124,13 +124,13 @@ def nameable(layers: Sequence[Laid]) -> list[Laid]:
 
 
 def encoder_last(layers: Sequence[Laid]) -> Laid:
-    """Return the last layer of the encoder, of a model whose output is a map.
+    """Return the last layer of the encoder of a model whose output is a map.
 
-    That is the last layer at the coarsest grid after which there are still weights and an activation. Behind those the
-    score is linear in the layer, and a CAM would show the same map for every region of the output.
+    This is the last layer at the coarsest grid that is followed by both weights and an activation. After these the
+    score is linear in the layer, and a CAM would be the same for every region of the output.
 
     Args:
-        layers: those that the score depends on, in the order of the calls; at least one.
+        layers: that the score depends on, in the order of the calls; at least one.
     """
     sides, whole = _coarsest(layers), {layer.name for layer in _finished(layers)}
     bent = followed = False
@@ -146,7 +146,7 @@ def encoder_last(layers: Sequence[Laid]) -> Laid:
 
 
 def _finished(layers: Sequence[Laid]) -> list[Laid]:
-    """The layers that no activation follows before the next weights: those of whole blocks, not of their insides."""
+    """Return the layers without an activation before the next weights: outputs of blocks, not layers inside them."""
     found: list[Laid] = []
     bent = False
     for layer in reversed(layers):
@@ -158,7 +158,7 @@ def _finished(layers: Sequence[Laid]) -> list[Laid]:
 
 
 def _coarsest(layers: Sequence[Laid]) -> tuple[int, int]:
-    """The smallest grid that the stages come to, step by step; those of pooled pyramids beside them do not count."""
+    """Return the smallest grid that the stages reach step by step; grids of parallel pooling pyramids do not count."""
     height, width = layers[0].sides
     pooled = set[tuple[int, int]]()
     for layer in layers:
@@ -172,21 +172,21 @@ def _coarsest(layers: Sequence[Laid]) -> tuple[int, int]:
 
 
 def read_from_map(shapes: Sequence[Sequence[int | None]], count: int | None) -> bool:
-    """Return whether the outputs that are explained are maps, not class scores.
+    """Return whether the explained outputs are maps, not class scores.
 
     Args:
         shapes: of those outputs.
-        count: of images; None where it is not known.
+        count: number of images; None if it is not known.
     """
     vectors = [shape for shape in shapes if len(shape) and shape[0] == count and sum(n != 1 for n in shape[1:]) <= 1]
     return bool(shapes) and not vectors
 
 
 def scores_or_sum(choice: Choice, outputs: Any, total: Callable[[Any], Any]) -> Any:
-    """Return the class scores among a model's outputs; where there are none, the sum of all outputs.
+    """Return the class scores among a model's outputs; without any, the sum of all outputs.
 
     Args:
-        choice: finds the class scores.
+        choice: selects the class scores.
         outputs: as the model returned them.
         total: sums an array of its framework.
     """

@@ -1,4 +1,4 @@
-"""A model of several inputs, or of one that is no picture, as a model of rows of numbers (N, D)."""
+"""Models with several inputs, or with one input that is no picture, as models of packed rows (N, D)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def adapt_several(
     framework: str | None = None,
     row: Callable[[], np.ndarray] | None = None,
 ) -> Adapted[Any]:
-    """A model that is called with one array per input.
+    """Return the adapter of a model that is called with one array per input.
 
     Args:
         model: a ``torch.nn.Module``, a Keras model, ``(f, params)`` with f(params, *inputs) of JAX, a ``tf.Module``, or
@@ -52,10 +52,10 @@ def adapt_several(
         packing: of the inputs.
         labels: names of the classes.
         framework: see :func:`saliency.adapt`.
-        row: gives a row (1, D) that a function may be asked.
+        row: returns a row (1, D) with which a function may be called.
 
     Raises:
-        Unsupported: the model is none of these.
+        Unsupported: the model is of no supported kind.
     """
     frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     if "keras" in frameworks and hasattr(model, "stateless_call"):
@@ -80,14 +80,14 @@ def adapt_several(
 
 
 def _keras(model: Any, packing: Packing) -> Callable[..., Any]:
-    """How a Keras model is called with several inputs: in a list; with one, without."""
+    """Return a function that passes several inputs to a Keras model in a list, and a single input directly."""
     if len(packing.shapes) == 1:
         return lambda part: model(part, training=False)
     return lambda *parts: model(list(parts), training=False)
 
 
 def _reshape(array: Any, shape: tuple[int, ...]) -> Any:
-    """In any framework's arrays; only TensorFlow's have no method for it."""
+    """Reshape an array of any framework; TensorFlow's tensors have no method for it."""
     if hasattr(array, "reshape"):
         return array.reshape(shape)
     return sys.modules["tensorflow"].reshape(array, shape)

@@ -1,4 +1,4 @@
-"""Choosing and reading the output that is explained, among whatever a model returned."""
+"""Choose and read the output to explain among the outputs of a model."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from saliency.adapters.answers import Arrays, described
 from saliency.errors import BadField, BadOutput, SaliencyError, brief
 
 WELL_KNOWN = "logits"
-"""The one name of an output that says by itself that it holds class scores."""
+"""The name of an output that always holds class scores."""
 
 OTHER_NAMES = ("embed", "hidden", "pooler", "feature")
-"""Parts of names that say of an output that it holds something else, of any width."""
+"""Parts of names of outputs that hold something other than class scores."""
 
 MOST_DEEP = 4
-"""Containers inside one another that are looked into."""
+"""Greatest depth of nested containers that is searched."""
 
 
 class Part(NamedTuple):
     """One array among several outputs."""
 
     path: str
-    """As it is written in Python, after the outputs: ``[1]``, ``["logits"]``, ``.logits``."""
+    """Python expression that follows `outputs`: ``[1]``, ``["logits"]``, ``.logits``."""
     key: int | str | None
-    """What ``output=`` is for it; None where only a callable reaches it."""
+    """The value of ``output=`` that selects it; None if only a callable does."""
     array: Any
 
     @property
     def line(self) -> str:
-        """The argument that chooses it."""
+        """The argument that selects it."""
         return f"output=lambda outputs: outputs{self.path}" if self.key is None else f"output={self.key!r}"
 
 
@@ -41,26 +41,26 @@ class Chosen(NamedTuple):
 
     array: Any
     note: str
-    """The choice in a sentence; empty where there was nothing to choose."""
+    """Note on the choice; empty if there was only one output."""
     key: int | str | None = None
     """Its index or name among several outputs."""
 
 
 class Choice(NamedTuple):
-    """A rule that picks the output to explain. It depends on structure and shapes alone, so each call picks the same.
+    """A rule that picks the output to explain. It depends only on structure and shapes, so each call picks the same.
 
-    Without `output`: the only array that can be class scores, (N, K); else the one as wide as there are labels; else
-    the one called "logits".
+    Without `output`: the only array that can be class scores, (N, K); else the one whose width is the number of labels;
+    else the one named "logits".
     """
 
     arrays: Arrays
     output: Any = None
     """An index, key, attribute or callable; None for the rule."""
     labels: int | None = None
-    """How many names of classes there are; None without any."""
+    """Number of labels; None without labels."""
 
     def given(self, raw: Any) -> Any:
-        """Return what a callable target receives: the model's own outputs, or the one that ``output=`` names."""
+        """Return the argument of a callable target: the model's outputs, or the one selected by ``output=``."""
         return raw if self.output is None else self._named(raw)
 
     def rows(self, raw: Any, count: int | None = None) -> Any:
@@ -71,11 +71,11 @@ class Choice(NamedTuple):
         """Return the class scores, (N, K), and how they were found.
 
         Args:
-            raw: whatever the model returned.
-            count: how many images it was called with, where that is known.
+            raw: the model's outputs.
+            count: number of images; None if it is not known.
 
         Raises:
-            BadOutput: nothing can be class scores, or more than one can; `output` names nothing.
+            BadOutput: no array or more than one can be class scores, or `output` selects none.
         """
         if self.output is not None:
             named = self._named(raw)
@@ -101,7 +101,7 @@ class Choice(NamedTuple):
         return Chosen(self._as_rows(part.array), _note(part, why, len(parts)), part.key)
 
     def _best(self, able: list[Part]) -> tuple[Part | None, str]:
-        """The one to explain, and why; None where that is anybody's guess."""
+        """Return the output to explain and the reason; None if there is no clear choice."""
         if len(able) == 1:
             return able[0], "the only one that can be class scores"
         fitting = [each for each in able if self._width(each.array) in self._fitting_widths()]
@@ -111,11 +111,11 @@ class Choice(NamedTuple):
         return (known[0], "by its name") if len(known) == 1 else (None, "")
 
     def _fitting_widths(self) -> tuple[int, ...]:
-        """Widths that go with the labels; two labels may share one output."""
+        """Widths that match the labels; two labels may share one output."""
         return () if self.labels is None else (self.labels, 1) if self.labels == 2 else (self.labels,)
 
     def _named(self, raw: Any) -> Any:
-        """The output that `output` names."""
+        """Return the output selected by `output`."""
         if callable(self.output):
             try:
                 return self.output(raw)
@@ -144,7 +144,7 @@ class Choice(NamedTuple):
         return f"output={getattr(self.output, '__name__', self.output)!r}"
 
     def _width(self, array: Any) -> int | None:
-        """K of what can be class scores (N, K), (N,), or (N, K) with axes of 1; None of what cannot."""
+        """Return K of class scores (N, K), (N,), or (N, K) with axes of length 1; None for any other array."""
         shape = tuple(array.shape) if self.arrays.is_array(array) else ()
         sides, channels = (shape[2:], 1) if self.arrays.channels_first else (shape[1:3], 3)
         if len(shape) == 4 and sides == (1, 1):
@@ -152,15 +152,15 @@ class Choice(NamedTuple):
         return 1 if len(shape) == 1 else shape[1] if len(shape) == 2 else None
 
     def _as_rows(self, array: Any) -> Any:
-        """(N, K) of what can be class scores."""
+        """Reshape class scores to (N, K)."""
         return array if len(array.shape) == 2 else self.arrays.reshape(array, (-1, self._width(array) or 1))
 
 
 def checked_output(output: Any) -> Any:
-    """Return what ``output=`` may be, a NumPy integer as an int.
+    """Validate ``output=`` and return it, a NumPy integer as an int.
 
     Raises:
-        BadField: neither an index, a name nor a callable.
+        BadField: it is neither an index, a name nor a callable.
     """
     if output is None or isinstance(output, str):
         return output
@@ -178,7 +178,7 @@ def checked_output(output: Any) -> Any:
 
 
 def parts_of(raw: Any, arrays: Arrays) -> Iterator[Part]:
-    """Yield every array in what a model returned, containers inside containers opened up."""
+    """Yield every array in a model's outputs, including those in nested containers."""
     if arrays.is_array(raw):
         yield Part("", None, raw)
     else:
@@ -195,7 +195,7 @@ def _opened(raw: Any, arrays: Arrays, path: str, depth: int) -> Iterator[Part]:
 
 
 def members(raw: Any) -> Mapping[Any, Any] | None:
-    """Return what a container holds, by key, name or index; None of what is no container.
+    """Return the members of a container by key, name or index; None if `raw` is not a container.
 
     Containers are mappings, tuples, lists, dataclasses, and objects with an attribute ``logits``.
     """
@@ -212,7 +212,7 @@ def members(raw: Any) -> Mapping[Any, Any] | None:
 
 
 def _inside(raw: Any, arrays: Arrays) -> list[Part]:
-    """What a container holds, each with how it is written after it."""
+    """Return the members of a container, each with the expression that selects it."""
     if arrays.is_array(raw):
         return []
     indexed = isinstance(raw, Mapping) or type(raw) in (tuple, list)
@@ -223,7 +223,7 @@ def _inside(raw: Any, arrays: Arrays) -> list[Part]:
 
 
 def _which(able: list[Part], arrays: Arrays) -> str:
-    """The refusal that lists every output with the line that chooses it."""
+    """Return the message that lists every output with the argument that selects it."""
     lines = "\n".join(f"  {each.line}: {described(each.array, arrays)}" for each in able)
     return (
         f"The model returned {len(able)} outputs that can be class scores. Choose one with one of these lines, or pass "
@@ -232,14 +232,14 @@ def _which(able: list[Part], arrays: Arrays) -> str:
 
 
 def _note(part: Part, why: str, count: int) -> str:
-    """The choice in a sentence, where there was more than one array."""
+    """Return the note on the choice; empty if there was only one array."""
     if count == 1:
         return ""
     return f"the model returned {count} outputs; explained outputs{part.path}: {why} (to choose another: output=…)"
 
 
 def _is_scored(part: Part, count: int | None) -> bool:
-    """Whether one of several outputs has floating-point numbers for each image, and no other name."""
+    """Return whether one of several outputs holds floats for each image, and its name does not exclude class scores."""
     each_image = count is None or part.array.shape[0] in (None, count)
     named_otherwise = any(name in str(part.key).lower() for name in OTHER_NAMES)
     return "float" in str(part.array.dtype) and each_image and not named_otherwise

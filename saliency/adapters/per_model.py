@@ -1,4 +1,4 @@
-"""What belongs to one underlying model, whoever adapts it."""
+"""The lock and the caches of a model, shared by all its adapters."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from saliency.threads import lock
 
 
 class Shared:
-    """The lock, and what was found out or made once for the model: none of it may hold the model."""
+    """The lock and the caches of a model. They must not hold a reference to the model."""
 
     MOST = 24
-    """Things made that are kept; the least recently asked for goes first."""
+    """Largest number of cached values; the least recently used is dropped first."""
 
     def __init__(self) -> None:
         self.lock = lock()
@@ -27,18 +27,18 @@ class Shared:
         self._version = 0
 
     def version(self, weights: Sequence[Any]) -> int:
-        """A number that changes whenever one of these objects is another than last time."""
+        """Return a number that changes whenever one of these objects was replaced since the last call."""
         with self.lock:
             if len(weights) != len(self._weights) or any(
                 seen() is not now for seen, now in zip(self._weights, weights, strict=True)
             ):
-                # not by id, which a new array may inherit from one that is gone
+                # not by id: a new array may reuse the id of a deleted one
                 self._weights = [weakref.ref(each) for each in weights]
                 self._version += 1
             return self._version
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What `make` made for this key, now or before: a compiled question, say."""
+        """Return the cached value of this key, such as a compiled call; `make` creates it the first time."""
         with self.lock:
             if key not in self._made:
                 self._made[key] = make()
@@ -52,9 +52,9 @@ _SHARED: dict[int, tuple[weakref.ref[Any], Shared]] = {}
 
 
 def shared_by(model: Any) -> Shared:
-    """The one :class:`Shared` of an object, for as long as it lives; a fresh one for what cannot be referred to weakly.
+    """Return the :class:`Shared` of an object for its lifetime; a new one if it supports no weak references.
 
-    By identity: many models cannot be hashed, and two equal ones are still two.
+    Objects are compared by identity: many models cannot be hashed.
     """
     kept = _SHARED.get(id(model))
     if kept is not None and kept[0]() is model:

@@ -1,8 +1,8 @@
-"""Where the numbers of a layer lie over the image: feature maps in either layout, and tokens in a row.
+"""The grid of a layer's output on the image: feature maps in either layout, and rows of tokens.
 
-A transformer's layer is a row of tokens: perhaps a few that stand for no place (class, distillation, registers), then
-one a patch, row by row. Which of them is found out from the image's shape and from the grids that the model itself has
-made on the way. No framework is needed for that.
+A transformer's layer is a row of tokens: perhaps a few without a position (class, distillation, registers), then one
+per patch, row by row. The grid is derived from the image's shape and from the grids of the model's earlier feature
+maps. No framework is imported.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 from saliency.errors import Unsupported
 
 MOST_EXTRA = 16
-"""How many tokens may stand for no place."""
+"""Largest number of tokens without a position."""
 
 HALVINGS = 5
-"""How often a hierarchical transformer may merge its patches after the last grid that was seen."""
+"""How often a hierarchical transformer may merge its patches after the last known grid."""
 
 LIKE = 0.2
-"""By how much (the logarithm of) a map's proportions may differ from the image's."""
+"""Largest difference between the logarithms of a map's and the image's aspect ratio."""
 
 
 NO_MAPS = "No attention maps were found in the model: it has no softmax over products of its tokens, or computes it in "
@@ -36,29 +36,29 @@ NO_BLOCKS = "The model's blocks cannot be identified: they do not end in a sum o
 
 
 class Grid(NamedTuple):
-    """How one layer's output (N, …) lies over the image."""
+    """The grid of a layer's output (N, …) on the image."""
 
     layout: str
     """"first" (N, K, h, w), "last" (N, h, w, K), "tokens" (N, T, K), or "tokens_first" (T, N, K)."""
     height: int
     width: int
     before: int = 0
-    """Tokens without a place, before the patches'."""
+    """Tokens without a position before the patches."""
     after: int = 0
-    """Tokens without a place, behind the patches'."""
+    """Tokens without a position after the patches."""
 
     @property
     def of_tokens(self) -> bool:
-        """Whether it is made of a row of tokens."""
+        """Whether the output is a row of tokens."""
         return self.layout.startswith("tokens")
 
     @property
     def tokens(self) -> int:
-        """How many tokens lie so, those without a place too."""
+        """Number of tokens, including those without a position."""
         return self.before + self.height * self.width + self.after
 
-    def said(self) -> str:
-        """The grid in words, for a note."""
+    def described(self) -> str:
+        """Describe the grid for a note."""
         if not self.of_tokens:
             return f"{self.height}×{self.width}" + (", channels last" if self.layout == "last" else "")
         extra = [f"{n} {where}" for n, where in ((self.before, "leading"), (self.after, "trailing")) if n]
@@ -69,16 +69,16 @@ class Grid(NamedTuple):
 def map_grid(
     shape: tuple[int, int, int], image: tuple[int, int], *, first: bool = False, last: bool = False
 ) -> Grid | None:
-    """How a map (N, *shape) lies over an image.
+    """Return the grid of a map (N, *shape) on an image.
 
     Args:
-        shape: without the axis of images.
+        shape: without the batch axis.
         image: its height and width.
-        first: whether it is known to be (K, h, w).
-        last: whether it is known to be (h, w, K).
+        first: whether the layout is known to be (K, h, w).
+        last: whether the layout is known to be (h, w, K).
 
     Returns:
-        None where neither reading has a grid.
+        None if neither layout has a grid.
     """
     readings = {"first": shape[1:], "last": shape[:2]}
     if first or last:
@@ -95,12 +95,12 @@ def map_grid(
 
 
 def token_grids(tokens: int, image: tuple[int, int], maps: Collection[tuple[int, int]] = ()) -> list[Grid]:
-    """The grids that so many tokens may have, the likeliest first; those before the patches taken to be the extra ones.
+    """Return the possible grids of a number of tokens, the likeliest first; extra tokens precede the patches.
 
     Args:
-        tokens: how many there are.
+        tokens: their number.
         image: height and width.
-        maps: grids (h, w) that the model made earlier on its way: that of its patches, say.
+        maps: grids (h, w) of the model's earlier feature maps, such as its patches.
     """
     known = {(-(-h // 2**k), -(-w // 2**k)) for h, w in maps for k in range(HALVINGS)}
     known |= {(h // 2**k, w // 2**k) for h, w in maps for k in range(HALVINGS)}
@@ -113,7 +113,7 @@ def token_grids(tokens: int, image: tuple[int, int], maps: Collection[tuple[int,
 
 
 def over_image(shape: Sequence[int | None], image: tuple[int, int]) -> bool:
-    """Whether (N, h, w, K) may be a grid over an image: smaller than it, of its proportions.
+    """Return whether (N, h, w, K) may be a grid on an image: smaller, with the same aspect ratio.
 
     Attention maps (N, heads, T, T) have four axes too.
     """
@@ -127,10 +127,10 @@ def over_image(shape: Sequence[int | None], image: tuple[int, int]) -> bool:
 
 
 def tokens_of(maps: Sequence[Any], count: int) -> int:
-    """How many tokens attend to each other in maps (N, heads, T, T) of `count` images.
+    """Return the number of tokens T in attention maps (N, heads, T, T) of `count` images.
 
     Raises:
-        Unsupported: there are no maps, or they are of windows.
+        Unsupported: there are no maps, or they cover windows only.
     """
     if not maps:
         raise Unsupported(f"{NO_MAPS}an operator of its own.")
@@ -141,10 +141,10 @@ def tokens_of(maps: Sequence[Any], count: int) -> int:
 
 
 def tokens_on_grid(tokens: int, image: tuple[int, int], maps: Collection[tuple[int, int]]) -> Grid:
-    """How so many tokens lie over an image; see :func:`token_grids`.
+    """Return the likeliest grid of a number of tokens on an image; see :func:`token_grids`.
 
     Raises:
-        Unsupported: they are no patches of it.
+        Unsupported: they do not form patches of it.
     """
     for grid in token_grids(tokens, image, maps):
         return grid
@@ -154,13 +154,13 @@ def tokens_on_grid(tokens: int, image: tuple[int, int], maps: Collection[tuple[i
 def token_grid(
     shape: Sequence[int | None], image: tuple[int, int], maps: Collection[tuple[int, int]], attended: Collection[int]
 ) -> Grid | None:
-    """How a layer's (N, T, K) lies over an image, as patches that attend to each other; None if it does not.
+    """Return the grid of a layer's tokens (N, T, K), if they attend to each other as patches; else None.
 
     Args:
         shape: of the layer.
         image: height and width.
-        maps: grids that the model made on its way.
-        attended: how many tokens attend to each other, wherever some do.
+        maps: grids of the model's earlier feature maps.
+        attended: the token counts of all attention maps.
     """
     tokens = shape[1] if len(shape) == 3 else None
     if tokens is None or tokens not in attended:
@@ -169,7 +169,7 @@ def token_grid(
 
 
 def patches(array: Any, grid: Grid | None, reshape: Callable[..., Any]) -> Any:
-    """The patches (…, h, w, K) of tokens (…, T, K); the array itself where it has no such grid."""
+    """Return the patches (…, h, w, K) of tokens (…, T, K); the array itself without a grid."""
     if grid is None:
         return array
     *before, tokens, channels = (int(n) for n in array.shape)
@@ -178,5 +178,5 @@ def patches(array: Any, grid: Grid | None, reshape: Callable[..., Any]) -> Any:
 
 
 def _misfit(sides: tuple[int, ...], image: tuple[int, int]) -> float:
-    """How far the proportions of a map are from the image's."""
+    """Return the difference between the logarithms of a map's and the image's aspect ratio."""
     return abs(math.log(sides[0] / sides[1] * image[1] / image[0]))

@@ -162,7 +162,7 @@ def test_a_layer_behind_the_last_attention_says_that_the_patches_do_not_matter_t
     exp = saliency.explain(model, image, "grad_cam", layer="vit.layers.1", progress=False)
 
     assert not exp.mask.any()
-    assert any("does not depend on the patches at vit.layers.1: name an earlier layer" in note for note in exp.notes)
+    assert any("does not depend on the patches at vit.layers.1: choose an earlier layer" in note for note in exp.notes)
 
 
 def test_an_encoder_s_dataclass_is_a_layer_too() -> None:

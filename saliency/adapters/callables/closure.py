@@ -1,4 +1,4 @@
-"""What a function holds: its object, closure, bound arguments and the globals that it names."""
+"""The objects that a function refers to: its instance, closure, bound arguments and globals."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import types
 from typing import Any
 
 ROOTS = frozenset({"torch", "tensorflow", "jax", "jaxlib", "keras", "flax", "equinox", "transformers", "timm"})
-"""Modules of frameworks, and of what is made of them."""
+"""Top-level modules of frameworks and of libraries built on them."""
 
 MOST_PARTS = 1000
-"""Longer lists are data."""
+"""Longer lists are taken for data and not searched."""
 
 
 def held(function: Any) -> list[Any]:
-    """What a function keeps: its object, its bound arguments, what is in its closure, and the globals that it names."""
+    """Return the objects that a function refers to: its instance, bound arguments, closure cells and globals."""
     if isinstance(function, functools.partial):
         return [*function.args, *function.keywords.values(), *held(function.func)]
     found = [getattr(function, "__self__", None)]
@@ -33,12 +33,12 @@ def _filled(cell: Any) -> bool:
 
 
 def touches_a_framework(value: Any, depth: int = 5, seen: set[int] | None = None) -> bool:
-    """Whether a function keeps or names anything of a framework, within so many steps.
+    """Return whether a function refers to any object of a framework, within `depth` references.
 
     Args:
-        value: a function, or anything that it keeps.
-        depth: steps from one thing to what that keeps.
-        seen: what was looked at already, by id.
+        value: a function, or an object that it refers to.
+        depth: largest number of references to follow.
+        seen: ids of the objects that were searched already.
     """
     seen = set() if seen is None else seen
     if id(value) in seen:

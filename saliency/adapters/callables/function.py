@@ -1,4 +1,4 @@
-"""Plain functions: a black box on NumPy arrays, and finding out whose arrays a function takes."""
+"""Plain functions: black boxes on NumPy arrays, and detection of the framework whose arrays a function takes."""
 
 from __future__ import annotations
 
@@ -48,25 +48,25 @@ class FunctionModel(Adapter):
 
     @property
     def version(self) -> Hashable:
-        """A function's weights, if it has any, are its own affair."""
+        """The identity of the function; changes of its weights are not tracked."""
         return id(self.function)
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
-        """What the function says, (N, classes)."""
-        said, choice, output = self._choice(ARRAYS).chosen(self._said(images), len(images))
-        if len(said) != len(images):
-            raise BadOutput(f"The function must return scores of shape ({len(images)}, classes), got {said.shape}.")
+        """Return the function's scores, (N, classes)."""
+        found, choice, output = self._choice(ARRAYS).chosen(self._call_on(images), len(images))
+        if len(found) != len(images):
+            raise BadOutput(f"The function must return scores of shape ({len(images)}, classes), got {found.shape}.")
         if self._undecided:
-            self._decide(said, self._ending(output), choice)
-            self._remember(said.shape[1])
-        return said
+            self._decide(found, self._ending(output), choice)
+            self._remember(found.shape[1])
+        return found
 
     def _ending(self, output: int | str | None) -> Ending:  # a session's outputs have names
-        """The operator that an output comes out of: a function hides it."""
+        """Return the last operator of an output: unknown for a function."""
         return Ending()
 
     def _remember(self, width: int) -> None:
-        """Let what the range of one image's numbers refuted hold for the next image."""
+        """Keep a head that outputs have confirmed for later images: their range alone may be ambiguous."""
         head: Any = self.head
         key = (self.output, self.labels and len(self.labels), self.activation, width)
         known = self._shared.heads.get(key)
@@ -77,38 +77,38 @@ class FunctionModel(Adapter):
             self._shared.heads[key] = head
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        """(k, N)."""
-        raw, choice = self._said(images), self._choice(ARRAYS)
+        """Return the scores, (k, N)."""
+        raw, choice = self._call_on(images), self._choice(ARRAYS)
         rows = []
         for target in self._targets:
-            said = choice.rows(raw, len(images)) if isinstance(target, OfScores) else choice.given(raw)
-            rows.append(one_number_each(np.asarray(target(said)), target, ARRAYS, len(images)))
+            found = choice.rows(raw, len(images)) if isinstance(target, OfScores) else choice.given(raw)
+            rows.append(one_number_each(np.asarray(target(found)), target, ARRAYS, len(images)))
         return np.stack(rows)
 
     def automatic_layer(self, images: np.ndarray) -> str:
-        """A function has none."""
+        """Raise UnknownName: a function has no layers."""
         raise UnknownName("A plain function has no layers.")
 
-    def _said(self, images: np.ndarray) -> Any:
-        """Whatever the function answers: an array, or several."""
-        # copied, so that a function that writes into its input cannot write into ours
+    def _call_on(self, images: np.ndarray) -> Any:
+        """Return the function's outputs: an array, or several."""
+        # copied, since the function may write into its input
         return by_batch(self._answer, images.copy(), "numpy")
 
     def _answer(self, images: np.ndarray) -> Any:
         with self._host_streams.used():
-            said = self._call(images)
+            found = self._call(images)
         if self._host_streams.drew:
             self.note(NOTE)
-        if (told := precision_note(getattr(said, "dtype", None))) is not None:
-            self.note(told)
-        return _on_host(said, len(images))
+        if (text := precision_note(getattr(found, "dtype", None))) is not None:
+            self.note(text)
+        return _on_host(found, len(images))
 
 
 class ProbabilityModel(FunctionModel):
-    """What answers to ``predict_proba``, as scikit-learn's classifiers do: on rows of features, or on images.
+    """An object with ``predict_proba``, as scikit-learn's classifiers: of rows of features, or of images.
 
     Args:
-        model: fitted already.
+        model: a fitted classifier.
         labels: names of the classes; its own ``classes_`` by default.
     """
 
@@ -121,16 +121,16 @@ class ProbabilityModel(FunctionModel):
         if self._features is not None:
             self.notes.append("images fed as rows of features, (N, H × W × C)")
 
-    def _said(self, images: np.ndarray) -> Any:
+    def _call_on(self, images: np.ndarray) -> Any:
         if self._features is None:
-            return super()._said(images)
+            return super()._call_on(images)
         if images[0].size != self._features:
             shape = " × ".join(map(str, images.shape[1:]))
             raise BadImage(
                 f"Your {type(self.model).__name__} was fitted on {self._features} features, but the image has "
                 f"{shape} = {images[0].size}. Pass preprocess=… that turns a picture into these features."
             )
-        return super()._said(images.reshape(len(images), -1))
+        return super()._call_on(images.reshape(len(images), -1))
 
 
 def function_model(
@@ -139,13 +139,13 @@ def function_model(
     framework: str | None = None,
     image: Callable[[], np.ndarray] | None = None,
 ) -> Adapted[Any]:
-    """A function of any framework as a model.
+    """Return the adapter of a function of any framework.
 
     Args:
-        function: from images to scores (N, classes): torch's take (N, C, H, W), all others (N, H, W, C).
+        function: from images to scores (N, classes); images are (N, C, H, W) in torch, (N, H, W, C) in all others.
         labels: names of the classes.
-        framework: "numpy", "torch", "tensorflow" or "jax"; found out by asking once, where there is an image.
-        image: gives (1, H, W, C) to ask with.
+        framework: "numpy", "torch", "tensorflow" or "jax"; by default it is found by calling the function once.
+        image: returns (1, H, W, C) to call the function with.
     """
     checks.function(function, "model, where it is a function,", ("images",), Unsupported)
     if framework is not None:
@@ -168,43 +168,44 @@ def function_model(
 
 
 def framework_of(function: Callable[..., Any], image: Callable[[], np.ndarray]) -> str:
-    """Whose arrays a function takes: it is asked with NumPy's, then with those of each framework already imported.
+    """Return the framework whose arrays a function takes.
 
-    Which it answers with says which it is of; "numpy" where no question was answered. One that has nothing of a
-    framework about it is not asked, and none is asked again.
+    The function is called with NumPy arrays, then with arrays of each imported framework; the type of its result
+    decides. If every call fails, the result is "numpy". Functions that refer to no framework are not called, and the
+    result is cached.
     """
     imported = [name for name in FRAMEWORKS[1:] if name in sys.modules]
     if not imported or not touches_a_framework(function):
         return "numpy"
     try:
         known = _FOUND.setdefault(function, {})
-    except TypeError:  # neither hashed nor referred to weakly
+    except TypeError:  # neither hashable nor weakly referable
         known = {}
-    found = known.get(tuple(imported)) or _asked(function, np.asarray(image(), np.float32), imported)
+    found = known.get(tuple(imported)) or _detect(function, np.asarray(image(), np.float32), imported)
     if found is not None:
         known[tuple(imported)] = found
     return found or "numpy"
 
 
 _FOUND: weakref.WeakKeyDictionary[Callable[..., Any], dict[tuple[str, ...], str]] = weakref.WeakKeyDictionary()
-"""By function, and the frameworks imported when it was asked: whose arrays it takes."""
+"""The framework of each function, by the frameworks imported at the time of the call."""
 
 
-def _asked(function: Callable[..., Any], asked: np.ndarray, imported: Sequence[str]) -> str | None:
+def _detect(function: Callable[..., Any], images: np.ndarray, imported: Sequence[str]) -> str | None:
     function = left_alone(function)
     for name in ["numpy", *imported]:
         try:
             with HostStreams().used():
-                said = function(_as_arrays_of(name, asked))
-        except Exception:  # noqa: BLE001  # whatever a function says to arrays that it does not take
+                found = function(_as_arrays_of(name, images))
+        except Exception:  # noqa: BLE001  # a function may raise anything for unsupported arrays
             continue
-        of = _framework_of_answer(said)
-        # a function that makes tensors of NumPy's arrays takes no tensors itself
-        if of == "torch" and name == "numpy" and not _answers(function, _as_arrays_of("torch", asked)):
+        of = _framework_of(found)
+        # a function that converts NumPy arrays to tensors does not take tensors itself
+        if of == "torch" and name == "numpy" and not _answers(function, _as_arrays_of("torch", images)):
             return "numpy"
         return of if of in imported else "numpy"
     for name in imported:
-        if takes_one(function, _as_arrays_of(name, asked)):
+        if takes_one(function, _as_arrays_of(name, images)):
             raise one_image(name)
     return None
 
@@ -218,7 +219,7 @@ def _answers(function: Callable[..., Any], images: Any) -> bool:
 
 
 def _as_arrays_of(framework: str, images: np.ndarray) -> Any:
-    """One question in a framework's own arrays; the framework is imported already."""
+    """Convert images to arrays of a framework that is already imported."""
     if framework == "torch":
         return sys.modules["torch"].from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
     if framework == "tensorflow":
@@ -228,37 +229,37 @@ def _as_arrays_of(framework: str, images: np.ndarray) -> Any:
     return images.copy()
 
 
-def _framework_of_answer(said: Any) -> str:
-    """By the type of an answer, or of what lies in it."""
-    inside = members(said)
-    for each in [said] if inside is None else inside.values():
+def _framework_of(outputs: Any) -> str:
+    """Return the framework of outputs, by their type or the type of their members."""
+    inside = members(outputs)
+    for each in [outputs] if inside is None else inside.values():
         roots = [base.__module__.partition(".")[0] for base in type(each).__mro__]
-        found = next((root for root in roots if root in ("torch", "tensorflow", "jax", "jaxlib")), None)
-        if found is not None:
-            return "jax" if found == "jaxlib" else found
+        outputs = next((root for root in roots if root in ("torch", "tensorflow", "jax", "jaxlib")), None)
+        if outputs is not None:
+            return "jax" if outputs == "jaxlib" else outputs
     return "numpy"
 
 
-def _on_host(said: Any, count: int) -> Any:
-    """An answer of `count` images in NumPy's arrays, of several outputs each by its name or index."""
-    inside = members(said)
-    if inside is None or _are_rows(said, count):
-        return _numbers(said)
+def _on_host(outputs: Any, count: int) -> Any:
+    """Convert outputs for `count` images to NumPy arrays; several outputs by name or index."""
+    inside = members(outputs)
+    if inside is None or _are_rows(outputs, count):
+        return _numbers(outputs)
     arrays = {name: _on_host(each, count) for name, each in inside.items()}
-    return tuple(arrays.values()) if type(said) in (tuple, list) else arrays
+    return tuple(arrays.values()) if type(outputs) in (tuple, list) else arrays
 
 
-def _numbers(said: Any) -> np.ndarray:
-    """One output in NumPy's arrays, in float32 or wider."""
-    if not hasattr(said, "detach"):
-        return widened(np.asarray(said))
-    host = said.detach().cpu()
+def _numbers(outputs: Any) -> np.ndarray:
+    """Convert one output to a NumPy array, in float32 or wider."""
+    if not hasattr(outputs, "detach"):
+        return widened(np.asarray(outputs))
+    host = outputs.detach().cpu()
     return widened(np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host))
 
 
-def _are_rows(said: Any, count: int) -> bool:
-    """Whether a list is a row of numbers, or of scores for each image; a tuple of arrays is several outputs."""
-    shapes = [np.shape(each) for each in said] if type(said) in (tuple, list) else [(0, 0)]
+def _are_rows(outputs: Any, count: int) -> bool:
+    """Return whether a list holds numbers, or scores for each image; a tuple of arrays is several outputs."""
+    shapes = [np.shape(each) for each in outputs] if type(outputs) in (tuple, list) else [(0, 0)]
     return all(not shape for shape in shapes) or (
-        isinstance(said, list) and len(said) == count and all(len(shape) == 1 for shape in shapes)
+        isinstance(outputs, list) and len(outputs) == count and all(len(shape) == 1 for shape in shapes)
     )

@@ -1,4 +1,4 @@
-"""ONNX Runtime: a session as a black box that gives scores."""
+"""ONNX Runtime sessions as black boxes that return scores."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ TYPES = {
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
 }
-"""What an input may be fed."""
+"""NumPy types by the type of an ONNX input."""
 
 MOST_WHITE = 1.5
-"""Beyond this a picture for a model of uint8 is no longer of 0–1."""
+"""Largest value of a picture that counts as in 0–1 for a uint8 model."""
 
 RANGES = {"normalized_0_1": "0..1", "normalized_1_1": "-1..1", "nominalrange_0_255": "0..255"}
 """By the value of ``Image.NominalPixelRange`` (docs/MetadataProps.md of ONNX), the preset."""
@@ -45,7 +45,7 @@ class OnnxModel(FunctionModel):
     """An ``onnxruntime.InferenceSession`` with one image input, with targets bound.
 
     Args:
-        session: open already.
+        session: an open session.
         labels: names of the classes.
     """
 
@@ -53,7 +53,7 @@ class OnnxModel(FunctionModel):
 
     def __init__(self, session: Any, labels: Sequence[str] | None = None) -> None:
         super().__init__(self._run, labels)
-        # what is shared belongs to the session, not to this adapter
+        # the shared state belongs to the session, not to this adapter
         self.session = self.model = session
         self._shared = shared_by(session)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
@@ -61,9 +61,9 @@ class OnnxModel(FunctionModel):
         self._offers_only_scores("an ONNX Runtime session offers only scores")
         inputs = session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in TYPES:
-            told = ", ".join(f"{each.name}: {each.type} {each.shape}" for each in inputs)
+            described = ", ".join(f"{each.name}: {each.type} {each.shape}" for each in inputs)
             raise Unsupported(
-                f"Expected an ONNX model with one input of images, (N, C, H, W) or (N, H, W, C), got {told}. "
+                f"Expected an ONNX model with one input of images, (N, C, H, W) or (N, H, W, C), got {described}. "
                 "Wrap it: a function from images (N, H, W, C) to scores (N, classes) is a model too."
             )
         self._input, self._type = inputs[0].name, TYPES[inputs[0].type]
@@ -78,21 +78,21 @@ class OnnxModel(FunctionModel):
         metadata = _metadata(session)
         if labels is None:
             self.labels = names_in(metadata)
-        if (said := precision_note(np.dtype(self._type))) is not None:
-            self.notes.append(said)
+        if (text := precision_note(np.dtype(self._type))) is not None:
+            self.notes.append(text)
         if self._type is np.uint8:
             self.notes.append("the model takes uint8: fed 0–255")
-            self.comparable = False  # its type says what it is fed
+            self.comparable = False  # the input's type determines its range
         else:
             self._declared = declared_in(metadata)
 
     @property
     def version(self) -> int:
-        """A session's weights do not change."""
+        """A constant: a session's weights do not change."""
         return id(self.session)
 
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """The (H, W, C) that it must be fed for a picture that comes as `shape`."""
+        """Return the input shape (H, W, C) for a picture of shape `shape`."""
         height, width, channels = (mine or theirs for mine, theirs in zip(self._shape, shape, strict=True))
         return height, width, channels if shape[2] == 1 else shape[2]
 
@@ -106,18 +106,18 @@ class OnnxModel(FunctionModel):
                 )
             fed = np.clip(np.rint(fed * 255), 0, 255)
         fed = np.ascontiguousarray(fed, self._type)
-        # a model may be made for batches of one size alone: the last one is filled up, and cut again
+        # a model may take one batch size only: the last batch is padded, and its result cut
         size = self._batch or len(fed)
         parts = [fed[start : start + size] for start in range(0, len(fed), size)]
         short = size - len(parts[-1])
         parts[-1] = np.concatenate([parts[-1], np.repeat(parts[-1][-1:], short, 0)])
         names = [each.name for each in self.session.get_outputs()]
         several = zip(*map(self._outputs, parts), strict=True)
-        said = {name: _joined(each, len(fed)) for name, each in zip(names, several, strict=True)}
-        return next(iter(said.values())) if len(said) == 1 else said
+        outputs = {name: _joined(each, len(fed)) for name, each in zip(names, several, strict=True)}
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def _outputs(self, fed: np.ndarray) -> list[Any]:
-        """What the session gives for images in its own layout, in the order of its outputs."""
+        """Return the session's outputs for images in its own layout, in order."""
         try:
             found: list[Any] = self.session.run(None, {self._input: fed})
         except Exception as error:
@@ -128,7 +128,7 @@ class OnnxModel(FunctionModel):
         return found
 
     def _ending(self, output: int | str | None) -> Ending:
-        """The last node of the graph, where the session still has its file; its logits are not among its outputs."""
+        """Return the last node of the graph, if the session's file is readable; logits before it are not available."""
         names = [each.name for each in self.session.get_outputs()]
         if callable(self.output):
             return Ending()
@@ -136,20 +136,20 @@ class OnnxModel(FunctionModel):
 
 
 def _joined(parts: Sequence[Any], count: int) -> Any:
-    """What a session gave for each part of a batch, as one array of `count` images; anything else as it is."""
+    """Join the outputs of the parts of a batch to one array of `count` images; return other outputs unchanged."""
     if not all(isinstance(each, np.ndarray) and each.ndim for each in parts):
         return parts[0]
     return widened(np.concatenate(parts)[:count])
 
 
 def _metadata(session: Any) -> dict[str, str]:
-    """What whoever exported the model wrote beside it, by keys in lower case."""
+    """Return the metadata of the exported model, with keys in lower case."""
     found = session.get_modelmeta().custom_metadata_map
     return {str(key).lower(): str(value) for key, value in found.items()}
 
 
 def declared_in(metadata: Mapping[str, str]) -> Declared | None:
-    """Return the preprocessing in a model's metadata: mean and std, or the range of the pixels; None without."""
+    """Return the preprocessing in a model's metadata: mean and std, or the range of the pixels; None without any."""
     mean, std = (next((metadata[key] for key in keys if key in metadata), None) for keys in (MEANS, STDS))
     made = None
     if mean is not None and std is not None:
@@ -176,7 +176,7 @@ def names_in(metadata: Mapping[str, str]) -> list[str] | None:
 
 
 def _parsed(text: str) -> Any:
-    """JSON, a literal of Python, or numbers with commas or spaces between; None for anything else."""
+    """Parse JSON, a Python literal, or numbers separated by commas or spaces; return None for other text."""
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(text)
@@ -189,7 +189,7 @@ def _parsed(text: str) -> Any:
 
 
 def _is_first(sizes: Sequence[int | None]) -> bool:
-    """Whether the channels of an input come first: where one end alone is fixed, it is theirs."""
+    """Return whether an input's channels come first: if only one end has a fixed size, it is the channels'."""
     first, _, last = sizes
     if first is None or last is None:
         return last is None

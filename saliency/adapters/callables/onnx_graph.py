@@ -1,6 +1,6 @@
-"""Reading the operator that an ONNX graph ends in, out of the file of a session: the format is Protocol Buffers.
+"""Read the last operator of an ONNX graph from the session's file, in the Protocol Buffers format.
 
-Only operators' types and the names of what they take and give are read; weights are skipped.
+Only the types of operators and the names of their inputs and outputs are read; weights are skipped.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ ACTIVATIONS: Mapping[str, Operator] = {
 }
 
 MOVES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast")
-"""Operators that keep their values."""
+"""Operators that do not change values."""
 
 
 def last_operator(session: Any, name: str) -> Operator | None:
-    """Return the operator that an output of a session comes out of; None where that cannot be read.
+    """Return the last operator before an output of a session; None if it cannot be read.
 
     Args:
         session: an ``onnxruntime.InferenceSession``.
@@ -45,7 +45,7 @@ def last_operator(session: Any, name: str) -> Operator | None:
         with Path(path or "").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             return _ending(mapped, name)
     except (OSError, ValueError, IndexError, KeyError):
-        # ONNX Runtime's own format, a file that is gone or was written over
+        # ONNX Runtime's own format, or a file that was deleted or overwritten
         return None
 
 
@@ -65,7 +65,7 @@ def _ending(data: Any, name: str) -> Operator | None:
 
 
 def _node(data: Any, start: int, stop: int) -> tuple[str, list[str], list[str]]:
-    """Type of an operator, and the names of what it takes and gives."""
+    """Return the type of an operator and the names of its inputs and outputs."""
     found = [(field, span) for field, span in _fields(data, start, stop) if field in (INPUTS, OUTPUTS, OP_TYPE)]
     takes, gives, kind = (
         [_text(data, span) for field, span in found if field == wanted] for wanted in (INPUTS, OUTPUTS, OP_TYPE)
@@ -78,7 +78,7 @@ def _text(data: Any, span: tuple[int, int]) -> str:
 
 
 def _fields(data: Any, at: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Yield (number, (start, stop)) of every field with a length; numbers are passed over."""
+    """Yield (number, (start, stop)) of every field with a length; fields that are numbers are skipped."""
     while at < stop:
         key, at = _number(data, at)
         match key & 7:
@@ -97,7 +97,7 @@ def _fields(data: Any, at: int, stop: int) -> Iterator[tuple[int, tuple[int, int
 
 
 def _number(data: Any, at: int) -> tuple[int, int]:
-    """A number of any length from `at` on, seven bits a byte, and where it ends."""
+    """Read a variable-length number from `at` on, seven bits per byte; return it and its end."""
     value = shift = 0
     while True:
         byte = data[at]

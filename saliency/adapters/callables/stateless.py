@@ -1,4 +1,4 @@
-"""Keep Keras' variables as they are while a model is called."""
+"""Prevent a call of a Keras model from changing its variables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from typing import Any
 
 
 def stateless() -> AbstractContextManager[Any]:
-    """A context in which Keras' variables keep their values, whatever a call of a model assigns to them."""
+    """Return a context that discards assignments to Keras variables."""
     keras = sys.modules.get("keras")
     return nullcontext() if keras is None else keras.StatelessScope()

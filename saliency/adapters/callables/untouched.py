@@ -1,4 +1,4 @@
-"""The models that a function holds, and how a call of the function leaves them as they are."""
+"""Call a function without changing the models that it refers to."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from saliency.adapters.callables.closure import held
 
 
 def left_alone(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, so called that the models that it holds stay as they are.
+    """Return the function wrapped so that calls do not change the models that it refers to.
 
-    It is called on a copy of torch's modules. What it writes to models of Keras, TensorFlow and Flax is put back after
-    each call.
+    torch modules are replaced by copies. Variables of Keras, TensorFlow and Flax models are restored after each call.
     """
     kept = [each for each in held(function) if not isinstance(each, type)]
     kept += [inner for each in kept for inner in held(getattr(each, "python_function", None))]
@@ -39,7 +38,7 @@ def _within(contexts: list[Callable[[], AbstractContextManager[None]]], function
 
 
 def _put_back(model: Any) -> Callable[[], AbstractContextManager[None]] | None:
-    """A context that puts back what a call writes to a model; None for what is no model, or is never written to."""
+    """Return a context that restores a model after a call; None if calls cannot change the object."""
     if any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__):
         return functools.partial(_attributes_put_back, model)
     if hasattr(model, "trainable_variables"):
@@ -48,7 +47,7 @@ def _put_back(model: Any) -> Callable[[], AbstractContextManager[None]] | None:
 
 
 def _variables(model: Any) -> list[Any]:
-    """The variables of a Keras model or a ``tf.Module`` that a call of it may write to."""
+    """Return the variables of a Keras model or a ``tf.Module`` that a call may write to."""
     if hasattr(model, "stateless_call"):
         return list(model.non_trainable_variables)
     generators = [sys.modules["tensorflow"].random.get_global_generator(), *vars(model).values()]
@@ -69,7 +68,7 @@ def _values_put_back(variables: list[Any]) -> Iterator[None]:
 
 @contextmanager
 def _attributes_put_back(module: Any) -> Iterator[None]:
-    """The attributes of an nnx module and its parts, and the values of its variables."""
+    """Restore the attributes of an nnx module and its parts, and the values of its variables."""
     import jax
     from flax import nnx
 

@@ -52,11 +52,11 @@ class Question(NamedTuple):
     names: Sequence[str]
     """Of the bound layers."""
     to_logits: bool
-    """Whether targets read the logits before the activation that the model ends in."""
+    """Whether targets read the logits before the model's last activation."""
     dtype: Any
     rules: Composite | None
     choice: Choice
-    """Which of the model's outputs is explained."""
+    """Return the rule that picks the output to explain."""
 
     def raw(self, weights: Any, images: Any) -> Any:
         """What the model says, its complaints retold."""

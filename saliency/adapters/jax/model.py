@@ -93,7 +93,7 @@ class JaxModel(GridAdapter):
         return self._shared.version(jax.tree.leaves(self.weights()))
 
     def outputs(self, images: Any) -> Any:
-        """What the model says, (N, classes)."""
+        """Return the model's class scores, (N, classes)."""
         said = self._run(Question.outputs, images)
         if self._undecided:
             self._decide(np.asarray(said), *self._ending(images[:1]))
@@ -107,7 +107,7 @@ class JaxModel(GridAdapter):
         return found
 
     def gradients(self, images: Any) -> Answer[Any]:
-        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        """Return scores (k, N) and gradients (k, N, H, W, C), from one forward pass."""
         if self._rules is not None and self._held is not self._rules:
             self._hold(self._rules, images)
         return super().gradients(images)

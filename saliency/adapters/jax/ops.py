@@ -1,4 +1,4 @@
-"""Array functions of JAX, as :class:`saliency.model.protocols.Ops` asks for them."""
+"""JAX's implementation of :class:`saliency.model.protocols.Ops`."""
 
 from __future__ import annotations
 

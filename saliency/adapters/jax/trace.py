@@ -40,7 +40,7 @@ LINEAR = ("dot_general", "conv_general_dilated")
 
 
 HALF = (np.dtype(jnp.bfloat16), np.dtype(jnp.float16))
-"""Types of two bytes, too coarse for sums and quotients."""
+"""Half-precision types, too coarse for sums and quotients."""
 
 
 class Step(NamedTuple):
@@ -353,7 +353,7 @@ class Program:
             if not grid.of_tokens:
                 maps.add((moved[1], moved[2]))
             following = self.steps[i + 1].modules if i + 1 < len(self.steps) else ()
-            # a module's name is easier to say than an operator's, where its call ends here
+            # a module's name is shorter than an operator's, where its call ends here
             ends = [module for module in step.modules if module not in following]
             named = ends[0] if ends and self.layer(ends[0]) == step.gives[0] else step.name
             found.append(Laid(named, shape, grid, tuple(called)))
@@ -412,7 +412,7 @@ def _evaluated(jaxpr: Any, constants: Sequence[Any], values: Sequence[Any]) -> l
 
 
 def wide(value: Any) -> Any:
-    """Return an array of a type of two bytes in float32; all else as it is."""
+    """Convert a half-precision array to float32; return all other values unchanged."""
     return jnp.asarray(value, jnp.float32) if getattr(value, "dtype", None) in HALF else value
 
 

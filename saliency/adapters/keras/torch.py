@@ -26,7 +26,7 @@ from saliency.adapters.torch.layers import Replaced
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.precision import computed_in
 from saliency.adapters.torch.random import OwnRandomness
-from saliency.adapters.torch.rules import ask_by_rules, kinds_of
+from saliency.adapters.torch.rules import kinds_of, run_by_rules
 from saliency.adapters.torch.scores import scores_of
 from saliency.adapters.torch.trace import Break, LastActivation, Watch
 from saliency.errors import NoGradient, unknown
@@ -54,7 +54,7 @@ class Seen(dict[str, Tensor]):
         self.spans: dict[str, tuple[int, int]] = {}
         """By layer, which of the operators were called inside of it."""
         self.returned: Any = None
-        """What the model returned."""
+        """The model's outputs."""
 
     def keep(self, name: str, said: Tensor, entered: int) -> Tensor:
         """Keep the output of a layer, entered when so many operators had been called; returns what goes on."""
@@ -84,7 +84,7 @@ class KerasOnTorch(GridAdapter):
 
     @property
     def version(self) -> Hashable:
-        """Changes whenever a weight is written to or replaced."""
+        """A number that changes whenever a weight is written to or replaced."""
         return hash(tuple((t.data_ptr(), t._version) for t in _tensors(self.model)))
 
     def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
@@ -94,7 +94,7 @@ class KerasOnTorch(GridAdapter):
         return bound
 
     def outputs(self, images: Tensor) -> Tensor:
-        """What the model says, (N, classes)."""
+        """Return the model's class scores, (N, classes)."""
         with self.ready(grad=False), LastActivation(active=self.head is None) as spy:
             said, choice, _ = self._choice(KERAS).chosen(self.call(images), len(images))
             if self._undecided:
@@ -113,7 +113,7 @@ class KerasOnTorch(GridAdapter):
 
     @property
     def half(self) -> bool:
-        """Whether a backward pass goes through float16, in which small gradients are zero."""
+        """Return whether a backward pass goes through float16, in which small gradients are zero."""
         named = any(getattr(each, "compute_dtype", "") == "float16" for each in self.model._flatten_layers())
         return named or computed_in(self._device, self.wide) == torch.float16
 
@@ -279,12 +279,12 @@ class KerasCalls:
         rules = self.model.rules
         assert rules is not None
 
-        def ask(images: Tensor) -> tuple[Tensor, Tensor]:
+        def forward(images: Tensor) -> tuple[Tensor, Tensor]:
             leaf = leaf_of(images)
             return leaf, self.model.scored(leaf)
 
         ledger = ledger_for(rules, images)
-        return self._image_gradients(*ask_by_rules(rules, ask, images, self.model.notes, ledger), ledger)
+        return self._image_gradients(*run_by_rules(rules, forward, images, self.model.notes, ledger), ledger)
 
     def _image_gradients(self, leaf: Tensor, scores: Tensor, ledger: Ledger | None = None) -> Answer[Tensor]:
         self.model.require_gradient(scores, leaf)

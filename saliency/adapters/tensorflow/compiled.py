@@ -121,7 +121,7 @@ class Question:
         return tf.stack([tf.cast(row, self.dtype) if row.dtype.is_floating else row for row in rows])
 
     def surveyed(self, images: Any) -> Surveyed:
-        """The layers with a grid that the scores depend on."""
+        """Return the layers with a spatial grid that the scores depend on."""
         traced = self.traced(images)
         scores = self.joined(traced) if self.bound else scores_or_sum(self.choice, traced.raw, tf.reduce_sum)
         return traced.survey(scores, size_of(images))
@@ -161,7 +161,7 @@ class Question:
 
         Args:
             images: (N, H, W, C), or (N, 1 + references, H, W, C).
-            rules: which operator follows which.
+            rules: map operators to rules.
             classes: as in the other questions.
         """
         graph = images.graph

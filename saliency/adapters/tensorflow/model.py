@@ -66,13 +66,13 @@ class TensorFlowModel(GridAdapter):
         return [each for each in values if each.dtype.is_floating]
 
     def outputs(self, images: Any) -> Any:
-        """What the model says, (N, classes)."""
-        ask, question = self._graph(Question.outputs, images)
+        """Return the model's class scores, (N, classes)."""
+        run, question = self._graph(Question.outputs, images)
         with self.lock:
-            said = ask(images, tf.constant([], tf.int32))
+            outputs = run(images, tf.constant([], tf.int32))
         if self._undecided:
-            self._decide(np.array(said), question.ending, question.chosen)
-        return said
+            self._decide(np.array(outputs), question.ending, question.chosen)
+        return outputs
 
     def operators(self, images: Any) -> frozenset[str]:
         """See :meth:`saliency.model.protocols.Rewirable.operators`."""
@@ -114,10 +114,10 @@ class TensorFlowModel(GridAdapter):
     def _run(self, call: Callable[..., Any], images: Any, *beside: Any) -> Any:
         """Run a call of :class:`Question`, traced once for what is bound."""
         with self.lock:
-            ask, question = self._graph(call, images, *beside)
+            run, question = self._graph(call, images, *beside)
             for note in question.notes:
                 self.note(note)
-            return ask(images, tf.constant(indices(self._targets), tf.int32), *beside)
+            return run(images, tf.constant(indices(self._targets), tf.int32), *beside)
 
     def _graph(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, Question]:
         """The graph of a call, and the question as it was traced."""

@@ -189,7 +189,7 @@ class TensorFlowWork:
             case "DepthwiseConv2dNative":
                 shape[-2:] = kernel.shape[-2:]
             case "Einsum":
-                weights, out = _spelt(step.operator, place)
+                weights, out = _base_name(step.operator, place)
                 shape[weights.index(out[-1])] = channels
             case "MatMul" | "BatchMatMul" | "BatchMatMulV2":
                 turned = _turned(step.operator, place)
@@ -253,7 +253,7 @@ def _turned(operator: Any, place: int) -> bool:
     return bool(operator.get_attr(names[place]))
 
 
-def _spelt(operator: Any, place: int) -> tuple[str, str]:
+def _base_name(operator: Any, place: int) -> tuple[str, str]:
     """The letters of an Einsum's weights and of its output."""
     taken, out = operator.get_attr("equation").decode().replace(" ", "").split("->")
     return taken.split(",")[place], out

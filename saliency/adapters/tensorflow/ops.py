@@ -1,4 +1,4 @@
-"""Array functions of TensorFlow, as :class:`saliency.model.protocols.Ops` asks for them."""
+"""TensorFlow's implementation of :class:`saliency.model.protocols.Ops`."""
 
 from __future__ import annotations
 

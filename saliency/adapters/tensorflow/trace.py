@@ -21,7 +21,7 @@ ACTIVATIONS: Mapping[str, Operator] = {"Softmax": "softmax", "LogSoftmax": "log_
 """Operators whose result is probabilities, or their logarithms."""
 
 KEEPS = ("Identity", "Cast", "Reshape", "Squeeze", "ExpandDims")
-"""Operators that keep their values."""
+"""Operators that do not change values."""
 
 MOVES = (*KEEPS, "StridedSlice")
 """Operators that keep their values, where they keep all of them."""
@@ -39,7 +39,7 @@ PRODUCTS = ("BatchMatMulV2", "Einsum")
 
 
 HALF = (tf.bfloat16, tf.float16)
-"""Types of two bytes, too coarse for sums and quotients."""
+"""Half-precision types, too coarse for sums and quotients."""
 
 
 class Place(NamedTuple):
@@ -265,7 +265,7 @@ def _is_one(tensor: Any) -> bool:
 
 
 def wide(value: Any) -> Any:
-    """Return a tensor of a type of two bytes in float32; all else as it is."""
+    """Convert a half-precision tensor to float32; return all other values unchanged."""
     return tf.cast(value, tf.float32) if tf.is_tensor(value) and value.dtype in HALF else value
 
 

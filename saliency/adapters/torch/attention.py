@@ -1,7 +1,7 @@
-"""Attention maps of a torch model: every softmax that a transformer's tokens are mixed by, fused or written out.
+"""Attention maps of a torch model: every softmax that mixes a transformer's tokens, fused or written out.
 
-A fused operator (``scaled_dot_product_attention``) tells no map, so that it is computed here as its definition has it;
-``nn.MultiheadAttention`` is opened up, so that the operators inside it are seen.
+A fused operator (``scaled_dot_product_attention``) returns no map, so it is computed here by its definition;
+``nn.MultiheadAttention`` is decomposed into its operators.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from saliency.errors import Unsupported
 from saliency.model.protocols import Layer
 
 ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
-"""Functions that end a transformer's block: what it made is added to what it was given."""
+"""Functions that end a transformer's block: they add its result to its input."""
 
 
 class Call(NamedTuple):
@@ -31,24 +31,24 @@ class Call(NamedTuple):
 
     name: str
     number: int
-    """Which of the calls by that name it is, from 1."""
+    """Number of the call among those of that name, from 1."""
     output: Tensor
 
 
 class Attending(Survey):
-    """Notes every attention map, and what the tokens were after each block.
+    """Records every attention map, and the tokens after each block.
 
     Args:
-        module: its forward pass is watched while the mode is on.
+        module: its forward pass is recorded while the mode is active.
         leaf: the images, (N, H, W, C).
     """
 
     def __init__(self, module: nn.Module, leaf: Tensor) -> None:
         super().__init__(module, leaf)
         self._maps: list[Tensor] = []
-        # by number of the maps seen before it, the last sum of tokens
+        # by number of preceding maps, the last sum of tokens
         self._sums: dict[int, Call] = {}
-        # the very sums of two rows of tokens, by id
+        # sums of two rows of tokens, by id
         self._stream: dict[int, Tensor] = {}
         self._calls: Counter[str] = Counter()
 
@@ -70,7 +70,7 @@ class Attending(Survey):
         self._calls[name] += 1
         if function == "softmax":
             return self._kept(result)
-        # a bias is added too, but is no row of tokens
+        # a bias is added too, but is not a row of tokens
         both = sum(isinstance(each, Tensor) and each.shape == result.shape for each in args) > 1
         if function in ADDITIONS and both and result.ndim == 3 and len(self.leaf) in result.shape[:2]:
             self._sums[len(self._maps)] = Call(name, self._calls[name], result)
@@ -80,40 +80,40 @@ class Attending(Survey):
         return result
 
     def scaled_dot_product_attention(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Torch's own, by its definition, so that its map is seen."""
+        """Compute torch's function by its definition, so that its map is recorded."""
         return attention(*args, seen=self._kept, **kwargs)
 
     def _kept(self, weights: Tensor) -> Tensor:
-        """A softmax, kept if it may be a map; what goes on is a copy, lest a later in-place operator change it."""
+        """Store a softmax that may be a map; return a copy, so that later in-place operators cannot change it."""
         if weights.ndim not in (3, 4) or not weights.shape[-1] == weights.shape[-2] > 1:
             return weights
         self._maps.append(weights)
         return weights.clone()
 
     def is_sum(self, result: Tensor) -> bool:
-        """Whether something is the very sum of two rows of tokens."""
+        """Return whether a tensor is a recorded sum of two rows of tokens."""
         return id(result) in self._stream
 
     @property
     def attended(self) -> set[int]:
-        """How many tokens attend to each other, wherever some do."""
+        """The token counts of all attention maps."""
         return {int(each.shape[-1]) for each in self._maps}
 
     def maps(self) -> list[Tensor]:
-        """The maps in their order, each as it stands in the graph.
+        """Return the maps in order, each with its place in the graph.
 
         Raises:
-            Unsupported: they are of windows.
+            Unsupported: they cover windows only.
         """
         if len(self.attended) > 1 or any(each.ndim == 4 and len(each) != len(self.leaf) for each in self._maps):
             raise Unsupported(WINDOWS)
         return self._maps
 
-    def lie(self) -> Grid:
-        """How the tokens of the maps lie over the image.
+    def token_grid(self) -> Grid:
+        """Return the grid of the maps' tokens on the image.
 
         Raises:
-            Unsupported: there are none, or they are not of the patches of the whole image.
+            Unsupported: there are no maps, or they do not cover the patches of the whole image.
         """
         if not (maps := self.maps()):
             eager = 'with transformers: model.set_attn_implementation("eager")'
@@ -128,7 +128,7 @@ class Attending(Survey):
         return grid
 
     def by_heads(self, gradients: Sequence[Sequence[Tensor]]) -> list[Layer[Tensor]]:
-        """The maps with their gradients per target, images and heads in axes of their own."""
+        """Return the maps with their gradients per target, with separate axes for images and heads."""
 
         def split(weights: Tensor) -> Tensor:
             return wide(weights.detach()).reshape(len(self.leaf), -1, *weights.shape[-2:])
@@ -138,10 +138,10 @@ class Attending(Survey):
         ]
 
     def blocks(self) -> list[Call]:
-        """What the tokens were after the block of each map.
+        """Return the tokens after the block of each map.
 
         Raises:
-            Unsupported: blocks do not end in a sum of tokens.
+            Unsupported: the blocks do not end in a sum of tokens.
         """
         found = [self._sums.get(i + 1) for i in range(len(self._maps))]
         calls = [each for each in found if each is not None]
@@ -150,33 +150,33 @@ class Attending(Survey):
         return calls
 
     def together(self, exits: Sequence[Tensor]) -> Tensor:
-        """What the tokens were after several blocks as one batch, block by block."""
+        """Return the tokens after several blocks as one batch, block by block."""
         return torch.cat(list(exits), int(self.tokens_first(self.blocks()[0].output)))
 
 
 def exits_of(
     watch: Attending, module: nn.Module, scores: Callable[[Replaced, int], Tensor], *, half: bool
 ) -> list[Layer[Tensor]]:
-    """Return the maps, each with the gradients of the scores that the head gives behind the map's own block.
+    """Return the maps, each with the gradients of the scores that the head gives after the map's own block.
 
     Args:
-        watch: has seen a forward pass.
-        module: its forward pass is watched.
-        scores: from what puts the ends of all blocks in the place of the last one, and how many images these are, to
-            the head's scores (k, count).
+        watch: has recorded a forward pass.
+        module: its forward pass is recorded.
+        scores: takes the mode that replaces the last block's tokens by those of all blocks, and the number of images
+            that these are; returns the head's scores (k, count).
         half: whether a backward pass goes through float16.
     """
     if not (maps := watch.maps()):
         return []
     blocks = watch.blocks()
     exits = [each.output.detach().requires_grad_() for each in blocks]
-    # the head is called with all of them at once
+    # the head is evaluated once, for all blocks together
     head = Replaced(module, blocks[-1].name, blocks[-1].number, lambda _: watch.together(exits))
     back = by_each(scores(head, len(exits) * len(watch.leaf)), exits, half=half)
     return watch.by_heads([pulled_back(blocks, maps, each) for each in back])
 
 
 def pulled_back(blocks: Sequence[Call], maps: Sequence[Tensor], back: Sequence[Tensor]) -> list[Tensor]:
-    """From what came back to the end of each block, what goes on to the map inside it."""
+    """Return the gradients at the map inside each block, from those at the end of the block."""
     found = (backward(block.output, [each], given)[0] for block, each, given in zip(blocks, maps, back, strict=True))
     return [torch.zeros_like(wide(each)) if back is None else back for each, back in zip(maps, found, strict=True)]

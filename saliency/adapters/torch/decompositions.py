@@ -1,4 +1,4 @@
-"""Functions of torch told in simpler ones, for rules that know only the simpler ones."""
+"""torch's composite functions written with simpler ones, for which there are rules."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 ASKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
-"""What torch's own functions in Python ask before they let themselves be intercepted."""
+"""Names by which torch's Python functions check whether they are intercepted."""
 
 
 @lru_cache(256)
 def inside(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    """The same function, itself not intercepted but what it calls. None if it is not written in Python."""
+    """Return the function with interception of its inner calls only; None if it is not written in Python."""
     if not isinstance(function, FunctionType) or not function.__module__.startswith("torch."):
         return None
     body = getattr(function, "__wrapped__", function)
@@ -42,11 +42,11 @@ def attention(
     *,
     seen: Callable[[Tensor], Tensor] = lambda weights: weights,
 ) -> Tensor:
-    """``scaled_dot_product_attention`` as the two products and the softmax that it is.
+    """Compute ``scaled_dot_product_attention`` as two products and a softmax.
 
     Args:
         query: (…, T, d); all up to `enable_gqa` as torch has them.
-        seen: is given the attention map (…, T, T); what it returns goes on in its place.
+        seen: receives the attention map (…, T, T); its result replaces the map.
     """
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
@@ -62,7 +62,7 @@ def attention(
 
 
 def product_and_sum(input: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:  # noqa: A002
-    """``addmm`` and ``baddbmm``."""
+    """Compute ``addmm`` and ``baddbmm``."""
     product = left @ right if alpha == 1 else (left @ right) * alpha
     return product if beta == 0 else input * beta + product
 
@@ -74,7 +74,7 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """``layer_norm`` by mean and variance of the last axes."""
+    """Compute ``layer_norm`` by mean and variance of the last axes."""
     y = _standardised(input, tuple(range(-len(normalized_shape), 0)), eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
@@ -86,7 +86,7 @@ def rms_norm(
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
-    """``rms_norm``."""
+    """Compute ``rms_norm``."""
     eps = torch.finfo(input.dtype).eps if eps is None else eps
     y = input * ((input * input).mean(tuple(range(-len(normalized_shape), 0)), keepdim=True) + eps).rsqrt()
     return y if weight is None else y * weight
@@ -99,7 +99,7 @@ def group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """``group_norm``."""
+    """Compute ``group_norm``."""
     y = _standardised(input.reshape(len(input), num_groups, -1), (-1,), eps).reshape(input.shape)
     channels = (1, -1) + (1,) * (input.ndim - 2)
     y = y if weight is None else y * weight.reshape(channels)
@@ -116,20 +116,20 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """``instance_norm``."""
+    """Compute ``instance_norm``."""
     if not use_input_stats:
         return functional.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     return group_norm(input, input.shape[1], weight, bias, eps)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:  # noqa: A002
-    """``glu``."""
+    """Compute ``glu``."""
     signal, gate = input.chunk(2, dim)
     return signal * gate.sigmoid()
 
 
 def log_softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:  # noqa: A002
-    """``log_softmax``."""
+    """Compute ``log_softmax``."""
     return functional.softmax(input, dim, _stacklevel=4).log()
 
 
@@ -141,7 +141,7 @@ def variance(
     *,
     correction: int | None = None,
 ) -> Tensor:
-    """``var``."""
+    """Compute ``var``."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     axes = tuple(range(input.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
@@ -152,7 +152,7 @@ def variance(
 
 
 def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Tensor:  # noqa: A002
-    """``linalg.vector_norm``."""
+    """Compute ``linalg.vector_norm``."""
     if ord != 2:
         return torch.linalg.vector_norm(x, ord, dim, keepdim, **kwargs)
     axes = tuple(range(x.ndim)) if dim is None else dim
@@ -160,7 +160,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = Fals
 
 
 def quotient(input: Tensor, other: Tensor) -> Tensor:  # noqa: A002
-    """``div``."""
+    """Compute ``div``."""
     return input * other.reciprocal()
 
 
@@ -177,9 +177,9 @@ ALWAYS: dict[str, Callable[..., Any]] = {
     "rsub": lambda x, other: (-x) + other,
     "rsub_of": lambda x, other, alpha=1: (-other) * alpha + x,
 }
-"""What no rule takes whole."""
+"""Functions that no rule takes as a whole."""
 
-OPENED: dict[str, Callable[..., Any]] = {  # by name, or by kind
+OPENED: dict[str, Callable[..., Any]] = {  # by name or kind
     "layer_norm": layer_norm,
     "rms_norm": rms_norm,
     "group_norm": group_norm,
@@ -192,4 +192,4 @@ OPENED: dict[str, Callable[..., Any]] = {  # by name, or by kind
     "std": lambda *args, **kwargs: variance(*args, **kwargs).sqrt(),
     "linalg_vector_norm": vector_norm,
 }
-"""What rules may take whole, or not."""
+"""Functions that are decomposed if no rule takes them as a whole."""

@@ -20,14 +20,14 @@ from saliency.threads import uninterrupted
 
 
 class _Function(nn.Module):
-    """A function in a module's clothes."""
+    """A function as a module."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         modules = [each for each in held(function) if isinstance(each, nn.Module)]
-        # one that holds no modules is the user's own affair, as any black box is
+        # a function that refers to no modules is called as it is
         self._kept = function if modules else AsItIs(function)
-        # the mode of what it calls decides
+        # the modules that it calls have their own modes
         self.training = any(each.training for each in modules)
 
     @property
@@ -41,10 +41,10 @@ class _Function(nn.Module):
 
 
 def on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, called on a copy of the modules that it holds and with random numbers of its own.
+    """Return the function, called on copies of the modules that it refers to and with its own random numbers.
 
     Args:
-        function: of any arrays.
+        function: of arrays of any framework.
     """
     working, randomness = WorkingCopy(_Function(function)), OwnRandomness()
 
@@ -74,5 +74,5 @@ class TorchFunction(TorchModel):
 
     @property
     def version(self) -> Hashable:
-        """Changes whenever a weight of the function's modules does."""
+        """A number that changes whenever a weight of the function's modules does."""
         return hash((id(cast(_Function, self.module).function), version_of(*self._held)))

@@ -13,14 +13,14 @@ from saliency.model.protocols import Answer
 from saliency.rules import Composite, Ledger
 
 SCALES = (2.0**14, 2.0**7, 1.0)
-"""By what a score is multiplied before its backward pass goes through float16, in the order that they are tried.
+"""Factors of the score before a backward pass through float16, in the order that they are tried.
 
-Gradients below 6e-8 are zero in float16: those of a mean over a region, say, at the layers of a segmentation network.
-Powers of two change no digit. Where one overflows, the next is tried."""
+Gradients below 6e-8 are zero in float16, such as those of a mean over a region in a segmentation network. Powers of two
+are exact. If one overflows, the next is tried."""
 
 
 def leaf_of(images: Tensor) -> Tensor:
-    """The images, as what a forward pass begins with and a gradient can be taken by."""
+    """Return the images as a leaf of the graph that requires a gradient."""
     images = images.clone() if images.is_inference() else images.detach()
     return images.requires_grad_()
 
@@ -28,12 +28,12 @@ def leaf_of(images: Tensor) -> Tensor:
 def backward(
     outputs: Tensor, inputs: Sequence[Tensor], given: Tensor | None = None, *, keep: bool = True, half: bool = False
 ) -> list[Tensor | None]:
-    """Return the gradients of `outputs` by each of the inputs, in float32 or wider; None where there is none.
+    """Return the gradients of `outputs` by each of the inputs, in float32 or wider; None without dependence.
 
     Args:
-        outputs: what is differentiated, summed.
-        inputs: by what.
-        given: what came back to `outputs`, by which it is weighted before it is summed; ones by default.
+        outputs: their sum is differentiated.
+        inputs: to differentiate by.
+        given: gradients at `outputs`, their weights in the sum; ones by default.
         keep: whether the graph is needed again.
         half: whether the backward pass goes through float16.
     """
@@ -58,18 +58,18 @@ def _unscaled(gradient: Tensor, scale: float) -> Tensor:
 
 
 def ledger_for(rules: Composite | None, images: Tensor) -> Ledger | None:
-    """Return a ledger where rules count losses, and there is one image for which."""
+    """Return a ledger if the rules count losses and there is a single image; else None."""
     return Ledger() if rules is not None and rules.accounts and len(images) == 1 else None
 
 
 def image_gradients(scores: Tensor, leaf: Tensor, ledger: Ledger | None = None, half: bool = False) -> Answer[Tensor]:
-    """Return the scores (k, N), their gradients by the image, and what the ledger says was lost of each target's one.
+    """Return the scores (k, N), their gradients by the image, and the relevance lost per target, by the ledger.
 
     Args:
-        scores: of the graph that begins at `leaf`.
+        scores: computed from `leaf`.
         leaf: the images, (N, H, W, C).
-        ledger: filled by the rules on the way back, of one image.
-        half: whether the backward pass goes through float16: then it is scaled and tried again, and nothing is counted.
+        ledger: filled by the rules in the backward pass of one image.
+        half: whether the backward pass goes through float16: then it is scaled and repeated, and nothing is counted.
 
     Raises:
         NoGradient: the score does not depend on the image.
@@ -91,11 +91,11 @@ def image_gradients(scores: Tensor, leaf: Tensor, ledger: Ledger | None = None, 
 def each_gradient(
     scores: Tensor, inputs: Sequence[Tensor], names: Sequence[str] = ("image",), *, half: bool = False
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Per target, the gradients of its scores (k, N) by each of the inputs, in float32 or wider.
+    """Return, per target, the gradients of its scores (k, N) by each of the inputs, in float32 or wider.
 
     Args:
         scores: of every target.
-        inputs: by what they are differentiated.
+        inputs: to differentiate by.
         names: of the inputs.
         half: whether the backward pass goes through float16.
 
@@ -112,7 +112,7 @@ def each_gradient(
 
 
 def by_each(scores: Tensor, inputs: Sequence[Tensor], *, half: bool = False) -> list[list[Tensor]]:
-    """As :func:`each_gradient`; zeros where scores do not depend on an input."""
+    """Return the gradients as :func:`each_gradient`, zeros for inputs that scores do not depend on."""
     last = len(scores) - 1
     return [
         [

@@ -1,4 +1,4 @@
-"""Hugging Face transformers: what their models say of themselves beside what every torch module does."""
+"""Hugging Face transformers: labels, image sizes and processors from their configurations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saliency.adapters.torch.model import TorchModel
 from saliency.pictures.presets import Declared
 
 PROBLEMS = {"multi_label_classification": "sigmoid", "regression": "none"}
-"""By what a configuration calls its problem, the activation that its outputs need; "auto" for any other."""
+"""Activation of the outputs by the configuration's problem_type; "auto" for any other."""
 
 
 class HuggingFaceModel(TorchModel):
@@ -19,7 +19,7 @@ class HuggingFaceModel(TorchModel):
 
     Args:
         module: the user's own.
-        labels: names of the classes; those of its configuration by default.
+        labels: names of the classes; by default those of its configuration.
     """
 
     def __init__(self, module: nn.Module, labels: Sequence[str] | None = None) -> None:
@@ -35,7 +35,7 @@ class HuggingFaceModel(TorchModel):
 
     @property
     def declared(self) -> Declared | None:
-        """The image processor beside the weights, in a folder or in the cache; it is never downloaded."""
+        """The image processor stored with the weights, in a folder or the cache; it is never downloaded."""
         return self._declared or self._shared.once("processor", lambda: _processor(self._config))
 
     @declared.setter
@@ -47,7 +47,7 @@ class HuggingFaceModel(TorchModel):
 
 
 def _size(config: Any) -> tuple[int, int] | None:
-    """Return the height and width of the configuration's images; None where it has none."""
+    """Return the height and width of the configuration's images; None without them."""
     inner = getattr(config, "vision_config", None) or config
     size = getattr(inner, "image_size", None)
     if isinstance(size, int):
@@ -56,7 +56,7 @@ def _size(config: Any) -> tuple[int, int] | None:
 
 
 def _labels(config: Any) -> list[str] | None:
-    """The configuration's names of classes; None where they are only numbered (LABEL_0, LABEL_1, …)."""
+    """Return the configuration's class names; None if they are only numbered (LABEL_0, LABEL_1, …)."""
     names = getattr(config, "id2label", None) or {}
     labels = [str(names[key]) for key in sorted(names, key=int)]
     numbered = all(label == f"LABEL_{i}" for i, label in enumerate(labels))
@@ -64,7 +64,7 @@ def _labels(config: Any) -> list[str] | None:
 
 
 def _processor(config: Any) -> Declared | None:
-    """The image processor of the checkpoint that a configuration names; None where there is none on this machine."""
+    """Return the image processor of the configuration's checkpoint; None if it is not on this machine."""
     if not (name := getattr(config, "_name_or_path", "")):
         return None
     from transformers import AutoImageProcessor
@@ -72,6 +72,6 @@ def _processor(config: Any) -> Declared | None:
     find: Any = AutoImageProcessor.from_pretrained
     try:
         processor = find(name, local_files_only=True, trust_remote_code=False)
-    except Exception:  # noqa: BLE001  # none there, a damaged one, code that is not to be run, a missing library
+    except Exception:  # noqa: BLE001  # missing, damaged, needs remote code, or a library is missing
         return None
-    return Declared(processor, f"preprocessing of {type(processor).__name__}, found beside the weights of {name}")
+    return Declared(processor, f"preprocessing of {type(processor).__name__}, stored with the weights of {name}")

@@ -1,4 +1,4 @@
-"""Layers of a torch model with a spatial grid: which there are, which is the last, and how to read one."""
+"""Layers of a torch model with a spatial grid: their survey, and access to their outputs."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ ATTENTION = frozenset({"matmul", "bmm", "baddbmm", "softmax", "scaled_dot_produc
 """Functions whose 4-D results are attention maps or heads, not feature maps."""
 
 CONVOLUTIONAL = ("conv", "_pool", "batch_norm", "group_norm", "instance_norm", "interpolate", "pixel_")
-"""Parts of the names of functions that know no layout but (N, K, h, w)."""
+"""Parts of the names of functions that only take the layout (N, K, h, w)."""
 
 STREAM = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__", "layer_norm", "rms_norm"})
-"""Functions that make a transformer's main stream of tokens; the others' rows of tokens lie beside it."""
+"""Functions that form a transformer's residual stream; rows of tokens of other functions are branches of it."""
 
 
 class Seen(NamedTuple):
-    """An operator's or module's result that may have a grid."""
+    """A result of an operator or module that may have a grid."""
 
     name: str
     output: Tensor
     operators: tuple[str, ...]
-    """What was called since the result before it, up to its own."""
+    """Operators called since the previous result, up to its own."""
     aliases: tuple[str, ...] = ()
-    """Names that it had before, of operators and modules inside."""
+    """Its earlier names, of inner operators and modules."""
 
 
 class Survey(Watch):
-    """Notes every result that may have a grid, and what tells how to read it.
+    """Records every result that may have a grid, and the evidence for its layout.
 
     Args:
-        module: its forward pass is watched while the mode is on.
+        module: its forward pass is recorded while the mode is active.
         leaf: the images, (N, H, W, C).
     """
 
@@ -51,34 +51,34 @@ class Survey(Watch):
         self.leaf = leaf
         self._image = (int(leaf.shape[1]), int(leaf.shape[2])) if leaf.ndim == 4 else (1, 1)
         self.outputs: list[Tensor] = []
-        """What the model returned."""
+        """The model's outputs."""
         self._seen: list[Seen] = []
         self._shapes: set[tuple[int, ...]] = set()
         self.called: list[str] = []
         """Names of all functions that returned maps or tokens."""
-        # how many there were at the last result that was kept, and when each module that is being called was entered
+        # their number at the last stored result, and at the entry of each module that is being called
         self._kept_at = 0
         self._entered: list[int] = []
         self._first: set[tuple[int, ...]] = set()
         self._last: set[tuple[int, ...]] = set()
         self._attention: set[tuple[int, ...]] = set()
-        # the first row of so many tokens: before attention has mixed them, where it can be had
+        # the first row of tokens by their number: before attention mixes them, if possible
         self._rows: dict[int, Tensor] = {}
         self._grids: dict[int, Grid | None] = {}
-        # by number of images, which is that of tokens too, whether the tokens come first
+        # where the numbers of images and tokens are equal: whether the tokens come first
         self._turned: dict[int, bool] = {}
 
     def see(self, name: str, result: Tensor, args: Any) -> Tensor:
         if result.ndim not in (3, 4) or not result.is_floating_point():
             return result
         if len(self.leaf) not in result.shape[: 5 - result.ndim]:
-            return result  # tokens may come before the images
+            return result  # the token axis may precede the batch axis
         function, shape = name.split(":")[1], tuple(result.shape[1:])
         if spatial(result.shape):
             self.called.append(function)
         if result.ndim == 4:
             if function in ATTENTION:
-                # heads are turned about on their way in and out, in every order
+                # heads are transposed in any order
                 self._attention.add(tuple(sorted(shape)))
             elif any(part in function for part in CONVOLUTIONAL):
                 self._first.add(shape)
@@ -99,14 +99,14 @@ class Survey(Watch):
         self._kept_at = len(self.called)
 
     def tokens_first(self, row: Tensor) -> bool:
-        """Whether a row of tokens is (T, N, K), not (N, T, K)."""
+        """Return whether a row of tokens is (T, N, K), not (N, T, K)."""
         count = len(self.leaf)
         if len(row) != count or row.shape[1] != count or count == 1:
             return len(row) != count
         if count not in self._turned and not row.requires_grad:
             return False
         if count not in self._turned:
-            # as many tokens as images: a token in the middle, a patch's, depends on every image, an image on itself
+            # as many tokens as images: the slice of a patch depends on every image, that of an image on one
             (depends,) = backward(row[count // 2].cos(), [self.leaf])
             self._turned[count] = depends is not None and int((depends != 0).flatten(1).any(1).sum()) > 1
         return self._turned[count]
@@ -121,15 +121,15 @@ class Survey(Watch):
             self.outputs = [each.array for each in parts_of(result, TORCH)]
         elif self._seen and isinstance(result, Tensor) and entered < self._kept_at:
             last = self._seen[-1]
-            # rearranged only, since it was made: by a module that has its channels elsewhere inside
+            # only rearranged: the module uses another layout inside
             same = result.ndim == last.output.ndim and result.numel() == last.output.numel()
             if result is last.output or (same and REARRANGES.issuperset(self.called[self._kept_at :])):
-                # a module's name is easier to say than an operator's
+                # a module's name is shorter than an operator's
                 self._seen[-1] = last._replace(name=path, output=result, aliases=(*last.aliases, last.name))
         return None
 
     def grid(self, output: Tensor) -> Grid | None:
-        """How a result lies over the image, now that the model has been watched to its end."""
+        """Return the grid of a result on the image; call it after the forward pass."""
         if output.ndim == 4:
             return self._map(tuple(output.shape[1:]))
         if output.ndim != 3 or len(self.leaf) not in output.shape[:2]:
@@ -139,7 +139,7 @@ class Survey(Watch):
         return grid._replace(layout="tokens_first") if grid is not None and turned else grid
 
     def laid(self, scores: Tensor) -> Surveyed:
-        """Every layer that the scores depend on, in order; what the model returns itself is none."""
+        """Return every layer that the scores depend on, in order, without the model's outputs."""
         returned = {id(each) for each in self.outputs}
         places = [
             (each, grid)
@@ -155,7 +155,7 @@ class Survey(Watch):
         layers = [
             Laid(each.name, tuple(each.output.shape), grid, each.operators, each.aliases)
             for (each, grid), gradient in zip(places, used[: len(places)], strict=True)
-            # behind the last attention a class token's score does not depend on the patches any more
+            # after the last attention a class token's score no longer depends on the patches
             if gradient is not None and (not grid.of_tokens or bool(on_grid(gradient, grid).any()))
         ]
         return Surveyed(nameable(layers), read_from_map([each.shape for each in explained], len(self.leaf)))
@@ -185,14 +185,14 @@ class Survey(Watch):
         return candidates[0] if candidates and tokens not in self._rows else None
 
     def _lies_so(self, grid: Grid) -> bool:
-        """Whether the tokens at three corners depend on the image there."""
+        """Return whether the tokens at three corners depend on the image there."""
         tokens = grid.height * grid.width + grid.before + grid.after
         row = self._rows.get(tokens)
         if row is None or not row.requires_grad:
             return False
         height, width = self._image
         down, across = (torch.arange(n, device=row.device) + 0.5 for n in (height, width))
-        # not the plain sum, which a layer norm makes constant
+        # a plain sum is constant after a layer norm
         probe = torch.cos(torch.arange(row.shape[-1], device=row.device)).to(row.dtype)
         for i, j in ((0, 0), (0, grid.width - 1), (grid.height - 1, 0)):
             (gradient,) = backward(row[0, grid.before + i * grid.width + j] * probe, [self.leaf])
@@ -213,8 +213,8 @@ class Tap(Watch):
     """Calls :meth:`tap` with each result of the named layers.
 
     Args:
-        module: its forward pass is watched while the mode is on.
-        names: of the layers.
+        module: its forward pass is recorded while the mode is active.
+        names: names of the layers.
     """
 
     def __init__(self, module: nn.Module, names: Sequence[str], *args: Any) -> None:
@@ -223,7 +223,7 @@ class Tap(Watch):
         self.calls: Counter[str] = Counter()
 
     def tap(self, name: str, result: Tensor) -> Tensor:
-        """A layer's result; what is returned goes on in its place."""
+        """Handle a layer's result; the returned tensor replaces it."""
         return result
 
     def see(self, name: str, result: Tensor, args: Any) -> Tensor:
@@ -237,7 +237,7 @@ class Tap(Watch):
         if isinstance(result, tuple) and result and isinstance(result[0], Tensor):
             return (self._tapped(path, result[0]), *result[1:])
         if isinstance(result, Mapping) and isinstance(result.get("last_hidden_state"), Tensor):
-            # as encoders of transformers answer
+            # outputs of transformers' encoders
             result["last_hidden_state"] = self._tapped(path, result["last_hidden_state"])  # type: ignore[index]
             return result
         return self._tapped(path, result) if isinstance(result, Tensor) else None
@@ -248,11 +248,11 @@ class Tap(Watch):
 
 
 class Captured(Tap, Survey):
-    """Keeps the results of the named layers (the last one where a layer is called more than once).
+    """Stores the results of the named layers (the last one if a layer is called more than once).
 
     Args:
-        module: its forward pass is watched while the mode is on.
-        names: of the layers.
+        module: its forward pass is recorded while the mode is active.
+        names: names of the layers.
         leaf: the images, (N, H, W, C).
     """
 
@@ -261,25 +261,25 @@ class Captured(Tap, Survey):
         self._kept: dict[str, Tensor] = {}
 
     def output(self, name: str) -> Tensor:
-        """What the layer said, with its place in the graph."""
+        """Return the layer's output, with its place in the graph."""
         if name not in self._kept:
             raise UnknownName(f"The layer {name!r} was not called in the forward pass, or did not return a tensor.")
         return self._kept[name]
 
     def tap(self, name: str, result: Tensor) -> Tensor:
         self._kept[name] = result
-        # what goes on is a copy, lest a later in-place operator change what was kept
+        # return a copy, so that later in-place operators cannot change the stored result
         return result.clone()
 
 
 class Replaced(Tap):
-    """Puts something else in the place of one call's result.
+    """Replaces the result of one call.
 
     Args:
-        module: its forward pass is watched while the mode is on.
+        module: its forward pass is recorded while the mode is active.
         name: of the layer.
-        call: which of its calls, from 1.
-        put: makes it of the result.
+        call: number of the call, from 1.
+        put: computes the replacement from the result.
     """
 
     def __init__(self, module: nn.Module, name: str, call: int, put: Callable[[Tensor], Tensor]) -> None:
@@ -291,7 +291,7 @@ class Replaced(Tap):
 
 
 def on_grid(array: Tensor, grid: Grid | None) -> Tensor:
-    """A layer's (N, …) as (N, h, w, K); as it is where it has no grid."""
+    """Convert a layer's output (N, …) to (N, h, w, K); return it unchanged without a grid."""
     if grid is None or grid.layout == "last":
         return array
     if grid.layout == "first":
@@ -302,7 +302,7 @@ def on_grid(array: Tensor, grid: Grid | None) -> Tensor:
 
 
 def off_grid(values: Tensor, grid: Grid | None, like: Tensor) -> Tensor:
-    """(N, h, w, K) in the layout of what a layer said; tokens without a place are those of `like`."""
+    """Convert (N, h, w, K) to the layout of a layer's output `like`; tokens without a position are taken from it."""
     if values.shape != (wanted := on_grid(like, grid).shape):
         raise BadShape(f"Replaced activations must have the layer's shape {tuple(wanted)}, got {tuple(values.shape)}.")
     values = values.to(like.dtype)

@@ -1,7 +1,7 @@
-"""PyTorch: any ``nn.Module`` as a model that gives scores, gradients and layers.
+"""PyTorch: the adapter of any ``nn.Module``, with scores, gradients and layers.
 
-The user's own module is never called: all work is done on a copy in eval mode that shares its weights (`torch_copy`),
-so that a training loop may go on beside it. Images are (N, H, W, C) outside and (N, C, H, W) inside.
+The user's own module is never called. All calls go to a copy in eval mode that shares its weights (`working_copy`),
+so training may continue in parallel. Images are (N, H, W, C) outside and (N, C, H, W) inside.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from saliency.adapters.torch.layers import Captured, Replaced, off_grid, on_grid
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.precision import computed_in, fed_as
 from saliency.adapters.torch.random import OwnRandomness
-from saliency.adapters.torch.rules import ask_by_rules, kinds_of
+from saliency.adapters.torch.rules import kinds_of, run_by_rules
 from saliency.adapters.torch.scores import scores_of
 from saliency.adapters.torch.trace import LastActivation, why_no_gradient
 from saliency.adapters.torch.working_copy import WorkingCopy, version_of
@@ -38,7 +38,7 @@ from saliency.targets import Unit, units
 from saliency.threads import uninterrupted
 
 LAZY = (UninitializedParameter, UninitializedBuffer)
-"""Types of weights that a lazy module makes when it is first called."""
+"""Types of weights that a lazy module creates in its first call."""
 
 
 class TorchModel(Adapter):
@@ -66,26 +66,26 @@ class TorchModel(Adapter):
         self._working = WorkingCopy(self.module)
         self._randomness = OwnRandomness()
         self.notes += self._working.notes()
-        # by shape of image, the last call of the bound layer and how it lies over the image
+        # by shape of image, the last call of the bound layer and its grid on the image
         self._places: dict[torch.Size, tuple[int, Grid | None]] = {}
 
     def _fed_as(self, *modules: nn.Module) -> None:
-        """Where and in which type the modules' weights are, so must be the images."""
+        """Set the device and type of the images to those of the modules' weights."""
         self._device, self._dtype = fed_as(modules)
         self._wide = torch.float64 if self._dtype == torch.float64 else torch.float32
 
     @property
     def version(self) -> Hashable:
-        """Changes whenever a weight is written to or replaced."""
+        """A number that changes whenever a weight is written to or replaced."""
         return version_of(self.module)
 
     @property
     def modes(self) -> Hashable:
-        """Which parts are in training mode."""
+        """The training flags of all parts."""
         return tuple(part.training for part in self.module.modules())
 
     def layer_name(self, layer: Any) -> Any:
-        """See :class:`Adapter`; the names that wrappers put before the model's own are left out."""
+        """See :class:`Adapter`; prefixes that wrappers add are removed."""
         name = super().layer_name(layer)
         names = {name for name, _ in self.module.named_modules()}
         while isinstance(name, str) and name.startswith(WRAPPERS) and name.partition(":")[0] not in names:
@@ -104,12 +104,12 @@ class TorchModel(Adapter):
         return bound
 
     def _renew(self) -> None:
-        """At the start of a run: take over what the user has changed of the module."""
+        """Update the copy with the user's changes of the module, at the start of a run."""
         self._working.renew()
         self._randomness.renew()
 
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """The (H, W, C) that it must be fed for a picture that comes as `shape`: the first that it takes."""
+        """Return the input shape (H, W, C) for a picture of shape `shape`: the first that the model accepts."""
         channels = self.channels if self.channels is not None and shape[2] == 1 else shape[2]
         sizes = dict.fromkeys((shape[:2], self.size or shape[:2]))
         ways = list(dict.fromkeys((*size, count) for count in (shape[2], channels) for size in sizes))
@@ -118,16 +118,16 @@ class TorchModel(Adapter):
         return cast(tuple[int, int, int], self._shared.once(shape, lambda: next(filter(self._takes, ways), shape)))
 
     def _takes(self, shape: tuple[int, int, int]) -> bool:
-        """Whether the model answers to a picture of that shape."""
+        """Return whether the model accepts a picture of that shape."""
         try:
             with self._ready(grad=False) as module:
                 self._forward(module, torch.zeros((1, *shape), device=self._device))
-        except Exception:  # noqa: BLE001  # whatever a model may say to a shape that it does not take
+        except Exception:  # noqa: BLE001  # a model may raise anything for an unsupported shape
             return False
         return True
 
     def outputs(self, images: Tensor) -> Tensor:
-        """What the model says, (N, classes)."""
+        """Return the model's class scores, (N, classes)."""
         self._renew()
         with self._ready(grad=False) as module, LastActivation(active=self.head is None) as spy:
             said, choice, _ = self._choice(TORCH).chosen(self._forward(module, images), len(images))
@@ -136,21 +136,23 @@ class TorchModel(Adapter):
         return said.to(self._wide)
 
     def scores(self, images: Tensor) -> Tensor:
-        """(k, N)."""
-        # how tokens lie over the image is found out by gradients
+        """Return the scores, (k, N)."""
+        # the grid of tokens is found by gradients
         with self._ready(grad=bool(units(self._targets))) as module:
             return self._scores(module, leaf_of(images) if units(self._targets) else images).detach()
 
     def gradients(self, images: Tensor) -> Answer[Tensor]:
-        """(k, N) and (k, N, H, W, C), from one forward pass."""
+        """Return scores (k, N) and gradients (k, N, H, W, C), from one forward pass."""
         with self._ready(grad=True) as module:
 
-            def ask(images: Tensor) -> tuple[Tensor, Tensor]:
+            def forward(images: Tensor) -> tuple[Tensor, Tensor]:
                 leaf = leaf_of(images)
                 return leaf, self._scores(module, leaf)
 
             rules, ledger = self._rules, ledger_for(self._rules, images)
-            leaf, scores = ask(images) if rules is None else ask_by_rules(rules, ask, images, self.notes, ledger)
+            leaf, scores = (
+                forward(images) if rules is None else run_by_rules(rules, forward, images, self.notes, ledger)
+            )
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf)))
             return image_gradients(scores, leaf, ledger, half=self._goes_through_half())
@@ -169,7 +171,7 @@ class TorchModel(Adapter):
             return kinds_of(lambda leaf: self._scores(module, leaf), leaf_of(images))
 
     def layers(self, images: Tensor) -> list[Layer[Tensor]]:
-        """One per bound layer: (N, h, w, K) activations and (k, N, h, w, K) gradients."""
+        """Return activations (N, h, w, K) and gradients (k, N, h, w, K) of each bound layer."""
         leaf = leaf_of(images)
         with self._ready(grad=True) as module:
             with Captured(module, (*self._layers, *units(self._targets)), leaf) as captured:
@@ -187,51 +189,51 @@ class TorchModel(Adapter):
         ]
 
     def activations(self, images: Tensor) -> list[Tensor]:
-        """(N, h, w, K) per bound layer."""
+        """Return the activations (N, h, w, K) of each bound layer."""
         captured = self._captured(images)
         seen = [captured.output(name) for name in self._layers]
         return [self._read(each, captured.grid(each)) for each in seen]
 
     def _read(self, array: Tensor, grid: Grid | None) -> Tensor:
-        """A layer's (N, …) as (N, h, w, K), in the type of our own arithmetic."""
+        """Convert a layer's output (N, …) to (N, h, w, K), in the type of the methods' arithmetic."""
         return on_grid(array.detach(), grid).to(self._wide)
 
     def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
-        """(k, N), with something else in the place of what the bound layer says."""
+        """Return the scores (k, N) with the bound layer's activations replaced."""
         (name,) = self._layers
         if (shape := images.shape[1:]) not in self._places:
             captured = self._captured(images[:1])
             self._places[shape] = captured.calls[name], captured.grid(captured.output(name))
         call, grid = self._places[shape]
 
-        def put(said: Tensor) -> Tensor:
-            return off_grid(activations, grid, said)
+        def put(output: Tensor) -> Tensor:
+            return off_grid(activations, grid, output)
 
         with self._ready(grad=False) as module, Replaced(module, name, call, put):
             return self._scores(module, images)
 
     def attentions(self, images: Tensor) -> Attention[Tensor]:
-        """Every layer's maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
+        """Return each layer's attention maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
         leaf = leaf_of(images)
         with self._ready(grad=True) as module:
             with Attending(module, leaf) as watch:
                 scores = self._scores(module, leaf)
-            grid = watch.lie()
+            grid = watch.token_grid()
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
             return self._attended(watch.by_heads(by_each(scores, watch.maps(), half=self._goes_through_half())), grid)
 
     def _attended(self, layers: list[Layer[Tensor]], grid: Grid) -> Attention[Tensor]:
-        self.note(f"attention between {grid.said()}")
+        self.note(f"attention between {grid.described()}")
         return Attention(layers, grid.height, grid.width, grid.before)
 
     def early_exits(self, images: Tensor) -> Attention[Tensor]:
-        """The same, each layer's gradients of the scores that the model's head gives behind its own block."""
+        """Return the attention maps with gradients of the scores that the head gives after each layer's own block."""
         leaf = leaf_of(images)
         with self._ready(grad=True) as module:
             with Attending(module, leaf) as watch:
                 self._forward(module, leaf)
-            grid = watch.lie()
+            grid = watch.token_grid()
 
             def scores(head: Replaced, count: int) -> Tensor:
                 with head:
@@ -240,23 +242,23 @@ class TorchModel(Adapter):
             return self._attended(exits_of(watch, module, scores, half=self._goes_through_half()), grid)
 
     def _captured(self, images: Tensor) -> Captured:
-        """What the bound layers say, whatever the targets."""
+        """Record the outputs of the bound layers, independent of the targets."""
         leaf = leaf_of(images)
-        # how tokens lie over the image is found out by gradients
+        # the grid of tokens is found by gradients
         with self._ready(grad=True) as module, Captured(module, self._layers, leaf) as captured:
             self._forward(module, leaf)
         return captured
 
     def _say(self, name: str, grid: Grid | None, gradients: Sequence[Tensor]) -> None:
-        """Note how a layer was read, where that is not plain."""
+        """Note the grid by which a layer was read, unless it is a plain map."""
         if grid is None or grid.layout == "first":
             return
-        self.note(f"{name} read as a grid of {grid.said()}")
+        self.note(f"{name} read as a grid of {grid.described()}")
         if not any(bool(on_grid(each, grid).any()) for each in gradients):
             self.note(f"the score does not depend on the patches at {name}: choose an earlier layer")
 
     def _survey(self, images: Tensor) -> Surveyed:
-        """See :class:`Adapter`; of the bound targets, or of any class."""
+        """See :class:`Adapter`; for the bound targets, or for any class."""
         leaf = leaf_of(images[:1])
         with self._ready(grad=True) as module:
             with Captured(module, units(self._targets), leaf) as watch:
@@ -270,7 +272,7 @@ class TorchModel(Adapter):
     def _scores(
         self, module: nn.Module, images: Tensor, watch: Captured | None = None, count: int | None = None
     ) -> Tensor:
-        """(k, N), of `count` images where that is not how many are fed."""
+        """Return the scores (k, N); `count` is the number of images if the batch holds another number."""
         if watch is None and (layers := units(self._targets)):
             with Captured(module, layers, images) as captured:
                 return self._scores(module, images, captured)
@@ -286,12 +288,12 @@ class TorchModel(Adapter):
         with LastActivation(active=self._to_logits) as spy:
             raw = self._forward(module, images)
             scores = scores_of(raw, self._targets, count, arrays=TORCH, choice=choice, spy=spy, unit=unit)
-        # where the model switches autocast on by itself, nothing else says so
+        # only the scores' type shows that a model switches autocast on by itself
         self._note_precision(scores.dtype)
         return scores.to(self._wide)
 
     def _forward(self, module: nn.Module, images: Tensor) -> Any:
-        # cloned, so that a model that writes into its input cannot write into ours
+        # cloned, since the model may write into its input
         fed = (images.permute(0, 3, 1, 2) if images.ndim == 4 else images).to(self._dtype, copy=True)
         try:
             return self._call(module, fed)
@@ -305,7 +307,7 @@ class TorchModel(Adapter):
             self.note(said)
 
     def _goes_through_half(self) -> bool:
-        """Whether a backward pass goes through float16, in which small gradients are zero."""
+        """Return whether a backward pass goes through float16, in which small gradients are zero."""
         return computed_in(self._device, self._dtype) == torch.float16
 
     def _call(self, module: nn.Module, fed: Tensor) -> Any:
@@ -313,7 +315,7 @@ class TorchModel(Adapter):
 
     @contextmanager
     def _ready(self, grad: bool) -> Iterator[nn.Module]:
-        """The module to call, in eval mode, gradients on or off whatever the caller's surroundings."""
+        """Yield the module in eval mode, with gradients on or off independent of the caller's context."""
         held = self.lock if self._working.shared else nullcontext()
         with (
             held,
@@ -330,13 +332,13 @@ class TorchModel(Adapter):
 
 
 def size_of_patches(module: nn.Module) -> tuple[int, int] | None:
-    """Return the height and width that a model was made for, where it says so (as timm's transformers do)."""
+    """Return the height and width of a model's input, if it declares them (as timm's transformers do)."""
     embed = next((part for name, part in module.named_modules() if name.endswith("patch_embed")), None)
     size = getattr(embed, "img_size", None)
     return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) and len(size) == 2 else None
 
 
 def first_channels(module: nn.Module) -> int | None:
-    """Return how many channels a model's first convolution takes; None where it has none."""
+    """Return the number of input channels of a model's first convolution; None without one."""
     conv = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
     return None if conv is None else conv.in_channels or None

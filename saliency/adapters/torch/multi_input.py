@@ -1,4 +1,4 @@
-"""PyTorch modules that are called with several inputs."""
+"""PyTorch modules with several inputs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from saliency.adapters.torch.model import TorchModel
 from saliency.model.inputs import Packing
 
 
-class _Taken(nn.Module):
-    """A module of several inputs as one of rows (N, D)."""
+class _Unpacked(nn.Module):
+    """A module of packed rows (N, D) that calls a module of several inputs."""
 
     def __init__(self, inner: nn.Module, packing: Packing) -> None:
         super().__init__()
@@ -38,9 +38,9 @@ class SeveralInputs(TorchModel):
     """
 
     def __init__(self, module: nn.Module, packing: Packing, labels: Sequence[str] | None = None) -> None:
-        taken = _Taken(module, packing)
-        taken.training = module.training
-        super().__init__(taken, labels)
-        # whoever asks the module, there is one lock
+        unpacked = _Unpacked(module, packing)
+        unpacked.training = module.training
+        super().__init__(unpacked, labels)
+        # all adapters of the module share one lock
         self._shared = shared_by(module)
         self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes

@@ -1,7 +1,7 @@
-"""What torch's functions are to a rule: kinds of operators, whatever their spelling.
+"""The kinds of torch's functions, for which there are rules, independent of their spelling.
 
-Module, function and method are one here (``nn.ReLU``, ``F.relu``, ``torch.relu``, ``Tensor.relu_``): all of them arrive
-as a function with a name.
+Modules, functions and methods (``nn.ReLU``, ``F.relu``, ``torch.relu``, ``Tensor.relu_``) are the same here: all of
+them call a function with a name.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from saliency.adapters.torch.precision import wide
 from saliency.rules import Change, Ledger
 
 Key = int | str
-"""Where an argument stands: its position, or its name."""
+"""An argument's position or name."""
 
 Arguments = dict[Key, Any]
 
 Depends = Callable[[Any], bool]
-"""Whether a value depends on the image."""
+"""Returns whether a value depends on the image."""
 
 SAME = {
     "multiply": "mul",
@@ -78,7 +78,7 @@ PAIRS = {"add": "add", "sub": "add", "mul": "multiply", "div": "divide", "matmul
 """Kind of a function of two arrays that both depend on the image."""
 
 ONE_CONSTANT = {"mul": "scale", "div": "scale", "matmul": "dense", "rmatmul": "dense"}
-"""Kind of such a function where one of the two is a constant. (To add one needs no rule.)"""
+"""Kind of such a function if one of the two is a constant. (Adding a constant needs no rule.)"""
 
 _PLAIN = (
     "T __get__ __getitem__ __setitem__ add adjoint alpha_dropout argmax as_strided atleast_1d atleast_2d "
@@ -93,26 +93,26 @@ _PLAIN = (
     "type type_as unbind unflatten unfold unsqueeze view view_as vsplit vstack where zero"
 )
 PLAIN = frozenset(_PLAIN.split())
-"""Functions that move numbers about or add constants: their plain gradient is right for every rule."""
+"""Functions that move values or add constants: their plain gradient is correct under every rule."""
 
 
 CHANNELS = {"conv1d": 0, "conv2d": 0, "conv3d": 0, "linear": 0, "matmul": -1}
-"""By function, the axis of its weights that is the output's channels."""
+"""By function, the axis of its weights for the output's channels."""
 
 ADDED = "added"
-"""Where a bias stands that is added behind the function itself."""
+"""Key of a bias that is added after the function itself."""
 
 
 class Call:
-    """One operator at work: what :class:`saliency.rules.Operator` asks for.
+    """A call of one operator; implements :class:`saliency.rules.Operator`.
 
     Args:
         kind: see :mod:`saliency.rules`.
-        function: what is called.
+        function: the function called.
         arguments: all of them, by position or name.
-        inputs: where the inputs stand that depend on the image.
-        weight: where the weights stand.
-        bias: where the bias stands.
+        inputs: keys of the inputs that depend on the image.
+        weight: key of the weights.
+        bias: key of the bias.
     """
 
     def __init__(
@@ -129,10 +129,10 @@ class Call:
         self.ledger: Ledger | None = None
         self._function, self._inputs, self._weight, self._bias = function, inputs, weight, bias
         self.tensors: tuple[Tensor, ...] = tuple(arguments[key] for key in inputs)
-        # the inputs' values, without their place in the graph; replaced by copies before anyone writes over them
+        # the inputs' values, detached; replaced by copies before they are overwritten
         self.kept = tuple(_wide(each.detach()) for each in self.tensors)
         self._constants: dict[Any, Any] = {key: _wide(value) for key, value in arguments.items() if key not in inputs}
-        # what is done to the output that belongs to the operator; None where its bias is added
+        # functions of the output that belong to the operator; None marks the place of the bias
         self._steps: tuple[Callable[[Tensor], Tensor] | None, ...] = ()
         self.ops = TorchOps(self.kept[0].device, self.kept[0].dtype)
 
@@ -152,13 +152,13 @@ class Call:
         return None if self._bias is None else self._constants.get(self._bias)
 
     def then(self, step: Callable[[Tensor], Tensor]) -> Call:
-        """This operator with its output turned about, say."""
+        """Return this operator followed by a step, such as a transpose of its output."""
         one = copy.copy(self)
         one._steps = (*self._steps, step)
         return one
 
     def plus(self, added: Tensor) -> Call | None:
-        """This operator with more of a bias; None if what is added is none."""
+        """Return this operator with `added` in its bias; None if it is not a bias."""
         bias, one = self.bias, copy.copy(self)
         if self.weight is None or sum(n > 1 for n in added.shape) > 1:
             return None
@@ -170,7 +170,7 @@ class Call:
         return one if bias is None or bias.numel() == added.numel() else None
 
     def times(self, factor: Tensor) -> Call | None:
-        """This operator with each channel of its output scaled; None if `factor` is not one number per channel."""
+        """Return this operator with each output channel scaled; None if `factor` is not one number per channel."""
         weight, bias, one = self.weight, self.bias, copy.copy(self)
         if weight is None or self.name not in CHANNELS or self._inputs != (0,):
             return None
@@ -184,7 +184,7 @@ class Call:
         return one
 
     def normed(self, norm: Call) -> Call | None:
-        """This operator with the batch norm behind it in its weights; None if it cannot be said so."""
+        """Return this operator with the following batch norm folded into its weights; None if that is not possible."""
         mean, variance, scale, shift = (norm._constants.get(i, norm._constants.get(name)) for i, name in NORM.items())
         factor = (variance + norm._constants.get(7, norm._constants.get("eps", 1e-5))).rsqrt()
         factor = factor if scale is None else factor * scale
@@ -192,13 +192,13 @@ class Call:
         one = self.times(factor)
         return None if one is None else one.plus(moved.reshape(1, -1, *(1,) * (norm.kept[0].ndim - 2)))
 
-    def says(self, output: Tensor) -> bool:
-        """Whether its output is this one; channels may have been turned about between it and what was merged."""
+    def returns(self, output: Tensor) -> bool:
+        """Return whether its output equals this one; axes may have been moved between it and the merged operators."""
         said = self.run(*self.kept)
         return said.shape == output.shape and torch.allclose(said, output.to(said.dtype), rtol=1e-3, atol=1e-4)
 
     def run(self, *inputs: Tensor, changed: Mapping[Any, Tensor] | None = None) -> Any:
-        """What it says to these inputs."""
+        """Evaluate the operator on these inputs."""
         given = {**self._constants, **dict(zip(self._inputs, inputs, strict=True)), **(changed or {})}
         added = given.pop(ADDED, None)
         positions = sorted(key for key in given if isinstance(key, int))
@@ -233,16 +233,16 @@ NORM = {1: "running_mean", 2: "running_var", 3: "weight", 4: "bias"}
 
 
 def _wide(value: Any) -> Any:
-    """A tensor of few digits with more of them, cut off from any graph; all else as it is."""
+    """Detach a tensor and convert half precision to float32; return other values unchanged."""
     return wide(value.detach()) if isinstance(value, Tensor) else value
 
 
 def call_of(name: str, function: Callable[..., Any], arguments: Arguments, depends: Depends) -> Call | None:
-    """The operator that a call of a function is; None if it is none that a rule may know.
+    """Return the operator that a function call represents; None if there are no rules for it.
 
     Args:
         name: of the function, without the underscore of the in-place variant.
-        function: of no effect on its inputs.
+        function: does not change its inputs.
         arguments: by position or name.
         depends: whether a value depends on the image.
     """
@@ -275,7 +275,7 @@ def call_of(name: str, function: Callable[..., Any], arguments: Arguments, depen
 
 
 def key(arguments: Arguments, position: int, *names: str) -> Key:
-    """Where an argument stands that has a position and names."""
+    """Return the key of an argument that has a position and names."""
     return next((name for name in names if name in arguments), position)
 
 
@@ -318,7 +318,7 @@ def _addmm(name: str, function: Callable[..., Any], arguments: Arguments, depend
         return None
     dependent = tuple(each for each in (left, right) if depends(arguments[each]))
     if len(dependent) == 2:
-        # what is added to attention is a mask: it has no part in the product
+        # a term added to attention scores is a mask, which takes no part in the product
         return Call("matmul", function, {**arguments, "beta": 0}, dependent) if factors[0] == 0 else None
     weight = right if dependent == (left,) else left
     return Call("dense", function, arguments, dependent, weight, bias) if dependent else None
@@ -332,13 +332,13 @@ def _low(name: str, arguments: Arguments) -> Any:
 
 def _axis(arguments: Arguments, x: Tensor) -> int:
     axis = arguments.get(key(arguments, 1, "dim"))
-    if axis is None:  # as torch guesses
+    if axis is None:  # torch's default
         axis = 0 if x.ndim in (0, 1, 3) else 1
     return int(axis) % x.ndim
 
 
-def meant(name: str, arguments: Arguments, depends: Depends) -> str:
-    """The name of what a function does, where one name does two things."""
+def canonical_name(name: str, arguments: Arguments, depends: Depends) -> str:
+    """Return the name of a function's operation, if one name has two meanings."""
     first, second = arguments.get(key(arguments, 0, "input")), arguments.get(key(arguments, 1, "other"))
     if name in ("max", "min") and isinstance(second, Tensor):
         return name + "imum"
@@ -347,16 +347,16 @@ def meant(name: str, arguments: Arguments, depends: Depends) -> str:
     return name
 
 
-def spelt(function: Callable[..., Any]) -> tuple[str, bool]:
-    """A function's usual name, and whether it writes into its input."""
+def base_name(function: Callable[..., Any]) -> tuple[str, bool]:
+    """Return a function's name without the in-place suffix, and whether it writes into its input."""
     name = getattr(function, "__name__", str(function))
     in_place = name.endswith("_") and not name.endswith("__")
     name = name.rstrip("_") if in_place else name
     return SAME.get(name, name), in_place
 
 
-def apart(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The variant of an in-place function that leaves its input as it is."""
+def out_of_place(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the out-of-place variant of an in-place function."""
     for place in (torch.Tensor, torch, functional):
         if hasattr(place, name):
             return getattr(place, name)
@@ -365,7 +365,7 @@ def apart(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 @lru_cache(256)
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
-    """Of a function written in Python that may work in place; None of all others."""
+    """Return the signature of a Python function with an `inplace` argument; None for all others."""
     if not isinstance(inspect.unwrap(function), FunctionType):
         return None
     signature = inspect.signature(function)

@@ -1,4 +1,4 @@
-"""Array functions of torch, as :class:`saliency.model.protocols.Ops` asks for them."""
+"""torch's implementation of :class:`saliency.model.protocols.Ops`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TorchOps:
 
     def asarray(self, host: Any) -> Tensor:
         host = np.asarray(host)
-        # a picture read by Pillow is read-only, which torch would warn about
+        # torch warns about read-only arrays, such as pictures read by Pillow
         return torch.from_numpy(np.require(host, requirements=("C", "W"))).to(self.device, self.dtype)
 
     def tohost(self, array: Tensor) -> np.ndarray:

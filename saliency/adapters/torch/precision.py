@@ -1,7 +1,7 @@
-"""In which type a torch module computes, and the way from there to the type of our own arithmetic.
+"""The type in which a torch module computes, and its conversion to the type of the methods' arithmetic.
 
-A model computes as its user runs it: in the type of its weights, or as ambient autocast has it. Backward passes, rules
-and everything that methods compute are done outside of autocast, in float32 (float64 where the model is float64).
+A model computes as its user runs it: in the type of its weights, or under the active autocast. Backward passes, rules
+and methods compute outside of autocast, in float32 (float64 if the model is float64).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 HALF = (torch.float16, torch.bfloat16)
-"""Types of two bytes, too coarse for sums and quotients."""
+"""Half-precision types, too coarse for sums and quotients."""
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-"""Layers that take no input but of the type of their weights."""
+"""Layers whose input must have the type of their weights."""
 
 
 def fed_as(modules: Iterable[nn.Module]) -> tuple[torch.device, torch.dtype]:
-    """Return device and type of what modules must be fed: those of their first layer; CPU and float32 without any.
+    """Return the device and type that modules take as input: those of their first layer; by default CPU and float32.
 
-    Norms and embeddings may be of another type than the layers, and quantised weights are of none that can be fed.
+    Norms and embeddings may have another type than the layers, and the type of quantised weights is no input type.
     """
     modules = list(modules)
     first = next(chain(_weights(modules), _floating(modules)), torch.zeros(0))
@@ -42,19 +42,19 @@ def _floating(modules: Iterable[nn.Module]) -> Iterator[Tensor]:
 
 
 def computed_in(device: torch.device, dtype: torch.dtype) -> torch.dtype:
-    """Return the type of a product of two arrays of type `dtype`: another one under ambient autocast."""
+    """Return the type of a product of two arrays of type `dtype`, which differs under autocast."""
     one = torch.zeros((1, 1), device=device, dtype=dtype)
     return (one @ one).dtype
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Switch autocast off, for as long as the context lasts."""
+    """Return a context that switches autocast off."""
     try:
         return torch.autocast(device.type, enabled=False)
-    except RuntimeError:  # a device that knows no autocast
+    except RuntimeError:  # a device without autocast
         return nullcontext()
 
 
 def wide(tensor: Tensor) -> Tensor:
-    """Return a tensor of a type of two bytes in float32; all others as they are."""
+    """Convert a half-precision tensor to float32; return all others unchanged."""
     return tensor.float() if tensor.dtype in HALF else tensor

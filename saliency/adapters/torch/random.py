@@ -1,4 +1,4 @@
-"""Random numbers that a model draws when it is called: from streams of our own, so that the user's stay as they are."""
+"""Separate random streams for models that draw random numbers, so that the user's generators do not change."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from saliency.adapters.host_random import HostStreams
 
 
 class OwnRandomness:
-    """Streams of random numbers for one model, which begin as copies of the user's.
+    """Random streams of one model, which start as copies of the user's.
 
-    A model is watched during its first call after :meth:`renew`, and then only if it drew any: watching costs time.
+    Draws are intercepted in the first call after :meth:`renew`, and later only if the model drew any: it costs time.
     """
 
     def __init__(self) -> None:
         self.drew = False
-        """Whether the model drew random numbers so far."""
+        """Whether the model has drawn random numbers so far."""
         self._torch, self._host = _TorchStreams(), HostStreams()
         self._watching = True
 
     def renew(self) -> None:
-        """Watch the next call again: the model may have changed."""
+        """Intercept the next call again: the model may have changed."""
         self._watching = True
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Within, random numbers come from these streams."""
+        """Draw random numbers from these streams for the length of the context."""
         if not (self._watching or self.drew):
             yield
             return
@@ -44,7 +44,7 @@ class OwnRandomness:
 
 
 class _TorchStreams(TorchDispatchMode):
-    """Draws of torch's operators, from a generator for each device. Modes are a thread's own: others draw as ever."""
+    """Draws of torch's operators, from one generator per device. The mode is local to the thread."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -53,12 +53,12 @@ class _TorchStreams(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Have torch not import its compiler for this mode, which takes seconds."""
+        """Prevent torch from importing its compiler for this mode, which takes seconds."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
-        # what a scripted module calls comes here directly: whoever watches functions must not see it
+        # calls of scripted modules arrive here directly: function modes must not see them
         with torch._C.DisableTorchFunction():
             if torch.Tag.nondeterministic_seeded not in func.tags or given.get("generator") is not None:
                 return func(*args, **given)
@@ -98,7 +98,7 @@ def _set_state(device: torch.device, state: Tensor) -> None:
 
 @contextmanager
 def _swapped(generator: torch.Generator) -> Iterator[None]:
-    """The device's own generator in the state of another, for operators that take none."""
+    """Give the device's default generator the state of another, for operators without a generator argument."""
     before = _state(generator.device)
     _set_state(generator.device, generator.get_state())
     try:

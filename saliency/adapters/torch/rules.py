@@ -1,7 +1,7 @@
-"""A torch model's backward pass made to follow rules, operator by operator, for the length of one question.
+"""Backward passes of a torch model by rules, operator by operator.
 
-Functions are intercepted as they are called (``TorchFunctionMode``), so nothing of the model is changed: module,
-functional, in-place and reused operators are all the same, and there is nothing to undo.
+Functions are intercepted when they are called (``TorchFunctionMode``), so the model is not changed: module, functional,
+in-place and reused operators are treated alike, and nothing has to be restored.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from saliency.adapters.torch.operators import (
     PLAIN,
     Arguments,
     Call,
-    apart,
+    base_name,
     call_of,
-    meant,
+    canonical_name,
+    out_of_place,
     signature_of,
-    spelt,
 )
 from saliency.adapters.torch.precision import HALF, wide, without_autocast
 from saliency.errors import Unsupported
@@ -34,33 +34,33 @@ from saliency.rules import LINEAR, Composite, Ledger, Rule
 T = TypeVar("T")
 
 OUT_OF_SIGHT = "a custom autograd.Function or scripted function"
-"""What stands for operators that no mode sees."""
+"""Name of operators that no mode intercepts, in notes."""
 
 SCRIPTED = "contains scripted code (torch.jit), whose operators are not visible: pass the module before scripting"
 """Ends the reason why some modules follow no rules; the module's name precedes it."""
 
 TURNS = frozenset({"permute", "transpose", "movedim", "swapaxes", "contiguous"})
-"""Functions that turn axes about, as where channels come last outside a function and first inside."""
+"""Functions that permute axes, as between channels-last and channels-first code."""
 
 CASTS = frozenset({"to", "half", "bfloat16", "type"})
-"""Functions by which a model turns what it computes to a type of its own."""
+"""Functions that convert to another type."""
 
 UNTOUCHED = frozenset({"__get__", "requires_grad", "backward", "register_hook", "retain_grad", "size", "dim"})
-"""Functions that make nothing of a tensor's values."""
+"""Functions that do not use a tensor's values."""
 
 
 class Follow(torch.autograd.Function):
-    """An operator that goes forward as it is and backward by its rule."""
+    """An operator with its own forward pass, and a backward pass by its rule."""
 
     @staticmethod
     def forward(ctx: Any, call: Call, rule: Rule, output: list[Tensor], *inputs: Tensor) -> Tensor:
-        """Return the output, which was computed already."""
+        """Return the output, which is already computed."""
         ctx.call, ctx.rule, ctx.dtypes = call, rule, [each.dtype for each in inputs]
         return output.pop()
 
     @staticmethod
     def backward(ctx: Any, *relevance: Tensor) -> Any:
-        """What the rule makes of what came back."""
+        """Return the rule's relevance of the inputs, from that of the output."""
         call: Call = ctx.call
         arrived = relevance[0].to(call.kept[0].dtype)
         back = ctx.rule(call, call.x, arrived)
@@ -71,12 +71,12 @@ class Follow(torch.autograd.Function):
 
 
 class Made:
-    """How a tensor came to be.
+    """The origin of a tensor.
 
     Args:
-        behind: whether an operator with weights lies between it and the image.
-        call: the operator whose output it is.
-        image: whether it was made of the image at all; parameters need gradients too, where they may not be touched.
+        behind: whether an operator with weights is between it and the image.
+        call: the operator that returned it.
+        image: whether it depends on the image; parameters may require gradients without depending on it.
     """
 
     def __init__(self, behind: bool, call: Call | None = None, image: bool = True) -> None:
@@ -85,21 +85,21 @@ class Made:
 
     @property
     def fresh(self) -> bool:
-        """Whether the call's inputs are still what they were."""
+        """Whether the call's inputs are unchanged since."""
         return self.call is not None and self._versions == [each._version for each in self.call.tensors]
 
 
 class Rewire(TorchFunctionMode):
-    """While on, operators that depend on the image follow the rules of a composite.
+    """While active, operators that depend on the image follow the rules of a composite.
 
-    Rules divide by differences and sums of activations, and relevance is passed on through every operator: a model of
-    few digits is computed in float32 meanwhile, with its weights as they are.
+    Rules divide by differences and sums of activations in every operator, so a half-precision model computes in float32
+    meanwhile, with unchanged weights.
 
     Args:
-        rules: which operator follows which.
-        references: the calls that were recorded while the model saw each of the references.
-        recording: whether calls are recorded for the images to come, instead of followed.
-        ledger: where it is counted what the operators lose; nowhere by default.
+        rules: map operators to rules.
+        references: the calls recorded in the forward pass of each reference.
+        recording: whether calls are recorded as a reference, instead of following rules.
+        ledger: counts the relevance that operators lose; None counts nothing.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Rewire(TorchFunctionMode):
         self.recorded: list[Call] = []
         self._rules, self._references, self._recording = rules, references, recording
         self._made: Any = WeakIdKeyDictionary()
-        # which calls keep a memory, so that it can be copied for them before anyone writes over it
+        # calls by the memory that they use, so that it can be copied before it is overwritten
         self._lent: dict[int, list[Call]] = {}
         self._followed: list[Call] = []
 
@@ -126,11 +126,11 @@ class Rewire(TorchFunctionMode):
             return self._called(func, args, kwargs or {})
 
     def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
-        name, in_place = spelt(func)
+        name, in_place = base_name(func)
         if not in_place and "out" not in kwargs and name != "__setitem__":
             args, kwargs = self._widened(args, kwargs)
         arguments = _arguments(args, kwargs)
-        silent = apart(name, func) if in_place else func
+        silent = out_of_place(name, func) if in_place else func
         if (signature := signature_of(func)) is not None:
             bound = signature.bind(*args, **kwargs)
             in_place = bool(bound.arguments.get("inplace"))
@@ -151,7 +151,7 @@ class Rewire(TorchFunctionMode):
         return result
 
     def _widened(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """The arguments, all in float32 where what depends on the image is and weights, say, are not."""
+        """Return the arguments in float32 if values that depend on the image are float32 and others are not."""
         tensors = list(_tensors((*args, *kwargs.values())))
         if not any(each.dtype in HALF for each in tensors) or not any(map(_carries, tensors)):
             return args, kwargs
@@ -167,13 +167,13 @@ class Rewire(TorchFunctionMode):
         return tuple(map(widened, args)), {name: widened(value) for name, value in kwargs.items()}
 
     def _answer(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
-        """The function's result, followed or opened up; NotImplemented where it is to be called as it is."""
+        """Return the function's result by a rule or decomposed; NotImplemented if it is to be called unchanged."""
         dependent = [each for each in _tensors(arguments.values()) if self._depends(each)]
         if not dependent or not torch.is_grad_enabled() or name in UNTOUCHED or arguments.get("out") is not None:
             return NotImplemented
         if any(each not in self._made for each in dependent):
             self.unknown[OUT_OF_SIGHT] += 1
-        name = meant(name, arguments, self._depends)
+        name = canonical_name(name, arguments, self._depends)
         if self._rules.folds and (result := self._as_one(name, function, arguments)) is not NotImplemented:
             return result
         call = call_of(name, function, arguments, self._depends)
@@ -183,7 +183,7 @@ class Rewire(TorchFunctionMode):
             if (result := self._follow(call)) is not NotImplemented:
                 return result
         elif opened is None:
-            # a fused attention is opened up only for who has rules for its parts
+            # fused attention is decomposed only if there are rules for its parts
             fused = ALWAYS.get(name) if self._rules.exhaustive else None
             opened = fused or (None if name in PLAIN else inside(function))
         if opened is not None:
@@ -200,10 +200,10 @@ class Rewire(TorchFunctionMode):
         return NotImplemented
 
     def _follow(self, call: Call) -> Any:
-        """The operator's result, with its rule on the way back; NotImplemented if it has none."""
+        """Return the operator's result, with its rule in the backward pass; NotImplemented without a rule."""
         if call.kind == "batch_norm" and (before := self._before(call.tensors[0])) is not None:
             one = before.normed(call)
-            call = one if one is not None and one.says(call.run(*call.kept)) else call
+            call = one if one is not None and one.returns(call.run(*call.kept)) else call
         if (rule := self._rules.rule(call)) is None:
             return NotImplemented
         self.kinds[call.kind] += 1
@@ -225,7 +225,7 @@ class Rewire(TorchFunctionMode):
         return result if isinstance(said, Tensor) else type(said)((result, *said[1:]))
 
     def _reference(self, recorded: list[Call], call: Call) -> Any:
-        """What the operator's input was when the model saw a reference."""
+        """Return the operator's input in the forward pass of a reference."""
         place = len(self._followed)
         there = recorded[place] if place < len(recorded) else None
         shapes = [each.shape for each in call.kept]
@@ -237,12 +237,12 @@ class Rewire(TorchFunctionMode):
         return there.x
 
     def _before(self, tensor: Tensor) -> Call | None:
-        """The operator with weights whose output a tensor is, if rules take it with what follows as one."""
+        """Return the operator with weights that returned a tensor, if rules fold the next operator into it."""
         made = self._made.get(tensor) if self._rules.folds else None
         return made.call if made is not None and made.fresh and made.call.kind in LINEAR else None
 
     def _as_one(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
-        """The result where an operator with weights gets a bias or a scale, as a norm is, or its output is turned."""
+        """Return the result if a bias, scale, norm or transpose is folded into the operator with weights before it."""
         x, other = arguments.get(0), arguments.get(1)
         if not isinstance(x, Tensor) or (before := self._before(x)) is None:
             return NotImplemented
@@ -250,7 +250,7 @@ class Rewire(TorchFunctionMode):
             one = None if self._depends(other) else before.plus(other) if name == "add" else before.plus(-other)
             if name in ("mul", "div") and not self._depends(other):
                 one = before.times(other if name == "mul" else 1 / other)
-            if one is not None and one.says(function(x.detach(), other.detach())):
+            if one is not None and one.returns(function(x.detach(), other.detach())):
                 return self._follow(one)
         if name in TURNS and all(isinstance(place, int) for place in arguments):
             rest = [value for place, value in arguments.items() if place != 0]
@@ -260,7 +260,7 @@ class Rewire(TorchFunctionMode):
         return NotImplemented
 
     def _depends(self, value: Any) -> bool:
-        """Whether a value depends on the image; what was made out of sight may, so it does."""
+        """Return whether a value depends on the image, or may: if its operators were not intercepted, it does."""
         if not isinstance(value, Tensor) or not value.requires_grad or value.grad_fn is None:
             return False
         made = self._made.get(value)
@@ -271,28 +271,28 @@ class Rewire(TorchFunctionMode):
         return made is not None and made.behind
 
     def _remember(self, arguments: Arguments, result: Any, anew: bool) -> None:
-        """Pass on whether an operator with weights lies behind."""
+        """Record the origin of the result, and whether an operator with weights precedes it."""
         outputs = [each for each in _tensors([result]) if each.requires_grad and (anew or each not in self._made)]
         if outputs:
             inputs = list(_tensors(arguments.values()))
             behind = any(map(self._behind, inputs))
-            # the image is a leaf that is no parameter
+            # the image is a leaf that is not a parameter
             leaves = (each.requires_grad and each.is_leaf and not isinstance(each, nn.Parameter) for each in inputs)
             image = any(map(self._depends, inputs)) or any(leaves)
             for each in outputs:
                 self._made[each] = Made(behind, image=image)
 
     def release(self) -> None:
-        """Let go of the tensors of the graph, once the forward pass has ended.
+        """Release the tensors of the graph after the forward pass.
 
-        An operator in place makes a tensor's graph hold the call that holds the tensor: a ring through C++, which
-        Python's garbage collector does not find.
+        An in-place operator creates a reference cycle of a tensor's graph and the call that holds the tensor. It goes
+        through C++, where Python's garbage collector does not find it.
         """
         for call in self._followed:
             call.tensors = ()
 
     def _before_writing(self, target: Tensor) -> None:
-        """Copy what rules will need of a memory that is about to be written over."""
+        """Copy the values that rules need from memory that is about to be overwritten."""
         place = target.untyped_storage().data_ptr()
         for call in self._lent.pop(place, ()):
             call.kept = tuple(
@@ -300,22 +300,22 @@ class Rewire(TorchFunctionMode):
             )
 
 
-def ask_by_rules(
-    rules: Composite, ask: Callable[[Tensor], T], images: Tensor, notes: list[str], ledger: Ledger | None = None
+def run_by_rules(
+    rules: Composite, forward: Callable[[Tensor], T], images: Tensor, notes: list[str], ledger: Ledger | None = None
 ) -> T:
-    """What `ask` answers of the images while the rules hold; the references are shown to the model before.
+    """Evaluate `forward` on the images under the rules, after a recorded forward pass of each reference.
 
     Args:
-        rules: which operator follows which.
-        ask: asks the model; what it answers has a graph.
+        rules: map operators to rules.
+        forward: evaluates the model; its results have a graph.
         images: (N, H, W, C), or (N, 1 + references, H, W, C).
-        notes: what could not follow is told here.
-        ledger: where it is counted what the operators lose on the way back.
+        notes: receives a note on operators that follow no rule.
+        ledger: counts the relevance that operators lose in the backward pass.
     """
     recorded = []
     for i in range(rules.references):
         with Rewire(rules, recording=True) as watch:
-            ask(images[:, 1 + i])
+            forward(images[:, 1 + i])
         recorded.append(watch.recorded)
     with Rewire(rules, recorded, ledger=ledger) as watch:
         try:
@@ -327,20 +327,20 @@ def ask_by_rules(
     return answer
 
 
-def kinds_of(ask: Callable[[Tensor], object], images: Tensor) -> frozenset[str]:
-    """The kinds of operators that the model sends images through."""
+def kinds_of(forward: Callable[[Tensor], object], images: Tensor) -> frozenset[str]:
+    """Return the kinds of operators that the model applies to images."""
     with Rewire(Composite((), exhaustive=True)) as watch:
-        ask(images)
+        forward(images)
     return frozenset(watch.kinds)
 
 
 def scripted(module: nn.Module) -> bool:
-    """Whether the module, or a part of it, is a ``torch.jit.ScriptModule``."""
+    """Return whether the module, or a part of it, is a ``torch.jit.ScriptModule``."""
     return any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
 
 
 def _carries(value: Any) -> bool:
-    """Whether a value may depend on the image and has enough digits."""
+    """Return whether a value requires a gradient and is of full precision."""
     made = isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter)
     return made and value.dtype not in HALF
 
@@ -350,7 +350,7 @@ def _arguments(args: Any, kwargs: Any) -> Arguments:
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
-    """The tensors among values, and in their lists and tuples."""
+    """Yield the tensors among values, and in their lists and tuples."""
     for each in values:
         if isinstance(each, Tensor):
             yield each

@@ -1,4 +1,4 @@
-"""Scores of the bound targets, from what a torch model returned."""
+"""Scores of the bound targets, from a torch model's outputs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def scores_of(
     spy: LastActivation,
     unit: Callable[[Unit], Tensor],
 ) -> Tensor:
-    """Return the scores (k, N), in whatever type they came.
+    """Return the scores (k, N), in the model's own type.
 
     Args:
-        raw: what the model returned.
+        raw: the model's outputs.
         targets: k of them.
         count: of the images, N.
-        arrays: how torch's are read.
-        choice: which of several outputs is explained.
-        spy: has seen the activation that the model ends in, where targets read the logits before it.
-        unit: gives (N,) of a unit of a layer.
+        arrays: the functions that read torch's tensors.
+        choice: selects the output to explain.
+        spy: has recorded the model's last activation, if targets read the logits before it.
+        unit: returns the values (N,) of a unit of a layer.
     """
     rows = []
     for target in targets:

@@ -1,8 +1,8 @@
-"""Watching a torch model at work: which operator said what, and where a gradient got lost.
+"""Interception of a torch model's operators: their results, and the place where a gradient is lost.
 
-Operators are watched, not modules, so that functional, in-place and reused activations are seen as they happen.
-A layer is named by its module ("layer4.1"), or, where no module stands for it, by module, function and number of the
-call inside that module: "layer4.1:add:0".
+Operators are intercepted, not modules, so functional, in-place and reused activations are included.
+A layer is named by its module ("layer4.1"), or, for operators without a module of their own, by module, function and
+number of the call inside that module: "layer4.1:add:0".
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from saliency.model.head import Ending, Operator
 
 
 class Watch(TorchFunctionMode):
-    """Calls :meth:`see` with the name of every operator's result, in the order they happen.
+    """Calls :meth:`see` with the name and result of every operator, in order.
 
     Args:
-        module: its forward pass is watched while the mode is on.
+        module: its forward pass is recorded while the mode is active.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self._module = module
         self._handles: list[Any] = []
-        # which modules are being called, innermost last; empty while the image is still on its way to the model
+        # modules being called, innermost last; empty before the model itself is called
         self._inside: list[tuple[str, Counter[str]]] = []
 
     def __enter__(self) -> Any:
         for name, part in self._module.named_modules():
             if isinstance(part, torch.jit.ScriptModule):
-                continue  # takes no hooks
+                continue  # supports no hooks
             self._handles.append(part.register_forward_pre_hook(self._on_enter(name)))
             self._handles.append(part.register_forward_hook(self._on_leave(name), always_call=True))
         return super().__enter__()  # type: ignore[no-untyped-call]
@@ -57,18 +57,18 @@ class Watch(TorchFunctionMode):
         return self.see(name, result, args)
 
     def see(self, name: str, result: Tensor, args: Any) -> Tensor:
-        """An operator's result; what is returned goes on in its place."""
+        """Handle an operator's result; the returned tensor replaces it."""
         return result
 
     def enter(self, path: str) -> None:
-        """A module is about to be called."""
+        """Handle the start of a module's call."""
 
     def leave(self, path: str, result: Any) -> Any:
-        """A module's result; what is returned, if anything, goes on in its place."""
+        """Handle a module's result; a returned value other than None replaces it."""
 
     @contextmanager
     def inside(self, path: str) -> Iterator[None]:
-        """Within, operators are those of the module at `path`, for modules that call no hooks (Keras')."""
+        """Attribute operators to the module at `path`, for modules that call no hooks (Keras')."""
         self._inside.append((path, Counter()))
         try:
             yield
@@ -109,14 +109,14 @@ _MOVES = (
     "narrow to type float double half bfloat16"
 )
 MOVES = frozenset(_MOVES.split())
-"""Functions that keep their values."""
+"""Functions that do not change values."""
 
 WRITTEN_OUT = frozenset(("neg", "exp", "add", "reciprocal", "__rdiv__", "pow"))
-"""Functions that a sigmoid is written out with."""
+"""Functions of a written-out sigmoid."""
 
 
 class Made(NamedTuple):
-    """A small tensor, and the call that made it."""
+    """A small tensor, and the call that returned it."""
 
     result: Tensor
     version: int
@@ -127,15 +127,15 @@ class Made(NamedTuple):
 
     @property
     def unchanged(self) -> bool:
-        """Whether nobody has written to it since."""
+        """Whether it has not been written to since."""
         return _version(self.result) == self.version
 
 
 class LastActivation(TorchFunctionMode):
-    """Remembers how small tensors, such as scores, were made, so that the operator behind an output can be read.
+    """Records the origin of small tensors, such as scores, so that the last operator before an output is known.
 
     Args:
-        active: when false, watches nothing.
+        active: if false, records nothing.
     """
 
     def __init__(self, active: bool = True) -> None:
@@ -154,11 +154,11 @@ class LastActivation(TorchFunctionMode):
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
         kept = args
         if name in ACTIVATIONS and name.endswith("_"):
-            # what went in is overwritten
+            # the input is overwritten
             kept = (args[0].clone(), *args[1:])
         result = func(*args, **kwargs)
-        same = name in MOVES and bool(args) and result is args[0]  # a flat tensor flattened
-        # what is looked up here is no operator of the model's, for other modes that watch
+        same = name in MOVES and bool(args) and result is args[0]  # flattening a flat tensor returns it
+        # operators called here do not belong to the model: hide them from other modes
         with torch._C.DisableTorchFunction():
             if isinstance(result, Tensor) and _is_small(result) and not same:
                 followed = name in ACTIVATIONS or name in MOVES or name in WRITTEN_OUT
@@ -167,7 +167,7 @@ class LastActivation(TorchFunctionMode):
         return result
 
     def ending(self, outputs: Tensor) -> Ending:
-        """Return the operator that made `outputs`, and whether what went into it is still there."""
+        """Return the operator that returned `outputs`, and whether its input is still available."""
         moves, made = self._behind(outputs)
         if made is None or ("softmax" in made.name and _picks(moves)):
             return Ending()
@@ -177,7 +177,7 @@ class LastActivation(TorchFunctionMode):
         return Ending(activation, self.logits(outputs) is not None)
 
     def logits(self, outputs: Tensor) -> Tensor | None:
-        """Return what went into the activation that made `outputs`, moved as its result was; None without one."""
+        """Return the logits before the activation that returned `outputs`, moved like its result; None without one."""
         moves, made = self._behind(outputs)
         if made is None:
             return None
@@ -193,7 +193,7 @@ class LastActivation(TorchFunctionMode):
         return logits
 
     def _behind(self, outputs: Tensor) -> tuple[list[Made], Made | None]:
-        """The calls that only moved values, last first, and the one before them."""
+        """Return the calls that only moved values, last first, and the call before them."""
         moves: list[Made] = []
         made = self._of(outputs)
         while made is not None and made.name in MOVES and made.args:
@@ -206,7 +206,7 @@ class LastActivation(TorchFunctionMode):
         return made if made is not None and made.result is tensor and made.unchanged else None
 
     def _sigmoid_of(self, made: Made) -> Tensor | None:
-        """x, where `made` is 1 / (1 + exp(-x)) written out."""
+        """Return x if `made` is a written-out 1 / (1 + exp(-x))."""
         inverse = made.name == "reciprocal" or (made.name, made.args[1:]) in (("__rdiv__", (1,)), ("pow", (-1,)))
         total = self._of(made.args[0]) if inverse else None
         if total is None or total.name != "add" or total.args[1:] != (1,):
@@ -217,23 +217,23 @@ class LastActivation(TorchFunctionMode):
 
 
 def _is_small(result: Tensor) -> bool:
-    """Whether a tensor is (N, K), or that with axes of 1: never a map."""
+    """Return whether a tensor is (N, K), possibly with axes of length 1: never a map."""
     return result.ndim > 0 and result.numel() == result.shape[0] * max(result.shape[1:], default=1)
 
 
 def _picks(moves: Sequence[Made]) -> bool:
-    """Whether some values were left out on the way, after which a softmax is none any more."""
+    """Return whether some values were dropped by moves: then the result of a softmax no longer sums to one."""
     return any(move.result.numel() != move.args[0].numel() for move in moves)
 
 
 def _version(tensor: Tensor) -> int:
-    """How often a tensor was written to; -1 of those that do not count it."""
-    with torch._C.DisableTorchFunction():  # no operator of the model's, for modes that watch
+    """Return how often a tensor was written to; -1 if it does not count writes."""
+    with torch._C.DisableTorchFunction():  # not an operator of the model: hide it from other modes
         return -1 if tensor.is_inference() else tensor._version
 
 
 class Break(Watch):
-    """Notes the last operator at which something differentiable became something that is not."""
+    """Records the last operator with a differentiable input and a result without gradient."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module)
@@ -248,7 +248,7 @@ class Break(Watch):
         return result
 
     def why(self) -> str:
-        """A sentence saying where, after the model was asked, the way from the image to the score is cut."""
+        """Return the message that names the operator where the gradient is lost; call it after a forward pass."""
         cut = "The score cannot be differentiated by the image"
         if self.found is None:
             return f"{cut}: it does not depend on it, or the model computes outside torch (NumPy, .item(), .data)."
@@ -264,8 +264,8 @@ class Break(Watch):
         return f"{cut}: {where} it is detached from the graph. Remove it, or use a method that needs only scores."
 
 
-def why_no_gradient(module: nn.Module, ask: Callable[[], Tensor]) -> str:
-    """A sentence saying where, in the model, the way from the image to the score is cut."""
+def why_no_gradient(module: nn.Module, forward: Callable[[], Tensor]) -> str:
+    """Evaluate the model and return the message that names the operator where the gradient is lost."""
     with Break(module) as watch:
-        ask()
+        forward()
     return watch.why()

@@ -1,9 +1,9 @@
-"""The working copy of a torch module: what our calls run on, so that they change nothing of the user's.
+"""The working copy of a torch module, on which all calls run, so that the user's module does not change.
 
 The module tree is copied: new module objects around the user's parameters, with copies of everything that a forward
 pass may write to (buffers, tensors, counters, containers, closures, random generators). No method of the user's modules
-is called for it. What cannot be copied (locks, files, loggers) is shared; modules that only work as they are
-(TorchScript, FSDP, distributed data parallel) are shared too, and switched to eval mode during each call.
+is called for it. Objects that cannot be copied (locks, files, loggers) are shared; so are modules that cannot be
+copied (TorchScript, FSDP, distributed data parallel), which are switched to eval mode during each call.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 
 LARGE = 64 * 2**20
-"""Bytes above which a tensor or an array is shared, not copied."""
+"""Size in bytes above which a tensor or an array is shared, not copied."""
 
 IN_PLACE = frozenset({"ScriptModule", "FSDPModule", "FullyShardedDataParallel", "DistributedDataParallel"})
-"""Names of the classes of modules that cannot be copied around the same weights."""
+"""Names of module classes that cannot be copied around the same weights."""
 
 OUTSIDE = (
     "accelerate.",
@@ -37,7 +37,7 @@ OUTSIDE = (
     "torch.optim.",
     "torch.utils.data.",
 )
-"""Packages whose objects belong to training, compiling or bookkeeping, whatever they hold: they are shared."""
+"""Packages whose objects belong to training, compilation or logging: they are shared."""
 
 ATOMS = (
     bool | int | float | complex | str | bytes | type | range | slice | np.dtype | np.generic,
@@ -47,25 +47,25 @@ ATOMS = (
 """Types of values that never change."""
 
 COMMON_ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size})
-"""The most common of them, for a quick look."""
+"""The most common of them, checked first."""
 
 
 def version_of(*modules: nn.Module) -> int:
     """Return a number that changes when a parameter or buffer is written to or replaced."""
     tensors = (tensor for module in modules for tensor in chain(module.parameters(), module.buffers()))
-    # tensors made in inference mode count no writes
+    # tensors created in inference mode do not count writes
     return hash(tuple((_address(each), 0 if each.is_inference() else each._version) for each in tensors))
 
 
 class WorkingCopy:
-    """A module tree around the user's parameters, for calls that must leave the user's own as it is.
+    """A module tree around the user's parameters, for calls that must not change the user's module.
 
-    Where the user's root module is in eval mode, every part keeps its mode (Monte Carlo dropout stays on); where it is
-    in training mode, the whole copy is in eval mode.
+    If the user's root module is in eval mode, every part keeps its mode (Monte Carlo dropout stays on); if it is in
+    training mode, the whole copy is in eval mode.
 
     Args:
         module: the user's own; it is only read.
-        compiled: whether parts that ``torch.compile`` wraps stay so.
+        compiled: whether parts wrapped by ``torch.compile`` stay wrapped.
     """
 
     def __init__(self, module: nn.Module, *, compiled: bool = True) -> None:
@@ -83,7 +83,7 @@ class WorkingCopy:
         self.module, self.shared = module, tuple(copier.shared)
 
     def notes(self) -> list[str]:
-        """Say what is shared with the user's module, and which methods of it are not called."""
+        """Return notes on parts shared with the user's module, and on its methods that are not called."""
         notes = []
         if self._original.training:
             notes.append("the model is in training mode: explained in eval mode; its own mode is unchanged")
@@ -100,13 +100,13 @@ class WorkingCopy:
         return notes
 
     def renew(self) -> None:
-        """Take over modules, weights, modes and attributes that the user has replaced."""
+        """Update modules, weights, modes and attributes that the user has replaced."""
         if fingerprint(self._original) != self._fingerprint:
             self._make()
 
     @contextmanager
     def ready(self) -> Iterator[nn.Module]:
-        """The module to call, with the values that the user's buffers have now."""
+        """Yield the module to call, with the current values of the user's buffers."""
         with torch.no_grad():
             for theirs, ours in self._refreshed:
                 if theirs.shape == ours.shape:
@@ -119,21 +119,21 @@ class WorkingCopy:
 
 
 class AsItIs:
-    """Keeps a value that is never copied."""
+    """Holds a value that is never copied."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 class Copier:
-    """Copies a value, and with it what it holds; what is met twice is copied once.
+    """Copies a value and the objects that it refers to, each once.
 
-    What it leaves beside the copy: `refreshed`, pairs of the user's tensors and the copies made of them; `modules`, the
-    module objects made; `shared`, modules that were not copied; `globals`, for each function that names modules among
-    its globals, the user's, the copy's, and the names of the others that it reads.
+    It also collects `refreshed`, pairs of the user's tensors and their copies; `modules`, the module objects created;
+    `shared`, modules that were not copied; `globals`, for each function with modules among its globals, the user's
+    globals, the copy's, and the names of the others that it reads.
 
     Args:
-        compiled: whether what ``torch.compile`` wraps is copied with its wrapper.
+        compiled: whether parts wrapped by ``torch.compile`` are copied with the wrapper.
     """
 
     def __init__(self, compiled: bool = True) -> None:
@@ -142,10 +142,10 @@ class Copier:
         self.modules: list[nn.Module] = []
         self.shared: list[nn.Module] = []
         self.globals: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = []
-        self._made: dict[int, tuple[Any, Any]] = {}  # with what was copied, so that its id stays its own
+        self._made: dict[int, tuple[Any, Any]] = {}  # with the original, so that its id is not reused
 
     def copy(self, value: Any) -> Any:
-        """Return a copy of `value`, or `value` itself where it never changes or cannot be copied."""
+        """Return a copy of `value`, or `value` itself if it never changes or cannot be copied."""
         if type(value) in COMMON_ATOMS or isinstance(value, ATOMS):
             return value
         if (made := self._made.get(id(value))) is not None:
@@ -154,7 +154,7 @@ class Copier:
             return self._copied(value)
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001  # whatever an object raises that cannot be copied: a lock, a file, a socket
+        except Exception:  # noqa: BLE001  # locks, files and sockets raise various errors when copied
             return self._is(value, value)
 
     def _is(self, value: Any, copied: Any) -> Any:
@@ -206,21 +206,21 @@ class Copier:
         inner = vars(module).get("_modules", {}).get("_orig_mod")
         if inner is not None and not self._compiled:
             return self._is(module, self.copy(inner))
-        same = self._is(module, object.__new__(type(module)))  # fx makes a class anew in its own __new__
+        same = self._is(module, object.__new__(type(module)))  # fx creates a new class in __new__
         self.modules.append(same)
         if inner is not None:
             # compiled around the copy, as after unpickling
             same.__setstate__({name: self.copy(each) for name, each in module.__getstate__().items()})
             return same
-        # not by assignment, which nn.Module and its subclasses take note of
+        # not by assignment, which nn.Module and its subclasses intercept
         vars(same).update((name, self.copy(each)) for name, each in vars(module).items())
         return same
 
     def _tensor(self, tensor: Tensor) -> Tensor:
-        """The user's memory for parameters and large tensors, memory of its own for others."""
+        """Share the memory of parameters and large tensors; copy other tensors."""
         is_parameter = isinstance(tensor, nn.Parameter)
         if not tensor.is_inference() and (is_parameter or _is_large(tensor)):
-            # `.data` has a version counter of its own, so that an optimiser may step between our passes
+            # `.data` has its own version counter, so an optimiser may step between the passes
             own = tensor.data
         else:
             own = tensor.detach().clone()
@@ -228,7 +228,7 @@ class Copier:
         return nn.Parameter(own, requires_grad=False) if is_parameter else own
 
     def _function(self, function: types.FunctionType) -> types.FunctionType:
-        """A function around copies of what it closes over, and of modules among its globals."""
+        """Copy a function with its closure and the modules among its globals."""
         named = [name for name in _names(function.__code__) if name in function.__globals__]
         modules = [name for name in named if isinstance(function.__globals__[name], nn.Module)]
         if not (function.__closure__ or modules) or _is_outside(function):
@@ -238,7 +238,7 @@ class Copier:
             around = {**around, **{name: self.copy(around[name]) for name in modules}}
             self.globals.append((function.__globals__, around, [name for name in named if name not in modules]))
         cells = function.__closure__ or ()
-        # cells are made before the function and filled after it, for it may close over itself
+        # cells are created before the function and filled after it: a closure may contain the function itself
         mine = tuple(self._made[id(each)][1] if id(each) in self._made else types.CellType() for each in cells)
         same = types.FunctionType(function.__code__, around, function.__name__, function.__defaults__, mine)
         self._is(function, same)
@@ -253,7 +253,7 @@ class Copier:
         return same
 
     def _object(self, value: Any) -> Any:
-        """Any other object, by what it says of itself when it is pickled."""
+        """Copy any other object by its pickle protocol."""
         if _is_outside(value):
             return self._is(value, value)
         by = copyreg.dispatch_table.get(type(value))
@@ -281,7 +281,7 @@ class Copier:
 
 
 def fingerprint(module: nn.Module) -> list[Any]:
-    """What says that a copy of a module tree is out of date, the values of its tensors aside."""
+    """Return a value that changes when a copy of a module tree is out of date, apart from its tensors' values."""
     found: list[Any] = []
     for part in module.modules():
         found.append(id(part))
@@ -294,13 +294,13 @@ def fingerprint(module: nn.Module) -> list[Any]:
 
 
 def works_in_place(module: nn.Module) -> bool:
-    """Whether a module cannot be copied around the same weights."""
+    """Return whether a module cannot be copied around the same weights."""
     return any(kind.__name__ in IN_PLACE for kind in type(module).__mro__)
 
 
 @contextmanager
 def in_eval_mode(parts: Sequence[nn.Module]) -> Iterator[None]:
-    """The modules in eval mode, each flag put back as it was, whatever happens."""
+    """Set the modules to eval mode, and restore each flag at the end of the context."""
     modes = [(part, part.training) for part in parts]
     try:
         for part in parts:
@@ -312,7 +312,7 @@ def in_eval_mode(parts: Sequence[nn.Module]) -> Iterator[None]:
 
 
 def _set_mode(part: nn.Module, training: bool) -> None:
-    """Set the flag alone: train() and eval() may do more, as adapters that merge their weights do."""
+    """Set only the flag: train() and eval() may do more, such as merging weights."""
     if "training" in vars(part):
         vars(part)["training"] = training
     else:
@@ -325,7 +325,7 @@ def _switches_itself(kind: type[nn.Module]) -> bool:
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
-    """Every global that a function's code reads, or that of a function inside it."""
+    """Yield every global that a function's code, or that of an inner function, reads."""
     yield from code.co_names
     for each in code.co_consts:
         if isinstance(each, types.CodeType):
@@ -333,7 +333,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 
 def _large(module: nn.Module) -> Iterator[str]:
-    """The names of large buffers and attributes of every part."""
+    """Yield the names of large buffers and attributes of every part."""
     for path, part in module.named_modules():
         for name, value in chain(part._buffers.items(), vars(part).items()):
             if type(value) not in COMMON_ATOMS and _is_large(value):
@@ -352,7 +352,7 @@ def _is_filled(cell: types.CellType) -> bool:
 
 
 def _is_outside(value: Any) -> bool:
-    """Whether an object, or the class of it or one that it derives from, is of one of the packages `OUTSIDE`."""
+    """Return whether an object, its class or a base class belongs to one of the packages `OUTSIDE`."""
     modules = (
         [value.__module__] if isinstance(value, types.FunctionType) else [k.__module__ for k in type(value).__mro__]
     )
@@ -362,5 +362,5 @@ def _is_outside(value: Any) -> bool:
 def _address(tensor: Tensor) -> int:
     try:
         return tensor.data_ptr()
-    except RuntimeError:  # a subclass without memory of its own
+    except RuntimeError:  # a subclass without its own memory
         return id(tensor)

@@ -13,7 +13,7 @@ from saliency.rules import LINEAR, Change, Composite, Ledger
 
 
 class Call:
-    """One operator at work: what :class:`saliency.rules.Operator` asks for.
+    """A call of one operator; implements :class:`saliency.rules.Operator`.
 
     Args:
         node: which it is.
@@ -65,7 +65,7 @@ class Rewired:
         program: from weights and images.
         work: what its framework does.
         wanted: slots that the scores are made of.
-        rules: which operator follows which.
+        rules: map operators to rules.
         ops: the array functions of its framework.
     """
 
