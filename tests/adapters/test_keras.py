@@ -168,7 +168,7 @@ def test_a_missing_gradient_names_its_cause(found: Any, request: pytest.FixtureR
     stopped, rounded = str(found["cut stopped gradient"]), str(found["cut rounded gradient"])
 
     assert stopped.startswith("NoGradient")
-    assert "stops the gradient" in stopped
+    assert re.search("stops the gradient|detached from the graph", str(stopped))
     assert "integers have no gradient" in rounded
     if "torch" in request.node.name:
         assert "at detach() in 'stopping'" in stopped
