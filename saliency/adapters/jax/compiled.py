@@ -1,4 +1,4 @@
-"""What is asked of a JAX model, as functions to be compiled: of its weights, the images and the classes."""
+"""The computations with a JAX model, as functions of its weights, the images and the classes, to be compiled."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit, units
 
 SPARE = 8
-"""By how many times a batch may be padded at most, lest a new size be compiled."""
+"""Largest factor by which a batch is padded to avoid the compilation of a new size."""
 
 ARRAYS = Arrays(lambda value: isinstance(value, jax.Array), jnp.reshape)
 
 
 class Source(Protocol):
-    """How a JAX model is called. Compiled questions hold it, so it must hold neither the model nor its weights."""
+    """How a JAX model is called. Compiled calls refer to it, so it must not refer to the model or its weights."""
 
     channels_first: bool
     notes: Sequence[str]
     signature: Hashable
-    """What the answers depend on beside weights and images."""
+    """What the results depend on, besides weights and images."""
 
     def call(self, weights: Any, images: Any) -> Any:
-        """What the model says of (N, H, W, C)."""
+        """Return the model's outputs for images (N, H, W, C)."""
 
 
 class Question(NamedTuple):
-    """What of an adapter goes into a compiled program: never the model itself. Its public methods are compiled."""
+    """The state of an adapter that a compiled program uses, without the model. Its public methods are compiled."""
 
     source: Source
     bound: Sequence[Target]
     names: Sequence[str]
-    """Of the bound layers."""
+    """Names of the bound layers."""
     to_logits: bool
     """Whether targets read the logits before the model's last activation."""
     dtype: Any
@@ -59,7 +59,7 @@ class Question(NamedTuple):
     """Return the rule that picks the output to explain."""
 
     def raw(self, weights: Any, images: Any) -> Any:
-        """What the model says, its complaints retold."""
+        """Return the model's outputs; errors about shapes are raised as BadImage."""
         try:
             return _called(self.source, weights, images)
         except jax.errors.TracerArrayConversionError as error:
@@ -78,11 +78,11 @@ class Question(NamedTuple):
             raise explained from error
 
     def class_scores(self, weights: Any, images: Any) -> Any:
-        """(N, classes)."""
+        """Return the class scores, (N, classes)."""
         return self.choice.rows(self.raw(weights, images), images.shape[0])
 
     def ending(self, weights: Any, images: Any) -> tuple[Ending, str]:
-        """The operator that the class scores come out of, and which of several outputs they are, in a sentence."""
+        """Return the last operator before the class scores, and the note on which of several outputs they are."""
         notes: list[str] = []
 
         def scores(weights: Any, images: Any) -> Any:
@@ -95,11 +95,11 @@ class Question(NamedTuple):
         return Ending(operator, logits is not None), notes[0]
 
     def parts(self, weights: Any, images: Any) -> tuple[Any, list[Any]]:
-        """What targets are made of: the class scores, if any target wants them, and a row of each callable."""
+        """Return the class scores, if any target reads them, and the row of each callable."""
         return self.parts_of(self.raw(weights, images), images.shape[0])
 
     def parts_of(self, raw: Any, count: int) -> tuple[Any, list[Any]]:
-        """The same of what the model says of `count` images."""
+        """Return the same from the model's outputs for `count` images."""
         rows, said = [], None
         for target in self.bound:
             if isinstance(target, OfScores):
@@ -109,7 +109,7 @@ class Question(NamedTuple):
         return said, rows
 
     def surveyed(self, weights: Any, images: Any) -> Surveyed:
-        """The layers with a grid that the scores depend on; of the class scores where no target is bound."""
+        """Return the layers with a grid that the scores depend on; the class scores if no target is bound."""
 
         def parts(weights: Any, images: Any) -> tuple[Any, Any]:
             raw = self.raw(weights, images)
@@ -124,7 +124,7 @@ class Question(NamedTuple):
         return program.survey(size_of(images), self.source.channels_first, scores, outputs, dense)
 
     def joined(self, said: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
-        """(k, N) of :meth:`parts`, and of the rows of units."""
+        """Return the scores (k, N) from :meth:`parts` and the rows of units."""
         called, read, found = iter(rows), iter(inner), []
         for i, target in enumerate(self.bound):
             if isinstance(target, ClassScore):
@@ -134,22 +134,22 @@ class Question(NamedTuple):
             else:
                 found.append(next(read if isinstance(target, Unit) else called))
         stacked = jnp.stack(found)
-        # whole numbers stay what they are: they have no gradient, and that shall be found out
+        # integers are not converted, so that their missing gradient is reported
         return stacked.astype(self.dtype) if is_floating(stacked) else stacked
 
     def scored(self, program: Program) -> set[int]:
-        """The slots of :meth:`parts` that the scores are made of."""
+        """Return the slots of :meth:`parts` that the scores depend on."""
         return {*program.outputs, *map(program.layer, units(self.bound))}
 
     def said(self, weights: Any, images: Any, classes: Any) -> Any:
-        """(k, N), of the logits where they were found; in whatever type they came."""
+        """Return the scores (k, N), of the logits if they were found, in the model's own type."""
         if not self.to_logits and not units(self.bound):
             return self.joined(*self.parts(weights, images), classes)
         program = Program(self.parts, weights, images)
         return self.of_program(program, classes, *program.run(weights, images))
 
     def of_program(self, program: Program, classes: Any, parts: Any, values: Mapping[int, Any]) -> Any:
-        """(k, N) of what the traced :meth:`parts` gave."""
+        """Return the scores (k, N) from the results of the traced :meth:`parts`."""
         said, rows = parts
         if said is not None and (logits := self.logits(program)) is not None:
             said = jnp.reshape(values[logits], said.shape)
@@ -157,23 +157,23 @@ class Question(NamedTuple):
         return self.joined(said, rows, classes, inner)
 
     def followed(self, weights: Any, images: Any, rules: Composite) -> Rewired:
-        """The way from the images to the scores, to be walked back by rules."""
+        """Return the program from the images to the scores, with a backward pass by rules."""
         program = Program(self.parts, weights, images, whole=WHOLE)
         return Rewired(program, JaxWork(), set(self.sources(program)), rules, JaxOps(self.dtype))
 
     def sources(self, program: Program) -> list[int]:
-        """The slots that the scores are read from."""
+        """Return the slots that the scores are read from."""
         found = [*program.outputs, *map(program.layer, units(self.bound))]
         if any(isinstance(each, OfScores) for each in self.bound) and (logits := self.logits(program)) is not None:
             found = [logits, *found[1:]]
         return found
 
     def logits(self, program: Program) -> int | None:
-        """The slot of the logits that targets read, where that is not the output."""
+        """Return the slot of the logits that targets read; None if it is the output."""
         return program.activated(program.outputs[0])[1] if self.to_logits else None
 
     def read(self, target: Unit, program: Program, values: Mapping[int, Any]) -> Any:
-        """(N,) of what a unit said."""
+        """Return the values (N,) of a unit."""
         activations = values[program.layer(target.layer)]
         if self.source.channels_first and activations.ndim == 4:
             activations = jnp.moveaxis(activations, 1, -1)
@@ -229,14 +229,14 @@ class Question(NamedTuple):
         def walk(row: Any) -> Any:
             found: dict[int, Any] = {}
             for slot, slope in zip(slots, back(row)[0], strict=True):
-                # relevance is each output's share of the score, which is a weighted sum of outputs
+                # the score is a weighted sum of outputs; the relevance of each is its term
                 share = values[slot] / _nonzero(_along((row * scores).sum(0), slope)) if rules.accounts else 1
                 found[slot] = found[slot] + slope * share if slot in found else slope * share
             return followed.back(values, references, found)
 
         scores, back = jax.vjp(score, [values[slot] for slot in slots])
         gradients, lost = _each(lambda row: [walk(row)], scores)
-        # of one image alone, and only such a batch is never padded
+        # counted for one image only: such a batch is never padded
         return scores, gradients, lost if len(own) == 1 else None
 
     def attentions(self, weights: Any, images: Any, classes: Any) -> Any:
@@ -253,8 +253,8 @@ class Question(NamedTuple):
         if len({program.aval(each).shape for each in blocks}) > 1 or len(blocks) != len(maps):
             raise Unsupported(NO_BLOCKS)
 
-        def behind(i: int) -> Any:
-            """The map of a block, and the gradients there of what the head says behind that block."""
+        def after_block(i: int) -> Any:
+            """Return the map of a block, and its gradients of the scores that the head gives after that block."""
 
             def score(change: Any) -> Any:
                 values = program.run(weights, images, changes={maps[i]: change})[1]
@@ -265,18 +265,18 @@ class Question(NamedTuple):
             scores, back, seen = jax.vjp(score, jnp.zeros(aval.shape, aval.dtype), has_aux=True)
             return _by_heads(seen, _each(back, scores), axes[i])
 
-        return [behind(i) for i in range(len(maps))]
+        return [after_block(i) for i in range(len(maps))]
 
     def _image_axes(self, program: Program, maps: list[int], weights: Any, images: Any) -> list[int]:
-        """Which axis of each map stands for the images: the one that is longer where there is one image more."""
-        one_more: Any = jax.ShapeDtypeStruct  # it ships no types
+        """Return the batch axis of each map: the one that grows when an image is added."""
+        one_more: Any = jax.ShapeDtypeStruct  # JAX has no type for it
         other = Program(self.parts, weights, one_more((images.shape[0] + 1, *images.shape[1:]), images.dtype))
         pairs = zip(maps, other.attention(self.scored(other)), strict=True)
         shapes = [(program.shapes[ours], other.shapes[theirs]) for ours, theirs in pairs]
         return [next((i for i, (n, m) in enumerate(zip(*both, strict=True)) if n != m), 0) for both in shapes]
 
     def _differentiable(self, weights: Any, images: Any, classes: Any) -> Callable[[Any], Any]:
-        """The scores as a function of the images, once it is known that they have a gradient."""
+        """Return the scores as a function of the images, after checking that they have a gradient."""
 
         def score(images: Any) -> Any:
             return self.said(weights, images, classes)
@@ -287,23 +287,23 @@ class Question(NamedTuple):
         return score
 
     def _read_at(self, program: Program, slots: list[int], weights: Any, images: Any, classes: Any) -> Any:
-        """What the slots hold, and the gradients there."""
+        """Return the values of the slots, and the gradients there."""
 
         def score(changes: list[Any]) -> Any:
             parts, values = program.run(weights, images, changes=dict(zip(slots, changes, strict=True)))
             return self.of_program(program, classes, parts, values), [values[slot] for slot in slots]
 
-        # the gradient there is that of the score by something added there
+        # the gradient at a slot is that of the score by a term added to it
         nothing = [jnp.zeros(each.shape, each.dtype) for each in map(program.aval, slots)]
         scores, back, seen = jax.vjp(score, nothing, has_aux=True)
         return list(zip(seen, _each(back, scores), strict=True))
 
 
 class Compiled:
-    """One call of a question, compiled per size of batch, for the shapes of images that came last."""
+    """A compiled call, per batch size, for the most recent shapes of images."""
 
     MOST = 6
-    """Shapes of images for which programs are kept."""
+    """Largest number of image shapes with cached programs."""
 
     def __init__(self, call: Callable[..., Any], question: Question) -> None:
         self._call = call
@@ -313,11 +313,11 @@ class Compiled:
             return jax.tree.map(lambda each: each.astype(question.dtype) if is_floating(each) else each, said)
 
         self._run = run
-        # by number of classes and shape of an image: a compiled function, and the sizes of batch it was called with
+        # by number of classes and shape of an image: a compiled function, and its batch sizes so far
         self._kept: OrderedDict[tuple[int, ...], tuple[Any, set[int]]] = OrderedDict()
 
     def _compiled(self, shape: tuple[int, ...]) -> tuple[Any, set[int]]:
-        """The function for one shape: jax.jit keeps the programs of a function as long as the function itself."""
+        """Return the function for one shape: jax.jit caches programs for the lifetime of the function."""
         if shape not in self._kept:
             self._kept[shape] = jax.jit(partial(self._run)), set()
         self._kept.move_to_end(shape)
@@ -332,7 +332,7 @@ class Compiled:
         fitting = [size for size in sizes if count <= size <= SPARE * count]
         size = min(fitting, default=1 << (count - 1).bit_length())
         if size > count:
-            # more of the last image: zeros might not be numbers the model can take
+            # pad with the last image: zeros may be invalid inputs
             images, *padded = (
                 jnp.concatenate([each, jnp.repeat(each[-1:], size - count, 0)]) for each in (images, *beside)
             )
@@ -360,7 +360,7 @@ class Compiled:
 
 
 def _called(source: Source, weights: Any, images: Any) -> Any:
-    """What the model says of images; of images in the type of its weights, where it takes no others."""
+    """Call the model; if it only takes images in the type of its weights, convert them."""
     try:
         return source.call(weights, images)
     except TypeError:
@@ -371,18 +371,18 @@ def _called(source: Source, weights: Any, images: Any) -> Any:
 
 
 def _widened(values: Mapping[int, Any]) -> dict[int, Any]:
-    """What every slot holds, in float32 where it has few digits: rules divide by differences and sums of it."""
+    """Convert half-precision slots to float32: rules divide by differences and sums of them."""
     return {slot: wide(value) for slot, value in values.items()}
 
 
 def _each(back: Callable[..., Any], scores: Any) -> Any:
-    """Per target, the gradients of its scores, from the one forward pass."""
+    """Return the gradients of each target's scores, from one forward pass."""
     rows = jnp.eye(len(scores), dtype=scores.dtype)[:, :, None] * jnp.ones_like(scores)
     return jax.vmap(lambda row: back(row)[0])(rows)
 
 
 def _by_heads(maps: Any, gradients: Any, axis: int) -> tuple[Any, Any]:
-    """Maps (N, heads, T, T) and gradients (k, N, heads, T, T) of those that have images along `axis`."""
+    """Move the batch axis `axis`: return maps (N, heads, T, T) and gradients (k, N, heads, T, T)."""
 
     def turned(maps: Any) -> Any:
         first = jnp.moveaxis(maps, axis, 0)
@@ -392,7 +392,7 @@ def _by_heads(maps: Any, gradients: Any, axis: int) -> tuple[Any, Any]:
 
 
 def _along(numbers: Any, array: Any) -> Any:
-    """(N,) that broadcasts against (N, …)."""
+    """Reshape (N,) to broadcast against (N, …)."""
     return numbers.reshape(-1, *(1,) * (array.ndim - 1))
 
 
@@ -401,5 +401,5 @@ def _nonzero(numbers: Any) -> Any:
 
 
 def is_floating(value: Any) -> bool:
-    """Whether it is an array of floating numbers."""
+    """Return whether a value is an array of floats."""
     return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)

@@ -1,8 +1,7 @@
-"""JAX: any pure function from images to scores, and what is made of one (jax_modules.py, keras.py).
+"""JAX: the adapter of any pure function from images to scores; also the base of Flax, Equinox and Keras models.
 
-Each kind of question is compiled once per shape, with the weights and the classes handed in, so that neither a step of
-training nor another target compiles anything anew; a batch is padded to a size that is compiled already, or to the
-next power of two.
+Each kind of call is compiled once per shape. Weights and classes are arguments, so neither a training step nor another
+target causes a recompilation. A batch is padded to a size that is already compiled, or to the next power of two.
 """
 
 from __future__ import annotations
@@ -60,9 +59,9 @@ class JaxModel(GridAdapter):
         function: from images (N, H, W, C) to scores (N, classes); a jitted one too. With `params`: from these and
             images.
         labels: names of the classes.
-        params: the tree of arrays that is handed to `function` first.
-        source: how it is called, where it is more than a function.
-        weights: gives the tree of arrays that it is made of now, where it is more than a function.
+        params: the tree of arrays that is the first argument of `function`.
+        source: how the model is called, if it is not a plain function.
+        weights: returns the model's current tree of arrays, if it is not a plain function.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class JaxModel(GridAdapter):
 
     @property
     def version(self) -> Hashable:
-        """Changes whenever a weight is replaced: JAX's arrays are never written to."""
+        """A number that changes whenever a weight is replaced: JAX arrays are immutable."""
         return self._shared.version(jax.tree.leaves(self.weights()))
 
     def outputs(self, images: Any) -> Any:
@@ -100,7 +99,7 @@ class JaxModel(GridAdapter):
         return said
 
     def _ending(self, images: Any) -> tuple[Ending, str]:
-        """See :meth:`Question.ending`; the program is traced once, not run."""
+        """See :meth:`Question.ending`; the program is traced, not run."""
         key = ("ending", self.source.signature, tuple(images.shape), self._choice(ARRAYS))
         with self.lock:
             found: tuple[Ending, str] = self._shared.once(key, lambda: self._question().ending(self.weights(), images))
@@ -118,7 +117,7 @@ class JaxModel(GridAdapter):
             return frozenset(self._question().followed(self.weights(), images[:1], Composite(())).kinds)
 
     def _hold(self, rules: Composite, images: Any) -> None:
-        """Refuse rules that find nothing to hold on to, and note which operators are not known."""
+        """Refuse rules that match no operator, and note unknown operators."""
         one = images[:1, 0] if rules.references else images[:1]
         with self.lock:
             followed = self._question().followed(self.weights(), one, rules)
@@ -133,14 +132,14 @@ class JaxModel(GridAdapter):
             return self._question().surveyed(self.weights(), images[:1])
 
     def _program(self, images: Any) -> Program:
-        """The way from the image to the class scores, or to what is bound where the outputs hold no scores."""
+        """Return the program from the image to the class scores, or the bound targets if it returns no class scores."""
         question = self._question()
         callables = self._targets and not any(isinstance(each, OfScores) for each in self._targets)
         with self.lock:
             return Program(question.parts if callables else question.class_scores, self.weights(), images)
 
     def _precision(self, images: Any) -> str | None:
-        """The note on the type that the model computes in."""
+        """Return the note on the type that the model computes in."""
         one = images[:1, 0] if self._rules is not None and self._rules.references else images[:1]
         return precision_note(self._program(one).precision)
 
@@ -153,13 +152,13 @@ class JaxModel(GridAdapter):
         return CompiledCalls(Question, self._run)
 
     def _run(self, call: Callable[..., Any], images: Any, *beside: Any) -> Any:
-        """Run a call of :class:`Question`, compiled once for what is bound."""
+        """Run a call of :class:`Question`, compiled once per bound state."""
         bound = () if call is Question.outputs else (static(self._targets), self._layers, self._to_logits, self._rules)
         key = (call, self.source.signature, self._dtype, self._choice(ARRAYS), bound)
         compiled = self._shared.once(key, lambda: Compiled(call, self._question()))
         with self.lock:
             weights = self.weights()
-            # one function may be called with weights of several types
+            # a function may be called with weights of several types
             types = frozenset(str(each.dtype) for each in jax.tree.leaves(weights) if hasattr(each, "dtype"))
             told = self._shared.once(("precision", types, *key[1:3], images.shape[1:]), lambda: self._precision(images))
             if told:
@@ -168,7 +167,7 @@ class JaxModel(GridAdapter):
 
 
 def _weakly(function: Any) -> Callable[[], Any]:
-    """A reference that does not keep it alive, where there can be one."""
+    """Return a weak reference to a function, if it supports one."""
     try:
         return weakref.ref(function)
     except TypeError:

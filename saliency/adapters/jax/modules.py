@@ -1,4 +1,4 @@
-"""Models of Flax (linen and nnx) and Equinox as functions of their weights and images, with names for their modules."""
+"""Flax (linen and nnx) and Equinox models as functions of weights and images, with named modules."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ INFERENCE = {
     "inference": True,
     "use_running_average": True,
 }
-"""Arguments by which a module is told whether it is being trained, and what they are here."""
+"""Arguments that switch a module to training mode, and their values for inference."""
 
 _PATCHING = lock()
 
 
 def linen_model(module: Any, variables: Any = None, labels: Sequence[str] | None = None) -> JaxModel:
-    """A ``flax.linen.Module``, with its variables or bound to them, or a ``TrainState``.
+    """Return the adapter of a ``flax.linen.Module`` with variables, or of a ``TrainState``.
 
     Args:
-        module: with `variables`, or bound to them.
+        module: with `variables` as the second argument, or bound to them.
         variables: ``{"params": …, "batch_stats": …}``, or the parameters alone.
         labels: names of the classes.
     """
@@ -60,7 +60,7 @@ def linen_model(module: Any, variables: Any = None, labels: Sequence[str] | None
 
 
 class Linen:
-    """How a linen module is called."""
+    """Calls a linen module."""
 
     channels_first = False
 
@@ -86,7 +86,7 @@ class Linen:
         state = [name for name in weights if name != "params"]
         try:
             with linen.intercept_methods(interceptor):
-                # what it writes to its state is dropped
+                # writes to its state are discarded
                 said = self._module.apply(weights, images, mutable=state or False, **self._told)
         except errors.InvalidRngError as error:
             raise Unsupported(
@@ -98,7 +98,7 @@ class Linen:
 
 
 def nnx_model(module: Any, labels: Sequence[str] | None = None) -> JaxModel:
-    """A ``flax.nnx.Module``: worked with in a copy that is set to eval."""
+    """Return the adapter of a ``flax.nnx.Module``; calls go to a copy in eval mode."""
     from flax import nnx
 
     made = JaxModel(module, labels, source=Nnx(nnx.graphdef(module)), weights=lambda: nnx.state(module))
@@ -114,7 +114,7 @@ def _note_attention(adapted: JaxModel, parts: Iterable[tuple[str, Any]], module:
 
 
 class Nnx:
-    """How an nnx module is called."""
+    """Calls an nnx module."""
 
     channels_first = False
     notes: Sequence[str] = ()
@@ -126,7 +126,7 @@ class Nnx:
         """See :class:`saliency.adapters.jax.compiled.Source`."""
         from flax import nnx
 
-        # with variables of its own: those it was handed belong outside of what is traced, and may not be written to
+        # with its own variables: variables from outside the trace must not be written to
         module = nnx.merge(self.signature, jax.tree.map(lambda each: each, weights))
         module.eval()
         parts = {id(part): ".".join(map(str, path)) for path, part in nnx.iter_modules(module)}
@@ -135,11 +135,11 @@ class Nnx:
 
 
 def equinox_model(module: Any, state: Any = None, labels: Sequence[str] | None = None) -> JaxModel:
-    """An ``equinox.Module``, as Equinox has them: of one image (C, H, W).
+    """Return the adapter of an ``equinox.Module`` of one image (C, H, W).
 
     Args:
-        module: worked with in inference mode.
-        state: of ``equinox.nn.make_with_state``.
+        module: it is called in inference mode.
+        state: from ``equinox.nn.make_with_state``.
         labels: names of the classes.
     """
     import equinox
@@ -153,7 +153,7 @@ def equinox_model(module: Any, state: Any = None, labels: Sequence[str] | None =
 
 
 class Equinox:
-    """How an Equinox module is called."""
+    """Calls an Equinox module."""
 
     channels_first = True
     notes: Sequence[str] = ("Equinox model: called with one image at a time, (C, H, W), in inference mode",)
@@ -184,7 +184,7 @@ class Equinox:
 
 
 def _parts(value: Any, kind: type, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, module) of every module inside of one, itself left out."""
+    """Yield (path, module) of every module inside a module, without itself."""
     if isinstance(value, kind):
         if path:
             yield path, value
@@ -201,9 +201,9 @@ def _parts(value: Any, kind: type, path: str = "") -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def marked(paths: Mapping[int, str], classes: Iterable[type]) -> Iterator[None]:
-    """While a model is traced, each call of its modules is a named scope.
+    """Make each call of a model's modules a named scope while the model is traced.
 
-    The classes' ``__call__`` is replaced and put back; of other models' modules nothing is said meanwhile.
+    The classes' ``__call__`` is replaced and restored; calls of other models' modules are not named.
 
     Args:
         paths: by the id of the module.
@@ -211,7 +211,7 @@ def marked(paths: Mapping[int, str], classes: Iterable[type]) -> Iterator[None]:
     """
     with _PATCHING, uninterrupted(), ExitStack() as stack:
         for each in set(classes):
-            if callable(getattr(each, "__call__", None)):  # noqa: B004  # it is the class's own that is replaced
+            if callable(getattr(each, "__call__", None)):  # noqa: B004  # the class's own method is replaced
                 stack.enter_context(_replaced(each, paths))
         yield
 

@@ -1,4 +1,4 @@
-"""What JAX does for operators that are asked again, see :class:`saliency.adapters.traced.operators.Work`."""
+"""JAX's implementation of :class:`saliency.adapters.traced.operators.Work`, which evaluates operators again."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ WHOLE = frozenset(name for name, kind in KINDS.items() if kind in ("rectifier", 
 
 
 class JaxWork:
-    """Of steps that are equations."""
+    """Evaluates steps that are JAX equations."""
 
     def said(self, step: Step, values: list[Any]) -> list[Any]:
-        """See :class:`~saliency.adapters.traced.operators.Work`, as for the others."""
+        """See :class:`~saliency.adapters.traced.operators.Work`; so for the other methods."""
         return widely(step.equation, values)
 
     def vjp(self, function: Callable[..., list[Any]], inputs: Sequence[Any]) -> tuple[list[Any], Callable[..., Any]]:
@@ -66,5 +66,5 @@ class JaxWork:
 
 
 def _nothing(y: Any) -> Any:
-    """The cotangent of what nothing came back to."""
+    """Return the cotangent of an output without relevance."""
     return jnp.zeros_like(y) if jnp.issubdtype(y.dtype, jnp.inexact) else np.zeros(y.shape, jax.dtypes.float0)

@@ -1,7 +1,7 @@
-"""Looking into a JAX function: its traced program as straight-line code, in which layers can be read and changed.
+"""The traced program of a JAX function as straight-line code, in which layers can be read and replaced.
 
-A layer is named by its module ("block.conv", where modules have names), or, where no module stands for it, by module,
-operator and number of that operator's call inside that module: ":relu:1".
+A layer is named by its module ("block.conv", if modules have names), or, for operators without a module of their own,
+by module, operator and number of the call inside that module: ":relu:1".
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from saliency.errors import unknown
 from saliency.model.head import Operator
 
 MARK = "@"
-"""Begins the name of a scope that stands for a module."""
+"""Prefix of the scope of a module."""
 
 SLASH = "|"
-"""Stands for "/" in such a name, for JAX puts its own between scopes."""
+"""Replaces "/" in such a name, since JAX separates scopes by "/"."""
 
 INLINED = frozenset({"jit", "pjit", "closed_call", "core_call"})
 """Primitives that only call another program."""
 
 MOVES = frozenset(("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "convert_element_type", "copy", "slice"))
-"""Primitives that keep their values, where they keep all of them."""
+"""Primitives that do not change values, provided that they keep all of them."""
 
 LINEAR = ("dot_general", "conv_general_dilated")
 """Primitives whose result has no bounds."""
@@ -48,28 +48,28 @@ class Step(NamedTuple):
 
     name: str
     modules: tuple[str, ...]
-    """That it happens inside of, outermost first."""
+    """Modules around the operator, outermost first."""
     equation: Any
     takes: list[int]
     gives: list[int]
 
     @property
     def function(self) -> str:
-        """What the operator is called: a primitive, or a small program with a name of its own."""
+        """Name of the operator: a primitive, or a small program with its own name."""
         return self.name.rpartition(":")[0].rpartition(":")[2]
 
     @property
     def primitive(self) -> str:
-        """The operator itself, whatever it is called."""
+        """Name of the primitive."""
         return str(self.equation.primitive.name)
 
 
 class Program:
-    """What a function does, one operator after the other, calls of jitted functions opened up.
+    """The operators of a function in order, with jitted functions inlined.
 
     Args:
         function: of arrays and trees of arrays; its last argument is the images.
-        arguments: to trace it with; only their shapes matter.
+        arguments: example arguments; only their shapes matter.
         whole: names of jitted functions that stay one operator.
     """
 
@@ -124,12 +124,12 @@ class Program:
     def run(
         self, *arguments: Any, changes: Mapping[int, Any] | None = None, instead: Mapping[int, Any] | None = None
     ) -> tuple[Any, dict[int, Any]]:
-        """The function's answer, and every value by its slot.
+        """Return the function's result, and every value by its slot.
 
         Args:
-            *arguments: as it was traced with.
-            changes: by slot, what is added to a value before it is used.
-            instead: by slot, what is used in its place.
+            *arguments: like those of the trace.
+            changes: by slot, terms added to values before they are used.
+            instead: by slot, replacements of values.
         """
         values = {**self.constants, **dict(zip(self.inputs, jax.tree.leaves(arguments), strict=True))}
         for step in self.steps:
@@ -141,7 +141,7 @@ class Program:
         return jax.tree.unflatten(self.tree, [values[slot] for slot in self.outputs]), values
 
     def softmaxed(self, slot: int) -> int | None:
-        """What went into the softmax whose result the slot holds; None if it holds no such thing."""
+        """Return the slot of the logits if this slot is the result of a softmax; else None."""
         made = {given: step for step in self.steps for given in step.gives}
 
         def by(slot: int, *kinds: str) -> Step | None:
@@ -164,11 +164,11 @@ class Program:
         return difference.takes[0]
 
     def activated(self, slot: int) -> tuple[Operator | None, int | None]:
-        """Return the operator whose result the slot holds, moved at most, and the slot of the logits that went in."""
+        """Return the last operator before a slot, skipping moves, and the slot of its logits."""
         made = {given: step for step in self.steps for given in step.gives}
 
         def by(slot: int, *names: str) -> Step | None:
-            """The step that made what a slot holds, if it is called one of these; moves before it are passed over."""
+            """Return the step that computed a slot, if it has one of these names; moves are skipped."""
             step = made.get(slot)
             while step is not None and step.primitive in MOVES and self._keeps(step):
                 slot, step = step.takes[0], made.get(step.takes[0])
@@ -199,7 +199,7 @@ class Program:
         return None, None
 
     def _keeps(self, step: Step) -> bool:
-        """Whether a step gives all that it takes."""
+        """Return whether a step returns all of its input values."""
         return math.prod(self.shapes[step.takes[0]]) == math.prod(self.shapes[step.gives[0]])
 
     def _is_one(self, slot: int) -> bool:
@@ -207,19 +207,19 @@ class Program:
         return value is not None and jnp.ndim(value) == 0 and float(value) == 1
 
     def softmax_axis(self, steps: list[Step]) -> int:
-        """Over which axis the steps of a softmax go."""
+        """Return the axis of a softmax's steps."""
         total = next(each for each in reversed(steps) if each.primitive == "reduce_sum")
         return int(total.equation.params["axes"][0])
 
     def spread(self, slot: int) -> tuple[int, tuple[int, ...]] | None:
-        """Of a constant that was broadcast: the slot before, and where its axes went."""
+        """Return the slot of a constant before it was broadcast, and the positions of its axes."""
         made = next((each for each in self.steps if slot in each.gives), None)
         if made is None or made.primitive != "broadcast_in_dim":
             return None
         return made.takes[0], made.equation.params["broadcast_dimensions"]
 
     def ends(self, steps: list[Step], constants: dict[int, Any], source: int, at: Sequence[float]) -> list[float]:
-        """What steps that work on each value by itself make of some values."""
+        """Evaluate elementwise steps at some values."""
         found = []
         with jax.ensure_compile_time_eval():
             for value in at:
@@ -230,7 +230,7 @@ class Program:
         return found
 
     def cut(self, score: int) -> str | None:
-        """Why the score has no gradient by the images, in a sentence; None if it has one."""
+        """Return the message why the score has no gradient by the images; None if it has one."""
         alive, breaks, wanted = {self.images}, [], self.before({score})
         for step in self.steps:
             if alive.isdisjoint(step.takes):
@@ -253,11 +253,11 @@ class Program:
         return f"{sentence}: {where} converts to {dtype}, and integers have no gradient. Explain an output before it."
 
     def before(self, slots: set[int]) -> set[int]:
-        """These slots, and all that they depend on."""
+        """Return these slots and all slots that they depend on."""
         return before(self.steps, slots)
 
     def after(self, slot: int) -> set[int]:
-        """This slot, and all that depends on it."""
+        """Return this slot and all slots that depend on it."""
         found = {slot}
         for step in self.steps:
             if not found.isdisjoint(step.takes):
@@ -266,12 +266,12 @@ class Program:
 
     @property
     def precision(self) -> Any:
-        """The first type of two bytes that anything on the way is of; None where there is none."""
+        """Return the first half-precision type in the program; None without one."""
         types = (each.aval.dtype for step in self.steps for each in step.equation.outvars)
         return next((each for each in types if each in HALF), None)
 
     def aval(self, slot: int) -> Any:
-        """Shape and dtype of what an operator gave."""
+        """Return the shape and dtype of a slot."""
         return next(
             variable.aval
             for step in self.steps
@@ -280,7 +280,7 @@ class Program:
         )
 
     def layer(self, name: str) -> int:
-        """The slot of a layer's (last) output.
+        """Return the slot of a layer's (last) output.
 
         Raises:
             UnknownName: there is no such layer.
@@ -292,9 +292,9 @@ class Program:
         raise unknown("layer", name, sorted(modules) or [step.name for step in self.steps])
 
     def attention(self, scores: set[int]) -> list[int]:
-        """The slots of every softmax that may mix tokens, on the way to the scores.
+        """Return the slots of every softmax that may mix tokens, before the scores.
 
-        (N, heads, T, T), or (groups, N, heads, T, T), as ``jax.nn.dot_product_attention`` has it.
+        They are (N, heads, T, T), or (groups, N, heads, T, T) in ``jax.nn.dot_product_attention``.
         """
         wanted = self.before(scores)
         squares = [
@@ -305,7 +305,7 @@ class Program:
         return [slot for slot in squares if slot in wanted and self.softmaxed(slot) is not None]
 
     def blocks(self, maps: list[int]) -> list[int]:
-        """The slots of the last sum of tokens, (N, T, K), behind each map and before the next."""
+        """Return the slots of the last sum of tokens, (N, T, K), after each map and before the next."""
         found: dict[int, int] = {}
         seen, alive = 0, self.after(self.images)
         for step in self.steps:
@@ -318,13 +318,13 @@ class Program:
         return [found[i + 1] for i in range(len(maps)) if i + 1 in found]
 
     def survey(self, image: tuple[int, int], first: bool, scores: set[int], outputs: set[int], dense: bool) -> Surveyed:
-        """Every layer with a grid, in order; of tokens those of the stream through the blocks.
+        """Return every layer with a grid, in order; layers of tokens only if they are in the residual stream.
 
         Args:
             image: height and width.
-            first: whether channels come first in the function's own layout.
-            scores: slots that they are made of.
-            outputs: slots of what the model returns, which is no layer.
+            first: whether the function's own layout has the channels first.
+            scores: slots of the scores.
+            outputs: slots of the model's outputs, which are not layers.
             dense: whether scores are read from a map.
         """
         wanted = (self.before(scores) & self.after(self.images)) - outputs
@@ -361,7 +361,7 @@ class Program:
         return Surveyed(nameable(found), dense)
 
     def _in_stream(self, step: Step) -> bool:
-        """Whether a step is what a transformer's blocks hand on: a sum of two rows of tokens, or a norm's output."""
+        """Return whether a step is in a residual stream: a sum of two rows of tokens, or a norm's output."""
         if step.primitive not in ("add", "add_any"):
             return False
         alive = self.after(self.images)
@@ -373,15 +373,15 @@ class Program:
 
 
 def bound(equation: Any, values: list[Any]) -> Any:
-    """The operator, called again."""
+    """Evaluate an equation's operator on other values."""
     found = equation.primitive.get_bind_params(equation.params)
-    # functions inside an operator came first in a pair of their own, before they were among its parameters
+    # older JAX versions bind inner functions separately, newer ones as parameters
     functions, params = found if isinstance(found, tuple) else ((), found)
     return equation.primitive.bind(*functions, *values, **params)
 
 
 def widely(equation: Any, values: Sequence[Any]) -> list[Any]:
-    """Return what an operator says, called again in float32 where it is of a type of two bytes."""
+    """Evaluate an equation's operator on other values, half precision in float32."""
     several = equation.primitive.multiple_results
     if not any(getattr(each.aval, "dtype", None) in HALF for each in (*equation.invars, *equation.outvars)):
         said = bound(equation, list(values))
@@ -390,7 +390,7 @@ def widely(equation: Any, values: Sequence[Any]) -> list[Any]:
     if inner is not None and equation.primitive.name in INLINED:
         return _evaluated(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), values)
     if inner is not None:
-        # a function with a gradient of its own is of its own type
+        # a function with a custom gradient fixes its types
         own = [each.astype(to.aval.dtype) for each, to in zip(map(jnp.asarray, values), equation.invars, strict=True)]
         said = bound(equation, own)
         return [wide(each) for each in (said if several else [said])]
@@ -400,7 +400,7 @@ def widely(equation: Any, values: Sequence[Any]) -> list[Any]:
 
 
 def _evaluated(jaxpr: Any, constants: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-    """A program inside an operator, step by step in float32."""
+    """Evaluate a program inside an operator step by step in float32."""
     now = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *values), strict=True))
 
     def at(atom: Any) -> Any:
@@ -421,7 +421,7 @@ def _is_half(value: Any) -> bool:
 
 
 def _operator(equation: Any) -> str:
-    """What an operator is called: jax.nn.relu and its like are small programs with a name of their own."""
+    """Return the name of an operator: functions such as jax.nn.relu are small programs with their own name."""
     inner = equation.params.get("call_jaxpr")
     equations: Any = getattr(getattr(inner, "jaxpr", inner), "eqns", ())
     if len(equations) == 1 and "name" in equations[0].params:

@@ -16,13 +16,13 @@ _WATCHING = lock()
 
 @contextmanager
 def watched(model: Any, around: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
-    """While a model is called, each call of a layer inside goes through `around` (its name, the call).
+    """Route each call of a layer inside a model's call through `around` (its name, the call).
 
-    The name is that of the layer within the layers it is called in: "inner/conv". Other threads notice nothing.
+    The name includes the outer layers: "inner/conv". Other threads are not affected.
 
     Args:
-        model: whose call is watched.
-        around: gives the layer's output.
+        model: its layers' calls are routed.
+        around: returns the layer's output.
     """
     original, mine, path = keras.Layer.__call__, threading.get_ident(), []
 

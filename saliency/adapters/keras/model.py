@@ -1,7 +1,7 @@
-"""Keras 3: the adapter of the backend that it runs on, and the names of its layers.
+"""Keras 3: the adapter for its current backend, and the names of its layers.
 
 A model is called with ``training=False``, on TensorFlow within a traced graph and on JAX as a function of its weights,
-so that neither its weights nor its statistics change. While it is traced, each layer's call is noted by its name.
+so neither its weights nor its statistics change. While it is traced, each layer's call is recorded by its name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from saliency.pictures.presets import Declared
 
 
 def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]:
-    """A ``keras.Model`` (functional, subclassed, Sequential, nested) on whatever backend Keras runs."""
+    """Return the adapter of a ``keras.Model`` (functional, subclassed, Sequential, nested) for the current backend."""
     made: Any = _on_backend(model, labels)
     made.scales_itself = scales_itself(model)
     made._parts = partial(_parts, model)
@@ -45,14 +45,14 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
 
 
 def _parts(layer: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(name, layer) of every layer inside of one, as :func:`watched` names it."""
+    """Yield (name, layer) of every layer inside a layer, named as by :func:`watched`."""
     for each in layer._flatten_layers(include_self=False, recursive=False):
         yield f"{path}{each.name}", each
         yield from _parts(each, f"{path}{each.name}/")
 
 
 def scales_itself(model: Any) -> bool:
-    """Whether the first thing that a model does to its images is to scale 0–255, as many of Keras' own do."""
+    """Return whether a model's first layer scales images from 0–255, as in many Keras applications."""
     for layer in _layers(model):
         if isinstance(layer, keras.layers.Rescaling) and np.max(np.abs(layer.scale)) < WHOLE:
             return True
@@ -76,11 +76,11 @@ APPLICATIONS = {
     r"mobilenetv2_[\d.]+_\d+": "mobilenet_v2",
     r"nasnet(_mobile|_large)?": "nasnet",
 }
-"""By what `keras.applications` calls a model, the module that preprocesses for it; the others scale their input."""
+"""Preprocessing module by the name of a model in `keras.applications`; the others scale their input themselves."""
 
 
 def application_of(model: Any) -> Declared | None:
-    """Return the preprocessing of the application of Keras that a model is, by its name; None for any other."""
+    """Return the preprocessing of a model of `keras.applications`, by its name; None for any other."""
     name = str(getattr(model, "name", ""))
     for pattern, module in APPLICATIONS.items():
         if re.fullmatch(rf"{pattern}(_\d+)?", name, re.IGNORECASE):
@@ -91,17 +91,17 @@ def application_of(model: Any) -> Declared | None:
 
 
 WHOLE = 0.05
-"""A factor below this is meant for numbers to 255: 1 / 255, or 1 / 127.5."""
+"""A scale factor below this is for pixels in 0–255: 1 / 255, or 1 / 127.5."""
 
 
 def _layers(model: Any) -> Iterator[Any]:
-    """Every layer in order, those of models inside in their place."""
+    """Yield every layer in order, with nested models flattened."""
     for layer in model.layers:
         yield from _layers(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
 def _wanted(mine: Sequence[int | None], shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The (H, W, C) that it must be fed for a picture that comes as `shape`, by its own input's."""
+    """Return the input shape (H, W, C) for a picture of shape `shape`, by the model's own input shape."""
     height, width, channels = (own or theirs for own, theirs in zip(mine, shape, strict=True))
     return height, width, channels if shape[2] == 1 else shape[2]
 

@@ -1,4 +1,4 @@
-"""Keras 3 on torch: channels last, asked where it stands, for Keras cannot copy a model around the same weights."""
+"""Keras 3 on torch: channels last; the model itself is called, since Keras cannot copy a model with shared weights."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ KERAS = Arrays(torch.is_tensor, torch.reshape)
 
 
 class Seen(dict[str, Tensor]):
-    """What each layer said last, by its name, in the order of the calls.
+    """The last output of each layer by its name, in the order of the calls.
 
     Args:
-        instead: by name and number of the call, from 1, what goes on in the place of what the layer said.
-        called: names of the operators called so far, where they are watched.
+        instead: by name and number of the call, from 1, replacements of the layer's output.
+        called: names of the operators called so far, if they are recorded.
     """
 
     def __init__(self, instead: Mapping[tuple[str, int], Tensor] | None = None, called: Sequence[str] = ()) -> None:
@@ -52,12 +52,12 @@ class Seen(dict[str, Tensor]):
         self._instead, self.calls = instead or {}, Counter[str]()
         self.called = called
         self.spans: dict[str, tuple[int, int]] = {}
-        """By layer, which of the operators were called inside of it."""
+        """By layer, the operators called inside it."""
         self.returned: Any = None
         """The model's outputs."""
 
     def keep(self, name: str, said: Tensor, entered: int) -> Tensor:
-        """Keep the output of a layer, entered when so many operators had been called; returns what goes on."""
+        """Store a layer's output and return it or its replacement; `entered` counts the operators before it."""
         self.calls[name] += 1
         self.spans[name] = entered, len(self.called)
         self.pop(name, None)
@@ -103,12 +103,12 @@ class KerasOnTorch(GridAdapter):
 
     @property
     def layer_names(self) -> Sequence[str]:
-        """The bound layers."""
+        """The names of the bound layers."""
         return self._layers
 
     @property
     def rules(self) -> Composite | None:
-        """What the way back follows."""
+        """The rules of the backward pass; None for plain gradients."""
         return self._rules
 
     @property
@@ -127,7 +127,7 @@ class KerasOnTorch(GridAdapter):
         return KerasCalls(self)
 
     def _survey(self, images: Tensor) -> Surveyed:
-        """See :class:`Adapter`; of tokens those layers whose output is a sum of two rows of them."""
+        """See :class:`Adapter`; layers of tokens count if they return a sum of two rows of tokens."""
         size = size_of(images)
         with self.lock, self.ready(grad=True):
             leaf = leaf_of(images[:1])
@@ -161,7 +161,7 @@ class KerasOnTorch(GridAdapter):
         return Surveyed(nameable(layers), read_from_map([each.shape for each in explained], 1))
 
     def why(self, leaf: Tensor) -> str:
-        """Why the scores have no gradient."""
+        """Return the message why the scores have no gradient."""
         watch = Break(torch.nn.Module())
 
         def around(name: str, call: Any) -> Any:
@@ -181,7 +181,7 @@ class KerasOnTorch(GridAdapter):
         raise unknown("layer", name, seen)
 
     def scored(self, images: Tensor, seen: Seen | None = None, count: int | None = None) -> Tensor:
-        """(k, N), of `count` images where that is not how many are fed; what each layer said last goes into `seen`."""
+        """Return the scores (k, N) of `count` images, by default all; store each layer's last output in `seen`."""
         seen = Seen() if seen is None and units(self._targets) else seen
         count = len(images) if count is None else count
         choice = self._choice(KERAS)
@@ -209,7 +209,7 @@ class KerasOnTorch(GridAdapter):
 
     @contextmanager
     def ready(self, grad: bool) -> Iterator[None]:
-        """Gradients on or off, and our own random numbers, whatever the caller's surroundings."""
+        """Set gradients on or off and use separate random numbers, independent of the caller's context."""
         with uninterrupted(), torch.inference_mode(False), torch.set_grad_enabled(grad), self._randomness.used():
             yield
         if self._randomness.drew:
@@ -217,7 +217,7 @@ class KerasOnTorch(GridAdapter):
 
     def call(self, images: Tensor) -> Any:
         try:
-            # what the model assigns to its variables goes into the scope
+            # the scope receives assignments to variables
             with StatelessScope():
                 return self.model(images.clone(), training=False)
         except Exception as error:
@@ -226,7 +226,7 @@ class KerasOnTorch(GridAdapter):
             raise explained from error
 
     def last_call(self, images: Tensor) -> tuple[str, int]:
-        """Return the name of the one bound layer, and which of its calls is the last."""
+        """Return the name of the bound layer and the number of its last call."""
         if self._call_of is None:
             self.watched(images[:1], seen := Seen())
             known = self.known(self._layers[0], seen)
@@ -234,18 +234,18 @@ class KerasOnTorch(GridAdapter):
         return self._call_of
 
     def require_gradient(self, scores: Tensor, leaf: Tensor, *inputs: Tensor) -> None:
-        """Raise :class:`NoGradient`, with the cause, where there is none of the scores by the inputs."""
+        """Raise :class:`NoGradient`, with the cause, if the scores have no gradient by the inputs."""
         if not scores.requires_grad or not all(each.requires_grad for each in inputs):
             raise NoGradient(self.why(leaf))
 
     def note_precision(self) -> None:
-        """Note the type that the model computes in, where it has few digits."""
+        """Note the type that the model computes in, if it is half precision."""
         if (said := precision_note(computed_in(self._device, self.wide))) is not None:
             self.note(said)
 
 
-def _answering(grad: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a call of the model, with gradients or without, and give what it returns in the type of our arithmetic."""
+def _model_call(grad: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a call of the model: switch gradients on or off, and convert results to the methods' arithmetic."""
 
     def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
@@ -265,16 +265,16 @@ class KerasCalls:
     def __init__(self, model: KerasOnTorch) -> None:
         self.model = model
 
-    @_answering(grad=False)
+    @_model_call(grad=False)
     def scores(self, images: Tensor) -> Tensor:
         return self.model.scored(images)
 
-    @_answering(grad=True)
+    @_model_call(grad=True)
     def gradients(self, images: Tensor) -> Answer[Tensor]:
         leaf = leaf_of(images)
         return self._image_gradients(leaf, self.model.scored(leaf))
 
-    @_answering(grad=True)
+    @_model_call(grad=True)
     def rewired(self, images: Tensor) -> Answer[Tensor]:
         rules = self.model.rules
         assert rules is not None
@@ -293,7 +293,7 @@ class KerasCalls:
         except NoGradient:
             raise NoGradient(self.model.why(leaf)) from None
 
-    @_answering(grad=True)
+    @_model_call(grad=True)
     def layers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         leaf, seen, names = leaf_of(images), Seen(), self.model.layer_names
         scores = self.model.scored(leaf, seen)
@@ -303,16 +303,16 @@ class KerasCalls:
         gradients = [torch.stack(each) for each in zip(*several, strict=True)]
         return [(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
 
-    @_answering(grad=False)
+    @_model_call(grad=False)
     def activations(self, images: Tensor) -> list[Tensor]:
         self.model.watched(images, seen := Seen())
         return [seen[self.model.known(name, seen)] for name in self.model.layer_names]
 
-    @_answering(grad=False)
+    @_model_call(grad=False)
     def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
         return self.model.scored(images, Seen({self.model.last_call(images): activations}))
 
-    @_answering(grad=True)
+    @_model_call(grad=True)
     def attentions(self, images: Tensor) -> list[Layer[Tensor]]:
         leaf = leaf_of(images)
         with _watching(Attending(torch.nn.Module(), leaf)) as watch:
@@ -322,7 +322,7 @@ class KerasCalls:
         self.model.require_gradient(scores, leaf)
         return watch.by_heads(by_each(scores, maps, half=self.model.half))
 
-    @_answering(grad=True)
+    @_model_call(grad=True)
     def early_exits(self, images: Tensor) -> list[Layer[Tensor]]:
         leaf, module = leaf_of(images), torch.nn.Module()
         with _watching(Attending(module, leaf)) as watch:
@@ -340,13 +340,13 @@ W = TypeVar("W", bound=Watch)
 
 @contextmanager
 def _watching(watch: W) -> Iterator[W]:
-    """Watch all operators, which belong to no module: Keras' layers call no hooks of torch."""
+    """Intercept all operators without modules: Keras' layers call no hooks of torch."""
     with watch, watch.inside(""):
         yield watch
 
 
 def _in(dtype: torch.dtype, said: Any) -> Any:
-    """What was answered, in the type of our own arithmetic."""
+    """Convert results to the type of the methods' arithmetic."""
     if isinstance(said, Tensor):
         return said.to(dtype) if said.is_floating_point() else said
     if said is None:

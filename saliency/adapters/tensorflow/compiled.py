@@ -1,4 +1,4 @@
-"""What is asked of a TensorFlow model, as functions to be traced into a graph."""
+"""The computations with a TensorFlow model, as functions to be traced into a graph."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit
 
 CAPTURED = ("Placeholder", "Const")
-"""Operators by which a graph has what was made outside."""
+"""Operators that bring outside values into a graph."""
 
 
 class Source:
-    """How a model is called while it is traced. Compiled questions hold it, so it holds the model weakly.
+    """How a model is called while it is traced. Traced graphs refer to it, so it refers to the model weakly.
 
     Args:
         model: a function of a tensor (N, H, W, C), or a SavedModel.
@@ -42,16 +42,16 @@ class Source:
             self.model = lambda: model
 
     def call(self, images: Any) -> tuple[Any, list[Place]]:
-        """What the model says, and what its layers said, in order, where they have names."""
+        """Return the model's outputs, and the outputs of its named layers in order."""
         model = self.model()
         if callable(model):
-            # what lies in a tf.function is one operator to the graph around it, unless that is left out
+            # a tf.function is a single operator in the outer graph, so its Python function is called
             function = model if hasattr(model, "python_function") else getattr(model, "__call__", None)  # noqa: B004
 
             def call(images: Any) -> Any:
                 try:
                     return getattr(function, "python_function", model)(images)
-                except TypeError:  # it needs AutoGraph
+                except TypeError:  # the function needs AutoGraph
                     return model(images)
 
             return by_batch(call, images, "tensorflow"), []
@@ -62,16 +62,16 @@ class Source:
 
 
 class Question:
-    """What of an adapter goes into a graph: never the model itself. Its public methods are traced.
+    """The state of an adapter that a graph uses, without the model. Its public methods are traced.
 
     Args:
         source: calls the model.
         bound: the targets.
-        names: of the bound layers.
-        to_logits: whether targets read the logits before the activation that the model ends in.
-        dtype: of what is answered.
-        rules: for the way back.
-        choice: which of the model's outputs is explained.
+        names: names of the bound layers.
+        to_logits: whether targets read the logits before the model's last activation.
+        dtype: of the results.
+        rules: of the backward pass.
+        choice: selects the output to explain.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class Question:
         self.to_logits, self.dtype, self.rules, self.choice = to_logits, dtype, rules, choice
         self.notes: list[str] = []
         self.ending, self.chosen = Ending(), ""
-        """The operator that the class scores come out of, and which of several outputs they are, once traced."""
+        """After a trace: the last operator before the class scores, and the note on the chosen output."""
 
     def traced(self, images: Any) -> Traced:
-        """The model, called once."""
+        """Call the model once in the graph."""
         try:
             raw, places = _called(self.source, images)
         except Exception as error:
@@ -104,7 +104,7 @@ class Question:
         return Traced(images, raw, places, parts, self.choice)
 
     def joined(self, traced: Traced, classes: Any = None) -> Any:
-        """(k, N) of the bound targets."""
+        """Return the scores (k, N) of the bound targets."""
         rows, said = [], None
         for i, target in enumerate(self.bound):
             if isinstance(target, OfScores):
@@ -157,12 +157,12 @@ class Question:
         return scores, tf.stack([gradient for gradient, _ in backs]), lost
 
     def followed(self, images: Any, rules: Composite, classes: Any = None) -> tuple[Rewired, Any, list[Any], Any]:
-        """The way from the images to the scores, to be walked back by rules; what it held; the scores.
+        """Return the program with a backward pass by rules, its values, the references' values and the scores.
 
         Args:
             images: (N, H, W, C), or (N, 1 + references, H, W, C).
             rules: map operators to rules.
-            classes: as in the other questions.
+            classes: indices of the classes.
         """
         graph = images.graph
 
@@ -175,7 +175,7 @@ class Question:
         references = []
         for i in range(rules.references):
             other, _, others = traced(images[:, 1 + i])
-            # what is captured is captured once, and then found again
+            # captured tensors are captured once and reused
             pair = [[each for each in several if each.type not in CAPTURED] for several in (operators, others)]
             if [each.type for each in pair[0]] != [each.type for each in pair[1]]:
                 raise Unsupported(
@@ -216,7 +216,7 @@ class Question:
         for each, block in zip(maps, blocks, strict=True):
             exits = scores
             if block is not blocks[-1]:
-                # a call of its own, of which only what lies behind the last block is left: the head
+                # a separate call, of which only the head after the last block is evaluated
                 head = self.traced(images)
                 exits = self.joined(head, classes)
                 head.replace(head.blocks(head.attention(exits), exits)[-1], block)
@@ -230,7 +230,7 @@ class Question:
 
 
 def _called(source: Source, images: Any) -> Any:
-    """What the model says of images; of images in the type that it names in its complaint about float32."""
+    """Call the model; if it refuses float32 images, convert them to the type named in its error."""
     try:
         return source.call(images)
     except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:

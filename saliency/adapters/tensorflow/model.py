@@ -1,7 +1,7 @@
 """TensorFlow 2: any function of tensors, a ``tf.Module``, a SavedModel; and Keras on TensorFlow (keras.py).
 
-A model is traced into a graph once per kind of question, for batches of any size: there every operator can be seen,
-so that gradients, layers and the logits before a softmax can be had of all of them. The classes are handed in.
+A model is traced into a graph once per kind of call, for batches of any size. Every operator of the graph is visible,
+so gradients, layers and the logits before a softmax are available. The classes are arguments.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class TensorFlowModel(GridAdapter):
 
     Args:
         model: from images (N, H, W, C) to scores (N, classes); a ``tf.function``, a ``tf.Module`` that can be called,
-            or what ``tf.saved_model.load`` gave.
+            or the result of ``tf.saved_model.load``.
         labels: names of the classes.
-        source: how it is called, where it is more than a function.
+        source: how the model is called, if it is not a plain function.
     """
 
     def __init__(self, model: Any, labels: Sequence[str] | None = None, *, source: Source | None = None) -> None:
@@ -56,7 +56,7 @@ class TensorFlowModel(GridAdapter):
 
     @property
     def version(self) -> Hashable:
-        """Changes whenever the weights do; they can be written to in place, so this reads them."""
+        """A number computed from the weights, since they may be written to in place."""
         sums = [(float(tf.reduce_sum(each)), float(tf.reduce_sum(tf.abs(each)))) for each in self._floats()]
         return hash(tuple(sums))
 
@@ -92,7 +92,7 @@ class TensorFlowModel(GridAdapter):
         return found
 
     def _looked(self, look: Callable[[Question, Any], Any], images: Any) -> Any:
-        """What is seen in a graph while it is traced."""
+        """Trace the model and return the result of inspecting the graph."""
         seen: list[Any] = []
 
         def traced(images: Any) -> Any:
@@ -112,7 +112,7 @@ class TensorFlowModel(GridAdapter):
         return CompiledCalls(Question, self._run)
 
     def _run(self, call: Callable[..., Any], images: Any, *beside: Any) -> Any:
-        """Run a call of :class:`Question`, traced once for what is bound."""
+        """Run a call of :class:`Question`, traced once per bound state."""
         with self.lock:
             run, question = self._graph(call, images, *beside)
             for note in question.notes:
@@ -120,7 +120,7 @@ class TensorFlowModel(GridAdapter):
             return run(images, tf.constant(indices(self._targets), tf.int32), *beside)
 
     def _graph(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, Question]:
-        """The graph of a call, and the question as it was traced."""
+        """Return the graph of a call, and the traced question."""
         bound = () if call is Question.outputs else (static(self._targets), self._layers, self._to_logits, self._rules)
         key = (call, tuple(images.shape[1:]), images.dtype, self._choice(ARRAYS), bound)
         found: tuple[Any, Question] = self._shared.once(key, lambda: self._traced(call, images, *beside))
@@ -140,6 +140,6 @@ class TensorFlowModel(GridAdapter):
 
 
 def _is_saved(model: Any) -> bool:
-    """Whether it was loaded: then all of it is one operator, whose inside has gradients but no names."""
+    """Return whether a model is a loaded SavedModel: a single operator with gradients but without named layers."""
     loaded = any(base.__module__.startswith("tensorflow.python.saved_model") for base in type(model).__mro__)
     return loaded or (hasattr(model, "structured_input_signature") and hasattr(model, "function_def"))

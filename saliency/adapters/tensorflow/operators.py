@@ -1,4 +1,4 @@
-"""A TensorFlow graph as a program whose operators can be found and asked again."""
+"""A TensorFlow graph as a program whose operators can be found and evaluated again."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ PRIMITIVES = {
     }.items()
     for name in names.split()
 }
-"""What TensorFlow's operators are called in :mod:`saliency.adapters.traced.operators`."""
+"""Names of TensorFlow's operators in :mod:`saliency.adapters.traced.operators`."""
 
 CALLS = ("PartitionedCall", "While", "If", "Case")
-"""Ends of the names of operators that call functions."""
+"""Suffixes of the names of operators that call functions."""
 
 NOT_FOLLOWED = ("Shape", "ShapeN", "Size", "Rank")
-"""What tells of an array, but not of its values."""
+"""Operators that depend on an array's shape, but not on its values."""
 
 
 class Step(NamedTuple):
@@ -98,7 +98,7 @@ class GraphProgram:
 
     Args:
         operators: of the graph, in order.
-        images: the tensor that they begin at.
+        images: the tensor at which they begin.
     """
 
     def __init__(self, operators: Sequence[Any], images: Any) -> None:
@@ -122,7 +122,7 @@ class GraphProgram:
         self.constants: dict[Any, Any] = {tensor.name: value for tensor, value in static if np.ndim(value) == 0}
 
     def before(self, slots: set[Any]) -> set[Any]:
-        """See :class:`~saliency.adapters.traced.finder.Program`, as for the others."""
+        """See :class:`~saliency.adapters.traced.finder.Program`; so for the other methods."""
         return before(self.steps, slots)
 
     def after(self, slot: Any) -> set[Any]:
@@ -211,7 +211,7 @@ class TensorFlowWork:
 
 
 def not_seen(name: str) -> str:
-    """The sentence about what calls a function."""
+    """Return the message on an operator that calls a function."""
     return (
         f"The rules cannot be applied inside {name}: operators of a nested tf.function are not visible. "
         "Call its python_function there, or use a method that needs only gradients."
@@ -219,10 +219,10 @@ def not_seen(name: str) -> str:
 
 
 def again(operator: Any, inputs: Sequence[Any]) -> list[Any]:
-    """What an operator says to other inputs; of a type of two bytes, in float32.
+    """Evaluate an operator on other inputs, half precision in float32.
 
     Raises:
-        Unsupported: it is a call of a function, whose inside cannot be seen.
+        Unsupported: the operator calls a function, whose operators are not visible.
     """
     function = getattr(tf.raw_ops, operator.type, None)
     if function is None or operator.type.endswith(CALLS):
@@ -230,7 +230,7 @@ def again(operator: Any, inputs: Sequence[Any]) -> list[Any]:
     left, taken = list(inputs), list(inspect.signature(function).parameters)
     given: dict[str, Any] = {}
     for place, each in enumerate(operator.op_def.input_arg):
-        # some inputs have another name in Python, in the same place
+        # some inputs have another name in Python, at the same position
         name = each.name if each.name in taken else taken[place]
         if several := each.number_attr or each.type_list_attr:
             count = operator.get_attr(several)
@@ -248,12 +248,12 @@ def again(operator: Any, inputs: Sequence[Any]) -> list[Any]:
 
 
 def _turned(operator: Any, place: int) -> bool:
-    """Whether a matrix product takes its weights transposed."""
+    """Return whether a matrix product transposes its weights."""
     names = ("transpose_a", "transpose_b") if operator.type == "MatMul" else ("adj_x", "adj_y")
     return bool(operator.get_attr(names[place]))
 
 
 def _base_name(operator: Any, place: int) -> tuple[str, str]:
-    """The letters of an Einsum's weights and of its output."""
+    """Return the letters of an Einsum's weights and of its output."""
     taken, out = operator.get_attr("equation").decode().replace(" ", "").split("->")
     return taken.split(",")[place], out

@@ -62,7 +62,7 @@ class TensorFlowOps:
 
     def matmul(self, array: Any, other: Any) -> Any:
         batch = np.broadcast_shapes(tuple(array.shape[:-2]), tuple(other.shape[:-2]))
-        # not left to TensorFlow: where the ranks differ, its oneDNN kernel (2.21) writes beyond its memory
+        # TensorFlow's oneDNN kernel (2.21) writes out of bounds if the ranks differ
         array, other = (tf.broadcast_to(each, (*batch, *each.shape[-2:])) for each in (array, other))
         return tf.matmul(array, other)
 

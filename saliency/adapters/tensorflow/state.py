@@ -1,4 +1,4 @@
-"""The variables that a TensorFlow graph writes to, replaced by copies, so that a call changes nothing of the user's."""
+"""Copies of the variables that a TensorFlow graph writes to, so that calls do not change the user's."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 READING = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp"})
-"""Operators that only read the variable whose handle they take."""
+"""Operators that only read the variable of their handle."""
 
 READ_ONLY = "_read_only_resource_inputs"
-"""Attribute of operators that call functions: which of their inputs are handles of variables that are only read."""
+"""Attribute of operators that call functions: the inputs that are handles of variables that are only read."""
 
 DRAWS = ("Random", "Multinomial", "ParameterizedTruncatedNormal", "StatelessRandom", "Rng")
-"""How the types of operators that draw random numbers begin."""
+"""Prefixes of the types of operators that draw random numbers."""
 
 
 class _Own(NamedTuple):
-    """A variable that a graph writes to, and the copy that takes its place."""
+    """A variable that a graph writes to, and the copy that replaces it."""
 
     handle: Any
     copy: Any
@@ -28,13 +28,13 @@ class _Own(NamedTuple):
 
 
 class StatelessGraph:
-    """A traced function that leaves the user's variables as they are.
+    """A traced function that does not change the user's variables.
 
-    Variables that it only reads are the user's own. It has copies of those that it writes to, which take over the
-    user's values before each call; states of random generators begin as the user's and go on by themselves.
+    Variables that it only reads are the user's own. Variables that it writes to are replaced by copies, which get the
+    user's values before each call; states of random generators start as copies and then advance separately.
 
     Args:
-        function: with ``get_concrete_function`` called already, for one signature.
+        function: a concrete function was already created, for one signature.
     """
 
     def __init__(self, function: Any) -> None:
@@ -55,12 +55,12 @@ class StatelessGraph:
 
     @property
     def graph(self) -> Any:
-        """The graph that was traced."""
+        """The traced graph."""
         return self._function.graph
 
     @property
     def draws(self) -> bool:
-        """Whether it draws random numbers."""
+        """Whether the graph draws random numbers."""
         return any(each.draws for each in self._owned) or any(map(_draws, self.graph.get_operations()))
 
     def __call__(self, *arguments: Any) -> Any:
@@ -76,7 +76,7 @@ def _copy_of(variable: Any) -> Any:
 
 
 def _is_written(placeholder: Any) -> bool:
-    """Whether any operator may write to the variable whose handle this is."""
+    """Return whether any operator may write to the variable of a handle."""
     return any(i not in _read_by(each) for each in placeholder.consumers() for i in _inputs(each, placeholder))
 
 
@@ -85,7 +85,7 @@ def _inputs(operator: Any, tensor: Any) -> Iterator[int]:
 
 
 def _read_by(operator: Any) -> range | list[int]:
-    """Which of an operator's inputs it only reads, if they are handles."""
+    """Return the indices of an operator's inputs whose variables it only reads."""
     if operator.type in READING:
         return range(len(operator.inputs))
     known = READ_ONLY in operator.node_def.attr
@@ -101,7 +101,7 @@ def _draws(operator: Any) -> bool:
 
 
 class FixedGraphs:
-    """A function that can only be traced for a batch of one size: a :class:`StatelessGraph` for each of the last few.
+    """A function that can only be traced for fixed batch sizes: a :class:`StatelessGraph` for each of the most recent.
 
     Args:
         function: a ``tf.function``.
@@ -113,12 +113,12 @@ class FixedGraphs:
         self._function, self._graphs = function, OrderedDict[Any, StatelessGraph]()
 
     def graph(self, *arguments: Any) -> StatelessGraph:
-        """The graph for tensors of these shapes; of classes, there may be any number."""
+        """Return the graph for tensors of these shapes, for any number of classes."""
         wanted = tuple(
             tf.TensorSpec([None] if each.dtype == tf.int32 else each.shape, each.dtype) for each in arguments
         )
         if wanted not in self._graphs:
-            # a function of its own: it would keep every graph
+            # a new function, since a shared one would cache every graph
             traced = tf.function(self._function, autograph=False).get_concrete_function(*wanted)
             self._graphs[wanted] = StatelessGraph(traced)
         self._graphs.move_to_end(wanted)
@@ -128,7 +128,7 @@ class FixedGraphs:
 
     @property
     def draws(self) -> bool:
-        """Whether it draws random numbers."""
+        """Whether the graph draws random numbers."""
         return any(each.draws for each in self._graphs.values())
 
     def __call__(self, *arguments: Any) -> Any:
@@ -136,7 +136,7 @@ class FixedGraphs:
 
 
 def graph_of(function: Callable[..., Any], images: Any, *beside: Any, with_classes: bool = True) -> Any:
-    """`function` traced for batches of any size; for this very size where it cannot be for any."""
+    """Trace `function` for batches of any size; if that fails, for the size of `images`."""
     classes = [tf.TensorSpec([None], tf.int32)] if with_classes else []
     try:
         wanted, *more = (tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in (images, *beside))

@@ -1,4 +1,4 @@
-"""Looking into a model's call in a TensorFlow graph: what its operators and layers said, and gradients there."""
+"""A model's call in a TensorFlow graph: the results of its operators and layers, and gradients there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEEPS = ("Identity", "Cast", "Reshape", "Squeeze", "ExpandDims")
 """Operators that do not change values."""
 
 MOVES = (*KEEPS, "StridedSlice")
-"""Operators that keep their values, where they keep all of them."""
+"""Operators that do not change values, provided that they keep all of them."""
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 """Operators that call a function, as all of a SavedModel is one."""
@@ -35,7 +35,7 @@ LINEAR = ("MatMul", "BatchMatMulV2", "Conv2D", "Einsum")
 """Operators whose result has no bounds."""
 
 PRODUCTS = ("BatchMatMulV2", "Einsum")
-"""Operators that mix tokens, unless a layer's output is theirs."""
+"""Operators that mix tokens, unless they return a layer's output."""
 
 
 HALF = (tf.bfloat16, tf.float16)
@@ -50,14 +50,14 @@ class Place(NamedTuple):
 
 
 class Traced:
-    """A model's call in a graph, and what can be read there.
+    """A model's call in a graph, and the values that can be read there.
 
     Args:
-        images: that it was called with.
-        raw: what it said.
-        places: what its layers said, in order, where they have names.
-        parts: names of its layers, whether called or not.
-        choice: which of its outputs is explained.
+        images: its input.
+        raw: its outputs.
+        places: the outputs of its named layers, in order.
+        parts: names of all its layers, called or not.
+        choice: selects the output to explain.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class Traced:
         self._places, self._parts = places, parts
 
     def class_scores(self) -> Any:
-        """(N, classes)."""
+        """Return the class scores, (N, classes)."""
         return self.choice.rows(self.raw)
 
     def ending(self, said: Any) -> tuple[Operator | None, Any]:
-        """Return the operator that `said` comes out of, and the logits that went in, moved as it was."""
+        """Return the last operator before `output`, and its logits, moved like `output`."""
         unmoved = _unmoved(said)
         last = unmoved.op
         match last.type:
@@ -90,7 +90,7 @@ class Traced:
         return kind, tf.reshape(logits, tf.shape(said))
 
     def by(self, scores: Any, inputs: list[Any], names: Sequence[str]) -> list[Any]:
-        """(k, N, …) gradients of the scores by each input, from the one forward pass."""
+        """Return the gradients (k, N, …) of the scores by each input, from one forward pass."""
         found: list[list[Any]] = [[] for _ in inputs]
         for i in range(scores.shape[0]):
             for several, gradient, name in zip(found, tf.gradients(scores[i], inputs), names, strict=True):
@@ -104,7 +104,7 @@ class Traced:
         return [tf.stack(several) for several in found]
 
     def layer(self, name: str) -> Any:
-        """The (last) output of a layer."""
+        """Return the (last) output of a layer."""
         for place in reversed(self._all()):
             if name in (place.name, place.name.rpartition("/")[2]):
                 return place.output
@@ -112,36 +112,36 @@ class Traced:
         raise not_called(name) if name in self._parts else unknown("layer", name, known)
 
     def replace(self, output: Any, other: Any) -> None:
-        """From now on, whatever takes `output` takes `other`."""
+        """Make every consumer of `output` use `other`."""
         for operator in self.images.graph.get_operations():
             for i, each in enumerate(operator.inputs):
                 if each is output:
                     operator._update_input(i, other)
 
     def _all(self) -> list[Place]:
-        """Every operator's result in order; a layer's in its own name."""
+        """Return every operator's result in order; layers' outputs under the layers' names."""
         named = {place.output.name: place.name for place in self._places if tf.is_tensor(place.output)}
         operators = self.images.graph.get_operations()
         return [
             Place(named.get(output.name, operator.name), output)
             for operator in operators
             for i, output in enumerate(operator.outputs)
-            # the second result of a custom gradient, swish's say, is only kept for its backward pass
+            # the second result of a custom gradient, such as swish's, is only for its backward pass
             if i == 0 or output.name in named
         ]
 
     def attention(self, scores: Any) -> list[Any]:
-        """The results of every softmax that may mix tokens, (N, heads, T, T), on the way to the scores."""
+        """Return the results of every softmax that may mix tokens, (N, heads, T, T), before the scores."""
         wanted = _before(scores.op)
         found = [each.outputs[0] for each in self.images.graph.get_operations() if each.type == "Softmax"]
         squares = [each for each in found if each.shape.rank == 4 and each.shape[2] is not None]
         return [each for each in squares if each.shape[2] == each.shape[3] > 1 and each.op.name in wanted]
 
     def blocks(self, maps: Sequence[Any], scores: Any) -> list[Any]:
-        """The last sum of tokens, (N, T, K), behind each map and before the next.
+        """Return the last sum of tokens, (N, T, K), after each map and before the next.
 
         Raises:
-            Unsupported: blocks do not end in one.
+            Unsupported: the blocks do not end in one.
         """
         names, seen, found = {each.name for each in maps}, 0, dict[int, Any]()
         for operator, came in self._on_the_way(scores):
@@ -155,9 +155,9 @@ class Traced:
         return blocks
 
     def survey(self, scores: Any, size: tuple[int, int]) -> Surveyed:
-        """Every layer with a grid that lies on the way from the image to the scores, in order.
+        """Return every layer with a grid between the image and the scores, in order.
 
-        Of tokens those of the stream through the blocks: sums of two rows of them.
+        Layers of tokens count if they are in the residual stream: sums of two rows of tokens.
         """
         named = {place.output.name for place in self._places if tf.is_tensor(place.output)}
         attended, maps = {int(each.shape[-1]) for each in self.attention(scores)}, set[tuple[int, int]]()
@@ -166,7 +166,7 @@ class Traced:
         explained = [each for each in returned if each.op.name in came]
         dense = read_from_map([each.shape.as_list() for each in explained], self.images.shape[0])
         if dense:
-            # what a target does with the map is no part of the model
+            # the target's own operators are not part of the model
             made = set[str]().union(*(_before(each.op) for each in explained))
             came = {name: taken for name, taken in came.items() if name in made}
         outputs = {each.name for each in returned}
@@ -191,10 +191,10 @@ class Traced:
         return Surveyed(nameable(found), dense)
 
     def _is_layer(self, output: Any, named: set[str]) -> bool:
-        """Whether an operator, or the layer that has its name, makes a map, and does not only move one."""
+        """Return whether an operator, or the layer of its name, computes a map rather than moves one."""
         if output.name not in named:
             return output.op.type not in PRODUCTS and made_by([output.op.type.lower()]) is not None
-        # a layer may have its channels elsewhere inside
+        # a layer may use another layout inside
         while (kind := output.op.type.lower()) in REARRANGES and output.op.inputs:
             output = output.op.inputs[0]
             if output.name in named or output is self.images:
@@ -202,7 +202,7 @@ class Traced:
         return made_by([kind]) is not None
 
     def _on_the_way(self, scores: Any) -> Iterator[tuple[Any, list[Any]]]:
-        """Each operator between the image and the scores, in order, and what it takes that depends on the image."""
+        """Yield each operator between the image and the scores, in order, with its inputs that depend on the image."""
         wanted, after = _before(scores.op), {self.images.op.name}
         for operator in self.images.graph.get_operations():
             came = [each for each in operator.inputs if each.op.name in after]
@@ -213,14 +213,14 @@ class Traced:
 
 
 def _unmoved(tensor: Any) -> Any:
-    """The tensor that has the same values, before they were moved."""
+    """Return the tensor with the same values before they were moved."""
     while tensor.op.type in MOVES and _keeps(tensor.op):
         tensor = tensor.op.inputs[0]
     return tensor
 
 
 def _keeps(operator: Any) -> bool:
-    """Whether an operator gives all the numbers for each image that it takes."""
+    """Return whether an operator returns all of its input values for each image."""
     if operator.type != "StridedSlice":
         return True
     before, after = (each.shape for each in (operator.inputs[0], operator.outputs[0]))
@@ -229,7 +229,7 @@ def _keeps(operator: Any) -> bool:
 
 
 def _sigmoid_of(operator: Any) -> Any:
-    """x, where the operator ends 1 / (1 + exp(-x)) written out; None where it does not."""
+    """Return x if the operator ends a written-out 1 / (1 + exp(-x)); else None."""
     if operator.type in ("RealDiv", "Div") and _is_one(operator.inputs[0]):
         total = operator.inputs[1].op
     elif operator.type in ("Reciprocal", "Inv"):
@@ -243,7 +243,7 @@ def _sigmoid_of(operator: Any) -> Any:
 
 
 def _inside_call(operator: Any, index: int) -> Operator | None:
-    """The activation that an output of a called function comes out of, by the function's definition."""
+    """Return the last activation before an output of a called function, by the function's definition."""
     library = {each.signature.name: each for each in operator.graph.as_graph_def().library.function}
     function = library.get(operator.get_attr("f").name)
     while function is not None:
@@ -270,18 +270,18 @@ def wide(value: Any) -> Any:
 
 
 def precision_of(graph: Any) -> Any:
-    """The first type of two bytes that any operator of a graph gives; None where there is none."""
+    """Return the first half-precision type among the results of a graph's operators; None without one."""
     types = (tf.as_dtype(each.dtype) for operator in graph.get_operations() for each in operator.outputs)
     return next((each for each in types if each in HALF), None)
 
 
 def _sums(operator: Any, came: Sequence[Any]) -> bool:
-    """Whether it adds two things that both depend on the image."""
+    """Return whether an operator adds two tensors that both depend on the image."""
     return operator.type in ("Add", "AddV2") and len(came) == 2
 
 
 def why_no_gradient(scores: Any, images: Any) -> str:
-    """A sentence saying where, in the graph, the way from the image to the score is cut."""
+    """Return the message that names the operator of the graph where the gradient is lost."""
     cut = "The score cannot be differentiated by the image"
     after, breaks, wanted = {images.op.name}, [], _before(scores.op)
     for operator in images.graph.get_operations():
@@ -303,7 +303,7 @@ def why_no_gradient(scores: Any, images: Any) -> str:
 
 
 def _before(operator: Any) -> set[str]:
-    """Names of the operators that this one depends on, and its own."""
+    """Return the names of an operator and of all operators that it depends on."""
     found, waiting = {operator.name}, [operator]
     while waiting:
         for each in waiting.pop().inputs:

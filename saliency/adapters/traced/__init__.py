@@ -1,1 +1,1 @@
-"""Traced programs: operators are found in them, and walked back by rules."""
+"""Traced programs: their operators, and backward passes by rules."""

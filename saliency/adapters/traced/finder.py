@@ -1,8 +1,8 @@
-"""Finding the operators in a traced program.
+"""Find the operators in a traced program.
 
-A program has no operators of deep learning, only mathematics: a bias is added by a step of its own, a GELU is eight
-steps, a batch norm four. They are put together again: weights with what is added to and multiplied with their product,
-steps that make one value of one value, the steps of a softmax.
+A traced program consists of elementary steps: a bias is a separate addition, a GELU eight steps, a batch norm four. The
+finder joins them to operators: products with weights and the constants added to or multiplied with them, elementwise
+functions, and softmaxes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from saliency.adapters.traced.operators import (
 )
 
 FAR = 50.0
-"""How far out a function is looked at to tell a rectifier."""
+"""Distance from zero at which a function is evaluated to detect a rectifier."""
 
 
 class Program(Protocol):
@@ -36,29 +36,29 @@ class Program(Protocol):
     steps: list[Any]
     """See :class:`saliency.adapters.traced.operators.Step`."""
     shapes: dict[Any, tuple[Any, ...]]
-    """Of every slot."""
+    """Shape of every slot."""
     constants: dict[Any, Any]
-    """Values that are known, by slot."""
+    """Known values, by slot."""
     images: Any
     """The images' slot."""
 
     def before(self, slots: set[Any]) -> set[Any]:
-        """These slots, and all that they depend on."""
+        """Return these slots and all slots that they depend on."""
 
     def after(self, slot: Any) -> set[Any]:
-        """This slot, and all that depends on it."""
+        """Return this slot and all slots that depend on it."""
 
     def softmaxed(self, slot: Any) -> Any:
-        """What went into the softmax whose result the slot holds; None if it holds no such thing."""
+        """Return the slot of the logits if this slot is the result of a softmax; else None."""
 
     def softmax_axis(self, steps: list[Any]) -> int:
-        """Over which axis the steps of a softmax go."""
+        """Return the axis of a softmax's steps."""
 
     def spread(self, slot: Any) -> tuple[Any, tuple[int, ...]] | None:
-        """Of a constant that was broadcast: the slot before, and where its axes went."""
+        """Return the slot of a constant before it was broadcast, and the positions of its axes."""
 
     def ends(self, steps: list[Any], constants: dict[Any, Any], source: Any, at: Sequence[float]) -> list[float]:
-        """What steps that work on each value by itself make of some values."""
+        """Evaluate elementwise steps at some values."""
 
 
 _STATISTICS = (
@@ -66,24 +66,24 @@ _STATISTICS = (
     "squared_difference stop_gradient convert_element_type copy"
 )
 STATISTICS = frozenset(_STATISTICS.split())
-"""What a norm makes its mean and variance with."""
+"""Steps that compute a norm's mean and variance."""
 
 
 def nodes_of(program: Program, work: Work, wanted: set[Any], *, folds: bool, norms: bool) -> list[Node]:
-    """The operators that the images go through on the way to some slots, in order.
+    """Return the operators between the images and some slots, in order.
 
     Args:
         program: of weights and images.
-        work: what its framework does.
+        work: the functions of its framework.
         wanted: the slots.
-        folds: whether a batch norm is one operator with the weights before it.
+        folds: whether a batch norm is folded into the weights before it.
         norms: whether a norm by the example's own statistics is one operator.
     """
     return _Finder(program, work, wanted, folds, norms).found()
 
 
 class _Finder:
-    """Puts steps together to operators."""
+    """Joins steps to operators."""
 
     def __init__(self, program: Program, work: Work, wanted: set[Any], folds: bool, norms: bool) -> None:
         self._program, self._work, self._folds, self._norms = program, work, folds, norms
@@ -97,14 +97,14 @@ class _Finder:
         self._users: Counter[Any] = Counter(slot for step in self._steps for slot in set(step.takes))
         self._users.update(wanted)
         self._at = {given: i for i, step in enumerate(self._steps) for given in step.gives}
-        # per output of an operator that works on each value by itself: the slot that it is a function of
+        # by output of an elementwise operator: the slot that it is a function of
         self._parent: dict[Any, Any] = {}
         self._nodes: dict[int, Node] = {}
 
     def found(self) -> list[Node]:
         for i, step in enumerate(self._steps):
             self._nodes[i] = self._softmax(step) or self._by_value(step) or self._norm(step) or self._alone(step)
-            # what became part of a later operator is none of its own
+            # steps that are part of a later operator are not operators themselves
             own = {id(each) for each in self._nodes[i].steps[:-1]}
             self._nodes = {j: node for j, node in self._nodes.items() if j == i or id(self._steps[j]) not in own}
         self._join()
@@ -115,7 +115,7 @@ class _Finder:
         return [slot for slot in step.takes if slot in self._alive]
 
     def _alone(self, step: Any) -> Node:
-        """A step that is an operator by itself."""
+        """Return a single step as an operator."""
         primitive, dependent = step.primitive, self._dependent(step)
         if primitive in ("dot_general", "conv_general_dilated") and len(dependent) == 1:
             place = 1 - step.takes.index(dependent[0])
@@ -133,7 +133,7 @@ class _Finder:
         return self._program.shapes[step.gives[0]] == self._program.shapes[slot]
 
     def _kind(self, step: Any) -> str | None:
-        """Kind of a step with one input that depends on the image."""
+        """Return the kind of a step with one input that depends on the image."""
         primitive, dependent = step.primitive, self._dependent(step)
         name = step.name.split(":")[1]
         if len(dependent) > 1:
@@ -154,7 +154,7 @@ class _Finder:
         return self._value(next(slot for slot in step.takes if slot != dependent))
 
     def _value(self, slot: Any) -> Any:
-        """A constant's one value, where it has but one and it is known."""
+        """Return the value of a constant, if it is known and uniform."""
         made = next((each for each in self._program.steps if slot in each.gives), None)
         if made is not None and made.primitive in ("broadcast_in_dim", "convert_element_type"):
             return self._value(made.takes[0])
@@ -163,7 +163,7 @@ class _Finder:
         return float(value) if known else None
 
     def _by_value(self, step: Any) -> Node | None:
-        """Steps that part from one slot, work on each value by itself, and meet again in this one."""
+        """Return the elementwise operator whose steps branch from one slot and join in this step."""
         dependent = list(dict.fromkeys(self._dependent(step)))
         primitive = step.primitive
         meets = primitive in AFFINE | {"max", "min", "select_n", "pow"}
@@ -186,7 +186,7 @@ class _Finder:
         return chain
 
     def _between(self, slot: Any, step: Any) -> list[Any] | None:
-        """The steps from a slot to a step, if nothing else takes from them."""
+        """Return the steps from a slot to a step, if no other step uses them."""
         inside, wanted = [step], set(step.takes)
         for each in reversed(self._steps[: self._at[step.gives[0]]]):
             if not wanted.isdisjoint(each.gives) and slot not in each.gives and not self._before(each.gives[0], slot):
@@ -195,11 +195,11 @@ class _Finder:
         return inside if self._alone_in(inside) else None
 
     def _before(self, given: Any, slot: Any) -> bool:
-        """Whether what a step gives came before a slot, and does not depend on it."""
+        """Return whether a step's result precedes a slot and does not depend on it."""
         return slot in self._at and self._at[given] <= self._at[slot]
 
     def _shape_of_function(self, source: Any, steps: Sequence[Any]) -> str:
-        """Whether steps that make one value of one value are a rectifier, told by what they do far out."""
+        """Return the kind of an elementwise function, rectifier or other, by its values far from zero."""
         taken = {slot for step in steps for slot in step.takes} - {slot for step in steps for slot in step.gives}
         constants: dict[Any, Any] = {slot: self._program.constants.get(slot) for slot in taken - {source}}
         made = [each for each in self._program.steps if not taken.isdisjoint(each.gives) and each not in steps]
@@ -215,7 +215,7 @@ class _Finder:
         return "activation" if abs(high) < FAR / 2 and abs(low) < FAR / 2 else "elementwise"
 
     def _softmax(self, step: Any) -> Node | None:
-        """The steps of a softmax."""
+        """Return the softmax that ends in this step."""
         if step.primitive not in ("div", "softmax") or (slot := self._program.softmaxed(step.gives[0])) is None:
             return None
         inside = self._between(slot, step)
@@ -224,7 +224,7 @@ class _Finder:
         return Softmax(self._work, inside, slot, self._program.softmax_axis(inside))
 
     def _norm(self, step: Any) -> Node | None:
-        """The steps that bring what one slot holds to mean zero and variance one, or to variance one alone."""
+        """Return the norm that ends in this step: mean zero and variance one, or variance one only."""
         if not self._norms or step.primitive not in ("mul", "div", "add", "sub"):
             return None
         if (steps := self._statistics(step)) is None:
@@ -233,12 +233,12 @@ class _Finder:
         if found.isdisjoint({"rsqrt", "sqrt", "pow"}) or (made := self._made(self._source(steps))) is None:
             return None
         if (before := self._statistics(made)) is not None and self._alone_in([*before, *steps]):
-            # the mean was taken away first
+            # the mean was subtracted first
             steps = [*before, *steps]
         return Node(self._work, "normalization", steps, [self._source(steps)]) if self._alone_in(steps) else None
 
     def _statistics(self, step: Any) -> list[Any] | None:
-        """The steps by which a step with two inputs comes from one slot, over sums of it; None if it does not."""
+        """Return the steps from one slot and its sums to a step with two inputs; None if there is no such slot."""
         frontier, inside = set(self._dependent(step)), {}
         while len(frontier) > 1:
             slot = max(frontier, key=lambda each: self._at.get(each, -1))
@@ -252,21 +252,21 @@ class _Finder:
         return steps if same and any(each.primitive == "reduce_sum" for each in steps) else None
 
     def _made(self, slot: Any) -> Any:
-        """The step that gives a slot; None for the images."""
+        """Return the step that computes a slot; None for the images."""
         return self._steps[self._at[slot]] if slot in self._at else None
 
     def _source(self, steps: Sequence[Any]) -> Any:
-        """The one slot that steps take from outside of them."""
+        """Return the single outside slot that steps use."""
         given = {slot for each in steps for slot in each.gives}
         return next(slot for each in steps for slot in self._dependent(each) if slot not in given)
 
     def _alone_in(self, steps: Sequence[Any]) -> bool:
-        """Whether nothing else takes what steps give on the way."""
+        """Return whether no other step uses intermediate results of these steps."""
         uses: Counter[Any] = Counter(taken for each in steps for taken in set(each.takes))
         return all(self._users[given] == uses[given] for each in steps[:-1] for given in each.gives)
 
     def _join(self) -> None:
-        """Put what is added to a product of weights, and multiplied with it, to the weights."""
+        """Join constants that are added to or multiplied with a product of weights to the weights' operator."""
         for i, node in sorted(self._nodes.items()):
             if not isinstance(node, Linear):
                 continue
@@ -279,7 +279,7 @@ class _Finder:
             self._nodes[last] = Linear(self._work, node.steps[0], node.place, then)
 
     def _average(self) -> None:
-        """Put what a sum is divided by to the sum: together they are a mean."""
+        """Join a sum and its divisor to a mean."""
         for i, node in sorted(self._nodes.items()):
             if node.kind != "average" or len(node.steps) > 1 or self._users[node.gives[0]] != 1:
                 continue
@@ -293,7 +293,7 @@ class _Finder:
                 del self._nodes[i]
 
     def _follower(self, node: Linear, last: int) -> int | None:
-        """The only step behind, if it adds a constant, or multiplies each channel with one, or only reshapes."""
+        """Return the only following step, if it adds a constant, scales channels by constants, or only reshapes."""
         (slot,) = self._steps[last].gives
         i = next((i for i, step in enumerate(self._steps) if i > last and slot in step.takes), None)
         if self._users[slot] != 1 or i is None or i not in self._nodes or len(self._nodes[i].steps) != 1:
@@ -314,7 +314,7 @@ class _Finder:
         return i if self._per_channel(other, node.channels, len(self._program.shapes[slot])) else None
 
     def _per_channel(self, slot: Any, channels: int, rank: int) -> bool:
-        """Whether a constant differs along the weights' own axis of the output at most."""
+        """Return whether a constant varies along the output's channel axis at most."""
         axes = list(range(rank - len(self._program.shapes[slot]), rank))
         while True:
             shape = self._program.shapes[slot]

@@ -1,6 +1,6 @@
-"""What the steps of a traced program are to a rule: operators of some kind, that can be asked again.
+"""The kinds of a traced program's operators, for which there are rules, and their evaluation on other inputs.
 
-A program is mathematics in a row; JAX's primitives give the names (see :class:`Work` for what a framework adds).
+The names are those of JAX's primitives; :class:`Work` holds the functions that each framework provides.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from saliency.rules import LINEAR, Change
 
 Slot = Hashable
-"""Where a value of the program is kept."""
+"""Identifies a value of the program."""
 
 Values = Mapping[Any, Any]
-"""What every slot of a program held."""
+"""The values of a program by slot."""
 
 KINDS: Mapping[str, str] = {
     name: kind
@@ -30,7 +30,7 @@ KINDS: Mapping[str, str] = {
     }.items()
     for name in names.split()
 }
-"""Kind of an operator of one array, by the name of its primitive or of the small program that it is."""
+"""Kind of an operator of one array, by the name of its primitive or small program."""
 
 WHOLE = frozenset(name for name, kind in KINDS.items() if kind in ("rectifier", "activation")) | {"clip"}
 """Jitted functions that are one operator."""
@@ -39,10 +39,10 @@ PAIRS = {"add": "add", "add_any": "add", "sub": "add", "mul": "multiply", "div":
 """Kind of an operator of two arrays that both depend on the image."""
 
 AFFINE = frozenset({"add", "add_any", "sub", "mul", "div"})
-"""What changes scale and place, where the other operand is a constant."""
+"""Operators that scale or shift if the other operand is a constant."""
 
 COMPARE = frozenset({"gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not", "is_finite", "sign"})
-"""What gives no number that has a gradient."""
+"""Operators whose results have no gradient."""
 
 _MOVES = (
     "reshape transpose broadcast_in_dim squeeze expand_dims slice concatenate pad rev convert_element_type copy copy_p "
@@ -51,10 +51,10 @@ _MOVES = (
 )
 MOVES = frozenset(_MOVES.split())
 RESHAPES = frozenset({"transpose", "reshape", "squeeze", "expand_dims", "broadcast_in_dim", "convert_element_type"})
-"""What moves numbers about: its plain gradient is right for every rule."""
+"""Operators that move values: their plain gradient is correct under every rule."""
 
 BY_VALUE = frozenset(KINDS) - {"reduce_max", "reduce_window_max", "reduce_sum", "reduce_window_sum"}
-"""Operators that work on each value by itself."""
+"""Elementwise operators."""
 
 
 class Step(Protocol):
@@ -62,11 +62,11 @@ class Step(Protocol):
 
     @property
     def name(self) -> str:
-        """Module, operator and number, with colons between."""
+        """Module, operator and number, separated by colons."""
 
     @property
     def primitive(self) -> str:
-        """What it does, as JAX calls it."""
+        """Name of its JAX primitive."""
 
     @property
     def takes(self) -> list[Any]:
@@ -78,7 +78,7 @@ class Step(Protocol):
 
 
 def before(steps: Sequence[Any], slots: set[Any]) -> set[Any]:
-    """These slots, and all that they depend on."""
+    """Return these slots and all slots that they depend on."""
     found = set(slots)
     for step in reversed(steps):
         if not found.isdisjoint(step.gives):
@@ -87,33 +87,33 @@ def before(steps: Sequence[Any], slots: set[Any]) -> set[Any]:
 
 
 class Work(Protocol):
-    """What a framework does for the operators of its programs."""
+    """The functions of a framework that evaluate and transform the operators of its programs."""
 
     def said(self, step: Any, values: list[Any]) -> list[Any]:
-        """What a step says to other values."""
+        """Evaluate a step on other values."""
 
     def vjp(self, function: Callable[..., list[Any]], inputs: Sequence[Any]) -> tuple[list[Any], Callable[..., Any]]:
-        """What a function says, and its pullback: from what came back to each output (None: nothing) to the inputs'."""
+        """Evaluate a function; return outputs and pullback, from each output's gradient (or None) to the inputs'."""
 
     def softmax(self, x: Any, axis: int) -> Any: ...
 
     def channels(self, step: Any, place: int) -> int:
-        """The output's axis that stands for the weights' own."""
+        """Return the output's channel axis."""
 
     def to_weights(self, step: Any, place: int, factor: Any, axis: int, kernel: Any) -> Any:
-        """Of a factor that differs along one axis of the output alone: the same, to be multiplied with the weights."""
+        """Reshape a factor that varies along one output axis only, so that it can be multiplied with the weights."""
 
     def moved(self, step: Any, axis: int) -> int | None:
-        """Where an axis is after a step that changes no number; None where it has no place of its own any more."""
+        """Return the position of an axis after a step that only moves values; None if it is merged with others."""
 
 
 class Node:
-    """One operator: a step of the program, or several that are one.
+    """An operator: one step of the program, or several joined steps.
 
     Args:
-        work: what its framework does.
-        kind: see :mod:`saliency.rules`; None for what follows no rule.
-        steps: in order; the last one gives what the operator gives.
+        work: the functions of its framework.
+        kind: see :mod:`saliency.rules`; None if there is no rule for it.
+        steps: in order; the last one returns the operator's output.
         takes: slots of its inputs that depend on the image.
     """
 
@@ -125,28 +125,28 @@ class Node:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of its last step."""
         name: str = self.steps[-1].name.split(":")[1]
         return name
 
     @property
     def unknown(self) -> bool:
-        """Whether it does more than move numbers about, and nobody knows what."""
+        """Whether it does more than move values, but its kind is not known."""
         return self.kind is None and self.steps[-1].primitive not in MOVES | COMPARE | AFFINE
 
     def run(self, inputs: Sequence[Any], values: Values, weights: Change | None, bias: Change | None) -> Any:
-        """What it says to other inputs, its weights and bias changed."""
+        """Evaluate it on other inputs, with changed weights and bias."""
         return self._through(inputs, values)[-1]
 
     def plain(self, values: Values, given: Sequence[Any]) -> Any:
-        """The gradient itself of what came back to its outputs (None: nothing did)."""
+        """Return the plain gradients at its inputs from those at its outputs (None: no gradient)."""
         inputs = [values[slot] for slot in self.takes]
         _, back = self.work.vjp(lambda *inputs: self._through(inputs, values), inputs)
         return back(given)
 
     def _through(self, inputs: Sequence[Any], values: Values) -> list[Any]:
         if len(self.steps) == 1:
-            # by position: both operands of a product may be one and the same slot
+            # by position: both operands of a product may be the same slot
             step, dependent = self.steps[0], set(self.takes)
             twice = len(self.takes) < sum(slot in dependent for slot in step.takes)
             left = [inputs[0]] * len(step.takes) if twice else list(inputs)
@@ -158,13 +158,13 @@ class Node:
 
 
 class Softmax(Node):
-    """A softmax over an axis of whatever length.
+    """A softmax over an axis of any length.
 
     Args:
-        work: what its framework does.
-        steps: that it is made of.
-        slot: of what goes in.
-        axis: over which it is taken.
+        work: the functions of its framework.
+        steps: its steps.
+        slot: of its input.
+        axis: its axis.
     """
 
     def __init__(self, work: Work, steps: Sequence[Any], slot: Any, axis: int) -> None:
@@ -177,13 +177,13 @@ class Softmax(Node):
 
 
 class Opened(Node):
-    """A part of a step that is told in simpler operators.
+    """A part of a step that is decomposed into simpler operators.
 
     Args:
-        work: what its framework does.
+        work: the functions of its framework.
         kind: see :mod:`saliency.rules`.
-        step: that it is a part of.
-        function: what it does.
+        step: the step it is part of.
+        function: evaluates it.
         takes: slots of its inputs.
         gives: slot of its output, of the program or a new one.
     """
@@ -199,13 +199,13 @@ class Opened(Node):
 
 
 class Linear(Node):
-    """An operator with weights, and what is added to its product or multiplied with it, by constants.
+    """An operator with weights, and the constants that are added to its product or multiplied with it.
 
     Args:
-        work: what its framework does.
-        step: of the product.
-        place: of the weights among what it takes.
-        then: steps of one constant each, or that only reshape.
+        work: the functions of its framework.
+        step: the product.
+        place: position of the weights among its inputs.
+        then: following steps, each with one constant or only a reshape.
     """
 
     def __init__(self, work: Work, step: Any, place: int, then: Sequence[Any]) -> None:
@@ -234,7 +234,7 @@ class Linear(Node):
         return self.work.said(self.steps[0], [kernel, x] if self.place == 0 else [x, kernel])[0]
 
     def _after(self, y: Any, values: Values, moves: bool = False) -> Any:
-        """What the steps behind the product make of it; of these only the moves, if so wanted."""
+        """Apply the steps after the product; with `moves`, only those that move values."""
         now, slot = y, self.steps[0].gives[0]
         for step in self._then:
             if not moves or step.primitive not in AFFINE:
@@ -244,7 +244,7 @@ class Linear(Node):
 
     @property
     def channels(self) -> int:
-        """The output's axis that stands for the weights' own."""
+        """Return the output's channel axis."""
         axis: int | None = self.work.channels(self.steps[0], self.place)
         for step in self._then:
             assert axis is not None
@@ -254,11 +254,11 @@ class Linear(Node):
 
 
 def opened(node: Node, slot: Any) -> list[Node]:
-    """An operator told in simpler ones, where it is made of such.
+    """Decompose an operator into simpler ones, if it is composite.
 
     Args:
         node: the operator.
-        slot: a new one, for what lies between.
+        slot: a new slot, for the intermediate value.
     """
     step = node.steps[-1]
     if step.primitive == "squared_difference" and len(node.takes) == 2:
@@ -276,7 +276,7 @@ def opened(node: Node, slot: Any) -> list[Node]:
 
 
 def moved(before: Sequence[Any], after: Sequence[Any], axis: int) -> int | None:
-    """Where an axis is after a reshape that only adds and takes away axes of one; None where that cannot be told."""
+    """Return the position of an axis after a reshape that only adds and removes axes of length 1; None if unclear."""
     if axis == len(before) - 1 and before[-1] == after[-1]:
         return len(after) - 1
     long = [i for i, n in enumerate(before) if n != 1], [i for i, n in enumerate(after) if n != 1]

@@ -1,4 +1,4 @@
-"""A traced program's backward pass made to follow rules: its operators are found, and walked back one by one."""
+"""Backward passes of a traced program by rules, operator by operator."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Call:
     """A call of one operator; implements :class:`saliency.rules.Operator`.
 
     Args:
-        node: which it is.
-        values: of the image, and…
-        references: …of each reference.
-        first: whether no operator with weights lies between it and the image.
+        node: the operator.
+        values: the program's values for the image.
+        references: its values for each reference.
+        first: whether no operator with weights is between it and the image.
         ops: the array functions of its framework.
-        ledger: where its rule counts what its stabilizer keeps.
+        ledger: counts the relevance that the rule's stabilizer absorbs.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Rewired:
     """A program whose backward pass follows rules.
 
     Args:
-        program: from weights and images.
-        work: what its framework does.
-        wanted: slots that the scores are made of.
+        program: of weights and images.
+        work: the functions of its framework.
+        wanted: slots of the scores.
         rules: map operators to rules.
         ops: the array functions of its framework.
     """
@@ -88,29 +88,29 @@ class Rewired:
 
     @property
     def kinds(self) -> Counter[str]:
-        """How many operators of each kind the images go through."""
+        """Number of operators of each kind between the images and the scores."""
         return Counter(node.kind for node in self._nodes if node.kind)
 
     @property
     def unknown(self) -> set[str]:
-        """Names of operators of no kind that do more than move numbers about."""
+        """Names of operators of unknown kind that do more than move values."""
         return {node.name for node in self._nodes if node.unknown}
 
     def notes(self) -> list[str]:
-        """What is to be told of operators that the rules do not know."""
+        """Return notes on operators that the rules do not cover."""
         return self._rules.notes(self.unknown)
 
     def require(self) -> None:
-        """Raise where the rules find no operator to hold on to."""
+        """Raise Unsupported if the rules match no operator."""
         self._rules.require(self.kinds, self.unknown)
 
     def back(self, values: Values, references: Sequence[Values], relevance: Values) -> tuple[Any, dict[str, Any]]:
-        """Return what comes back to the images, and by cause what was lost of it, where the rules count that.
+        """Return the relevance of the images, and the relevance lost by cause, if the rules count it.
 
         Args:
-            values: what the program's slots held for the images…
-            references: …and for each of the references.
-            relevance: by slot, what comes back to it from the scores.
+            values: the program's values for the images.
+            references: its values for each of the references.
+            relevance: by slot, its relevance from the scores.
         """
         ledger = Ledger() if self._rules.accounts else None
         found, values = dict(relevance), self._filled(values)
@@ -135,7 +135,7 @@ class Rewired:
         return back, {} if ledger is None else ledger.lost
 
     def _filled(self, values: Values) -> Values:
-        """With what lies between the parts of what was opened up."""
+        """Return the values with the intermediate values of decomposed operators."""
         found = dict(values)
         for node in self._nodes:
             if node.gives[0] not in found:
