@@ -1,6 +1,6 @@
-"""DeepExplain's own face, on graphs and sessions of TensorFlow 1, which today's TensorFlow has as ``tf.compat.v1``.
+"""DeepExplain's interface for graphs and sessions of TensorFlow 1, in current TensorFlow ``tf.compat.v1``.
 
-``from saliency.deepexplain import DeepExplain`` takes the place of ``from deepexplain.tensorflow import DeepExplain``.
+``from saliency.deepexplain import DeepExplain`` replaces ``from deepexplain.tensorflow import DeepExplain``.
 TensorFlow itself is imported when a context is entered, not before.
 """
 

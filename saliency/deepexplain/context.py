@@ -1,4 +1,4 @@
-"""``with DeepExplain(session=…) as de``: where explanations of a graph are asked for."""
+"""The context ``with DeepExplain(session=…) as de``, in which a graph is explained."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from saliency.errors import unknown
 class DeepExplain:
     """Explanations of a graph and its session.
 
-    Within the context the graph is the default one. It may be built there, as DeepExplain asks for, or have been built
-    before: activations obey a method's rule in a copy of what lies between X and T, made in the same graph, and
-    nowhere else. What is asked again is not built again.
+    The graph is the default one within the context. It may be built there, as DeepExplain requires, or before. Rules of
+    a method apply only in a copy of the operations between X and T, which is added to the same graph and reused.
 
     Args:
         graph: a ``tf.Graph``; the session's by default.
@@ -65,7 +64,7 @@ class DeepExplain:
         feed_dict: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Attributions: :meth:`get_explainer`, and :meth:`~saliency.deepexplain.Explainer.run` of it.
+        """Return attributions: :meth:`get_explainer` followed by :meth:`~saliency.deepexplain.Explainer.run`.
 
         Args:
             method: see :meth:`get_explainer`.
@@ -80,19 +79,19 @@ class DeepExplain:
         return self.get_explainer(method, T, X, **kwargs).run(xs, ys, batch_size, feed_dict)
 
     def get_explainer(self, method: str, T: Any, X: Any, **kwargs: Any) -> Explainer:
-        """A method bound to tensors.
+        """Return a method bound to tensors.
 
         Args:
             method: one of :data:`~saliency.deepexplain.METHODS`.
-            T: what is explained; its first axis the examples.
-            X: by what, a tensor or, for methods of gradients, a list of them: placeholders, or any other tensors that
+            T: the tensor to explain; its first axis is the batch.
+            X: the inputs, a tensor or, for gradient methods, a list of tensors: placeholders, or any other tensors that
                 T depends on.
             **kwargs: the method's parameters.
 
         Raises:
-            DeepExplainError: no context is entered, there is no such method, or T or X are no tensors of the graph.
+            DeepExplainError: there is no active context or no such method, or T or X are not tensors of the graph.
             NoGradient: T cannot be differentiated by X.
-            Unsupported: a rule was asked for within a loop.
+            Unsupported: a rule would have to apply within a loop.
         """
         if not self._on:
             raise DeepExplainError(
@@ -121,14 +120,14 @@ class DeepExplain:
         return Explainer(made, question, self.session, T, inputs, listed=listed, feed=self._inference())
 
     def _question(self, asks: Asking, T: Any, inputs: list[Any]) -> Question:
-        """The tensors of a question, built once: methods that differ by numbers ask the same."""
+        """Return the tensors of a method, built once: methods that differ only in numbers share them."""
         key = (asks, T.name, *(x.name for x in inputs))
         if key not in self._questions:
             self._questions[key] = asks(self.graph, T, inputs)
         return self._questions[key]
 
     def _inference(self) -> dict[Any, Any]:
-        """Keras 2 asks in a placeholder whether it is being trained."""
+        """Return the feed for Keras 2's learning-phase placeholder: inference."""
         try:
             phase = self.graph.get_tensor_by_name("keras_learning_phase:0")
         except KeyError:
@@ -137,11 +136,11 @@ class DeepExplain:
 
     def _require_tensors(self, T: Any, inputs: list[Any]) -> None:
         if not self._has(T):
-            raise DeepExplainError(f"T must be a Tensorflow Tensor object, of the context's graph; got {_told(T)}.")
+            raise DeepExplainError(f"T must be a Tensorflow Tensor object, of the context's graph; got {_name(T)}.")
         if not inputs or not all(map(self._has, inputs)):
             raise DeepExplainError(
                 "X must be a Tensorflow Tensor object or a list of them, of the context's graph; got "
-                f"{' and '.join(map(_told, inputs)) or 'an empty list'}."
+                f"{' and '.join(map(_name, inputs)) or 'an empty list'}."
             )
 
     def _has(self, value: Any) -> bool:
@@ -150,10 +149,10 @@ class DeepExplain:
         return isinstance(value, tf.Tensor) and getattr(value, "graph", None) is self.graph
 
 
-def _told(value: Any) -> str:
+def _name(value: Any) -> str:
     kind = type(value).__name__
     if kind == "KerasTensor":
-        return "a KerasTensor: call the Keras model on a tf.compat.v1.placeholder, and take what that gives"
+        return "a KerasTensor: call the Keras model on a tf.compat.v1.placeholder, and use its result"
     if kind == "EagerTensor":
         return "an eager tensor: build the model within tf.Graph().as_default()"
     return f"{kind} {getattr(value, 'name', '')}".rstrip()

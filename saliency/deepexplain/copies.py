@@ -1,7 +1,7 @@
-"""What lies between X and T, once more in the same graph, where each activation may obey a rule.
+"""A copy of the operations between X and T in the same graph, in which activations follow a rule.
 
-Everything else is shared with the user's part: variables keep the values they have, constants are not held twice,
-placeholders are fed as ever. So a graph may have been built anywhere, and its own gradients stay as they are.
+Variables, constants and placeholders are shared with the user's operations. So a graph may have been built anywhere,
+and its own gradients do not change.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from saliency.deepexplain.functions import called, drop_lost_gradient, opened, s
 from saliency.errors import Unsupported
 
 Rule = Callable[[Any, Any], Any]
-"""From an activation's operation and the gradient above it to the one below."""
+"""Maps an activation's operation and the gradient of its output to the gradient of its input."""
 
 ACTIVATIONS = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign"}
-"""The types of operation that rules are about: elementwise, one tensor in, one out."""
+"""Types of operation that follow rules: elementwise, with one input and one output."""
 
 CURVED = {
     *("MaxPool", "MaxPoolV2", "MaxPool3D", "Max", "Min", "Maximum", "Minimum", "Softmax", "LogSoftmax"),
     *("Erf", "Erfc", "Exp", "Log", "Log1p", "Sqrt", "Rsqrt", "Square", "SquaredDifference", "Pow", "Abs", "Prod"),
 }
-"""Types that are not linear, and no activations."""
+"""Nonlinear types that are not activations."""
 
 LOOPS = {"Enter", "RefEnter", "NextIteration", "RefNextIteration", "While", "StatelessWhile"}
 
 GRADIENT_NAME = "SaliencyWidgetDeepExplain"
-"""Under which TensorFlow knows the gradient that obeys; one for all rules, for it keeps such names for good."""
+"""Name of the registered gradient; one for all rules, since TensorFlow never removes registered names."""
 
 _rule: ContextVar[Rule] = ContextVar("rule")
 
 
 class Copy(NamedTuple):
-    """A part of the graph, once more."""
+    """A copy of a part of the graph."""
 
     target: Any
     """Its T."""
     activations: Sequence[Any]
-    """Its operations of the types in ACTIVATIONS, in one order in all copies."""
+    """Its operations of the types in ACTIVATIONS, in the same order in all copies."""
 
 
 @contextlib.contextmanager
 def obeying(rule: Rule) -> Iterator[None]:
-    """Gradients that are built within obey the rule wherever they pass an activation of an obedient copy."""
+    """Apply a rule to gradients that are built within the context, at each activation of an obedient copy."""
     before = _rule.set(rule)
     try:
         yield
@@ -54,7 +54,7 @@ def obeying(rule: Rule) -> Iterator[None]:
 
 
 class Part:
-    """What lies between X and T, as definitions, with functions opened up.
+    """The operations between X and T, as definitions, with functions inlined.
 
     Args:
         graph: the user's.
@@ -62,9 +62,9 @@ class Part:
         inputs: X.
 
     Attributes:
-        helps: whether a copy can be differentiated where the original may not: it is without functions, and without
-            gradients that nobody knows.
-        untouched: activations that no rule reaches, by type and name.
+        helps: whether a copy may be differentiable where the original is not: it has no functions and no unregistered
+            gradients.
+        untouched: activations to which no rule can be applied, by type and name.
     """
 
     def __init__(self, graph: Any, target: Any, inputs: Sequence[Any]) -> None:
@@ -87,25 +87,26 @@ class Part:
 
     @property
     def curved(self) -> list[str]:
-        """What is not linear, by type and name, and keeps its ordinary gradient."""
+        """Nonlinear operations that keep their ordinary gradient, by type and name."""
         return [f"{node.op} {node.name}" for node in self._nodes if node.op in CURVED]
 
     def copied(self, sources: Mapping[str, Any], *, obedient: bool = False) -> Copy:
-        """The part once more, in the graph that is the default.
+        """Return a copy of the part in the default graph.
 
         Args:
-            sources: what the copy takes for each X, by X's name.
-            obedient: whether the copy's activations shall obey rules.
+            sources: the copy's input for each X, by X's name.
+            obedient: whether the copy's activations follow rules.
 
         Raises:
-            Unsupported: there is a loop, whose activations can obey none.
+            Unsupported: there is a loop, whose activations cannot follow rules.
         """
         import tensorflow as tf
 
         if self._loop is not None:
             raise Unsupported(
-                f"{self._loop} is part of a tf.while_loop between X and T, whose activations can obey no rule. Unroll "
-                "it (static_rnn for dynamic_rnn), or use saliency, grad*input, intgrad, occlusion or shapley_sampling."
+                f"{self._loop} is part of a tf.while_loop between X and T, whose activations cannot follow a rule. "
+                "Unroll it (static_rnn for dynamic_rnn), or use saliency, grad*input, intgrad, occlusion "
+                "or shapley_sampling."
             )
         _register_gradient()
         definition = tf.compat.v1.GraphDef(versions=self._versions)
@@ -113,7 +114,7 @@ class Part:
         inside = {node.name for node in definition.node}
         taken: dict[str, Any] = {}
         for node in definition.node:
-            node.attr.pop("_class", None)  # what it is placed with has no part in its value, and is not copied
+            node.attr.pop("_class", None)  # colocation does not affect values
             if node.op in ACTIVATIONS:
                 node.attr.pop("_gradient_op_type", None)
                 if obedient:
@@ -131,7 +132,7 @@ class Part:
 
 
 def again(op: Any, entered: Any) -> Any:
-    """What an activation says of another tensor, with its own gradient."""
+    """Evaluate an activation on another tensor, with its own gradient."""
     import tensorflow as tf
 
     settings = {each.name: op.get_attr(each.name) for each in op.op_def.attr if each.type != "type"}
@@ -139,7 +140,7 @@ def again(op: Any, entered: Any) -> Any:
 
 
 def _between(target: Any, inputs: Sequence[Any]) -> list[Any]:
-    """The operations that depend on an input and on which T depends."""
+    """Return the operations that depend on an input and on which T depends."""
     ends = {x.name for x in inputs}
     needed: set[str] = set()
     back = [target]
@@ -159,7 +160,7 @@ def _between(target: Any, inputs: Sequence[Any]) -> list[Any]:
 
 
 def _needed(target: str, nodes: Sequence[Any], ends: set[str]) -> list[Any]:
-    """Of some nodes those that a tensor is computed by, no further back than some tensors."""
+    """Return the nodes that compute a tensor, back to the tensors `ends`."""
     by_name = {node.name: node for node in nodes}
     found: dict[str, Any] = {}
     back = [target]
@@ -173,7 +174,7 @@ def _needed(target: str, nodes: Sequence[Any], ends: set[str]) -> list[Any]:
 
 
 def _out_of_reach(node: Any, hidden: set[str]) -> bool:
-    """Whether a node is an activation that no rule reaches: composed, with its own gradient, or within a branch."""
+    """Return whether a node is an activation without rules: composed, with a custom gradient, or in a branch."""
     of_its_own = node.op == "IdentityN" and "_gradient_op_type" in node.attr  # SiLU's, and tf.custom_gradient's
     return of_its_own or node.op in ("Erf", "Erfc") or bool(called(node) & hidden)  # GELU's
 
@@ -185,12 +186,12 @@ def _call_nothing(nodes: Sequence[Any]) -> bool:
 
 
 def _library(graph: Any) -> dict[str, Any]:
-    """The graph's functions, by name."""
+    """Return the graph's functions, by name."""
     return {each.signature.name: each for each in graph.as_graph_def().library.function}
 
 
 def _with_activations(library: Mapping[str, Any]) -> set[str]:
-    """The names of the functions with an activation in them, or in what they call."""
+    """Return the names of the functions with an activation in them, or in functions that they call."""
     found: set[str] = set()
     while True:
         more = {
@@ -204,11 +205,11 @@ def _with_activations(library: Mapping[str, Any]) -> set[str]:
 
 
 def _register_gradient() -> None:
-    """Tell TensorFlow that there is a gradient which does what the rule says that is in force."""
+    """Register a gradient that applies the active rule."""
     import tensorflow as tf
 
     def obedient(op: Any, above: Any) -> Any:
         return _rule.get()(op, above)
 
-    with contextlib.suppress(KeyError):  # it knows already
+    with contextlib.suppress(KeyError):  # already registered
         tf.RegisterGradient(GRADIENT_NAME)(obedient)

@@ -1,4 +1,4 @@
-"""What DeepExplain raises, as what it raises it, and as one of this package's own errors too."""
+"""DeepExplain's errors, which are also errors of this package."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ class DeepExplainError(SaliencyError, RuntimeError):
 
 
 class BadParameter(BadField, AssertionError):
-    """A method's parameter that it cannot have; an AssertionError, for DeepExplain asserts."""
+    """An invalid parameter of a method; also an AssertionError, as in DeepExplain."""

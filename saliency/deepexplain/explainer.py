@@ -1,4 +1,4 @@
-"""A method bound to tensors, to be run on arrays."""
+"""Methods bound to tensors, to be run on arrays."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from saliency.core.method import run
 from saliency.deepexplain.errors import DeepExplainError
 from saliency.deepexplain.methods import Attribution
 from saliency.deepexplain.questions import Question
-from saliency.deepexplain.rows import RowModel, side_by_side
+from saliency.deepexplain.rows import RowModel, packed
 from saliency.errors import BadShape
 from saliency.model.inputs import Packing
 from saliency.session.session import Session
 
 
 class Explainer:
-    """A method bound to tensors. Its operations are in the graph already: running it adds none.
+    """A method bound to tensors. Its operations are already in the graph: running it adds none.
 
     Args:
-        method: what is computed.
-        question: what is asked for it.
-        session: who is asked.
+        method: the method.
+        question: the tensors to feed and to fetch.
+        session: runs the graph.
         target: T.
         inputs: X, one or several.
-        listed: whether X came as a list, so that the answer is one.
-        feed: what is always fed.
+        listed: whether X was given as a list; then the result is a list.
+        feed: additional values for every run.
     """
 
     def __init__(
@@ -53,18 +53,18 @@ class Explainer:
     def run(
         self, xs: Any, ys: Any = None, batch_size: int | None = None, feed_dict: Mapping[Any, Any] | None = None
     ) -> Any:
-        """The attributions of some examples.
+        """Return the attributions of examples.
 
         Args:
-            xs: what X is fed, (N, ...); a list of such arrays if X is a list.
+            xs: the values of X, (N, ...); a list of such arrays if X is a list.
             ys: weights of T, of T's shape with N examples: T * ys is explained, summed. One-hot rows choose each
-                example's output. None is ones: the sum of all that T says of an example.
-            batch_size: examples, or perturbed copies of them, in one run of the session. None or 0: as many as are
-                found to be fast, fewer where memory runs out. It changes nothing but time.
-            feed_dict: what else the graph needs fed, the same in each run.
+                example's output. None is ones: the sum of all of T's values for an example.
+            batch_size: examples, or perturbed copies of them, in one run of the session. None or 0: measured for speed,
+                and reduced if memory runs out. It affects only time.
+            feed_dict: other values that the graph needs, the same in each run.
 
         Returns:
-            of xs' shape; a list of such arrays if X is a list. (``shapley_sampling``: (N, sampled axes).)
+            Attributions of xs' shape; a list of such arrays if X is a list. (``shapley_sampling``: (N, sampled axes).)
 
         Raises:
             DeepExplainError: xs, ys and batch_size do not fit each other or the tensors.
@@ -88,13 +88,13 @@ class Explainer:
         model = RowModel(self._session, self._question, packing, dtype, feed, fixed, self._batch_sizes)
         found = Packing(self.method.found(shapes))
         if not count:
-            return self._told([np.zeros((0, *shape)) for shape in found.shapes], floats)
+            return self._restored([np.zeros((0, *shape)) for shape in found.shapes], floats)
         session: Session[np.ndarray] = Session(model, batch_size=fixed or batch_size or "auto", literal=True)
-        *_, masks = run(self.method, session, side_by_side(laid, dtype))
-        return self._told(found.split(masks[0], np.reshape), floats)
+        *_, masks = run(self.method, session, packed(laid, dtype))
+        return self._restored(found.split(masks[0], np.reshape), floats)
 
-    def _told(self, masks: Sequence[np.ndarray], floats: Sequence[Any]) -> Any:
-        """The attributions in the given floating types, in a list where X came in one."""
+    def _restored(self, masks: Sequence[np.ndarray], floats: Sequence[Any]) -> Any:
+        """Return the attributions in the given floating types, in a list if X was one."""
         found = [mask.astype(each) for mask, each in zip(masks, floats, strict=True)]
         return found if self._listed else found[0]
 
@@ -115,9 +115,9 @@ class Explainer:
         return arrays
 
     def _fixed(self, batch_size: int | None) -> int | None:
-        """How many examples the tensors take, where only one number will do."""
+        """Return the fixed batch size of the tensors; None if it is free."""
         for tensor in (self._target, *self._inputs):
-            # a list holds numbers and None, also where TensorFlow 2 is switched off and shapes hold Dimensions
+            # as_list has numbers and None, also if TensorFlow 2 is switched off and shapes hold Dimensions
             if tensor.shape.rank and (length := tensor.shape.as_list()[0]) is not None:
                 if batch_size is not None and batch_size > 0 and batch_size != length:
                     raise DeepExplainError(

@@ -1,4 +1,4 @@
-"""Functions within a graph (``tf.function``, a SavedModel of TensorFlow 2), replaced by what they are made of."""
+"""Inlining of the functions in a graph (``tf.function``, a SavedModel of TensorFlow 2)."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
-"""Types of operation that only call a function. Another type may be a function's name itself."""
+"""Types of operation that only call a function. A function's name may also be a type."""
 
 
 def called(node: Any) -> set[str]:
-    """The names of the functions that a node may call; its own type among them."""
+    """Return the names of the functions that a node may call, including its own type."""
     named = {value.func.name for value in node.attr.values() if value.HasField("func")}
     listed = {func.name for value in node.attr.values() for func in value.list.func}
     return {node.op, *named, *listed}
 
 
 def opened(nodes: Iterable[Any], library: Mapping[str, Any]) -> tuple[list[Any], dict[str, str]]:
-    """Nodes without those that only call a function: what it is made of stands in their place.
+    """Inline the functions of nodes that only call a function.
 
     Args:
-        nodes: definitions. Inputs have their names in full, "name:0", and none is for control.
+        nodes: definitions. Inputs have full names, "name:0", without control inputs.
         library: functions by name.
 
     Returns:
-        such nodes, and the name of what stands for each tensor of those that are gone.
+        The nodes, and the replacement of each tensor of the removed nodes, by name.
     """
     from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def  # nothing public does it
 
@@ -55,10 +55,10 @@ def opened(nodes: Iterable[Any], library: Mapping[str, Any]) -> tuple[list[Any],
 
 
 def drop_lost_gradient(node: Any) -> bool:
-    """Let a node have its ordinary gradient if the one that it names is not known here; whether that was so.
+    """Remove a node's gradient name if it is not registered, and return whether it was removed.
 
-    A SavedModel names gradients that were made by hand (SiLU's), but does not bring them. The ordinary one goes through
-    what the node was computed from.
+    A SavedModel refers to custom gradients (SiLU's), but does not contain them. The ordinary gradient goes through the
+    node's inputs.
     """
     from tensorflow.python.framework.ops import gradient_registry  # nothing public tells
 
@@ -73,13 +73,13 @@ def drop_lost_gradient(node: Any) -> bool:
 
 
 def with_names_in_full(node: Any) -> None:
-    """Name a node's inputs "name:0", and let it wait for nothing."""
+    """Give a node's inputs full names, "name:0", and remove its control inputs."""
     kept = [name for name in node.input if not name.startswith("^")]
     node.input[:] = [name if ":" in name else f"{name}:0" for name in kept]
 
 
 def standing_for(name: str, instead: Mapping[str, str]) -> str:
-    """What stands for a tensor in the end."""
+    """Return the final replacement of a tensor."""
     while name in instead:
         name = instead[name]
     return name

@@ -15,13 +15,13 @@ from saliency.core.quadrature import nodes
 from saliency.deepexplain import questions
 from saliency.deepexplain.errors import BadParameter, DeepExplainError
 from saliency.deepexplain.questions import Asking, Question
-from saliency.deepexplain.rows import RowModel, side_by_side
+from saliency.deepexplain.rows import RowModel, packed
 from saliency.model.protocols import Differentiable
 from saliency.session.samples import PerImage, StraightPath
 from saliency.session.session import Session, originals
 
 Shapes = Sequence[tuple[int, ...]]
-"""Of each input, without the examples' axis."""
+"""The shape of each input, without the batch axis."""
 
 
 @dataclass(eq=False, repr=False)
@@ -29,22 +29,22 @@ class Attribution(Method):
     """A method over rows: called with rows (N, D), it yields attributions (1, n, columns)."""
 
     asks: ClassVar[Asking] = staticmethod(questions.scores)
-    """The question it asks."""
+    """Builds the tensors that it needs."""
     several: ClassVar[bool] = False
-    """Whether it takes several inputs."""
+    """Whether it supports several inputs."""
 
     def feed(self, question: Question, shapes: Shapes) -> dict[Any, Any]:
-        """What the question is fed beside the rows."""
+        """Return additional values to feed."""
         return {}
 
     def found(self, shapes: Shapes) -> Shapes:
-        """The shapes of the attributions, one for each input."""
+        """Return the shapes of the attributions, one for each input."""
         return shapes
 
 
 @dataclass(eq=False, repr=False)
 class GradientMethod(Attribution):
-    """A method that is made of gradients; of a gradient of which kind, its question says."""
+    """A method based on gradients; its question defines their kind."""
 
     needs = Differentiable
     asks: ClassVar[Asking] = staticmethod(questions.gradients)
@@ -53,7 +53,7 @@ class GradientMethod(Attribution):
 
 @dataclass(eq=False, repr=False)
 class DummyZero(GradientMethod):
-    """The gradient that passes no activation: zero, wherever one lies between. For tests."""
+    """The gradient with all activations blocked: zero if there are any. For tests."""
 
     id = "zero"
     asks: ClassVar[Asking] = staticmethod(questions.zeroed)
@@ -64,7 +64,7 @@ class DummyZero(GradientMethod):
 
 @dataclass(eq=False, repr=False)
 class Saliency(GradientMethod):
-    """The size of the gradient (arXiv:1312.6034)."""
+    """The absolute value of the gradient (arXiv:1312.6034)."""
 
     id = "saliency"
 
@@ -89,7 +89,7 @@ class EpsilonLRP(GradientTimesInput):
     id = "elrp"
     asks: ClassVar[Asking] = staticmethod(questions.epsilon_lrp)
 
-    epsilon: float = parameter(1e-4, "is added to what enters an activation, away from zero", low=0)
+    epsilon: float = parameter(1e-4, "stabilizer ε, added to the input of an activation, away from zero", low=0)
 
     def __post_init__(self) -> None:
         if not self.epsilon > 0:
@@ -102,12 +102,12 @@ class EpsilonLRP(GradientTimesInput):
 
 @dataclass(eq=False, repr=False)
 class IntegratedGradients(GradientMethod):
-    """Mean gradient along the line from the baseline, its end included, times the way (arXiv:1703.01365)."""
+    """Mean gradient along the line from the baseline to the input, times their difference (arXiv:1703.01365)."""
 
     id = "intgrad"
 
-    steps: int = parameter(100, "nodes of the path", low=1)
-    baseline: Any = parameter(None, "where the path begins, of one example's shape, one for each input; zeros")
+    steps: int = parameter(100, "number of steps", low=1)
+    baseline: Any = parameter(None, "start of the path, of one example's shape, one for each input; zeros by default")
 
     def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
         start = _baseline_rows(self.baseline, rows, session)
@@ -127,13 +127,13 @@ class DeepLIFTRescale(GradientMethod):
     id = "deeplift"
     asks: ClassVar[Asking] = staticmethod(questions.rescaled)
 
-    baseline: Any = parameter(None, "what the input is compared with, of one example's shape, one an input; zeros")
+    baseline: Any = parameter(None, "reference input, of one example's shape, one for each input; zeros by default")
 
     def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
         scores, gradient = _gradient(rows, session)
         mask = gradient * (rows - _baseline_rows(self.baseline, rows, session))
         if scores is not None:
-            _tell_gap(mask.sum(-1), scores, np.abs(mask).sum(-1), _asked(session).question.curved)
+            _warn_of_gap(mask.sum(-1), scores, np.abs(mask).sum(-1), _row_model(session).question.curved)
         yield mask
 
     def feed(self, question: Question, shapes: Shapes) -> dict[Any, Any]:
@@ -142,23 +142,23 @@ class DeepLIFTRescale(GradientMethod):
 
 @dataclass(eq=False, repr=False)
 class Occlusion(Attribution):
-    """How much the output falls when a window is zero, as a mean over windows and per value of a window.
+    """Decrease of the output when a window is set to zero, averaged over windows and per value of a window.
 
-    (arXiv:1311.2901, section 4.2.) One question a window, and one for the example.
+    (arXiv:1311.2901, section 4.2.) It needs one forward pass per window, and one for the example.
     """
 
     id = "occlusion"
 
     window_shape: Sequence[int] | None = parameter(None, "extent along each axis of an example; one value by default")
-    step: int = parameter(1, "how far the window moves, along all axes", low=1)
+    step: int = parameter(1, "stride of the window along all axes", low=1)
 
     def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
-        (shape,) = _asked(session).shapes
+        (shape,) = _row_model(session).shapes
         windows = self.windows(shape)
 
         def keep(which: slice) -> np.ndarray:
             kept = np.ones((which.stop - which.start, *shape), bool)
-            first = max(which.start, 1)  # the first copy is whole
+            first = max(which.start, 1)  # the first copy is unchanged
             for i, window in enumerate(windows[first - 1 : which.stop - 1], first - which.start):
                 kept[i : i + 1, *window] = False
             return kept.reshape(len(kept), -1)
@@ -184,7 +184,7 @@ class Occlusion(Attribution):
         return shape[0] * (1 + len(self.windows(shape[1:])))
 
     def windows(self, shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
-        """All windows that lie wholly within an example."""
+        """Return all windows within an example."""
         window = (1,) * len(shape) if self.window_shape is None else tuple(self.window_shape)
         if len(window) != len(shape) or any(
             not 1 <= side <= length for side, length in zip(window, shape, strict=True)
@@ -202,21 +202,21 @@ class Occlusion(Attribution):
 
 @dataclass(eq=False, repr=False)
 class ShapleySampling(Attribution):
-    """Mean loss as one feature after the other becomes zero, in random orders (doi:10.1016/j.cor.2008.04.004).
+    """Mean decrease of the output as features become zero one by one, in random orders (doi:10.1016/j.cor.2008.04.004).
 
-    Of n features `samples` * (n - 1) + 2 questions; the orders are drawn from the global ``np.random``, and are the
-    same for all examples.
+    n features need `samples` * (n - 1) + 2 forward passes. The orders are drawn from the global ``np.random``, and are
+    the same for all examples.
     """
 
     id = "shapley_sampling"
 
     samples: int = parameter(5, "random orders", low=1)
     sampling_dims: Sequence[int] | None = parameter(
-        None, "axes along which features are told apart, the examples' axis being 0; all others by default"
+        None, "axes along which features are separate, with the batch as axis 0; all others by default"
     )
 
     def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
-        (shape,) = _asked(session).shapes
+        (shape,) = _row_model(session).shapes
         features = self.features(shape)
         count = int(features.max()) + 1
         # as DeepExplain draws, so that a seed repeats
@@ -225,7 +225,7 @@ class ShapleySampling(Attribution):
         inner = max(count - 1, 1)
 
         def keep(which: slice) -> np.ndarray:
-            # all are there; none is; then, of each order, the first 1 … n - 1 are gone
+            # with all features; with none; then, for each order, without the first 1 … n - 1
             order, gone = np.divmod(np.arange(which.start, which.stop) - 2, inner)
             kept = turns[order.clip(0)] > gone[:, None]
             at = np.arange(which.start, which.stop)
@@ -243,7 +243,7 @@ class ShapleySampling(Attribution):
         return shape[0] * (2 + self.samples * int(self.features(shape[1:]).max()))
 
     def features(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Which feature each value of an example belongs to, flat."""
+        """Return the feature index of each value of an example, flat."""
         dims = self._dims(shape)
         sizes = [shape[dim] for dim in dims]
         numbers, at = np.arange(np.prod(sizes, dtype=int)).reshape(sizes), np.indices(shape)
@@ -254,7 +254,7 @@ class ShapleySampling(Attribution):
         return [tuple(shape[dim] for dim in self._dims(shape))]
 
     def _dims(self, shape: tuple[int, ...]) -> list[int]:
-        """The sampled axes of an example."""
+        """Return the sampled axes of an example."""
         if self.sampling_dims is None:
             return list(range(len(shape)))
         dims = list(self.sampling_dims)
@@ -278,11 +278,11 @@ METHODS: Mapping[str, type[Attribution]] = {
         ShapleySampling,
     )
 }
-"""DeepExplain's names."""
+"""The methods by DeepExplain's names."""
 
 
 class Kept(PerImage[np.ndarray]):
-    """Rows in which only some values are left, the others being zero.
+    """Copies of rows in which some values are set to zero.
 
     Args:
         each: copies of each row.
@@ -296,33 +296,33 @@ class Kept(PerImage[np.ndarray]):
     def copies(self, image: int, which: slice) -> np.ndarray:
         kept = self.keep(which)
         rows = np.repeat(self.images[image : image + 1], len(kept), 0)
-        rows[:, : kept.shape[1]][~kept] = 0  # the weights, beyond, stay
+        rows[:, : kept.shape[1]][~kept] = 0  # the weights after them are kept
         return rows
 
 
-def _asked(session: Session[Any]) -> RowModel:
+def _row_model(session: Session[Any]) -> RowModel:
     assert isinstance(session.model, RowModel)
     return session.model
 
 
 def _kept_scores(rows: np.ndarray, session: Session[Any], each: int, keep: Callable[[slice], np.ndarray]) -> np.ndarray:
-    """(N, each): what is said of each row in each of its copies."""
+    """Return the scores (N, each) of the copies of each row."""
     found = [scores[0] for _, scores in session.scores(Kept(session.ops, rows, each, keep))]
     return np.concatenate(found).reshape(len(rows), each).astype(np.float64)
 
 
 def _gradient(rows: np.ndarray, session: Session[Any]) -> tuple[np.ndarray | None, np.ndarray]:
-    """Scores (1, N), where there are any, and gradients (1, N, D)."""
+    """Return scores (1, N), if there are any, and gradients (1, N, D)."""
     answers = [answer for _, answer in session.gradients(originals(session, rows))]
     scores = None if answers[0].scores is None else np.concatenate([each.scores for each in answers], 1)
     return scores, np.concatenate([each.gradients for each in answers], 1)
 
 
 def _baselines(baseline: Any, shapes: Shapes) -> list[np.ndarray]:
-    """One for each input, of its shape.
+    """Return one baseline for each input, of its shape.
 
     Raises:
-        DeepExplainError: they are not.
+        DeepExplainError: their number or a shape is wrong.
     """
     if baseline is None:
         return [np.zeros(shape) for shape in shapes]
@@ -339,15 +339,15 @@ def _baselines(baseline: Any, shapes: Shapes) -> list[np.ndarray]:
 
 
 def _baseline_rows(baseline: Any, rows: np.ndarray, session: Session[Any]) -> np.ndarray:
-    """(N, D): the baselines, and the weights of each row as they are."""
-    model = _asked(session)
+    """Return rows (N, D) of the baselines, with the weights of each row unchanged."""
+    model = _row_model(session)
     start = rows.copy()
-    start[:, : model.width] = side_by_side([each[None] for each in _baselines(baseline, model.shapes)], rows.dtype)
+    start[:, : model.width] = packed([each[None] for each in _baselines(baseline, model.shapes)], rows.dtype)
     return start
 
 
-def _tell_gap(sums: np.ndarray, rises: np.ndarray, sizes: np.ndarray, curved: Sequence[str]) -> None:
-    """Warn where attributions do not add up to what they explain, for the ordinary gradient does not know how."""
+def _warn_of_gap(sums: np.ndarray, rises: np.ndarray, sizes: np.ndarray, curved: Sequence[str]) -> None:
+    """Warn if attributions do not sum to f(x) - f(baseline), because operations keep their ordinary gradient."""
     gaps = np.abs(sums - rises)
     if not (bad := gaps > 0.01 * np.abs(rises) + 1e-4 * sizes).any():
         return

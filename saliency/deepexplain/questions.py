@@ -1,4 +1,4 @@
-"""What the session is asked: scores, gradients, and gradients by rules of each method's own."""
+"""The tensors that the session evaluates: scores, gradients, and gradients by each method's rules."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ class Question(NamedTuple):
     inputs: Sequence[Any]
     """X, one or several."""
     weights: Any
-    """By which T is multiplied; of T's shape, ones unless fed."""
+    """Weights of T; of T's shape, ones unless fed."""
     scores: Any
-    """(N,): what T says of each example, weighted and summed; None where it is not wanted, or cannot be told apart."""
+    """(N,): T's weighted sum per example; None if it is not needed, or T has no batch axis."""
     gradients: Sequence[Any] = ()
-    """By each input, (N, ...); none where only scores are wanted."""
+    """Gradients by each input, (N, ...); empty if only scores are needed."""
     parameters: Sequence[Any] = ()
     """Placeholders of the rule, to be fed."""
     untouched: Sequence[str] = ()
-    """Activations, by type and name, that the rule does not reach."""
+    """Activations to which the rule is not applied, by type and name."""
     curved: Sequence[str] = ()
-    """What else is not linear, by type and name."""
+    """Other nonlinear operations, by type and name."""
 
 
 Asking = Callable[[Any, Any, Sequence[Any]], Question]
-"""(graph, T, X) -> Question. What it needs is put into the graph."""
+"""(graph, T, X) -> Question. It adds operations to the graph."""
 
 
 def scores(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """What T says.
+    """Return the question for the scores, T.
 
     Raises:
-        BadOutput: it has no axis for examples.
+        BadOutput: T has no batch axis.
     """
     if target.shape.rank == 0:
         raise BadOutput(
-            f"T ({target.name}) is a single number for all examples. Methods that ask for scores need one entry of T "
+            f"T ({target.name}) is a single number for all examples. Methods that need scores take one entry of T "
             "per example, (N, …): the examples must be its first axis."
         )
     with _building(graph, "scores"):
@@ -50,18 +50,18 @@ def scores(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
 
 
 def gradients(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """The gradient as TensorFlow has it."""
+    """Return the question for TensorFlow's own gradient."""
     with _building(graph, "gradients"):
         part = Part(graph, target, inputs)
         if part.helps:
-            # of a function that a session has run already, TensorFlow finds no gradient any more
+            # TensorFlow finds no gradient of a function that a session has run already
             target = part.copied({x.name: x for x in inputs}).target
         weights = _weights(target)
         return Question(inputs, weights, None, _gradients(target, inputs, weights))
 
 
 def zeroed(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """The gradient that passes no activation."""
+    """Return the question for the gradient with all activations blocked."""
     import tensorflow as tf
 
     with _building(graph, "zero"):
@@ -69,7 +69,7 @@ def zeroed(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
 
 
 def epsilon_lrp(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """The gradient, at each activation times out / (in + epsilon * sign(in)), where sign(0) = 1.
+    """Return the question for ε-LRP: at activations, the gradient times out / (in + epsilon * sign(in)), sign(0) = 1.
 
     Feed epsilon.
     """
@@ -87,16 +87,16 @@ def epsilon_lrp(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
 
 
 def rescaled(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """The gradient, at each activation the quotient of how far out and in are from what they are at the baseline.
+    """Return the question for DeepLIFT: at each activation, the gradient is Δout / Δin, differences to the baseline.
 
-    Where the two ins are next to equal, it is the activation's own gradient half way between them. The scores are
+    If the two inputs are almost equal, it is the activation's own gradient half way between them. The scores are
     differences from those at the baseline. Feed one baseline for each input, without the examples' axis.
     """
     import tensorflow as tf
 
     with _building(graph, "deeplift"):
         baselines = [tf.compat.v1.placeholder(x.dtype, x.shape[1:], "baseline") for x in inputs]
-        # as many as there are examples: the two copies fit together whatever is done with the first axis
+        # repeated to the number of examples, so that both copies have the same batch axis
         repeated = {
             x.name: tf.broadcast_to(tf.expand_dims(one, 0), tf.shape(x))
             for x, one in zip(inputs, baselines, strict=True)
@@ -137,7 +137,7 @@ def _ruled(graph: Any, target: Any, inputs: Sequence[Any], rule: Rule) -> Questi
 
 @contextlib.contextmanager
 def _building(graph: Any, what: str) -> Iterator[None]:
-    """Within, new operations have names of ours, and wait for nothing that the caller is within."""
+    """Name new operations, and clear the caller's control dependencies."""
     import tensorflow as tf
 
     with graph.as_default(), tf.control_dependencies(None), tf.name_scope(f"deepexplain/{what}/"):
@@ -160,31 +160,31 @@ def _per_example(target: Any, weights: Any) -> Any:
 
 
 def _gradients(target: Any, inputs: Sequence[Any], weights: Any, rule: Rule | None = None) -> list[Any]:
-    """The gradient, by each input, of the sum of all that T says, weighted.
+    """Return the gradient of T's weighted sum by each input.
 
     Raises:
-        NoGradient: there is none.
+        NoGradient: there is no gradient.
     """
     import tensorflow as tf
 
     try:
         with obeying(rule) if rule is not None else contextlib.nullcontext():
             found = tf.compat.v1.gradients(target, list(inputs), grad_ys=weights, stop_gradients=list(inputs))
-    except LookupError as error:  # an operation on the way has no gradient
+    except LookupError as error:  # an operation in between has no gradient
         raise NoGradient(f"T ({target.name}) cannot be differentiated: {error}") from error
     for x, gradient in zip(inputs, found, strict=True):
         if gradient is None:
             raise NoGradient(_no_gradient(target, x))
-    return [tf.convert_to_tensor(gradient) for gradient in found]  # what was gathered from comes as slices
+    return [tf.convert_to_tensor(gradient) for gradient in found]  # the gradient of a gather is IndexedSlices
 
 
 def _no_gradient(target: Any, x: Any) -> str:
     if not x.dtype.is_floating:
         return (
-            f"X ({x.name}) holds {x.dtype.name}, by which nothing can be differentiated. "
-            "Pass what is looked up with it, the output of an embedding, as X, and its values as xs."
+            f"X ({x.name}) holds {x.dtype.name}, which has no gradient. "
+            "Pass the output of the embedding that it indexes as X, and its values as xs."
         )
     return (
-        f"T ({target.name}) does not depend on X ({x.name}) in a way that can be differentiated: "
-        "it must be computed from that very tensor, without rounding, argmax or integers on the way."
+        f"T ({target.name}) does not depend on X ({x.name}) in a differentiable way: "
+        "T must be computed from exactly that tensor, without rounding, argmax or integers in between."
     )

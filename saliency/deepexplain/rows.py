@@ -1,6 +1,6 @@
-"""Several inputs of each example and the weights of its outputs, side by side in one row.
+"""The inputs of each example and the weights of its outputs, packed into one row.
 
-So the engine, whose images are one array, batches, perturbs and adds them up as any other; and the weights go along
+The engine takes one array of images; rows are batched, perturbed and summed like any other array, and the weights stay
 with each perturbed copy.
 """
 
@@ -20,16 +20,16 @@ from saliency.model.protocols import Answer
 
 
 class RowModel:
-    """A question and the session that answers it, as a differentiable model of rows, with one target.
+    """A question and the session that runs it, as a differentiable model of rows, with one target.
 
     Args:
         session: a ``tf.compat.v1.Session``.
-        question: what is fetched.
-        packing: where in a row each input lies, and after them the weights, if there are any.
+        question: the tensors to fetch.
+        packing: the columns of each input and, after them, of the weights, if there are any.
         dtype: of the rows.
-        feed: what is fed beside them.
-        fixed: the only number of examples that the tensors take, or None; others are filled up to it.
-        batch_sizes: what earlier runs found.
+        feed: additional values to feed.
+        fixed: the fixed batch size of the tensors, or None; smaller batches are padded to it.
+        batch_sizes: batch sizes measured by earlier runs.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class RowModel:
     ) -> None:
         self.question, self._packing = question, packing
         self.shapes = packing.shapes[: len(question.inputs)]
-        """Of the inputs, without the examples' axis."""
+        """The shapes of the inputs, without the batch axis."""
         self.width = packing.places[len(question.inputs) - 1].stop
-        """How many columns the inputs take."""
+        """The number of columns of the inputs."""
         self.ops = NumpyOps(dtype)
         self.lacks: Mapping[type, str] = {}
         self.lock: AbstractContextManager[Any] = nullcontext()
@@ -55,18 +55,18 @@ class RowModel:
         self._tried: set[str] = set()
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
-        """(1, n)."""
+        """Return the scores, (1, n)."""
         (scores,) = self._run([self.question.scores], rows)
         return np.asarray(scores)[None]
 
     def gradients(self, rows: np.ndarray) -> Answer[np.ndarray]:
-        """Scores (1, n), where there are any, and gradients (1, n, D); those by the weights are zero."""
+        """Return scores (1, n), if there are any, and gradients (1, n, D); those by the weights are zero."""
         question = self.question
         told = question.scores is not None
         fetches = [*question.gradients, question.scores] if told else list(question.gradients)
         answers = self._run(fetches, rows)
         found = np.zeros((1, *rows.shape), rows.dtype)
-        found[0, :, : self.width] = side_by_side(answers[: len(question.gradients)], rows.dtype)
+        found[0, :, : self.width] = packed(answers[: len(question.gradients)], rows.dtype)
         return Answer(np.asarray(answers[-1])[None] if told else None, found)
 
     def _run(self, fetches: list[Any], rows: np.ndarray) -> list[Any]:
@@ -84,19 +84,19 @@ class RowModel:
         return answers
 
     def _require_independent(self, fetches: list[Any], once: Any, again: Any, other: Any) -> None:
-        """Refuse a graph whose answer for an example depends on those that fill up the batch.
+        """Refuse a graph whose result for an example depends on the padding of the batch.
 
         Raises:
-            BadOutput: it does.
+            BadOutput: it depends on it.
         """
         for tensor, first, *others in zip(fetches, once, again, other, strict=True):
             second, third = (each[: len(first)] for each in others)
             near = 1e-4 * np.abs(first).max(initial=0)
-            repeats = np.allclose(first, second, rtol=0, atol=near, equal_nan=True)  # else it draws at random
+            repeats = np.allclose(first, second, rtol=0, atol=near, equal_nan=True)  # else it is random
             if repeats and not np.allclose(first, third, rtol=0, atol=near, equal_nan=True):
                 raise BadOutput(
                     f"{tensor.name} takes {self._fixed} examples, {len(first)} were given, and its value for one "
-                    f"example depends on the others, so the batch cannot be filled up. "
+                    f"example depends on the others, so the batch cannot be padded. "
                     f"Give {self._fixed} examples, or build the graph with None as its first axis."
                 )
 
@@ -113,11 +113,11 @@ class RowModel:
             if np.ndim(answer) == 0 or len(answer) != len(rows):
                 raise BadOutput(
                     f"{tensor.name} must hold one entry per example, ({len(rows)}, …), got shape {np.shape(answer)}. "
-                    "T and X must have the examples for their first axis."
+                    "The first axis of T and X must be the batch."
                 )
         return list(answers)
 
 
-def side_by_side(arrays: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
-    """Rows (N, D) of arrays (N, …)."""
+def packed(arrays: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
+    """Pack arrays (N, …) into rows (N, D)."""
     return np.concatenate([np.asarray(each, dtype).reshape(len(each), -1) for each in arrays], 1)

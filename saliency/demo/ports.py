@@ -1,7 +1,7 @@
 """The demo's network in Keras, TensorFlow and JAX: the same weights, channels last.
 
-What :class:`saliency.demo.network.DemoNet` does with modules is written once, for any framework that has the five
-:class:`Operations`; and as a Keras model, whose layers have names.
+The forward pass of :class:`saliency.demo.network.DemoNet` is written once for any framework with the five
+:class:`Operations`, and once as a Keras model with named layers.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 Weights = Mapping[str, Any]
 
 BLOCKS = {"features.3": 2, "features.4": 2, "features.5": 1, "features.6": 2}
-"""The residual blocks, and by how much each makes its map smaller."""
+"""The residual blocks, and the stride of each."""
 
 EPSILON = 1e-5
 """Added to a batch norm's variance."""
 
 
 class Operations(NamedTuple):
-    """What a framework does; images are (N, H, W, C)."""
+    """Functions of a framework; images are (N, H, W, C)."""
 
     conv: Callable[..., Any]
     """(x, kernel (h, w, in, out), stride) -> x, padded so that only the stride makes it smaller."""
@@ -36,7 +36,7 @@ class Operations(NamedTuple):
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The weights as float32, kernels as (h, w, in, out), each batch norm as a factor and a shift."""
+    """Return the weights as float32, kernels as (h, w, in, out), each batch norm as a factor and a shift."""
     with np.load(path, allow_pickle=False) as arrays:
         raw = {name: arrays[name].astype(np.float32) for name in arrays.files}
     found = {"head.weight": raw["head.weight"].T, "head.bias": raw["head.bias"]}
@@ -54,7 +54,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def logits(weights: Weights, x: Any, do: Operations) -> Any:
-    """(N, classes) of RGB pictures (N, H, W, 3) in 0-1."""
+    """Return the logits (N, classes) of RGB pictures (N, H, W, 3) in 0-1."""
 
     def norm(x: Any, name: str) -> Any:
         return do.scale(x, weights[f"{name}.factor"], weights[f"{name}.shift"])
@@ -72,7 +72,7 @@ def logits(weights: Weights, x: Any, do: Operations) -> Any:
 
 
 def jax_model(path: Path) -> tuple[Callable[[Any, Any], Any], dict[str, Any]]:
-    """(f, weights) with f(weights, images)."""
+    """Return (f, weights) with f(weights, images)."""
     import jax
     import jax.numpy as jnp
 
@@ -94,7 +94,7 @@ def jax_model(path: Path) -> tuple[Callable[[Any, Any], Any], dict[str, Any]]:
 
 
 def tensorflow_model(path: Path) -> Any:
-    """A ``tf.Module`` that is called with images."""
+    """Return a ``tf.Module`` that is called with images."""
     import tensorflow as tf
 
     do = Operations(
@@ -118,7 +118,7 @@ def tensorflow_model(path: Path) -> Any:
 
 
 def keras_model(path: Path) -> Any:
-    """A functional ``keras.Model`` whose layers have the names of the torch module's."""
+    """Return a functional ``keras.Model`` whose layers are named like the torch module's."""
     import keras
     from keras import layers
 
@@ -164,4 +164,4 @@ PORTS: dict[str, Callable[[Path], Any]] = {
     "tensorflow": tensorflow_model,
     "jax": jax_model,
 }
-"""By framework."""
+"""The functions that build the model, by framework."""

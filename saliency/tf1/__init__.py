@@ -1,7 +1,7 @@
-"""The methods bound to a graph and a session of TensorFlow 1, which today's TensorFlow has as ``tf.compat.v1``.
+"""The methods bound to a graph and a session of TensorFlow 1, in current TensorFlow ``tf.compat.v1``.
 
-Under PAIR-code/saliency's names they take its place: ``import saliency.tf1 as saliency``. TensorFlow itself is imported
-when the first method is made.
+They have PAIR-code/saliency's names and replace it: ``import saliency.tf1 as saliency``. TensorFlow itself is imported
+when the first method is created.
 """
 
 import numpy as np
@@ -46,7 +46,7 @@ from saliency.tf1.visualization import VisualizeImageDiverging, VisualizeImageGr
 from saliency.tf1.xrai import XRAI, XRAIParameters
 
 # isort: split
-# last, for the name is the core's module here, as in PAIR's package, though there is a saliency.tf1.visualization
+# last, so that the name is the core's module, as in PAIR's package, although saliency.tf1.visualization exists
 from saliency.core import visualization
 
 tf = None

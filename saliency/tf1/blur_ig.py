@@ -1,4 +1,4 @@
-"""Gradients along the way from blurred to sharp, for a graph and a session."""
+"""Gradients along the path from a blurred to the sharp image, for a graph and a session."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BlurIG(TF1CoreSaliency):
         sqrt: bool = False,
         batch_size: int = 1,
     ) -> Any:
-        """The core's mask and parameters: see :meth:`saliency.core.BlurIG.GetMask`.
+        """Return the mask; for parameters see :meth:`saliency.core.BlurIG.GetMask`.
 
         Raises:
             ValueError: see :meth:`~saliency.tf1.base.TF1CoreSaliency.validate_xy_tensor_shape`.

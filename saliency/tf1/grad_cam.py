@@ -1,4 +1,4 @@
-"""A layer's activations, weighed by how the score depends on each channel, for a graph and a session."""
+"""A layer's activations weighted by the score's gradient per channel, for a graph and a session."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class GradCam(TF1CoreSaliency):
     def GetMask(
         self, x_value: Any, feed_dict: FeedDict = None, should_resize: bool = True, three_dims: bool = True
     ) -> Any:
-        """The core's mask and parameters: see :meth:`saliency.core.GradCam.GetMask`."""
+        """Return the mask; for parameters see :meth:`saliency.core.GradCam.GetMask`."""
         return self._core_mask(x_value, feed_dict, should_resize=should_resize, three_dims=three_dims)

@@ -16,5 +16,5 @@ class GradientSaliency(TF1CoreSaliency):
         self.core_instance = core_gradients.GradientSaliency()
 
     def GetMask(self, x_value: Any, feed_dict: FeedDict = None) -> Any:
-        """The vanilla gradient, shape of `x_value`."""
+        """Return the vanilla gradient, of the shape of `x_value`."""
         return self._core_mask(x_value, feed_dict)

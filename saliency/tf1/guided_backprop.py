@@ -12,17 +12,17 @@ from saliency.tf1 import utils
 from saliency.tf1.base import FeedDict, TF1Saliency
 
 GRADIENT_NAME = "SaliencyWidgetGuidedRelu"
-"""Under which TensorFlow knows the changed gradient: a name of our own, since "GuidedRelu" stands in many notebooks."""
+"""Name of the registered gradient: not "GuidedRelu", which many notebooks register."""
 
 
 class GuidedBackprop(TF1Saliency):
-    """The gradient, of which each ReLU lets through what is positive where its output is (arXiv:1412.6806, eq. 4).
+    """The gradient, passed at each ReLU only where it and the output are positive (arXiv:1412.6806, eq. 4).
 
     Only operations of type Relu are changed. Those inside a ``tf.function``, and relatives such as Relu6, keep their
     own gradient.
 
-    The part of the graph that y needs is copied into a graph of its own, with the values that the variables have now:
-    what is trained later does not show. The user's graph gets no new operations, but where a variable is never read.
+    The part of the graph that y needs is copied into a separate graph with the variables' current values: later
+    training has no effect. The user's graph gets no new operations, unless a variable is never read.
 
     Args:
         graph: see :class:`~saliency.tf1.base.TF1Saliency`.
@@ -56,7 +56,7 @@ class GuidedBackprop(TF1Saliency):
         _register_gradient()
         self._copied = _ancestors(y.op)
         if x.op.name not in self._copied:
-            raise NoGradient(f"{y.name} does not depend on {x.name}: y must be computed from that very tensor.")
+            raise NoGradient(f"{y.name} does not depend on {x.name}: y must be computed from exactly that tensor.")
         whole = graph.as_graph_def()
         definition = tf.compat.v1.GraphDef(versions=whole.versions, library=whole.library)
         definition.node.extend(node for node in whole.node if node.name in self._copied)
@@ -72,12 +72,11 @@ class GuidedBackprop(TF1Saliency):
         _copy_variables(session, [graph.get_operation_by_name(name) for name in self._copied], self.guided_sess)
 
     def GetMask(self, x_value: Any, feed_dict: FeedDict = None) -> np.ndarray:
-        """The mask of one image, shape of `x_value`.
+        """Return the mask of one image, of the shape of `x_value`.
 
         Args:
             x_value: without a batch axis.
-            feed_dict: what the model is fed beside x, by tensors of the user's graph or by their names; it is left as
-                it was.
+            feed_dict: additional values to feed, by tensors of the user's graph or by their names; it is not changed.
         """
         feed = {}
         for key, value in (feed_dict or {}).items():
@@ -89,7 +88,7 @@ class GuidedBackprop(TF1Saliency):
 
 
 def _register_gradient() -> None:
-    """Tell TensorFlow the gradient of a guided ReLU, once a process: it keeps all such names for good."""
+    """Register the gradient of a guided ReLU once per process: TensorFlow never removes registered names."""
     import tensorflow as tf
 
     if GuidedBackprop.guided_relu_registered:
@@ -99,13 +98,13 @@ def _register_gradient() -> None:
         passes = tf.logical_and(above > 0, op.outputs[0] > 0)
         return above * tf.cast(passes, above.dtype)
 
-    with contextlib.suppress(KeyError):  # this module was loaded before, and loaded again
+    with contextlib.suppress(KeyError):  # this module was reloaded
         tf.RegisterGradient(GRADIENT_NAME)(guided)
     GuidedBackprop.guided_relu_registered = True
 
 
 def _ancestors(last: Any) -> set[str]:
-    """The names of the operations that an operation needs, itself among them, and of those they are placed with."""
+    """Return the names of the operations that an operation needs, including itself, and of colocated ones."""
     found, ahead = {last.name}, [last]
     while ahead:
         op = ahead.pop()
@@ -119,9 +118,9 @@ def _ancestors(last: Any) -> set[str]:
 
 
 def _copy_variables(session: Any, ops: list[Any], to: Any) -> None:
-    """Give the variables among some operations the values they have in a session, in another session of a copy.
+    """Copy the values of variables from a session to another session of a copy.
 
-    From memory to memory: no file that processes would share, and no variable too large for a graph's constants.
+    In memory: without a file, which processes would share, and without constants, which are limited in size.
     """
     import tensorflow as tf
 
@@ -142,11 +141,11 @@ def _copy_variables(session: Any, ops: list[Any], to: Any) -> None:
 
 
 def _reading(handle: Any) -> Any:
-    """A tensor with the value of a variable, which runs nothing else: there is one, unless the user made it in raw."""
+    """Return a tensor with the value of a variable that runs nothing else; it exists except for raw variables."""
     import tensorflow as tf
 
     for op in handle.outputs[0].consumers():
-        # one that waits for something may wait for a training step
+        # a tensor with control inputs may wait for a training step
         if op.type == "ReadVariableOp" and not op.control_inputs:
             return op.outputs[0]
     with handle.graph.as_default(), tf.control_dependencies(None):

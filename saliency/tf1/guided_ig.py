@@ -1,4 +1,4 @@
-"""Gradients along a path that goes where they are smallest, for a graph and a session."""
+"""Gradients along a path that follows the smallest gradients, for a graph and a session."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GuidedIG(TF1CoreSaliency):
         fraction: float = 0.25,
         max_dist: float = 0.02,
     ) -> Any:
-        """The core's mask and parameters: see :meth:`saliency.core.GuidedIG.GetMask`."""
+        """Return the mask; for parameters see :meth:`saliency.core.GuidedIG.GetMask`."""
         return self._core_mask(
             x_value, feed_dict, x_baseline=x_baseline, x_steps=x_steps, fraction=fraction, max_dist=max_dist
         )

@@ -23,7 +23,7 @@ class IntegratedGradients(TF1CoreSaliency):
         x_steps: int = 25,
         batch_size: int = 1,
     ) -> Any:
-        """The core's mask and parameters: see :meth:`saliency.core.IntegratedGradients.GetMask`.
+        """Return the mask; for parameters see :meth:`saliency.core.IntegratedGradients.GetMask`.
 
         Raises:
             ValueError: see :meth:`~saliency.tf1.base.TF1CoreSaliency.validate_xy_tensor_shape`.

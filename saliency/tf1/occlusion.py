@@ -1,4 +1,4 @@
-"""How much the score drops when a window of the image is covered, for a graph and a session."""
+"""The drop of the score when a window of the image is covered, for a graph and a session."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ class Occlusion(TF1CoreSaliency):
         self.core_instance = core_occlusion.Occlusion()
 
     def GetMask(self, x_value: Any, feed_dict: FeedDict = None, size: int = 15, value: float = 0) -> Any:
-        """The core's mask and parameters: see :meth:`saliency.core.Occlusion.GetMask`."""
+        """Return the mask; for parameters see :meth:`saliency.core.Occlusion.GetMask`."""
         return self._core_mask(x_value, feed_dict, size=size, value=value)

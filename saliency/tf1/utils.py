@@ -1,6 +1,6 @@
 """A TensorFlow 1 graph and its session, as PAIR's ``call_model_function``.
 
-TensorFlow is imported when the first function is made, not before: ``import saliency.tf1`` does without.
+TensorFlow is imported when the first function is created: ``import saliency.tf1`` does not need it.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ MISSING_CONV_LAYER_ERROR_MESSAGE = "Cannot return key {} because no conv_layer w
 def create_tf1_call_model_function(
     graph: Any, session: Any, y: Any, x: Any, conv_layer: Any = None
 ) -> CallModelFunction:
-    """A ``call_model_function`` that runs the session.
+    """Return a ``call_model_function`` that runs the session.
 
-    The gradients are put into the graph here, once; calls add nothing to it.
+    The gradients are added to the graph here, once; calls add nothing.
 
     Args:
         graph: the ``tf.Graph`` of the model.
         session: a ``tf.compat.v1.Session`` of it.
         y: the score: one number, or one per image of the batch.
-        x: the input, its first axis the batch.
-        conv_layer: a layer's output, channels last; only then can the two CONVOLUTION keys be asked for.
+        x: the input; its first axis is the batch.
+        conv_layer: a layer's output, channels last; required for the two CONVOLUTION keys.
 
     Returns:
-        the function. Its ``call_model_args`` are the feed_dict, which is left as it was.
+        The function. Its ``call_model_args`` are the feed_dict, which is not changed.
     """
     fetches: dict[str, Any] = {OUTPUT_LAYER_VALUES: y, INPUT_OUTPUT_GRADIENTS: gradient(graph, y, x)}
     if conv_layer is not None:
@@ -64,8 +64,8 @@ def create_tf1_call_model_function(
 
         Args:
             x_value_batch: (N, ...).
-            call_model_args: what else is fed.
-            expected_keys: what is asked for.
+            call_model_args: additional values to feed.
+            expected_keys: keys of the results to return.
 
         Raises:
             ValueError: there is no such key.
@@ -83,23 +83,23 @@ def create_tf1_call_model_function(
 
 
 def gradient(graph: Any, y: Any, by: Any) -> Any:
-    """The gradient of y by another tensor, new in the graph; a :class:`NoGradient` to be raised where there is none.
+    """Return the gradient of y by another tensor, added to the graph; without one, a :class:`NoGradient` to be raised.
 
-    It is not raised here, because Occlusion never asks for it.
+    It is not raised here, because Occlusion does not need it.
     """
     import tensorflow as tf
 
     with graph.as_default():
         try:
             (found,) = tf.compat.v1.gradients(y, by)
-        except LookupError as error:  # an operation on the way has no gradient
+        except LookupError as error:  # an operation in between has no gradient
             return NoGradient(f"{y.name} cannot be differentiated by {by.name}: {error}")
         if found is None:
             return NoGradient(
-                f"{y.name} does not depend on {by.name} in a way that can be differentiated. y must be computed from "
-                f"that very tensor, without rounding, argmax or integers on the way."
+                f"{y.name} does not depend on {by.name} in a differentiable way. y must be computed from "
+                f"exactly that tensor, without rounding, argmax or integers in between."
             )
-        return tf.convert_to_tensor(found)  # what was gathered from comes as slices
+        return tf.convert_to_tensor(found)  # the gradient of a gather is IndexedSlices
 
 
 def _refuse(key: str, fetches: Mapping[str, Any]) -> None:
@@ -112,7 +112,7 @@ def _refuse(key: str, fetches: Mapping[str, Any]) -> None:
 
 
 def _per_image(key: str, value: Any, batch: Any) -> Any:
-    """A score without axes, ``logits[0][label]``, is the score of the one image there is."""
+    """Return scores per image; a score without axes, ``logits[0][label]``, belongs to the only image."""
     if key == OUTPUT_LAYER_VALUES and np.ndim(value) == 0 and len(batch) == 1:
         return np.reshape(value, 1)
     return value

@@ -1,4 +1,4 @@
-"""PAIR's two ways to make a picture of a mask, under the name they have for TensorFlow users."""
+"""PAIR's two functions that render a mask, under their name for TensorFlow users."""
 
 from saliency.core.visualization import VisualizeImageDiverging, VisualizeImageGrayscale
 

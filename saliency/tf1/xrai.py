@@ -1,4 +1,4 @@
-"""Regions of the image, ranked by the attribution they hold, for a graph and a session."""
+"""Regions of the image, ranked by their attribution, for a graph and a session."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class XRAI(TF1CoreSaliency):
         batch_size: int = 1,
         extra_parameters: XRAIParameters | None = None,
     ) -> Any:
-        """The core's mask and parameters: see :meth:`saliency.core.XRAI.GetMask`.
+        """Return the mask; for parameters see :meth:`saliency.core.XRAI.GetMask`.
 
         Raises:
             ValueError: see :meth:`~saliency.tf1.base.TF1CoreSaliency.validate_xy_tensor_shape`.
@@ -56,7 +56,7 @@ class XRAI(TF1CoreSaliency):
         batch_size: int = 1,
         extra_parameters: XRAIParameters | None = None,
     ) -> core_xrai.XRAIOutput:
-        """The mask, with what it was made of: see :meth:`saliency.core.XRAI.GetMaskWithDetails`.
+        """Return the mask with its segments: see :meth:`saliency.core.XRAI.GetMaskWithDetails`.
 
         Raises:
             ValueError: see :meth:`~saliency.tf1.base.TF1CoreSaliency.validate_xy_tensor_shape`.

@@ -160,9 +160,9 @@ class JaxModel(GridAdapter):
             weights = self.weights()
             # a function may be called with weights of several types
             types = frozenset(str(each.dtype) for each in jax.tree.leaves(weights) if hasattr(each, "dtype"))
-            told = self._shared.once(("precision", types, *key[1:3], images.shape[1:]), lambda: self._precision(images))
-            if told:
-                self.note(told)
+            text = self._shared.once(("precision", types, *key[1:3], images.shape[1:]), lambda: self._precision(images))
+            if text:
+                self.note(text)
             return compiled(weights, images, np.asarray(indices(self._targets), np.int32), *beside)
 
 

@@ -150,9 +150,9 @@ def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
                     return call()
 
             inner: Any = held()
-            told = {"training": False} if "training" in inspect.signature(inner.call).parameters else {}
+            training = {"training": False} if "training" in inspect.signature(inner.call).parameters else {}
             with watched(inner, scoped):
-                return inner.stateless_call(*weights, images, **told)[0]
+                return inner.stateless_call(*weights, images, **training)[0]
 
     def weights() -> Any:
         groups = model.trainable_variables, model.non_trainable_variables

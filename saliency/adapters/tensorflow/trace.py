@@ -70,9 +70,9 @@ class Traced:
         """Return the class scores, (N, classes)."""
         return self.choice.rows(self.raw)
 
-    def ending(self, said: Any) -> tuple[Operator | None, Any]:
+    def ending(self, output: Any) -> tuple[Operator | None, Any]:
         """Return the last operator before `output`, and its logits, moved like `output`."""
-        unmoved = _unmoved(said)
+        unmoved = _unmoved(output)
         last = unmoved.op
         match last.type:
             case "Softmax" | "LogSoftmax" | "Sigmoid":
@@ -87,7 +87,7 @@ class Traced:
                 return _inside_call(last, unmoved.value_index), None
             case _:
                 return None, None
-        return kind, tf.reshape(logits, tf.shape(said))
+        return kind, tf.reshape(logits, tf.shape(output))
 
     def by(self, scores: Any, inputs: list[Any], names: Sequence[str]) -> list[Any]:
         """Return the gradients (k, N, …) of the scores by each input, from one forward pass."""

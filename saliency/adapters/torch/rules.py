@@ -147,7 +147,7 @@ class Rewire(TorchFunctionMode):
                 result = target.to(result.device, copy=True)
         elif in_place:
             result = target.copy_(result)
-        self._remember(arguments, result, anew=in_place)
+        self._remember(arguments, result, overwritten=in_place)
         return result
 
     def _widened(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -161,7 +161,7 @@ class Rewire(TorchFunctionMode):
                 return type(value)(map(widened, value))
             if not isinstance(value, Tensor) or value.dtype not in HALF:
                 return value
-            self._remember({0: value}, found := wide(value), anew=True)
+            self._remember({0: value}, found := wide(value), overwritten=True)
             return found
 
         return tuple(map(widened, args)), {name: widened(value) for name, value in kwargs.items()}
@@ -270,9 +270,11 @@ class Rewire(TorchFunctionMode):
         made = self._made.get(tensor)
         return made is not None and made.behind
 
-    def _remember(self, arguments: Arguments, result: Any, anew: bool) -> None:
+    def _remember(self, arguments: Arguments, result: Any, overwritten: bool) -> None:
         """Record the origin of the result, and whether an operator with weights precedes it."""
-        outputs = [each for each in _tensors([result]) if each.requires_grad and (anew or each not in self._made)]
+        outputs = [
+            each for each in _tensors([result]) if each.requires_grad and (overwritten or each not in self._made)
+        ]
         if outputs:
             inputs = list(_tensors(arguments.values()))
             behind = any(map(self._behind, inputs))
