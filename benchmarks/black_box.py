@@ -1,4 +1,4 @@
-"""How much of a method's time is the model's, where only scores are asked: a ResNet-18-class network at 224².
+"""The model's share of a black-box method's time: a ResNet-18-class network at 224².
 
     python benchmarks/black_box.py [--images 200] [--only rise lime]
 
@@ -26,13 +26,13 @@ from benchmarks.engine import resnet18  # noqa: E402
 
 
 class Timed(nn.Module):
-    """A network that adds up the time spent within it."""
+    """A network that accumulates the time spent in its forward pass."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
-    seconds = 0.0  # of the class: the module that is asked is a copy
+    seconds = 0.0  # of the class, since calls go to a copy of the module
 
     def forward(self, x: Tensor) -> Tensor:
         started = time.process_time()
@@ -42,7 +42,7 @@ class Timed(nn.Module):
 
 
 def methods(images: int) -> dict[str, saliency.Method]:
-    """The methods, with fields that ask about so many images each."""
+    """The methods, with fields that need about this number of images."""
     side = 224 / (images**0.5)
     return {
         "occlusion": saliency.Occlusion(size=int(2 * side), stride=round(side)),
@@ -58,7 +58,7 @@ def methods(images: int) -> dict[str, saliency.Method]:
 
 
 def measured(net: nn.Module, image: np.ndarray, method: saliency.Method) -> tuple[int, float, float]:
-    """Images asked, CPU seconds within the model, and in all."""
+    """Return images evaluated, CPU seconds in the model, and total CPU seconds."""
     Timed.seconds, started = 0.0, time.process_time()
     found: Any = saliency.explain(net, image, method, 1, progress=False, batch_size=16)
     return found.images, Timed.seconds, time.process_time() - started

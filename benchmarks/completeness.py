@@ -1,4 +1,4 @@
-"""How many model calls Integrated Gradients needs for the same gap: PAIR's way, Captum's, and `tolerance=`.
+"""The number of images that Integrated Gradients evaluates for the same completeness error: PAIR, Captum, `tolerance=`.
 
     python benchmarks/completeness.py [--side 112]
     SALIENCY_REAL_DATA=folder python benchmarks/completeness.py --photographs 40
@@ -75,7 +75,7 @@ class Case:
         return abs(float(found.double().sum()) - self.rise) / abs(self.rise)
 
     def ours(self, tolerance: float) -> tuple[int, float]:
-        """Images asked, and the gap."""
+        """Return images evaluated, and the gap."""
         found = saliency.explain(
             self.net, self.image, "integrated_gradients", self.target,
             baseline=self.level, tolerance=tolerance, progress=False,
@@ -84,7 +84,7 @@ class Case:
 
 
 def climbed(gap: Callable[[int], float]) -> list[float]:
-    """The gaps on the whole ladder."""
+    """Return the gaps for all numbers of steps."""
     return [gap(steps) for steps in LADDER]
 
 

@@ -1,4 +1,4 @@
-"""What the engine costs beside the model: Integrated Gradients on a ResNet-18-class network against a bare loop.
+"""The engine's overhead: Integrated Gradients on a ResNet-18-class network against a bare loop.
 
     python benchmarks/engine.py [--size 224] [--steps 32] [--rounds 7]
 
@@ -42,7 +42,7 @@ class Block(nn.Module):
 
 
 def resnet18() -> nn.Module:
-    """The layers of ResNet-18 (arXiv:1512.03385, table 1), random weights."""
+    """A network with the layers of ResNet-18 (arXiv:1512.03385, table 1), random weights."""
     torch.manual_seed(0)
     stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
     blocks: list[nn.Module] = []

@@ -1,4 +1,4 @@
-"""How long the widget takes until the model's answer is on the screen, in JupyterLab with Chromium.
+"""The widget's latency until a model's result is on the screen, in JupyterLab with Chromium.
 
     python benchmarks/latency.py [--rounds 30] [--network demo|resnet18] [--beside guided_ig]
 
@@ -56,14 +56,14 @@ MessageHandler.__call__ = timed
 
 net = Timed(%(network)s).eval()
 img = saliency.demo.image()
-saliency.predict(net, img)  # the very first question warms up torch, not the widget
+saliency.predict(net, img)  # the first call warms up torch, not the widget
 methods = [saliency.GradientSaliency(), %(beside)s]
 """
 
 SHOW = "w = SaliencyWidget(net, img, methods)\nw"
 
 FIRSTS = 7
-"""How often a widget is made anew."""
+"""Number of widgets created."""
 
 BESIDE = {
     "guided_ig": "saliency.GuidedIG(steps=9999)",

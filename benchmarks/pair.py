@@ -42,7 +42,7 @@ def photograph(side: int, dtype: str) -> Array:
 
 
 class Light:
-    """A model that costs almost nothing: a smooth score of each value. Counts its calls and its own time."""
+    """A model with almost no cost: a smooth score of each value. It counts its calls and its own time."""
 
     def __init__(self) -> None:
         self.calls, self.seconds = 0, 0.0
@@ -229,7 +229,7 @@ def side_by_side(name: str, pythons: dict[str, str], rounds: int, folder: Path) 
 
 
 def main() -> None:
-    """The table, or one measurement of it."""
+    """Print the table, or one measurement of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--upstream", help="the Python that has PAIR's own package")
     parser.add_argument("--rounds", type=int, default=3)

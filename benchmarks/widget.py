@@ -1,4 +1,4 @@
-"""How long the widget takes from a gesture to the screen, in Chromium without a GPU.
+"""The widget's latency from a gesture to the screen, in Chromium without a GPU.
 
     python benchmarks/widget.py [--moves 60] [--only 224]
 
@@ -65,7 +65,7 @@ GRID: tuple[Any, ...] = (saliency.XRAI(steps=2), saliency.GradientSaliency(), sa
 
 
 def page_for(size: int, methods: Sequence[Any], targets: Sequence[int], folder: Path) -> Path:
-    """An offline page with maps of that size: each method for each class, side by side if there are several."""
+    """Return an offline page with maps of that size: each method for each class, side by side if there are several."""
     import torch
 
     torch.manual_seed(0)

@@ -22,7 +22,7 @@ PAGE = ROOT / "build" / "demo" / "quickstart.html"
 PICTURE = PAGE.with_suffix(".png")
 
 METHODS = ("xrai", "integrated_gradients", "smooth_grad_squared", "grad_cam", "lrp", "guided_backprop")
-"""The methods that the page has maps of."""
+"""The methods with maps on the page."""
 
 KEEP = """
 import io

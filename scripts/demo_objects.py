@@ -1,4 +1,4 @@
-"""The photographs behind the demo: which object is cut from where, and which parts serve as backgrounds.
+"""The photographs of the demo: the outlines of the objects, and the regions used as backgrounds.
 
 All photographs are the ones inside the scikit-image wheel, so nothing is downloaded. Every outline was drawn by
 hand; coordinates are (x, y) pixels of the photograph it belongs to.

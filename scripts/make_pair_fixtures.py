@@ -6,7 +6,7 @@ PAIR-code/saliency 0.2.1 runs only on an older NumPy, so this runs in an environ
     pip install numpy==1.26.4 scipy==1.11.4 scikit-image==0.22.0 saliency==0.2.1
     python scripts/make_pair_fixtures.py
 
-TensorFlow is not needed. The cases are told in tests/pair/cases.py and tests/pair/pieces.py, the model in model.py.
+TensorFlow is not needed. The cases are defined in tests/pair/cases.py and tests/pair/pieces.py, the model in model.py.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PACKAGES = ("numpy", "scipy", "scikit-image", "pillow", "saliency")
 
 
 def main() -> None:
-    """Make all files anew."""
+    """Rebuild all files."""
     modules = {name: importlib.import_module(name) for name in MODULES}
     found = Path(str(modules["saliency.core"].__file__))
     if importlib.metadata.version("saliency") != "0.2.1" or found.is_relative_to(ROOT):
@@ -91,7 +91,7 @@ def record_entropies(pic: Any) -> dict[str, int]:
 
 
 def run_segmentation(xrai: Any) -> dict[str, Any]:
-    """What PAIR's default segmentation makes of each picture: how many masks and pixels, and their fingerprint."""
+    """Return the number of masks and pixels of PAIR's default segmentation of each picture, and their fingerprint."""
     told = {}
     for name, picture in pieces.segmented_pictures(cases.picture()).items():
         masks = np.array(xrai._get_segments_felzenszwalb(picture))
@@ -100,7 +100,7 @@ def run_segmentation(xrai: Any) -> dict[str, Any]:
 
 
 def refused(call: Callable[[], object]) -> dict[str, str]:
-    """The error that a call ends in."""
+    """Return the error that a call raises."""
     try:
         call()
     except Exception as error:  # noqa: BLE001  whatever it is, it is what PAIR does

@@ -3,7 +3,7 @@
     python scripts/real_network.py             all methods (minutes)
     python scripts/real_network.py xrai rise   these again, and the others as they were computed last
 
-Explanations are kept in build/real-network/. What asks for hundreds of images has a smaller budget than by default.
+Explanations are stored in build/real-network/. Methods that evaluate hundreds of images get smaller budgets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEPT = ROOT / "build" / "real-network"
 SHEET = ROOT / "docs" / "images" / "real-network.jpg"
 
 PHOTOGRAPHS = {"cat": "tiger cat", "coffee": "espresso"}
-"""What is explained of each: the class that the network finds most likely."""
+"""The explained class of each picture: the most likely one."""
 
 BUDGETS: dict[str, dict[str, Any]] = {
     "occlusion": {"size": 32, "stride": 16},
@@ -67,7 +67,7 @@ def compute(ids: list[str]) -> None:
 
 
 def kept(method: str, photograph: str) -> Path:
-    """Where an explanation is kept."""
+    """Return the path of a stored explanation."""
     return KEPT / f"{method}-{photograph}.npz"
 
 

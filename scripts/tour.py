@@ -57,7 +57,7 @@ VIEW: dict[str, Any] = {
     "region": 0,
     "live": False,
 }
-"""What a step begins with; it sets what is different."""
+"""The state at the beginning of a step; each step sets the differences."""
 
 
 class Step(NamedTuple):

@@ -1,6 +1,6 @@
 """One head in every framework: z = the picture's mean squares times weights, plus a bias, and what comes after it.
 
-The gradient of z_k by a pixel is 2 x w_k / (H W), so what is explained can be told by hand.
+The gradient of z_k by a pixel is 2 x w_k / (H W), so its mask can be derived by hand.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def logits_of(images: np.ndarray, logits: Logits) -> np.ndarray:
 
 
 def after(ending: str, logits: np.ndarray) -> np.ndarray:
-    """What an ending makes of logits (..., K), in NumPy."""
+    """Apply an ending to logits (..., K), in NumPy."""
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     match ending:
         case "none":

@@ -20,7 +20,7 @@ AT_A_TRANSFORMER: dict[str, dict[str, Any]] = {
 """Methods that read the tokens of a transformer, and how."""
 
 ENDINGS = ("sigmoid", "written", "squeezed", "none")
-"""What a head of one output ends in."""
+"""Endings of a head with one output."""
 
 
 def masks(net: Any, methods: list[str]) -> dict[str, np.ndarray]:
@@ -109,7 +109,7 @@ def main(path: str) -> None:
 
 
 def cuts() -> dict[str, Any]:
-    """What is said of models whose way from the image to the scores is cut, in two ways."""
+    """Return the errors of models without a gradient from the image to the scores, in two ways."""
     import keras
 
     import saliency
@@ -137,7 +137,7 @@ def cuts() -> dict[str, Any]:
 
 
 def scaling() -> dict[str, Any]:
-    """What models that scale their input themselves, in three ways, say of the picture; and one of another size."""
+    """Return the outputs of models that scale their input themselves, in three ways, and of one with another size."""
     import keras
 
     import saliency

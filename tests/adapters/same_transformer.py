@@ -11,7 +11,7 @@ Weights = dict[str, np.ndarray]
 
 
 class Functions(NamedTuple):
-    """What one framework calls what is needed."""
+    """The functions that the transformer needs, in one framework."""
 
     reshape: Callable[..., Any]
     transpose: Callable[..., Any]

@@ -85,7 +85,7 @@ def test_what_has_no_maps_is_told_when_asked() -> None:
 
 
 def test_keras_own_attention_is_read() -> None:
-    """MultiHeadAttention's maps are those that the layer tells itself, on whatever backend there is."""
+    """MultiHeadAttention's maps equal those that the layer returns itself, on each backend."""
     keras = pytest.importorskip("keras")
     keras.utils.set_random_seed(0)
     layer = keras.layers.MultiHeadAttention(3, 4)

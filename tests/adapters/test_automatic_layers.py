@@ -22,7 +22,7 @@ SIGNED = saliency.GradCam(relu=False)
 
 
 def apart(one: saliency.Explanation, other: saliency.Explanation) -> float:
-    """How far two maps differ, each a share of its own largest magnitude; behind the last activation it is zero."""
+    """Return the difference of two maps, each scaled to its largest magnitude; after the last activation it is zero."""
     scaled = [each.mask / np.abs(each.mask).max() for each in (one, other)]
     return float(np.abs(scaled[0] - scaled[1]).max())
 
@@ -183,7 +183,7 @@ def test_class_scores_beside_a_map_are_no_dense_output() -> None:
 
 
 def test_at_the_logits_two_regions_would_have_one_map() -> None:
-    """What the automatic layer avoids: there the score is linear, and Grad-CAM repeats the logits of the class."""
+    """The automatic layer is not one where the score is linear and Grad-CAM repeats the logits of the class."""
     net = segmenter("fcn")
     one, other = (
         saliency.explain(net, IMAGE, SIGNED, saliency.targets.mean_logit(each, 1), layer="classifier", progress=False)

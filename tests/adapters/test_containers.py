@@ -1,4 +1,4 @@
-"""What people hold in place of a model: files, pipelines, Learners; and what is not enough to make one of."""
+"""Containers of a model (files, pipelines, Learners), and values without a complete model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGE = picture(24, 20)
 
 
 def scores(model: Any, **options: Any) -> np.ndarray:
-    """What a model gives for the picture, by class."""
+    """Return a model's outputs for the picture, by class."""
     found = saliency.predict(model, IMAGE, 10, **options)
     return np.array([each.score for each in sorted(found, key=lambda each: each.index)])
 
@@ -245,7 +245,7 @@ class Lightning(SmallNet):
 
 
 class Trainer:
-    """What a module is trained with."""
+    """Return the preprocessing of a module's training."""
 
     def __init__(self, module: nn.Module) -> None:
         self.lightning_module = module
@@ -305,7 +305,7 @@ NO_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("kind", NO_MODELS)
 def test_what_is_no_model_is_refused_with_the_line_to_write(kind: str, tmp_path: Path) -> None:
-    """Weights, classes, names and other files: the error says what it is, and how a model is made of it."""
+    """The error for weights, classes, names and other files names their kind and how to create a model from them."""
     make, told = NO_MODELS[kind]
     given: Any = make(tmp_path)
 

@@ -41,7 +41,7 @@ def explain(model: Any, method: Any = "gradient", target: Any = 1, **options: An
 
 
 def fed() -> np.ndarray:
-    """One image as a function is asked it."""
+    """Return one image in the layout of a function's argument."""
     return np.asarray(IMAGE[None] / 255, np.float32)
 
 
@@ -79,12 +79,12 @@ def failing(_: Any) -> Any:
     ids=["lambda", "method", "dict", "tensor of array", "array of array", "arithmetic", "failing"],
 )
 def test_a_function_s_answer_says_whose_arrays_it_takes(function: Callable[..., Any], framework: str) -> None:
-    """It is asked with NumPy's, then with torch's; one that makes tensors of arrays itself takes arrays."""
+    """It is called with NumPy arrays, then torch's; a function that converts arrays to tensors itself takes arrays."""
     assert framework_of(function, fed) == framework
 
 
 class Keeping:
-    """Its model lies two steps away."""
+    """Its model is two references away."""
 
     def __init__(self) -> None:
         self.parts = {"net": [NET]}
@@ -174,7 +174,7 @@ def test_functions_of_any_kind_give_the_same_scores() -> None:
 
 
 def test_framework_overrules() -> None:
-    """What is said is not asked; a framework that does not exist is told."""
+    """A given framework is not detected; an unknown one is refused."""
     asked: list[Any] = []
     saliency.adapt(asked.append, framework="torch", image=fed)
 

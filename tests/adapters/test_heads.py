@@ -1,4 +1,4 @@
-"""What a model's numbers mean: logits, probabilities or values, of one output or several, in every framework."""
+"""The meaning of a model's outputs: logits, probabilities or values, one output or several, in every framework."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_one_number_is_a_value(framework: str) -> None:
 
 @pytest.mark.parametrize("framework", WITH_GRADIENTS)
 def test_the_range_never_makes_a_value_a_probability(framework: str) -> None:
-    """A regression of .3 without labels is a value, though it lies within 0–1; its gradient is its own."""
+    """A regression of .3 without labels is a value, although it is within 0–1; its gradient is its own."""
     exp = explain(model(framework, (0.3,)))
 
     assert exp.score == pytest.approx(0.3, abs=1e-5)
@@ -198,7 +198,7 @@ def test_relevance_is_shared_among_the_outputs_of_a_target(framework: str) -> No
 
 
 class TestBlackBoxes:
-    """What cannot be looked into is read from labels, shape and, with a note, the range of several numbers."""
+    """Black boxes are decided by labels, shape and, with a note, the range of several numbers."""
 
     def test_one_probability_with_two_labels(self) -> None:
         """.953 within 0–1 is p of class 1; the note gives the line for a logit."""
@@ -338,7 +338,7 @@ def test_a_softmax_over_the_wrong_axis_is_none() -> None:
 
 
 def test_deciding_costs_no_forward_pass() -> None:
-    """One image is asked to decide, and the method's own: as of plain logits."""
+    """Deciding evaluates one image; the method evaluates as many as for plain logits."""
     calls = {}
     for ending in ("none", "sigmoid", "softmax"):
         module = model("torch", LOGITS, ending)

@@ -189,7 +189,7 @@ def test_embeddings_are_explained_by_a_target() -> None:
 
 
 def test_an_image_processor_is_a_preprocess() -> None:
-    """It is handed a PIL image; the mask has its output's size and lies on the picture where it was cropped from."""
+    """It receives a PIL image; the mask has its output's size and is placed on the cropped region of the picture."""
     model, _ = made("BEiT")
     image = picture(60, 40)
     processor = hf.ViTImageProcessorPil(size={"height": 32, "width": 32})
@@ -215,7 +215,7 @@ ATTENTION = ("attention_rollout", "attention_relevance", "grad_sam", "le_grad")
 
 @pytest.mark.parametrize("name", ["ViT", "DeiT", "BEiT", "DINOv2 with registers"])
 def test_the_attention_maps_are_the_model_s_own(name: str) -> None:
-    """Fused or written out they are what the model tells when it is asked for them, and every method has a mask."""
+    """Fused or written out, they equal the model's own output_attentions, and every method has a mask."""
     model, image = made(name, "eager")
     fed = torch.tensor(image / 255, dtype=torch.float32).permute(2, 0, 1)[None]
     with torch.no_grad():

@@ -109,7 +109,7 @@ def test_the_model_is_left_as_it_was() -> None:
 
 
 def test_new_weights_are_asked_and_change_the_version() -> None:
-    """A step of training between two explanations is seen, though nothing is compiled anew."""
+    """A training step between two explanations has an effect without a recompilation."""
     net = same_net.nnx(same_net.weights())
     version, before = saliency.adapt(net).version, explain(net).mask
     assert saliency.adapt(net).version == version
@@ -189,14 +189,14 @@ def test_the_scores_are_found_in_what_a_model_returns(wrap: Any) -> None:
     ],
     ids=["stopped", "integers", "constant", "NumPy inside", "infinite", "channels", "no scores"],
 )
-def test_bad_models_are_told(function: Any, error: type[Exception], told: str) -> None:
+def test_bad_models_raise_clear_errors(function: Any, error: type[Exception], told: str) -> None:
     """Each cause has its sentence."""
     with pytest.raises(error, match=told):
         explain(function, framework="jax")
 
 
 def test_a_layer_needs_a_grid() -> None:
-    """A model without one is told to name a layer."""
+    """A model without one raises an error that suggests layer=."""
     with pytest.raises(saliency.UnknownName, match="No layer with a spatial grid"):
         explain(lambda x: x.reshape(len(x), -1) @ jnp.ones((IMAGE.size, 3)), "grad_cam", framework="jax")
 

@@ -98,7 +98,7 @@ def test_activations_are_known_by_what_they_do(activation: str, method: str) -> 
 
 
 def test_operators_are_torch_s(models: dict[str, Any]) -> None:
-    """The kinds of operators are told, so that a method may choose its rules by them; a batch norm may be its parts."""
+    """The kinds of operators are returned, so a method may choose its rules by them; a batch norm may be decomposed."""
     expected = adapted(small_net()).at([0]).operators(torch.tensor(X[None]))
 
     for written in WRITTEN:

@@ -28,7 +28,7 @@ def expected() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module", params=["tensorflow", "jax", "torch"])
 def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Any:
-    """What a process on one backend found."""
+    """Return the results of a process on one backend."""
     path = tmp_path_factory.mktemp("keras") / f"{request.param}.npz"
     env = {**os.environ, "KERAS_BACKEND": request.param, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(checkout)}
     done = subprocess.run(

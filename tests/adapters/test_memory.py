@@ -13,13 +13,13 @@ import saliency
 from tests.nets import picture, small_net
 
 TOLERANCE = 20.0
-"""MiB; if every explanation left its graph behind there would be some 100 (the last test)."""
+"""MiB; if every explanation leaked its graph, it would be about 100 (the last test)."""
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
 
 
 def growth(checkout: Path, *arguments: str) -> float:
-    """What the script printed: MiB by which it grew, or a share."""
+    """Return the script's output: growth in MiB, or a share."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.adapters.explained_200_times", *arguments],
         env={**os.environ, "PYTHONPATH": str(checkout)},

@@ -80,7 +80,7 @@ def test_uint8_inputs_are_fed_0_to_255() -> None:
 
 
 def test_a_picture_of_another_size_is_resized_for_the_model() -> None:
-    """The mask has the model's size and lies on the picture's own pixels; grey is repeated."""
+    """The mask has the model's size and is placed on the picture's own pixels; grey is repeated."""
     model = session(["N", 3, 16, 12])
     exp = explain(model, picture(40, 30))
 

@@ -66,7 +66,7 @@ def in_torch(precision: str, method: str) -> Case:
 
 
 def in_jax(precision: str, method: str) -> Case:
-    """f(params, images) of rounded parameters, or a module of Flax that is told its type."""
+    """f(params, images) of rounded parameters, or a Flax module with a given type."""
     import jax
     import jax.numpy as jnp
 
@@ -137,7 +137,7 @@ CASES: dict[str, Callable[[str], Case]] = {
 
 
 def explained(model: Any, method: str, around: Callable[[], AbstractContextManager[Any]] = nullcontext) -> Any:
-    """Class 1, few questions."""
+    """Explain class 1 with few images."""
     size = (32, 48) if METHODS[method].family == "attention" else (24, 20)
     quick = METHODS[method](**few(METHODS[method], (*size, 3)))
     with around():

@@ -185,7 +185,7 @@ def test_partial_results_and_predictions(net: TwoInputs) -> None:
 
 
 def test_what_is_no_picture_is_drawn_as_what_it_is(net: TwoInputs) -> None:
-    """A row as bars, a matrix as colours; a cube is told; saved and loaded it is the same."""
+    """A row is drawn as bars, a matrix as colours, a cube is described; saved and loaded it is the same."""
     series, facts = saliency.explain(net, BOTH, "gradient", 1, progress=False)
     figure, (above, below) = plt.subplots(2)
     series.plot(above)
@@ -225,7 +225,7 @@ def test_rules_reach_both_inputs(net: TwoInputs) -> None:
 
 
 class TestBadInputs:
-    """What cannot be is told before the model is asked."""
+    """Invalid inputs are refused before any forward pass."""
 
     @pytest.mark.parametrize(
         ("inputs", "told"),

@@ -75,7 +75,7 @@ def test_a_softmax_is_looked_through() -> None:
 
 
 def test_a_saved_model_gives_gradients(tmp_path: Path) -> None:
-    """By its call and by its signature; its layers are hidden, and both say so before they are asked."""
+    """By its call and by its signature; its layers are hidden, and both report it before any forward pass."""
     net = same_net.tf_module(same_net.weights())
     tf.saved_model.save(net, str(tmp_path), signatures=net.__call__)
     loaded = tf.saved_model.load(str(tmp_path))
@@ -101,7 +101,7 @@ def test_the_model_is_left_as_it_was_and_can_be_collected() -> None:
 
 
 def test_new_weights_are_asked_and_change_the_version() -> None:
-    """A step of training between two explanations is seen, though nothing is traced anew."""
+    """A training step between two explanations has an effect without a new trace."""
     net = same_net.tf_module(same_net.weights())
     version, before = saliency.adapt(net).version, explain(net).mask
     net.w["head.weight"].assign(net.w["head.weight"] * 2)
@@ -122,7 +122,7 @@ def test_new_weights_are_asked_and_change_the_version() -> None:
     ],
     ids=["stopped", "integers", "constant", "infinite", "channels", "no scores"],
 )
-def test_bad_models_are_told(function: Any, error: type[Exception], told: str) -> None:
+def test_bad_models_raise_clear_errors(function: Any, error: type[Exception], told: str) -> None:
     """Each cause has its sentence."""
     with pytest.raises(error, match=told):
         explain(function, framework="tensorflow")

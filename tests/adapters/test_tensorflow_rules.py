@@ -80,7 +80,7 @@ def test_activations_are_known_by_what_they_do(activation: str, method: str) -> 
 
 
 def test_operators_are_torch_s() -> None:
-    """The kinds of operators are told, so that a method may choose its rules by them; a batch norm may be its parts."""
+    """The kinds of operators are returned, so a method may choose its rules by them; a batch norm may be decomposed."""
     found = adapted(same_net.tf_module(same_net.weights())).operators(tf.constant(X[None]))
 
     assert found - {"scale"} == adapted(small_net()).operators(torch.tensor(X[None])) - {"batch_norm"}
@@ -99,7 +99,7 @@ def test_no_rules_are_the_gradient() -> None:
 
 
 def test_a_function_within_a_function_is_refused() -> None:
-    """What a nested tf.function does cannot be followed; the sentence says so, and what would help."""
+    """Rules cannot be applied inside a nested tf.function; the error says so and names the way out."""
     inner: Any = tf.function(tf.nn.relu)
 
     def net(x: Any) -> Any:

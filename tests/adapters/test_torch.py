@@ -216,7 +216,7 @@ def test_wrong_size_is_told_with_the_model_s_own_words() -> None:
 
 
 def test_other_errors_of_the_model_are_its_own() -> None:
-    """What the model raises for reasons of its own comes through unchanged."""
+    """Errors that the model raises for its own reasons are not changed."""
 
     def fails(_: Tensor) -> Tensor:
         raise KeyError("mine")

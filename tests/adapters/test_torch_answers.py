@@ -1,4 +1,4 @@
-"""What a torch module may return, and what is said where scores or gradients are missing."""
+"""Outputs of torch modules, and errors for missing scores or gradients."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

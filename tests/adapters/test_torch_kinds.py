@@ -195,7 +195,7 @@ def test_parts_that_cannot_be_copied_are_named() -> None:
 
 
 def trained(methods: Sequence[str], every: int) -> list[torch.Tensor]:
-    """What 200 training steps end at, with an explanation before every so manyth backward pass."""
+    """Return the weights after 200 training steps, with an explanation before every n-th backward pass."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Dropout(0.2), small_net()).train()
     optimiser = torch.optim.SGD(net.parameters(), 1e-2, momentum=0.9)

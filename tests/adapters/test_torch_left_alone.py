@@ -1,4 +1,4 @@
-"""What is explained of torch is left as it was: modules, modes, weights, graphs beside."""
+"""Explaining does not change torch modules, their modes, weights and other graphs."""
 
 import copy
 import gc
@@ -115,7 +115,7 @@ def test_a_training_cell_beside_is_not_disturbed() -> None:
             while not stop.is_set():
                 made.append(explain(net, "grad_cam"))
                 made.append(explain(net, "integrated_gradients", steps=4))
-        except Exception as error:  # noqa: BLE001  # told below, in the test's own thread
+        except Exception as error:  # noqa: BLE001  # reported below, in the test's own thread
             errors.append(error)
 
     worker = threading.Thread(target=work)
@@ -142,7 +142,7 @@ def test_a_training_cell_beside_is_not_disturbed() -> None:
 
 
 def test_the_copy_follows_the_weights() -> None:
-    """Weights written after adapting are the weights that are asked; the version changes with them."""
+    """Weights written after adapting are used, and the version changes with them."""
     net = small_net()
     model = saliency.adapt(net)
     version, before = model.version, explain(model).mask

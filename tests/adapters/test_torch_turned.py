@@ -65,7 +65,7 @@ def test_wrappers_show_the_layers_inside(how: str) -> None:
 
 @pytest.mark.parametrize("how", ["scripted", "traced"])
 def test_a_scripted_module_exposes_no_layers(how: str) -> None:
-    """It says so before any question, and what to pass instead."""
+    """It is refused before any forward pass, with the model to pass instead."""
     with pytest.raises(
         saliency.Unsupported, match=r"your \w+ contains scripted code \(torch.jit\).*pass the module before scripting"
     ):
@@ -91,7 +91,7 @@ def test_beside_a_scripted_part_the_others_are_layers() -> None:
 
 
 def test_weights_written_later_are_seen_in_a_scripted_module() -> None:
-    """Its copy would have memory of its own, so it is asked itself."""
+    """A copy would have its own memory, so the module itself is called."""
     net = torch.jit.script(small_net())
     model = saliency.adapt(net)
     before = explain(model, "gradient").mask
@@ -102,7 +102,7 @@ def test_weights_written_later_are_seen_in_a_scripted_module() -> None:
 
 
 class Plain(nn.Module):
-    """What torch's static quantisation takes: one convolution and a head, between stubs."""
+    """A module for torch's static quantisation: one convolution and a head, between stubs."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from tests.api.test_layers import made
 from tests.nets import near, picture, uneven
 
 IMAGE = picture(32, 48)
-# what torch calls the layers that the others name by number: the sum behind the first block
+# torch's names of layers that other frameworks number: the sum after the first block
 BLOCK: dict[str, Any] = {"torch": "blocks.0", "jax": 3, "tensorflow": 1}
 
 METHODS: dict[str, dict[str, Any]] = {

@@ -28,7 +28,7 @@ def test_nothing_changes_by_any_family(kind: str) -> None:
 
 
 def changed_in_keras(checkout: Path, backend: str) -> str:
-    """What was changed in a process on one backend, a line each."""
+    """Return the changes found in a process on one backend, one per line."""
     env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(checkout)}
     command = [sys.executable, "-W", "ignore", "-m", "tests.adapters.writing"]
     done = subprocess.run(command, env=env, cwd=checkout, capture_output=True, text=True, check=False, timeout=1200)

@@ -365,7 +365,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "bound method": lambda: small_net().train().forward,
     "partial": lambda: functools.partial(SmallNet.forward, small_net().train()),
 }
-"""Each made anew, by what it is about."""
+"""Functions that create each module, by its property."""
 
 
 def held_by(model: Any) -> list[nn.Module]:

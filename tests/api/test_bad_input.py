@@ -85,7 +85,7 @@ def beside(net: nn.Module, x: Tensor) -> Tensor:
         (lambda net, x: net(x).argmax(1), r"at argmax\(\) .* becomes torch.int64, and integers .* an output before it"),
         (beside, None),
         (lambda net, x: nn.functional.one_hot(net(x).argmax(1), 4), "becomes torch.int64, and integers"),
-        (lambda net, x: torch.tensor(np.asarray(net(x).tolist())).float(), "works outside torch"),
+        (lambda net, x: torch.tensor(np.asarray(net(x).tolist())).float(), "computes outside torch"),
     ],
     ids=["no_grad", "inference_mode", "detach", "argmax", "argmax beside", "one-hot", "lists"],
 )

@@ -72,7 +72,7 @@ def small(X: Any, activation: Any = None) -> Any:
 
 
 class Watched:
-    """A session that notes of how many examples it is asked at once."""
+    """A session that records its batch sizes."""
 
     def __init__(self, session: Any, X: Any) -> None:
         self.graph = session.graph

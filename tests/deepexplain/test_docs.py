@@ -1,4 +1,4 @@
-"""What docs/migrating.md says of DeepExplain is what happens."""
+"""The statements of docs/migrating.md about DeepExplain hold."""
 
 from __future__ import annotations
 

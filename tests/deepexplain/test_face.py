@@ -1,4 +1,4 @@
-"""How DeepExplain is asked, what it warns of, and what it refuses."""
+"""DeepExplain's interface: calls, warnings and errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_eight_methods() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_graph_may_be_built_before_or_within(method: str) -> None:
-    """What is built within the context is explained as what was built before it."""
+    """Graphs built within the context and before it have the same attributions."""
     graph = tf.Graph()
     with graph.as_default(), v1.Session() as session, DeepExplain(session=session) as de:
         X = v1.placeholder("float32", (None, 2))
@@ -62,7 +62,7 @@ def test_ys_weigh_the_outputs(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_batch_size_changes_nothing_but_the_questions(method: str) -> None:
-    """Every method asks as many examples at once as it is told, ys with them."""
+    """Every method runs batches of the given size, with their ys."""
     graph = built(lambda X: small(X, tf.nn.tanh), (None, 2))
     ys = [[1, 0], [0, 1], [0.5, -2]]
     whole = seeded(graph, method, XS, ys=ys)
@@ -84,7 +84,7 @@ def test_the_batch_size_changes_nothing_but_the_questions(method: str) -> None:
     ],
 )
 def test_no_method_asks_more_than_its_formula(method: str, parameters: dict[str, Any], questions: int) -> None:
-    """Each example is asked about as often as the formula needs, and as the method said it would be."""
+    """Each example is evaluated as often as the formula needs, and as the method's cost states."""
     graph = built(small, (None, 2))
     watched = Watched(graph.session, graph.X)
 
@@ -134,7 +134,7 @@ def test_the_graph_keeps_its_own_gradients() -> None:
 
 
 def test_what_is_trained_later_shows() -> None:
-    """An explainer asks with the values that the variables have when it runs."""
+    """An explainer uses the values that the variables have when it runs."""
     graph = built(small, (None, 2))
     with DeepExplain(session=graph.session) as de:
         explainer = de.get_explainer("deeplift", graph.T, graph.X)
@@ -148,7 +148,7 @@ def test_what_is_trained_later_shows() -> None:
 
 
 def test_one_of_three_axes_is_sampled() -> None:
-    """Features along the last axis only: of a sum, each gets what lies in its own slices."""
+    """Features along the last axis only: for a sum, each gets the sum of its own slices."""
     weights = np.arange(1.0, 7).reshape(2, 3)
     graph = built(lambda X: tf.reduce_sum(X * weights, (1, 2)), (None, 2, 3), dtype="float64")
     xs = np.random.default_rng(0).normal(size=(4, 2, 3))
@@ -204,7 +204,7 @@ def test_a_nan_of_the_graph_is_handed_on() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_fixed_number_of_examples(method: str) -> None:
-    """A graph that takes batches of 300 only is asked in such, filled up; another batch_size is refused."""
+    """A graph that takes batches of 300 only is run with padded batches; another batch_size is refused."""
     free, fixed = built(small, (None, 2)), built(small, (300, 2))
     watched = Watched(fixed.session, fixed.X)
 
@@ -217,7 +217,7 @@ def test_a_fixed_number_of_examples(method: str) -> None:
 
 
 def test_what_else_the_graph_needs_is_fed() -> None:
-    """A feed_dict goes along with each question; Keras 2's learning phase is fed unasked."""
+    """A feed_dict is used in each run; Keras 2's learning phase is fed automatically."""
     graph = tf.Graph()
     with graph.as_default(), v1.Session():
         X, gain = v1.placeholder("float32", (None, 2)), v1.placeholder("float32", ())
@@ -268,7 +268,7 @@ def test_integers_can_be_zeroed_but_not_differentiated() -> None:
         session = v1.Session()
     with DeepExplain(session=session) as de:
         assert de.explain("occlusion", T, X, [[3, 1, 2]]).tolist() == [[100, 1, 10]]
-        with pytest.raises(saliency.NoGradient, match=r"holds int32.*the output of an embedding, as X"):
+        with pytest.raises(saliency.NoGradient, match=r"holds int32.*the output of the embedding that it indexes as X"):
             de.explain("grad*input", T, X, [[3, 1, 2]])
         words = session.run(looked_up, {X: [[3, 1, 2]]})
 
@@ -284,7 +284,7 @@ def test_an_input_that_nothing_depends_on_is_told() -> None:
 
 
 def test_other_parts_of_the_graph_are_left_in_peace() -> None:
-    """A second model in the same graph, whose placeholders nobody feeds, is not asked."""
+    """A second model in the same graph, whose placeholders are not fed, is not run."""
 
     def model(X: Any) -> Any:
         tf.nn.relu(v1.placeholder("float32", (7, 9)))
@@ -339,7 +339,7 @@ def test_a_list_with_something_else_in_it_or_of_another_graph() -> None:
     ],
 )
 def test_bad_parameters(method: str, parameters: dict[str, Any], error: type[Exception], says: str) -> None:
-    """Each is refused before the session is asked, with what was expected."""
+    """Each is refused before the session runs, with what was expected."""
     graph = built(two_relus, (None, 2))
     watched = Watched(graph.session, graph.X)
     with pytest.raises(error, match=says):
@@ -349,7 +349,7 @@ def test_bad_parameters(method: str, parameters: dict[str, Any], error: type[Exc
 
 
 def test_arrays_that_do_not_fit() -> None:
-    """Lengths and shapes of xs and ys are compared before anything is asked."""
+    """Lengths and shapes of xs and ys are compared before the session runs."""
     graph = built(small, (None, 2))
     pair = built(lambda x, y: x + y, (None, 1), (None, 1))
     with pytest.raises(RuntimeError, match=r"different lengths \(2 and 1\)"):

@@ -1,4 +1,4 @@
-"""Graphs of all kinds: what rules reach in them, what they do not, and that this is told."""
+"""Graphs of all kinds: the operations that rules cover, and the warnings for others."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_deep_lift_tells_what_it_misses() -> None:
 
 @pytest.mark.parametrize(("activation", "at"), [("silu", "IdentityN"), ("gelu", "Erf")])
 def test_activations_that_no_rule_reaches_are_told(activation: str, at: str) -> None:
-    """What is composed of others, or brings a gradient of its own, keeps that: DeepExplain's own warning."""
+    """Composed activations and custom gradients keep their gradient, with DeepExplain's own warning."""
     graph = built(getattr(tf.nn, activation), (None, 2))
 
     with pytest.warns(UserWarning, match=f"original gradient was used instead at {at}"):
@@ -167,7 +167,7 @@ def test_loops_are_refused_by_rules_alone() -> None:
 
 
 def test_functions_are_opened() -> None:
-    """What a tf.function computes obeys as what is written beside it, however deep, and whatever it hands through."""
+    """Activations in a tf.function follow rules like those outside, at any depth, whatever it passes through."""
     inner = tf.function(tf.nn.relu)
 
     def both(x: Any, factor: Any) -> Any:
@@ -234,7 +234,7 @@ def test_a_gradient_that_was_lost_is_replaced() -> None:
 
 
 def test_branches_that_no_rule_reaches_are_told() -> None:
-    """Of tf.cond only one branch runs, so that it is not opened; with activations in it, that is told."""
+    """tf.cond runs only one branch, so it is not inlined; if it contains activations, there is a warning."""
 
     def branched(X: Any) -> Any:
         return tf.cond(tf.reduce_sum(X) > 0, lambda: tf.nn.relu(X), lambda: 2.0 * X)

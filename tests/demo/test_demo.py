@@ -137,7 +137,7 @@ def test_import_brings_no_framework() -> None:
 
 
 def test_missing_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without torch, model() tells how to install it."""
+    """Without torch, model() raises an error that names the command to install it."""
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "saliency.demo.network", raising=False)
     monkeypatch.delattr(saliency.demo, "network", raising=False)
@@ -240,6 +240,6 @@ def test_the_quickstart_runs() -> None:
 
 
 def test_an_unknown_framework_is_told() -> None:
-    """What there is stands in the error."""
+    """The error lists the available names."""
     with pytest.raises(saliency.UnknownName, match="Did you mean 'keras'"):
         saliency.demo.model("kears")

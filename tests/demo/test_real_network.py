@@ -33,7 +33,7 @@ BUDGETS: dict[str, dict[str, Any]] = {
     "sobol": {"features": 16, "samples": 8},
     "hsic": {"features": 16, "samples": 100},
 }
-"""Fewer images than by default for what asks for hundreds."""
+"""Fewer images than by default for methods that evaluate hundreds."""
 
 QUICK = 2
 """How many images a method may evaluate in `make test`; the others run in `make test-long`."""
@@ -124,7 +124,7 @@ def mosaic(place: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
 
 
 def uncropped(picture: NDArray[np.uint8]) -> torch.Tensor:
-    """What the network is fed of a picture that has its size."""
+    """Return the network's input for a picture of its size."""
     return (torch.from_numpy(picture.copy()).movedim(-1, 0).float() - 127) / 128
 
 
@@ -245,7 +245,7 @@ def test_three_cams_are_one() -> None:
 
 
 def test_the_frame_of_idgi_is_that_of_its_first_step() -> None:
-    """Most of the mask lies on a border of 8 pixels, and with adaptive nodes little, as its advice says."""
+    """Most of the mask is on a border of 8 pixels, but little with adaptive steps, as its advice says."""
     border = np.ones((224, 224), bool)
     border[8:-8, 8:-8] = False
     shares = {}

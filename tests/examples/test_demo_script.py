@@ -1,4 +1,4 @@
-"""What `make demo` leaves behind shows what was computed."""
+"""The page of `make demo` shows the computed results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK: list[Any] = ["gradient", "grad_cam", saliency.Occlusion(size=12, stride=1
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """The names that the hidden cell leaves behind, run on a small model with few methods."""
+    """Return the names that the hidden cell defines, run on a small model with few methods."""
     folder = tmp_path_factory.mktemp("demo")
     net, img = small_net(), picture(48, 40)
     widget = SaliencyWidget(net, img, QUICK, labels=LABELS)

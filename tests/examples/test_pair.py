@@ -15,7 +15,7 @@ from saliency import demo
 
 @pytest.fixture(scope="module")
 def run(checkout: Path) -> Any:
-    """The names that the notebook's cells leave behind, and how many pictures they drew."""
+    """Return the names that the notebook's cells define, and the number of pictures that they drew."""
     cells = json.loads((checkout / "examples" / "pair.ipynb").read_text(encoding="utf-8"))["cells"]
     names: dict[str, Any] = {"__name__": "__main__"}
     with pytest.MonkeyPatch.context() as patch:

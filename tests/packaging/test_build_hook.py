@@ -113,7 +113,7 @@ def test_an_sdist_is_never_stale(workshop: Workshop) -> None:
 
 
 def test_a_stale_bundle_without_npm_is_used_with_a_warning(workshop: Workshop) -> None:
-    """Where npm is absent an old bundle is better than none, and the user is told."""
+    """Without npm an old bundle is used, with a warning."""
     workshop.write_bundle(time=99)
     workshop.build()
 

@@ -1,4 +1,4 @@
-"""What a user gets: the wheel and the sdist carry all of it, and need no Node."""
+"""The wheel and the sdist contain all files that users need, and install without Node."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(*command: str, cwd: Path) -> None:
 
 def kept_by_git(checkout: Path) -> list[str]:
     """The files a clone would have, with those that are new in this checkout."""
-    # A checkout may belong to another user, as in a container: git is told that reading it is meant.
+    # A checkout may belong to another user, as in a container: so git is allowed to read it.
     command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listing = subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True).stdout
     return [name for name in listing.split("\0") if name and (checkout / name).is_file()]

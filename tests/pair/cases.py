@@ -1,4 +1,4 @@
-"""What was asked of PAIR's package for the stored arrays, told once: the script runs it on theirs, the tests on ours.
+"""The cases of the stored arrays: the script runs them on PAIR's package, the tests on this one.
 
 A case never imports `saliency`; it is handed a package that has PAIR's names.
 """

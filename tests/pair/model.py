@@ -20,7 +20,7 @@ KERNEL, STRIDE, CHANNELS, FILTERS, HIDDEN, CLASSES = 3, 2, 3, 4, 5, 3
 
 @dataclass(frozen=True)
 class Call:
-    """One question to the model: the batch's shape and dtype, and the keys that were expected."""
+    """One call of the model: the batch's shape and dtype, and the expected keys."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -45,7 +45,7 @@ class Run:
 
 
 class Model:
-    """The model as PAIR's `call_model_function`; remembers what it was asked.
+    """The model as PAIR's `call_model_function`; records its calls.
 
     It computes in float64 and answers in the dtype it was handed, so that its answers to float32 images are the same
     on all machines but for the rarest last bit.
@@ -97,7 +97,7 @@ class Model:
         return [round(float(score), 9) for score in sigmoid(20.0 * (scores - 2.56))]
 
     def runs(self) -> list[Run]:
-        """What was asked since the model was made, equal calls counted."""
+        """Return all calls so far, with equal calls counted."""
         runs: list[Run] = []
         for call in self.calls:
             times = runs.pop().times if runs and runs[-1].call == call else 0

@@ -1,4 +1,4 @@
-"""Calls of PAIR's plain functions, its metric and its errors, told once: the script runs them on theirs, tests on ours.
+"""Calls of PAIR's functions, its metric and its errors: the script runs them on PAIR's package, the tests on this one.
 
 Like the cases they never import `saliency`; they are handed modules that have PAIR's names.
 """
@@ -87,7 +87,7 @@ def fingerprint(array: Array) -> str:
 
 
 def segmented_pictures(picture: Array) -> dict[str, Array]:
-    """What the default segmentation is tried on: ranks, dtypes, and sides below and above the 224 it works at.
+    """Inputs of the default segmentation: ranks, dtypes, and sides below and above its working size of 224.
 
     Felzenszwalb sorts edges unstably, so where many are equal the segments depend on NumPy's version. Only a picture
     that is not resized can keep its equal edges; that one gets a texture.

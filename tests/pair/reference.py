@@ -1,4 +1,4 @@
-"""What PAIR's own package answered, read from the files beside this one (see README.md).
+"""The results of PAIR's own package, read from the files in this folder (see README.md).
 
 CASES = list(reference.cases())
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -55,16 +55,16 @@ def cases(method: str = "") -> list[Case]:
 
 
 def expected(case: Case) -> dict[str, Array]:
-    """What `case.run(saliency.core, model)` should give: the mask by the case's name, XRAI's details by name/part."""
+    """Return the expected masks of a case by its name, and XRAI's details by name/part."""
     parts = (case.name, f"{case.name}/segments", f"{case.name}/ig")
     return {name: array(name) for name in parts if name in _arrays()}
 
 
 def calls(case: Case) -> list[Run]:
-    """What PAIR asked the model in this case, in order (on NumPy 1.26: see README.md for the dtypes)."""
+    """Return PAIR's calls of the model in this case, in order (on NumPy 1.26: see README.md for the dtypes)."""
     return [Run.from_json(run) for run in table("calls")[case.name]]
 
 
 def entropy(image: Array) -> int:
-    """PAIR's `estimate_image_entropy` as it answered then, to stand in for one that asks another libwebp."""
+    """Return PAIR's recorded `estimate_image_entropy`, in place of one that uses another libwebp."""
     return int(table("entropies")[fingerprint(image)])

@@ -1,4 +1,4 @@
-"""`saliency.core` gives PAIR's numbers, and asks the model what PAIR asks it."""
+"""`saliency.core` returns PAIR's numbers and calls the model as PAIR does."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_masks_are_pairs(case: reference.Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_questions_are_pairs(case: reference.Case) -> None:
-    """The model is asked in the same batches with the same keys, always in the image's own dtype."""
+    """The model is called with the same batches and keys, always in the image's own dtype."""
     case.run(core, model := Model())
 
     expected = [(run.times, run.call.shape, run.call.keys) for run in reference.calls(case)]
@@ -69,7 +69,7 @@ def test_questions_are_pairs(case: reference.Case) -> None:
 
 
 def test_a_batch_of_zero_is_one_question() -> None:
-    """batch_size=0 asks Integrated Gradients' nodes all at once, as PAIR does."""
+    """batch_size=0 evaluates all steps of Integrated Gradients at once, as PAIR does."""
     image = CASES[0].image
     mask = core.IntegratedGradients().GetMask(image, model := Model(), {"target": 0}, x_steps=7, batch_size=0)
 
@@ -89,7 +89,7 @@ def test_functions_are_pairs(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in reference.table("refusals") if not name.startswith("pic_")])
 def test_refusals_are_pairs(name: str) -> None:
-    """What PAIR refuses is refused with an error of the same kind, and the same words where PAIR has any."""
+    """Arguments that PAIR refuses raise an error of the same kind, with PAIR's message if it has one."""
     expected = reference.table("refusals")[name]
     # what follows on a new line is a note of ours
     words = rf"^{re.escape(expected['message'])}(\n|$)" if expected["message"] else None

@@ -41,7 +41,7 @@ def test_blur_ig_weights_each_step_by_its_own_width() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_one_step_of_ig_is_the_middle(batch_size: int) -> None:
-    """x_steps=1 asks once, half way; PAIR asks nothing and returns zeros, or asks at the baseline."""
+    """x_steps=1 evaluates the midpoint; PAIR evaluates nothing and returns zeros, or evaluates the baseline."""
     mask = core.IntegratedGradients().GetMask(IMAGE, model := Model(), {"target": 1}, x_steps=1, batch_size=batch_size)
     middle = Model()(IMAGE[None] / 2, {"target": 1}, ["INPUT_OUTPUT_GRADIENTS"])["INPUT_OUTPUT_GRADIENTS"][0]
 
@@ -116,19 +116,19 @@ def test_guided_ig_refuses_gradients_that_are_not_finite(value: float) -> None:
 
 
 def test_guided_ig_refuses_gradients_of_another_shape() -> None:
-    """A wrong shape is told in PAIR's words for the other methods; PAIR says IndexError."""
+    """A wrong shape raises PAIR's message of the other methods; PAIR raises IndexError."""
     with pytest.raises(ValueError, match="Expected key INPUT_OUTPUT_GRADIENTS to be the same shape"):
         core.GuidedIG().GetMask(IMAGE, lambda x, **_: {"INPUT_OUTPUT_GRADIENTS": np.zeros((1, 3, 3, 1))})
 
 
 def test_xrai_refuses_attributions_that_are_not_finite() -> None:
-    """NaN in the gradients is told; PAIR says KeyError: None."""
+    """NaN in the gradients raises a clear error; PAIR raises KeyError: None."""
     with pytest.raises(saliency.BadOutput, match="1 of 672 pixels are NaN"):
         core.XRAI().GetMask(IMAGE, finite_until(1), extra_parameters=core.XRAIParameters(steps=2))
 
 
 def test_xrai_refuses_an_algorithm_before_it_works() -> None:
-    """An unknown algorithm is told before the model is asked; PAIR asks and segments first."""
+    """An unknown algorithm is refused before any forward pass; PAIR calls the model and segments first."""
     with pytest.raises(ValueError, match="Unknown algorithm type: other"):
         core.XRAI().GetMask(IMAGE, model := Model(), extra_parameters=core.XRAIParameters(algorithm="other"))
 

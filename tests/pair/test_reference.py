@@ -67,7 +67,7 @@ def test_every_array_has_a_reader() -> None:
 
 
 def test_calls_are_runs() -> None:
-    """A run of calls survives its file: IG of seven steps by threes asks 3, 3, 1."""
+    """A stored run of calls is read back: IG of seven steps in threes has batches of 3, 3, 1."""
     (case,) = [case for case in reference.cases("IntegratedGradients") if "batched" in case.name]
 
     assert [(run.times, run.call.shape[0]) for run in reference.calls(case)] == [(2, 3), (1, 1)]

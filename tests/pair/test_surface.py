@@ -13,7 +13,7 @@ from tests.pair import reference
 
 SURFACE = reference.table("surface")["saliency.core"]
 FUTURE = {"absolute_import", "division", "print_function"}
-"""What Python 2 needed, and nobody takes from here."""
+"""Names for Python 2, which nobody imports from here."""
 
 
 def signature(function: Any) -> str:

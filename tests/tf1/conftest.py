@@ -1,4 +1,4 @@
-"""What the tests of `saliency.tf1` share."""
+"""Fixtures of the tests of `saliency.tf1`."""
 
 from __future__ import annotations
 

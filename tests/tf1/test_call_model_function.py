@@ -156,7 +156,7 @@ def test_shapes_that_fit_pass(y_shape: Any, x_shape: Any, x_steps: int, batch_si
 def test_shapes_that_do_not_fit_are_told(
     y_shape: Any, x_shape: Any, x_steps: int, batch_size: int, message: str, v2: bool
 ) -> None:
-    """What does not fit is told in PAIR's words, whichever of TensorFlow's two kinds of shapes is switched on."""
+    """Mismatched shapes raise PAIR's messages, with either of TensorFlow's two kinds of shapes."""
     (tf.compat.v1.enable_v2_tensorshape if v2 else tf.compat.v1.disable_v2_tensorshape)()
     try:
         with pytest.raises(ValueError) as refusal:  # noqa: PT011  the whole text is compared below
@@ -168,6 +168,6 @@ def test_shapes_that_do_not_fit_are_told(
 
 
 def test_batches_of_nothing_are_refused() -> None:
-    """A batch_size of zero is told, where PAIR divides by it."""
+    """A batch_size of zero is refused; PAIR divides by it."""
     with pytest.raises(ValueError, match=r"^batch_size must be at least 1, got 0\.$"):
         validated((None,), (None, 2), 25, 0)

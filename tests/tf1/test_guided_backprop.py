@@ -147,7 +147,7 @@ def test_no_training_step_is_run(resource: bool) -> None:
 
 
 def test_a_variable_that_is_never_read_on_its_own_is_copied_too() -> None:
-    """A raw resource variable, read only behind another operation, comes along with its value."""
+    """A raw resource variable that is only read after another operation is copied with its value."""
     graph = tf.Graph()
     with graph.as_default():
         x = tf.compat.v1.placeholder("float32", (None, 2), "x")
@@ -188,7 +188,7 @@ def test_only_relu_is_changed(name: str) -> None:
 
 
 def test_a_relu_inside_a_function_keeps_its_gradient() -> None:
-    """What is hidden in a tf.function is not changed, as the docstring says."""
+    """ReLUs inside a tf.function are not changed, as the docstring says."""
     graph = tf.Graph()
     with graph.as_default():
         x = tf.compat.v1.placeholder("float32", (None, 2), "x")
@@ -240,7 +240,7 @@ def test_feed_dict_is_fed_by_tensor_or_by_name_and_left_alone(bound: Bound) -> N
 
 
 def test_a_smoothed_mask_is_a_mean_of_masks() -> None:
-    """GetSmoothedMask works without a feed_dict; without noise it is the mask, squared unless told otherwise."""
+    """GetSmoothedMask works without a feed_dict; without noise it is the mask, squared by default."""
     method = GuidedBackprop(*two_layers(False))
 
     smooth = [method.GetSmoothedMask(IMAGE, stdev_spread=0, nsamples=2, magnitude=each) for each in (True, False)]

@@ -29,7 +29,7 @@ every_method = pytest.mark.parametrize(("name", "options"), METHODS.items(), ids
 
 
 def of_core(name: str, options: Mapping[str, Any], entry: str = "GetMask") -> Any:
-    """What the core's class makes of the same model in NumPy."""
+    """Return the mask of the core's class for the same model in NumPy."""
     return getattr(getattr(saliency.core, name)(), entry)(image(), Model(), {"target": 1}, **options)
 
 
@@ -95,7 +95,7 @@ def test_an_integer_image_can_be_smoothed(bound: Bound) -> None:
 
 @every_method
 def test_feed_dict_is_fed_and_left_alone(name: str, options: dict[str, Any], bound: Bound) -> None:
-    """What stands in feed_dict reaches the model, and the dict holds afterwards what it held before."""
+    """The values in feed_dict reach the model, and the dict is not changed."""
     feed = {bound.gain: 2.0}
     method = bound.make(name)
     # resized, Grad-CAM is also normalised, and the gain is lost
@@ -161,7 +161,7 @@ PATHS = {
 
 @pytest.mark.parametrize(("name", "options"), PATHS.items(), ids=PATHS)
 def test_paths_are_checked_against_the_tensors_first(name: str, options: dict[str, Any], bound: Bound) -> None:
-    """The methods that ask in batches validate x and y with (steps, batch_size) before they ask anything."""
+    """Methods with batches validate x and y with (steps, batch_size) before any run."""
     session = mock.MagicMock(wraps=bound.session)
     method = bound.make(name, session)
     method.validate_xy_tensor_shape = mock.MagicMock(side_effect=ValueError("told"))

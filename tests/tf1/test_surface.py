@@ -25,7 +25,7 @@ def signature(function: Any) -> str:
 
 
 def described(thing: Any) -> dict[str, Any]:
-    """What surface.json says of a name."""
+    """Return surface.json's entry of a name."""
     if isinstance(thing, ModuleType):
         return {"kind": "module", "name": thing.__name__}
     if inspect.isclass(thing):
