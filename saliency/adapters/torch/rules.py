@@ -321,7 +321,7 @@ def run_by_rules(
         recorded.append(watch.recorded)
     with Rewire(rules, recorded, ledger=ledger) as watch:
         try:
-            answer = ask(images[:, 0] if rules.references else images)
+            answer = forward(images[:, 0] if rules.references else images)
         finally:
             watch.release()
     rules.require(watch.kinds, watch.unknown)
