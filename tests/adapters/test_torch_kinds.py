@@ -172,7 +172,7 @@ def test_weights_are_not_copied() -> None:
     assert working[0].weight.data_ptr() == net[0].weight.data_ptr()
     assert working.large.data_ptr() == net.large.data_ptr()
     assert working.small.data_ptr() != net.small.data_ptr()
-    assert any("64 MiB each: large" in note for note in adapted.notes)
+    assert any("each is above 64 MiB: large" in note for note in adapted.notes)
 
 
 def test_lazy_modules_are_refused() -> None:
