@@ -63,16 +63,16 @@ def install(process: int = 0) -> None:
 
     jitter = Jitter(amount(), [int(os.environ.get(SEED, "0")), process])
     stream: Any = Session._stream
-    called: Any = CalledModel._ask
+    called: Any = CalledModel._call
 
-    def _stream(self: Any, kind: str, ask: Callable[[Any], Any], samples: Any) -> Any:
-        return stream(self, kind, lambda batch: jitter(ask(batch)), samples)
+    def _stream(self: Any, kind: str, call: Callable[[Any], Any], samples: Any) -> Any:
+        return stream(self, kind, lambda batch: jitter(call(batch)), samples)
 
-    def _ask(self: Any, images: Any) -> Any:
+    def _call(self: Any, images: Any) -> Any:
         return jitter(called(self, images))
 
     Session._stream = _stream  # type: ignore[method-assign]
-    CalledModel._ask = _ask  # type: ignore[method-assign]
+    CalledModel._call = _call  # type: ignore[method-assign]
 
 
 def _like(factors: np.ndarray, array: Any) -> Any:

@@ -115,7 +115,7 @@ def inputs_error(error: Exception, packing: Packing, model: Any) -> BadImage | N
         return None
     return BadImage(
         f"{_subject(model)} does not accept these inputs: it was called with {len(packing.shapes)}, of shapes "
-        f"{packing.told()}. Original error: {str(error).strip().splitlines()[0][:400]}"
+        f"{packing.described()}. Original error: {str(error).strip().splitlines()[0][:400]}"
     )
 
 

@@ -106,11 +106,11 @@ class Prepared:
         if any(not callable(each) or isinstance(each, OfScores) for each in wanted):
             inconsistent = inconsistency(self.adapted, self.adapted.outputs, self.picture.fed)
         targets = resolved(wanted, self.adapted, lambda: self.outputs, notes)
-        asked = [each.ask for each in targets]
-        bound = self.adapted.at(asked)
+        explained = [each.explained for each in targets]
+        bound = self.adapted.at(explained)
         layers = layers_for(used, bound, self.images, notes)
-        bound = bound.at(asked, layers)
-        if any(isinstance(each, int | OfScores) for each in asked):
+        bound = bound.at(explained, layers)
+        if any(isinstance(each, int | OfScores) for each in explained):
             surer = surer_preset(self.adapted, self.picture)
             notes += [] if surer is None else [str(surer)]
         notes += [] if inconsistent is None else [inconsistent.note]

@@ -35,7 +35,7 @@ class AblationCam(ChannelwiseCam):
 
     extra: ClassVar[int] = 1
 
-    def asked(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
+    def evaluated(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
         yield from session.scores_with(Ablated(session.ops, images, activations))
 
     def weighed(self, scores: np.ndarray) -> np.ndarray:

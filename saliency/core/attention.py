@@ -26,12 +26,12 @@ class AttentionMethod(Method):
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         done: list[Any] = []
-        for _, attention in self.asked(session, originals(session, images)):
+        for _, attention in self.evaluated(session, originals(session, images)):
             tokens = self.relevance(attention, session.ops)
             done.append(resized(patches(tokens, attention, session.ops), images, session.ops))
             yield session.ops.concat(done, 1)
 
-    def asked(self, session: Session[Any], samples: Any) -> Iterator[tuple[slice, Attention[Any]]]:
+    def evaluated(self, session: Session[Any], samples: Any) -> Iterator[tuple[slice, Attention[Any]]]:
         """Yield (rows, attention of the model for these samples)."""
         return session.attentions(samples)
 

@@ -103,14 +103,14 @@ class CoreSaliency(Method):
         call_model_function: CallModelFunction,
         call_model_args: Any,
         batch_size: int = 1,
-        ask: Callable[[Any, Any, Any], Iterator[Any]] | None = None,
+        masks: Callable[[Any, Any, Any], Iterator[Any]] | None = None,
         dtype: Any = None,
         **changes: Any,
     ) -> np.ndarray:
         """Return the mask of this method with `changes`, by PAIR's interface: one target, one image.
 
         Args:
-            ask: the generator of masks that is run with the method, images and a session; the method itself by default.
+            masks: the generator of masks that is run with the method, images and a session; the method itself by default.
             dtype: type of the model's input; the image's own floating type by default.
         """
         self._refuse_fields()
@@ -119,7 +119,7 @@ class CoreSaliency(Method):
         model = self._model(call_model_function, call_model_args, image.dtype)
         session: Session[np.ndarray] = Session(model, batch_size=batch_size, literal=True)
         changed = self.but(**changes)
-        *_, mask = changed(image[None], session) if ask is None else ask(changed, image[None], session)
+        *_, mask = changed(image[None], session) if masks is None else masks(changed, image[None], session)
         return np.asarray(mask[0, 0])
 
     def _model(self, call_model_function: CallModelFunction, call_model_args: Any, dtype: Any) -> CalledModel:

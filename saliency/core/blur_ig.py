@@ -11,7 +11,7 @@ import numpy as np
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency, floating
 from saliency.core.called import CallModelFunction
 from saliency.core.method import parameter
-from saliency.core.paths import Met, Path
+from saliency.core.paths import Evaluation, Path
 from saliency.model.protocols import Differentiable, Ops
 from saliency.session.samples import PerImage
 from saliency.session.session import Session
@@ -64,7 +64,7 @@ class BlurIG(CoreSaliency):
 
     def paths(self, images: Any, session: Session[Any], steps: int) -> list[Path[Any]]:
         """See :class:`~saliency.core.paths.Walkable`."""
-        return [Clearing(session.ops, images, i, self.max_sigma, self.sqrt) for i in range(len(images))]
+        return [DeblurringPath(session.ops, images, i, self.max_sigma, self.sqrt) for i in range(len(images))]
 
     def beginnings(self, images: Any, session: Session[Any]) -> list[Any]:
         strongest = BlurPath(session.ops, images, self.sigmas()[-1:], self.grad_step)
@@ -200,7 +200,7 @@ class BlurPath(PerImage[A]):
         return ops.reshape(pictures[:, :height, :width], (len(parts), *self.shape))
 
 
-class Clearing(Generic[A]):
+class DeblurringPath(Generic[A]):
     """The path from an image at its most blurred to the image itself, as a :class:`~saliency.core.paths.Path`.
 
     Args:
@@ -211,7 +211,7 @@ class Clearing(Generic[A]):
     """
 
     target: int | None = None
-    met: Sequence[Met] = ()
+    met: Sequence[Evaluation] = ()
 
     def __init__(self, ops: Ops[A], images: Any, image: int, max_sigma: float, sqrt: bool) -> None:
         self.image, self.max_sigma, self.sqrt = image, max_sigma, sqrt

@@ -97,29 +97,31 @@ class CalledModel:
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """Return the scores, (1, N)."""
-        said = self._ask(images)[OUTPUT_LAYER_VALUES]
-        if said.size != len(images):
+        output = self._call(images)[OUTPUT_LAYER_VALUES]
+        if output.size != len(images):
             raise BadOutput(
-                f"{OUTPUT_LAYER_VALUES} must have one score per image, ({len(images)},), got shape {said.shape}. "
+                f"{OUTPUT_LAYER_VALUES} must have one score per image, ({len(images)},), got shape {output.shape}. "
                 "Return the target's score only, as in output[:, target]."
             )
         # subtracting scores in a small integer type would overflow
-        return said.reshape(1, len(images)).astype(said.dtype if said.dtype.kind == "f" else np.float64, copy=False)
+        return output.reshape(1, len(images)).astype(
+            output.dtype if output.dtype.kind == "f" else np.float64, copy=False
+        )
 
     def gradients(self, images: np.ndarray) -> Answer[np.ndarray]:
         """Return gradients (1, N, H, W, C), without scores: these are not among the expected keys."""
-        return Answer(None, self._ask(images)[INPUT_OUTPUT_GRADIENTS][None])
+        return Answer(None, self._call(images)[INPUT_OUTPUT_GRADIENTS][None])
 
     def layers(self, images: np.ndarray) -> list[Layer[np.ndarray]]:
         """Return the function's one layer."""
-        said = self._ask(images)
-        return [Layer(said[CONVOLUTION_LAYER_VALUES], said[CONVOLUTION_OUTPUT_GRADIENTS][None])]
+        output = self._call(images)
+        return [Layer(output[CONVOLUTION_LAYER_VALUES], output[CONVOLUTION_OUTPUT_GRADIENTS][None])]
 
     def activations(self, images: np.ndarray) -> list[np.ndarray]:
         """Return the activations of the function's one layer."""
-        return [self._ask(images)[CONVOLUTION_LAYER_VALUES]]
+        return [self._call(images)[CONVOLUTION_LAYER_VALUES]]
 
-    def _ask(self, images: np.ndarray) -> dict[str, Any]:
+    def _call(self, images: np.ndarray) -> dict[str, Any]:
         # the batch may be a view of the caller's own image, which must not be modified
         lent = images.base is not None or not images.flags.c_contiguous
         handed = np.array(images, order="C") if self._first or lent else images

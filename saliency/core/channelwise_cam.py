@@ -34,13 +34,13 @@ class ChannelwiseCam(Cam):
             each = channels + self.extra
             session.expect(count * each)
             flat: Any = None
-            for asked, scores in self.asked(images[rows], activations, session):
+            for evaluated, scores in self.evaluated(images[rows], activations, session):
                 if flat is None:
                     flat = np.full((int(scores.shape[0]), count * each), np.nan)
-                flat[:, asked] = ops.tohost(scores)
-                if not session.streaming and asked.stop < count * each:
+                flat[:, evaluated] = ops.tohost(scores)
+                if not session.streaming and evaluated.stop < count * each:
                     continue
-                reached = -(-asked.stop // each)
+                reached = -(-evaluated.stop // each)
                 weights = self.weighed(flat[:, : reached * each].reshape(len(flat), reached, each))
                 cam = weighted(ops.asarray(np.nan_to_num(weights)), activations[:reached], ops)
                 yield ops.concat([*done, ops.maximum(cam, 0.0) if self.relu else cam], 1)
@@ -49,7 +49,7 @@ class ChannelwiseCam(Cam):
     extra: ClassVar[int] = 0
     """Number of evaluations per image before those of its channels."""
 
-    def asked(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
+    def evaluated(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
         """Yield (rows, scores (k, n)): per image the extra evaluations, then one per channel."""
         raise NotImplementedError
 

@@ -38,4 +38,4 @@ class FeatureAblation(FeatureMethod):
             yield Attribution(values)
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        return shape[0] * self.questions(self.players(shape) + 1)
+        return shape[0] * self.evaluations(self.players(shape) + 1)

@@ -55,18 +55,18 @@ class Game(Generic[A]):
         each = len(self.covers)
         masks = FeatureMasks(self.session.ops, self.labels, np.repeat(coalitions, each, axis=0))
         copies = Masked(self.session.ops, self.image, self.covers, masks, each * len(coalitions))
-        said: list[np.ndarray] = []
+        values: list[np.ndarray] = []
         shown = 0
         for rows, scores in self.session.scores(copies):
-            said.append(np.asarray(self.session.ops.tohost(scores), np.float64))
+            values.append(np.asarray(self.session.ops.tohost(scores), np.float64))
             share = rows.stop / len(copies)
             if rows.stop == len(copies) or (self.session.streaming and rows.stop >= each and shown < share * SHOWINGS):
                 shown = int(share * SHOWINGS) + 1
-                known = np.concatenate(said, 1)
+                known = np.concatenate(values, 1)
                 known = known[:, : rows.stop // each * each]
                 yield known.reshape(len(known), -1, each).mean(2)
 
-    def ask(self, coalitions: np.ndarray) -> np.ndarray:
+    def evaluate(self, coalitions: np.ndarray) -> np.ndarray:
         """Return the values of all coalitions (n, d), (k, n)."""
         *_, all_ = self.worth(coalitions)
         return all_
@@ -107,11 +107,11 @@ class FeatureMethod(Method):
             for found in self.attribute(game):
                 if session.streaming:
                     so_far = [*done, (game.labels, found)]
-                    _tell_errors(so_far, session)
+                    _store_errors(so_far, session)
                     yield ops.asarray(np.stack([*maps, spread(found.values, game.labels)], 1))
             done.append((game.labels, found))
             maps.append(spread(found.values, game.labels))
-        _tell_errors(done, session)
+        _store_errors(done, session)
         session.details["regions"] = _by_target([_ranked(labels, found) for labels, found in done])
         session.details["attributed"] = np.stack([found.values.sum(1) for _, found in done], 1)
         yield ops.asarray(np.stack(maps, 1))
@@ -126,7 +126,7 @@ class FeatureMethod(Method):
         """Return the number of segments of an image (B, H, W, C)."""
         return count_of(self.segments, self.features, (shape[1], shape[2]))
 
-    def questions(self, coalitions: int) -> int:
+    def evaluations(self, coalitions: int) -> int:
         """Return the number of images evaluated for a number of coalitions."""
         return coalitions * baseline_count(self.baseline)
 
@@ -159,7 +159,7 @@ def spread(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return padded[:, labels]
 
 
-def _tell_errors(done: list[tuple[np.ndarray, Attribution]], session: Session[Any]) -> None:
+def _store_errors(done: list[tuple[np.ndarray, Attribution]], session: Session[Any]) -> None:
     """Store the standard errors, (k, B, H, W), in the session's auxiliary results; or none."""
     session.details.pop("standard_error", None)
     errors = [spread(found.errors, labels) for labels, found in done if found.errors is not None]

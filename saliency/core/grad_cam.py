@@ -57,7 +57,7 @@ class GradCam(Cam, CoreSaliency):
             float32; (H, W, 3), (H, W), (h, w, 3) or (h, w).
         """
         image = np.asarray(x_value)
-        cam = self._called(image, call_model_function, call_model_args, ask=GradCam.cams, dtype=image.dtype)
+        cam = self._called(image, call_model_function, call_model_args, masks=GradCam.cams, dtype=image.dtype)
         cam = cam.astype(np.float32)
         if should_resize:
             from skimage.transform import resize

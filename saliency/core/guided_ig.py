@@ -16,7 +16,7 @@ from saliency.core.pair.guided_ig import (
     translate_alpha_to_x,
     translate_x_to_alpha,
 )
-from saliency.core.paths import Met, Path
+from saliency.core.paths import Evaluation, Path
 from saliency.core.walk import EPSILON, Walk
 from saliency.model.protocols import Differentiable, Ops
 from saliency.session.baselines import Baseline, baseline_count
@@ -96,13 +96,13 @@ class GuidedIG(PairGuidedIG):
                 note(walk, walks[walk], float(ops.tohost(answer.scores[target, row])), gradient[None])
             walks[walk].advance(ops.tohost(gradient))
 
-        def ask(points: list[np.ndarray]) -> Iterator[tuple[slice, Any]]:
+        def evaluate(points: list[np.ndarray]) -> Iterator[tuple[slice, Any]]:
             return session.gradients(Originals(ops, ops.asarray(np.stack(points))))
 
         # on the first step all targets are at the baseline
         walks: list[Walk] = []
         targets = 1
-        for rows, answer in ask([start for start, _ in ways]):
+        for rows, answer in evaluate([start for start, _ in ways]):
             targets = int(answer.gradients.shape[0])
             for i, (start, end) in enumerate(ways[rows]):
                 for target in range(targets):
@@ -110,7 +110,7 @@ class GuidedIG(PairGuidedIG):
                     step(len(walks) - 1, answer, target, i)
         yield walks
         for _ in range(1, steps):
-            for rows, answer in ask([walk.point() for walk in walks]):
+            for rows, answer in evaluate([walk.point() for walk in walks]):
                 for i in range(rows.stop - rows.start):
                     step(rows.start + i, answer, (rows.start + i) % targets, i)
             yield walks
@@ -119,17 +119,17 @@ class GuidedIG(PairGuidedIG):
         """See :class:`~saliency.core.paths.Walkable`; computed by walking, one for each target."""
         alphas = np.linspace(0, 1, steps)
         places: dict[int, list[np.ndarray]] = {}
-        met: dict[int, list[Met]] = {}
+        met: dict[int, list[Evaluation]] = {}
 
         def note(number: int, walk: Walk, score: float, gradient: Any) -> None:
             places.setdefault(number, []).append(walk.alphas.astype(np.float32))
-            met.setdefault(number, []).append(Met(float(alphas[walk.done]), score, gradient))
+            met.setdefault(number, []).append(Evaluation(float(alphas[walk.done]), score, gradient))
 
         *_, walks = self._walked(images, session, steps - 1, note)
         baselines = baseline_count(self.baseline, tuple(images.shape))
         targets = len(walks) // (baselines * len(images))
         return [
-            Wandering(session.ops, walk, [*places[i], walk.alphas], met[i], i // targets % len(images), i % targets)
+            WalkedPath(session.ops, walk, [*places[i], walk.alphas], met[i], i // targets % len(images), i % targets)
             for i, walk in enumerate(walks)
         ]
 
@@ -142,7 +142,7 @@ class GuidedIG(PairGuidedIG):
         return shape[0] * self.steps * baseline_count(self.baseline, shape)
 
 
-class Wandering(Generic[A]):
+class WalkedPath(Generic[A]):
     """A walk of Guided IG as a :class:`~saliency.core.paths.Path`: straight between the evaluated points.
 
     Args:
@@ -154,7 +154,7 @@ class Wandering(Generic[A]):
     """
 
     def __init__(
-        self, ops: Ops[A], walk: Walk, places: list[np.ndarray], met: Sequence[Met], image: int, target: int
+        self, ops: Ops[A], walk: Walk, places: list[np.ndarray], met: Sequence[Evaluation], image: int, target: int
     ) -> None:
         self.ops, self.start, self.way = ops, walk.start, walk.way
         self.places, self.met, self.image = places, met, image

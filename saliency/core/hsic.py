@@ -44,7 +44,7 @@ class Hsic(SensitivityMethod):
                 yield dependence(coalitions[:n], worth)
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        return shape[0] * self.questions(self.samples)
+        return shape[0] * self.evaluations(self.samples)
 
 
 def dependence(coalitions: np.ndarray, scores: np.ndarray) -> Attribution:

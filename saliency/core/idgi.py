@@ -125,7 +125,7 @@ class IDGI(PathReading):
         total: Any = 0.0 * along[0].gradient
         for here, there in pairwise(along):
             # where the gradient is zero at the start of a step, the one at its end is used
-            told = here if here.square else there
-            if told.square:
-                total = total + told.gradient * told.gradient * ((there.score - here.score) / told.square)
+            used = here if here.square else there
+            if used.square:
+                total = total + used.gradient * used.gradient * ((there.score - here.score) / used.square)
         return total

@@ -55,7 +55,7 @@ class KernelShap(FeatureMethod):
         return min(self.samples // 2, 1 << players - 1) - 1
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        return shape[0] * self.questions(2 + 2 * self._pairs(self.players(shape)))
+        return shape[0] * self.evaluations(2 + 2 * self._pairs(self.players(shape)))
 
 
 class Design(NamedTuple):
@@ -147,16 +147,16 @@ def regression(design: Design, pairs: int, worth: np.ndarray) -> Attribution:
     gain = all_ - none[:, 0]
     if players == 1:
         return Attribution(gain[:, None], np.zeros((len(worth), 1)))
-    asked, last = design.strata[:pairs], len(design.mass) - 1
+    strata, last = design.strata[:pairs], len(design.mass) - 1
     counts = np.ones(pairs)
-    in_sample = np.flatnonzero(asked == last)
+    in_sample = np.flatnonzero(strata == last)
     beyond = np.flatnonzero(design.draws >= len(in_sample))
     drawn = design.draws[: beyond[0]] if len(beyond) else design.draws
     counts[in_sample] = np.bincount(drawn, minlength=len(in_sample))
-    seen = np.bincount(asked, counts, last + 1)
+    seen = np.bincount(strata, counts, last + 1)
     mass = np.where(seen > 0, design.mass, 0)
     mass = mass / mass.sum()
-    weights = mass[asked] * counts / seen[asked]
+    weights = mass[strata] * counts / seen[strata]
 
     rows = np.stack([design.coalitions[:pairs], ~design.coalitions[:pairs]], 1).astype(np.float64)
     y = (worth[:, 2:] - none).reshape(len(worth), pairs, 2)
@@ -169,8 +169,8 @@ def regression(design: Design, pairs: int, worth: np.ndarray) -> Attribution:
     misses = y - np.einsum("ki,pei->kpe", values, rows, optimize=True)
     moved = np.einsum("kpe,pei->kpi", misses / 2, rows, optimize=True) @ inverse[:players, :players]
     variance = np.zeros_like(values)
-    for stratum in np.unique(asked):
-        inside, n = asked == stratum, seen[stratum]
+    for stratum in np.unique(strata):
+        inside, n = strata == stratum, seen[stratum]
         whole = 0.0 if stratum == last else n / np.count_nonzero(design.strata == stratum)
         weight = counts[inside][None, :, None]
         here = moved[:, inside]

@@ -35,7 +35,7 @@ class LeGrad(AttentionMethod):
 
     last: int = parameter(0, "Number of blocks, counted from the last; 0 for all", low=0)
 
-    def asked(self, session: Session[Any], samples: Any) -> Iterator[tuple[slice, Attention[Any]]]:
+    def evaluated(self, session: Session[Any], samples: Any) -> Iterator[tuple[slice, Attention[Any]]]:
         return session.early_exits(samples)
 
     def relevance(self, attention: Attention[Any], ops: Ops[Any]) -> Any:

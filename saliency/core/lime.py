@@ -49,7 +49,7 @@ class Lime(FeatureMethod):
             yield ridge_regression(coalitions[:n].astype(np.float64), worth, weights[:n], self.ridge)
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        return shape[0] * self.questions(self.samples)
+        return shape[0] * self.evaluations(self.samples)
 
 
 def ridge_regression(x: np.ndarray, y: np.ndarray, weights: np.ndarray, ridge: float) -> Attribution:

@@ -198,11 +198,11 @@ def conserved(score: float, share: float, lost: Mapping[str, float], biased: boo
         parts[name] = parts.get(name, 0.0) + each
     if lost:
         parts["padding and operators without a rule"] = 1 - share - sum(lost.values())
-    told = [
+    losses = [
         f"{each * score:.3g} by {name}"
         for name, each in sorted(parts.items(), key=lambda part: -abs(part[1]))
         if abs(each) >= LEAST
     ]
-    absorbed = f": absorbed {', '.join(told)}" if told else ""
+    absorbed = f": absorbed {', '.join(losses)}" if losses else ""
     percent = f"{100 * share:,.0f}" if abs(share) >= 0.1 else f"{100 * share:.2g}"
     return f"LRP conserves {percent} % of the score {score:.3g}{absorbed}"

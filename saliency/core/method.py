@@ -45,10 +45,10 @@ def parameter(
         high: largest allowed number.
         choices: allowed names.
     """
-    told = {"help": meaning, "low": low, "high": high, "choices": choices}
+    description = {"help": meaning, "low": low, "high": high, "choices": choices}
     if callable(default):
-        return field(default_factory=default, metadata=told)
-    return field(default=default, metadata=told)
+        return field(default_factory=default, metadata=description)
+    return field(default=default, metadata=description)
 
 
 @dataclass(eq=False, repr=False)
@@ -161,10 +161,10 @@ class Method:
         Raises:
             SaliencyError: the value is not allowed.
         """
-        told, types, who = each.metadata, _types(each), f"{type(self).__name__}.{each.name}"
-        if "help" not in told or (value is None and (each.default is None or "None" in types)):
+        description, types, who = each.metadata, _types(each), f"{type(self).__name__}.{each.name}"
+        if "help" not in description or (value is None and (each.default is None or "None" in types)):
             return value
-        low, high, choices = told["low"], told["high"], told["choices"]
+        low, high, choices = description["low"], description["high"], description["choices"]
         if choices is not None and (isinstance(value, str) or types <= {"str", "None"}):
             return checks.choice(value, f"value for {who}:", choices)
         if "bool" in types:

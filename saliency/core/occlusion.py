@@ -78,24 +78,24 @@ class Occlusion(PairOcclusion):
         for i, shown in enumerate(session.baselines(self._covers(), images)):
             patches = Patches(ops, images, cuts, shown)
             drops: list[Any] = []
-            for asked, scores in session.scores(patches):
-                for image, which in spans(asked, patches.each):
-                    first = image * patches.each + which.start - asked.start
+            for evaluated, scores in session.scores(patches):
+                for image, which in spans(evaluated, patches.each):
+                    first = image * patches.each + which.start - evaluated.start
                     part = scores[:, first : first + which.stop - which.start]
                     drops.append(whole[:, image : image + 1] - part)
-                if session.streaming or asked.stop == len(patches):
-                    mask = self._map(ops.concat(drops, 1), asked.stop, place, factors, session)
+                if session.streaming or evaluated.stop == len(patches):
+                    mask = self._map(ops.concat(drops, 1), evaluated.stop, place, factors, session)
                     yield mask if i == 0 else (done[:, : mask.shape[1]] + mask) / (i + 1)
             done = done + mask
 
-    def _map(self, drops: Any, asked: int, place: np.ndarray, factors: list[Any], session: Session[Any]) -> Any:
+    def _map(self, drops: Any, evaluated: int, place: np.ndarray, factors: list[Any], session: Session[Any]) -> Any:
         """Return (k, b, H, W) from the drops (k, n) of the first n windows; with channels if windows have them."""
         ops, each = session.ops, len(place)
-        k, images = int(drops.shape[0]), -(-asked // each)
-        missing = images * each - asked
+        k, images = int(drops.shape[0]), -(-evaluated // each)
+        missing = images * each - evaluated
         visited = np.ones(images * each)
         if missing:
-            visited[asked:] = 0
+            visited[evaluated:] = 0
             drops = ops.concat([drops, ops.asarray(np.zeros((k, missing)))], 1)
         grid = tuple(int(each.shape[0]) for each in factors)
         total = self._laid(

@@ -50,7 +50,7 @@ class PartitionShap(FeatureMethod):
     def attribute(self, game: Game[Any]) -> Iterator[Attribution]:
         root = Part.of(game.labels)
         ends = np.repeat([[False], [True]], game.players, 1)
-        known = dict(zip(map(_key, ends), game.ask(ends).T, strict=True))
+        known = dict(zip(map(_key, ends), game.evaluate(ends).T, strict=True))
         none, all_ = known.values()
         whole = Share(root, ends[0], none, all_, 1.0)
         # the part with the largest weight depends on the target; evaluations are shared by all targets
@@ -59,14 +59,14 @@ class PartitionShap(FeatureMethod):
             yield Attribution(np.array([each.values for each in queues]))
             wanted = {_key(one): one for shares in taken for share in shares for one in share.between()}
             if new := [one for key, one in wanted.items() if key not in known]:
-                known |= zip(map(_key, new), game.ask(np.array(new)).T, strict=True)
+                known |= zip(map(_key, new), game.evaluate(np.array(new)).T, strict=True)
             for queue, shares in zip(queues, taken, strict=True):
                 for share in shares:
                     queue.cut(share, *(known[_key(one)] for one in share.between()))
         yield Attribution(np.array([each.values for each in queues]))
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        return shape[0] * self.questions(2 + 2 * min((self.samples - 2) // 2, cuts(self.players(shape))))
+        return shape[0] * self.evaluations(2 + 2 * min((self.samples - 2) // 2, cuts(self.players(shape))))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Path(Protocol[A_co]):
     """Index of the image it leads to."""
     target: int | None
     """The only target the path is for; None if it serves all."""
-    met: Sequence[Met]
+    met: Sequence[Evaluation]
     """Evaluations made while the path was computed."""
 
     def points(self, alphas: np.ndarray) -> A_co:
@@ -45,7 +45,7 @@ class Path(Protocol[A_co]):
 
 
 @dataclass
-class Met:
+class Evaluation:
     """A point of a path, with the model's score and gradient of one target."""
 
     alpha: float
@@ -63,7 +63,7 @@ class Trail(Generic[A]):
     """The evaluations on a path for one target, in order of evaluation."""
 
     path: Path[A]
-    met: list[Met] = field(default_factory=list)
+    met: list[Evaluation] = field(default_factory=list)
 
     def sorted(self) -> tuple[np.ndarray, np.ndarray, list[Any]]:
         """Return alphas (n,), scores (n,) and gradients, from the baseline to the image."""
@@ -85,7 +85,7 @@ class Line(Generic[A]):
     """
 
     target: int | None = None
-    met: Sequence[Met] = ()
+    met: Sequence[Evaluation] = ()
 
     def __init__(self, ops: Ops[A], baseline: Any, images: Any, image: int) -> None:
         self.ops, self.image = ops, image
@@ -181,18 +181,18 @@ def walked(
         known = {each.alpha for each in path.met}
         wanted.append({float(alpha): None for alpha in even if float(alpha) not in known})
     while any(wanted):
-        for _ in _asked(session, paths, wanted, trails):
+        for _ in _evaluate(session, paths, wanted, trails):
             if session.streaming:
                 yield trails
         wanted = [{} for _ in paths]
-        for asking, each in zip(wanted, trails, strict=True):
+        for pending, each in zip(wanted, trails, strict=True):
             for target, trail in each.items():
                 for alpha in () if choose is None else choose(trail):
-                    asking.setdefault(float(alpha), set()).add(target)  # type: ignore[union-attr]  # none is None here
+                    pending.setdefault(float(alpha), set()).add(target)  # type: ignore[union-attr]  # none is None here
     yield trails
 
 
-def _asked(
+def _evaluate(
     session: Session[A],
     paths: Sequence[Path[A]],
     wanted: Sequence[dict[float, set[int] | None]],
@@ -209,5 +209,5 @@ def _asked(
             for target in of if own is None else (own,):
                 trail = trails[i].setdefault(target, Trail(paths[i]))
                 gradient: Any = gradients[target, row : row + 1]  # type: ignore[index]  # any framework's array
-                trail.met.append(Met(alpha, float(scores[target, row]), gradient))
+                trail.met.append(Evaluation(alpha, float(scores[target, row]), gradient))
         yield

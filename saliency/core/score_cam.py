@@ -40,7 +40,7 @@ class ScoreCam(ChannelwiseCam):
 
     baseline: Baseline = parameter(0.0, "Replacement of pixels hidden by a mask")
 
-    def asked(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
+    def evaluated(self, images: Any, activations: Any, session: Session[Any]) -> Iterator[tuple[slice, Any]]:
         (baseline,) = session.baselines(self.baseline, images)
         yield from session.scores(Masked(session.ops, images, activations, baseline))
 

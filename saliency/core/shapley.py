@@ -52,27 +52,27 @@ class Shapley(FeatureMethod):
         order = np.random.default_rng(self.seed).permutation(1 << players)
         coalitions = (order[:, None] >> np.arange(players)) & 1 > 0
         for worth in game.worth(coalitions):
-            asked = np.full((len(worth), 1 << players), np.nan)
-            asked[:, order[: worth.shape[1]]] = worth
-            yield stratified(asked)
+            known = np.full((len(worth), 1 << players), np.nan)
+            known[:, order[: worth.shape[1]]] = worth
+            yield stratified(known)
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        return shape[0] * self.questions(1 << self.players(shape))
+        return shape[0] * self.evaluations(1 << self.players(shape))
 
 
-def stratified(asked: np.ndarray) -> Attribution:
+def stratified(worth: np.ndarray) -> Attribution:
     """Return Shapley values from the values of coalitions (k, 2^d), indexed by their bits; NaN if not evaluated yet.
 
     For each coalition size, the mean marginal contribution over those evaluated with and without the segment. The
     standard error is that of a sample drawn without replacement, which is zero once all are known.
     """
-    targets, total = asked.shape
+    targets, total = worth.shape
     players = total.bit_length() - 1
     sizes = np.array([index.bit_count() for index in range(total)])
     values, errors = np.zeros((2, targets, players))
     for feature in range(players):
         without = np.flatnonzero(~np.arange(total) >> feature & 1)
-        marginal = asked[:, without | 1 << feature] - asked[:, without]
+        marginal = worth[:, without | 1 << feature] - worth[:, without]
         known = np.isfinite(marginal[0])
         strata, there = sizes[without], sizes[without][known]
         counts, all_ = np.bincount(there, minlength=players), np.bincount(strata, minlength=players)

@@ -57,7 +57,7 @@ class ShapleySampling(FeatureMethod):
         return drawn[::-1] if index % 2 else drawn
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        return shape[0] * self.questions(self.samples * (self.players(shape) - 1) + 2)
+        return shape[0] * self.evaluations(self.samples * (self.players(shape) - 1) + 2)
 
 
 def _error(marginal: np.ndarray) -> np.ndarray | None:

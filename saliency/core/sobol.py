@@ -50,7 +50,7 @@ class Sobol(SensitivityMethod):
                 yield jansen(worth[:, : done * (players + 2)].reshape(len(worth), done, players + 2))
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        return shape[0] * self.questions(self.samples * (self.players(shape) + 2))
+        return shape[0] * self.evaluations(self.samples * (self.players(shape) + 2))
 
 
 def sequence(dimensions: int, points: int, seed: int) -> np.ndarray:

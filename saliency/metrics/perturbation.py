@@ -94,10 +94,10 @@ def curves(
         return np.where(comes[:, None, None], order < count, order >= count)
 
     samples = Kept(session.ops, image, filled, keep, 2 * points)
-    said = np.concatenate([outputs for _, outputs in session.outputs(samples)])
+    rows = np.concatenate([outputs for _, outputs in session.outputs(samples)])
     model: Any = session.model
     head: Head = model.head
-    share = head.shown(said)[:, target]
+    share = head.shown(rows)[:, target]
     insertion = share[: points + 1]
     deletion = np.concatenate([share[[points]], share[points + 1 :], share[[0]]])
     shares = counts / order.size

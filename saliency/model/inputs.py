@@ -35,7 +35,7 @@ class Packing:
         """Split rows (N, D), in any framework's arrays, into the inputs, (N, …) each."""
         return [reshape(rows[:, place], (-1, *shape)) for place, shape in zip(self.places, self.shapes, strict=True)]
 
-    def told(self) -> str:
+    def described(self) -> str:
         """Return the shapes as text, with the batch axis."""
         return ", ".join("(" + ", ".join(["N", *map(str, shape)]) + ")" for shape in self.shapes)
 

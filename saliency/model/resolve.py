@@ -17,7 +17,7 @@ from saliency.targets import OfScores, Unit, index_of, label_of
 class Resolved(NamedTuple):
     """A target: the function that is explained, and its name."""
 
-    ask: int | Target
+    explained: int | Target
     name: int | str
     label: str
 
@@ -73,8 +73,8 @@ def resolved(
         if adapted.labels is None and labels is not None and len(labels) > 1:
             notes.append("the model has 1,000 classes without names: ImageNet's are used")
         if isinstance(target, OfScores):
-            asked = target.resolved(labels, scores, head.shares(scores))
-            found.append(Resolved(asked, asked.named(labels), asked.named(labels)))
+            indexed = target.resolved(labels, scores, head.shares(scores))
+            found.append(Resolved(indexed, indexed.named(labels), indexed.named(labels)))
             continue
         index = resolved_index(target, head, scores, labels)
         if target is None and head.count(len(scores)) > 1:

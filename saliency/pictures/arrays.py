@@ -154,9 +154,9 @@ def refuse_several(image: list[Any] | tuple[Any, ...]) -> None:
     """
     shapes = [tuple(each.shape) if hasattr(each, "shape") else None for each in image]
     if all(_is_photograph(each) for each in image) or all(_is_file(each) for each in image):
-        told = "" if None in shapes else f" of shapes {', '.join(map(str, shapes))}"
+        listed = "" if None in shapes else f" of shapes {', '.join(map(str, shapes))}"
         raise BadImage(
-            f"Got a list of {len(image)} pictures{told}, but a list means the inputs of a multi-input model. For "
+            f"Got a list of {len(image)} pictures{listed}, but a list means the inputs of a multi-input model. For "
             "several pictures: [saliency.explain(model, each) for each in images]."
         )
 

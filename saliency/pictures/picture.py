@@ -283,8 +283,8 @@ def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
         known = {}
     key = (size, fed, count, picture.values.dtype)
     # a cached result may predate a change of the preprocessing
-    for anew in (False, True) if key in known else (True,):
-        if anew:
+    for fresh in (False, True) if key in known else (True,):
+        if fresh:
             known[key] = find(probe, size, fed)
         if LOST in known[key].notes or confirmed(probe, known[key]):
             return known[key]

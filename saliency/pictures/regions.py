@@ -73,11 +73,11 @@ class Grown:
     ranks: NDArray[np.uint16]
 
 
-def _go_on() -> None:
+def _no_check() -> None:
     """Do nothing: the check of callers that never cancel."""
 
 
-def felzenszwalb_segments(image: ArrayLike, *, check: Check = _go_on) -> list[Mask]:
+def felzenszwalb_segments(image: ArrayLike, *, check: Check = _no_check) -> list[Mask]:
     """Return PAIR's default segments: Felzenszwalb's at six scales, each dilated by five pixels to contain its edges.
 
     Segments overlap, within a scale (by the dilation) and across scales. Source: pair.md 1.9, PAIR-code/saliency 0.2.1.
@@ -196,7 +196,7 @@ def grow_regions(
     algorithm: Literal["full", "fast"] = "full",
     area_threshold: float = 1.0,
     min_pixel_diff: int = 50,
-    check: Check = _go_on,
+    check: Check = _no_check,
 ) -> Grown:
     """Cover the picture segment by segment, each time with the one whose uncovered pixels have the highest mean.
 

@@ -320,11 +320,11 @@ class Explanation:
         if self.standard_error is not None:
             arrays["standard_error"] = self.standard_error
         kept_apart = {*arrays, "regions", "standard_error"}
-        told = {name: value for name, value in vars(self).items() if name not in kept_apart}
+        record = {name: value for name, value in vars(self).items() if name not in kept_apart}
         if self.regions is not None:
             arrays["ranks"] = self.regions.ranks
-            told["table"] = self.regions.table
-        saved.write(path, arrays, told)
+            record["table"] = self.regions.table
+        saved.write(path, arrays, record)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -338,36 +338,36 @@ class Explanation:
             FileNotFoundError: there is no such file.
         """
         path = checks.path(path)
-        arrays, told = saved.read(path)
+        arrays, record = saved.read(path)
         try:
-            return cls(**_fields_of(arrays, told))
+            return cls(**_fields_of(arrays, record))
         except (SaliencyError, TypeError, ValueError, OverflowError) as reason:
             raise BadImage(f"{str(path)!r} contains no explanation saved by save(): {brief(str(reason))}.") from reason
 
 
-def _fields_of(arrays: dict[str, np.ndarray], told: dict[str, Any]) -> dict[str, Any]:
+def _fields_of(arrays: dict[str, np.ndarray], record: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a saved explanation; the constructor checks the arrays.
 
     Raises:
         SaliencyError, TypeError, ValueError: a field is missing, unknown, or of another type.
     """
-    table, ranks = told.pop("table", None), arrays.pop("ranks", None)
-    if (table is None) != (ranks is None) or {"regions", *arrays} & set(told):
+    table, ranks = record.pop("table", None), arrays.pop("ranks", None)
+    if (table is None) != (ranks is None) or {"regions", *arrays} & set(record):
         raise BadField("regions must be stored with their ranks")
-    if told.get("layer") is not None:
-        checks.text(told["layer"], "layer")
+    if record.get("layer") is not None:
+        checks.text(record["layer"], "layer")
     for name in ("calls", "images"):
-        checks.whole(told.get(name), name, 0)
+        checks.whole(record.get(name), name, 0)
     for name in ("score", "seconds", "gap", "baseline_score"):
-        if not isinstance(value := told.get(name), int | float | None) or isinstance(value, bool):
+        if not isinstance(value := record.get(name), int | float | None) or isinstance(value, bool):
             raise BadField(f"{name} must be a number, got {brief(value)}")
-    if isinstance(target := told.get("target"), bool) or not isinstance(target, int | str):
+    if isinstance(target := record.get("target"), bool) or not isinstance(target, int | str):
         raise BadField(f"target must be an index or a name, got {brief(target)}")
-    if not isinstance(told.get("notes"), list):
-        raise BadField(f"notes must be a list, got {brief(told.get('notes'))}")
-    notes = tuple(checks.text(each, "notes") for each in told["notes"])
+    if not isinstance(record.get("notes"), list):
+        raise BadField(f"notes must be a list, got {brief(record.get('notes'))}")
+    notes = tuple(checks.text(each, "notes") for each in record["notes"])
     regions = None if table is None or ranks is None else Regions(ranks, [_region(*row) for row in table])
-    return {**arrays, **told, "notes": notes, "regions": regions}
+    return {**arrays, **record, "notes": notes, "regions": regions}
 
 
 def _region(gain: Any, area: Any, cumulative: Any, bbox: Any, centroid: Any) -> Region:

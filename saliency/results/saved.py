@@ -50,7 +50,7 @@ DAMAGE = (ValueError, KeyError, TypeError, EOFError, OverflowError, NotImplement
 RuntimeError; UnicodeDecodeError and json.JSONDecodeError are ValueErrors."""
 
 
-def write(path: Path, arrays: Mapping[str, np.ndarray], told: Mapping[str, Any]) -> None:
+def write(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
     """Write arrays, by the names in :data:`ARRAYS`, and a record of plain values.
 
     Raises:
@@ -59,7 +59,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], told: Mapping[str, Any])
     if (size := sum(each.nbytes for each in arrays.values())) > MOST_BYTES:
         raise BadField(f"The arrays take {size:,} bytes, but a saved explanation may take at most {MOST_BYTES:,}.")
     with checks.opening(path, BadField):
-        np.savez_compressed(path, allow_pickle=False, format=FORMAT, told=json.dumps(told), **arrays)
+        np.savez_compressed(path, allow_pickle=False, format=FORMAT, record=json.dumps(record), **arrays)
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -74,16 +74,16 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with checks.opening(path, BadImage), zipfile.ZipFile(path) as file:
             arrays = _members(file)
         version = int(arrays.pop("format")[()])
-        told = json.loads(str(arrays.pop("told")[()]))
+        record = json.loads(str(arrays.pop("told")[()]))
     except BadImage:
         raise
     except (*DAMAGE, zipfile.BadZipFile, zlib.error) as reason:
         raise BadImage(f"{foreign}, or it is damaged: {brief(str(reason) or type(reason).__name__)}.") from reason
     if version > FORMAT:
         raise BadImage(f"{str(path)!r} was saved by a newer version (format {version}, supported: {FORMAT}).")
-    if version != FORMAT or not isinstance(told, dict):
-        raise BadImage(f"{foreign}: its format is {version}, and its record is of the type {type(told).__name__}.")
-    return arrays, told
+    if version != FORMAT or not isinstance(record, dict):
+        raise BadImage(f"{foreign}: its format is {version}, and its record is of the type {type(record).__name__}.")
+    return arrays, record
 
 
 def _members(file: zipfile.ZipFile) -> dict[str, np.ndarray]:

@@ -93,14 +93,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     while cause is not None and cause not in seen:
         seen.append(cause)
         cause = cause.__cause__
-    return any(map(_says_so, seen))
+    return any(map(_reports_it, seen))
 
 
-def _says_so(error: BaseException) -> bool:
+def _reports_it(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ in {"OutOfMemoryError", "ResourceExhaustedError"}:
         return True
     try:
-        said = str(error).lower()
+        text = str(error).lower()
     except Exception:  # noqa: BLE001  # an error of the user's may fail to print
         return False
-    return any(sign.lower() in said for sign in OUT_OF_MEMORY)
+    return any(sign.lower() in text for sign in OUT_OF_MEMORY)

@@ -158,10 +158,10 @@ class Session(Generic[A]):
         if not isinstance(model, Patchable):
             raise Unsupported("The activations of the model's layers cannot be replaced.")
 
-        def ask(pair: tuple[A, A]) -> A:
+        def call(pair: tuple[A, A]) -> A:
             return model.scores_with(*pair)
 
-        for rows, scores in self._stream("scores_with", ask, samples):
+        for rows, scores in self._stream("scores_with", call, samples):
             self._require_finite(scores, "scores")
             yield rows, scores
 
@@ -180,9 +180,9 @@ class Session(Generic[A]):
         yield from self._attended("early exits", model.early_exits, samples)
 
     def _attended(
-        self, kind: str, ask: Callable[[A], Attention[A]], samples: Samples[A]
+        self, kind: str, call: Callable[[A], Attention[A]], samples: Samples[A]
     ) -> Iterator[tuple[slice, Attention[A]]]:
-        for rows, attention in self._stream(kind, ask, samples):
+        for rows, attention in self._stream(kind, call, samples):
             for layer in attention.layers:
                 self._require_finite(layer.activations, "attention maps")
                 self._require_finite(layer.gradients, "attention's gradients")
@@ -195,9 +195,9 @@ class Session(Generic[A]):
     def outputs(self, samples: Samples[A]) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield (rows, the model's outputs on the host, (n, classes) float64) until every sample has been evaluated."""
         model: Any = self.model
-        for rows, said in self._stream("outputs", model.outputs, samples):
-            self._require_finite(said, "outputs")
-            yield rows, self.ops.tohost(said).astype(np.float64)
+        for rows, outputs in self._stream("outputs", model.outputs, samples):
+            self._require_finite(outputs, "outputs")
+            yield rows, self.ops.tohost(outputs).astype(np.float64)
 
     def summed_gradients(
         self,
@@ -296,7 +296,7 @@ class Session(Generic[A]):
                 f"Check the model on this image ({cause or 'exploding activations, fp16 overflow, log of zero'})."
             )
 
-    def _stream(self, kind: str, ask: Callable[[S], T], samples: Samples[S]) -> Iterator[tuple[slice, T]]:
+    def _stream(self, kind: str, call: Callable[[S], T], samples: Samples[S]) -> Iterator[tuple[slice, T]]:
         done, count = 0, len(samples)
         size = self._size_for(kind, samples)
         # partial results need several batches, even where one batch could hold half the run
@@ -309,7 +309,7 @@ class Session(Generic[A]):
             try:
                 batch = samples[rows]
                 with self.model.lock:
-                    answer = ask(batch)
+                    answer = call(batch)
                     self.ops.wait(_first_array(answer))
             except Exception as error:
                 if not is_out_of_memory(error) or not size.shrink():

@@ -109,7 +109,7 @@ def relevances(method: saliency.Method, model: Any) -> np.ndarray:
     """Return the method's relevance of each token, (k, N, T)."""
     images: Any = model.ops.asarray(IMAGES)
     asked: Any = method
-    ((_, attention),) = asked.asked(Session(model, batch_size=8), Originals(model.ops, images))
+    ((_, attention),) = asked.evaluated(Session(model, batch_size=8), Originals(model.ops, images))
     return np.asarray(asked.relevance(attention, model.ops))
 
 
