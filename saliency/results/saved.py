@@ -59,7 +59,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any
     if (size := sum(each.nbytes for each in arrays.values())) > MOST_BYTES:
         raise BadField(f"The arrays take {size:,} bytes, but a saved explanation may take at most {MOST_BYTES:,}.")
     with checks.opening(path, BadField):
-        np.savez_compressed(path, allow_pickle=False, format=FORMAT, record=json.dumps(record), **arrays)
+        np.savez_compressed(path, allow_pickle=False, format=FORMAT, told=json.dumps(record), **arrays)
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -30,8 +30,8 @@ class Table:
         for part in (1, 2, 3):
             yield found[:, : max(1, part * len(coalitions) // 3)]
 
-    def ask(self, coalitions: np.ndarray) -> np.ndarray:
-        """Same as :meth:`saliency.core.features.Game.ask`."""
+    def evaluate(self, coalitions: np.ndarray) -> np.ndarray:
+        """Same as :meth:`saliency.core.features.Game.evaluate`."""
         *_, all_ = self.worth(coalitions)
         return all_
 
