@@ -110,7 +110,7 @@ class CoreSaliency(Method):
         """Return the mask of this method with `changes`, by PAIR's interface: one target, one image.
 
         Args:
-            masks: the generator of masks that is run with the method, images and a session; the method itself by default.
+            masks: the generator of masks that is run, of the method, images and a session; the method by default.
             dtype: type of the model's input; the image's own floating type by default.
         """
         self._refuse_fields()
