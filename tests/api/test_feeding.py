@@ -230,7 +230,7 @@ def test_a_processor_beside_the_weights_is_found(tmp_path: Path) -> None:
 
     np.testing.assert_allclose(fed(loaded, Image.fromarray(RGB)), np.moveaxis(wanted, 0, -1), atol=1e-6)
     note = saliency.explain(loaded, RGB, "gradient", 0, progress=False).notes[0]
-    assert "found beside the weights" in note
+    assert "stored with the weights" in note
 
 
 APPLICATIONS = ["MobileNetV2", "DenseNet121", "ResNet50", "VGG16", "EfficientNetB0"]
