@@ -300,7 +300,7 @@ def test_in_the_notebook_looking_asks_the_kernel_nothing(browser: Browser, lab: 
     notebook.until("(w.method, w.model_index)", ("gradient", 1))
     assert notebook.complaints == []
     notebook.run("with torch.no_grad():\n    for p in first.parameters(): p.mul_(1.5)")
-    notebook.run("w._look()")
+    notebook.run("w._check_weights()")
     expect(page.locator(".slw-stale")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Compute again").click()
     expect(page.locator(".slw-stale")).to_be_hidden(timeout=PATIENCE)

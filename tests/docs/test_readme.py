@@ -32,13 +32,6 @@ def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "xrai" in capsys.readouterr().out
 
 
-def test_the_number_of_methods() -> None:
-    """The README gives the number of methods that `saliency.methods()` lists."""
-    numbers = re.findall(r"(\d+) \[methods\]", README.read_text(encoding="utf-8"))
-
-    assert [int(number) for number in numbers] == [len(saliency.methods())]
-
-
 @pytest.mark.parametrize("name", [*PAGES, ".pre-commit-config.yaml", *WORKFLOWS])
 def test_make_targets_exist(name: str) -> None:
     """The make targets and variables that a page, a hook or a workflow names exist."""
