@@ -176,7 +176,7 @@ def test_a_list_of_photographs_is_told_from_several_inputs(kind: str) -> None:
 @pytest.mark.parametrize("image", [RGB, torch.rand(3, 24, 20), b"bytes"], ids=["array", "tensor", "bytes"])
 def test_swapped_arguments_are_told(image: Any) -> None:
     """The error for swapped model and picture gives the right order."""
-    with pytest.raises(saliency.Unsupported, match=r"the model comes first, saliency.explain\(model, image\)"):
+    with pytest.raises(saliency.Unsupported, match=r"pass the model first, saliency.explain\(model, image\)"):
         saliency.explain(image, small_net())
     with pytest.raises(saliency.BadImage, match=r"got SmallNet\. The model comes first"):
         saliency.explain(small_net(), small_net())
