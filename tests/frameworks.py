@@ -28,7 +28,13 @@ WORDS = {
 FOLDERS = {"tf1": "tensorflow", "deepexplain": "tensorflow"}
 """More words of paths."""
 MODELS = tuple(dict.fromkeys(WORDS.values()))
-PACKAGES = {"linen": "flax", "nnx": "flax", "savedmodel": "tensorflow", "huggingface": "transformers"}
+PACKAGES = {
+    "pytorch": "torch",
+    "linen": "flax",
+    "nnx": "flax",
+    "savedmodel": "tensorflow",
+    "huggingface": "transformers",
+}
 """Words whose package has another name."""
 
 
