@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.browser.driving import PATIENCE
 from tests.browser.jupyter import Jupyter
 
 HERE = Path(__file__).parent
+
+expect.set_options(timeout=PATIENCE)  # a loaded machine is slow
 
 QUIET = (
     "--no-sandbox",  # the tests may run as root

@@ -65,8 +65,12 @@ def widget(notebook: Notebook) -> Iterator[Widget]:
     notebook.run(
         "w.grid = {}; w.live, w.picked, w.parameters, w.method, w.keep = False, {}, {}, 'xrai', 25.0\nw.wait()"
     )
-    notebook.widget().wait(state="ready", method="xrai")
-    yield notebook.widget()
+    shown = notebook.widget()
+    shown.wait(state="ready", method="xrai")
+    # the page closes the tab once it has received `live`
+    tab = shown.root.get_by_role("button", name="What if…")
+    expect(tab).to_have_attribute("aria-expanded", "false", timeout=PATIENCE)
+    yield shown
     assert notebook.complaints == []
 
 
