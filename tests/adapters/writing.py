@@ -202,11 +202,11 @@ def _run(net: Any, method: str, outcome: str) -> bool:
         if outcome == "error" and len(done) > 1:
             raise ZeroDivisionError("stopped on purpose")
 
-    fields = few(METHODS[method], IMAGE.shape)
+    cheap = METHODS[method](**few(METHODS[method], IMAGE.shape))
     stops = {"progress": progress, "cancelled": lambda: outcome == "cancel" and len(done) > 1}
     size = {} if outcome == "success" else {"batch_size": 1}
     with suppress(ZeroDivisionError, saliency.SaliencyError):
-        saliency.explain(net, IMAGE, method, 1, **{**fields, **stops, **size})
+        saliency.explain(net, IMAGE, cheap, 1, **{**stops, **size})
         return True
     return False
 
