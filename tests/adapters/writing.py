@@ -203,8 +203,8 @@ def _run(net: Any, method: str, outcome: str) -> bool:
             raise ZeroDivisionError("stopped on purpose")
 
     cheap = METHODS[method](**few(METHODS[method], IMAGE.shape))
-    stops = {"progress": progress, "cancelled": lambda: outcome == "cancel" and len(done) > 1}
-    size = {} if outcome == "success" else {"batch_size": 1}
+    stops: dict[str, Any] = {"progress": progress, "cancelled": lambda: outcome == "cancel" and len(done) > 1}
+    size: dict[str, Any] = {} if outcome == "success" else {"batch_size": 1}
     with suppress(ZeroDivisionError, saliency.SaliencyError):
         saliency.explain(net, IMAGE, cheap, 1, **{**stops, **size})
         return True
