@@ -39,7 +39,8 @@ def surface() -> dict[str, str]:
                 continue  # tests/conformance: a method's signature is its fields
             found[f"{package.__name__}.{name}"] = signature_of(value)
             if inspect.isclass(value) and not issubclass(value, Exception | tuple):
-                own = {n: m for n, m in vars(value).items() if not n.startswith("_") and callable(m)}
+                ours = [each for each in reversed(value.__mro__) if each.__module__.startswith("saliency")]
+                own = {n: m for each in ours for n, m in vars(each).items() if not n.startswith("_") and callable(m)}
                 found |= {f"{package.__name__}.{name}.{n}": signature_of(m) for n, m in own.items()}
     return dict(sorted(found.items()))
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 
-from saliency import checks
-from saliency.errors import BadField, Unsupported, brief, unknown
+from saliency.core.parameters import LARGEST_SEED, Parameters, default_of, described, is_default, parameter, types_of
+from saliency.errors import BadField, Unsupported, brief
 from saliency.model.protocols import Model, capability, lacking
-from saliency.pictures.picture import held
 from saliency.session.baselines import Baseline
 from saliency.session.session import Session
+
+__all__ = ["FAMILIES", "LARGEST_SEED", "Method", "Part", "as_method", "default_of", "described", "parameter", "run"]
 
 Part = Any
 """A part of a model (a torch module, a Keras layer), used instead of its name."""
@@ -24,43 +23,13 @@ FAMILIES = ("gradients", "paths", "noise", "backward rules", "layers", "attentio
 """Families of methods, in display order."""
 
 
-LARGEST_SEED = 2**63 - 1
-"""The largest seed: NumPy accepts larger ones, but JSON and JavaScript do not."""
-
-
-def parameter(
-    default: Any,
-    meaning: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: Sequence[str] | None = None,
-) -> Any:
-    """Return a dataclass field with a description and limits, for input controls and for checking values.
-
-    Args:
-        default: its default; a callable is called for the default (as ``default_factory``).
-        meaning: label or short sentence.
-        low: smallest allowed number.
-        high: largest allowed number.
-        choices: allowed names.
-    """
-    description = {"help": meaning, "low": low, "high": high, "choices": choices}
-    if callable(default):
-        return field(default_factory=default, metadata=description)
-    return field(default=default, metadata=description)
-
-
 @dataclass(eq=False, repr=False)
-class Method:
+class Method(Parameters):
     """A method: a dataclass whose fields are its parameters, called with images and a session.
 
-    Treat an instance as immutable; :meth:`but` returns a changed copy. (It is not frozen, because users patch
-    attributes of PAIR's classes.)
+    (It is not frozen, because users patch attributes of PAIR's classes.)
     """
 
-    id: ClassVar[str] = ""
-    """Stable, explicit name."""
     title: ClassVar[str] = ""
     """Name for display."""
     paper: ClassVar[str] = ""
@@ -83,9 +52,10 @@ class Method:
     """When to use it, and when not."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for each in fields(self):
-            value = self._checked(each, held(getattr(self, each.name)))
-            setattr(self, each.name, value.inside() if isinstance(value, Method) else value)
+            if isinstance(value := getattr(self, each.name), Method):
+                setattr(self, each.name, value.inside())
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         """Yield progressively refined masks; the last is final.
@@ -129,60 +99,18 @@ class Method:
         """
         return ()
 
-    def but(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed."""
-        known = {each.name for each in fields(self)}
-        for name in changes:
-            if name not in known:
-                raise unknown(f"field of {self.id or type(self).__name__}", name, known)
-        return replace(self, **changes)
-
-    def key(self) -> str:
-        """A digest of the method and all its fields: equal if and only if the masks are."""
-        digest = hashlib.sha256(repr(type(self)).encode())
-        for each in fields(self):
-            digest.update(each.name.encode())
-            _digest(getattr(self, each.name), digest.update)
-        return digest.hexdigest()[:16]
-
-    def changed(self) -> dict[str, Any]:
-        """The fields that differ from their defaults."""
-        return {
-            each.name: value for each in fields(self) if not _same(value := getattr(self, each.name), default_of(each))
-        }
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={_brief(value)}" for name, value in self.changed().items())
-        return f"{type(self).__name__}({shown})"
-
     def _checked(self, each: Field[Any], value: Any) -> Any:
-        """Return the value of a field made by :func:`parameter`, converted to its annotated type.
-
-        Raises:
-            SaliencyError: the value is not allowed.
-        """
-        description, types, who = each.metadata, _types(each), f"{type(self).__name__}.{each.name}"
-        if "help" not in description or (value is None and (each.default is None or "None" in types)):
+        types, who = types_of(each), f"{type(self).__name__}.{each.name}"
+        if is_default(each, value):
             return value
-        low, high, choices = description["low"], description["high"], description["choices"]
-        if choices is not None and (isinstance(value, str) or types <= {"str", "None"}):
-            return checks.choice(value, f"value for {who}:", choices)
-        if "bool" in types:
-            return checks.flag(value, who)
         if "Method" in types:
             return as_method(value, who)
-        if "str" in types and isinstance(value, bool | np.bool_ | float):
-            raise BadField(f"{who} must be text, got {brief(value)}.")
+        value = super()._checked(each, value)
         if "Baseline" in types:
             return _checked_baseline(value, who)
-        if "Part" in types or each.name == "layer":
+        if each.metadata["choices"] is None and ("Part" in types or each.name == "layer"):
             return _checked_layer(value, who, several=any("Sequence" in one for one in types))
-        if low is None and high is None and not types & {"int", "float"}:
-            return value
-        check = checks.whole if "int" in types else checks.number
-        if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) > 0 and any("tuple" in one for one in types):
-            return tuple(check(one, who, low, high) for one in value)
-        return check(value, who, low, high)
+        return value
 
 
 def run(method: Method, session: Session[Any], images: Any) -> Iterator[Any]:
@@ -236,56 +164,3 @@ def _checked_layer(value: Any, who: str, several: bool) -> Any:
         one = "one layer" if not several else "a layer, or a list of them,"
         raise BadField(f"{who} must name {one} or be the model's own module, got {brief(value)}.")
     return value
-
-
-def _types(each: Field[Any]) -> set[str]:
-    """Return the names of the types in a field's annotation: two for "int | None"."""
-    # annotations are strings, or types in a user's module without postponed evaluation
-    return set(str(each.type if isinstance(each.type, str) else getattr(each.type, "__name__", each.type)).split(" | "))
-
-
-def default_of(each: Field[Any]) -> Any:
-    """Return the default of a dataclass field, calling its factory if there is one."""
-    return each.default_factory() if callable(each.default_factory) else each.default
-
-
-def described(method: Method) -> list[Mapping[str, Any]]:
-    """Return the method's fields for a control panel: name, value, help, low, high, choices."""
-    if not isinstance(method, Method):
-        raise BadField(f"Expected a method, such as saliency.GradCam(), got {brief(method)}.")
-    return [{"name": each.name, "value": getattr(method, each.name), **each.metadata} for each in fields(method)]
-
-
-def _same(value: Any, other: Any) -> bool:
-    if isinstance(value, Method) and isinstance(other, Method):
-        return value.key() == other.key()
-    if isinstance(value, np.ndarray) or isinstance(other, np.ndarray):
-        return isinstance(value, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(value, other)
-    if type(value) is not type(other):
-        return False
-    if isinstance(value, list | tuple):
-        return len(value) == len(other) and all(map(_same, value, other))
-    return bool(value == other)
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"array{value.shape}"
-    if isinstance(value, list | tuple) and any(isinstance(each, np.ndarray) for each in value):
-        return f"[{', '.join(map(_brief, value[:3]))}{', …' if len(value) > 3 else ''}]"
-    with suppress(Exception):  # a user's own __repr__ may fail
-        return getattr(value, "__name__", None) or repr(value)
-    return brief(value)
-
-
-def _digest(value: Any, update: Callable[[bytes], None]) -> None:
-    if isinstance(value, np.ndarray):
-        update(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, Method):
-        update(value.key().encode())
-    elif isinstance(value, list | tuple):
-        update(f"[{len(value)}".encode())
-        for part in value:
-            _digest(part, update)
-    else:
-        update(repr(value).encode())
