@@ -138,10 +138,11 @@ def called(net: nn.Module, layer: str, target: int) -> Any:
 
 def black_box(net: nn.Module) -> Any:
     """Return the same network as a plain function on NumPy images (N, H, W, C)."""
+    own = next(net.parameters()).dtype
 
     def function(images: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            scores: np.ndarray = net(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+            scores: np.ndarray = net(torch.from_numpy(images).permute(0, 3, 1, 2).to(own)).numpy()
         return scores
 
     return function

@@ -13,11 +13,12 @@ import numpy as np
 Weights = dict[str, np.ndarray]
 
 
-def weights() -> Weights:
-    """SmallNet's weights; convolutions as (h, w, in, out), the dense layer as (in, out)."""
+def weights(dtype: str = "float32") -> Weights:
+    """Return SmallNet's weights; convolutions as (h, w, in, out), the dense layer as (in, out)."""
     from tests.nets import small_net
 
-    state = {name: tensor.numpy() for name, tensor in small_net().state_dict().items() if "tracked" not in name}
+    tensors = {name: tensor for name, tensor in small_net().state_dict().items() if "tracked" not in name}
+    state = {name: tensor.numpy().astype(dtype) for name, tensor in tensors.items()}
     for name in ("stem.weight", "block.weight"):
         state[name] = state[name].transpose(2, 3, 1, 0)
     return {**state, "head.weight": state["head.weight"].T}
@@ -149,7 +150,7 @@ def tf_module(w: Weights, softmax: bool = False) -> Any:
         def conv(self, x: Any, name: str) -> Any:
             return tf.nn.conv2d(x, self.w[f"{name}.weight"], 1, "SAME") + self.w[f"{name}.bias"]
 
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3])])  # type: ignore[untyped-decorator]
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], w["head.bias"].dtype)])  # type: ignore[untyped-decorator]
         def __call__(self, x: Any) -> Any:
             mean, var = self.w["norm.running_mean"], self.w["norm.running_var"]
             x = self.conv(x, "stem")
@@ -167,15 +168,15 @@ def keras(w: Weights, kind: str = "functional", softmax: bool = False) -> Any:
     import keras
     from keras import layers
 
-    stem, block = (layers.Conv2D(6, 3, padding="same", name=name) for name in ("stem", "block"))
-    norm, relu = layers.BatchNormalization(epsilon=1e-5, name="norm"), layers.ReLU(name="relu")
-    pool, add, mean = (
-        layers.MaxPooling2D(name="pool"),
-        layers.Add(name="add"),
-        layers.GlobalAveragePooling2D(name="gap"),
-    )
-    drop = layers.Dropout(0.5, name="drop")
-    head = layers.Dense(4, name="head", activation="softmax" if softmax else None)
+    dtype = w["head.bias"].dtype.name
+    stem, block = (layers.Conv2D(6, 3, padding="same", name=name, dtype=dtype) for name in ("stem", "block"))
+    norm = layers.BatchNormalization(epsilon=1e-5, name="norm", dtype=dtype)
+    relu = layers.ReLU(name="relu", dtype=dtype)
+    pool = layers.MaxPooling2D(name="pool", dtype=dtype)
+    add = layers.Add(name="add", dtype=dtype)
+    mean = layers.GlobalAveragePooling2D(name="gap", dtype=dtype)
+    drop = layers.Dropout(0.5, name="drop", dtype=dtype)
+    head = layers.Dense(4, name="head", activation="softmax" if softmax else None, dtype=dtype)
 
     def features(x: Any) -> Any:
         x = pool(relu(norm(stem(x))))
@@ -183,22 +184,22 @@ def keras(w: Weights, kind: str = "functional", softmax: bool = False) -> Any:
 
     class Subclassed(keras.Model):  # type: ignore[misc]
         def __init__(self) -> None:
-            super().__init__(name="subclassed")
+            super().__init__(name="subclassed", dtype=dtype)
             self.parts = [stem, norm, relu, pool, add, block, mean, drop, head]
 
         def call(self, x: Any, training: bool = False) -> Any:
             return head(drop(mean(features(x)), training=training))
 
-    inputs = keras.Input((24, 20, 3))
+    inputs = keras.Input((24, 20, 3), dtype=dtype)
     if kind == "subclassed":
         net: Any = Subclassed()
-        net(np.zeros((1, 24, 20, 3), np.float32))
+        net(np.zeros((1, 24, 20, 3), dtype))
     elif kind == "functional":
         net = keras.Model(inputs, head(drop(mean(features(inputs)))))
     else:
         inner = keras.Model(inputs, features(inputs), name="inner")
         if kind == "sequential":
-            net = keras.Sequential([keras.Input((24, 20, 3)), inner, mean, drop, head])
+            net = keras.Sequential([keras.Input((24, 20, 3), dtype=dtype), inner, mean, drop, head])
         else:
             net = keras.Model(inputs, head(drop(mean(inner(inputs)))))
     for layer, name in ((stem, "stem"), (block, "block"), (head, "head")):

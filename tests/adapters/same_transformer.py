@@ -23,11 +23,11 @@ class Functions(NamedTuple):
     """(one, images) -> one for each of the images."""
 
 
-def weights() -> Weights:
-    """Of the transformer with one class token."""
+def weights(dtype: str = "float32") -> Weights:
+    """Return the weights of the transformer with one class token."""
     from tests.api.test_layers import made
 
-    return {name: tensor.numpy() for name, tensor in made(fused=False).state_dict().items()}
+    return {name: tensor.numpy().astype(dtype) for name, tensor in made(fused=False).state_dict().items()}
 
 
 def norm(f: Functions, w: Any, x: Any, name: str) -> Any:
@@ -66,7 +66,7 @@ def forward(f: Functions, w: Any, x: Any) -> Any:
     return dense(f, w, norm(f, w, tokens, "norm")[:, 0], "head")
 
 
-def in_jax() -> tuple[Any, Any]:
+def in_jax(dtype: str = "float32") -> tuple[Any, Any]:
     """(f, params)."""
     import jax
     import jax.numpy as jnp
@@ -80,16 +80,16 @@ def in_jax() -> tuple[Any, Any]:
         lambda x: jnp.mean(x, -1, keepdims=True),
         lambda one, images: jnp.repeat(one, images.shape[0], 0),
     )
-    return lambda w, x: forward(functions, w, x), jax.tree.map(jnp.asarray, weights())
+    return lambda w, x: forward(functions, w, x), jax.tree.map(jnp.asarray, weights(dtype))
 
 
-def in_equinox() -> Any:
+def in_equinox(dtype: str = "float32") -> Any:
     """A module of one image (C, H, W), with Equinox's own attention."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp
 
-    w, key = {name: jnp.asarray(each) for name, each in weights().items()}, jax.random.PRNGKey(0)
+    w, key = {name: jnp.asarray(each) for name, each in weights(dtype).items()}, jax.random.PRNGKey(0)
 
     def filled(made: Any, weight: Any, bias: Any) -> Any:
         return eqx.tree_at(lambda part: (part.weight, part.bias), made, (weight, bias))
@@ -141,7 +141,7 @@ def in_equinox() -> Any:
     return Net(patch, w["first"][0], [Block("blocks.0"), Block("blocks.1")], norm_of("norm"), linear("head"))
 
 
-def in_tensorflow() -> Any:
+def in_tensorflow(dtype: str = "float32") -> Any:
     """A tf.Module."""
     import tensorflow as tf
 
@@ -158,7 +158,7 @@ def in_tensorflow() -> Any:
     class Net(tf.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.w = {name: tf.Variable(value) for name, value in weights().items()}
+            self.w = {name: tf.Variable(value) for name, value in weights(dtype).items()}
 
         def __call__(self, x: Any) -> Any:
             return forward(functions, self.w, x)
@@ -166,7 +166,7 @@ def in_tensorflow() -> Any:
     return Net()
 
 
-def in_keras() -> Any:
+def in_keras(dtype: str = "float32") -> Any:
     """A Keras model of four layers: "embed", "attention_0", "attention_1" and "head"."""
     import keras
 
@@ -179,16 +179,16 @@ def in_keras() -> Any:
         lambda x: keras.ops.mean(x, -1, keepdims=True),
         lambda one, images: keras.ops.repeat(one, keras.ops.shape(images)[0], 0),
     )
-    arrays = weights()
+    arrays = weights(dtype)
 
     class Part(keras.layers.Layer):  # type: ignore[misc]
         def __init__(self, name: str, call: Callable[[Functions, Any, Any], Any]) -> None:
-            super().__init__(name=name)
+            super().__init__(name=name, dtype=dtype)
             self.made = call
+            self.arrays = {name: keras.Variable(each, dtype=dtype) for name, each in arrays.items()}
 
         def call(self, x: Any) -> Any:
-            own = keras.backend.standardize_dtype(x.dtype)
-            return self.made(functions, {name: keras.ops.cast(each, own) for name, each in arrays.items()}, x)
+            return self.made(functions, {name: keras.ops.cast(each, x.dtype) for name, each in self.arrays.items()}, x)
 
     parts = [
         Part("embed", embed),
@@ -196,7 +196,7 @@ def in_keras() -> Any:
         Part("attention_1", lambda f, w, x: block(f, w, x, "blocks.1")),
         Part("head", lambda f, w, x: dense(f, w, norm(f, w, x, "norm")[:, 0], "head")),
     ]
-    return keras.Sequential([keras.Input((32, 48, 3)), *parts])
+    return keras.Sequential([keras.Input((32, 48, 3), dtype=dtype), *parts])
 
 
 def windows_in_keras() -> Any:

@@ -13,6 +13,7 @@ import pytest
 
 import saliency
 from tests.adapters import same_net
+from tests.conformance.models import double_precision
 from tests.frameworks import lazy
 from tests.nets import picture, small_net
 
@@ -119,9 +120,9 @@ def test_double_precision_is_kept_in_tensorflow() -> None:
 
 
 def test_double_precision_is_kept_in_jax() -> None:
-    """Where JAX itself allows it."""
-    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
-        params = {name: jax.numpy.asarray(value, np.float64) for name, value in same_net.weights().items()}
+    """A JAX model with float64 weights is explained in float64."""
+    with double_precision():
+        params = jax.tree.map(jax.numpy.asarray, same_net.weights("float64"))
         model = saliency.adapt((same_net.pure_jax, params))
         exp = explain(model)
         assert model.ops.asarray(IMAGE[None]).dtype == np.float64

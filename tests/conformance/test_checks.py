@@ -18,7 +18,7 @@ from saliency.session.session import Session, originals
 from saliency_widget import SaliencyWidget
 from scripts import methods_page
 from tests.conformance.checks import OF_CLASSES, OF_MASKS, check_agrees, check_is_refused
-from tests.conformance.models import Subject, subject
+from tests.conformance.models import Subject, precise, subject
 from tests.conformance.test_methods import WHOLE, name_of
 from tests.nets import LABELS, picture, small_net
 
@@ -55,12 +55,9 @@ def test_a_new_method_conforms(listed: type[Method]) -> None:
     for check in OF_CLASSES:
         check(listed)
     for kind in WHOLE:
-        model = subject(kind)
-        if model.refusal(listed):
-            check_is_refused(listed, model)
-            continue
-        for each in OF_MASKS:
-            each(listed, model)
+        with precise(kind) as model:
+            for each in [check_is_refused] if model.refusal(listed) else OF_MASKS:
+                each(listed, model)
     check_agrees(listed, subject("torch function"), subject("torch"))
 
 
@@ -234,12 +231,12 @@ def test_a_check_fails_on_a_broken_method(check: Callable[..., None], monkeypatc
     """Each check raises for a method that violates it, and not for the method from which that one derives."""
     broken = BROKEN[name_of(check)]
     monkeypatch.setitem(METHODS, broken.id, broken)
-    model = () if check in OF_CLASSES else (Subject(small_net(), subject("torch").images),)
+    model = () if check in OF_CLASSES else (Subject(small_net().double(), subject("torch").images),)
     with pytest.raises(FAILURE):
         check(broken, *model)
     monkeypatch.setitem(METHODS, Powered.id, Powered)
 
-    check(Powered, *(Subject(small_net(), each.images) for each in model))
+    check(Powered, *(Subject(small_net().double(), each.images) for each in model))
 
 
 def test_agreement_fails_where_frameworks_differ() -> None:

@@ -10,7 +10,7 @@ import pytest
 from saliency.core.catalogue import METHODS
 from saliency.core.method import Method
 from tests.conformance.checks import OF_CLASSES, OF_MASKS, check_agrees, check_is_refused
-from tests.conformance.models import CNNS, TRANSFORMERS, reads_attention, subject
+from tests.conformance.models import CNNS, TRANSFORMERS, precise, reads_attention, subject
 from tests.nets import one_each
 
 WHOLE = ("torch", "function", "torch transformer")
@@ -54,10 +54,11 @@ def test_a_class_conforms(method: str, check: Callable[[type[Method]], None]) ->
 @pytest.mark.parametrize(("kind", "method"), cases(subjects, lambda kind, _: kind not in WHOLE))
 def test_a_method_conforms(kind: str, method: str, subtests: pytest.Subtests) -> None:
     """A method passes each check of a mask, or the model refuses it with its own reason."""
-    cls, model = METHODS[method], subject(kind)
-    for check in [check_is_refused] if model.refusal(cls) else OF_MASKS:
-        with subtests.test(name_of(check)):
-            check(cls, model)
+    cls = METHODS[method]
+    with precise(kind) as model:
+        for check in [check_is_refused] if model.refusal(cls) else OF_MASKS:
+            with subtests.test(name_of(check)):
+                check(cls, model)
 
 
 @pytest.mark.agreement

@@ -12,7 +12,7 @@ import torch
 from saliency.adapters.torch.model import TorchModel
 from saliency.model.protocols import Differentiable
 from tests.conformance.model_checks import OF_MODELS
-from tests.conformance.models import MODELS, Subject, subject
+from tests.conformance.models import MODELS, Subject, precise, subject
 from tests.conformance.test_methods import name_of
 from tests.nets import small_net
 
@@ -31,6 +31,19 @@ def test_a_model_conforms(kind: str, subtests: pytest.Subtests) -> None:
     for check in OF_MODELS:
         with subtests.test(name_of(check)):
             check(subject(kind))
+
+
+@pytest.mark.parametrize("kind", [each for each in KINDS if each.values[0] not in ("function", "onnx")])
+def test_precise_models_compute_in_float64(kind: str) -> None:
+    """Scores of the float64 models are float64, and differ from those of the float32 models by rounding alone."""
+    with precise(kind) as wide:
+        scores = wide.model.at((1, 2)).scores(wide.model.ops.asarray(wide.images))
+        found = wide.model.ops.tohost(scores)
+    narrow = subject(kind).model.at((1, 2))
+    expected = narrow.ops.tohost(narrow.scores(narrow.ops.asarray(wide.images)))
+
+    assert (found.dtype, expected.dtype) == (np.float64, np.float32)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 class Transposed(TorchModel):
