@@ -42,7 +42,7 @@ def test_precise_models_compute_in_float64(kind: str) -> None:
     narrow = subject(kind).model.at((1, 2))
     expected = narrow.ops.tohost(narrow.scores(narrow.ops.asarray(wide.images)))
 
-    assert (found.dtype, expected.dtype) == (np.float64, np.float32)
+    assert [each.dtype.name for each in (found, expected)] == ["float64", "float32"]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -1,11 +1,11 @@
-"""The computations with a JAX model, as functions of its weights, the images and the classes, to be compiled."""
+"""The calls of a JAX model as functions of its weights, the images and the classes, and their compilation."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +17,12 @@ from saliency.adapters.jax.operators import WHOLE, JaxWork
 from saliency.adapters.jax.ops import JaxOps
 from saliency.adapters.jax.trace import HALF, Program, wide
 from saliency.adapters.layers import Surveyed, read_from_map, scores_or_sum
-from saliency.adapters.outputs import Choice, parts_of
+from saliency.adapters.outputs import parts_of
 from saliency.adapters.tokens import NO_BLOCKS
+from saliency.adapters.traced.model import TracedCalls
 from saliency.adapters.traced.rewired import Rewired
 from saliency.errors import NoGradient, Unsupported
 from saliency.model.head import Ending
-from saliency.model.protocols import Target
 from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit, units
 
@@ -44,19 +44,10 @@ class Source(Protocol):
         """Return the model's outputs for images (N, H, W, C)."""
 
 
-class Question(NamedTuple):
-    """The state of an adapter that a compiled program uses, without the model. Its public methods are compiled."""
+class JaxCalls(TracedCalls):
+    """The calls as functions of the weights, the images and the classes."""
 
     source: Source
-    bound: Sequence[Target]
-    names: Sequence[str]
-    """Names of the bound layers."""
-    to_logits: bool
-    """Whether targets read the logits before the model's last activation."""
-    dtype: Any
-    rules: Composite | None
-    choice: Choice
-    """Return the rule that picks the output to explain."""
 
     def raw(self, weights: Any, images: Any) -> Any:
         """Return the model's outputs; errors about shapes are raised as BadImage."""
@@ -100,13 +91,13 @@ class Question(NamedTuple):
 
     def parts_of(self, raw: Any, count: int) -> tuple[Any, list[Any]]:
         """Return the same from the model's outputs for `count` images."""
-        rows, said = [], None
+        rows, scores = [], None
         for target in self.bound:
             if isinstance(target, OfScores):
-                said = self.choice.rows(raw, count) if said is None else said
+                scores = self.choice.rows(raw, count) if scores is None else scores
             elif not isinstance(target, Unit):
                 rows.append(one_number_each(target(self.choice.given(raw)), target, ARRAYS, count))
-        return said, rows
+        return scores, rows
 
     def surveyed(self, weights: Any, images: Any) -> Surveyed:
         """Return the layers with a grid that the scores depend on; the class scores if no target is bound."""
@@ -123,14 +114,14 @@ class Question(NamedTuple):
         dense = read_from_map([program.shapes[slot] for slot in outputs], images.shape[0])
         return program.survey(size_of(images), self.source.channels_first, scores, outputs, dense)
 
-    def joined(self, said: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
+    def joined(self, class_scores: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
         """Return the scores (k, N) from :meth:`parts` and the rows of units."""
         called, read, found = iter(rows), iter(inner), []
         for i, target in enumerate(self.bound):
             if isinstance(target, ClassScore):
-                found.append(said[:, classes[i]])
+                found.append(class_scores[:, classes[i]])
             elif isinstance(target, OfScores):
-                found.append(target(said))
+                found.append(target(class_scores))
             else:
                 found.append(next(read if isinstance(target, Unit) else called))
         stacked = jnp.stack(found)
@@ -141,7 +132,7 @@ class Question(NamedTuple):
         """Return the slots of :meth:`parts` that the scores depend on."""
         return {*program.outputs, *map(program.layer, units(self.bound))}
 
-    def said(self, weights: Any, images: Any, classes: Any) -> Any:
+    def native_scores(self, weights: Any, images: Any, classes: Any) -> Any:
         """Return the scores (k, N), of the logits if they were found, in the model's own type."""
         if not self.to_logits and not units(self.bound):
             return self.joined(*self.parts(weights, images), classes)
@@ -150,11 +141,11 @@ class Question(NamedTuple):
 
     def of_program(self, program: Program, classes: Any, parts: Any, values: Mapping[int, Any]) -> Any:
         """Return the scores (k, N) from the results of the traced :meth:`parts`."""
-        said, rows = parts
-        if said is not None and (logits := self.logits(program)) is not None:
-            said = jnp.reshape(values[logits], said.shape)
+        class_scores, rows = parts
+        if class_scores is not None and (logits := self.logits(program)) is not None:
+            class_scores = jnp.reshape(values[logits], class_scores.shape)
         inner = [self.read(each, program, values) for each in self.bound if isinstance(each, Unit)]
-        return self.joined(said, rows, classes, inner)
+        return self.joined(class_scores, rows, classes, inner)
 
     def followed(self, weights: Any, images: Any, rules: Composite) -> Rewired:
         """Return the program from the images to the scores, with a backward pass by rules."""
@@ -183,7 +174,7 @@ class Question(NamedTuple):
         return self.class_scores(weights, images).astype(self.dtype)
 
     def scores(self, weights: Any, images: Any, classes: Any) -> Any:
-        return self.said(weights, images, classes).astype(self.dtype)
+        return self.native_scores(weights, images, classes).astype(self.dtype)
 
     def gradients(self, weights: Any, images: Any, classes: Any) -> Any:
         score = self._differentiable(weights, images, classes)
@@ -279,7 +270,7 @@ class Question(NamedTuple):
         """Return the scores as a function of the images, after checking that they have a gradient."""
 
         def score(images: Any) -> Any:
-            return self.said(weights, images, classes)
+            return self.native_scores(weights, images, classes)
 
         program = Program(score, images)
         if (why := program.cut(program.outputs[0])) is not None:
@@ -305,26 +296,26 @@ class Compiled:
     MOST = 6
     """Largest number of image shapes with cached programs."""
 
-    def __init__(self, call: Callable[..., Any], question: Question) -> None:
+    def __init__(self, call: Callable[..., Any], calls: JaxCalls) -> None:
         self._call = call
 
-        def run(*asked: Any) -> Any:
-            said = call(question, *asked)
-            return jax.tree.map(lambda each: each.astype(question.dtype) if is_floating(each) else each, said)
+        def run(*arguments: Any) -> Any:
+            results = call(calls, *arguments)
+            return jax.tree.map(lambda each: each.astype(calls.dtype) if is_floating(each) else each, results)
 
         self._run = run
         # by number of classes and shape of an image: a compiled function, and its batch sizes so far
-        self._kept: OrderedDict[tuple[int, ...], tuple[Any, set[int]]] = OrderedDict()
+        self._cached: OrderedDict[tuple[int, ...], tuple[Any, set[int]]] = OrderedDict()
 
     def _compiled(self, shape: tuple[int, ...]) -> tuple[Any, set[int]]:
         """Return the function for one shape: jax.jit caches programs for the lifetime of the function."""
-        if shape not in self._kept:
-            self._kept[shape] = jax.jit(partial(self._run)), set()
-        self._kept.move_to_end(shape)
-        while len(self._kept) > self.MOST:
-            _, (oldest, _) = self._kept.popitem(last=False)
+        if shape not in self._cached:
+            self._cached[shape] = jax.jit(partial(self._run)), set()
+        self._cached.move_to_end(shape)
+        while len(self._cached) > self.MOST:
+            _, (oldest, _) = self._cached.popitem(last=False)
             oldest.clear_cache()
-        return self._kept[shape]
+        return self._cached[shape]
 
     def __call__(self, weights: Any, images: Any, classes: np.ndarray, *beside: Any) -> Any:
         count, *shape = images.shape
@@ -338,7 +329,7 @@ class Compiled:
             )
             beside = tuple(padded)
         try:
-            said = run(weights, images, classes, *beside)
+            results = run(weights, images, classes, *beside)
         except Exception as error:
             sizes.discard(size)
             if "do not support JVP" in str(error):
@@ -349,14 +340,14 @@ class Compiled:
             raise
         sizes.add(size)
         if size == count:
-            return said
-        if self._call is Question.outputs:
-            return said[:count]
-        if self._call is Question.activations:
-            return [each[:count] for each in said]
-        if self._call in (Question.layers, Question.attentions, Question.early_exits):
-            return [(activations[:count], gradients[:, :count]) for activations, gradients in said]
-        return jax.tree.map(lambda array: array[:, :count], said)
+            return results
+        if self._call is JaxCalls.outputs:
+            return results[:count]
+        if self._call is JaxCalls.activations:
+            return [each[:count] for each in results]
+        if self._call in (JaxCalls.layers, JaxCalls.attentions, JaxCalls.early_exits):
+            return [(activations[:count], gradients[:, :count]) for activations, gradients in results]
+        return jax.tree.map(lambda array: array[:, :count], results)
 
 
 def _called(source: Source, weights: Any, images: Any) -> Any:

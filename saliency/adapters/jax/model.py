@@ -14,14 +14,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from saliency.adapters.answers import by_batch, indices, static
-from saliency.adapters.base import GridAdapter
+from saliency.adapters.answers import by_batch, indices
 from saliency.adapters.callables.stateless import stateless
-from saliency.adapters.calls import Calls, CompiledCalls
-from saliency.adapters.jax.compiled import ARRAYS, Compiled, Question, Source, is_floating
+from saliency.adapters.jax.compiled import ARRAYS, Compiled, JaxCalls, Source, is_floating
 from saliency.adapters.jax.ops import JaxOps
 from saliency.adapters.jax.trace import Program
 from saliency.adapters.layers import Surveyed
+from saliency.adapters.traced.model import TracedModel
 from saliency.model.head import Ending
 from saliency.model.precision import precision_note
 from saliency.model.protocols import Answer
@@ -52,7 +51,7 @@ class PureFunction(Source):
             return by_batch(partial(function, weights), images, "jax with weights")
 
 
-class JaxModel(GridAdapter):
+class JaxModel(TracedModel[JaxCalls]):
     """A function of JAX arrays with targets and layers bound. Build it with :func:`saliency.adapt`.
 
     Args:
@@ -63,6 +62,8 @@ class JaxModel(GridAdapter):
         source: how the model is called, if it is not a plain function.
         weights: returns the model's current tree of arrays, if it is not a plain function.
     """
+
+    traced, arrays = JaxCalls, ARRAYS
 
     def __init__(
         self,
@@ -93,16 +94,16 @@ class JaxModel(GridAdapter):
 
     def outputs(self, images: Any) -> Any:
         """Return the model's class scores, (N, classes)."""
-        said = self._run(Question.outputs, images)
+        outputs = self._run(JaxCalls.outputs, images)
         if self._undecided:
-            self._decide(np.asarray(said), *self._ending(images[:1]))
-        return said
+            self._decide(np.asarray(outputs), *self._ending(images[:1]))
+        return outputs
 
     def _ending(self, images: Any) -> tuple[Ending, str]:
-        """See :meth:`Question.ending`; the program is traced, not run."""
-        key = ("ending", self.source.signature, tuple(images.shape), self._choice(ARRAYS))
+        """See :meth:`JaxCalls.ending`; the program is traced, not run."""
+        key = ("ending", self.source.signature, tuple(images.shape), self._choice(self.arrays))
         with self.lock:
-            found: tuple[Ending, str] = self._shared.once(key, lambda: self._question().ending(self.weights(), images))
+            found: tuple[Ending, str] = self._shared.once(key, lambda: self._to_trace().ending(self.weights(), images))
         return found
 
     def gradients(self, images: Any) -> Answer[Any]:
@@ -114,13 +115,13 @@ class JaxModel(GridAdapter):
     def operators(self, images: Any) -> frozenset[str]:
         """See :meth:`saliency.model.protocols.Rewirable.operators`."""
         with self.lock:
-            return frozenset(self._question().followed(self.weights(), images[:1], Composite(())).kinds)
+            return frozenset(self._to_trace().followed(self.weights(), images[:1], Composite(())).kinds)
 
     def _hold(self, rules: Composite, images: Any) -> None:
         """Refuse rules that match no operator, and note unknown operators."""
         one = images[:1, 0] if rules.references else images[:1]
         with self.lock:
-            followed = self._question().followed(self.weights(), one, rules)
+            followed = self._to_trace().followed(self.weights(), one, rules)
         followed.require()
         self._held = rules
         for note in followed.notes():
@@ -129,38 +130,29 @@ class JaxModel(GridAdapter):
     def _survey(self, images: Any) -> Surveyed:
         """See :class:`Adapter`."""
         with self.lock:
-            return self._question().surveyed(self.weights(), images[:1])
+            return self._to_trace().surveyed(self.weights(), images[:1])
 
     def _program(self, images: Any) -> Program:
         """Return the program from the image to the class scores, or the bound targets if it returns no class scores."""
-        question = self._question()
+        calls = self._to_trace()
         callables = self._targets and not any(isinstance(each, OfScores) for each in self._targets)
         with self.lock:
-            return Program(question.parts if callables else question.class_scores, self.weights(), images)
+            return Program(calls.parts if callables else calls.class_scores, self.weights(), images)
 
     def _precision(self, images: Any) -> str | None:
         """Return the note on the type that the model computes in."""
         one = images[:1, 0] if self._rules is not None and self._rules.references else images[:1]
         return precision_note(self._program(one).precision)
 
-    def _question(self) -> Question:
-        choice = self._choice(ARRAYS)
-        return Question(self.source, self._targets, self._layers, self._to_logits, self._dtype, self._rules, choice)
-
-    @property
-    def _calls(self) -> Calls:
-        return CompiledCalls(Question, self._run)
-
     def _run(self, call: Callable[..., Any], images: Any, *beside: Any) -> Any:
-        """Run a call of :class:`Question`, compiled once per bound state."""
-        bound = () if call is Question.outputs else (static(self._targets), self._layers, self._to_logits, self._rules)
-        key = (call, self.source.signature, self._dtype, self._choice(ARRAYS), bound)
-        compiled = self._shared.once(key, lambda: Compiled(call, self._question()))
+        """See :class:`TracedModel`."""
+        own = (self.source.signature, self._dtype)
+        compiled = self._shared.once((*own, *self._state(call)), lambda: Compiled(call, self._to_trace()))
         with self.lock:
             weights = self.weights()
             # a function may be called with weights of several types
             types = frozenset(str(each.dtype) for each in jax.tree.leaves(weights) if hasattr(each, "dtype"))
-            text = self._shared.once(("precision", types, *key[1:3], images.shape[1:]), lambda: self._precision(images))
+            text = self._shared.once(("precision", types, *own, images.shape[1:]), lambda: self._precision(images))
             if text:
                 self.note(text)
             return compiled(weights, images, np.asarray(indices(self._targets), np.int32), *beside)

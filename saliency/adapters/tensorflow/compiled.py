@@ -1,10 +1,11 @@
-"""The computations with a TensorFlow model, as functions to be traced into a graph."""
+"""The calls of a TensorFlow model, as functions to be traced into a graph."""
 
 from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
@@ -12,15 +13,14 @@ import tensorflow as tf
 from saliency.adapters.answers import by_batch, one_number_each, shape_error
 from saliency.adapters.base import size_of
 from saliency.adapters.layers import Surveyed, scores_or_sum
-from saliency.adapters.outputs import Choice
 from saliency.adapters.tensorflow.operators import CALLS, GraphProgram, TensorFlowWork, not_seen
 from saliency.adapters.tensorflow.ops import TensorFlowOps
 from saliency.adapters.tensorflow.trace import ARRAYS, HALF, Place, Traced, precision_of, wide
+from saliency.adapters.traced.model import TracedCalls
 from saliency.adapters.traced.rewired import Rewired
 from saliency.errors import Unsupported
 from saliency.model.head import Ending
 from saliency.model.precision import precision_note
-from saliency.model.protocols import Target
 from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit
 
@@ -61,34 +61,19 @@ class Source:
         return signature(**{name: tf.cast(images, wanted.dtype)}), []
 
 
-class Question:
-    """The state of an adapter that a graph uses, without the model. Its public methods are traced.
+@dataclass
+class TensorFlowCalls(TracedCalls):
+    """The calls as functions of the images and the classes; the graph reads the model's variables.
 
     Args:
-        source: calls the model.
-        bound: the targets.
-        names: names of the bound layers.
-        to_logits: whether targets read the logits before the model's last activation.
-        dtype: of the results.
-        rules: of the backward pass.
-        choice: selects the output to explain.
+        notes: notes found while tracing.
+        ending: the last operator before the class scores, known after a trace of ``outputs``.
+        chosen: the note on the chosen output, known after the same.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        bound: Sequence[Target],
-        names: Sequence[str],
-        to_logits: bool,
-        dtype: Any,
-        rules: Composite | None,
-        choice: Choice,
-    ) -> None:
-        self.source, self.bound, self.names = source, bound, names
-        self.to_logits, self.dtype, self.rules, self.choice = to_logits, dtype, rules, choice
-        self.notes: list[str] = []
-        self.ending, self.chosen = Ending(), ""
-        """After a trace: the last operator before the class scores, and the note on the chosen output."""
+    notes: list[str] = field(default_factory=list)
+    ending: Ending = field(default_factory=Ending)
+    chosen: str = ""
 
     def traced(self, images: Any) -> Traced:
         """Call the model once in the graph."""
@@ -98,27 +83,30 @@ class Question:
             if (explained := shape_error(error, images.shape, self.source.model())) is None:
                 raise
             raise explained from error
-        if (said := precision_note(precision_of(images.graph))) is not None and said not in self.notes:
-            self.notes.append(said)
+        if (note := precision_note(precision_of(images.graph))) is not None and note not in self.notes:
+            self.notes.append(note)
         parts = [getattr(each, "name", "") for each in getattr(self.source.model(), "layers", ())]
         return Traced(images, raw, places, parts, self.choice)
 
     def joined(self, traced: Traced, classes: Any = None) -> Any:
         """Return the scores (k, N) of the bound targets."""
-        rows, said = [], None
+        rows, scores = [], None
         for i, target in enumerate(self.bound):
             if isinstance(target, OfScores):
-                if said is None:
-                    said = traced.class_scores()
-                    logits = traced.ending(said)[1] if self.to_logits else None
-                    said = said if logits is None else logits
+                scores = self._target_scores(traced) if scores is None else scores
                 by_index = isinstance(target, ClassScore) and classes is not None
-                rows.append(tf.gather(said, classes[i], axis=1) if by_index else target(said))
+                rows.append(tf.gather(scores, classes[i], axis=1) if by_index else target(scores))
             elif isinstance(target, Unit):
                 rows.append(target.read(traced.layer(target.layer)))
             else:
                 rows.append(one_number_each(target(self.choice.given(traced.raw)), target, ARRAYS, None))
         return tf.stack([tf.cast(row, self.dtype) if row.dtype.is_floating else row for row in rows])
+
+    def _target_scores(self, traced: Traced) -> Any:
+        """Return the logits if targets read them and they were found; otherwise the class scores."""
+        scores = traced.class_scores()
+        logits = traced.ending(scores)[1] if self.to_logits else None
+        return scores if logits is None else logits
 
     def surveyed(self, images: Any) -> Surveyed:
         """Return the layers with a spatial grid that the scores depend on."""
@@ -128,10 +116,10 @@ class Question:
 
     def outputs(self, images: Any, classes: Any) -> Any:
         traced = self.traced(images)
-        said, self.chosen, _ = self.choice.chosen(traced.raw)
-        operator, logits = traced.ending(said)
+        outputs, self.chosen, _ = self.choice.chosen(traced.raw)
+        operator, logits = traced.ending(outputs)
         self.ending = Ending(operator, logits is not None)
-        return tf.cast(said, self.dtype)
+        return tf.cast(outputs, self.dtype)
 
     def scores(self, images: Any, classes: Any) -> Any:
         return tf.cast(self.joined(self.traced(images), classes), self.dtype)

@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from saliency.adapters.answers import indices, static
-from saliency.adapters.base import GridAdapter
-from saliency.adapters.calls import Calls, CompiledCalls
+from saliency.adapters.answers import indices
 from saliency.adapters.host_random import NOTE, HostStreams
 from saliency.adapters.layers import Surveyed
-from saliency.adapters.tensorflow.compiled import Question, Source
+from saliency.adapters.tensorflow.compiled import Source, TensorFlowCalls
 from saliency.adapters.tensorflow.ops import TensorFlowOps
 from saliency.adapters.tensorflow.state import graph_of
 from saliency.adapters.tensorflow.trace import ARRAYS, wide
+from saliency.adapters.traced.model import TracedModel
 from saliency.errors import UnknownName, Unsupported
 from saliency.model.protocols import Attentive, Inspectable, Rewirable
 from saliency.rules import Composite
@@ -29,7 +28,7 @@ HIDDEN_OPERATORS = "the operators inside a SavedModel are hidden: pass the origi
 HIDDEN = "the layers inside a SavedModel are hidden: pass the original model"
 
 
-class TensorFlowModel(GridAdapter):
+class TensorFlowModel(TracedModel[TensorFlowCalls]):
     """A function of TensorFlow's tensors with targets and layers bound. Build it with :func:`saliency.adapt`.
 
     Args:
@@ -38,6 +37,8 @@ class TensorFlowModel(GridAdapter):
         labels: names of the classes.
         source: how the model is called, if it is not a plain function.
     """
+
+    traced, arrays = TensorFlowCalls, ARRAYS
 
     def __init__(self, model: Any, labels: Sequence[str] | None = None, *, source: Source | None = None) -> None:
         if not callable(model) and not getattr(model, "signatures", None):
@@ -67,16 +68,16 @@ class TensorFlowModel(GridAdapter):
 
     def outputs(self, images: Any) -> Any:
         """Return the model's class scores, (N, classes)."""
-        run, question = self._graph(Question.outputs, images)
+        run, calls = self._graph(TensorFlowCalls.outputs, images)
         with self.lock:
             outputs = run(images, tf.constant([], tf.int32))
         if self._undecided:
-            self._decide(np.array(outputs), question.ending, question.chosen)
+            self._decide(np.array(outputs), calls.ending, calls.chosen)
         return outputs
 
     def operators(self, images: Any) -> frozenset[str]:
         """See :meth:`saliency.model.protocols.Rewirable.operators`."""
-        followed, *_ = self._looked(lambda question, images: question.followed(images, Composite(())), images)
+        followed, *_ = self._inspected(lambda calls, images: calls.followed(images, Composite(())), images)
         return frozenset(followed.kinds)
 
     def automatic_layers(self, images: Any) -> tuple[list[str], str]:
@@ -88,55 +89,46 @@ class TensorFlowModel(GridAdapter):
 
     def _survey(self, images: Any) -> Surveyed:
         """See :class:`Adapter`."""
-        found: Surveyed = self._looked(lambda question, images: question.surveyed(images), images)
+        found: Surveyed = self._inspected(lambda calls, images: calls.surveyed(images), images)
         return found
 
-    def _looked(self, look: Callable[[Question, Any], Any], images: Any) -> Any:
+    def _inspected(self, look: Callable[[TensorFlowCalls, Any], Any], images: Any) -> Any:
         """Trace the model and return the result of inspecting the graph."""
         seen: list[Any] = []
 
         def traced(images: Any) -> Any:
-            seen[:] = [look(self._question(), images)]
+            seen[:] = [look(self._to_trace(), images)]
             return tf.constant(0)
 
         with self.lock, self._host_streams.used():
             graph_of(traced, images, with_classes=False)
         return seen[0]
 
-    def _question(self) -> Question:
-        choice = self._choice(ARRAYS)
-        return Question(self.source, self._targets, self._layers, self._to_logits, self._dtype, self._rules, choice)
-
-    @property
-    def _calls(self) -> Calls:
-        return CompiledCalls(Question, self._run)
-
     def _run(self, call: Callable[..., Any], images: Any, *beside: Any) -> Any:
-        """Run a call of :class:`Question`, traced once per bound state."""
+        """See :class:`TracedModel`."""
         with self.lock:
-            run, question = self._graph(call, images, *beside)
-            for note in question.notes:
+            run, calls = self._graph(call, images, *beside)
+            for note in calls.notes:
                 self.note(note)
             return run(images, tf.constant(indices(self._targets), tf.int32), *beside)
 
-    def _graph(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, Question]:
-        """Return the graph of a call, and the traced question."""
-        bound = () if call is Question.outputs else (static(self._targets), self._layers, self._to_logits, self._rules)
-        key = (call, tuple(images.shape[1:]), images.dtype, self._choice(ARRAYS), bound)
-        found: tuple[Any, Question] = self._shared.once(key, lambda: self._traced(call, images, *beside))
+    def _graph(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, TensorFlowCalls]:
+        """Return the graph of a call, and the calls from which it was traced."""
+        key = (tuple(images.shape[1:]), images.dtype, *self._state(call))
+        found: tuple[Any, TensorFlowCalls] = self._shared.once(key, lambda: self._traced(call, images, *beside))
         return found
 
-    def _traced(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, Question]:
-        question = self._question()
+    def _traced(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, TensorFlowCalls]:
+        calls = self._to_trace()
 
-        def asked(*arguments: Any) -> Any:
-            return tf.nest.map_structure(wide, call(question, *arguments))
+        def widened(*arguments: Any) -> Any:
+            return tf.nest.map_structure(wide, call(calls, *arguments))
 
         with self._host_streams.used():
-            graph = graph_of(asked, images, *beside)
+            graph = graph_of(widened, images, *beside)
         if graph.draws or self._host_streams.drew:
-            question.notes.append(NOTE)
-        return graph, question
+            calls.notes.append(NOTE)
+        return graph, calls
 
 
 def _is_saved(model: Any) -> bool:
