@@ -34,16 +34,17 @@ class ChannelwiseCam(Cam):
             each = channels + self.extra
             session.expect(count * each)
             flat: Any = None
-            for evaluated, scores in self.evaluated(images[rows], activations, session):
-                if flat is None:
-                    flat = np.full((int(scores.shape[0]), count * each), np.nan)
-                flat[:, evaluated] = ops.tohost(scores)
-                if not session.streaming and evaluated.stop < count * each:
-                    continue
-                reached = -(-evaluated.stop // each)
-                weights = self.weighed(flat[:, : reached * each].reshape(len(flat), reached, each))
-                cam = weighted(ops.asarray(np.nan_to_num(weights)), activations[:reached], ops)
-                yield ops.concat([*done, ops.maximum(cam, 0.0) if self.relu else cam], 1)
+            with session.of_pictures(np.arange(rows.start, rows.stop)):
+                for evaluated, scores in self.evaluated(images[rows], activations, session):
+                    if flat is None:
+                        flat = np.full((int(scores.shape[0]), count * each), np.nan)
+                    flat[:, evaluated] = ops.tohost(scores)
+                    if not session.streaming and evaluated.stop < count * each:
+                        continue
+                    reached = -(-evaluated.stop // each)
+                    weights = self.weighed(flat[:, : reached * each].reshape(len(flat), reached, each))
+                    cam = weighted(ops.asarray(np.nan_to_num(weights)), activations[:reached], ops)
+                    yield ops.concat([*done, ops.maximum(cam, 0.0) if self.relu else cam], 1)
             done.append(ops.maximum(cam, 0.0) if self.relu else cam)
 
     extra: ClassVar[int] = 0

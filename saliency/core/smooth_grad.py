@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from saliency.core.gradients import GradientSaliency
 from saliency.core.method import LARGEST_SEED, Method, parameter
 from saliency.session.samples import Noisy, spans
@@ -59,13 +61,14 @@ class SmoothGrad(Method):
         settled: list[Moments] = []
         for first in range(0, len(noisy), TOGETHER):
             rows = slice(first, min(first + TOGETHER, len(noisy)))
-            for masks in self.method(noisy[rows], session):
-                reached = slice(first, first + int(masks.shape[1]))
-                moments = _merged(settled, masks, reached, self.samples, session)
-                # auxiliary results of the inner method belong to noisy copies, not to the image
-                session.details.clear()
-                if session.streaming or reached.stop == len(noisy):
-                    yield session.ops.concat([self.statistic(each) for each in moments], 1)
+            with session.of_pictures(np.arange(rows.start, rows.stop) // self.samples):
+                for masks in self.method(noisy[rows], session):
+                    reached = slice(first, first + int(masks.shape[1]))
+                    moments = _merged(settled, masks, reached, self.samples, session)
+                    # auxiliary results of the inner method belong to noisy copies, not to the image
+                    session.details.clear()
+                    if session.streaming or reached.stop == len(noisy):
+                        yield session.ops.concat([self.statistic(each) for each in moments], 1)
             settled = moments
         session.details.clear()
 

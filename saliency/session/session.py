@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -64,7 +64,8 @@ class Session(Generic[A]):
         total: total number of images, for `progress`.
         streaming: whether partial results are wanted.
         literal: PAIR's behaviour: paths in order, results as they are, NaN included.
-        named_baseline: (name, images) -> (B, H, W, C) host array; default: :func:`saliency.pictures.picture.fill`.
+        named_baseline: (name, images) -> (B, H, W, C) host array, of all pictures of the run; by default
+            :func:`saliency.pictures.picture.fill` of the images.
         inputs: the slice of the last axis that each of several inputs takes.
     """
 
@@ -88,6 +89,7 @@ class Session(Generic[A]):
         self.streaming, self.literal = streaming, literal
         self._progress, self._cancelled, self._shared = progress, cancelled, shared
         self._named_baseline, self._inputs = named_baseline or fill, inputs
+        self._pictures: np.ndarray | None = None
         self._sizes: dict[Hashable, BatchSize] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
         self.details: dict[str, Any] = {}
@@ -237,6 +239,22 @@ class Session(Generic[A]):
                 total: Any = self.ops.concat([each[:, None] for each in sums], 1)
                 yield Sum(total, column(self.ops, np.array(seen), total[0]))
 
+    @contextmanager
+    def of_pictures(self, pictures: np.ndarray) -> Iterator[None]:
+        """Within this context, run a method on some of the pictures, or on noisy copies of them.
+
+        Named baselines are then those of the pictures.
+
+        Args:
+            pictures: for each image, the index of its picture.
+        """
+        outer = self._pictures
+        self._pictures = pictures if outer is None else outer[pictures]
+        try:
+            yield
+        finally:
+            self._pictures = outer
+
     def order(self, count: int) -> np.ndarray:
         """Return the order in which `count` steps are evaluated: evenly spread, for fair partial results."""
         return np.arange(count) if self.literal else evenly(count)
@@ -257,9 +275,9 @@ class Session(Generic[A]):
         shape = tuple(int(n) for n in images.shape)
         if isinstance(baseline, str):
             host = self._named_baseline(baseline, self.ops.tohost(images))
-            # noisy copies of B pictures share their picture's baseline
-            values: Any = self.ops.asarray(host)
-            return [self.ops.repeat(values, shape[0] // len(host)) if len(host) not in (1, shape[0]) else values]
+            if self._pictures is not None and self._named_baseline is not fill and len(host) > 1:
+                host = host[self._pictures]
+            return [self.ops.asarray(host)]
         host = np.asarray(baseline)
         if host.dtype.kind not in "fiub" or not host.size or not np.isfinite(host).all():
             raise BadField("A baseline must be a name or finite numbers, got NaN, infinity or another type.")

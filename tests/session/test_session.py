@@ -218,13 +218,21 @@ class TestBaselines:
                 continue
             np.testing.assert_allclose(np.broadcast_to(several[0], IMAGES.shape), expected + 0 * IMAGES)
 
-    def test_a_picture_s_baseline_serves_its_copies(self) -> None:
-        """Of B pictures' named baselines each is repeated for its own noisy copies."""
+    def test_a_named_baseline_belongs_to_its_picture(self) -> None:
+        """Noisy copies of B pictures, and copies of some of these, have the named baselines of their pictures."""
         named = np.arange(2.0).reshape(2, 1, 1, 1) * np.ones((2, 4, 3, 2))
         session: Session[np.ndarray] = Session(Square(), named_baseline=lambda name, images: named)
-        (found,) = session.baselines("blur", np.repeat(IMAGES, 3, 0))
 
-        assert found[:, 0, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+        def found(count: int) -> list[float]:
+            (baseline,) = session.baselines("blur", np.repeat(IMAGES[:1], count, 0))
+            return baseline[:, 0, 0, 0].tolist()
+
+        with session.of_pictures(np.array([0, 0, 1, 1, 1])):
+            assert found(5) == [0, 0, 1, 1, 1]
+            with session.of_pictures(np.array([1, 2])):
+                assert found(2) == [0, 1]
+            assert found(5) == [0, 0, 1, 1, 1]
+        assert found(2) == [0, 1]
 
     def test_a_shape_that_fits_nothing_is_told(self) -> None:
         """The error names the image's shape and what came."""
