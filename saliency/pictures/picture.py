@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -184,6 +184,25 @@ class Picture:
         return self.placed.matrix
 
 
+class Decoded(NamedTuple):
+    """The numbers of a file or a PIL image, read before the layout of the model's input is known."""
+
+    values: Values
+    notes: Sequence[str]
+
+
+def decoded(image: Any) -> Any:
+    """Return a file or a PIL image as :class:`Decoded`, so that it is read once; anything else unchanged.
+
+    Raises:
+        BadImage: see :func:`read`.
+        FileNotFoundError: there is no such file.
+    """
+    notes: list[str] = []
+    values = from_file(image, notes)
+    return image if values is None else Decoded(values, notes)
+
+
 def read(
     image: Any,
     preprocess: Preprocess | None = None,
@@ -213,10 +232,11 @@ def read(
     if channels is not None:
         channels = checks.whole(channels, "channels", 1)
     channels_first = checks.flag(channels_first, "channels_first")
-    notes: list[str] = []
-    values = from_file(image, notes)
-    if values is None:
-        values = from_array(image, notes, channels, layout)
+    found, notes = decoded(image), list[str]()
+    if isinstance(found, Decoded):
+        values, notes = found.values, list(found.notes)
+    else:
+        values = from_array(found, notes, channels, layout)
     return _entering(values, chosen_preprocess(preprocess), notes, channels_first, channels)
 
 
