@@ -11,6 +11,7 @@ from saliency.api.feeding import Surer, picture_for, surer_preset
 from saliency.api.layers import layers
 from saliency.api.methods import methods
 from saliency.api.predict import Prediction, predict
+from saliency.api.prepare import Prepared, prepare
 from saliency.api.versions import show_versions
 from saliency.api.what_if import WhatIf, perturbation_curves, what_if
 from saliency.core.catalogue import *  # noqa: F403
@@ -59,6 +60,7 @@ __all__ = [
     "PerturbationCurves",
     "Picture",
     "Prediction",
+    "Prepared",
     "Preprocessing",
     "Region",
     "Regions",
@@ -81,6 +83,7 @@ __all__ = [
     "perturbation_curves",
     "picture_for",
     "predict",
+    "prepare",
     "read",
     "show_versions",
     "surer_preset",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from saliency import checks
-from saliency.api.prepare import prepare
+from saliency.api.prepare import only, prepare
 from saliency.core.method import Method
 from saliency.core.method import run as masks_of
 from saliency.pictures.presets import Preprocess
@@ -90,28 +90,32 @@ def explain(
     """
     started = time.perf_counter()
     _check_callables(progress, cancelled, shared, partial)
-    prepared = prepare(
-        model,
-        image,
-        labels=labels,
-        preprocess=preprocess,
-        framework=framework,
-        activation=activation,
-        output=output,
-    )
+    prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     fields = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
-    ready = prepared.run(method, target, fields)
+    run = prepared.run(method, target, fields)
     several = isinstance(target, list | tuple)
-    show = None if partial is None else lambda found: partial(found if several else found[0])
+
+    def of_the_picture(found: list[list[Any]]) -> Any:
+        return only(found) if several else only(only(found))
+
+    show = None if partial is None else lambda found: partial(of_the_picture(found))
     options: dict[str, Any] = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
-    with ProgressBar(progress, ready.total, ready.method.title, bool(ready.method.beyond)) as report:
-        session = ready.session(progress=report, streaming=partial is not None, **options)
-        found = _explained(ready, session, started, show)
-    return found if several else found[0]
+    with ProgressBar(progress, run.total, run.method.title, bool(run.method.beyond)) as report:
+        session = run.session(progress=report, streaming=partial is not None, **options)
+        return of_the_picture(explained(run, session, started, show))
 
 
-def _explained(run: Run, session: Session[Any], started: float, show: Callable[[Any], None] | None) -> list[Any]:
-    """Run a method; pass partial results to `show`."""
+def explained(
+    run: Run, session: Session[Any], started: float, show: Callable[[list[list[Any]]], None] | None = None
+) -> list[list[Any]]:
+    """Run a method; return for each picture one explanation per target.
+
+    Args:
+        run: the method, with targets and layers bound.
+        session: its session.
+        started: time of the start, by :func:`time.perf_counter`.
+        show: called with partial results, of the pictures that the method has reached.
+    """
     assemble, shown = Assembly(run, session, started), 0
     for mask in masks_of(run.method, session, run.images):
         share = session.images / max(session.total, 1)

@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from saliency.api.methods import chosen, offered, unsupported, with_field
 from saliency.core.method import Method
 from saliency.errors import Unsupported
 from saliency.model.inputs import Inputs
-from saliency.model.protocols import Adapted
+from saliency.model.protocols import Adapted, lacking
+
+
+def fitted(
+    method: str | Method | type[Method],
+    changes: Mapping[str, Any],
+    adapted: Adapted[Any],
+    pictures: Sequence[Any],
+    notes: list[str],
+) -> tuple[Method, str]:
+    """Return the method as it runs on this model, and its caption: the method as the user would write it.
+
+    Args:
+        method: an id, a method, its class, or "auto".
+        changes: fields of the method, or of the method inside it; None leaves a field unchanged.
+        adapted: the model.
+        pictures: its input, one or more pictures, or several inputs packed into one.
+        notes: receives what was decided automatically.
+
+    Raises:
+        Unsupported: the model does not support what the method needs.
+    """
+    first = pictures[0]
+    several_inputs = isinstance(first, Inputs)
+    used = chosen(method, adapted, notes, several_inputs)
+    for name, value in changes.items():
+        if value is not None:
+            used = with_field(used, name, value)
+    if (why := lacking(adapted, used.needs)) is not None:
+        raise unsupported(used, adapted, why, several_inputs)
+    if used.layers:
+        used = with_layer_names(used, adapted)
+    caption = repr(used)
+    return (for_inputs(used, first, adapted) if isinstance(first, Inputs) else used), caption
 
 
 def with_layer_names(method: Method, adapted: Adapted[Any]) -> Method:
@@ -43,13 +78,13 @@ def layers_for(method: Method, adapted: Adapted[Any], images: Any, notes: list[s
     return found
 
 
-def for_inputs(method: Method, inputs: Inputs, offered: str) -> Method:
+def for_inputs(method: Method, inputs: Inputs, adapted: Adapted[Any]) -> Method:
     """Return the method for packed inputs: its baselines, and those of the method inside it, are packed likewise.
 
     Args:
         method: the method as given.
         inputs: the model's inputs.
-        offered: a sentence that lists the methods that work.
+        adapted: the model.
 
     Raises:
         Unsupported: the method needs a picture.
@@ -58,12 +93,12 @@ def for_inputs(method: Method, inputs: Inputs, offered: str) -> Method:
     for each in fields(method):
         value = getattr(method, each.name)
         if isinstance(value, Method):
-            changes[each.name] = for_inputs(value, inputs, offered)
+            changes[each.name] = for_inputs(value, inputs, adapted)
         elif each.name == "baseline" and not method.images_only:
             changes[each.name] = inputs.baseline(value)
     if method.images_only:
         raise Unsupported(
             f"{type(method).__name__} needs a picture with rows, columns and colours, and was given a list of inputs. "
-            f"{offered}"
+            f"{offered(adapted, True)}"
         )
     return method.but(**changes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency import checks
-from saliency.api.prepare import prepare
+from saliency.api.prepare import only, prepare
 from saliency.model.head import Head
 from saliency.model.protocols import Adapted
 from saliency.pictures.presets import Preprocess
@@ -60,16 +60,8 @@ def predict(
         BadOutput: the output is NaN or infinite, or there are several outputs and none is selected.
     """
     top = checks.whole(top, "top", 1)
-    prepared = prepare(
-        model,
-        image,
-        labels=labels,
-        preprocess=preprocess,
-        framework=framework,
-        activation=activation,
-        output=output,
-    )
-    return ranked(prepared.outputs, prepared.adapted, top)
+    prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
+    return ranked(only(prepared.outputs), prepared.adapted, top)
 
 
 def ranked(outputs: np.ndarray, adapted: Adapted[Any], top: int) -> list[Prediction]:

@@ -1,10 +1,11 @@
-"""Prepare a model and a picture. Everything that is decided automatically is decided here, once, with a note."""
+"""Prepare a model and pictures. Everything that is decided automatically is decided here, once, with a note."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,52 +13,78 @@ from saliency import checks
 from saliency.adapters import adapt, read_as
 from saliency.adapters.multi_input import adapt_several
 from saliency.api.feeding import picture_for, surer_preset
-from saliency.api.fitting import for_inputs, layers_for, with_layer_names
-from saliency.api.methods import chosen, offered, unsupported, with_field
+from saliency.api.fitting import fitted, layers_for
 from saliency.core.method import Method
-from saliency.errors import BadField, BadTarget
+from saliency.errors import BadField, BadImage, BadShape, BadTarget, brief
 from saliency.model.head import Head
 from saliency.model.inputs import Inputs, inputs_of
-from saliency.model.protocols import FRAMEWORKS, Adapted, lacking
-from saliency.model.resolve import outputs_of, resolved, resolved_index
-from saliency.pictures.picture import Picture, read
+from saliency.model.protocols import FRAMEWORKS, Adapted
+from saliency.model.resolve import Resolved, outputs_of, resolved, resolved_index, with_rows
+from saliency.pictures.picture import FILLS, Picture, decoded, read
 from saliency.pictures.presets import Preprocess
 from saliency.results.run import Run
-from saliency.session.consistency import inconsistency
+from saliency.session.consistency import Inconsistency, batches, inconsistency
 from saliency.targets import OfScores
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model with its input: the start of every call that explains or predicts.
+    """A model with a batch of pictures: the start of every call that explains or predicts.
+
+    One picture is a batch of one. Pictures that the model is fed at different sizes cannot share a batch; prepare each
+    of them with :meth:`with_image`, which adapts the model only once.
 
     Attributes:
         adapted: the model, without bound targets.
-        picture: the picture with the model's input; or several inputs, packed into one.
+        pictures: the B pictures with the model's input; or B times several inputs, packed into one row each.
+
+    Raises:
+        BadShape: the model's inputs differ in shape.
     """
 
     adapted: Adapted[Any]
-    picture: Picture | Inputs
+    pictures: Sequence[Picture | Inputs]
     # not functools.cached_property: before Python 3.12 one lock holds up all instances while a model is called
     _computed: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        shapes = {each.packing.shapes if isinstance(each, Inputs) else each.fed.shape[1:] for each in self.pictures}
+        if len(shapes) > 1:
+            raise BadShape(
+                f"The inputs of one batch must have one shape, got {', '.join(map(str, sorted(shapes)))}. Prepare the "
+                "pictures one by one, or pass a preprocess with a size, such as preprocess='0..1 224'."
+            )
+
+    @property
+    def picture(self) -> Picture | Inputs:
+        """The picture of a batch of one.
+
+        Raises:
+            BadShape: there are several pictures.
+        """
+        return only(self.pictures)
+
     @property
     def images(self) -> Any:
-        """The model's input in its own array type, (1, H, W, C) or (1, D)."""
-        if "images" not in self._computed:
-            self._computed["images"] = self.adapted.ops.asarray(self.picture.fed)
-        return self._computed["images"]
+        """The model's input in its own array type, (B, H, W, C) or (B, D)."""
+        return self._once("images", lambda: self._joined([each.fed for each in self.pictures]))
 
     @property
     def outputs(self) -> np.ndarray:
-        """The model's outputs, (K,) float64 on the host.
+        """The model's outputs, (B, K) float64 on the host.
 
         Raises:
             BadOutput: they are not finite.
         """
-        if "outputs" not in self._computed:
-            self._computed["outputs"] = outputs_of(self.adapted, self.images)
-        return np.asarray(self._computed["outputs"])
+
+        def compute() -> np.ndarray:
+            found = self._inconsistency() if len(self.pictures) > 1 else None
+            each_batch = batches(self.images, alone=found is not None and found.alone)
+            return np.concatenate([outputs_of(self.adapted, each) for each in each_batch])
+
+        return np.asarray(self._once("outputs", compute))
 
     @property
     def head(self) -> Head:
@@ -68,15 +95,30 @@ class Prepared:
         return head
 
     def index(self, target: Any) -> int:
-        """Return the index of the class, or value, of a target; None stands for the top class."""
-        return resolved_index(target, self.head, self.outputs, self.head.names(self.adapted.labels, len(self.outputs)))
+        """Return the index of the class, or value, of a target, for a batch of one; None stands for the top class."""
+        outputs: np.ndarray = only(self.outputs)
+        return resolved_index(target, self.head, outputs, self.head.names(self.adapted.labels, len(outputs)))
 
     def filled(self, fill: str) -> Any:
-        """Return the model's input for the picture with its content replaced: "blur", "mean", "black", …."""
-        return self.adapted.ops.asarray(self.picture.without(fill))
+        """Return the model's input for the pictures with their content replaced, (B, H, W, C).
+
+        Args:
+            fill: "blur", "mean", "grey", "black", "white" or "noise".
+        """
+        checks.choice(fill, "fill", FILLS)
+        return self._joined([each.without(fill) for each in self.pictures])
+
+    def with_image(self, image: Any, preprocess: Preprocess | None = None) -> Prepared:
+        """Return the same model with another picture, a batch of one.
+
+        Args:
+            image: see :func:`saliency.explain`; or the result of :func:`saliency.read`.
+            preprocess: see :func:`saliency.explain`.
+        """
+        return Prepared(self.adapted, [picture_for(image, preprocess, self.adapted)])
 
     def run(self, method: str | Method | type[Method], target: Any, fields: Mapping[str, Any]) -> Run:
-        """Fit a method to the model, resolve the targets, and bind both.
+        """Fit a method to the model, resolve the targets for each picture, and bind both.
 
         Args:
             method: an id, a method, its class, or "auto".
@@ -86,67 +128,108 @@ class Prepared:
         Raises:
             Unsupported: the model does not support what the method needs.
         """
-        notes: list[str] = []
-        several_inputs = isinstance(self.picture, Inputs)
-        used = chosen(method, self.adapted, notes, several_inputs)
-        for name, value in fields.items():
-            if value is not None:
-                used = with_field(used, name, value)
-        if (why := lacking(self.adapted, used.needs)) is not None:
-            raise unsupported(used, self.adapted, why, several_inputs)
-        if used.layers:
-            used = with_layer_names(used, self.adapted)
-        caption = repr(used)
-        if isinstance(self.picture, Inputs):
-            used = for_inputs(used, self.picture, offered(self.adapted, True))
+        on_method: list[str] = []
+        used, caption = fitted(method, fields, self.adapted, self.pictures, on_method)
         wanted = list(target) if isinstance(target, list | tuple) else [target]
         if not wanted:
             raise BadTarget("target is an empty list: pass at least one class, or omit it for the top class.")
-        inconsistent = None
-        if any(not callable(each) or isinstance(each, OfScores) for each in wanted):
-            inconsistent = inconsistency(self.adapted, self.adapted.outputs, self.picture.fed)
-        targets = resolved(wanted, self.adapted, lambda: self.outputs, notes)
-        explained = [each.explained for each in targets]
-        bound = self.adapted.at(explained)
-        layers = layers_for(used, bound, self.images, notes)
-        bound = bound.at(explained, layers)
-        if any(isinstance(each, int | OfScores) for each in explained):
-            surer = surer_preset(self.adapted, self.picture)
-            notes += [] if surer is None else [str(surer)]
-        notes += [] if inconsistent is None else [inconsistent.note]
+        of_scores = any(not callable(each) or isinstance(each, OfScores) for each in wanted)
+        inconsistent = self._inconsistency() if of_scores else None
+        targets, on_targets = self._resolved(wanted)
+        explained, targets = with_rows(targets)
+        bound, on_layers = self.adapted.at(explained), list[str]()
+        if layers := layers_for(used, bound, self.images, on_layers):
+            bound = bound.at(explained, layers)
+        on_model = [] if inconsistent is None else [inconsistent.note]
+        on_presets = self._surer_presets() if any(isinstance(each, int | OfScores) for each in explained) else []
+        notes = [
+            [*on_method, *own, *on_layers, *preset, *on_model]
+            for own, preset in zip_longest(on_targets, on_presets, fillvalue=())
+        ]
         alone = inconsistent is not None and inconsistent.alone
-        return Run(self.picture, self.images, used, caption, targets, layers, bound, notes, alone)
+        return Run(self.pictures, self.images, used, caption, targets, layers, bound, notes, alone)
+
+    def _resolved(self, wanted: Sequence[Any]) -> tuple[list[list[Resolved]], list[list[str]]]:
+        """Return the targets for each picture, and the notes on them."""
+        notes: list[list[str]] = [[] for _ in self.pictures]
+
+        def of_picture(i: int) -> list[Resolved]:
+            return resolved(wanted, self.adapted, lambda: self.outputs[i], notes[i])
+
+        return [of_picture(i) for i in range(len(self.pictures))], notes
+
+    def _surer_presets(self) -> list[list[str]]:
+        """Return for each picture the note on a preset under which the model is much more confident, or none."""
+        found = [surer_preset(self.adapted, each) for each in self.pictures]
+        return [[] if each is None else [str(each)] for each in found]
+
+    def _inconsistency(self) -> Inconsistency | None:
+        """Check whether the outputs for an image depend on the rest of its batch; once per model."""
+        return inconsistency(self.adapted, self.pictures[0].fed)
+
+    def _joined(self, arrays: Sequence[np.ndarray]) -> Any:
+        """Return arrays (1, …), one for each picture, as one array (B, …) of the model's own type."""
+        return self.adapted.ops.asarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+
+    def _once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return a computed value, from the cache if it was computed before."""
+        if name not in self._computed:
+            self._computed[name] = compute()
+        return self._computed[name]
+
+
+def only(each: Sequence[T] | np.ndarray) -> T:
+    """Return what belongs to the picture of a batch of one.
+
+    Args:
+        each: one value for each picture.
+
+    Raises:
+        BadShape: there are several pictures.
+    """
+    if len(each) != 1:
+        raise BadShape(f"Expected one picture, got a batch of {len(each)}.")
+    return each[0]
 
 
 def prepare(
     model: Any,
-    image: Any,
-    *,
+    images: Sequence[Any],
     labels: Sequence[str] | None = None,
     preprocess: Preprocess | None = None,
     framework: str | None = None,
     activation: str = "auto",
     output: Any = None,
 ) -> Prepared:
-    """Return a model with its input; for the arguments see :func:`saliency.explain`.
+    """Return a model with a batch of pictures, read and preprocessed for it.
+
+    Args:
+        model: see :func:`saliency.adapt`.
+        images: a list of images, see :func:`saliency.explain`; one image is a list of one. The model must be fed all of
+            them at one size.
+        labels: names of the classes.
+        preprocess: see :func:`saliency.explain`.
+        framework: see :func:`saliency.explain`.
+        activation: see :func:`saliency.adapt`.
+        output: see :func:`saliency.adapt`.
 
     Raises:
-        SaliencyError: the model, the image or an argument cannot be used.
+        SaliencyError: the model, an image or an argument cannot be used.
     """
-    given = inputs_of(image)
-    if isinstance(given, Inputs):
-        adapted = _several(model, given, labels, preprocess, framework)
-        return Prepared(read_as(adapted, activation, output), given)
-    read_already: list[Picture] = [given] if isinstance(given, Picture) else []
+    if not isinstance(images, list | tuple) or not images:
+        raise BadImage(f"images must be a list of at least one image, [image], got {brief(images)}.")
+    given = [decoded(inputs_of(each)) for each in images]
+    first = given[0]
+    if isinstance(first, Inputs):
+        adapted = read_as(_several(model, first, labels, preprocess, framework), activation, output)
+    else:
 
-    def fed() -> np.ndarray:
-        # a plain function may be called with the picture, to find its array type
-        if not read_already:
-            read_already.append(read(given, preprocess))
-        return read_already[0].fed
+        def fed() -> np.ndarray:
+            # a plain function may be called with the picture, to find its array type
+            return (first if isinstance(first, Picture) else read(first, preprocess)).fed
 
-    adapted = adapt(model, labels=labels, framework=framework, image=fed, activation=activation, output=output)
-    return Prepared(adapted, picture_for(given, preprocess, adapted))
+        adapted = adapt(model, labels=labels, framework=framework, image=fed, activation=activation, output=output)
+    return Prepared(adapted, [picture_for(each, preprocess, adapted) for each in given])
 
 
 def _several(

@@ -9,11 +9,10 @@ import numpy as np
 
 from saliency import checks
 from saliency.api.predict import Prediction, ranked
-from saliency.api.prepare import prepare
+from saliency.api.prepare import Prepared, prepare
 from saliency.errors import BadShape
 from saliency.metrics.perturbation import Kept, PerturbationCurves, curves, order_of
-from saliency.model.inputs import Inputs
-from saliency.pictures.picture import FILLS, Picture
+from saliency.pictures.picture import FILLS
 from saliency.pictures.presets import Preprocess
 from saliency.results.explanation import Explanation
 from saliency.session.session import Progress, Session
@@ -61,16 +60,8 @@ def what_if(
     """
     top, fill = checks.whole(top, "top", 1), checks.choice(fill, "fill", FILLS)
     chosen = checks.selection(selection, "selection")
-    prepared = prepare(
-        model,
-        image,
-        labels=labels,
-        preprocess=preprocess,
-        framework=framework,
-        activation=activation,
-        output=output,
-    )
-    keep = _of_shape(chosen, prepared.picture, "selection")
+    prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
+    keep = _of_shape(chosen, prepared, "selection")
     adapted = prepared.adapted
     halves = Kept(adapted.ops, prepared.images, prepared.filled(fill), np.stack([keep, ~keep]), 2)
     outputs = np.concatenate([each for _, each in Session(adapted, batch_size=2).outputs(halves)])
@@ -128,16 +119,8 @@ def perturbation_curves(
     for name, given, takes in callables:
         if given is not None:
             checks.function(given, name, takes)
-    prepared = prepare(
-        model,
-        image,
-        labels=labels,
-        preprocess=preprocess,
-        framework=framework,
-        activation=activation,
-        output=output,
-    )
-    order = order_of(_of_shape(_salience(mask), prepared.picture, "mask"))
+    prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
+    order = order_of(_of_shape(_salience(mask), prepared, "mask"))
     session = Session(
         prepared.adapted,
         batch_size=batch_size,
@@ -164,9 +147,8 @@ def _salience(mask: Explanation | np.ndarray) -> np.ndarray:
     return mask.salience()
 
 
-def _of_shape(array: np.ndarray, picture: Picture | Inputs, what: str) -> np.ndarray:
-    if array.shape != picture.fed.shape[1:3]:
-        raise BadShape(
-            f"The {what} must have the shape of the model's input, {picture.fed.shape[1:3]}, got {array.shape}."
-        )
+def _of_shape(array: np.ndarray, prepared: Prepared, what: str) -> np.ndarray:
+    plane = prepared.picture.fed.shape[1:3]
+    if array.shape != plane:
+        raise BadShape(f"The {what} must have the shape of the model's input, {plane}, got {array.shape}.")
     return array

@@ -15,31 +15,35 @@ from saliency.targets import OfScores, Unit, index_of, label_of
 
 
 class Resolved(NamedTuple):
-    """A target: the function that is explained, and its name."""
+    """A target of one picture: the function that is explained, and its name."""
 
     explained: int | Target
     name: int | str
     label: str
+    row: int = 0
+    """Index of the function among those that are bound: its row of the scores and masks."""
 
 
 def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
-    """Return the model's outputs for one image (1, …), (K,) float64 on the host.
+    """Return the model's outputs for images (N, …), (N, K) float64 on the host.
 
     Raises:
         BadOutput: they are not finite.
     """
     with adapted.lock:
         rows = adapted.ops.tohost(adapted.outputs(images))
-    if len(rows) != 1:
+    count = int(images.shape[0])
+    which, whose = ("one image", "this image") if count == 1 else (f"{count} images", "these images")
+    if len(rows) != count:
         raise BadOutput(
-            f"The model returns scores of shape {rows.shape} for one image. The first axis must be the batch: "
+            f"The model returns scores of shape {rows.shape} for {which}. The first axis must be the batch: "
             "(N, classes)."
         )
-    outputs = rows[0].astype(np.float64)
+    outputs = rows.astype(np.float64)
     if not np.isfinite(outputs).all():
         raise BadOutput(
             f"The model's output contains {np.count_nonzero(~np.isfinite(outputs))} NaN or infinite values of "
-            f"{outputs.size} for this image, so there is nothing to explain. Check its weights and the preprocessing."
+            f"{outputs.size} for {whose}, so there is nothing to explain. Check its weights and the preprocessing."
         )
     return np.asarray(outputs)
 
@@ -81,6 +85,25 @@ def resolved(
             notes.append("target: the top class")
         found.append(Resolved(head.target(index), index, label_of(index, labels)))
     return found
+
+
+def with_rows(targets: Sequence[Sequence[Resolved]]) -> tuple[list[int | Target], list[list[Resolved]]]:
+    """Return the functions to bind for a batch of pictures, and the targets with their rows among these.
+
+    A function that several pictures share is bound once. The top class, for example, may differ between pictures.
+
+    Args:
+        targets: for each picture the same targets, as resolved for it.
+    """
+    explained: list[int | Target] = []
+    found: list[list[Resolved]] = [[] for _ in targets]
+    for same in zip(*targets, strict=True):
+        first = len(explained)
+        for own, each in zip(found, same, strict=True):
+            if each.explained not in explained[first:]:
+                explained.append(each.explained)
+            own.append(each._replace(row=explained.index(each.explained, first)))
+    return explained, found
 
 
 def resolved_index(target: Any, head: Head, outputs: np.ndarray, labels: Sequence[str] | None) -> int:

@@ -9,8 +9,10 @@ import numpy as np
 
 from saliency.errors import BadOutput
 from saliency.model.inputs import Inputs
+from saliency.model.resolve import Resolved
 from saliency.results.explanation import Explanation
 from saliency.results.run import Run
+from saliency.session.consistency import batches
 from saliency.session.session import Session
 
 EMPTY = "the mask is zero everywhere", "the mask is zero everywhere: all attributions are negative"
@@ -35,13 +37,13 @@ class Assembly:
 
     def __init__(self, run: Run, session: Session[Any], started: float) -> None:
         self.run, self.session, self.started = run, session, started
-        self.method, self.picture = run.method, run.picture
-        self.scores = np.full(len(run.targets), np.nan)
+        self.method = run.method
+        self.scores = np.full((run.rows, len(run.pictures)), np.nan)
         self.baseline_scores: np.ndarray | None = None
         self.measured = False
 
     def measure(self) -> None:
-        """Compute the scores of the image, and of the baselines where the mask should sum to their difference."""
+        """Compute the scores of the images, and of the baselines where a mask should sum to their difference."""
         images = self.run.images
         self.scores = self._mean_scores([images])
         if self.method.complete and (beginnings := self.method.beginnings(images, self.session)):
@@ -49,13 +51,22 @@ class Assembly:
         self.measured = True
 
     def _mean_scores(self, several: list[Any]) -> np.ndarray:
-        ops, model = self.session.ops, self.session.model
-        with model.lock:
-            scores = [ops.tohost(model.scores(images)).astype(np.float64).mean(1) for images in several]
+        """Return the mean scores (k, B) of several batches (B, …), or (1, …) for one image in place of all."""
+        scores = [np.broadcast_to(self._scores(images), self.scores.shape) for images in several]
         return np.asarray(np.mean(scores, axis=0))
 
-    def __call__(self, masks: Any) -> list[Any]:
-        """Return one explanation per target from masks (k, 1, H, W, C) or (k, 1, H, W); a list for several inputs.
+    def _scores(self, images: Any) -> np.ndarray:
+        ops, model = self.session.ops, self.session.model
+        with model.lock:
+            parts = [ops.tohost(model.scores(each)) for each in batches(images, alone=self.run.alone)]
+        return np.concatenate(parts, 1).astype(np.float64)
+
+    def __call__(self, masks: Any) -> list[list[Any]]:
+        """Return for each picture one explanation per target; several inputs have a list of explanations for each.
+
+        Args:
+            masks: (k, b, H, W, C) or (k, b, H, W), for the b <= B pictures that the method has reached; k is 1 if the
+                mask is the same for every target.
 
         Raises:
             BadOutput: the masks overflow float32.
@@ -63,31 +74,39 @@ class Assembly:
         host = self.session.ops.tohost(masks)
         if not np.isfinite(host.astype(np.float32)).all():
             raise BadOutput(f"The mask of {self.method!r} contains NaN or infinite values: it overflowed float32.")
-        # a mask that is the same for every target is computed once
-        (own,) = np.moveaxis(np.broadcast_to(host, (len(self.run.targets), *host.shape[1:])), 1, 0)
-        return [self._explained(i, each) for i, each in enumerate(own)]
+        each_row = np.broadcast_to(host, (self.run.rows, *host.shape[1:]))
+        return [
+            [self._explained(i, target, each_row[target.row, i]) for target in self.run.targets[i]]
+            for i in range(host.shape[1])
+        ]
 
-    def _explained(self, i: int, mask: np.ndarray) -> Any:
-        """Return the explanation of target `i` from a mask of any precision; for several inputs, one each."""
-        values, picture = mask.astype(np.float32), self.picture
-        common = self._common(i, mask, values)
+    def _explained(self, i: int, target: Resolved, mask: np.ndarray) -> Any:
+        """Return the explanation of a target of picture `i`; for several inputs, one each.
+
+        Args:
+            i: index of the picture.
+            target: the target.
+            mask: its mask, of any precision.
+        """
+        values, picture = mask.astype(np.float32), self.run.pictures[i]
+        common = self._common(i, target, mask, values)
         if not isinstance(picture, Inputs):
             return Explanation(mask=values, **common)
         return [Explanation(mask=part, **common) for part in picture.split(values)]
 
-    def _common(self, i: int, mask: np.ndarray, values: np.ndarray) -> dict[str, Any]:
-        """Return every field of the explanation of target `i` except the mask."""
+    def _common(self, i: int, target: Resolved, mask: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+        """Return every field of the explanation of a target of picture `i`, except the mask."""
+        picture, at = self.run.pictures[i], (target.row, i)
         regions, errors, sums, losses = map(
             self.session.details.get, ("regions", "standard_error", "attributed", "losses")
         )
-        baseline_score = None if self.baseline_scores is None else float(self.baseline_scores[i])
-        score, rise = float(self.scores[i]), float(self.scores[i]) - (baseline_score or 0.0)
+        baseline_score = None if self.baseline_scores is None else float(self.baseline_scores[at])
+        score, rise = float(self.scores[at]), float(self.scores[at]) - (baseline_score or 0.0)
         # sums in float64 where the mask is float64
-        attributed = float(mask.sum(dtype=np.float64) if sums is None else sums[i][0])
+        attributed = float(mask.sum(dtype=np.float64) if sums is None else sums[at])
         gap = attributed - rise if self.measured and self.method.complete else None
         loss = self._loss(gap, rise, float(np.abs(values).sum(dtype=np.float64)))
         empty = () if values.any() else (EMPTY[self.method.sign == "positive"],)
-        target = self.run.targets[i]
         return {
             "method": self.method.id,
             "caption": self.run.caption,
@@ -97,20 +116,21 @@ class Assembly:
             "score": score,
             "baseline_score": baseline_score,
             "gap": gap,
-            "regions": None if regions is None else regions[i][0],
-            "standard_error": None if errors is None else errors[i][0].astype(np.float32),
-            "notes": (*self._notes(), *loss, *(() if losses is None else losses[i][0]), *empty),
+            "regions": None if regions is None else regions[target.row][i],
+            "standard_error": None if errors is None else errors[at].astype(np.float32),
+            "notes": (*self._notes(i), *loss, *(() if losses is None else losses[target.row][i]), *empty),
             "sign": self.method.sign,
             "calls": self.session.calls,
             "images": self.session.images,
             "seconds": time.perf_counter() - self.started,
-            "picture": self.picture.shown,
-            "placement": self.picture.placement,
+            "picture": picture.shown,
+            "placement": picture.placement,
         }
 
-    def _notes(self) -> tuple[str, ...]:
-        """Return the notes, each once."""
-        return tuple(dict.fromkeys([*self.picture.notes, *self.run.model.notes, *self.run.notes, *self.session.notes]))
+    def _notes(self, i: int) -> tuple[str, ...]:
+        """Return the notes on picture `i`, each once."""
+        picture, run = self.run.pictures[i], self.run
+        return tuple(dict.fromkeys([*picture.notes, *run.model.notes, *run.notes[i], *self.session.notes]))
 
     def _loss(self, gap: float | None, rise: float, size: float) -> tuple[str, ...]:
         """Return the note on the completeness error, if it is large enough.

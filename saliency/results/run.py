@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from saliency.core.method import Method
 from saliency.model.inputs import Inputs
 from saliency.model.protocols import Adapted
@@ -19,40 +21,45 @@ class Run:
     """A method that is ready to run: fitted to a model, with targets and layers bound.
 
     Attributes:
-        picture: the picture with the model's input; or several inputs, packed into one.
-        images: the input in the model's own array type, (1, H, W, C) or (1, D).
+        pictures: the B pictures with the model's input; or B times several inputs, packed into one row each.
+        images: the input in the model's own array type, (B, H, W, C) or (B, D).
         method: the method as it runs.
         caption: the method as the user would write it.
-        targets: the k targets.
+        targets: for each picture, its targets.
         layers: names of the bound layers.
         model: the model, with targets and layers bound.
-        notes: what was decided automatically.
+        notes: for each picture, what was decided automatically.
         alone: whether images are evaluated one at a time, because the model's outputs depend on the batch.
     """
 
-    picture: Picture | Inputs
+    pictures: Sequence[Picture | Inputs]
     images: Any
     method: Method
     caption: str
-    targets: Sequence[Resolved]
+    targets: Sequence[Sequence[Resolved]]
     layers: Sequence[str]
     model: Adapted[Any]
-    notes: Sequence[str]
+    notes: Sequence[Sequence[str]]
     alone: bool = False
+
+    @property
+    def rows(self) -> int:
+        """The number k of bound targets; fewer than all pictures' targets where these share some."""
+        return 1 + max(each.row for targets in self.targets for each in targets)
 
     @property
     def total(self) -> int:
         """The number of images the method evaluates, as far as it is known beforehand."""
-        return self.method.cost(tuple(self.picture.fed.shape))
+        return self.method.cost(tuple(map(int, self.images.shape)))
 
     def session(self, *, batch_size: int | str = "auto", **options: Any) -> Session[Any]:
         """Return a session for this run; for `options` see :class:`Session`."""
-        picture = self.picture
+        first = self.pictures[0]
         return Session(
             self.model,
             batch_size=1 if self.alone else batch_size,
             total=self.total,
-            named_baseline=lambda name, _: picture.without(name),
-            inputs=picture.packing.places if isinstance(picture, Inputs) else (),
+            named_baseline=lambda name, _: np.concatenate([each.without(name) for each in self.pictures]),
+            inputs=first.packing.places if isinstance(first, Inputs) else (),
             **options,
         )

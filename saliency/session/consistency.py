@@ -23,14 +23,13 @@ class Inconsistency(NamedTuple):
     """Whether images must be explained one at a time."""
 
 
-def inconsistency(adapted: Adapted[Any], outputs: Callable[[Any], Any], fed: np.ndarray) -> Inconsistency | None:
+def inconsistency(adapted: Adapted[Any], fed: np.ndarray) -> Inconsistency | None:
     """Call a model with an image paired with another one, again, and alone; once per model and mode of its parts.
 
     NumPy functions are skipped, because a call may be expensive.
 
     Args:
         adapted: the model.
-        outputs: a function from images (N, H, W, C) to outputs (N, …).
         fed: the image, (1, H, W, C).
 
     Raises:
@@ -40,15 +39,20 @@ def inconsistency(adapted: Adapted[Any], outputs: Callable[[Any], Any], fed: np.
         return None
     key = getattr(adapted, "modes", None)
     if key not in adapted.consistency:
-        adapted.consistency[key] = _compared(adapted, outputs, fed)
+        adapted.consistency[key] = _compared(adapted, fed)
     found: Inconsistency | None = adapted.consistency[key]
     return found
 
 
-def _compared(adapted: Adapted[Any], outputs: Callable[[Any], Any], fed: np.ndarray) -> Inconsistency | None:
+def batches(images: Any, *, alone: bool) -> list[Any]:
+    """Return images (N, …) as the batches with which to call the model: all together, or each image alone."""
+    return [images[i : i + 1] for i in range(int(images.shape[0]))] if alone else [images]
+
+
+def _compared(adapted: Adapted[Any], fed: np.ndarray) -> Inconsistency | None:
     def called(images: np.ndarray) -> np.ndarray:
         with adapted.lock:
-            return np.asarray(adapted.ops.tohost(outputs(adapted.ops.asarray(images))), np.float64)
+            return np.asarray(adapted.ops.tohost(adapted.outputs(adapted.ops.asarray(images))), np.float64)
 
     pair = np.concatenate([fed, fed / 2])
     try:

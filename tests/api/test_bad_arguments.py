@@ -127,6 +127,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
     good = {
         "model": net,
         "image": IMAGE,
+        "images": [IMAGE],
+        "fill": "blur",
         "img": IMAGE,
         "method": "gradient",
         "adapted": saliency.adapt(net),
@@ -157,6 +159,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
     }
     found = list(_public(good, own))
     found += [_of(f"exp.{name}", call, good, own) for name, call in _methods(exp)]
+    prepared = saliency.prepare(net, [IMAGE])
+    found += [_of(f"prepared.{name}", call, good, own) for name, call in _methods(prepared) if name != "run"]
     # what closes or waits for good is no matter of arguments
     found += [_of(f"widget.{name}", call, good, own) for name, call in _methods(widget, SaliencyWidget)]
     yield found
@@ -236,6 +240,8 @@ def require_valid(found: Any) -> None:
     if isinstance(found, list):
         for each in found:
             require_valid(each)
+    elif isinstance(found, saliency.Prepared):
+        assert np.isfinite(np.asarray(found.images)).all()
     elif isinstance(found, saliency.Explanation):
         assert found.mask.ndim in ((2, 3) if found.picture.size else range(1, 9))
         assert np.isfinite(found.mask).all()
