@@ -1,0 +1,142 @@
+"""What metrics are computed on: a model with one image and one target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from saliency.metrics.orders import KeptSet
+from saliency.model.protocols import Model
+from saliency.session.samples import PerImage
+from saliency.session.session import Session
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+SPACES = ("probability", "score")
+"""What a metric reads of the model: the target's probability (a value where there is none), or its score (logit)."""
+
+
+class Runner(Protocol):
+    """Runs the method that created a mask again."""
+
+    def __call__(self, images: Any, targets: Sequence[Any] | None = None, model: Any = None) -> np.ndarray:
+        """Return the masks of `images` (B, H, W, C), (k, B, H, W) or (k, B, H, W, C) float32.
+
+        Args:
+            images: in the model's own array type.
+            targets: k targets; the case's own by default.
+            model: the model to explain; the case's own by default.
+        """
+
+
+class Case(Generic[A]):
+    """A model with one image and one target. Values of perturbed images are cached: metrics share them.
+
+    Args:
+        session: runs the model.
+        image: (1, H, W, C), in the model's own array type.
+        target: index of the class or value; None if the session's model is bound to another target.
+        filled: from the name of a fill to the image without its content, (1, H, W, C); see :data:`saliency.FILLS`.
+        truth: bool (H, W), the pixels of the object; None without.
+        runner: runs the method that created the mask; None without.
+        seed: seed of everything random.
+    """
+
+    def __init__(
+        self,
+        session: Session[A],
+        image: A,
+        target: int | None,
+        *,
+        filled: Callable[[str], A],
+        truth: np.ndarray | None = None,
+        runner: Runner | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.session, self.image, self.target, self.filled = session, image, target, filled
+        self.truth, self.runner, self.seed = truth, runner, seed
+        self.model: Model[A] = session.model
+        self.ops = session.ops
+        shape: Any = getattr(image, "shape", ())
+        self.shape = int(shape[1]), int(shape[2])
+        self.images_of_bands = 0
+        """Number of images evaluated for the metrics of random maps."""
+        self._values: dict[Hashable, np.ndarray] = {}
+        self._cached: dict[Hashable, Any] = {}
+
+    @property
+    def images(self) -> int:
+        """Number of images evaluated so far."""
+        return self.session.images
+
+    def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return the result of `compute`, called the first time only."""
+        if key not in self._cached:
+            self._cached[key] = compute()
+        found: T = self._cached[key]
+        return found
+
+    def evaluate(
+        self, keys: Sequence[Hashable], build: Callable[[Sequence[int]], A], space: str = "probability"
+    ) -> np.ndarray:
+        """Return the target's values of perturbed images, (n,) float64. Known images are not evaluated again.
+
+        Args:
+            keys: equal for equal images.
+            build: from indices of keys to these images, (m, H, W, C).
+            space: one of :data:`SPACES`.
+        """
+        unknown = list({key: i for i, key in reversed(list(enumerate(keys))) if key not in self._values}.values())[::-1]
+        samples = _Built(self.ops, self.image, lambda which: build(unknown[which]), len(unknown))
+        for rows, values in self._stream(samples):
+            self._values.update(zip((keys[i] for i in unknown[rows]), values, strict=True))
+        return np.array([self._values[key] for key in keys]).reshape(len(keys), 2)[:, SPACES.index(space)]
+
+    def removed(self, kept: Sequence[KeptSet], fill: str, space: str = "probability") -> np.ndarray:
+        """Return the target's values, (n,), of the image with all pixels but the kept ones replaced.
+
+        Args:
+            kept: the pixels that each image keeps.
+            fill: name of the fill.
+            space: one of :data:`SPACES`.
+        """
+        filled: A = self.cached(("fill", fill), lambda: self.filled(fill))
+
+        def build(which: Sequence[int]) -> A:
+            shown: Any = self.ops.asarray(np.stack([kept[i].mask() for i in which])[..., None])
+            return self.ops.where(shown > 0.5, self.image, filled)
+
+        # the whole image and the fill alone are the same for all orders
+        keys = [each.key if each.key is True else (fill, each.key) for each in kept]
+        return self.evaluate(keys, build, space)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the model gives a probability of the target."""
+        model: Any = self.model
+        return self.target is not None and model.head is not None and model.head.meaning != "value"
+
+    def _stream(self, samples: Any) -> Any:
+        """Yield (rows, (n, 2)): the probability and the score of the target."""
+        if self.target is None:
+            for rows, scores in self.session.scores(samples):
+                yield rows, np.repeat(self.ops.tohost(scores).astype(np.float64)[0][:, None], 2, 1)
+            return
+        model: Any = self.model
+        for rows, outputs in self.session.outputs(samples):
+            pair = model.head.shown(outputs), model.head.scores(outputs)
+            yield rows, np.stack([each[:, self.target] for each in pair], 1)
+
+
+class _Built(PerImage[A]):
+    """Images that a function builds."""
+
+    def __init__(self, ops: Any, image: A, build: Callable[[slice], A], each: int) -> None:
+        super().__init__(ops, image, each)
+        self.build = build
+
+    def copies(self, image: int, which: slice) -> A:
+        return self.build(which)
