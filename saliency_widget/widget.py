@@ -28,7 +28,8 @@ from saliency_widget.traits.methods import MethodLike, first_available
 from saliency_widget.traits.parameters import Controls, Layers
 from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, shown_in, view_of
 from saliency_widget.work.explainers import Explainers
-from saliency_widget.work.inputs import Options, grid_of, index_in, read_inputs
+from saliency_widget.work.inputs import grid_of, index_in, read_inputs
+from saliency_widget.work.options import Options
 
 NAME_LENGTH = 1000
 """Maximum number of characters of an image's name."""

@@ -46,16 +46,14 @@ class OfferedMethod(NamedTuple):
 
 def offered_methods(
     methods: Iterable[MethodLike] | None,
-    model: saliency.Adapted[Any],
-    picture: saliency.Picture,
+    prepared: saliency.Prepared,
     fields: Mapping[str, Any],
 ) -> list[OfferedMethod]:
     """Return the methods on offer.
 
     Args:
         methods: ids, values or classes; None for every method, :data:`FAVOURITES` first and the others by family.
-        model: the model that must support them.
-        picture: the picture that would be explained.
+        prepared: the model that must support them, with the picture that would be explained.
         fields: values for every method that has such a field.
 
     Raises:
@@ -63,7 +61,7 @@ def offered_methods(
         BadField: no method has such a field, or `methods` is empty.
     """
     wanted = _all() if methods is None else [methods] if isinstance(methods, str) else list(methods)
-    found = [_set_all(_with_layer_names(_method(each), model), fields) for each in wanted]
+    found = [_set_all(_with_layer_names(_method(each), prepared.adapted), fields) for each in wanted]
     if not found:
         raise saliency.BadField("methods is empty: pass at least one method, or None for all.")
     for name in fields:
@@ -76,7 +74,7 @@ def offered_methods(
             id=method.id if (rank := ids[:i].count(method.id)) == 0 else f"{method.id}-{rank + 1}",
             name=_name(method, ids.count(method.id) > 1),
             method=method,
-            unsupported=_unsupported_reason(method, model, picture),
+            unsupported=_unsupported_reason(method, prepared),
             favourite=methods is not None or method.id in FAVOURITES,
         )
         for i, method in enumerate(distinct)
@@ -140,12 +138,12 @@ def _name(method: saliency.Method, several: bool) -> str:
     return f"{method.title} ({changed})" if several and changed else method.title
 
 
-def _unsupported_reason(method: saliency.Method, model: saliency.Adapted[Any], picture: saliency.Picture) -> str:
-    if saliency.lacking(model, method.needs) is None:
+def _unsupported_reason(method: saliency.Method, prepared: saliency.Prepared) -> str:
+    if saliency.lacking(prepared.adapted, method.needs) is None:
         return ""
     try:
         # raises before the model is called
-        saliency.explain(model, picture, method, target=0, progress=False)
+        saliency.explain(prepared.adapted, prepared.picture, method, target=0, progress=False)
     except saliency.Unsupported as error:
         return str(error)
     return ""

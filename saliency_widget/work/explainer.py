@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import saliency
 from saliency_widget.protocol.cells import Key
@@ -67,13 +66,13 @@ class Explainer:
                 self._listener.post(picture())
 
         def send_results() -> None:
-            model = self._current_subject().adapted()
+            prepared = self._current_subject().prepared()
             self._warn()
-            predicted = self._predict(model)
+            predicted = self._predict(prepared)
             if not predicted:
                 self._listener.post(self.prediction_message())
             for result in self.in_order():
-                if result.version == model.version:
+                if result.version == prepared.adapted.version:
                     self._listener.post(result.message)
             if not predicted:
                 self.post_timing()
@@ -88,7 +87,7 @@ class Explainer:
         """Send `stale` if the weights are no longer those of the results."""
 
         def run() -> None:
-            version = self._current_subject().adapted().version
+            version = self._current_subject().prepared().adapted.version
             outdated = any(result.version != version for result in list(self.results.values()))
             if outdated and version != self._checked_version:
                 self._listener.post(message("stale"))
@@ -111,8 +110,8 @@ class Explainer:
         """Check whether the model is much more confident with another preprocessing."""
         # an error of the model is reported when an explanation is computed
         with contextlib.suppress(Exception):
-            subject = self._current_subject()
-            self._surer_preset = saliency.surer_preset(subject.adapted(), subject.picture)
+            prepared = self._current_subject().prepared()
+            self._surer_preset = saliency.surer_preset(prepared.adapted, prepared.picture)
             self._warn()
 
     def search(self, rid: str, query: str) -> None:
@@ -125,7 +124,7 @@ class Explainer:
             self._listener.post(message("classes", rid, classes=classes), answering=answering)
 
         def predict_and_run() -> None:
-            self._predict(self._current_subject().adapted())
+            self._predict(self._current_subject().prepared())
             run()
 
         if self.predictions:
@@ -181,11 +180,10 @@ class Explainer:
         """Find the layers of the model; a model that cannot list them keeps None."""
 
         def run() -> None:
-            subject = self._current_subject()
-            model = subject.adapted()
-            names = [each.name for each in saliency.layers(model, subject.picture)]
-            with model.lock:
-                automatic = model.automatic_layer(model.ops.asarray(subject.picture.fed))
+            prepared = self._current_subject().prepared()
+            names = [each.name for each in saliency.layers(prepared.adapted, prepared.picture)]
+            with prepared.adapted.lock:
+                automatic = prepared.adapted.automatic_layer(prepared.images)
             self.layers = Layers(tuple(dict.fromkeys(names)), automatic)
 
         def run_silently() -> None:
@@ -281,9 +279,9 @@ class Explainer:
 
     def _compute(self, task: Task) -> Result:
         subject = self._current_subject()
-        model = subject.adapted()
-        version = model.version
-        self._predict(model)
+        prepared = subject.prepared()
+        version = prepared.adapted.version
+        self._predict(prepared)
         self._resolve(task)
         method_id, target = task.key
         offered = self.methods[method_id]
@@ -293,11 +291,11 @@ class Explainer:
         reports = Reports(self._listener, task, offered, subject.placement)
 
         explanation = saliency.explain(
-            model,
-            subject.picture,
+            prepared.adapted,
+            prepared.picture,
             offered.method,
             target,
-            batch_size=subject.batch_size,
+            batch_size=subject.options.batch_size,
             progress=reports.progress,
             partial=reports.partial,
             cancelled=lambda: self._queue.interrupted(task.job),
@@ -336,14 +334,13 @@ class Explainer:
                 logger.warning("%s failed: %s", task.key[0], failure.fields["message"])
         task.ended.set()
 
-    def _predict(self, model: saliency.Adapted[Any]) -> bool:
+    def _predict(self, prepared: saliency.Prepared) -> bool:
         """Compute the prediction, unless there is one of the same weights. Return whether it was computed."""
-        version = model.version
+        version = prepared.adapted.version
         if self.predictions and version == self._predicted_version:
             return False
-        subject = self._current_subject()
         began = time.perf_counter()
-        predictions = saliency.predict(model, subject.picture, top=sys.maxsize)
+        predictions = saliency.predict(prepared.adapted, prepared.picture, top=sys.maxsize)
         self.timing.add_forward(time.perf_counter() - began)
         with self._lock:
             self.predictions, self._predicted_version, self.layers = predictions, version, None

@@ -16,7 +16,8 @@ from saliency_widget.protocol.messages import Message, located, pack
 from saliency_widget.protocol.requests import TOP
 from saliency_widget.traits.parameters import Layers
 from saliency_widget.work.explainer import Explainer
-from saliency_widget.work.inputs import Inputs, Options, with_image
+from saliency_widget.work.inputs import Inputs, with_image
+from saliency_widget.work.options import Options
 from saliency_widget.work.picture import SMALL_SIDE, ShownPicture, compact_packet
 from saliency_widget.work.result_cache import Result
 from saliency_widget.work.tasks import Listener, Post

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,8 @@ from saliency_widget.protocol.messages import readable
 from saliency_widget.protocol.requests import TOP, index_of
 from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import MOST_CELLS
-from saliency_widget.traits.methods import MethodLike, OfferedMethod, offered_methods
+from saliency_widget.traits.methods import OfferedMethod, offered_methods
+from saliency_widget.work.options import Options
 from saliency_widget.work.picture import PICTURE_SIDE, ShownPicture
 from saliency_widget.work.subject import Subject
 
@@ -50,43 +50,6 @@ class Inputs(NamedTuple):
     """By "models" and "images": the Python expression for each, in scripts."""
 
 
-class Options(NamedTuple):
-    """The arguments of the widget, as they were given."""
-
-    methods: Iterable[MethodLike] | None
-    labels: Sequence[str] | None
-    preprocess: Any
-    fields: Mapping[str, Any]
-    batch_size: int | str
-    activation: str
-    output: Any = None
-
-    def arguments(self, model: int) -> list[str]:
-        """Return the arguments of :func:`saliency.explain` that follow model and image, as Python source.
-
-        Args:
-            model: index of the model.
-        """
-        each = f"preprocess[{model}]" if isinstance(self.preprocess, list | tuple) else "preprocess"
-        own = self.preprocess[model] if isinstance(self.preprocess, list | tuple) else self.preprocess
-        written = each
-        if isinstance(own, str | saliency.Preprocessing):
-            written = repr(own) if isinstance(own, str) else f"saliency.{own!r}"
-        given = {
-            "labels=labels": self.labels is not None,
-            f"preprocess={written}": own is not None,
-            "batch_size=batch_size": self.batch_size != "auto",
-            f"activation={self.activation!r}": self.activation != "auto",
-            "output=output" if callable(self.output) else f"output={self.output!r}": self.output is not None,
-        }
-        return [argument for argument, is_given in given.items() if is_given]
-
-    def adapted(self, model: Any, image: Callable[[], np.ndarray]) -> saliency.Adapted[Any]:
-        """Return one of the models, adapted with these options."""
-        options = {"activation": self.activation, "output": self.output}
-        return saliency.adapt(model, labels=self.labels, image=image, **options)
-
-
 def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
     """Read the images as the models will see them, and find the methods that each model supports.
 
@@ -100,19 +63,23 @@ def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
     """
     models, images = _named(model, _model_name), _named(img, _image_name)
     preprocess = _preprocess_of_each(options.preprocess, len(models))
-    adapted = _adapt(models.values(), next(iter(images.values())), preprocess, options)
-    pictures = {
-        (m, i): _read(each, preprocess[m], adapted[m])
-        for m in range(len(models))
-        for i, each in enumerate(images.values())
+    image, *others = images.values()
+    # each model is adapted once, with the first image
+    first = [options.prepared(each, image, own) for each, own in zip(models.values(), preprocess, strict=True)]
+    prepared = {
+        (m, i): each
+        for m, own in enumerate(first)
+        for i, each in enumerate([own, *(own.with_image(other, preprocess[m]) for other in others)])
     }
-    methods = _methods_of_each(adapted, [pictures[m, 0] for m in range(len(models))], options)
+    pictures = {pair: _picture(each) for pair, each in prepared.items()}
+    adapted = [each.adapted for each in first]
+    methods = _methods_of_each(first, options)
     shown = [_shown(pictures[0, i], i) for i in range(len(images))]
     placements = {(m, i): _placement(picture, shown[i]) for (m, i), picture in pictures.items()}
     # an adapted model that loaded its file is kept, so that the file is loaded once
     originals = [each if own.loaded is None else own for each, own in zip(models.values(), adapted, strict=True)]
     subjects = {
-        (m, i): _subject(originals[m], picture, methods[m], placements[m, i], options)
+        (m, i): Subject(originals[m], picture, {each.id: each for each in methods[m]}, placements[m, i], options)
         for (m, i), picture in pictures.items()
     }
     shape = pictures[0, 0].fed.shape
@@ -123,7 +90,7 @@ def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
         ],
         "models": list(models),
         "images": [_image_spec(name, each) for name, each in zip(images, shown, strict=True)],
-        "notes": _notes(list(models), adapted, list(images), pictures),
+        "notes": _notes(list(models), list(images), prepared),
     }
     return Inputs(
         models=tuple(models),
@@ -157,8 +124,8 @@ def with_image(before: Inputs, img: Any, name: str | None, options: Options) -> 
     count, at = len(before.models), len(before.images)
     models = [before.subjects[m, 0] for m in range(count)]
     preprocess = _preprocess_of_each(options.preprocess, count)
-    adapted = _adapt([each.model for each in models], img, preprocess, options)
-    pictures = [_read(img, own, each) for own, each in zip(preprocess, adapted, strict=True)]
+    prepared = [options.prepared(each.model, img, own) for each, own in zip(models, preprocess, strict=True)]
+    pictures = [_picture(each) for each in prepared]
     shown = _shown(pictures[0], at)
     placements = {(m, at): _placement(picture, shown) for m, picture in enumerate(pictures)}
     subjects = {
@@ -176,28 +143,30 @@ def with_image(before: Inputs, img: Any, name: str | None, options: Options) -> 
     )
 
 
-def _adapt(
-    models: Iterable[Any], image: Any, preprocess: Sequence[Any], options: Options
-) -> list[saliency.Adapted[Any]]:
-    """Adapt each model.
-
-    A function of a framework is evaluated once to find whose arrays it takes; no other model is called here.
-    """
-    return [options.adapted(model, partial(_fed, image, own)) for model, own in zip(models, preprocess, strict=True)]
-
-
-def _methods_of_each(
-    adapted: Sequence[saliency.Adapted[Any]], pictures: Sequence[saliency.Picture], options: Options
-) -> list[list[OfferedMethod]]:
+def _methods_of_each(prepared: Sequence[saliency.Prepared], options: Options) -> list[list[OfferedMethod]]:
     """Return the methods on offer for each model, judged by its first picture."""
-    fields = dict(options.fields)
+    adapted, fields = [each.adapted for each in prepared], dict(options.fields)
     if (layer := fields.get("layer")) is not None:
         fields["layer"] = names = _layer_names(layer, adapted)
         for each in adapted:
             # raises for a name that the model does not have
             each.at([0], [names] if isinstance(names, str) else names)
     methods = None if options.methods is None else _listed(options.methods)
-    return [offered_methods(methods, each, picture, fields) for each, picture in zip(adapted, pictures, strict=True)]
+    return [offered_methods(methods, each, fields) for each in prepared]
+
+
+def _picture(prepared: saliency.Prepared) -> saliency.Picture:
+    """Return the picture that was prepared.
+
+    Raises:
+        BadImage: a list of inputs was prepared.
+    """
+    if not isinstance(prepared.picture, saliency.Picture):
+        raise saliency.BadImage(
+            "Expected a picture, got a list of inputs. The widget shows pictures; for a model of several inputs call "
+            "saliency.explain(model, [a, b])."
+        )
+    return prepared.picture
 
 
 def _shown(picture: saliency.Picture, index: int) -> ShownPicture:
@@ -206,21 +175,6 @@ def _shown(picture: saliency.Picture, index: int) -> ShownPicture:
 
 def _placement(picture: saliency.Picture, shown: ShownPicture) -> Placement:
     return find_placement(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], shown.size)
-
-
-def _subject(
-    model: Any, picture: saliency.Picture, methods: Sequence[OfferedMethod], placement: Placement, options: Options
-) -> Subject:
-    return Subject(
-        model=model,
-        picture=picture,
-        methods={each.id: each for each in methods},
-        placement=placement,
-        labels=options.labels,
-        batch_size=options.batch_size,
-        activation=options.activation,
-        output=options.output,
-    )
 
 
 def _image_spec(name: str, shown: ShownPicture) -> dict[str, Any]:
@@ -346,31 +300,13 @@ def _listed(given: Any, what: str = "methods") -> list[Any]:
     return saliency.checks.several(given, what)
 
 
-def _fed(img: Any, preprocess: Any) -> np.ndarray:
-    """Return the input array of a model that is not adapted yet."""
-    return _read(img, preprocess, None).fed
-
-
-def _read(img: Any, preprocess: Any, model: saliency.Adapted[Any] | None) -> saliency.Picture:
-    """Read an image for a model, or without one."""
-    if model is not None:
-        picture: saliency.Picture = saliency.picture_for(img, preprocess, model)
-        return picture
-    return img if isinstance(img, saliency.Picture) else saliency.read(img, preprocess)
-
-
-def _notes(
-    models: list[str],
-    adapted: Sequence[saliency.Adapted[Any]],
-    images: list[str],
-    pictures: Mapping[Pair, saliency.Picture],
-) -> list[str]:
+def _notes(models: Sequence[str], images: Sequence[str], prepared: Mapping[Pair, saliency.Prepared]) -> list[str]:
     """Return the notes on automatic settings; one that does not hold for all pairs names the pairs it holds for."""
     notes: dict[str, list[str]] = {}
     for m, model in enumerate(models):
         for i, image in enumerate(images):
             who = [model] * (len(models) > 1) + [image] * (len(images) > 1)
-            for note in (*pictures[m, i].notes, *adapted[m].notes):
+            for note in (*prepared[m, i].picture.notes, *prepared[m, i].adapted.notes):
                 notes.setdefault(note, []).append(", ".join(who))
     everyone = len(models) * len(images)
     return [note if len(whose) == everyone else f"{'; '.join(whose)}: {note}" for note, whose in notes.items()]

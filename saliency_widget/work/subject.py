@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import saliency
 from saliency_widget.pictures.placement import Placement
 from saliency_widget.traits.methods import OfferedMethod
+from saliency_widget.work.options import Options
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,11 @@ class Subject:
     """By their ids."""
     placement: Placement
     """Placement of the maps in the shown picture."""
-    labels: Sequence[str] | None
-    batch_size: int | str
-    activation: str
-    output: Any
+    options: Options
 
-    def adapted(self) -> saliency.Adapted[Any]:
-        """Adapt the model in its present state: adapting is cheap, and sees layers and tensors that were replaced."""
-        options = {"activation": self.activation, "output": self.output}
-        return saliency.adapt(self.model, labels=self.labels, image=lambda: self.picture.fed, **options)
+    def prepared(self) -> saliency.Prepared:
+        """Prepare the model in its present state: this is cheap, and sees layers and tensors that were replaced.
+
+        The picture is neither read nor preprocessed again.
+        """
+        return self.options.prepared(self.model, self.picture)

@@ -80,8 +80,7 @@ class Evaluator:
     Create one for each request, as layers and weights may have changed since the last.
     """
 
-    model: saliency.Adapted[Any]
-    picture: saliency.Picture
+    prepared: saliency.Prepared
     placement: Placement
     batch_size: int | str
     cache: WhatIfCache = field(default_factory=WhatIfCache)
@@ -94,11 +93,11 @@ class Evaluator:
         mask = selection_of(explanation, view, self.placement)
 
         def compute() -> Message:
-            predictions = saliency.what_if(self.model, self.picture, mask, fill, top=sys.maxsize)
+            predictions = saliency.what_if(self.prepared.adapted, self.prepared.picture, mask, fill, top=sys.maxsize)
             only, without = (_rows(each, explanation.target) for each in predictions)
             return message("what_if", only=only, without=without, area=float(mask.mean()))
 
-        key = ("what_if", self.model.version, fill, explanation.target, _digest(mask))
+        key = ("what_if", self.prepared.adapted.version, fill, explanation.target, _digest(mask))
         selection = {"sign": view.sign, "keep": view.keep, "region": view.region, "picked": dict(view.picked)}
         return self.cache.get(key, compute, explanation, {"op": "what_if", **selection, "fill": fill})
 
@@ -109,8 +108,8 @@ class Evaluator:
 
         def compute() -> Message:
             curves = saliency.perturbation_curves(
-                self.model,
-                self.picture,
+                self.prepared.adapted,
+                self.prepared.picture,
                 explanation,
                 fill=fill,
                 points=min(POINTS, explanation.salience().size),
@@ -122,7 +121,7 @@ class Evaluator:
             return message("curve", **{name: np.asarray(value).tolist() for name, value in curves._asdict().items()})
 
         order = explanation.salience() if explanation.regions is None else explanation.regions.ranks
-        key = ("curve", self.model.version, fill, explanation.target, _digest(order))
+        key = ("curve", self.prepared.adapted.version, fill, explanation.target, _digest(order))
         return self.cache.get(key, compute, explanation, {"op": "curve", "fill": fill})
 
     def precompute(self, explanation: saliency.Explanation, view: View, fill: str) -> None:

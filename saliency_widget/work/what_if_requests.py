@@ -104,10 +104,9 @@ class WhatIfRequests:
         """Return an evaluator for use on the model's thread. A job gives way between its model calls."""
         subject = self._subject()
         return Evaluator(
-            subject.adapted(),
-            subject.picture,
+            subject.prepared(),
             subject.placement,
-            subject.batch_size,
+            subject.options.batch_size,
             self._cache,
             lambda: job is not None and self._queue.interrupted(job),
             lambda: self._queue.in_demand,

@@ -56,6 +56,35 @@ def test_a_dropped_picture_is_explained(make: Make) -> None:
     assert widget.explanation is first
 
 
+def test_a_picture_is_read_and_fed_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is decoded and preprocessed once for all methods, what-if results and curves of a widget."""
+    opened, fed = [], []
+    whole = Image.open
+
+    def counted(*args: Any) -> Any:
+        opened.append(args)
+        return whole(*args)
+
+    def preprocess(image: Image.Image) -> np.ndarray:
+        fed.append(np.array_equal(np.asarray(image), other()))
+        return np.asarray(image, np.float32) / 255
+
+    monkeypatch.setattr(Image, "open", counted)
+    widget = make(small_net(), file(other()), ["gradient", "occlusion", "grad_cam"], preprocess=preprocess, target=1)
+    widget.compute("gradient", wait=True)
+    before = sum(fed)
+    widget.compute("occlusion", wait=True)
+    browser = Browser(widget)
+    about = {"method": "gradient", "target": 1, "fill": "mean"}
+    browser.wait("what_if", rid=browser.request("what_if", sign="auto", keep=30, region=0, picked={}, **about))
+    browser.wait("curve", rid=browser.request("curve", **about))
+    widget.compute("grad_cam", wait=True)
+
+    assert before >= 1
+    assert sum(fed) == before
+    assert len(opened) == 1
+
+
 def test_python_adds_pictures_too(make: Make) -> None:
     """`add` returns the index, numbers repeated names, and applies the current fields to the new image."""
     widget = make(target=1, methods=["smooth_grad"], parameters={"smooth_grad": {"samples": 2}})
