@@ -8,6 +8,7 @@ copied (TorchScript, FSDP, distributed data parallel), which are switched to eva
 
 from __future__ import annotations
 
+import copy
 import copyreg
 import types
 import weakref
@@ -28,16 +29,16 @@ IN_PLACE = frozenset({"ScriptModule", "FSDPModule", "FullyShardedDataParallel", 
 """Names of module classes that cannot be copied around the same weights."""
 
 OUTSIDE = (
-    "accelerate.",
-    "lightning.",
-    "logging.",
-    "pytorch_lightning.",
-    "torch._dynamo.",
-    "torch.fx.",
-    "torch.optim.",
-    "torch.utils.data.",
+    "lightning",
+    "logging",
+    "pytorch_lightning",
+    "torch._ops",
+    "torch.fx",
+    "torch.optim",
+    "torch.utils._pytree",
+    "torch.utils.data",
 )
-"""Packages whose objects belong to training, compilation or logging: they are shared."""
+"""Packages whose objects belong to training, logging or a traced graph: they are shared."""
 
 ATOMS = (
     bool | int | float | complex | str | bytes | type | range | slice | np.dtype | np.generic,
@@ -76,7 +77,7 @@ class WorkingCopy:
         seen, copier = fingerprint(self._original), Copier(self._compiled)
         with torch.inference_mode(False), torch.no_grad():
             module: nn.Module = copier.copy(self._original)
-        if self._original.training:
+        if is_training(self._original):
             for part in copier.modules:
                 _set_mode(part, False)
         self._fingerprint, self._refreshed, self._globals = seen, copier.refreshed, copier.globals
@@ -85,14 +86,16 @@ class WorkingCopy:
     def notes(self) -> list[str]:
         """Return notes on parts shared with the user's module, and on its methods that are not called."""
         notes = []
-        if self._original.training:
+        if is_training(self._original):
             notes.append("the model is in training mode: explained in eval mode; its own mode is unchanged")
             own = dict.fromkeys(kind.__name__ for kind in map(type, self._original.modules()) if _switches_itself(kind))
             if own:
                 notes.append(f"train() and eval() of {', '.join(own)} are not called: only the flag `training` is set")
         if self.shared:
             kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in self.shared))
-            how = "switched to eval mode during each call and back" if self._original.training else "called as it is"
+            how = (
+                "switched to eval mode during each call and back" if is_training(self._original) else "called as it is"
+            )
             notes.append(f"{kinds} cannot be copied: {how}, so do not train the model meanwhile")
         if large := list(_large(self._original)):
             names = ", ".join(large[:3]) + (", …" if len(large) > 3 else "")
@@ -113,7 +116,7 @@ class WorkingCopy:
                     ours.copy_(theirs)
         for around, own, names in self._globals:
             own.update((name, around[name]) for name in names if name in around)
-        switched = [part for each in self.shared for part in each.modules()] if self._original.training else []
+        switched = [part for each in self.shared for part in each.modules()] if is_training(self._original) else []
         with in_eval_mode(switched):
             yield self.module
 
@@ -134,10 +137,11 @@ class Copier:
 
     Args:
         compiled: whether parts wrapped by ``torch.compile`` are copied with the wrapper.
+        weights: whether parameters and large tensors are copied too, and scripted modules with them.
     """
 
-    def __init__(self, compiled: bool = True) -> None:
-        self._compiled = compiled
+    def __init__(self, compiled: bool = True, weights: bool = False) -> None:
+        self._compiled, self._weights = compiled, weights
         self.refreshed: list[tuple[Tensor, Tensor]] = []
         self.modules: list[nn.Module] = []
         self.shared: list[nn.Module] = []
@@ -178,7 +182,7 @@ class Copier:
                 same.extend(map(self.copy, value))
             case tuple() if type(value) is tuple:
                 same = self._is(value, tuple(map(self.copy, value)))
-            case np.ndarray() if _is_large(value):
+            case np.ndarray() if _is_large(value) and not self._weights:
                 same = self._is(value, value)
             case types.FunctionType():
                 same = self._function(value)
@@ -200,6 +204,8 @@ class Copier:
         return same
 
     def _module(self, module: nn.Module) -> nn.Module:
+        if self._weights and isinstance(module, torch.jit.ScriptModule):
+            return self._is(module, copy.deepcopy(module))
         if works_in_place(module):
             self.shared.append(module)
             return self._is(module, module)
@@ -217,9 +223,9 @@ class Copier:
         return same
 
     def _tensor(self, tensor: Tensor) -> Tensor:
-        """Share the memory of parameters and large tensors; copy other tensors."""
+        """Share the memory of parameters and large tensors, unless they are copied too; copy other tensors."""
         is_parameter = isinstance(tensor, nn.Parameter)
-        if not tensor.is_inference() and (is_parameter or _is_large(tensor)):
+        if not self._weights and not tensor.is_inference() and (is_parameter or _is_large(tensor)):
             # `.data` has its own version counter, so an optimiser may step between the passes
             own = tensor.data
         else:
@@ -231,7 +237,7 @@ class Copier:
         """Copy a function with its closure and the modules among its globals."""
         named = [name for name in _names(function.__code__) if name in function.__globals__]
         modules = [name for name in named if isinstance(function.__globals__[name], nn.Module)]
-        if not (function.__closure__ or modules) or _is_outside(function):
+        if not (function.__closure__ or modules):
             return self._is(function, function)
         around = function.__globals__
         if modules:
@@ -298,10 +304,15 @@ def works_in_place(module: nn.Module) -> bool:
     return any(kind.__name__ in IN_PLACE for kind in type(module).__mro__)
 
 
+def is_training(part: nn.Module) -> bool:
+    """Return a module's flag; a frozen scripted module has none, and is in eval mode."""
+    return bool(getattr(part, "training", False))
+
+
 @contextmanager
 def in_eval_mode(parts: Sequence[nn.Module]) -> Iterator[None]:
     """Set the modules to eval mode, and restore each flag at the end of the context."""
-    modes = [(part, part.training) for part in parts]
+    modes = [(part, is_training(part)) for part in parts]
     try:
         for part in parts:
             _set_mode(part, False)
@@ -315,7 +326,7 @@ def _set_mode(part: nn.Module, training: bool) -> None:
     """Set only the flag: train() and eval() may do more, such as merging weights."""
     if "training" in vars(part):
         vars(part)["training"] = training
-    else:
+    elif hasattr(part, "training"):
         part.training = training
 
 
@@ -352,11 +363,9 @@ def _is_filled(cell: types.CellType) -> bool:
 
 
 def _is_outside(value: Any) -> bool:
-    """Return whether an object, its class or a base class belongs to one of the packages `OUTSIDE`."""
-    modules = (
-        [value.__module__] if isinstance(value, types.FunctionType) else [k.__module__ for k in type(value).__mro__]
-    )
-    return any(module == root or module.startswith(f"{root}.") for module in modules if module for root in OUTSIDE)
+    """Return whether an object's class or a base class belongs to one of the packages `OUTSIDE`."""
+    modules = (str(kind.__module__) for kind in type(value).__mro__)
+    return any(module == root or module.startswith(f"{root}.") for module in modules for root in OUTSIDE)
 
 
 def _address(tensor: Tensor) -> int:
