@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from saliency.adapters.calls import Calls
 from saliency.adapters.declared import declared_by, labels_of
 from saliency.adapters.layers import Surveyed
 from saliency.adapters.outputs import Choice
-from saliency.adapters.per_model import shared_by
+from saliency.adapters.per_model import Shared, shared_by
 from saliency.adapters.tokens import Grid, patches, tokens_of, tokens_on_grid
 from saliency.errors import BadField, UnknownName
 from saliency.model.head import Ending, Head, decide
@@ -58,22 +58,32 @@ class Adapter:
         self.labels = labels_of(model) if labels is None else labels
         self.labels_given = labels is not None
         """Whether the user passed the labels; these must not be fewer than the classes."""
-        self._shared = shared_by(model)
-        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.compared, self.consistency = self._shared.compared, self._shared.consistency
-        self.lacks: Mapping[type, str] = {}
+        self._share(shared_by(model))
+        self.lacks: dict[type, str] = {}
         self.notes: list[str] = []
         # returns the name and the object of each part of the model, if it has any
         self._parts: Callable[[], Iterable[tuple[str, Any]]] = tuple
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
         self._rules: Composite | None = None
-        self.activation, self.output = "auto", None
+        self.activation, self.output = "auto", cast(Any, None)
         self._declared_activation = "auto"
         self.head: Head | None = None
         self._declared: Declared | None = None
         self.loaded: Any = None
         """The model if :func:`saliency.adapt` loaded it from a file: this reference keeps it alive."""
+
+    def _share(self, shared: Shared) -> None:
+        """Use the lock and the caches of a model."""
+        self._shared, self.lock, self.batch_sizes = shared, shared.lock, shared.batch_sizes
+        self.compared, self.consistency = shared.compared, shared.consistency
+
+    def _copied(self) -> Self:
+        """Return a copy for other weights, with no results of these weights."""
+        view = copy.copy(self)
+        view.notes = list(self.notes)
+        view._share(self._shared.reweighted())
+        return view
 
     @property
     def declared(self) -> Declared | None:

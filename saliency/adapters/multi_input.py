@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,14 @@ def adapt_several(
 
         return SeveralInputs(model, packing, labels)
     if type(model) in (tuple, list) and len(model) == 2 and callable(model[0]):
+        from saliency.adapters.jax.model import JaxModel
+
         function, params = model
-        return function_model(Joined(lambda *parts: function(params, *parts), packing, function), labels, "jax")
+
+        def call(params: Any, rows: Any) -> Any:
+            return Joined(partial(function, params), packing, function)(rows)
+
+        return JaxModel(call, labels, params=params)
     if "tensorflow" in frameworks and callable(model):
         return function_model(Joined(model, packing, model), labels, "tensorflow")
     if isinstance(model, type) or not callable(model) or frameworks & {"saliency", "flax", "equinox", "onnxruntime"}:

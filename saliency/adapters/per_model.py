@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from saliency.threads import lock
 
@@ -19,15 +21,30 @@ class Shared:
     def __init__(self) -> None:
         self.lock = lock()
         self.batch_sizes: dict[Hashable, Any] = {}
-        self.compared: dict[Hashable, Any] = {}
-        self.consistency: dict[Hashable, Any] = {}
         self.heads: dict[Hashable, Any] = {}
         self._made: OrderedDict[Hashable, Any] = OrderedDict()
+        self.number: int | None = None
+        """Distinguishes copies with other weights from each other; None for the model itself."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.compared: dict[Hashable, Any] = {}
+        self.consistency: dict[Hashable, Any] = {}
         self._weights: list[weakref.ref[Any]] = []
         self._version = 0
 
-    def version(self, weights: Sequence[Any]) -> int:
-        """Return a number that changes whenever one of these objects was replaced since the last call."""
+    def reweighted(self) -> Self:
+        """Return the one of a copy with other weights.
+
+        It has the same lock, timings, heads and compiled calls, and none of the results that depend on weights.
+        """
+        other = copy.copy(self)
+        other._begin()
+        other.number = next(_NUMBERS)
+        return other
+
+    def version(self, weights: Sequence[Any]) -> Hashable:
+        """Return a value that changes whenever one of these objects was replaced since the last call."""
         with self.lock:
             if len(weights) != len(self._weights) or any(
                 seen() is not now for seen, now in zip(self._weights, weights, strict=True)
@@ -35,7 +52,7 @@ class Shared:
                 # not by id: a new array may reuse the id of a deleted one
                 self._weights = [weakref.ref(each) for each in weights]
                 self._version += 1
-            return self._version
+            return self._version if self.number is None else (self.number, self._version)
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return the cached value of this key, such as a compiled call; `make` creates it the first time."""
@@ -47,6 +64,8 @@ class Shared:
                 self._made.popitem(last=False)
             return self._made[key]
 
+
+_NUMBERS = itertools.count()
 
 _SHARED: dict[int, tuple[weakref.ref[Any], Shared]] = {}
 

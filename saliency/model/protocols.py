@@ -198,6 +198,39 @@ class Rewirable(Model[A], Protocol[A]):
         """Return the kinds of operators (see :mod:`saliency.rules`) that process images (1, H, W, C)."""
 
 
+@runtime_checkable
+class Reweightable(Model[A], Protocol[A]):
+    """A model whose weights can be read, and that can be copied with other weights."""
+
+    def weighted_layers(self, images: A) -> Sequence[str]:
+        """Return the names of the layers with weights that the scores depend on, from the output back to the input.
+
+        A layer is whatever owns weight tensors: a module, a Keras layer, a group of parameters, a node of ONNX. A
+        tensor that the model itself owns is a layer of its own. A layer that is called more than once is placed at its
+        last call.
+
+        Args:
+            images: (N, H, W, C); only the first is evaluated.
+        """
+
+    def reweighted(self, change: Callable[[str, np.ndarray], np.ndarray], layers: Sequence[str] | None = None) -> Self:
+        """Return a copy of the model with changed weights; targets and layers stay bound, the model does not change.
+
+        Only weights of a floating type are changed. Buffers, such as the running statistics of a batch norm, are copied
+        as they are. Tied weights are changed once and stay tied.
+
+        Args:
+            change: returns the new values of a weight tensor from its name and its values, in float32 or float64. It
+                must keep the shape.
+            layers: names of the layers to change, see :meth:`weighted_layers`; by default all.
+
+        Raises:
+            UnknownName: no layer with weights has that name.
+            BadField: `change` returned another shape, or no numbers.
+            Unsupported: the weights of this model cannot be changed.
+        """
+
+
 class Adapted(Model[A], Protocol[A]):
     """A framework's model, adapted to this package, before and after targets are bound."""
 
@@ -296,6 +329,7 @@ CAPABILITY: Mapping[type, str] = {
     Attentive: "attention weights and their gradients",
     EarlyExit: "scores after each block of a transformer",
     Rewirable: "a backward pass that follows rules",
+    Reweightable: "weights that can be copied and changed",
 }
 """The name of each capability in a sentence."""
 

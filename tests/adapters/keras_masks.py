@@ -5,6 +5,7 @@ The backend is fixed per process, so the test starts one for each.
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -50,6 +51,7 @@ def main(path: str) -> None:
 
     import saliency
     from tests.adapters import headed, same_net, same_transformer, two_inputs
+    from tests.adapters.reweighted import facts
     from tests.adapters.writing import OF_KERAS, changes
     from tests.nets import picture
 
@@ -63,6 +65,7 @@ def main(path: str) -> None:
             found[f"{kind} {method}"] = mask
         exp = saliency.explain(net, picture(), "grad_cam", 1, progress=False)
         found[f"layer {kind}"], found[f"notes {kind}"] = str(exp.layer), np.array(exp.notes)
+        found[f"weights {kind}"] = json.dumps(facts(net, picture()[None]))
         same = all(map(np.array_equal, before, net.get_weights()))
         found[f"left {kind}"] = same and attributes == [sorted(vars(layer)) for layer in net.layers]
         inner = "inner/block" if kind in ("sequential", "nested") else "block"

@@ -1,4 +1,5 @@
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import saliency
 from tests.adapters import headed, two_inputs
 from tests.adapters.keras_masks import AT_A_TRANSFORMER, ENDINGS, masks
+from tests.adapters.reweighted import check
 from tests.api.test_layers import made
 from tests.nets import picture, small_net
 
@@ -42,6 +44,16 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return np.load(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies_with_other_weights(found: Any, kind: str) -> None:
+    """Layers with weights come from the output back, under the layers' names; the model itself does not change."""
+    inner = "inner/" if kind in ("sequential", "nested") else ""
+    facts = json.loads(str(found[f"weights {kind}"]))
+
+    check(facts, ["head", f"{inner}block", f"{inner}norm", f"{inner}stem"], facts["score"])
+    assert sorted(name for name in facts["names"] if "norm" in name) == [f"{inner}norm/beta", f"{inner}norm/gamma"]
 
 
 @pytest.mark.agreement

@@ -20,7 +20,15 @@ from saliency.errors import BadImage, BadOutput, UnknownName, Unsupported
 from saliency.model.head import Ending
 from saliency.model.ops import NumpyOps
 from saliency.model.precision import precision_note, widened
-from saliency.model.protocols import FRAMEWORKS, Adapted, Attentive, Differentiable, Inspectable, Rewirable
+from saliency.model.protocols import (
+    FRAMEWORKS,
+    Adapted,
+    Attentive,
+    Differentiable,
+    Inspectable,
+    Reweightable,
+    Rewirable,
+)
 from saliency.targets import OfScores
 
 ARRAYS = Arrays(lambda value: isinstance(value, np.ndarray), np.reshape)
@@ -44,7 +52,7 @@ class FunctionModel(Adapter):
         self._offers_only_scores("a plain function offers only scores")
 
     def _offers_only_scores(self, why: str) -> None:
-        self.lacks = {Differentiable: why, Inspectable: why, Attentive: why, Rewirable: why}
+        self.lacks = dict.fromkeys((Differentiable, Inspectable, Attentive, Rewirable, Reweightable), why)
 
     @property
     def version(self) -> Hashable:

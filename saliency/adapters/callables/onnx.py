@@ -7,20 +7,26 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 
 from saliency.adapters.answers import shape_error
-from saliency.adapters.callables.function import FunctionModel
+from saliency.adapters.callables.function import ARRAYS, FunctionModel
 from saliency.adapters.callables.onnx_graph import last_operator
+from saliency.adapters.callables.onnx_weights import weighted_graph
+from saliency.adapters.callables.untouched import left_alone
 from saliency.adapters.declared import normalised_as
 from saliency.adapters.per_model import shared_by
+from saliency.adapters.weights import Weight, Weighted
 from saliency.errors import BadImage, Unsupported
 from saliency.model.head import Ending
 from saliency.model.precision import precision_note, widened
+from saliency.model.protocols import Reweightable
 from saliency.pictures.arrays import channel_axis
 from saliency.pictures.presets import PRESETS, Declared
+from saliency.targets import OfScores
 
 TYPES = {
     "tensor(float)": np.float32,
@@ -41,7 +47,10 @@ STDS = ("std", "image_std", "input_std", "pixel_std", "img_std")
 NAMES = ("names", "class_names", "classes", "labels")
 
 
-class OnnxModel(FunctionModel):
+UNREADABLE = "cannot be read: its file was deleted, or is in ONNX Runtime's own format"
+
+
+class OnnxModel(Weighted, FunctionModel):
     """An ``onnxruntime.InferenceSession`` with one image input, with targets bound.
 
     Args:
@@ -55,9 +64,7 @@ class OnnxModel(FunctionModel):
         super().__init__(self._run, labels)
         # the shared state belongs to the session, not to this adapter
         self.session = self.model = session
-        self._shared = shared_by(session)
-        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
-        self.compared, self.consistency = self._shared.compared, self._shared.consistency
+        self._share(shared_by(session))
         self._offers_only_scores("an ONNX Runtime session offers only scores")
         inputs = session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in TYPES:
@@ -66,6 +73,11 @@ class OnnxModel(FunctionModel):
                 f"Expected an ONNX model with one input of images, (N, C, H, W) or (N, H, W, C), got {described}. "
                 "Wrap it: a function from images (N, H, W, C) to scores (N, classes) is a model too."
             )
+        self._graph = weighted_graph(session)
+        why = UNREADABLE if self._graph is None else self._graph.unchangeable()
+        del self.lacks[Reweightable]
+        if why is not None:
+            self.lacks[Reweightable] = f"your ONNX model {why}"
         self._input, self._type = inputs[0].name, TYPES[inputs[0].type]
         sizes = [size if isinstance(size, int) else None for size in inputs[0].shape]
         self.channels_first = _is_first(sizes[1:])
@@ -95,6 +107,32 @@ class OnnxModel(FunctionModel):
         """Return the input shape (H, W, C) for a picture of shape `shape`."""
         height, width, channels = (mine or theirs for mine, theirs in zip(self._shape, shape, strict=True))
         return height, width, channels if shape[2] == 1 else shape[2]
+
+    def _weights(self) -> list[Weight]:
+        graph = self._graph
+        assert graph is not None
+        return [Weight((name,), (layer,), partial(graph.read, name)) for name, layer in graph.layers.items()]
+
+    def _last_uses(self, images: np.ndarray) -> dict[str, int]:
+        assert self._graph is not None
+        return self._graph.last_uses(list(self._graph.layers), self._explained(images))
+
+    def _explained(self, images: np.ndarray) -> list[str]:
+        """Return the names of the outputs that the scores are computed from."""
+        names = [each.name for each in self.session.get_outputs()]
+        if len(names) == 1 or callable(self.output) or not all(isinstance(each, OfScores) for each in self._targets):
+            return names
+        key = self._choice(ARRAYS).chosen(self._call_on(images), len(images)).key
+        return [key if isinstance(key, str) else names[key or 0]]
+
+    def _with_weights(self, values: Mapping[str, np.ndarray]) -> Self:
+        assert self._graph is not None
+        view, session = self._copied(), self._graph.copied(values)
+        view.session = view.model = session
+        view._graph = weighted_graph(session)
+        view.function = view._run
+        view._call = left_alone(view._run)
+        return view
 
     def _run(self, images: np.ndarray) -> Any:
         fed = np.moveaxis(images, -1, 1) if self.channels_first else images

@@ -1,22 +1,24 @@
-"""Read the last operator of an ONNX graph from the session's file, in the Protocol Buffers format.
-
-Only the types of operators and the names of their inputs and outputs are read; weights are skipped.
-"""
+"""Read an ONNX session's file, in the Protocol Buffers format, and the last operator of its graph."""
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from saliency.adapters.callables.protobuf import Field, fields, text
 from saliency.model.head import Operator
 
 GRAPH, NODE = 7, 1
 """Fields: the graph of a model, a node of the graph."""
 
-INPUTS, OUTPUTS, OP_TYPE = 1, 2, 4
+INPUTS, OUTPUTS, NAME, OP_TYPE, ATTRIBUTE = 1, 2, 3, 4, 5
 """Fields of a node."""
+
+INNER_GRAPHS = (6, 11)
+"""Fields of an attribute: a graph, several graphs."""
 
 ACTIVATIONS: Mapping[str, Operator] = {
     "Softmax": "softmax",
@@ -31,6 +33,10 @@ MOVES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast")
 """Operators that do not change values."""
 
 
+UNREADABLE = (OSError, ValueError, IndexError, KeyError, StopIteration)
+"""Errors of a file in ONNX Runtime's own format, or that was deleted or overwritten."""
+
+
 def last_operator(session: Any, name: str) -> Operator | None:
     """Return the last operator before an output of a session; None if it cannot be read.
 
@@ -38,70 +44,71 @@ def last_operator(session: Any, name: str) -> Operator | None:
         session: an ``onnxruntime.InferenceSession``.
         name: of the output.
     """
-    path, data = getattr(session, "_model_path", None), getattr(session, "_model_bytes", None)
     try:
-        if data:
-            return _ending(memoryview(data), name)
-        with Path(path or "").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return _ending(mapped, name)
-    except (OSError, ValueError, IndexError, KeyError):
-        # ONNX Runtime's own format, or a file that was deleted or overwritten
+        with contents(session) as data:
+            return _ending(data, name)
+    except UNREADABLE:
         return None
 
 
+@contextmanager
+def contents(session: Any) -> Iterator[Any]:
+    """Yield the bytes of the model that a session was opened with.
+
+    Raises:
+        OSError: its file cannot be read.
+    """
+    path, data = getattr(session, "_model_path", None), getattr(session, "_model_bytes", None)
+    if data:
+        yield memoryview(data)
+        return
+    with Path(path or "").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        yield mapped
+
+
 def _ending(data: Any, name: str) -> Operator | None:
-    (start, stop), *_ = (span for field, span in _fields(data, 0, len(data)) if field == GRAPH)
-    made: dict[str, tuple[str, list[str]]] = {}
-    for field, span in _fields(data, start, stop):
-        if field == NODE:
-            kind, takes, gives = _node(data, *span)
-            made.update(dict.fromkeys(gives, (kind, takes)))
-    kind, takes = made[name]
-    while kind in MOVES:
-        kind, takes = made[takes[0]]
-    if kind == "Add" and any(made.get(each, ("", []))[0] in ("MatMul", "Gemm", "Conv") for each in takes):
+    made: dict[str, Node] = {}
+    for each in nodes(data, graph_of(data)):
+        made.update(dict.fromkeys(each.gives, each))
+    node = made[name]
+    while node.kind in MOVES:
+        node = made[node.takes[0]]
+    if node.kind == "Add" and any(made[each].kind in ("MatMul", "Gemm", "Conv") for each in node.takes if each in made):
         return "linear"
-    return ACTIVATIONS.get(kind)
+    return ACTIVATIONS.get(node.kind)
 
 
-def _node(data: Any, start: int, stop: int) -> tuple[str, list[str], list[str]]:
-    """Return the type of an operator and the names of its inputs and outputs."""
-    found = [(field, span) for field, span in _fields(data, start, stop) if field in (INPUTS, OUTPUTS, OP_TYPE)]
-    takes, gives, kind = (
-        [_text(data, span) for field, span in found if field == wanted] for wanted in (INPUTS, OUTPUTS, OP_TYPE)
-    )
-    return kind[0], takes, gives
+class Node(NamedTuple):
+    """An operator of the graph."""
+
+    name: str
+    """Its own name, or else that of its first output."""
+    kind: str
+    takes: list[str]
+    """Names of its inputs, and of those that its inner graphs read."""
+    gives: list[str]
 
 
-def _text(data: Any, span: tuple[int, int]) -> str:
-    return bytes(data[slice(*span)]).decode()
+def graph_of(data: Any) -> Field:
+    """Return the field of a model that is its graph."""
+    return next(each for each in fields(data, 0, len(data)) if each.number == GRAPH)
 
 
-def _fields(data: Any, at: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Yield (number, (start, stop)) of every field with a length; fields that are numbers are skipped."""
-    while at < stop:
-        key, at = _number(data, at)
-        match key & 7:
-            case 0:
-                _, at = _number(data, at)
-            case 1:
-                at += 8
-            case 2:
-                length, at = _number(data, at)
-                yield key >> 3, (at, at + length)
-                at += length
-            case 5:
-                at += 4
-            case _:
-                raise ValueError("no Protocol Buffers")
+def nodes(data: Any, graph: Field) -> Iterator[Node]:
+    """Yield the operators of a graph, in order."""
+    for each in fields(data, graph.at, graph.stop):
+        if each.number == NODE:
+            yield _node(data, each)
 
 
-def _number(data: Any, at: int) -> tuple[int, int]:
-    """Read a variable-length number from `at` on, seven bits per byte; return it and its end."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
+def _node(data: Any, field: Field) -> Node:
+    found: dict[int, list[str]] = {number: [] for number in (INPUTS, OUTPUTS, NAME, OP_TYPE)}
+    inner: list[str] = []
+    for each in fields(data, field.at, field.stop):
+        if each.number in found:
+            found[each.number].append(text(data, each))
+        elif each.number == ATTRIBUTE:
+            graphs = (part for part in fields(data, each.at, each.stop) if part.number in INNER_GRAPHS)
+            inner += (name for graph in graphs for node in nodes(data, graph) for name in node.takes)
+    name = next(filter(None, [*found[NAME], *found[OUTPUTS]]), "")
+    return Node(name, found[OP_TYPE][0], found[INPUTS] + inner, found[OUTPUTS])

@@ -21,6 +21,7 @@ from saliency.adapters.outputs import parts_of
 from saliency.adapters.tokens import NO_BLOCKS
 from saliency.adapters.traced.model import TracedCalls
 from saliency.adapters.traced.rewired import Rewired
+from saliency.adapters.weights import Step, last_uses
 from saliency.errors import NoGradient, Unsupported
 from saliency.model.head import Ending
 from saliency.rules import Composite
@@ -42,6 +43,9 @@ class Source(Protocol):
 
     def call(self, weights: Any, images: Any) -> Any:
         """Return the model's outputs for images (N, H, W, C)."""
+
+    def weight_name(self, path: Sequence[Any]) -> str | None:
+        """Return the name of a weight tensor by its path in the tree of arrays; None for a model's state."""
 
 
 class JaxCalls(TracedCalls):
@@ -101,6 +105,14 @@ class JaxCalls(TracedCalls):
 
     def surveyed(self, weights: Any, images: Any) -> Surveyed:
         """Return the layers with a grid that the scores depend on; the class scores if no target is bound."""
+        program, scores = self.to_scores(weights, images)
+        _, raw = jax.tree.unflatten(program.tree, program.outputs)
+        outputs = {slot for slot in jax.tree.leaves(raw) if slot in program.before(scores)}
+        dense = read_from_map([program.shapes[slot] for slot in outputs], images.shape[0])
+        return program.survey(size_of(images), self.source.channels_first, scores, outputs, dense)
+
+    def to_scores(self, weights: Any, images: Any) -> tuple[Program, set[int]]:
+        """Return the program to (what the scores are read from, all outputs), and the slots of the scores."""
 
         def parts(weights: Any, images: Any) -> tuple[Any, Any]:
             raw = self.raw(weights, images)
@@ -108,11 +120,19 @@ class JaxCalls(TracedCalls):
             return made, [each.array for each in parts_of(raw, ARRAYS)]
 
         program = Program(parts, weights, images)
-        made, raw = jax.tree.unflatten(program.tree, program.outputs)
-        scores = {*jax.tree.leaves(made), *map(program.layer, units(self.bound))}
-        outputs = {slot for slot in jax.tree.leaves(raw) if slot in program.before(scores)}
-        dense = read_from_map([program.shapes[slot] for slot in outputs], images.shape[0])
-        return program.survey(size_of(images), self.source.channels_first, scores, outputs, dense)
+        made, _ = jax.tree.unflatten(program.tree, program.outputs)
+        return program, {*jax.tree.leaves(made), *map(program.layer, units(self.bound))}
+
+    def last_uses(self, weights: Any, images: Any) -> list[int | None]:
+        """Return, for each leaf of the weights, the last step that combines it with the image on the way to the scores.
+
+        None for leaves that the scores do not depend on.
+        """
+        program, scores = self.to_scores(weights, images)
+        steps: list[Step] = [(set(step.takes), set(step.gives)) for step in program.steps]
+        names = {slot: [str(i)] for i, slot in enumerate(program.inputs[:-1])}
+        found = last_uses(steps, names, program.images, scores)
+        return [found.get(str(i)) for i in range(len(names))]
 
     def joined(self, class_scores: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
         """Return the scores (k, N) from :meth:`parts` and the rows of units."""

@@ -7,23 +7,25 @@ target causes a recompilation. A batch is padded to a size that is already compi
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from saliency.adapters.answers import by_batch, indices
+from saliency.adapters.answers import by_batch, indices, name_of
 from saliency.adapters.callables.stateless import stateless
 from saliency.adapters.jax.compiled import ARRAYS, Compiled, JaxCalls, Source, is_floating
 from saliency.adapters.jax.ops import JaxOps
 from saliency.adapters.jax.trace import Program
 from saliency.adapters.layers import Surveyed
 from saliency.adapters.traced.model import TracedModel
+from saliency.adapters.weights import NO_WEIGHTS, Weight, Weighted, by_tensor
 from saliency.model.head import Ending
 from saliency.model.precision import precision_note
-from saliency.model.protocols import Answer
+from saliency.model.protocols import Answer, Reweightable
 from saliency.rules import Composite
 from saliency.targets import OfScores
 
@@ -50,8 +52,14 @@ class PureFunction(Source):
                 return by_batch(function, images, "jax")
             return by_batch(partial(function, weights), images, "jax with weights")
 
+    def weight_name(self, path: Sequence[Any]) -> str | None:
+        """See :class:`Source`; Flax's running statistics are no weights."""
+        if self.signature or (path and name_in(path[:1]) == "batch_stats"):
+            return None
+        return name_in(path) or "params"
 
-class JaxModel(TracedModel[JaxCalls]):
+
+class JaxModel(Weighted, TracedModel[JaxCalls]):
     """A function of JAX arrays with targets and layers bound. Build it with :func:`saliency.adapt`.
 
     Args:
@@ -81,6 +89,14 @@ class JaxModel(TracedModel[JaxCalls]):
         self.source: Source = source or PureFunction(function, bare=params is None)
         self.notes += self.source.notes
         self._held: Composite | None = None
+        if (why := self._unchangeable()) is not None:
+            self.lacks = {Reweightable: why}
+
+    def _unchangeable(self) -> str | None:
+        """Return the reason why no weights can be changed; None if they can."""
+        if isinstance(self.source, PureFunction) and self.source.signature:
+            return "a plain function of JAX does not show its weights: pass (f, params), with f(params, images)"
+        return None if self._weights() else f"{name_of(self.model)} {NO_WEIGHTS}"
 
     @property
     def channels_first(self) -> bool:
@@ -144,6 +160,29 @@ class JaxModel(TracedModel[JaxCalls]):
         one = images[:1, 0] if self._rules is not None and self._rules.references else images[:1]
         return precision_note(self._program(one).precision)
 
+    def _named(self) -> list[tuple[str | None, Any]]:
+        """Return every leaf of the tree of arrays with its name; None for leaves that are no weights."""
+        found = jax.tree_util.tree_flatten_with_path(self.weights())[0]
+        return [(self.source.weight_name(path) if is_floating(leaf) else None, leaf) for path, leaf in found]
+
+    def _weights(self) -> list[Weight]:
+        return by_tensor((name, id(leaf), partial(_on_host, leaf)) for name, leaf in self._named() if name is not None)
+
+    def _last_uses(self, images: Any) -> dict[str, int]:
+        steps = self._to_trace().last_uses(self.weights(), images)
+        pairs = zip(self._named(), steps, strict=True)
+        return {name: step for (name, _), step in pairs if name is not None and step is not None}
+
+    def _with_weights(self, values: Mapping[str, np.ndarray]) -> Self:
+        view, changed = self._copied(), dict[int, Any]()
+        leaves, tree = jax.tree.flatten(self.weights())
+        for name, leaf in self._named():
+            if name is not None and name in values:
+                changed[id(leaf)] = jnp.asarray(values[name], leaf.dtype)
+        made = jax.tree.unflatten(tree, [changed.get(id(leaf), leaf) for leaf in leaves])
+        view.weights = lambda: made
+        return view
+
     def _run(self, call: Callable[..., Any], images: Any, *beside: Any) -> Any:
         """See :class:`TracedModel`."""
         own = (self.source.signature, self._dtype)
@@ -156,6 +195,15 @@ class JaxModel(TracedModel[JaxCalls]):
             if text:
                 self.note(text)
             return compiled(weights, images, np.asarray(indices(self._targets), np.int32), *beside)
+
+
+def name_in(path: Sequence[Any]) -> str:
+    """Return the name of a leaf by its path in a tree: keys and indices, joined by dots."""
+    return ".".join(jax.tree_util.keystr((key,), simple=True) for key in path)
+
+
+def _on_host(leaf: Any) -> np.ndarray:
+    return np.array(leaf, np.float64 if leaf.dtype == np.float64 else np.float32)
 
 
 def _weakly(function: Any) -> Callable[[], Any]:

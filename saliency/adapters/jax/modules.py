@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from saliency.adapters.answers import called_attention, no_attention
-from saliency.adapters.jax.model import JaxModel
+from saliency.adapters.jax.model import JaxModel, name_in
 from saliency.adapters.jax.trace import MARK
 from saliency.errors import Unsupported
 from saliency.model.protocols import Attentive
@@ -96,12 +96,20 @@ class Linen:
             ) from error
         return said[0] if state else said
 
+    def weight_name(self, path: Sequence[Any]) -> str | None:
+        """See :class:`saliency.adapters.jax.compiled.Source`: the collection "params"."""
+        first, *rest = path
+        return name_in(rest) if name_in([first]) == "params" else None
+
 
 def nnx_model(module: Any, labels: Sequence[str] | None = None) -> JaxModel:
     """Return the adapter of a ``flax.nnx.Module``; calls go to a copy in eval mode."""
     from flax import nnx
 
-    made = JaxModel(module, labels, source=Nnx(nnx.graphdef(module)), weights=lambda: nnx.state(module))
+    variables = nnx.to_flat_state(nnx.state(module, nnx.Param))
+    parameters = frozenset(".".join(map(str, path)) for path, _ in variables)
+    source = Nnx(nnx.graphdef(module), parameters)
+    made = JaxModel(module, labels, source=source, weights=lambda: nnx.state(module))
     parts = ((".".join(map(str, path)), part) for path, part in nnx.iter_modules(module))
     return _note_attention(made, parts, module)
 
@@ -109,7 +117,7 @@ def nnx_model(module: Any, labels: Sequence[str] | None = None) -> JaxModel:
 def _note_attention(adapted: JaxModel, parts: Iterable[tuple[str, Any]], module: Any) -> JaxModel:
     """Record attention maps as unsupported if no module is named attention; return the adapted model."""
     if not called_attention(parts):
-        adapted.lacks = {Attentive: no_attention(module)}
+        adapted.lacks = {**adapted.lacks, Attentive: no_attention(module)}
     return adapted
 
 
@@ -119,8 +127,9 @@ class Nnx:
     channels_first = False
     notes: Sequence[str] = ()
 
-    def __init__(self, definition: Any) -> None:
+    def __init__(self, definition: Any, parameters: frozenset[str]) -> None:
         self.signature: Any = definition
+        self._parameters = parameters
 
     def call(self, weights: Any, images: Any) -> Any:
         """See :class:`saliency.adapters.jax.compiled.Source`."""
@@ -132,6 +141,11 @@ class Nnx:
         parts = {id(part): ".".join(map(str, path)) for path, part in nnx.iter_modules(module)}
         with marked(parts, (type(part) for _, part in nnx.iter_modules(module))):
             return module(images)
+
+    def weight_name(self, path: Sequence[Any]) -> str | None:
+        """See :class:`saliency.adapters.jax.compiled.Source`: variables of the type ``nnx.Param``."""
+        name = name_in(path[:-1])  # the last key is the variable's value
+        return name if name in self._parameters else None
 
 
 def equinox_model(module: Any, state: Any = None, labels: Sequence[str] | None = None) -> JaxModel:
@@ -181,6 +195,11 @@ class Equinox:
 
         with marked({id(part): path for path, part in parts.items()}, (type(part) for part in parts.values())):
             return jax.vmap(one, axis_name="batch")(first)
+
+    def weight_name(self, path: Sequence[Any]) -> str | None:
+        """See :class:`saliency.adapters.jax.compiled.Source`: arrays of the module, not of its state."""
+        first, *rest = path
+        return name_in(rest) if name_in([first]) == "0" else None
 
 
 def _parts(value: Any, kind: type, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -16,11 +16,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from saliency.adapters.answers import called_attention, no_attention
+from saliency.adapters.answers import called_attention, name_of, no_attention
 from saliency.adapters.keras.layers import watched
+from saliency.adapters.keras.weights import named_layers, named_weights, unchangeable
 from saliency.errors import Unsupported
 from saliency.model.precision import precision_note
-from saliency.model.protocols import Adapted, Attentive
+from saliency.model.protocols import Adapted, Attentive, Reweightable
 from saliency.pictures.presets import Declared
 
 
@@ -28,7 +29,7 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
     """Return the adapter of a ``keras.Model`` (functional, subclassed, Sequential, nested) for the current backend."""
     made: Any = _on_backend(model, labels)
     made.scales_itself = scales_itself(model)
-    made._parts = partial(_parts, model)
+    made._parts = partial(named_layers, model)
     if made.declared is None and not made.scales_itself:
         made.declared = application_of(model)
     computed = (getattr(each, "compute_dtype", "") for each in model._flatten_layers())
@@ -36,19 +37,14 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
         made.notes.append(said)
     if not called_attention((each.name, each) for each in model._flatten_layers()):
         made.lacks = {**made.lacks, Attentive: no_attention(model)}
+    if (why := unchangeable(model)) is not None:
+        made.lacks = {**made.lacks, Reweightable: f"{name_of(model)} {why}"}
     shape = getattr(model, "input_shape", None)
     if isinstance(shape, tuple) and len(shape) == 4:
         made.wants = partial(_wanted, shape[1:])
         made.size = shape[1:3] if all(shape[1:3]) else None
         made.channels = shape[3]
     return made
-
-
-def _parts(layer: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (name, layer) of every layer inside a layer, named as by :func:`watched`."""
-    for each in layer._flatten_layers(include_self=False, recursive=False):
-        yield f"{path}{each.name}", each
-        yield from _parts(each, f"{path}{each.name}/")
 
 
 def scales_itself(model: Any) -> bool:
@@ -121,7 +117,8 @@ def _on_backend(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
                         said = model(images, training=False)
                     return said, [Place(name, output) for name, output in seen if hasattr(output, "op")]
 
-            return TensorFlowModel(model, labels, source=OnTensorFlow(model))
+            named = partial(named_weights, model)
+            return TensorFlowModel(model, labels, source=OnTensorFlow(model), named=named)
         case "jax":
             return _on_jax(model, labels)
         case "torch":
@@ -154,9 +151,17 @@ def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
             with watched(inner, scoped):
                 return inner.stateless_call(*weights, images, **training)[0]
 
+        def weight_name(self, path: Sequence[Any]) -> str | None:
+            inner: Any = held()
+            group, place = (key.idx for key in path)
+            wanted = groups(inner)[group][place]
+            return next((name for name, each in named_weights(inner) if each is wanted), None)
+
+    def groups(model: Any) -> Sequence[Sequence[Any]]:
+        return model.trainable_variables, model.non_trainable_variables
+
     def weights() -> Any:
-        groups = model.trainable_variables, model.non_trainable_variables
-        return tuple([each.value for each in group] for group in groups)
+        return tuple([each.value for each in group] for group in groups(model))
 
     return JaxModel(model, labels, source=OnJax(), weights=weights)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Self, TypeVar
 
+import numpy as np
 import torch
 from keras import StatelessScope
 from torch import Tensor
@@ -17,6 +18,7 @@ from saliency.adapters.base import GridAdapter, size_of
 from saliency.adapters.calls import Calls
 from saliency.adapters.host_random import NOTE
 from saliency.adapters.keras.layers import watched
+from saliency.adapters.keras.weights import named_weights
 from saliency.adapters.layers import Laid, Surveyed, made_by, nameable, read_from_map, scores_or_sum
 from saliency.adapters.outputs import parts_of
 from saliency.adapters.tokens import Grid, over_image, token_grid
@@ -29,6 +31,8 @@ from saliency.adapters.torch.random import OwnRandomness
 from saliency.adapters.torch.rules import kinds_of, run_by_rules
 from saliency.adapters.torch.scores import scores_of
 from saliency.adapters.torch.trace import Break, LastActivation, Watch
+from saliency.adapters.torch.weights import Uses, on_host
+from saliency.adapters.weights import Weight, Weighted, by_tensor
 from saliency.errors import NoGradient, unknown
 from saliency.model.precision import precision_note
 from saliency.model.protocols import Answer, Layer, Target
@@ -65,7 +69,7 @@ class Seen(dict[str, Tensor]):
         return self[name]
 
 
-class KerasOnTorch(GridAdapter):
+class KerasOnTorch(Weighted, GridAdapter):
     """A Keras model on the torch backend, with targets and layers bound. Build it with :func:`saliency.adapt`.
 
     Args:
@@ -79,13 +83,16 @@ class KerasOnTorch(GridAdapter):
         super().__init__(model, labels, TorchOps(first.device, dtype))
         self._device, self.wide = first.device, dtype
         self._randomness = OwnRandomness()
+        # variables and the tensors that replace their values, in a copy with other weights
+        self._instead: list[tuple[Any, Tensor]] = []
         # the bound layer, and the number of its last call
         self._call_of: tuple[str, int] | None = None
 
     @property
     def version(self) -> Hashable:
         """A number that changes whenever a weight is written to or replaced."""
-        return hash(tuple((t.data_ptr(), t._version) for t in _tensors(self.model)))
+        tensors = [tensor for _, tensor in self._instead] or _tensors(self.model)
+        return hash(tuple((each.data_ptr(), each._version) for each in tensors))
 
     def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
         """See :meth:`saliency.model.protocols.Adapted.at`."""
@@ -125,6 +132,36 @@ class KerasOnTorch(GridAdapter):
     @property
     def _calls(self) -> Calls:
         return KerasCalls(self)
+
+    def _named(self) -> list[tuple[str, Tensor]]:
+        """Return every name and tensor of the weights that calls use."""
+        instead = {id(variable): tensor for variable, tensor in self._instead}
+        return [(name, instead.get(id(each), each.value)) for name, each in named_weights(self.model)]
+
+    def _weights(self) -> list[Weight]:
+        return by_tensor((name, each.data_ptr(), partial(on_host, each)) for name, each in self._named())
+
+    def _last_uses(self, images: Tensor) -> dict[str, int]:
+        leaf = leaf_of(images)
+        with self.ready(grad=True), Uses() as uses:
+            if self._targets:
+                scores = self.scored(leaf)
+            else:
+                scores = scores_or_sum(self._choice(KERAS), self.call(leaf), torch.sum)
+        return uses.last(self._named(), leaf, scores)
+
+    def _with_weights(self, values: Mapping[str, np.ndarray]) -> Self:
+        view = self._copied()
+        view._randomness, view._call_of = OwnRandomness(), None
+        before = {id(variable): tensor for variable, tensor in self._instead}
+        new = {id(each): values[name] for name, each in named_weights(self.model) if name in values}
+        view._instead = []
+        for each in self.model.variables:
+            tensor = before.get(id(each), each.value).detach().clone()
+            if id(each) in new:
+                tensor.copy_(torch.from_numpy(new[id(each)]))
+            view._instead.append((each, tensor))
+        return view
 
     def _survey(self, images: Tensor) -> Surveyed:
         """See :class:`Adapter`; layers of tokens count if they return a sum of two rows of tokens."""
@@ -218,7 +255,7 @@ class KerasOnTorch(GridAdapter):
     def call(self, images: Tensor) -> Any:
         try:
             # the scope receives assignments to variables
-            with StatelessScope():
+            with StatelessScope(state_mapping=self._instead):
                 return self.model(images.clone(), training=False)
         except Exception as error:
             if (explained := shape_error(error, images.shape, self.model)) is None:

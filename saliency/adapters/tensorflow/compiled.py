@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tensorflow.operators import CALLS, GraphProgram, TensorFlowWork, not_seen
 from saliency.adapters.tensorflow.ops import TensorFlowOps
 from saliency.adapters.tensorflow.trace import ARRAYS, HALF, Place, Traced, precision_of, wide
+from saliency.adapters.tensorflow.weights import last_uses_in
 from saliency.adapters.traced.model import TracedCalls
 from saliency.adapters.traced.rewired import Rewired
 from saliency.errors import Unsupported
@@ -110,9 +111,17 @@ class TensorFlowCalls(TracedCalls):
 
     def surveyed(self, images: Any) -> Surveyed:
         """Return the layers with a spatial grid that the scores depend on."""
-        traced = self.traced(images)
-        scores = self.joined(traced) if self.bound else scores_or_sum(self.choice, traced.raw, tf.reduce_sum)
+        traced, scores = self.to_scores(images)
         return traced.survey(scores, size_of(images))
+
+    def to_scores(self, images: Any) -> tuple[Traced, Any]:
+        """Return the traced call and the scores; without targets, all class scores."""
+        traced = self.traced(images)
+        return traced, self.joined(traced) if self.bound else scores_or_sum(self.choice, traced.raw, tf.reduce_sum)
+
+    def last_uses(self, images: Any, handles: Mapping[int, str]) -> dict[str, int]:
+        """Return :func:`last_uses_in` of the scores."""
+        return last_uses_in(images, self.to_scores(images)[1], handles)
 
     def outputs(self, images: Any, classes: Any) -> Any:
         traced = self.traced(images)

@@ -6,29 +6,32 @@ so gradients, layers and the logits before a softmax are available. The classes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 
-from saliency.adapters.answers import indices
+from saliency.adapters.answers import indices, name_of
 from saliency.adapters.host_random import NOTE, HostStreams
 from saliency.adapters.layers import Surveyed
 from saliency.adapters.tensorflow.compiled import Source, TensorFlowCalls
 from saliency.adapters.tensorflow.ops import TensorFlowOps
-from saliency.adapters.tensorflow.state import graph_of
+from saliency.adapters.tensorflow.state import copy_of, graph_of
 from saliency.adapters.tensorflow.trace import ARRAYS, wide
+from saliency.adapters.tensorflow.weights import named_weights, variables_of
 from saliency.adapters.traced.model import TracedModel
+from saliency.adapters.weights import NO_WEIGHTS, Weight, Weighted, by_tensor
 from saliency.errors import UnknownName, Unsupported
-from saliency.model.protocols import Attentive, Inspectable, Rewirable
+from saliency.model.protocols import Attentive, Inspectable, Reweightable, Rewirable
 from saliency.rules import Composite
 
 HIDDEN_OPERATORS = "the operators inside a SavedModel are hidden: pass the original model"
 HIDDEN = "the layers inside a SavedModel are hidden: pass the original model"
 
 
-class TensorFlowModel(TracedModel[TensorFlowCalls]):
+class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
     """A function of TensorFlow's tensors with targets and layers bound. Build it with :func:`saliency.adapt`.
 
     Args:
@@ -36,41 +39,83 @@ class TensorFlowModel(TracedModel[TensorFlowCalls]):
             or the result of ``tf.saved_model.load``.
         labels: names of the classes.
         source: how the model is called, if it is not a plain function.
+        named: returns name and variable of each weight tensor; by default by TensorFlow's names.
     """
 
     traced, arrays = TensorFlowCalls, ARRAYS
 
-    def __init__(self, model: Any, labels: Sequence[str] | None = None, *, source: Source | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        labels: Sequence[str] | None = None,
+        *,
+        source: Source | None = None,
+        named: Callable[[], Iterable[tuple[str, Any]]] | None = None,
+    ) -> None:
         if not callable(model) and not getattr(model, "signatures", None):
             raise Unsupported(
                 f"Your {type(model).__name__} is not callable and has no signatures: pass the "
                 "function that returns the scores."
             )
         self.source = source or Source(model)
+        self._named = named or partial(named_weights, model)
         self._host_streams = HostStreams()
-        variables = getattr(model, "variables", None) or ()
-        floats = [tf.as_dtype(each.dtype) for each in variables if tf.as_dtype(each.dtype).is_floating]
+        # variables by the id of the handle that they replace, in a copy with other weights
+        self._instead: dict[int, Any] = {}
+        floats = [kind for each in variables_of(model) if (kind := tf.as_dtype(each.dtype)).is_floating]
         self._dtype = np.dtype(np.float64 if floats and floats[0] == tf.float64 else np.float32)
         super().__init__(model, labels, TensorFlowOps(self._dtype))
         if _is_saved(model):
             self.lacks = {Inspectable: HIDDEN, Attentive: HIDDEN, Rewirable: HIDDEN_OPERATORS}
+        if not list(self._named()):
+            why = f"{name_of(model)} {NO_WEIGHTS} as variables: pass the model whose variables are its weights"
+            self.lacks = {**self.lacks, Reweightable: why}
 
     @property
     def version(self) -> Hashable:
-        """A number computed from the weights, since they may be written to in place."""
-        sums = [(float(tf.reduce_sum(each)), float(tf.reduce_sum(tf.abs(each)))) for each in self._floats()]
-        return hash(tuple(sums))
+        """A value computed from the weights, since they may be written to in place."""
+        sums = [
+            (float(tf.reduce_sum(each)), float(tf.reduce_sum(tf.abs(each) * _ramp(each)))) for each in self._floats()
+        ]
+        return hash((self._shared.number, *sums))
 
     def _floats(self) -> list[Any]:
-        variables = getattr(self.model, "variables", None) or ()
-        values = [tf.convert_to_tensor(each) for each in variables if "seed" not in str(each.name)]
+        values = [tf.convert_to_tensor(each) for each in self._variables() if "seed" not in str(each.name)]
         return [each for each in values if each.dtype.is_floating]
+
+    def _variables(self) -> list[Any]:
+        """Return the model's variables, or those that replace them in a copy."""
+        found = [_own(each) for each in variables_of(self.model)]
+        return [self._instead.get(id(each.handle), each) for each in found]
+
+    def _weights(self) -> list[Weight]:
+        found = [(name, _own(variable)) for name, variable in self._named()]
+        return by_tensor(((name, id(each.handle), partial(self._on_host, each)) for name, each in found))
+
+    def _on_host(self, variable: Any) -> np.ndarray:
+        values = self._instead.get(id(variable.handle), variable).numpy()
+        return np.array(values, np.float64 if values.dtype == np.float64 else np.float32)
+
+    def _last_uses(self, images: Any) -> dict[str, int]:
+        handles = {id(_own(variable).handle): name for name, variable in self._named()}
+        found: dict[str, int] = self._inspected(lambda calls, images: calls.last_uses(images, handles), images)
+        return found
+
+    def _with_weights(self, values: Mapping[str, np.ndarray]) -> Self:
+        view = self._copied()
+        found = [_own(each) for each in variables_of(self.model)]
+        view._instead = {id(each.handle): copy_of(self._instead.get(id(each.handle), each)) for each in found}
+        for name, variable in self._named():
+            if name in values:
+                own = view._instead[id(_own(variable).handle)]
+                own.assign(tf.cast(values[name], own.dtype))
+        return view
 
     def outputs(self, images: Any) -> Any:
         """Return the model's class scores, (N, classes)."""
         run, calls = self._graph(TensorFlowCalls.outputs, images)
         with self.lock:
-            outputs = run(images, tf.constant([], tf.int32))
+            outputs = run(images, tf.constant([], tf.int32), instead=self._instead)
         if self._undecided:
             self._decide(np.array(outputs), calls.ending, calls.chosen)
         return outputs
@@ -110,7 +155,7 @@ class TensorFlowModel(TracedModel[TensorFlowCalls]):
             run, calls = self._graph(call, images, *beside)
             for note in calls.notes:
                 self.note(note)
-            return run(images, tf.constant(indices(self._targets), tf.int32), *beside)
+            return run(images, tf.constant(indices(self._targets), tf.int32), *beside, instead=self._instead)
 
     def _graph(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, TensorFlowCalls]:
         """Return the graph of a call, and the calls from which it was traced."""
@@ -129,6 +174,17 @@ class TensorFlowModel(TracedModel[TensorFlowCalls]):
         if graph.draws or self._host_streams.drew:
             calls.notes.append(NOTE)
         return graph, calls
+
+
+def _own(variable: Any) -> Any:
+    """Return TensorFlow's own variable of a variable of Keras."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+def _ramp(values: Any) -> Any:
+    """Return numbers from 1 to 2 along the values, so that a sum weighted by them depends on the values' order."""
+    count = tf.size(values)
+    return tf.reshape(tf.cast(1 + tf.range(count) / tf.maximum(count, 1), values.dtype), tf.shape(values))
 
 
 def _is_saved(model: Any) -> bool:

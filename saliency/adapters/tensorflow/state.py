@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -16,6 +17,11 @@ READ_ONLY = "_read_only_resource_inputs"
 
 DRAWS = ("Random", "Multinomial", "ParameterizedTruncatedNormal", "StatelessRandom", "Rng")
 """Prefixes of the types of operators that draw random numbers."""
+
+
+Instead = Mapping[int, Any]
+
+NOTHING: Instead = MappingProxyType({})
 
 
 class _Own(NamedTuple):
@@ -47,7 +53,7 @@ class StatelessGraph:
             if variable is None or not _is_written(placeholder):
                 captured.append(handle)
                 continue
-            own = _Own(handle, _copy_of(variable), _is_random_state(variable))
+            own = _Own(handle, copy_of(variable), _is_random_state(variable))
             self._owned.append(own)
             captured.append(own.copy.handle)
         if self._owned:
@@ -63,14 +69,26 @@ class StatelessGraph:
         """Whether the graph draws random numbers."""
         return any(each.draws for each in self._owned) or any(map(_draws, self.graph.get_operations()))
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, instead: Instead = NOTHING) -> Any:
+        """Call the function; `instead` holds, by the id of a variable's handle, another variable to read."""
         for each in self._owned:
             if not each.draws:
-                each.copy.assign(tf.raw_ops.ReadVariableOp(resource=each.handle, dtype=each.copy.dtype))
-        return self._function(*arguments)
+                other = instead.get(id(each.handle))
+                handle = each.handle if other is None else other.handle
+                each.copy.assign(tf.raw_ops.ReadVariableOp(resource=handle, dtype=each.copy.dtype))
+        if not instead:
+            return self._function(*arguments)
+        captured = self._function.captured_inputs
+        replaced = [instead[id(each)].handle if id(each) in instead else each for each in captured]
+        self._function.set_external_captures(replaced)
+        try:
+            return self._function(*arguments)
+        finally:
+            self._function.set_external_captures(captured)
 
 
-def _copy_of(variable: Any) -> Any:
+def copy_of(variable: Any) -> Any:
+    """Return a new variable with the same value."""
     with tf.init_scope():
         return tf.Variable(variable.read_value(), trainable=False, shape=variable.shape, dtype=variable.dtype)
 
@@ -131,8 +149,8 @@ class FixedGraphs:
         """Whether the graph draws random numbers."""
         return any(each.draws for each in self._graphs.values())
 
-    def __call__(self, *arguments: Any) -> Any:
-        return self.graph(*arguments)(*arguments)
+    def __call__(self, *arguments: Any, instead: Instead = NOTHING) -> Any:
+        return self.graph(*arguments)(*arguments, instead=instead)
 
 
 def graph_of(function: Callable[..., Any], images: Any, *beside: Any, with_classes: bool = True) -> Any:

@@ -13,9 +13,9 @@ from saliency.adapters.callables.stateless import stateless
 from saliency.adapters.torch.model import TorchModel
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.random import OwnRandomness
-from saliency.adapters.torch.working_copy import AsItIs, WorkingCopy, version_of
+from saliency.adapters.torch.working_copy import AsItIs, WorkingCopy, is_training, version_of
 from saliency.adapters.torch.wrapped import unsupported
-from saliency.model.protocols import Attentive, Inspectable
+from saliency.model.protocols import Attentive, Inspectable, Reweightable
 from saliency.threads import uninterrupted
 
 
@@ -28,7 +28,7 @@ class _Function(nn.Module):
         # a function that refers to no modules is called as it is
         self._kept = function if modules else AsItIs(function)
         # the modules that it calls have their own modes
-        self.training = any(each.training for each in modules)
+        self.training = any(map(is_training, modules))
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -68,7 +68,8 @@ class TorchFunction(TorchModel):
         self._held = [each for each in held(function) if isinstance(each, nn.Module)]
         why = "a plain function exposes no layers: pass the module itself"
         lacks = {name: reason for module in self._held for name, reason in unsupported(module).items()}
-        self.lacks = {**lacks, Inspectable: why, Attentive: why}
+        weightless = "a plain function exposes no weights: pass the module itself"
+        self.lacks = {**lacks, Inspectable: why, Attentive: why, Reweightable: weightless}
         self._fed_as(*self._held)
         self.ops = TorchOps(self._device, self._wide)
 

@@ -6,10 +6,12 @@ so training may continue in parallel. Images are (N, H, W, C) outside and (N, C,
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import copy
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Self, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -28,8 +30,10 @@ from saliency.adapters.torch.random import OwnRandomness
 from saliency.adapters.torch.rules import kinds_of, run_by_rules
 from saliency.adapters.torch.scores import scores_of
 from saliency.adapters.torch.trace import LastActivation, why_no_gradient
-from saliency.adapters.torch.working_copy import WorkingCopy, version_of
+from saliency.adapters.torch.weights import Uses, copy_with, parameters_of, weights_of
+from saliency.adapters.torch.working_copy import WorkingCopy, is_training, version_of
 from saliency.adapters.torch.wrapped import WRAPPERS, unsupported, unwrapped
+from saliency.adapters.weights import Weight, Weighted
 from saliency.errors import NoGradient, Unsupported, unknown
 from saliency.model.precision import precision_note
 from saliency.model.protocols import Answer, Attention, Layer, Target
@@ -41,7 +45,7 @@ LAZY = (UninitializedParameter, UninitializedBuffer)
 """Types of weights that a lazy module creates in its first call."""
 
 
-class TorchModel(Adapter):
+class TorchModel(Weighted, Adapter):
     """An ``nn.Module`` with targets and layers bound. Build it with :func:`saliency.adapt`.
 
     Args:
@@ -82,7 +86,7 @@ class TorchModel(Adapter):
     @property
     def modes(self) -> Hashable:
         """The training flags of all parts."""
-        return tuple(part.training for part in self.module.modules())
+        return tuple(map(is_training, self.module.modules()))
 
     def layer_name(self, layer: Any) -> Any:
         """See :class:`Adapter`; prefixes that wrappers add are removed."""
@@ -160,10 +164,13 @@ class TorchModel(Adapter):
     def rewired(self, rules: Composite) -> Self:
         """See :meth:`saliency.model.protocols.Rewirable.rewired`."""
         view = super().rewired(rules)
-        compiled = any(hasattr(part, "_orig_mod") for part in self.module.modules())
-        if compiled:
-            view._working = WorkingCopy(self.module, compiled=False)
+        view._working = self._uncompiled()
         return view
+
+    def _uncompiled(self) -> WorkingCopy:
+        """Return a working copy without compiled parts, whose operators can be intercepted."""
+        compiled = any(hasattr(part, "_orig_mod") for part in self.module.modules())
+        return WorkingCopy(self.module, compiled=False) if compiled else self._working
 
     def operators(self, images: Tensor) -> frozenset[str]:
         """See :meth:`saliency.model.protocols.Rewirable.operators`."""
@@ -264,6 +271,24 @@ class TorchModel(Adapter):
             with Captured(module, units(self._targets), leaf) as watch:
                 scores = self._scores(module, leaf, watch) if self._targets else self._classes(module, leaf)
             return watch.laid(scores)
+
+    def _weights(self) -> list[Weight]:
+        return weights_of(self.module)
+
+    def _last_uses(self, images: Tensor) -> dict[str, int]:
+        view = copy.copy(self)
+        view._working = self._uncompiled()
+        leaf = leaf_of(images)
+        with view._ready(grad=True) as module, Uses() as uses:
+            scores = view._scores(module, leaf) if self._targets else view._classes(module, leaf)
+        return uses.last(parameters_of(module), leaf, scores)
+
+    def _with_weights(self, values: Mapping[str, np.ndarray]) -> Self:
+        view = self._copied()
+        view.module = view.model = copy_with(self.module, values)
+        view._parts = view.module.named_modules
+        view._working, view._randomness, view._places = WorkingCopy(view.module), OwnRandomness(), {}
+        return view
 
     def _classes(self, module: nn.Module, images: Tensor) -> Tensor:
         found: Tensor = scores_or_sum(self._choice(TORCH), self._forward(module, images), torch.sum)

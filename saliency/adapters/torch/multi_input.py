@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from saliency.adapters.answers import inputs_error
 from saliency.adapters.per_model import shared_by
 from saliency.adapters.torch.model import TorchModel
+from saliency.adapters.torch.weights import weights_of
+from saliency.adapters.torch.working_copy import is_training
+from saliency.adapters.weights import Weight
 from saliency.model.inputs import Packing
+
+INNER = "inner."
+"""Prefix of the names inside the user's module."""
 
 
 class _Unpacked(nn.Module):
@@ -39,8 +46,16 @@ class SeveralInputs(TorchModel):
 
     def __init__(self, module: nn.Module, packing: Packing, labels: Sequence[str] | None = None) -> None:
         unpacked = _Unpacked(module, packing)
-        unpacked.training = module.training
+        unpacked.training = is_training(module)
         super().__init__(unpacked, labels)
         # all adapters of the module share one lock
-        self._shared = shared_by(module)
-        self.lock, self.batch_sizes = self._shared.lock, self._shared.batch_sizes
+        self._share(shared_by(module))
+
+    def _weights(self) -> list[Weight]:
+        return weights_of(cast(_Unpacked, self.module).inner)
+
+    def _last_uses(self, images: Tensor) -> dict[str, int]:
+        return {name.removeprefix(INNER): step for name, step in super()._last_uses(images).items()}
+
+    def _with_weights(self, values: Mapping[str, np.ndarray]) -> Self:
+        return super()._with_weights({INNER + name: each for name, each in values.items()})

@@ -6,7 +6,9 @@ from torch import jit, nn
 
 from saliency.adapters.answers import called_attention, name_of, no_attention
 from saliency.adapters.torch.rules import SCRIPTED, scripted
-from saliency.model.protocols import Attentive, Differentiable, Inspectable, Rewirable
+from saliency.adapters.torch.weights import unchangeable
+from saliency.adapters.weights import QUANTISED as INTEGERS
+from saliency.model.protocols import Attentive, Differentiable, Inspectable, Reweightable, Rewirable
 
 QUANTISED = "is quantised, and its integers have no gradients: pass the model before quantisation"
 
@@ -28,9 +30,12 @@ def unsupported(module: nn.Module) -> dict[type, str]:
     """Return the capabilities that a module does not support, each with the reason."""
     name = name_of(unwrapped(module))
     if any("quantized" in type(part).__module__.split(".") for part in module.modules()):
-        return dict.fromkeys((Differentiable, Inspectable, Attentive, Rewirable), f"{name} {QUANTISED}")
+        refused: tuple[type, ...] = (Differentiable, Inspectable, Attentive, Rewirable)
+        return dict.fromkeys(refused, f"{name} {QUANTISED}") | {Reweightable: f"{name} {INTEGERS}"}
     attends = called_attention(module.named_modules())
     lacks: dict[type, str] = {} if attends else {Attentive: no_attention(unwrapped(module))}
+    if (why := unchangeable(module)) is not None:
+        lacks[Reweightable] = f"{name} {why}"
     if scripted(module):
         lacks[Rewirable] = f"{name} {SCRIPTED}"
     if isinstance(module, jit.ScriptModule):
