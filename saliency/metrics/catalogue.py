@@ -4,14 +4,30 @@ A new metric needs its own file, its name here, a test and a line in CHANGELOG.
 """
 
 from saliency.metrics.deletion import Deletion
+from saliency.metrics.energy_pointing_game import EnergyPointingGame
+from saliency.metrics.entropy import Entropy
+from saliency.metrics.gini import Gini
 from saliency.metrics.insertion import Insertion
+from saliency.metrics.iou import IoU
+from saliency.metrics.localisation_auc import LocalisationAUC
 from saliency.metrics.metric import Metric
+from saliency.metrics.pointing_game import PointingGame
+from saliency.metrics.relevance_mass_accuracy import RelevanceMassAccuracy
+from saliency.metrics.relevance_rank_accuracy import RelevanceRankAccuracy
 from saliency.metrics.srg import SRG
 
 __all__ = [  # noqa: RUF022  # as they are shown
     "Deletion",
     "Insertion",
     "SRG",
+    "PointingGame",
+    "EnergyPointingGame",
+    "RelevanceRankAccuracy",
+    "RelevanceMassAccuracy",
+    "LocalisationAUC",
+    "IoU",
+    "Gini",
+    "Entropy",
 ]
 
 METRICS: dict[str, type[Metric]] = {each.id: each for each in map(vars().__getitem__, __all__)}
