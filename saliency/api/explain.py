@@ -9,16 +9,10 @@ from typing import Any
 from saliency import checks
 from saliency.api.prepare import only, prepare
 from saliency.core.method import Method
-from saliency.core.method import run as masks_of
 from saliency.pictures.presets import Preprocess
-from saliency.results.assemble import Assembly
-from saliency.results.run import Run
+from saliency.results.assemble import explained
 from saliency.session.baselines import Baseline
-from saliency.session.progress import ProgressBar
-from saliency.session.session import Progress, Session
-
-SHOWINGS = 20
-"""Maximum number of partial results per run."""
+from saliency.session.session import Progress
 
 
 def explain(
@@ -93,37 +87,9 @@ def explain(
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     fields = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
     run = prepared.run(method, target, fields)
-    several = isinstance(target, list | tuple)
-
-    def of_the_picture(found: list[list[Any]]) -> Any:
-        return only(found) if several else only(only(found))
-
-    show = None if partial is None else lambda found: partial(of_the_picture(found))
-    options: dict[str, Any] = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
-    with ProgressBar(progress, run.total, run.method.title, bool(run.method.beyond)) as report:
-        session = run.session(progress=report, streaming=partial is not None, **options)
-        return of_the_picture(explained(run, session, started, show))
-
-
-def explained(
-    run: Run, session: Session[Any], started: float, show: Callable[[list[list[Any]]], None] | None = None
-) -> list[list[Any]]:
-    """Run a method; return for each picture one explanation per target.
-
-    Args:
-        run: the method, with targets and layers bound.
-        session: its session.
-        started: time of the start, by :func:`time.perf_counter`.
-        show: called with partial results, of the pictures that the method has reached.
-    """
-    assemble, shown = Assembly(run, session, started), 0
-    for mask in masks_of(run.method, session, run.images):
-        share = session.images / max(session.total, 1)
-        if show is not None and shown < share * SHOWINGS < SHOWINGS:
-            shown = int(share * SHOWINGS) + 1
-            show(assemble(mask))
-    assemble.measure()
-    return assemble(mask)
+    of_the_picture = None if partial is None else lambda found: partial(only(found))
+    options = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
+    return only(explained(run, started, progress=progress, partial=of_the_picture, **options))
 
 
 def _check_callables(progress: Any, cancelled: Any, shared: Any, partial: Any) -> None:

@@ -1,4 +1,4 @@
-"""Fit a method to a model and its inputs: resolve layer names, pack baselines of multi-input models."""
+"""Fit a method to a model and its inputs: layer names, baselines of multi-input models; bind targets and layers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from saliency.core.method import Method
 from saliency.errors import Unsupported
 from saliency.model.inputs import Inputs
 from saliency.model.protocols import Adapted, lacking
+from saliency.model.resolve import Resolved, functions_of
 
 
 def fitted(
@@ -76,6 +77,28 @@ def layers_for(method: Method, adapted: Adapted[Any], images: Any, notes: list[s
             found.append(automatic[place])
             notes.append(f"layer: {automatic[place]}, {'the last at its grid size' if place else which}")
     return found
+
+
+def bound_for(
+    method: Method,
+    adapted: Adapted[Any],
+    targets: Sequence[Sequence[Resolved]],
+    images: Any,
+    notes: list[str],
+) -> tuple[Adapted[Any], list[str]]:
+    """Return the model with the targets and the method's layers bound, and the names of these layers.
+
+    Args:
+        method: the method.
+        adapted: the model.
+        targets: for each picture its targets.
+        images: the model's input, (B, H, W, C).
+        notes: receives the layers that were chosen automatically.
+    """
+    explained = functions_of(targets)
+    bound = adapted.at(explained)
+    layers = layers_for(method, bound, images, notes)
+    return (bound.at(explained, layers) if layers else bound), layers
 
 
 def for_inputs(method: Method, inputs: Inputs, adapted: Adapted[Any]) -> Method:

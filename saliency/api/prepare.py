@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,13 +12,13 @@ from saliency import checks
 from saliency.adapters import adapt, read_as
 from saliency.adapters.multi_input import adapt_several
 from saliency.api.feeding import picture_for, surer_preset
-from saliency.api.fitting import fitted, layers_for
+from saliency.api.fitting import bound_for, fitted
 from saliency.core.method import Method
-from saliency.errors import BadField, BadImage, BadShape, BadTarget, brief
+from saliency.errors import BadField, BadImage, BadShape, brief
 from saliency.model.head import Head
 from saliency.model.inputs import Inputs, inputs_of
 from saliency.model.protocols import FRAMEWORKS, Adapted
-from saliency.model.resolve import Resolved, outputs_of, resolved, resolved_index, with_rows
+from saliency.model.resolve import Resolved, outputs_of, resolved, resolved_index
 from saliency.pictures.picture import FILLS, Picture, decoded, read
 from saliency.pictures.presets import Preprocess
 from saliency.results.run import Run
@@ -128,38 +127,37 @@ class Prepared:
         Raises:
             Unsupported: the model does not support what the method needs.
         """
-        on_method: list[str] = []
-        used, caption = fitted(method, fields, self.adapted, self.pictures, on_method)
-        wanted = list(target) if isinstance(target, list | tuple) else [target]
-        if not wanted:
-            raise BadTarget("target is an empty list: pass at least one class, or omit it for the top class.")
+        notes: list[str] = []
+        used, caption = fitted(method, fields, self.adapted, self.pictures, notes)
+        several = isinstance(target, list | tuple)
+        wanted = list(target) if several else [target]
         of_scores = any(not callable(each) or isinstance(each, OfScores) for each in wanted)
         inconsistent = self._inconsistency() if of_scores else None
-        targets, on_targets = self._resolved(wanted)
-        explained, targets = with_rows(targets)
-        bound, on_layers = self.adapted.at(explained), list[str]()
-        if layers := layers_for(used, bound, self.images, on_layers):
-            bound = bound.at(explained, layers)
-        on_model = [] if inconsistent is None else [inconsistent.note]
-        on_presets = self._surer_presets() if any(isinstance(each, int | OfScores) for each in explained) else []
-        notes = [
-            [*on_method, *own, *on_layers, *preset, *on_model]
-            for own, preset in zip_longest(on_targets, on_presets, fillvalue=())
-        ]
-        alone = inconsistent is not None and inconsistent.alone
-        return Run(self.pictures, self.images, used, caption, targets, layers, bound, notes, alone)
+        targets, on_targets = resolved(wanted, self.adapted, lambda: self.outputs, len(self.pictures))
+        on_layers: list[str] = []
+        bound, layers = bound_for(used, self.adapted, targets, self.images, on_layers)
+        on_presets = self._surer_presets(targets)
+        on_batches = [] if inconsistent is None else [inconsistent.note]
+        return Run(
+            pictures=self.pictures,
+            images=self.images,
+            method=used,
+            caption=caption,
+            targets=targets,
+            several=several,
+            layers=layers,
+            model=bound,
+            notes=[
+                [*notes, *own, *on_layers, *preset, *on_batches]
+                for own, preset in zip(on_targets, on_presets, strict=True)
+            ],
+            alone=inconsistent is not None and inconsistent.alone,
+        )
 
-    def _resolved(self, wanted: Sequence[Any]) -> tuple[list[list[Resolved]], list[list[str]]]:
-        """Return the targets for each picture, and the notes on them."""
-        notes: list[list[str]] = [[] for _ in self.pictures]
-
-        def of_picture(i: int) -> list[Resolved]:
-            return resolved(wanted, self.adapted, lambda: self.outputs[i], notes[i])
-
-        return [of_picture(i) for i in range(len(self.pictures))], notes
-
-    def _surer_presets(self) -> list[list[str]]:
+    def _surer_presets(self, targets: Sequence[Sequence[Resolved]]) -> list[list[str]]:
         """Return for each picture the note on a preset under which the model is much more confident, or none."""
+        if not any(isinstance(each.explained, int | OfScores) for own in targets for each in own):
+            return [[] for _ in self.pictures]
         found = [surer_preset(self.adapted, each) for each in self.pictures]
         return [[] if each is None else [str(each)] for each in found]
 

@@ -49,16 +49,33 @@ def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
 
 
 def resolved(
-    wanted: Iterable[Any], adapted: Adapted[Any], outputs: Callable[[], np.ndarray], notes: list[str]
-) -> list[Resolved]:
-    """Return the targets that the user named; `notes` receives what was decided automatically.
+    wanted: Sequence[Any], adapted: Adapted[Any], outputs: Callable[[], np.ndarray], count: int
+) -> tuple[list[list[Resolved]], list[list[str]]]:
+    """Return the targets that the user named and what was decided automatically, in notes; for each picture.
 
     Args:
         wanted: indices, labels, None for the top class, or callables.
         adapted: the model.
-        outputs: returns the model's outputs, (K,); called only where they are needed.
-        notes: receives the notes.
+        outputs: returns the model's outputs, (B, K); called only where they are needed.
+        count: number B of pictures.
+
+    Raises:
+        BadTarget: there is no target, or no such class.
     """
+    if not wanted:
+        raise BadTarget("target is an empty list: pass at least one class, or omit it for the top class.")
+    notes: list[list[str]] = [[] for _ in range(count)]
+
+    def of_picture(i: int) -> list[Resolved]:
+        return _of_picture(wanted, adapted, lambda: outputs()[i], notes[i])
+
+    return _with_rows([of_picture(i) for i in range(count)]), notes
+
+
+def _of_picture(
+    wanted: Iterable[Any], adapted: Adapted[Any], outputs: Callable[[], np.ndarray], notes: list[str]
+) -> list[Resolved]:
+    """Return the targets of a picture, from its outputs (K,); `notes` receives what was decided automatically."""
     found = []
     for target in wanted:
         if isinstance(target, Unit):
@@ -87,23 +104,28 @@ def resolved(
     return found
 
 
-def with_rows(targets: Sequence[Sequence[Resolved]]) -> tuple[list[int | Target], list[list[Resolved]]]:
-    """Return the functions to bind for a batch of pictures, and the targets with their rows among these.
-
-    A function that several pictures share is bound once. The top class, for example, may differ between pictures.
+def _with_rows(targets: Sequence[Sequence[Resolved]]) -> list[list[Resolved]]:
+    """Number the functions to bind: one that several pictures share has one row. Top classes, for example, may differ.
 
     Args:
         targets: for each picture the same targets, as resolved for it.
     """
-    explained: list[int | Target] = []
     found: list[list[Resolved]] = [[] for _ in targets]
+    rows = 0
     for same in zip(*targets, strict=True):
-        first = len(explained)
+        distinct: list[int | Target] = []
         for own, each in zip(found, same, strict=True):
-            if each.explained not in explained[first:]:
-                explained.append(each.explained)
-            own.append(each._replace(row=explained.index(each.explained, first)))
-    return explained, found
+            if each.explained not in distinct:
+                distinct.append(each.explained)
+            own.append(each._replace(row=rows + distinct.index(each.explained)))
+        rows += len(distinct)
+    return found
+
+
+def functions_of(targets: Sequence[Sequence[Resolved]]) -> list[int | Target]:
+    """Return the functions of the targets of all pictures, by row."""
+    by_row = {each.row: each.explained for own in targets for each in own}
+    return [by_row[row] for row in sorted(by_row)]
 
 
 def resolved_index(target: Any, head: Head, outputs: np.ndarray, labels: Sequence[str] | None) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from saliency.core.method import run as masks_of
 from saliency.errors import BadOutput
 from saliency.model.inputs import Inputs
 from saliency.model.resolve import Resolved
 from saliency.results.explanation import Explanation
 from saliency.results.run import Run
 from saliency.session.consistency import batches
-from saliency.session.session import Session
+from saliency.session.progress import ProgressBar
+from saliency.session.session import Progress, Session
 
 EMPTY = "the mask is zero everywhere", "the mask is zero everywhere: all attributions are negative"
 """Notes on an empty mask; the second where only positive attributions are shown."""
@@ -24,6 +27,39 @@ LOSS = 0.1
 
 ROUNDING = 1e-5
 """Share of the sum of the mask's absolute values that float32 may lose."""
+
+
+SHOWINGS = 20
+"""Maximum number of partial results per run."""
+
+
+def explained(
+    run: Run,
+    started: float,
+    *,
+    progress: bool | Progress = False,
+    partial: Callable[[list[Any]], None] | None = None,
+    **options: Any,
+) -> list[Any]:
+    """Run a method; return for each picture its explanation, or one per target if a list of targets was given.
+
+    Args:
+        run: the method, with targets and layers bound.
+        started: time of the start, by :func:`time.perf_counter`.
+        progress: True for a progress bar, False for none, or a callable (images evaluated, images in total).
+        partial: called with intermediate results, of the pictures that the method has reached.
+        options: of the session, see :class:`~saliency.session.session.Session`.
+    """
+    with ProgressBar(progress, run.total, run.method.title, bool(run.method.beyond)) as report:
+        session = run.session(progress=report, streaming=partial is not None, **options)
+        assemble, shown = Assembly(run, session, started), 0
+        for mask in masks_of(run.method, session, run.images):
+            share = session.images / max(session.total, 1)
+            if partial is not None and shown < share * SHOWINGS < SHOWINGS:
+                shown = int(share * SHOWINGS) + 1
+                partial(assemble(mask))
+        assemble.measure()
+        return assemble(mask)
 
 
 class Assembly:
@@ -61,8 +97,10 @@ class Assembly:
             parts = [ops.tohost(model.scores(each)) for each in batches(images, alone=self.run.alone)]
         return np.concatenate(parts, 1).astype(np.float64)
 
-    def __call__(self, masks: Any) -> list[list[Any]]:
-        """Return for each picture one explanation per target; several inputs have a list of explanations for each.
+    def __call__(self, masks: Any) -> list[Any]:
+        """Return for each picture its explanation, or one per target if a list of targets was given.
+
+        Several inputs have a list of explanations in place of one.
 
         Args:
             masks: (k, b, H, W, C) or (k, b, H, W), for the b <= B pictures that the method has reached; k is 1 if the
@@ -75,10 +113,12 @@ class Assembly:
         if not np.isfinite(host.astype(np.float32)).all():
             raise BadOutput(f"The mask of {self.method!r} contains NaN or infinite values: it overflowed float32.")
         each_row = np.broadcast_to(host, (self.run.rows, *host.shape[1:]))
-        return [
-            [self._explained(i, target, each_row[target.row, i]) for target in self.run.targets[i]]
-            for i in range(host.shape[1])
-        ]
+
+        def of_picture(i: int) -> Any:
+            found = [self._explained(i, target, each_row[target.row, i]) for target in self.run.targets[i]]
+            return found if self.run.several else found[0]
+
+        return [of_picture(i) for i in range(host.shape[1])]
 
     def _explained(self, i: int, target: Resolved, mask: np.ndarray) -> Any:
         """Return the explanation of a target of picture `i`; for several inputs, one each.

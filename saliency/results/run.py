@@ -26,6 +26,7 @@ class Run:
         method: the method as it runs.
         caption: the method as the user would write it.
         targets: for each picture, its targets.
+        several: whether a list of targets was given, so that each picture has a list of explanations.
         layers: names of the bound layers.
         model: the model, with targets and layers bound.
         notes: for each picture, what was decided automatically.
@@ -37,6 +38,7 @@ class Run:
     method: Method
     caption: str
     targets: Sequence[Sequence[Resolved]]
+    several: bool
     layers: Sequence[str]
     model: Adapted[Any]
     notes: Sequence[Sequence[str]]

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 import saliency
-from saliency.api.explain import explained
 from saliency.core.catalogue import METHODS
 from saliency.core.method import Method
+from saliency.results.assemble import explained
 from tests.adapters.two_inputs import FACTS, SERIES, TwoInputs
 from tests.conformance.models import reads_attention
 from tests.nets import LABELS, few, picture, small_net
@@ -33,10 +33,10 @@ def run(
     baseline: Any = None,
     preprocess: str | None = "0..1",
     batch_size: int = 3,
-) -> list[list[Any]]:
-    """Return for each picture the explanation of each target, from one run."""
+) -> list[Any]:
+    """Return for each picture its explanation, or a list with one for each target, from one run."""
     ready = saliency.prepare(model, images, LABELS, preprocess).run(method, target, {"baseline": baseline})
-    return explained(ready, ready.session(batch_size=batch_size), time.perf_counter())
+    return explained(ready, time.perf_counter(), batch_size=batch_size)
 
 
 def assert_alike(found: saliency.Explanation, expected: saliency.Explanation) -> None:
@@ -96,7 +96,7 @@ class TestOneRun:
         together = run(self.net, PICTURES, method, 1, baseline, batch_size=1)
 
         for found, image in zip(together, PICTURES, strict=True):
-            assert_alike(found[0], run(self.net, [image], method, 1, baseline)[0][0])
+            assert_alike(found, *run(self.net, [image], method, 1, baseline))
 
     def test_top_classes_may_differ(self) -> None:
         """Each picture is explained for its own top class and its own contrast; equal targets are bound once."""
@@ -118,8 +118,7 @@ class TestOneRun:
         shown: list[list[list[Any]]] = []
         prepared = saliency.prepare(self.net, PICTURES)
         ready = prepared.run(saliency.Occlusion(size=6, stride=3), [0, 1], {})
-        session = ready.session(batch_size=8, streaming=True)
-        found = explained(ready, session, time.perf_counter(), shown.append)
+        found = explained(ready, time.perf_counter(), partial=shown.append, batch_size=8)
 
         counts = [len(each) for each in shown]
         assert counts == sorted(counts)
@@ -133,8 +132,8 @@ class TestOneRun:
         together = run(net, PICTURES, saliency.IntegratedGradients(steps=3))
 
         for found, image in zip(together, PICTURES, strict=True):
-            assert any("depend on the rest of the batch" in note for note in found[0].notes)
-            assert_alike(found[0], run(net, [image], saliency.IntegratedGradients(steps=3))[0][0])
+            assert any("depend on the rest of the batch" in note for note in found.notes)
+            assert_alike(found, *run(net, [image], saliency.IntegratedGradients(steps=3)))
 
     def test_several_inputs(self) -> None:
         """A batch of several inputs gives for each example and target one explanation per input."""
