@@ -119,6 +119,10 @@ class Prepared:
     def run(self, method: str | Method | type[Method], target: Any, fields: Mapping[str, Any]) -> Run:
         """Fit a method to the model, resolve the targets for each picture, and bind both.
 
+        The bound targets are evaluated for all pictures. If these resolve to k different functions, such as k top
+        classes, each picture is explained for all k, and its own are kept; batches of different top classes save no
+        time.
+
         Args:
             method: an id, a method, its class, or "auto".
             target: see :func:`saliency.explain`; a list gives several.
