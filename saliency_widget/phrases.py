@@ -79,13 +79,13 @@ colours = np.where(seen[..., None], colours, np.array({shade}) / 255)
 """
 
 WHAT_IF = """
-# what the model says of the selection alone, and of the picture without it
+# the model's prediction for the selection only, and with the selection removed
 only, without = saliency.what_if(model, img, kept, {fill!r}{options})
 """
 
 MEASURED = '''\
 def measured(found, sign):
-    """What is coloured, what is compared with a percentile, and the ends of the colours."""
+    """Return the coloured values, those compared with the percentile, and the ends of the colour scale."""
     mask = np.atleast_3d(found.mask)
     summed, magnitude = mask.sum(2), np.abs(mask).sum(2)
     values = magnitude if sign == "absolute" else summed
@@ -99,7 +99,7 @@ def measured(found, sign):
 
 AT = '''\
 def at(found, cells, border):
-    """Where in the picture the cells of a map lie, x and y."""
+    """Return the positions (x, y) in the picture of the cells of a map."""
     inside = np.indices(cells.shape) - border
     y, x = np.tensordot(found.placement[:, :2], inside, 1) + found.placement[:, 2, None, None]
     return x, y

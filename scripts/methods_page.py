@@ -80,9 +80,8 @@ def text() -> str:
         if mine:
             parts.append(f"## {FAMILY[family]}\n")
         for each in mine:
-            rows.append(
-                f"| [{each.title}](#{each.id}) | `{each.id}` | {each.needs} | {each.asked} | {linked(each.paper)} |"
-            )
+            title, cost = f"[{each.title}](#{each.id})", each.images_evaluated
+            rows.append(f"| {title} | `{each.id}` | {each.needs} | {cost} | {linked(each.paper)} |")
             parts.append(entry(each))
     return "\n".join([HEAD, *rows, "", *parts])
 

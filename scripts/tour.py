@@ -118,7 +118,7 @@ def steps(widget: SaliencyWidget, network: Any) -> Iterator[Step]:
         "Another class, another place",
         f"The network's first guesses for this portrait: {first}, {second} and {third}. Here Grad-CAM explains the "
         "class space shuttle, and highlights the one in the background. Choose football helmet at the top to explain "
-        "that class. Hold the space bar for the plain picture.",
+        "that class. Hold the space bar to see the picture without the map.",
         {**portrait, "target": shuttle, "keep": 10},
     )
     only, without = _what_if(widget, network, coffee)

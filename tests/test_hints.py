@@ -125,7 +125,7 @@ def test_windows_with_their_channels_first_are_refused(name: str, value: tuple[i
     assert explain(method="occlusion", **(other | {"size": (8, 8, 3)} | {name: right})).mask.any()
 
 
-def test_feature_masks_of_captums_layout_are_taken() -> None:
+def test_feature_masks_in_captums_layout_are_accepted() -> None:
     """(1, 1, H, W) and equal channels are one label map; different channels are refused."""
     labels = np.arange(24)[:, None] // 12 * 2 + np.arange(20) // 10
     expected = explain(method="feature_ablation", segments=labels).mask

@@ -110,7 +110,7 @@ function keepKeys(root: HTMLElement, signal: AbortSignal): void {
   });
 }
 
-/** Space shows the plain picture while it is held, unless it means something to the control that has the focus. */
+/** Show the picture without the map while Space is held, unless the focused control uses that key. */
 function holdSpace(root: HTMLElement, glance: Store<Glance, Partial<Glance>>, signal: AbortSignal): void {
   on(root, "keydown", signal, (event) => {
     if (event.key !== " " || hasModifier(event) || takesSpace(event.target as HTMLElement)) return;

@@ -76,47 +76,28 @@ def _adapted(
     framework: str | None,
     image: Callable[[], np.ndarray] | None,
 ) -> Adapted[Any]:
+    """Return the adapter of the first kind of model that fits; Keras is before torch, on which it may run."""
     if isinstance(model, list | tuple) and model and all(map(callable, model)):
         raise _several_models(model)
-    frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+    frameworks = _frameworks(model)
     if "saliency" in frameworks and hasattr(model, "at"):
         return _relabelled(model, labels)
     if (inside := contained(model)) is not None:
         return _from_container(inside, labels)
-    if "keras" in frameworks and hasattr(model, "stateless_call"):
-        # before torch: on that backend a Keras model is a torch.nn.Module too
-        from saliency.adapters.keras.model import keras_model
-
-        return keras_model(model, labels)
-    if "transformers" in frameworks and hasattr(model, "named_modules"):
-        from saliency.adapters.torch.huggingface import HuggingFaceModel
-
-        return HuggingFaceModel(model, labels)
-    if "torch" in frameworks and hasattr(model, "named_modules"):
-        from saliency.adapters.torch.model import TorchModel
-
-        return TorchModel(model, labels)
     if hasattr(model, "__array__"):
         raise _no_model(model)
-    if "tensorflow" in frameworks and not isinstance(model, type):
-        from saliency.adapters.tensorflow.model import TensorFlowModel
-
-        return TensorFlowModel(model, labels)
-    if (adapted := _of_jax(model, frameworks, labels)) is not None:
-        return adapted
-    if "onnxruntime" in frameworks and hasattr(model, "get_inputs"):
-        from saliency.adapters.callables.onnx import OnnxModel
-
-        return OnnxModel(model, labels)
-    if hasattr(model, "predict_proba"):
-        from saliency.adapters.callables.function import ProbabilityModel
-
-        return ProbabilityModel(model, labels)
-    if callable(model) and not hasattr(type(model), "needs"):  # a method is not a model
-        from saliency.adapters.callables.function import function_model
-
-        return function_model(model, labels, framework, image)
+    for of_framework in (_of_keras, _of_torch, _of_tensorflow, _of_jax, _of_onnx):
+        if (adapted := of_framework(model, frameworks, labels)) is not None:
+            return adapted
+    is_method = hasattr(type(model), "needs")
+    if hasattr(model, "predict_proba") or (callable(model) and not is_method):
+        return _of_function(model, labels, framework, image)
     raise _no_model(model)
+
+
+def _frameworks(model: Any) -> set[str]:
+    """Return the packages that define a model's class and its bases."""
+    return {base.__module__.partition(".")[0] for base in type(model).__mro__}
 
 
 def _from_container(inside: Contained, labels: Sequence[str] | None) -> Adapted[Any]:
@@ -130,12 +111,65 @@ def _from_container(inside: Contained, labels: Sequence[str] | None) -> Adapted[
     return adapted
 
 
+def _of_keras(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> Adapted[Any] | None:
+    """Return a Keras model; None for any other."""
+    if "keras" not in frameworks or not hasattr(model, "stateless_call"):
+        return None
+    from saliency.adapters.keras.model import keras_model
+
+    return keras_model(model, labels)
+
+
+def _of_torch(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> Adapted[Any] | None:
+    """Return a torch module or one of Hugging Face's transformers; None for any other."""
+    if not hasattr(model, "named_modules"):
+        return None
+    if "transformers" in frameworks:
+        from saliency.adapters.torch.huggingface import HuggingFaceModel
+
+        return HuggingFaceModel(model, labels)
+    if "torch" in frameworks:
+        from saliency.adapters.torch.model import TorchModel
+
+        return TorchModel(model, labels)
+    return None
+
+
+def _of_tensorflow(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> Adapted[Any] | None:
+    """Return an object of TensorFlow; None for any other."""
+    if "tensorflow" not in frameworks or isinstance(model, type):
+        return None
+    from saliency.adapters.tensorflow.model import TensorFlowModel
+
+    return TensorFlowModel(model, labels)
+
+
+def _of_onnx(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> Adapted[Any] | None:
+    """Return a session of ONNX Runtime; None for any other model."""
+    if "onnxruntime" not in frameworks or not hasattr(model, "get_inputs"):
+        return None
+    from saliency.adapters.callables.onnx import OnnxModel
+
+    return OnnxModel(model, labels)
+
+
+def _of_function(
+    model: Any, labels: Sequence[str] | None, framework: str | None, image: Callable[[], np.ndarray] | None
+) -> Adapted[Any]:
+    """Return a function, or an object with ``predict_proba``."""
+    from saliency.adapters.callables.function import ProbabilityModel, function_model
+
+    if hasattr(model, "predict_proba"):
+        return ProbabilityModel(model, labels)
+    return function_model(model, labels, framework, image)
+
+
 def _of_jax(model: Any, frameworks: set[str], labels: Sequence[str] | None) -> Adapted[Any] | None:
     """Return a model of Flax or Equinox, or of (model, parameters); None for any other."""
     held: Any = None
     if type(model) in (tuple, list) and len(model) == 2 and callable(model[0]) and not isinstance(model[0], type):
         model, held = model
-        frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+        frameworks = _frameworks(model)
     modules = {base.__module__ for base in type(model).__mro__}
     if "flax" in frameworks or hasattr(model, "apply_fn"):
         from saliency.adapters.jax import modules as jax_modules

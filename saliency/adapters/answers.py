@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from saliency.errors import BadImage, BadOutput, BadTarget, UnknownName
 from saliency.model.inputs import Packing
+from saliency.model.names import capitalized
 from saliency.session.batch_size import is_out_of_memory
 from saliency.targets import ClassScore
 
@@ -53,32 +54,18 @@ def one_number_each(row: Any, target: Callable[..., Any], arrays: Arrays, count:
     return row
 
 
-def name_of(model: Any) -> str:
-    """Return how messages call the user's model: "your MyNet", "your function", or "your model" if it has no class."""
-    kind = type(model)
-    if hasattr(model, "python_function"):  # a tf.function
-        return "your function"
-    # a scripted module keeps the name of its class
-    return "your model" if kind.__module__.startswith("saliency.") else f"your {_class_name(model)}"
-
-
-def _class_name(model: Any) -> str:
-    original = getattr(model, "original_name", None)
-    return original if isinstance(original, str) else type(model).__name__
-
-
-def no_attention(model: Any) -> str:
+def no_attention(name: str) -> str:
     """Return the reason why no attention maps are read from a model without attention modules."""
-    return f"{name_of(model)} exposes no attention weights: no part of it is named attention, attn or qkv"
+    return f"{name} exposes no attention weights: no part of it is named attention, attn or qkv"
 
 
-def shape_error(error: Exception, shape: Sequence[Any], model: Any = None) -> Exception | None:
+def shape_error(error: Exception, shape: Sequence[Any], name: str) -> Exception | None:
     """Return the BadImage for a framework's error about an input's shape; None for any other error.
 
     Args:
         error: raised by the model.
         shape: of the images, (N, H, W, C).
-        model: the user's, to be named; None where it is not at hand.
+        name: the user's model, see :mod:`saliency.model.names`.
     """
     message = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras writes in bold
     if isinstance(error, BadImage | BadOutput | BadTarget) or len(shape) != 4:
@@ -90,23 +77,19 @@ def shape_error(error: Exception, shape: Sequence[Any], model: Any = None) -> Ex
         return None
     fed = tuple("N" if n is None else int(n) for n in shape)
     lines = (line.strip() for line in message.splitlines() if any(sign in line.lower() for sign in COMPLAINTS))
-    return unfit(f"{_in_brackets(fed)} (N, H, W, C)", fed[3], fed[1], fed[2], next(lines, message)[:400], model)
+    return unfit(f"{_in_brackets(fed)} (N, H, W, C)", fed[3], fed[1], fed[2], next(lines, message)[:400], name)
 
 
-def unfit(fed: str, channels: Any, height: Any, width: Any, message: str, model: Any = None) -> BadImage:
+def unfit(fed: str, channels: Any, height: Any, width: Any, message: str, name: str) -> BadImage:
     """Return the error for an image that a model does not accept, with the argument that resizes it."""
     return BadImage(
-        f"{_subject(model)} does not accept this image: its input was {fed}, that is {channels} channels at "
+        f"{capitalized(name)} does not accept this image: its input was {fed}, that is {channels} channels at "
         f"{height}×{width} pixels. Pass preprocess=… that prepares images as in training; to resize a PIL image: "
         f"image=image.resize((224, 224)). Original error: {message}"
     )
 
 
-def _subject(model: Any) -> str:
-    return "The model" if model is None else f"Y{name_of(model)[1:]}"
-
-
-def inputs_error(error: Exception, packing: Packing, model: Any) -> BadImage | None:
+def inputs_error(error: Exception, packing: Packing, name: str) -> BadImage | None:
     """Return the BadImage for a framework's error about the shapes of several inputs; None for any other error."""
     if not isinstance(error, TypeError | ValueError | RuntimeError) or type(error).__module__.startswith("saliency"):
         return None
@@ -114,7 +97,7 @@ def inputs_error(error: Exception, packing: Packing, model: Any) -> BadImage | N
     if not any(sign in str(error).lower() for sign in signs):
         return None
     return BadImage(
-        f"{_subject(model)} does not accept these inputs: it was called with {len(packing.shapes)}, of shapes "
+        f"{capitalized(name)} does not accept these inputs: it was called with {len(packing.shapes)}, of shapes "
         f"{packing.described()}. Original error: {str(error).strip().splitlines()[0][:400]}"
     )
 

@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from saliency.adapters.answers import Arrays, name_of
+from saliency.adapters.answers import Arrays
 from saliency.adapters.calls import Calls
 from saliency.adapters.declared import declared_by, labels_of
 from saliency.adapters.layers import Surveyed
@@ -17,6 +17,7 @@ from saliency.adapters.per_model import Shared, shared_by
 from saliency.adapters.tokens import Grid, patches, tokens_of, tokens_on_grid
 from saliency.errors import BadField, UnknownName
 from saliency.model.head import Ending, Head, decide
+from saliency.model.names import name_of
 from saliency.model.protocols import Answer, Attention, Layer, Ops, Target
 from saliency.pictures.presets import Declared
 from saliency.rules import Composite
@@ -55,6 +56,8 @@ class Adapter:
 
     def __init__(self, model: Any, labels: Sequence[str] | None, ops: Ops[Any]) -> None:
         self.model, self.ops = model, ops
+        self.name = name_of(model)
+        """How messages call it, such as "your MyNet"."""
         self.labels = labels_of(model) if labels is None else labels
         self.labels_given = labels is not None
         """Whether the user passed the labels; these must not be fewer than the classes."""
@@ -126,7 +129,7 @@ class Adapter:
             if part is layer and name:
                 return name
         raise UnknownName(
-            f"The {type(layer).__name__} given as layer= is not part of {name_of(self.model)}. Pass one of its "
+            f"The {type(layer).__name__} given as layer= is not part of {self.name}. Pass one of its "
             "modules, or a name from saliency.layers(model, image)."
         )
 
@@ -156,7 +159,7 @@ class Adapter:
 
     def _choice(self, arrays: Arrays) -> Choice:
         """Return the rule that picks the output to explain."""
-        return Choice(arrays, self.output, None if self.labels is None else len(self.labels))
+        return Choice(arrays, self.output, None if self.labels is None else len(self.labels), self.name)
 
     @property
     def _undecided(self) -> bool:
@@ -197,7 +200,7 @@ class Adapter:
         if self.labels is None or not self.labels_given or len(self.labels) == (count := head.count(width)):
             return
         nouns = NOUNS.get(head.meaning, "classes")
-        counts = f"labels has {len(self.labels)} names, but {name_of(self.model)} has {count} {nouns}"
+        counts = f"labels has {len(self.labels)} names, but {self.name} has {count} {nouns}"
         if len(self.labels) < count:
             raise BadField(f"{counts}. Pass one name for each, in order.")
         self.note(f"{counts}: the first {count} are used")
@@ -280,10 +283,10 @@ class GridAdapter(Adapter):
 
     def _attended(self, call: Callable[[Any], Any], images: Any) -> Attention[Any]:
         layers = [Layer(*each) for each in call(images)]
-        tokens = tokens_of([each.activations for each in layers], len(images))
+        tokens = tokens_of([each.activations for each in layers], len(images), self.name)
         if tokens not in self._grids:
             maps = {(laid.grid.height, laid.grid.width) for laid in self._survey(images).layers if len(laid.shape) == 4}
-            self._grids[tokens] = tokens_on_grid(tokens, size_of(images), maps)
+            self._grids[tokens] = tokens_on_grid(tokens, size_of(images), maps, self.name)
         grid = self._grids[tokens]
         self.note(f"attention between {grid.described()}")
         return Attention(layers, grid.height, grid.width, grid.before)

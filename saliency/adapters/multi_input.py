@@ -13,6 +13,7 @@ from saliency.adapters.answers import inputs_error
 from saliency.adapters.callables.function import function_model
 from saliency.errors import Unsupported
 from saliency.model.inputs import Packing
+from saliency.model.names import name_of
 from saliency.model.protocols import Adapted
 
 
@@ -34,7 +35,7 @@ class Joined:
         try:
             return self.function(*parts)
         except Exception as error:
-            raise inputs_error(error, self.packing, self.model) or error from error
+            raise inputs_error(error, self.packing, name_of(self.model)) or error from error
 
 
 def adapt_several(

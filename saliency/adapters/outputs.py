@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from saliency import checks
 from saliency.adapters.answers import Arrays, described
 from saliency.errors import BadField, BadOutput, SaliencyError, brief
+from saliency.model.names import capitalized
 
 WELL_KNOWN = "logits"
 """The name of an output that always holds class scores."""
@@ -58,6 +59,8 @@ class Choice(NamedTuple):
     """An index, key, attribute or callable; None for the rule."""
     labels: int | None = None
     """Number of labels; None without labels."""
+    name: str = "the model"
+    """The user's model, in messages."""
 
     def given(self, raw: Any) -> Any:
         """Return the argument of a callable target: the model's outputs, or the one selected by ``output=``."""
@@ -92,12 +95,12 @@ class Choice(NamedTuple):
             able = [each for each in able if _is_scored(each, count)]
         if not able:
             raise BadOutput(
-                f"No class scores of shape (N, classes) were found in the model's output, "
+                f"No class scores of shape (N, classes) were found in the output of {self.name}, "
                 f"{described(raw, self.arrays)}. Pass target=lambda outputs: …, which returns one number per image."
             )
         part, why = self._best(able)
         if part is None:
-            raise BadOutput(_which(able, self.arrays))
+            raise BadOutput(self._which(able))
         return Chosen(self._as_rows(part.array), _note(part, why, len(parts)), part.key)
 
     def _best(self, able: list[Part]) -> tuple[Part | None, str]:
@@ -136,8 +139,16 @@ class Choice(NamedTuple):
             if isinstance(self.output, int) and -len(values) <= self.output < len(values):
                 return values[self.output]
         raise BadOutput(
-            f"The model returned no output {brief(self.output)}, but {described(raw, self.arrays)}. "
+            f"{capitalized(self.name)} returned no output {brief(self.output)}, but {described(raw, self.arrays)}. "
             "output= takes an index, a key, an attribute, or a callable from the model's outputs to one array."
+        )
+
+    def _which(self, able: list[Part]) -> str:
+        """Return the message that lists every output with the argument that selects it."""
+        lines = "\n".join(f"  {each.line}: {described(each.array, self.arrays)}" for each in able)
+        return (
+            f"{capitalized(self.name)} returned {len(able)} outputs that can be class scores. Choose one with one of "
+            f"these lines, or pass target=lambda outputs: …, which returns one number per image:\n{lines}"
         )
 
     def _argument(self) -> str:
@@ -220,15 +231,6 @@ def _inside(raw: Any, arrays: Arrays) -> list[Part]:
         Part(f"[{key!r}]" if indexed else f".{key}", key if isinstance(key, str | int) else None, each)
         for key, each in (members(raw) or {}).items()
     ]
-
-
-def _which(able: list[Part], arrays: Arrays) -> str:
-    """Return the message that lists every output with the argument that selects it."""
-    lines = "\n".join(f"  {each.line}: {described(each.array, arrays)}" for each in able)
-    return (
-        f"The model returned {len(able)} outputs that can be class scores. Choose one with one of these lines, or pass "
-        f"target=lambda outputs: …, which returns one number per image:\n{lines}"
-    )
 
 
 def _note(part: Part, why: str, count: int) -> str:

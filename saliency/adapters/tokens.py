@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from saliency.errors import Unsupported
+from saliency.model.names import capitalized
 
 MOST_EXTRA = 16
 """Largest number of tokens without a position."""
@@ -23,16 +24,32 @@ LIKE = 0.2
 """Largest difference between the logarithms of a map's and the image's aspect ratio."""
 
 
-NO_MAPS = "No attention maps were found in the model: it has no softmax over products of its tokens, or computes it in "
-"""Begins the message for a model that was expected to have attention maps."""
+def no_maps(name: str, where: str) -> Unsupported:
+    """Return the error for a model in which no attention maps were found; `where` completes the reason."""
+    return Unsupported(
+        f"No attention maps were found in {name}: it has no softmax over products of its tokens, or "
+        f"computes it in {where}."
+    )
 
-WINDOWS = (
-    "The model attends within windows, or the number of tokens changes between its layers, as in Swin: no attention "
-    "map covers the whole image. Use Grad-CAM or a related method, which read its layers."
-)
 
-NO_BLOCKS = "The model's blocks cannot be identified: they do not end in a sum of tokens, (N, T, K)."
-"""Why the head cannot be evaluated after each block."""
+def windows(name: str) -> Unsupported:
+    """Return the error for a model whose attention maps do not cover the image."""
+    return Unsupported(
+        f"{capitalized(name)} attends within windows, or the number of tokens changes between its layers, as in Swin: "
+        "no attention map covers the whole image. Use Grad-CAM or a related method, which read its layers."
+    )
+
+
+def no_blocks(name: str) -> Unsupported:
+    """Return the error for a model whose head cannot be evaluated after each block."""
+    return Unsupported(f"The blocks of {name} cannot be identified: they do not end in a sum of tokens, (N, T, K).")
+
+
+def no_patches(name: str, tokens: int) -> Unsupported:
+    """Return the error for tokens that do not cover the image."""
+    return Unsupported(
+        f"{capitalized(name)} attends between {tokens} tokens, which do not form a grid of patches of the image."
+    )
 
 
 class Grid(NamedTuple):
@@ -126,21 +143,21 @@ def over_image(shape: Sequence[int | None], image: tuple[int, int]) -> bool:
     return abs(w - expected) <= max(2.0, 0.25 * expected)
 
 
-def tokens_of(maps: Sequence[Any], count: int) -> int:
-    """Return the number of tokens T in attention maps (N, heads, T, T) of `count` images.
+def tokens_of(maps: Sequence[Any], count: int, name: str) -> int:
+    """Return the number of tokens T in attention maps (N, heads, T, T) of `count` images; `name` is the model's.
 
     Raises:
         Unsupported: there are no maps, or they cover windows only.
     """
     if not maps:
-        raise Unsupported(f"{NO_MAPS}an operator of its own.")
+        raise no_maps(name, "an operator of its own")
     sizes = {int(each.shape[-1]) for each in maps}
     if len(sizes) > 1 or any(int(each.shape[0]) != count for each in maps):
-        raise Unsupported(WINDOWS)
+        raise windows(name)
     return sizes.pop()
 
 
-def tokens_on_grid(tokens: int, image: tuple[int, int], maps: Collection[tuple[int, int]]) -> Grid:
+def tokens_on_grid(tokens: int, image: tuple[int, int], maps: Collection[tuple[int, int]], name: str) -> Grid:
     """Return the likeliest grid of a number of tokens on an image; see :func:`token_grids`.
 
     Raises:
@@ -148,7 +165,7 @@ def tokens_on_grid(tokens: int, image: tuple[int, int], maps: Collection[tuple[i
     """
     for grid in token_grids(tokens, image, maps):
         return grid
-    raise Unsupported(f"The model attends between {tokens} tokens, which do not form a grid of patches of the image.")
+    raise no_patches(name, tokens)
 
 
 def token_grid(

@@ -9,6 +9,7 @@ from typing import Any
 from saliency.core.method import Method, parameter
 from saliency.core.relevance import AlphaBeta, Box, Epsilon, Flat, Gamma, WSquare, layerwise
 from saliency.errors import BadField, BadOutput, Unsupported, brief
+from saliency.model.names import subject_of
 from saliency.model.protocols import Rewirable
 from saliency.rules import STABILIZER, Composite, Rule
 from saliency.session.samples import Compared
@@ -149,7 +150,7 @@ class LRP(Method):
         if name == "auto":
             model = session.model
             if not isinstance(model, Rewirable):
-                raise Unsupported("The model does not support rules on the backward pass.")
+                raise Unsupported(f"{subject_of(model)} does not support rules on the backward pass.")
             with model.lock:
                 attends = "matmul" in model.operators(images[:1])
             name = "attention" if attends else "epsilon_plus"

@@ -31,7 +31,7 @@ class Occlusion(PairOcclusion):
     family = "perturbation"
     formula = r"M_p = \operatorname{mean}_{w \ni p} \bigl(f(x) - f(x_{\setminus w})\bigr)"
     advice = (
-        "Works with any model, and answers a simple question: what if this part were covered? Misses redundant "
+        "Works with any model, and is easy to read: the score lost when a part is covered. Misses redundant "
         "evidence, and depends on the size of the window."
     )
     needs = Model

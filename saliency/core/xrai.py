@@ -97,7 +97,7 @@ class XRAI(PairXRAI):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # PAIR's door asks this one; people replace it, or the class it is made of
+        # used by GetMask; PAIR's users replace it, or its class
         self._integrated_gradients = IntegratedGradients()
 
     @property

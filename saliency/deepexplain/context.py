@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from saliency.deepexplain.errors import DeepExplainError
 from saliency.deepexplain.explainer import Explainer
+from saliency.deepexplain.fetches import Build, Fetches
 from saliency.deepexplain.methods import METHODS
-from saliency.deepexplain.questions import Asking, Question
 from saliency.errors import unknown
 
 
@@ -40,7 +40,7 @@ class DeepExplain:
         self.graph = session.graph if graph is None else graph
         self._entered = contextlib.ExitStack()
         self._on = False
-        self._questions: dict[Any, Question] = {}
+        self._cached: dict[Any, Fetches] = {}
 
     def __enter__(self) -> Self:
         if self._on:
@@ -108,23 +108,23 @@ class DeepExplain:
             raise DeepExplainError(
                 f"Multiple inputs not yet supported for perturbation methods: {method} takes one X, got {len(inputs)}."
             )
-        question = self._question(METHODS[method].asks, T, inputs)
-        if where := question.untouched:
+        fetches = self._fetches(METHODS[method].build, T, inputs)
+        if where := fetches.untouched:
             warnings.warn(
                 f"DeepExplain detected that {method} changes gradients, but the original gradient was used instead at "
-                f"{', '.join(where[:3])}{', …' if len(where) > 3 else ''}: no rule reaches what lies within a branch "
-                "(tf.cond), brings a gradient of its own (SiLU, tf.custom_gradient), or is no activation by itself "
-                "(GELU). Results are not reliable there.",
+                f"{', '.join(where[:3])}{', …' if len(where) > 3 else ''}: no rule applies within a branch "
+                "(tf.cond), to an operator that defines its own gradient (SiLU, tf.custom_gradient), or to one that is "
+                "not an activation by itself (GELU). Results are not reliable there.",
                 stacklevel=2,
             )
-        return Explainer(made, question, self.session, T, inputs, listed=listed, feed=self._inference())
+        return Explainer(made, fetches, self.session, T, inputs, listed=listed, feed=self._inference())
 
-    def _question(self, asks: Asking, T: Any, inputs: list[Any]) -> Question:
+    def _fetches(self, build: Build, T: Any, inputs: list[Any]) -> Fetches:
         """Return the tensors of a method, built once: methods that differ only in numbers share them."""
-        key = (asks, T.name, *(x.name for x in inputs))
-        if key not in self._questions:
-            self._questions[key] = asks(self.graph, T, inputs)
-        return self._questions[key]
+        key = (build, T.name, *(x.name for x in inputs))
+        if key not in self._cached:
+            self._cached[key] = build(self.graph, T, inputs)
+        return self._cached[key]
 
     def _inference(self) -> dict[Any, Any]:
         """Return the feed for Keras 2's learning-phase placeholder: inference."""

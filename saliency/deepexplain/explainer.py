@@ -9,8 +9,8 @@ import numpy as np
 
 from saliency.core.method import run
 from saliency.deepexplain.errors import DeepExplainError
+from saliency.deepexplain.fetches import Fetches
 from saliency.deepexplain.methods import Attribution
-from saliency.deepexplain.questions import Question
 from saliency.deepexplain.rows import RowModel, packed
 from saliency.errors import BadShape
 from saliency.model.inputs import Packing
@@ -22,7 +22,7 @@ class Explainer:
 
     Args:
         method: the method.
-        question: the tensors to feed and to fetch.
+        fetches: the tensors to feed and to fetch.
         session: runs the graph.
         target: T.
         inputs: X, one or several.
@@ -33,7 +33,7 @@ class Explainer:
     def __init__(
         self,
         method: Attribution,
-        question: Question,
+        fetches: Fetches,
         session: Any,
         target: Any,
         inputs: Sequence[Any],
@@ -42,7 +42,7 @@ class Explainer:
         feed: Mapping[Any, Any],
     ) -> None:
         self.method = method
-        self._question, self._session, self._feed = question, session, feed
+        self._fetches, self._session, self._feed = fetches, session, feed
         self._target, self._inputs, self._listed = target, inputs, listed
         self._batch_sizes: dict[Hashable, Any] = {}
 
@@ -84,8 +84,8 @@ class Explainer:
         dtype = np.result_type(np.float32, *floats, *(x.dtype.as_numpy_dtype for x in self._inputs))
         laid = arrays if weights is None else [*arrays, weights]
         packing, shapes = Packing([each.shape[1:] for each in laid]), [each.shape[1:] for each in arrays]
-        feed = {**self._feed, **(feed_dict or {}), **self.method.feed(self._question, shapes)}
-        model = RowModel(self._session, self._question, packing, dtype, feed, fixed, self._batch_sizes)
+        feed = {**self._feed, **(feed_dict or {}), **self.method.feed(self._fetches, shapes)}
+        model = RowModel(self._session, self._fetches, packing, dtype, feed, fixed, self._batch_sizes)
         found = Packing(self.method.found(shapes))
         if not count:
             return self._restored([np.zeros((0, *shape)) for shape in found.shapes], floats)

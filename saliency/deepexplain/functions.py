@@ -60,7 +60,7 @@ def drop_lost_gradient(node: Any) -> bool:
     A SavedModel refers to custom gradients (SiLU's), but does not contain them. The ordinary gradient goes through the
     node's inputs.
     """
-    from tensorflow.python.framework.ops import gradient_registry  # nothing public tells
+    from tensorflow.python.framework.ops import gradient_registry  # there is no public interface
 
     if "_gradient_op_type" not in node.attr:
         return False

@@ -12,9 +12,9 @@ import numpy as np
 
 from saliency.core.method import Method, parameter
 from saliency.core.quadrature import nodes
-from saliency.deepexplain import questions
+from saliency.deepexplain import fetches
 from saliency.deepexplain.errors import BadParameter, DeepExplainError
-from saliency.deepexplain.questions import Asking, Question
+from saliency.deepexplain.fetches import Build, Fetches
 from saliency.deepexplain.rows import RowModel, packed
 from saliency.model.protocols import Differentiable
 from saliency.session.samples import PerImage, StraightPath
@@ -28,12 +28,12 @@ Shapes = Sequence[tuple[int, ...]]
 class Attribution(Method):
     """A method over rows: called with rows (N, D), it yields attributions (1, n, columns)."""
 
-    asks: ClassVar[Asking] = staticmethod(questions.scores)
+    build: ClassVar[Build] = staticmethod(fetches.scores)
     """Builds the tensors that it needs."""
     several: ClassVar[bool] = False
     """Whether it supports several inputs."""
 
-    def feed(self, question: Question, shapes: Shapes) -> dict[Any, Any]:
+    def feed(self, fetches: Fetches, shapes: Shapes) -> dict[Any, Any]:
         """Return additional values to feed."""
         return {}
 
@@ -44,10 +44,10 @@ class Attribution(Method):
 
 @dataclass(eq=False, repr=False)
 class GradientMethod(Attribution):
-    """A method based on gradients; its question defines their kind."""
+    """A method based on gradients; `build` defines their kind."""
 
     needs = Differentiable
-    asks: ClassVar[Asking] = staticmethod(questions.gradients)
+    build: ClassVar[Build] = staticmethod(fetches.gradients)
     several: ClassVar[bool] = True
 
 
@@ -56,7 +56,7 @@ class DummyZero(GradientMethod):
     """The gradient with all activations blocked: zero if there are any. For tests."""
 
     id = "zero"
-    asks: ClassVar[Asking] = staticmethod(questions.zeroed)
+    build: ClassVar[Build] = staticmethod(fetches.zeroed)
 
     def __call__(self, rows: Any, session: Session[Any]) -> Iterator[Any]:
         yield _gradient(rows, session)[1]
@@ -87,7 +87,7 @@ class EpsilonLRP(GradientTimesInput):
     """Relevance by the epsilon rule, at activations (arXiv:1711.06104, table 1; doi:10.1371/journal.pone.0130140)."""
 
     id = "elrp"
-    asks: ClassVar[Asking] = staticmethod(questions.epsilon_lrp)
+    build: ClassVar[Build] = staticmethod(fetches.epsilon_lrp)
 
     epsilon: float = parameter(1e-4, "stabilizer ε, added to the input of an activation, away from zero", low=0)
 
@@ -96,8 +96,8 @@ class EpsilonLRP(GradientTimesInput):
             raise BadParameter(f"LRP epsilon must be greater than zero, got {self.epsilon!r}.")
         super().__post_init__()
 
-    def feed(self, question: Question, shapes: Shapes) -> dict[Any, Any]:
-        return {question.parameters[0]: self.epsilon}
+    def feed(self, fetches: Fetches, shapes: Shapes) -> dict[Any, Any]:
+        return {fetches.parameters[0]: self.epsilon}
 
 
 @dataclass(eq=False, repr=False)
@@ -125,7 +125,7 @@ class DeepLIFTRescale(GradientMethod):
     """DeepLIFT by its Rescale rule (arXiv:1704.02685, section 3.5.1), as a changed gradient (arXiv:1711.06104)."""
 
     id = "deeplift"
-    asks: ClassVar[Asking] = staticmethod(questions.rescaled)
+    build: ClassVar[Build] = staticmethod(fetches.rescaled)
 
     baseline: Any = parameter(None, "reference input, of one example's shape, one for each input; zeros by default")
 
@@ -133,11 +133,11 @@ class DeepLIFTRescale(GradientMethod):
         scores, gradient = _gradient(rows, session)
         mask = gradient * (rows - _baseline_rows(self.baseline, rows, session))
         if scores is not None:
-            _warn_of_gap(mask.sum(-1), scores, np.abs(mask).sum(-1), _row_model(session).question.curved)
+            _warn_of_gap(mask.sum(-1), scores, np.abs(mask).sum(-1), _row_model(session).fetches.curved)
         yield mask
 
-    def feed(self, question: Question, shapes: Shapes) -> dict[Any, Any]:
-        return dict(zip(question.parameters, _baselines(self.baseline, shapes), strict=True))
+    def feed(self, fetches: Fetches, shapes: Shapes) -> dict[Any, Any]:
+        return dict(zip(fetches.parameters, _baselines(self.baseline, shapes), strict=True))
 
 
 @dataclass(eq=False, repr=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.deepexplain.questions import Question
+from saliency.deepexplain.fetches import Fetches
 from saliency.errors import BadOutput
 from saliency.model.inputs import Packing
 from saliency.model.ops import NumpyOps
@@ -20,11 +20,11 @@ from saliency.model.protocols import Answer
 
 
 class RowModel:
-    """A question and the session that runs it, as a differentiable model of rows, with one target.
+    """The tensors to fetch and the session that runs them, as a differentiable model of rows, with one target.
 
     Args:
         session: a ``tf.compat.v1.Session``.
-        question: the tensors to fetch.
+        fetches: the tensors to fetch.
         packing: the columns of each input and, after them, of the weights, if there are any.
         dtype: of the rows.
         feed: additional values to feed.
@@ -35,17 +35,17 @@ class RowModel:
     def __init__(
         self,
         session: Any,
-        question: Question,
+        fetches: Fetches,
         packing: Packing,
         dtype: Any,
         feed: Mapping[Any, Any],
         fixed: int | None,
         batch_sizes: dict[Hashable, Any],
     ) -> None:
-        self.question, self._packing = question, packing
-        self.shapes = packing.shapes[: len(question.inputs)]
+        self.fetches, self._packing = fetches, packing
+        self.shapes = packing.shapes[: len(fetches.inputs)]
         """The shapes of the inputs, without the batch axis."""
-        self.width = packing.places[len(question.inputs) - 1].stop
+        self.width = packing.places[len(fetches.inputs) - 1].stop
         """The number of columns of the inputs."""
         self.ops = NumpyOps(dtype)
         self.lacks: Mapping[type, str] = {}
@@ -56,18 +56,18 @@ class RowModel:
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """Return the scores, (1, n)."""
-        (scores,) = self._run([self.question.scores], rows)
+        (scores,) = self._run([self.fetches.scores], rows)
         return np.asarray(scores)[None]
 
     def gradients(self, rows: np.ndarray) -> Answer[np.ndarray]:
         """Return scores (1, n), if there are any, and gradients (1, n, D); those by the weights are zero."""
-        question = self.question
-        told = question.scores is not None
-        fetches = [*question.gradients, question.scores] if told else list(question.gradients)
-        answers = self._run(fetches, rows)
+        fetches = self.fetches
+        scored = fetches.scores is not None
+        tensors = [*fetches.gradients, fetches.scores] if scored else list(fetches.gradients)
+        results = self._run(tensors, rows)
         found = np.zeros((1, *rows.shape), rows.dtype)
-        found[0, :, : self.width] = packed(answers[: len(question.gradients)], rows.dtype)
-        return Answer(np.asarray(answers[-1])[None] if told else None, found)
+        found[0, :, : self.width] = packed(results[: len(fetches.gradients)], rows.dtype)
+        return Answer(np.asarray(results[-1])[None] if scored else None, found)
 
     def _run(self, fetches: list[Any], rows: np.ndarray) -> list[Any]:
         count = len(rows)
@@ -101,12 +101,10 @@ class RowModel:
                 )
 
     def _fetched(self, fetches: list[Any], rows: np.ndarray) -> list[Any]:
-        question = self.question
+        fed = (*self.fetches.inputs, self.fetches.weights)
         arrays = self._packing.split(rows, np.reshape)
         feed = dict(self._feed)
-        for tensor, array in zip(
-            (*question.inputs, question.weights), arrays, strict=False
-        ):  # weights, if there are any
+        for tensor, array in zip(fed, arrays, strict=False):  # weights, if there are any
             feed[tensor] = array.astype(tensor.dtype.as_numpy_dtype, copy=False)
         answers = self._session.run(fetches, feed)
         for tensor, answer in zip(fetches, answers, strict=True):

@@ -16,6 +16,7 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_ch
 import numpy as np
 
 from saliency.errors import Unsupported, brief
+from saliency.model.names import name_in_sentence
 
 A = TypeVar("A")
 """An array of the model's framework."""
@@ -247,7 +248,7 @@ class Adapted(Model[A], Protocol[A]):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What was decided automatically, in sentences."""
+        """The settings used, in sentences."""
 
     @property
     def version(self) -> Hashable:
@@ -355,7 +356,7 @@ def lacking(model: Model[Any], needs: type) -> str | None:
             return model.lacks[each]
     if isinstance(model, needs):
         return None
-    return f"the model provides only {CAPABILITY[Model]}"
+    return f"{name_in_sentence(model)} provides only {CAPABILITY[Model]}"
 
 
 def require_adapted(model: Any) -> None:

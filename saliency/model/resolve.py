@@ -10,6 +10,7 @@ import numpy as np
 from saliency import checks
 from saliency.errors import BadOutput, BadTarget, Unsupported
 from saliency.model.head import Head
+from saliency.model.names import name_in_sentence, subject_of
 from saliency.model.protocols import CAPABILITY, Adapted, Layered, Target, lacking
 from saliency.targets import OfScores, Unit, index_of, label_of
 
@@ -36,14 +37,14 @@ def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
     which, whose = ("one image", "this image") if count == 1 else (f"{count} images", "these images")
     if len(rows) != count:
         raise BadOutput(
-            f"The model returns scores of shape {rows.shape} for {which}. The first axis must be the batch: "
-            "(N, classes)."
+            f"{subject_of(adapted)} returns scores of shape {rows.shape} for {which}. "
+            "The first axis must be the batch: (N, classes)."
         )
     outputs = rows.astype(np.float64)
-    if not np.isfinite(outputs).all():
+    if broken := np.count_nonzero(~np.isfinite(outputs)):
         raise BadOutput(
-            f"The model's output contains {np.count_nonzero(~np.isfinite(outputs))} NaN or infinite values of "
-            f"{outputs.size} for {whose}, so there is nothing to explain. Check its weights and the preprocessing."
+            f"The output of {name_in_sentence(adapted)} contains {broken} NaN or infinite values of "
+            f"{outputs.size} for {whose}, so it cannot be explained. Check the weights and the preprocessing."
         )
     return np.asarray(outputs)
 
@@ -51,7 +52,7 @@ def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
 def resolved(
     wanted: Sequence[Any], adapted: Adapted[Any], outputs: Callable[[], np.ndarray], count: int
 ) -> tuple[list[list[Resolved]], list[list[str]]]:
-    """Return the targets that the user named and what was decided automatically, in notes; for each picture.
+    """Return the targets that the user named and notes on the settings used, for each picture.
 
     Args:
         wanted: indices, labels, None for the top class, or callables.

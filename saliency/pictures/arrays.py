@@ -39,7 +39,7 @@ def from_array(image: Any, notes: list[str], channels: int | None = None, layout
 
     Args:
         image: (H, W), (H, W, C) or (C, H, W), with or without a batch axis of one.
-        notes: receives what was decided automatically.
+        notes: receives the settings used, in sentences.
         channels: number of channels of the model's input, if known.
         layout: "HWC", "CHW", or "auto".
 

@@ -44,7 +44,7 @@ def from_file(image: Any, notes: list[str]) -> Values | None:
 
     Args:
         image: the picture. Of a file with several pages the first is read, of a PIL image the current one.
-        notes: receives what was decided automatically.
+        notes: receives the settings used, in sentences.
 
     Raises:
         BadImage: not a picture, truncated, too large, a URL, or a file opened as text.

@@ -34,7 +34,7 @@ def prepared(
         preprocess: the user's preprocessing.
         values: the picture.
         span: its black and white.
-        notes: receives what was decided automatically.
+        notes: receives the settings used, in sentences.
         channels_first: whether the model takes (C, H, W).
         channels: number of channels of the model's input, if known.
 
@@ -148,7 +148,7 @@ def _to_pil(
         values: the picture.
         span: its black and white.
         channels: 3 if a grey picture is to become one with three equal channels.
-        notes: receives what was decided automatically.
+        notes: receives the settings used, in sentences.
     """
     from PIL import Image
 

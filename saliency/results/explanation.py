@@ -60,7 +60,7 @@ class Explanation:
     standard_error: np.ndarray | None = None
     """Standard error of the mask's values, float32 (H, W), for methods that sample at random; else None."""
     notes: tuple[str, ...] = ()
-    """What was decided automatically, in sentences."""
+    """The settings used, in sentences."""
     sign: str = "absolute"
     """The best way to show the mask: "absolute", "positive" or "signed"."""
     calls: int = 0

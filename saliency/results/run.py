@@ -29,7 +29,7 @@ class Run:
         several: whether a list of targets was given, so that each picture has a list of explanations.
         layers: names of the bound layers.
         model: the model, with targets and layers bound.
-        notes: for each picture, what was decided automatically.
+        notes: for each picture, the settings used, in sentences.
         alone: whether images are evaluated one at a time, because the model's outputs depend on the batch.
     """
 

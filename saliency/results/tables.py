@@ -25,7 +25,7 @@ class MethodInfo(NamedTuple):
     needs: str
     """The capability it needs of a model."""
     cost: int
-    """Images evaluated with default fields, for an image of 224×224; see :attr:`asked`."""
+    """Images evaluated with default fields, for an image of 224×224; see :attr:`images_evaluated`."""
     paper: str
     family: str
     """One of :data:`saliency.core.method.FAMILIES`."""
@@ -33,7 +33,7 @@ class MethodInfo(NamedTuple):
     """When to use it, and when not."""
 
     @property
-    def asked(self) -> str:
+    def images_evaluated(self) -> str:
         """The cost in words, with the part that depends on the model's outputs."""
         beyond = self.cls().beyond
         return f"{self.cost} + {beyond}" if beyond else str(self.cost)
@@ -46,7 +46,7 @@ class MethodTable(tuple[MethodInfo, ...]):
 
     def __repr__(self) -> str:
         rows = [("id", "class", "needs", "images evaluated", "paper")]
-        rows += [(each.id, each.cls.__name__, each.needs, each.asked, each.paper) for each in self]
+        rows += [(each.id, each.cls.__name__, each.needs, each.images_evaluated, each.paper) for each in self]
         return aligned(rows)
 
 

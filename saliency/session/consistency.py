@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.errors import BadOutput
+from saliency.model.names import subject_of
 from saliency.model.protocols import Adapted
 from saliency.session.batch_size import is_out_of_memory
 
@@ -66,7 +67,8 @@ def _compared(adapted: Adapted[Any], fed: np.ndarray) -> Inconsistency | None:
         return None
     if len(alone) != 1 or len(with_another) != 2 or alone.shape[1:] != with_another.shape[1:]:
         raise BadOutput(
-            f"The model returns outputs of shape {alone.shape} for one image and {with_another.shape} for two. The "
+            f"{subject_of(adapted)} returns outputs of shape {alone.shape} for one image and "
+            f"{with_another.shape} for two. The "
             "first axis must be the batch, and the number of classes must not change with it: (N, classes)."
         )
     if (changed := _difference(with_another[0], again[0])) > TOLERANCE:

@@ -11,6 +11,7 @@ import numpy as np
 
 from saliency import checks
 from saliency.errors import BadField, BadImage, BadOutput, BadShape, Cancelled, Unsupported
+from saliency.model.names import name_in_sentence, subject_of
 from saliency.model.protocols import (
     Answer,
     Attention,
@@ -121,10 +122,10 @@ class Session(Generic[A]):
         """
         model: Model[A] = self.model
         if not isinstance(model, Differentiable):
-            raise Unsupported("The model provides no gradients.")
+            raise Unsupported(f"{self._name} provides no gradients.")
         if rules is not None:
             if not isinstance(model, Rewirable):
-                raise Unsupported("The model does not support rules on the backward pass.")
+                raise Unsupported(f"{self._name} does not support rules on the backward pass.")
             model = model.rewired(rules)
         for rows, answer in self._stream(f"gradients {rules or ''}", model.gradients, samples):
             if answer.scores is not None:
@@ -137,7 +138,7 @@ class Session(Generic[A]):
         """Yield (rows, one Layer per bound layer) until every sample has been evaluated once."""
         model = self.model
         if not isinstance(model, Layered):
-            raise Unsupported("The model exposes no layers.")
+            raise Unsupported(f"{self._name} exposes no layers.")
         for rows, layers in self._stream("layers", model.layers, samples):
             for layer in layers:
                 self._require_finite(layer.activations, "activations")
@@ -148,7 +149,7 @@ class Session(Generic[A]):
         """Yield (rows, (n, h, w, K) per bound layer) until every sample has been evaluated once."""
         model = self.model
         if not isinstance(model, Inspectable):
-            raise Unsupported("The model exposes no layers.")
+            raise Unsupported(f"{self._name} exposes no layers.")
         for rows, seen in self._stream("activations", model.activations, samples):
             for each in seen:
                 self._require_finite(each, "activations")
@@ -158,7 +159,7 @@ class Session(Generic[A]):
         """Yield (rows, scores (k, n)) of samples that are images with activations to use for the bound layer."""
         model = self.model
         if not isinstance(model, Patchable):
-            raise Unsupported("The activations of the model's layers cannot be replaced.")
+            raise Unsupported(f"{self._name} does not let the activations of its layers be replaced.")
 
         def call(pair: tuple[A, A]) -> A:
             return model.scores_with(*pair)
@@ -171,14 +172,14 @@ class Session(Generic[A]):
         """Yield (rows, every layer's attention weights and gradients) until every sample has been evaluated once."""
         model = self.model
         if not isinstance(model, Attentive):
-            raise Unsupported("The model exposes no attention weights.")
+            raise Unsupported(f"{self._name} exposes no attention weights.")
         yield from self._attended("attentions", model.attentions, samples)
 
     def early_exits(self, samples: Samples[A]) -> Iterator[tuple[slice, Attention[A]]]:
         """Do the same as :meth:`attentions`, with gradients of the scores after each layer's own block."""
         model = self.model
         if not isinstance(model, EarlyExit):
-            raise Unsupported("The model has no scores after its blocks.")
+            raise Unsupported(f"{self._name} returns no scores after its blocks.")
         yield from self._attended("early exits", model.early_exits, samples)
 
     def _attended(
@@ -307,11 +308,16 @@ class Session(Generic[A]):
             return np.asarray(host.max(1) - host.min(1))
         return np.concatenate([0 * host[:, at] + np.ptp(host[:, at], axis=1, keepdims=True) for at in self._inputs], 1)
 
+    @property
+    def _name(self) -> str:
+        """The user's model as the first words of a sentence."""
+        return subject_of(self.model)
+
     def _require_finite(self, array: A, what: str, cause: str = "") -> None:
         if not self.literal and not self.ops.finite(array):
             raise BadOutput(
-                f"The model's {what} contain NaN or infinite values, so nothing can be explained. "
-                f"Check the model on this image ({cause or 'exploding activations, fp16 overflow, log of zero'})."
+                f"The {what} of {name_in_sentence(self.model)} contain NaN or infinite values, so nothing can be "
+                f"explained. Check it on this image ({cause or 'exploding activations, fp16 overflow, log of zero'})."
             )
 
     def _stream(self, kind: str, call: Callable[[S], T], samples: Samples[S]) -> Iterator[tuple[slice, T]]:

@@ -105,7 +105,7 @@ def quality(explanation: saliency.Explanation, method: saliency.Method) -> str:
     if isinstance(method, saliency.Occlusion):
         down, across = method.windows((1, *explanation.mask.shape[:2]))
         return _count(len(down) * len(across), "window")
-    return explanation.layer or _count(explanation.calls, "call")
+    return explanation.layer or f"{_count(explanation.images, 'image')} evaluated"
 
 
 def _completeness(explanation: saliency.Explanation) -> str:

@@ -100,7 +100,7 @@ def _method(given: Any) -> saliency.Method:
         return given()
     known = {each.id: each.cls for each in saliency.methods()}
     if not isinstance(given, str) or given not in known:
-        raise saliency.UnknownName(f"There is no method {summary(given)}. There is: {', '.join(known)}.")
+        raise saliency.UnknownName(f"There is no method {summary(given)}. Available: {', '.join(known)}.")
     return known[given]()
 
 

@@ -209,7 +209,7 @@ def index_in(names: Sequence[str], wanted: int | str, what: str) -> int:
         return names.index(wanted)
     if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool) and 0 <= wanted < len(names):
         return int(wanted)
-    raise saliency.UnknownName(f"There is no {what} {summary(wanted)}; there is: {', '.join(names)}.")
+    raise saliency.UnknownName(f"There is no {what} {summary(wanted)}. Available: {', '.join(names)}.")
 
 
 def grid_of(

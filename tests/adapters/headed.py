@@ -165,16 +165,16 @@ def _onnx(weights: np.ndarray, bias: np.ndarray, ending: str) -> Any:
     shape: list[str | int] = ["N", len(bias)]
     if ending == "squeezed":
         nodes.append(helper.make_node(kind, ["logits"], ["whole"]))
-        nodes.append(helper.make_node("Squeeze", ["whole", "one"], ["said"]))
+        nodes.append(helper.make_node("Squeeze", ["whole", "one"], ["outputs"]))
         shape = ["N"]
     else:
-        nodes.append(helper.make_node(kind, ["logits"], ["said"]))
+        nodes.append(helper.make_node(kind, ["logits"], ["outputs"]))
     constants = {"weights": weights, "bias": bias, "axes": np.array([1, 2]), "one": np.array([1])}
     graph = helper.make_graph(
         nodes,
         "headed",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *IMAGE.shape])],
-        [helper.make_tensor_value_info("said", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, shape)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tests import jitter
 
-TOLD = "uint8 fed as 0–255: the model scales it itself"
+NOTE = "uint8 fed as 0–255: the model scales it itself"
 AT_A_TRANSFORMER: dict[str, dict[str, Any]] = {
     **{name: {"layer": "attention_0", "relu": False} for name in ("grad_cam", "ablation_cam")},
     **{name: {} for name in ("attention_rollout", "attention_relevance", "grad_sam", "le_grad")},
@@ -95,7 +95,7 @@ def main(path: str) -> None:
     try:
         saliency.explain(windowed, picture(32, 32), "attention_rollout", 1, progress=False)
     except saliency.SaliencyError as error:
-        found["windows told"] = str(error)
+        found["windows"] = str(error)
     for wrong, layer in (("stam", "stam"), ("channels", None)):
         try:
             image = picture(channels=4) if wrong == "channels" else picture()
@@ -161,11 +161,11 @@ def scaling() -> dict[str, Any]:
         net = keras.Sequential([keras.Input((24, 20, 3)), *ahead, *ends])
         exp = saliency.explain(net, picture(), "gradient", 1, progress=False)
         whole = name not in ("zero to one", "none")
-        said = net(picture()[None].astype(np.float32) / (1 if whole else 255), training=False)
-        found[f"scaled {name}"] = [exp.score, float(keras.ops.convert_to_numpy(said)[0, 1])]
-        found[f"said {name}"] = TOLD in exp.notes
+        outputs = net(picture()[None].astype(np.float32) / (1 if whole else 255), training=False)
+        found[f"scaled {name}"] = [exp.score, float(keras.ops.convert_to_numpy(outputs)[0, 1])]
+        found[f"noted {name}"] = NOTE in exp.notes
         read = saliency.read(picture().astype(np.float32))
-        found[f"floats {name}"] = TOLD in saliency.explain(net, read, "gradient", 1, progress=False).notes
+        found[f"floats {name}"] = NOTE in saliency.explain(net, read, "gradient", 1, progress=False).notes
     small = saliency.explain(net, picture(12, 10), "gradient", 1, progress=False)
     return found | {"resized": np.array(small.mask.shape), "resized notes": np.array(small.notes)}
 

@@ -75,7 +75,7 @@ def test_models_without_attention_say_so(kind: str) -> None:
         saliency.explain(getattr(same_net, kind)(same_net.weights()), picture(), "attention_rollout", 1)
 
 
-def test_what_has_no_maps_is_told_when_asked() -> None:
+def test_a_model_without_maps_is_refused_when_they_are_read() -> None:
     """Functions have no parts with names: of the little CNN no map is seen."""
     pytest.importorskip("jax")
     from tests.adapters import same_net
@@ -94,11 +94,11 @@ def test_keras_own_attention_is_read() -> None:
     mixed = keras.layers.Add()([tokens, layer(tokens, tokens)])
     net = keras.Model(inputs, keras.layers.Dense(5)(keras.layers.GlobalAveragePooling1D()(mixed)))
     before = keras.Model(inputs, tokens)(IMAGE[None] / np.float32(255))
-    told = keras.ops.convert_to_numpy(layer(before, before, return_attention_scores=True)[1])
+    expected = keras.ops.convert_to_numpy(layer(before, before, return_attention_scores=True)[1])
     model: Any = saliency.adapt(net).at([1, 3])
     found = model.attentions(model.ops.asarray(IMAGE[None] / 255))
 
-    np.testing.assert_allclose(found.layers[0].activations, told, atol=1e-5)
+    np.testing.assert_allclose(found.layers[0].activations, expected, atol=1e-5)
     assert (found.height, found.width, found.before) == (4, 6, 0)
     for method in METHODS:
         assert all(np.ptp(exp.mask) > 0 for exp in explained(net, method))

@@ -304,12 +304,12 @@ NO_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", NO_MODELS)
-def test_what_is_no_model_is_refused_with_the_line_to_write(kind: str, tmp_path: Path) -> None:
+def test_the_error_for_values_that_are_no_model_shows_the_fix(kind: str, tmp_path: Path) -> None:
     """The error for weights, classes, names and other files names their kind and how to create a model from them."""
-    make, told = NO_MODELS[kind]
+    make, message = NO_MODELS[kind]
     given: Any = make(tmp_path)
 
-    with pytest.raises(saliency.Unsupported, match=told):
+    with pytest.raises(saliency.Unsupported, match=message):
         saliency.explain(given, IMAGE, "gradient")
 
 

@@ -78,7 +78,7 @@ def failing(_: Any) -> Any:
     ],
     ids=["lambda", "method", "dict", "tensor of array", "array of array", "arithmetic", "failing"],
 )
-def test_a_function_s_answer_says_whose_arrays_it_takes(function: Callable[..., Any], framework: str) -> None:
+def test_the_framework_of_a_function_is_found_by_its_result(function: Callable[..., Any], framework: str) -> None:
     """It is called with NumPy arrays, then torch's; a function that converts arrays to tensors itself takes arrays."""
     assert framework_of(function, fed) == framework
 
@@ -175,10 +175,10 @@ def test_functions_of_any_kind_give_the_same_scores() -> None:
 
 def test_framework_overrules() -> None:
     """A given framework is not detected; an unknown one is refused."""
-    asked: list[Any] = []
-    saliency.adapt(asked.append, framework="torch", image=fed)
+    called: list[Any] = []
+    saliency.adapt(called.append, framework="torch", image=fed)
 
-    assert asked == []
+    assert called == []
     assert isinstance(saliency.adapt(of_torch, framework="torch"), TorchFunction)
     assert type(saliency.adapt(of_torch)) is FunctionModel
     assert explain(of_torch, framework="torch").mask.shape == IMAGE.shape
@@ -223,7 +223,7 @@ def test_predict_proba_is_a_model() -> None:
     assert explain(Pixels(None), "occlusion", "dark", size=8, stride=8).label == "dark"
 
 
-def test_a_model_fitted_on_other_features_is_told() -> None:
+def test_a_model_fitted_on_other_features_is_refused() -> None:
     """Both counts are named."""
     with pytest.raises(saliency.BadImage, match=r"fitted on 64 features.*24 × 20 × 3 = 1440"):
         explain(Pixels(64), "occlusion")

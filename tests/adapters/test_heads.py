@@ -138,7 +138,7 @@ def test_several_outputs_are_shown_as_they_are_and_explained_by_their_logits(fra
 
 
 @pytest.mark.parametrize("framework", ALL)
-def test_logits_are_classes_unless_they_are_said_to_be_labels(framework: str) -> None:
+def test_logits_are_classes_unless_declared_as_labels(framework: str) -> None:
     """(N, 3) logits go through a softmax; by `activation` each through a sigmoid, or through nothing."""
     net = model(framework, LOGITS)
     for activation, shown in (
@@ -280,7 +280,7 @@ def test_a_saved_model_is_read_by_its_definition(ending: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("multi_label_classification", "sigmoid"), ("regression", "none")])
-def test_a_configuration_says_what_the_outputs_are(kind: str, shown: str) -> None:
+def test_a_configuration_declares_what_the_outputs_are(kind: str, shown: str) -> None:
     """Hugging Face's problem_type: labels of their own, or values; it is noted, and activation= overrules it."""
     hf = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -501,7 +501,7 @@ class TestSeveralOutputs:
         with pytest.raises(saliency.BadOutput, match=r"output='out' selects .*\(1, 5, 2, 2\), not class scores"):
             explain(net, 3, output="out")
 
-    def test_what_is_not_there_is_refused(self) -> None:
+    def test_an_output_that_does_not_exist_is_refused(self) -> None:
         """An index or key too many, a callable that fails, and what cannot name an output."""
         net = Heads(lambda a, b: (a, b))
 

@@ -95,8 +95,8 @@ def made(name: str, attention: str | None = None) -> tuple[Any, np.ndarray]:
 def top(model: Any, image: np.ndarray) -> int:
     """The class that the model itself puts first."""
     with torch.no_grad():
-        said = model(torch.tensor(image / 255, dtype=torch.float32).permute(2, 0, 1)[None])
-    return int(said.logits.argmax())
+        outputs = model(torch.tensor(image / 255, dtype=torch.float32).permute(2, 0, 1)[None])
+    return int(outputs.logits.argmax())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -122,8 +122,8 @@ def test_the_automatic_layer_is_where_the_patches_last_matter(name: str) -> None
     exp = saliency.explain(model, image, "grad_cam", progress=False)
 
     assert exp.layer == layer
-    said = [note for note in exp.notes if "read as a grid of" in note]
-    assert said == ([] if grid is None else [f"{layer} read as a grid of {grid}"])
+    grids = [note for note in exp.notes if "read as a grid of" in note]
+    assert grids == ([] if grid is None else [f"{layer} read as a grid of {grid}"])
 
 
 @pytest.mark.parametrize("name", ["ViT", "BEiT", "Swin"])
@@ -156,7 +156,7 @@ def test_the_mask_is_that_of_a_plain_hook() -> None:
     assert np.corrcoef(exp.mask[4::8, 4::8].ravel(), cam.ravel())[0, 1] > 0.99
 
 
-def test_a_layer_behind_the_last_attention_says_that_the_patches_do_not_matter_there() -> None:
+def test_a_layer_after_the_last_attention_is_refused_with_the_reason() -> None:
     """The last block's output of a ViT with a class token has no gradient at the patches: a note says what to do."""
     model, image = made("ViT")
     exp = saliency.explain(model, image, "grad_cam", layer="vit.layers.1", progress=False)
@@ -219,14 +219,14 @@ def test_the_attention_maps_are_the_model_s_own(name: str) -> None:
     model, image = made(name, "eager")
     fed = torch.tensor(image / 255, dtype=torch.float32).permute(2, 0, 1)[None]
     with torch.no_grad():
-        told = model(pixel_values=fed, output_attentions=True).attentions
+        expected = model(pixel_values=fed, output_attentions=True).attentions
     masks = {method: saliency.explain(model, image, method, 1, progress=False).mask for method in ATTENTION}
     fused, _ = made(name, "sdpa")
     adapted: Any = saliency.adapt(fused).at([1])
     found = adapted.attentions(adapted.ops.asarray(image[None] / 255))
 
-    assert len(found.layers) == len(told) == 2
-    for layer, own in zip(found.layers, told, strict=True):
+    assert len(found.layers) == len(expected) == 2
+    for layer, own in zip(found.layers, expected, strict=True):
         np.testing.assert_allclose(layer.activations, own, atol=1e-6)
     for method, mask in masks.items():
         assert mask.shape == image.shape[:2]

@@ -108,7 +108,7 @@ def test_the_model_is_left_as_it_was() -> None:
     assert not net.drop.deterministic
 
 
-def test_new_weights_are_asked_and_change_the_version() -> None:
+def test_new_weights_are_used_and_change_the_version() -> None:
     """A training step between two explanations has an effect without a recompilation."""
     net = same_net.nnx(same_net.weights())
     version, before = saliency.adapt(net).version, explain(net).mask
@@ -169,7 +169,7 @@ def test_the_scores_are_found_in_what_a_model_returns(wrap: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "error", "told"),
+    ("function", "error", "message"),
     [
         (lambda x: jax.lax.stop_gradient(x).mean((1, 2)), saliency.NoGradient, "stop_gradient stops the gradient"),
         (
@@ -189,9 +189,9 @@ def test_the_scores_are_found_in_what_a_model_returns(wrap: Any) -> None:
     ],
     ids=["stopped", "integers", "constant", "NumPy inside", "infinite", "channels", "no scores"],
 )
-def test_bad_models_raise_clear_errors(function: Any, error: type[Exception], told: str) -> None:
+def test_bad_models_raise_clear_errors(function: Any, error: type[Exception], message: str) -> None:
     """Each cause has its sentence."""
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         explain(function, framework="jax")
 
 
@@ -238,9 +238,11 @@ def test_an_equinox_module_with_state_is_a_model() -> None:
         _, state = jax.vmap(net, in_axes=(0, None), out_axes=(0, None), axis_name="batch")(images, state)
     numbers = [np.array(each) for each in jax.tree.leaves((net, state)) if hasattr(each, "shape")]
     still = eqx.nn.inference_mode(net)
-    said = jax.grad(lambda image: still(image, state)[0][1])(jnp.asarray(IMAGE / 255, jnp.float32).transpose(2, 0, 1))
+    expected = jax.grad(lambda image: still(image, state)[0][1])(
+        jnp.asarray(IMAGE / 255, jnp.float32).transpose(2, 0, 1)
+    )
 
-    np.testing.assert_allclose(explain((net, state)).mask, said.transpose(1, 2, 0), atol=1e-6)
+    np.testing.assert_allclose(explain((net, state)).mask, expected.transpose(1, 2, 0), atol=1e-6)
     assert explain((net, state), "grad_cam", layer="norm").mask.shape == IMAGE.shape[:2]
     after = [np.array(each) for each in jax.tree.leaves((net, state)) if hasattr(each, "shape")]
     assert all(map(np.array_equal, numbers, after))

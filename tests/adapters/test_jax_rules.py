@@ -127,7 +127,7 @@ def test_no_rules_are_the_gradient(models: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("method", ["guided_backprop", "deep_lift"])
-def test_the_logit_behind_a_softmax_is_reached(method: str) -> None:
+def test_the_logit_before_a_softmax_is_found(method: str) -> None:
     """A softmax at the end is stepped over, as everywhere."""
     w = same_net.weights()
 

@@ -140,7 +140,7 @@ def test_a_model_that_attends_within_windows_has_layers_but_no_maps(found: Any) 
     """Grad-CAM reads it; of attention it is said that no map is of the whole image."""
     assert found["windows grad_cam"].shape == (32, 32)
     assert np.ptp(found["windows grad_cam"]) > 0
-    assert "attends within windows" in str(found["windows told"])
+    assert "attends within windows" in str(found["windows"])
 
 
 def test_the_notes_say_what_was_explained(found: Any) -> None:
@@ -165,7 +165,7 @@ def test_a_model_with_its_preprocessing_inside_is_fed_what_it_takes(found: Any, 
     explained, expected = found[f"scaled {name}"]
 
     assert explained == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    assert bool(found[f"said {name}"]) == (name not in ("zero to one", "none"))
+    assert bool(found[f"noted {name}"]) == (name not in ("zero to one", "none"))
     assert not found[f"floats {name}"]
 
 
@@ -187,7 +187,7 @@ def test_a_missing_gradient_names_its_cause(found: Any, request: pytest.FixtureR
         assert "in 'rounding' it becomes torch.int32" in rounded
 
 
-def test_errors_are_told(found: Any) -> None:
+def test_errors_name_the_cause(found: Any) -> None:
     """An unknown layer with its nearest, wrong channels with the shapes."""
     assert "Did you mean 'stem'" in str(found["error stam"])
     assert "BadImage" in str(found["error channels"]) or "3 channels" in str(found["error channels"])

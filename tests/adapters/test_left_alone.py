@@ -92,16 +92,16 @@ def test_after_success_error_and_cancel(kind: str) -> None:
     with pytest.raises(ZeroDivisionError):
         explain(net, target=lambda out: out[:, 0] * (1 / 0))
     assert same(state(), before)
-    asked: list[int] = []
+    reported: list[int] = []
     with pytest.raises(saliency.Cancelled):
         explain(
             net,
             "smooth_grad",
             batch_size=4,
-            progress=lambda done, _: asked.append(done),
-            cancelled=lambda: len(asked) > 1,
+            progress=lambda done, _: reported.append(done),
+            cancelled=lambda: len(reported) > 1,
         )
-    assert asked
+    assert reported
     assert same(state(), before)
     assert same(np.random.get_state()[1], drawn)  # type: ignore[index]  # noqa: NPY002
 

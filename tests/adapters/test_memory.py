@@ -51,7 +51,7 @@ def test_memory_is_flat_over_a_thousand_explanations(checkout: Path, framework: 
 
 
 @pytest.mark.parametrize("method", ["guided_backprop", "lrp", "deep_lift"])
-def test_rules_leave_no_tensor_of_the_graph_behind(method: str) -> None:
+def test_rules_keep_no_tensor_of_the_graph(method: str) -> None:
     """Operators in place tie a graph to the calls that hold its tensors; after an explanation none is alive."""
     net, image = small_net(), picture()
 

@@ -32,8 +32,8 @@ def session(shape: list[int | str], kind: str = "FLOAT", outputs: int = 1) -> An
     weights = WEIGHTS.astype(np.float16) if kind == "FLOAT16" else WEIGHTS
     constants = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array(axes), "axes")]
     given = helper.make_tensor_value_info("image", getattr(TensorProto, kind), shape)
-    told = [helper.make_tensor_value_info("scores", float_type, [shape[0], 4])][:outputs]
-    graph = helper.make_graph(nodes, "tiny", [given], told, constants)
+    outputs_info = [helper.make_tensor_value_info("scores", float_type, [shape[0], 4])][:outputs]
+    graph = helper.make_graph(nodes, "tiny", [given], outputs_info, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
@@ -65,7 +65,7 @@ def test_a_session_is_the_black_box_of_its_numbers(shape: list[int | str], kind:
     np.testing.assert_allclose(explain(session(shape, kind)).mask, explain(expected).mask, atol=close)
 
 
-def test_the_layout_is_said() -> None:
+def test_the_layout_is_noted() -> None:
     """The notes name the input and how it was read."""
     assert "ONNX input image read as (N, H, W, C)" in explain(session(["N", 16, 12, 3])).notes
     assert isinstance(saliency.adapt(session(["N", 3, 16, 12])), OnnxModel)
@@ -96,7 +96,7 @@ def test_gradients_are_refused_with_a_sentence() -> None:
         saliency.explain(session(["N", 3, 16, 12]), IMAGE, "gradient")
 
 
-def test_an_input_that_is_no_image_is_told() -> None:
+def test_an_input_that_is_no_image_is_refused() -> None:
     """Its type and shape are named, and the way round."""
     with pytest.raises(saliency.Unsupported, match=r"one input of images.*image: tensor\(int64\)"):
         saliency.explain(session(["N", 3, 16, 12], "INT64"), IMAGE)

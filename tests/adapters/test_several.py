@@ -88,14 +88,14 @@ def test_they_are_captum_s(net: TwoInputs) -> None:
     """Captum takes a tuple of inputs: the same gradients, products and integrals."""
     captum = pytest.importorskip("captum.attr")
     series, facts = (torch.tensor(each).requires_grad_() for each in BOTH)
-    asked: dict[str, dict[str, Any]] = {
+    given: dict[str, dict[str, Any]] = {
         "gradient": {},
         "input_x_gradient": {},
         "integrated_gradients": {"steps": 7, "quadrature": "gauss_legendre", "baseline": [0.0, 0.5]},
     }
     ours = {
         method: [each.mask for each in saliency.explain(net, BOTH, method, 1, progress=False, **fields)]
-        for method, fields in asked.items()
+        for method, fields in given.items()
     }
     theirs = {
         "gradient": captum.Saliency(net).attribute((series, facts), target=1, abs=False),
@@ -209,9 +209,9 @@ def test_what_is_no_picture_is_drawn_as_what_it_is(net: TwoInputs) -> None:
 @pytest.mark.parametrize("method", [row.id for row in saliency.methods() if row.cls().images_only])
 def test_methods_of_pictures_say_so(net: TwoInputs, method: str) -> None:
     """Before any work, in one sentence with the methods that take such inputs."""
-    with pytest.raises(saliency.Unsupported, match=r"needs ") as told:
+    with pytest.raises(saliency.Unsupported, match=r"needs ") as refused:
         saliency.explain(net, BOTH, method, 1)
-    assert "integrated_gradients" in str(told.value)
+    assert "integrated_gradients" in str(refused.value)
 
 
 def test_rules_reach_both_inputs(net: TwoInputs) -> None:
@@ -228,7 +228,7 @@ class TestBadInputs:
     """Invalid inputs are refused before any forward pass."""
 
     @pytest.mark.parametrize(
-        ("inputs", "told"),
+        ("inputs", "message"),
         [
             ([SERIES, np.zeros((1, 5), np.int64)], r"Input 2 has int64 values.*embeddings"),
             ([SERIES, torch.zeros(1, 5, dtype=torch.bool)], r"Input 2 has bool values"),
@@ -240,13 +240,13 @@ class TestBadInputs:
         ],
         ids=["integers", "booleans", "no batch axis", "two examples", "nan", "one missing", "swapped"],
     )
-    def test_inputs(self, net: TwoInputs, inputs: list[Any], told: str) -> None:
+    def test_inputs(self, net: TwoInputs, inputs: list[Any], message: str) -> None:
         """Each with the input's number, its shape, and the way out."""
-        with pytest.raises(saliency.BadImage, match=told):
+        with pytest.raises(saliency.BadImage, match=message):
             saliency.explain(net, inputs, "gradient", 1, progress=False)
 
     @pytest.mark.parametrize(
-        ("baseline", "told"),
+        ("baseline", "message"),
         [
             ([0.0], "each of the 2 inputs, got 1"),
             ([0.0, np.zeros(4)], r"input 2 must have the shape \(5,\), got \(4,\)"),
@@ -256,9 +256,9 @@ class TestBadInputs:
         ],
         ids=["too few", "shape", "unequal", "name", "array"],
     )
-    def test_baselines(self, net: TwoInputs, baseline: Any, told: str) -> None:
+    def test_baselines(self, net: TwoInputs, baseline: Any, message: str) -> None:
         """Too few, of another shape, unequally many, or of pictures."""
-        with pytest.raises(saliency.SaliencyError, match=told):
+        with pytest.raises(saliency.SaliencyError, match=message):
             saliency.explain(net, BOTH, "integrated_gradients", 1, baseline=baseline, progress=False)
 
     def test_models(self) -> None:

@@ -37,7 +37,7 @@ def model(request: pytest.FixtureRequest) -> Any:
 def test_each_capability_agrees_with_torch(model: Any, method: str) -> None:
     """One method for each capability has the masks of torch, at the logit where there is a softmax."""
     if METHODS[method].family == "attention":
-        with pytest.raises(saliency.Unsupported, match="No attention maps were found in the model"):
+        with pytest.raises(saliency.Unsupported, match="No attention maps were found in your"):
             explain(model, method)
         return
     found, expected = (explain(each, method, [1, 2], **few(METHODS[method])) for each in (model, small_net()))
@@ -100,7 +100,7 @@ def test_the_model_is_left_as_it_was_and_can_be_collected() -> None:
     assert seen() is None
 
 
-def test_new_weights_are_asked_and_change_the_version() -> None:
+def test_new_weights_are_used_and_change_the_version() -> None:
     """A training step between two explanations has an effect without a new trace."""
     net = same_net.tf_module(same_net.weights())
     version, before = saliency.adapt(net).version, explain(net).mask
@@ -111,7 +111,7 @@ def test_new_weights_are_asked_and_change_the_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "error", "told"),
+    ("function", "error", "message"),
     [
         (lambda x: tf.reduce_mean(tf.stop_gradient(x), (1, 2)), saliency.NoGradient, "StopGradient stops the gradient"),
         (lambda x: tf.one_hot(tf.argmax(tf.reduce_mean(x, (1, 2)), 1), 3), saliency.NoGradient, "converts to int64"),
@@ -122,9 +122,9 @@ def test_new_weights_are_asked_and_change_the_version() -> None:
     ],
     ids=["stopped", "integers", "constant", "infinite", "channels", "no scores"],
 )
-def test_bad_models_raise_clear_errors(function: Any, error: type[Exception], told: str) -> None:
+def test_bad_models_raise_clear_errors(function: Any, error: type[Exception], message: str) -> None:
     """Each cause has its sentence."""
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         explain(function, framework="tensorflow")
 
 

@@ -90,9 +90,9 @@ def test_no_rules_are_the_gradient() -> None:
     """Walked back without any rule, the graph gives TensorFlow's own gradient."""
     model = saliency.adapt(same_net.tf_module(same_net.weights())).at([0, 1, 2])
     images: Any = tf.constant(np.stack([X, X[::-1]]))
-    asked: Any = model
+    rewirable: Any = model
 
-    found, expected = asked.rewired(Composite(())).gradients(images), asked.gradients(images)
+    found, expected = rewirable.rewired(Composite(())).gradients(images), rewirable.gradients(images)
 
     np.testing.assert_allclose(found.gradients, expected.gradients, atol=1e-6)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
@@ -114,9 +114,9 @@ def test_the_model_is_left_as_it_was() -> None:
     w = same_net.weights()
     net = same_net.tf_module(w)
     before = [each.numpy() for each in net.variables]
-    said = np.array(net(tf.constant(X[None])))
+    outputs = np.array(net(tf.constant(X[None])))
 
     explained(net, "lrp")
 
     assert all((old == new.numpy()).all() for old, new in zip(before, net.variables, strict=True))
-    np.testing.assert_array_equal(said, net(tf.constant(X[None])))
+    np.testing.assert_array_equal(outputs, net(tf.constant(X[None])))

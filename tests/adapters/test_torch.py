@@ -92,18 +92,18 @@ class TestLayers:
         assert exp.layer == ":relu:1"
         np.testing.assert_allclose(explain(net, "grad_cam", layer=":relu:1").mask, exp.mask)
 
-    def test_a_net_without_a_grid_is_told(self) -> None:
+    def test_a_net_without_a_grid_is_refused(self) -> None:
         """The error says what was looked for, and to name a layer."""
         net = nn.Sequential(nn.Flatten(), nn.Linear(IMAGE.size, 3))
         with pytest.raises(saliency.UnknownName, match=r"No layer with a spatial grid.*layer="):
             explain(net, "grad_cam")
 
-    def test_a_layer_without_a_grid_is_told(self) -> None:
+    def test_a_layer_without_a_grid_is_refused(self) -> None:
         """Grad-CAM at a vector says what shape came."""
         with pytest.raises(saliency.BadOutput, match=r"spatial grid.*\(1, 4\) from 'head'"):
             explain(small_net(), "grad_cam", layer="head")
 
-    def test_a_layer_that_was_not_called_is_told(self) -> None:
+    def test_a_layer_that_was_not_called_is_refused(self) -> None:
         """A module that exists but takes no part is no layer of this image."""
         net = small_net()
         net.spare = nn.Conv2d(3, 3, 1)
@@ -181,19 +181,19 @@ def test_wrappers_are_looked_through() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_outputs_that_are_not_finite_are_told(value: float) -> None:
+def test_outputs_that_are_not_finite_are_refused(value: float) -> None:
     """NaN or infinite logits raise before any mask is made."""
     with pytest.raises(saliency.BadOutput, match="NaN or infinite"):
         explain(Wrapped(lambda s: s * value))
 
 
-def test_gradients_that_are_not_finite_are_told() -> None:
+def test_gradients_that_are_not_finite_are_refused() -> None:
     """A finite score with a NaN gradient raises."""
-    with pytest.raises(saliency.BadOutput, match="gradients contain NaN"):
+    with pytest.raises(saliency.BadOutput, match=r"gradients of your \w+ contain NaN"):
         explain(Wrapped(lambda s: s + (s * 0).sqrt()))
 
 
-def test_wrong_channels_are_told_with_the_model_s_own_words() -> None:
+def test_the_error_for_wrong_channels_quotes_the_model() -> None:
     """A picture of four channels for a colour model: what was fed, what to do, what the model says."""
     with pytest.raises(saliency.BadImage, match=r"\(1, 4, 24, 20\).*4 channels at 24×20.*preprocess=.*expected input"):
         saliency.explain(small_net(), np.dstack([IMAGE, IMAGE[..., 0]]), "gradient")
@@ -208,7 +208,7 @@ def test_a_grey_picture_is_repeated_for_a_colour_model() -> None:
     assert "grey repeated to the model's 3 channels" in exp.notes
 
 
-def test_wrong_size_is_told_with_the_model_s_own_words() -> None:
+def test_the_error_for_a_wrong_size_quotes_the_model() -> None:
     """A fixed-size head names the size that it was fed."""
     net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(8, 3))
     with pytest.raises(saliency.BadImage, match=r"24×20 pixels.*cannot be multiplied"):

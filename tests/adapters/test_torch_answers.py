@@ -55,7 +55,7 @@ def test_the_scores_are_found_in_what_a_model_returns(after: Callable[[Tensor], 
 
 
 @pytest.mark.parametrize(
-    ("after", "told"),
+    ("after", "message"),
     [
         (lambda s: {"features": s, "count": s.argmax(1)}, r"mapping with 'features': a tensor of shape \(1, 4\)"),
         (lambda s: s[:, :, None, None].expand(-1, -1, 3, 3), r"a tensor of shape \(1, 4, 3, 3\)"),
@@ -63,9 +63,11 @@ def test_the_scores_are_found_in_what_a_model_returns(after: Callable[[Tensor], 
     ],
     ids=["dict", "map", "text"],
 )
-def test_outputs_without_scores_say_how_to_name_them(after: Callable[[Tensor], Any], told: str) -> None:
+def test_the_error_for_outputs_without_scores_shows_how_to_name_them(
+    after: Callable[[Tensor], Any], message: str
+) -> None:
     """The error describes the output and offers target=lambda; such a target then works."""
-    with pytest.raises(saliency.BadOutput, match=rf"{told}.*target=lambda"):
+    with pytest.raises(saliency.BadOutput, match=rf"{message}.*target=lambda"):
         explain(Wrapped(after))
 
 
@@ -78,7 +80,7 @@ def test_a_target_reads_any_output() -> None:
     )
 
 
-def test_a_target_that_gives_no_number_per_image_is_told() -> None:
+def test_a_target_without_one_number_per_image_is_refused() -> None:
     """The shape that is needed and the one that came are named."""
     with pytest.raises(saliency.BadTarget, match=r"shape \(1,\), got a tensor of shape \(1, 4\)"):
         explain(small_net(), target=lambda out: out)
@@ -107,7 +109,7 @@ class TestSoftmax:
         assert sum(each.shown for each in found) == pytest.approx(1, abs=1e-5)
         assert found[0].probability == pytest.approx(found[0].score)
 
-    def test_an_unreachable_logit_is_said(self) -> None:
+    def test_an_unreachable_logit_is_noted(self) -> None:
         """Probabilities made by hand are explained as they are, and the notes say so."""
         exp = explain(Wrapped(lambda s: s.exp() / s.exp().sum(1, keepdim=True)))
 
@@ -137,7 +139,7 @@ class Cut(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "message"),
     [
         ("no_grad", "gradients are switched off"),
         ("detach", r"at detach\(\).*detached from the graph"),
@@ -146,13 +148,13 @@ class Cut(nn.Module):
         ("constant", "does not depend"),
     ],
 )
-def test_a_missing_gradient_says_why(how: str, told: str) -> None:
+def test_the_error_for_a_missing_gradient_gives_the_reason(how: str, message: str) -> None:
     """The error names where in the model, and how, the way from the image to the score is cut."""
-    with pytest.raises(saliency.NoGradient, match=told):
+    with pytest.raises(saliency.NoGradient, match=message):
         explain(Cut(how))
 
 
-def test_a_missing_gradient_at_a_layer_says_why() -> None:
+def test_the_error_for_a_missing_gradient_at_a_layer_gives_the_reason() -> None:
     """A model that switches gradients off has none at its layers either."""
     with pytest.raises(saliency.NoGradient, match="gradients are switched off"):
         explain(Cut("no_grad"), "grad_cam", layer="net.block")

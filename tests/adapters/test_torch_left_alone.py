@@ -83,14 +83,14 @@ class TestTheModelIsLeftAsItWas:
     def test_after_a_cancel(self, net: nn.Module) -> None:
         """A cancelled run leaves the model as it was."""
         before = everything(net)
-        asked: list[int] = []
+        reported: list[int] = []
         with pytest.raises(saliency.Cancelled):
             explain(
                 net,
                 "smooth_grad",
                 batch_size=2,
-                progress=lambda done, _: asked.append(done),
-                cancelled=lambda: len(asked) > 1,
+                progress=lambda done, _: reported.append(done),
+                cancelled=lambda: len(reported) > 1,
             )
 
         assert same(everything(net), before)

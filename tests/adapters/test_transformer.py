@@ -75,7 +75,7 @@ def test_a_layer_of_tokens_is_a_grid(net: Any, framework: str, method: str) -> N
     near(explained(net, method, layer=layer.name, **AT_A_LAYER[method]), expected)
 
 
-def test_the_automatic_layer_lies_before_the_last_attention(net: Any) -> None:
+def test_the_automatic_layer_is_before_the_last_attention(net: Any) -> None:
     """Behind it a class token's score does not depend on the patches: the layer chosen is the last where it does."""
     found = saliency.explain(net, IMAGE, "grad_cam", 1, progress=False, relu=False)
 

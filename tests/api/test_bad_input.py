@@ -77,7 +77,7 @@ def beside(net: nn.Module, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("forward", "told"),
+    ("forward", "message"),
     [
         (without_gradients, r"gradients are switched off \(torch.no_grad or inference_mode\)"),
         (in_inference_mode, r"gradients are switched off \(torch.no_grad or inference_mode\)"),
@@ -90,13 +90,13 @@ def beside(net: nn.Module, x: Tensor) -> Tensor:
     ids=["no_grad", "inference_mode", "detach", "argmax", "argmax beside", "one-hot", "lists"],
 )
 @pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "grad_cam"])
-def test_a_missing_gradient_says_where(forward: Any, told: str | None, method: str) -> None:
+def test_the_error_for_a_missing_gradient_names_the_operator(forward: Any, message: str | None, method: str) -> None:
     """Every method that needs one names the operator, and what to do; where the gradient is there it is taken."""
     options: dict[str, Any] = {"layer": "net.relu"} if method == "grad_cam" else {}
-    if told is None:
+    if message is None:
         assert np.isfinite(explain(Doing(forward), method, 0, **options).mask).all()
         return
-    with pytest.raises(saliency.NoGradient, match=told):
+    with pytest.raises(saliency.NoGradient, match=message):
         explain(Doing(forward), method, 0, **options)
 
 
@@ -148,12 +148,12 @@ FLAT = {"torch": flat_torch, "TensorFlow": flat_tensorflow, "JAX": flat_jax}
 
 @pytest.mark.parametrize("shape", [(12, 10, 3), (24, 20, 4)], ids=["resolution", "channels"])
 @pytest.mark.parametrize("kind", FLAT)
-def test_a_picture_that_does_not_fit_is_told_with_the_model_s_own_words(kind: str, shape: tuple[int, ...]) -> None:
+def test_the_error_for_a_wrong_shape_quotes_the_model(kind: str, shape: tuple[int, ...]) -> None:
     """The error gives the input's shape, the fix, and the model's own message."""
     height, width, channels = shape
-    told = rf"{channels} channels at {height}×{width} pixels. Pass preprocess=.*Original error: \S+"
+    message = rf"{channels} channels at {height}×{width} pixels. Pass preprocess=.*Original error: \S+"
     assert np.isfinite(explain(FLAT[kind]()).mask).all()
-    with pytest.raises(saliency.BadImage, match=re.compile(told, re.DOTALL)):
+    with pytest.raises(saliency.BadImage, match=re.compile(message, re.DOTALL)):
         explain(FLAT[kind](), image=picture(*shape))
 
 
@@ -194,14 +194,14 @@ def small_tensorflow() -> Any:
 @pytest.mark.parametrize(
     "make", [small_torch, small_keras, small_jax, small_tensorflow], ids=lambda make: make.__name__
 )
-def test_a_picture_smaller_than_the_network_needs_is_told(make: Callable[[], Any]) -> None:
+def test_a_picture_that_is_too_small_is_refused(make: Callable[[], Any]) -> None:
     """In our words, with the line that makes it larger, and then with the model's own words."""
-    told = r"3 channels at 20×20 pixels.*image=image.resize\(\(224, 224\)\). Original error: \S+"
-    with pytest.raises(saliency.BadImage, match=re.compile(told, re.DOTALL)):
+    message = r"3 channels at 20×20 pixels.*image=image.resize\(\(224, 224\)\). Original error: \S+"
+    with pytest.raises(saliency.BadImage, match=re.compile(message, re.DOTALL)):
         explain(make(), image=picture(20, 20))
 
 
-def test_a_batch_is_told() -> None:
+def test_a_batch_is_refused() -> None:
     """A batch is refused where one image is expected, with its shape."""
     with pytest.raises(saliency.BadImage, match=r"a batch of 4 with shape \(4, 24, 20, 3\): pass one"):
         explain(small_net(), image=np.stack([IMAGE] * 4))
@@ -215,7 +215,7 @@ LAYERED: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("kind", LAYERED)
-def test_what_does_not_exist_is_told(kind: str) -> None:
+def test_unknown_names_are_refused(kind: str) -> None:
     """A class beyond the last with how many there are; a layer with the nearest names; a layer without a grid."""
     pytest.importorskip({"TensorFlow": "tensorflow", "JAX": "flax"}.get(kind, "torch"))
     model = LAYERED[kind]()

@@ -175,7 +175,7 @@ def test_a_field_reaches_the_method_inside(net: torch.nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "options", "error", "told"),
+    ("args", "options", "error", "message"),
     [
         (("xray",), {}, saliency.UnknownName, "Did you mean 'xrai'"),
         (("gradient",), {"setps": 3}, saliency.UnknownName, "field of gradient 'setps'"),
@@ -191,9 +191,9 @@ def test_a_field_reaches_the_method_inside(net: torch.nn.Module) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_what_is_wrong_is_told(net: torch.nn.Module, args: Any, options: Any, error: Any, told: str) -> None:
+def test_invalid_arguments_are_refused(net: torch.nn.Module, args: Any, options: Any, error: Any, message: str) -> None:
     """Bad input gets an error that names what was expected, what came and the way out."""
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         explain(net, *args, **options)
 
 
@@ -211,17 +211,17 @@ def test_all_errors_have_their_base_and_their_built_in() -> None:
 
 def test_cancel_leaves_a_clear_error(net: torch.nn.Module) -> None:
     """A cancelled explanation raises Cancelled after the current batch."""
-    asked: list[int] = []
+    reported: list[int] = []
     with pytest.raises(saliency.Cancelled):
         explain(
             net,
             "smooth_grad",
             batch_size=5,
-            progress=lambda done, total: asked.append(done),
-            cancelled=lambda: len(asked) == 2,
+            progress=lambda done, total: reported.append(done),
+            cancelled=lambda: len(reported) == 2,
         )
 
-    assert asked == [5, 10]
+    assert reported == [5, 10]
 
 
 def test_progress_is_one_bar(net: torch.nn.Module, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,12 +259,12 @@ def test_methods_lists_what_there_is() -> None:
 def test_a_black_box_is_refused_what_it_cannot_answer(net: torch.nn.Module) -> None:
     """A plain function is explained by methods that need scores; others refuse at once.
 
-    The function is asked one image at most, to know whose arrays it takes.
+    The function is batches one image at most, to know whose arrays it takes.
     """
-    asked: list[int] = []
+    batches: list[int] = []
 
     def function(images: np.ndarray) -> np.ndarray:
-        asked.append(len(images))
+        batches.append(len(images))
         return np.asarray(black_box(net)(images))
 
     scored = [name for name, cls in METHODS.items() if cls().needs is Model]
@@ -273,7 +273,7 @@ def test_a_black_box_is_refused_what_it_cannot_answer(net: torch.nn.Module) -> N
             continue
         with pytest.raises(saliency.Unsupported, match=rf"only scores.*explained by {', '.join(scored)}\."):
             explain(function, cls)
-    assert set(asked) <= {1}
+    assert set(batches) <= {1}
 
 
 def test_a_seed_repeats_and_another_differs(net: torch.nn.Module) -> None:
@@ -287,7 +287,7 @@ def test_a_seed_repeats_and_another_differs(net: torch.nn.Module) -> None:
 
 
 @pytest.mark.parametrize("model", [None, 3, "resnet", dict], ids=str)
-def test_what_is_no_model_is_told(model: Any) -> None:
+def test_values_that_are_no_model_are_refused(model: Any) -> None:
     """The error lists the accepted kinds of models."""
     with pytest.raises(saliency.Unsupported, match="Expected a model"):
         explain(model)

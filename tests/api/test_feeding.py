@@ -88,12 +88,12 @@ def test_presets_are_taken_everywhere() -> None:
     np.testing.assert_allclose(
         exp.mask, saliency.explain(net, RGB, "gradient", 1, progress=False, **by_hand).mask, rtol=1e-3, atol=1e-6
     )
-    for ask in (
+    for call in (
         lambda options: [each.score for each in saliency.predict(net, RGB, **options)],
         lambda options: [each.score for each in saliency.what_if(net, RGB, exp.top(30), **options).only],
         lambda options: saliency.perturbation_curves(net, RGB, exp, points=4, **options).insertion,
     ):
-        np.testing.assert_allclose(ask(small), ask(by_hand), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(call(small), call(by_hand), rtol=1e-4, atol=1e-5)
     assert saliency.layers(net, RGB, **small) == saliency.layers(net, RGB, **by_hand)
 
 
@@ -305,10 +305,10 @@ def test_torchvision_s_weights_and_timm_s_configuration_are_taken() -> None:
     assert saliency.read(RGB, CONFIG).fed.shape == (1, 16, 16, 3)
 
 
-@pytest.mark.parametrize(("given", "told"), [(3, "got 3"), (Weights, "got the class Weights"), ({}, "input_size")])
-def test_what_is_no_preprocess_is_refused(given: Any, told: str) -> None:
+@pytest.mark.parametrize(("given", "message"), [(3, "got 3"), (Weights, "got the class Weights"), ({}, "input_size")])
+def test_an_invalid_preprocess_is_refused(given: Any, message: str) -> None:
     """The error lists the accepted forms of `preprocess`."""
-    with pytest.raises(saliency.BadField, match=told):
+    with pytest.raises(saliency.BadField, match=message):
         chosen_preprocess(given)
 
 

@@ -145,8 +145,8 @@ def test_patches_lie_where_they_were_cut() -> None:
     image = np.zeros((1, 32, 48, 3), np.float32)
     changed = image.copy()
     changed[0, 16:24, 32:40] = 1
-    asked = saliency.adapt(made(before=2)).at([1], ["blocks.0.norm1"])
-    before, after = (asked.layers(model.ops.asarray(each))[0].activations[0] for each in (image, changed))  # type: ignore[attr-defined]
+    bound = saliency.adapt(made(before=2)).at([1], ["blocks.0.norm1"])
+    before, after = (bound.layers(model.ops.asarray(each))[0].activations[0] for each in (image, changed))  # type: ignore[attr-defined]
     moved = (before - after).abs().sum(-1)
 
     assert moved.shape == (4, 6)
@@ -255,15 +255,15 @@ def test_a_layer_of_tokens_before_images_is_a_grid(count: int) -> None:
     plain = made()
     plain.load_state_dict(turned.state_dict(), strict=False)
     images = np.stack([picture(32, 48, seed=seed) / 255 for seed in range(count)]).astype(np.float32)
-    asked = [saliency.adapt(net).at([1, 3], ["blocks.0.norm2"]) for net in (turned, plain)]
-    (found,), (expected,) = (model.layers(torch.from_numpy(images)) for model in asked)  # type: ignore[attr-defined]
+    bound = [saliency.adapt(net).at([1, 3], ["blocks.0.norm2"]) for net in (turned, plain)]
+    (found,), (expected,) = (model.layers(torch.from_numpy(images)) for model in bound)  # type: ignore[attr-defined]
 
     assert found.activations.shape == (count, 4, 6, 12)
     near(found.activations.numpy(), expected.activations.numpy())
     near(found.gradients.numpy(), expected.gradients.numpy())
     swapped = found.activations.flip(1)
-    said, same = (model.scores_with(torch.from_numpy(images), swapped) for model in asked)  # type: ignore[attr-defined]
-    near(said.numpy(), same.numpy())
+    scores, expected_scores = (model.scores_with(torch.from_numpy(images), swapped) for model in bound)  # type: ignore[attr-defined]
+    near(scores.numpy(), expected_scores.numpy())
 
 
 def test_the_automatic_layer_is_found_among_tokens_before_images() -> None:

@@ -259,7 +259,7 @@ def test_arrows_go_from_cell_to_cell(page: Page) -> None:
     expect(page.locator(".slw-cell").first).to_have_attribute("aria-current", "true")
 
 
-def test_in_the_notebook_looking_asks_the_kernel_nothing(browser: Browser, lab: Jupyter) -> None:
+def test_viewing_in_the_notebook_sends_no_request(browser: Browser, lab: Jupyter) -> None:
     """In a live grid, moving, zooming, swiping and dragging send no message; selecting a cell sends its traits."""
     page = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce").new_page()
     setup = (

@@ -172,7 +172,7 @@ def test_a_field_is_changed_and_set_back(notebook: Notebook, widget: Widget) -> 
     notebook.until("w.explanation is not None and w.explanation.images", 8)
 
 
-def test_a_restarted_kernel_is_told_of(notebook: Notebook, widget: Widget) -> None:
+def test_a_restarted_kernel_is_reported(notebook: Notebook, widget: Widget) -> None:
     """After a restart of the kernel nothing is shown as running, and computed maps remain visible."""
     notebook.run("w.method = 'xrai'; w.wait()")
     widget.wait(state="ready", method="xrai")

@@ -46,7 +46,7 @@ def host(browser: Browser, trouble: list[str]) -> Iterator[Open]:
     assert trouble == []
 
 
-def test_colab_shows_what_is_asked(host: Open) -> None:
+def test_colab_shows_requested_maps(host: Open) -> None:
     """Maps arrive by polling if nothing is pushed, buffers are Uint8Array and the first state has no binary traits."""
     colab = host(COLAB)
 

@@ -91,7 +91,7 @@ def test_what_is_kept_is_what_numpy_keeps(notebook: Notebook, widget: Widget) ->
     assert seen[outer].mean() < 0.6 * picture[outer].mean()
 
 
-def test_dragging_the_slider_repaints_and_asks_nothing(notebook: Notebook, widget: Widget) -> None:
+def test_dragging_the_slider_repaints_without_requests(notebook: Notebook, widget: Widget) -> None:
     """While the percentile is dragged, the picture changes and no message is sent; releasing it sends one."""
     before, painted = widget.pixels(), widget.painted
     notebook.count_messages()

@@ -70,7 +70,7 @@ def widget(offline: tuple[Page, list[str]]) -> Iterator[Widget]:
     assert trouble == []
 
 
-def test_it_is_there_and_says_that_no_kernel_is(widget: Widget) -> None:
+def test_the_page_opens_and_reports_that_there_is_no_kernel(widget: Widget) -> None:
     """The picture and the map are shown, with a hint that no kernel is connected."""
     expect(widget.root).to_contain_text("No kernel", timeout=PATIENCE)
 
@@ -109,7 +109,7 @@ def test_the_slider_and_the_keys_work(widget: Widget) -> None:
     assert widget.region > before + 1
 
 
-def test_what_was_not_computed_says_why(widget: Widget) -> None:
+def test_a_map_that_was_not_computed_shows_the_reason(widget: Widget) -> None:
     """A method without a result is shown as needing a kernel."""
     expect(widget.method("Occlusion")).to_contain_text("needs a running kernel")
 

@@ -128,23 +128,25 @@ def test_without_scripts_the_picture_is_there(opened: Callable[..., Page], path:
     """Without scripts, the map is shown on its picture, with an alternative text."""
     page = from_file(opened(java_script_enabled=False), path)
 
-    image = page.get_by_role("img", name="Gradient for cat: 1 call")
+    image = page.get_by_role("img", name="Gradient for cat: 1 image evaluated")
     expect(image).to_be_visible()
-    expect(page.locator("figcaption")).to_have_text("Gradient for cat: 1 call")
+    expect(page.locator("figcaption")).to_have_text("Gradient for cat: 1 image evaluated")
     expect(page.locator("main")).to_contain_text("With JavaScript")
     box = image.bounding_box()
     assert box is not None
     assert box["width"] > 400
 
 
-def test_a_browser_that_cannot_unpack_says_so(opened: Callable[..., Page], path: Path, trouble: list[str]) -> None:
+def test_a_browser_that_cannot_decompress_shows_a_message(
+    opened: Callable[..., Page], path: Path, trouble: list[str]
+) -> None:
     """A browser without decompression shows a sentence beside the picture, and raises no error."""
     page = opened()
     page.add_init_script("delete globalThis.DecompressionStream")
     from_file(page, path)
 
     expect(page.locator("#why")).to_contain_text("lacks DecompressionStream", timeout=PATIENCE)
-    expect(page.get_by_role("img", name="Gradient for cat: 1 call")).to_be_visible()
+    expect(page.get_by_role("img", name="Gradient for cat: 1 image evaluated")).to_be_visible()
     assert trouble == []
 
 

@@ -180,7 +180,7 @@ def test_a_failed_method(host: Host, compare: Compare) -> None:
     compare("failed", host.widget.root.locator(".slw-frame"))
 
 
-def test_a_method_that_the_model_lacks(host: Host, compare: Compare) -> None:
+def test_an_unsupported_method_shows_the_reason(host: Host, compare: Compare) -> None:
     """The picture shows the reason why the model does not support the method."""
     choose(host.widget, "Attention Rollout")
     expect(host.widget.root.locator(".slw-message:not([hidden])")).to_contain_text("not possible", timeout=PATIENCE)

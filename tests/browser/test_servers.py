@@ -81,7 +81,7 @@ def test_the_slider_repaints_and_reaches_python(page: Page, widget: Widget) -> N
     expect(page.get_by_text(f"keep {100 - (before + 5):g}, ")).to_be_visible(timeout=PATIENCE)
 
 
-def test_a_method_is_computed_when_asked(page: Page, widget: Widget) -> None:
+def test_a_method_is_computed_on_request(page: Page, widget: Widget) -> None:
     """A click on another method computes it in the kernel's thread and shows it, and Python receives the method."""
     widget.method("Gradient").locator("button").first.click()
 

@@ -240,7 +240,7 @@ def test_the_readme_shows_the_widget(opened: Callable[..., tuple[Page, Widget]])
     assert_same_picture("widget", widget.root.screenshot(animations="disabled"), SHOWN)
 
 
-def test_nobody_is_told_where_it_was_made(path: Path, trouble: list[str]) -> None:
+def test_the_page_contains_no_path_of_the_machine(path: Path, trouble: list[str]) -> None:
     """The page contains no folder, user or machine, no address except papers', and causes no request and no error."""
     text = path.read_text(encoding="utf-8")
 

@@ -26,7 +26,7 @@ from tests.adapters import same_net, same_transformer
 from tests.api.test_layers import made
 from tests.nets import black_box, picture, small_net
 
-NO_ATTENTION = "No attention maps were found in the model"
+NO_ATTENTION = "No attention maps were found in"
 """The error of a model without attention."""
 
 

@@ -19,13 +19,13 @@ class Table:
     """A model of a game as methods see it: one target, with the value of a coalition given by a function."""
 
     def __init__(self, worth: Worth, players: int, labels: np.ndarray | None = None) -> None:
-        self.of, self.players, self.asked = worth, players, 0
+        self.of, self.players, self.evaluated = worth, players, 0
         self.labels = np.arange(players)[None] if labels is None else labels
         self.session = SimpleNamespace(order=np.arange)
 
     def worth(self, coalitions: np.ndarray) -> Iterator[np.ndarray]:
         """As :meth:`saliency.core.features.Game.worth`."""
-        self.asked += len(coalitions)
+        self.evaluated += len(coalitions)
         found = self.of(np.asarray(coalitions, np.float64))[None]
         for part in (1, 2, 3):
             yield found[:, : max(1, part * len(coalitions) // 3)]

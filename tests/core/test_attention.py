@@ -34,7 +34,7 @@ class Read:
         patches = model.patch_embed(x).flatten(2).transpose(1, 2)
         tokens = torch.cat([model.first.expand(len(x), -1, -1), patches, model.last.expand(len(x), -1, -1)], 1)
         self.maps: list[Tensor] = []
-        self.behind: list[Tensor] = []
+        self.after: list[Tensor] = []
         for block in model.blocks:
             count, length, width = tokens.shape
             q, k, v = block.qkv(block.norm1(tokens)).reshape(count, length, 3, 3, 4).permute(2, 0, 3, 1, 4).unbind(0)
@@ -43,23 +43,23 @@ class Read:
             tokens = tokens + block.proj(mixed)
             tokens = tokens + block.mlp(block.norm2(tokens))
             self.maps.append(weights)
-            self.behind.append(tokens)
+            self.after.append(tokens)
 
-    def said(self, tokens: Tensor) -> Tensor:
+    def scores(self, tokens: Tensor) -> Tensor:
         """Return the head's output for some tokens."""
         tokens = self.model.norm(tokens)
         return self.model.head(tokens.mean(1) if self.model.head_of == "mean" else tokens[:, 0])
 
     def gradients(self, target: int) -> list[np.ndarray]:
         """Return the gradient of the final scores with respect to each map."""
-        score = self.said(self.behind[-1])[:, target].sum()
+        score = self.scores(self.after[-1])[:, target].sum()
         return [each.numpy() for each in torch.autograd.grad(score, self.maps, retain_graph=True)]
 
     def exits(self, target: int) -> list[np.ndarray]:
         """Return the gradient of the head's output after each block with respect to the block's map."""
         return [
-            torch.autograd.grad(self.said(tokens)[:, target].sum(), weights, retain_graph=True)[0].numpy()
-            for tokens, weights in zip(self.behind, self.maps, strict=True)
+            torch.autograd.grad(self.scores(tokens)[:, target].sum(), weights, retain_graph=True)[0].numpy()
+            for tokens, weights in zip(self.after, self.maps, strict=True)
         ]
 
 
@@ -108,9 +108,9 @@ LITERAL: dict[str, Any] = {
 def relevances(method: saliency.Method, model: Any) -> np.ndarray:
     """Return the method's relevance of each token, (k, N, T)."""
     images: Any = model.ops.asarray(IMAGES)
-    asked: Any = method
-    ((_, attention),) = asked.evaluated(Session(model, batch_size=8), Originals(model.ops, images))
-    return np.asarray(asked.relevance(attention, model.ops))
+    own: Any = method
+    ((_, attention),) = own.evaluated(Session(model, batch_size=8), Originals(model.ops, images))
+    return np.asarray(own.relevance(attention, model.ops))
 
 
 @pytest.mark.parametrize(
@@ -194,12 +194,12 @@ def test_torch_s_own_attention_is_opened_up(weights: bool) -> None:
     """nn.MultiheadAttention's maps equal those it returns itself, and recording them does not change the scores."""
     torch.manual_seed(0)
     net = WithModules(weights).eval()
-    told: list[Tensor] = []
-    handle = net.attention.register_forward_pre_hook(lambda _, args: told.append(args[0].detach()))
+    inputs: list[Tensor] = []
+    handle = net.attention.register_forward_pre_hook(lambda _, args: inputs.append(args[0].detach()))
     model: Any = saliency.adapt(net).at(TARGETS)
     plain = net(torch.tensor(IMAGES).permute(0, 3, 1, 2)).detach().numpy()
     handle.remove()
-    expected = net.attention(told[0], told[0], told[0], average_attn_weights=False)[1].detach()
+    expected = net.attention(inputs[0], inputs[0], inputs[0], average_attn_weights=False)[1].detach()
     found = model.attentions(model.ops.asarray(IMAGES))
 
     assert len(found.layers) == 2
@@ -226,7 +226,7 @@ def test_fused_attention_is_computed_as_torch_does(options: dict[str, Any], mask
     masks = {None: None, "boolean": torch.rand(6, 6) < 0.7, "added": torch.randn(2, 1, 6, 6)}
     if mask == "boolean":
         masks["boolean"] = torch.eye(6, dtype=torch.bool) | (torch.rand(6, 6) < 0.7)
-    watch = Attending(nn.Identity(), torch.zeros(2, 8, 8, 3))
+    watch = Attending(nn.Identity(), torch.zeros(2, 8, 8, 3), "your Identity")
 
     expected = scaled_dot_product_attention(q, k, v, masks[mask], **options)
     np.testing.assert_allclose(watch.scaled_dot_product_attention(q, k, v, masks[mask], **options), expected, atol=1e-5)

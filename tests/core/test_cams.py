@@ -21,7 +21,7 @@ IMAGES = np.stack([picture(seed=seed) for seed in (0, 1, 2)]).astype(np.float32)
 TARGETS = [1, 3]
 
 
-def asked(net: nn.Module, layer: str) -> tuple[Any, np.ndarray, np.ndarray]:
+def bound(net: nn.Module, layer: str) -> tuple[Any, np.ndarray, np.ndarray]:
     """Return the adapted model and one layer's (N, h, w, K) activations and (k, N, h, w, K) gradients."""
     model: Any = saliency.adapt(net).at(TARGETS, [layer])
     (found,) = model.layers(model.ops.asarray(IMAGES))
@@ -90,7 +90,7 @@ LITERAL: dict[type[saliency.Method], Callable[[np.ndarray, np.ndarray], np.ndarr
 @pytest.mark.parametrize("cls", LITERAL, ids=lambda cls: cls.id)
 def test_the_maps_are_the_papers(cls: Any, layer: str) -> None:
     """For three images and two targets at once, signed and rectified, each map equals the formula computed by loops."""
-    model, a, g = asked(small_net(), layer)
+    model, a, g = bound(small_net(), layer)
     expected = np.array([[LITERAL[cls](a[n], g[k, n]) for n in range(len(a))] for k in range(len(g))])
 
     np.testing.assert_allclose(cams(cls(relu=False), model), expected, atol=1e-5 * np.abs(expected).max())
@@ -101,7 +101,7 @@ def test_the_maps_are_the_papers(cls: Any, layer: str) -> None:
 def test_one_forward_pass_serves_all_targets_and_images(cls: Any) -> None:
     """Counted where the model is called; the mask is the map resized, and does not depend on the size of batches."""
     net = small_net()
-    model, _, _ = asked(net, "block")
+    model, _, _ = bound(net, "block")
     session: Session[Any] = Session(model, batch_size=8)
     *_, mask = run(cls(layer="block"), session, model.ops.asarray(IMAGES))
     *_, alone = run(cls(layer="block"), Session(model, batch_size=1), model.ops.asarray(IMAGES))
@@ -114,7 +114,7 @@ def test_one_forward_pass_serves_all_targets_and_images(cls: Any) -> None:
 
 def test_hires_cam_is_grad_cam_where_the_gradient_is_the_same_everywhere() -> None:
     """With a mean and a linear layer after the last ReLU, Grad-CAM, HiResCAM and XGrad-CAM give the same map."""
-    model, _, g = asked(small_net(), "relu")
+    model, _, g = bound(small_net(), "relu")
     assert np.ptp(g, axis=(2, 3)).max() < 1e-7
     same = cams(saliency.GradCam(relu=False), model)
 
@@ -125,16 +125,16 @@ def test_hires_cam_is_grad_cam_where_the_gradient_is_the_same_everywhere() -> No
 def test_hires_cam_is_complete_before_a_linear_head() -> None:
     """There its map sums to the score less the bias, by default, signs and all."""
     net = small_net()
-    model, _, _ = asked(net, "relu")
+    model, _, _ = bound(net, "relu")
     scores = model.scores(model.ops.asarray(IMAGES)).numpy()
     bias = net.head.bias.detach().numpy()[TARGETS]
 
     np.testing.assert_allclose(cams(saliency.HiResCam(), model).sum((2, 3)), scores - bias[:, None], atol=1e-5)
 
 
-def test_layer_cam_is_never_negative_behind_a_relu() -> None:
+def test_layer_cam_is_never_negative_after_a_relu() -> None:
     """Activations and remaining gradients are not negative, so that the CAM's own ReLU changes nothing."""
-    model, a, _ = asked(small_net(), "relu")
+    model, a, _ = bound(small_net(), "relu")
 
     assert (a >= 0).all()
     assert (cams(saliency.LayerCam(relu=False), model) >= 0).all()
@@ -146,7 +146,7 @@ def test_a_channel_without_activation_counts_nothing() -> None:
     with torch.no_grad():
         net.norm.weight[:3], net.norm.bias[:3] = 0, -1
         net.block.weight[:3], net.block.bias[:3] = 0, -1
-    model, a, _ = asked(net, "relu")
+    model, a, _ = bound(net, "relu")
     assert not a[..., :3].any()
 
     for cls in (saliency.XGradCam, saliency.GradCamPlusPlus):
@@ -222,7 +222,7 @@ def test_a_model_with_fewer_grid_sizes_has_fewer_layers_fused() -> None:
     assert "layer: norm, the last at its grid size" in exp.notes
 
 
-def test_what_cannot_be_fused_is_told() -> None:
+def test_layers_that_cannot_be_fused_are_refused() -> None:
     """Several layers for a CAM that reads one, none at all, and a method that is no CAM."""
     with pytest.raises(saliency.BadField, match=r"LayerCam reads one layer.*RefineCam\(LayerCam\(\), layer="):
         saliency.explain(small_net(), picture(), "layer_cam", 1, layer=["stem", "block"], progress=False)
@@ -250,7 +250,7 @@ def eigen_cam(a: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("layer", ["stem", "relu"])
 def test_eigen_cam_is_the_first_component(layer: str) -> None:
     """As the singular value decomposition of each image's activations has it; the same for every target."""
-    model, a, _ = asked(small_net(), layer)
+    model, a, _ = bound(small_net(), layer)
     expected = np.array([eigen_cam(each) for each in a])
     found = cams(saliency.EigenCam(relu=False), model)
 
@@ -324,7 +324,7 @@ def ablation_cam(net: Any, image: np.ndarray, a: np.ndarray, target: int) -> np.
 def test_channels_are_weighed_by_asking(batch_size: int) -> None:
     """Score-CAM and Ablation-CAM by loops, for three images and two targets, whatever the size of batches."""
     net = small_net()
-    model, a, _ = asked(net, "block")
+    model, a, _ = bound(net, "block")
     for method in (saliency.ScoreCam(relu=False, baseline=0.3), saliency.AblationCam(relu=False)):
         session: Session[Any] = Session(model, batch_size=batch_size)
         *_, found = method.cams(model.ops.asarray(IMAGES), session)
@@ -341,7 +341,7 @@ def test_channels_are_weighed_by_asking(batch_size: int) -> None:
         assert session.images == 3 + 3 * (6 + method.extra) == session.total + 3
 
 
-def test_score_cam_behind_a_linear_model_is_known_in_closed_form() -> None:
+def test_score_cam_of_a_linear_model_is_known_in_closed_form() -> None:
     """Of f(x) = <w, x> the masked scores are <w, m x>: the weights are their softmax."""
 
     class Linear(nn.Module):
@@ -367,7 +367,7 @@ def test_score_cam_behind_a_linear_model_is_known_in_closed_form() -> None:
 def test_ablation_cam_of_a_linear_head_is_a_product() -> None:
     """With a mean and a linear layer after the layer, channel k's drop is its weight times its mean."""
     net = small_net()
-    model, a, _ = asked(net, "relu")
+    model, a, _ = bound(net, "relu")
     drops = net.head.weight.detach().numpy()[TARGETS][:, None] * a.mean((1, 2))
     expected = np.einsum("knc,nhwc->knhw", drops, a)
 
@@ -377,7 +377,7 @@ def test_ablation_cam_of_a_linear_head_is_a_product() -> None:
 def test_a_layer_s_last_call_is_replaced() -> None:
     """The CNN calls its ReLU twice: the first output stays unchanged, as do the user's module and its hooks."""
     net = small_net()
-    model, a, _ = asked(net, "relu")
+    model, a, _ = bound(net, "relu")
     images = model.ops.asarray(IMAGES)
     (activations,) = model.activations(images)
     before = {name: each.clone() for name, each in net.state_dict().items()}
@@ -393,23 +393,23 @@ def test_a_layer_s_last_call_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("method", ["score_cam", "ablation_cam"])
-def test_costs_are_told_once_they_are_known(method: str) -> None:
+def test_costs_are_reported_once_they_are_known(method: str) -> None:
     """Progress ends at the total, partial maps come and converge, and a cancel on the way is heard."""
     net = small_net()
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     partial: list[Any] = []
-    options: Any = {"batch_size": 1, "progress": lambda *each: told.append(each)}
+    options: Any = {"batch_size": 1, "progress": lambda *each: reported.append(each)}
     exp = saliency.explain(net, picture(), method, 1, **options, partial=partial.append)
     final = np.abs(exp.mask).max()
 
-    assert told[-1][0] == told[-1][1] == exp.images
+    assert reported[-1][0] == reported[-1][1] == exp.images
     assert len(partial) >= 5
     np.testing.assert_allclose(partial[-1].mask, exp.mask, atol=0.7 * final)
-    assert [row.asked for row in saliency.methods() if row.id == method] == ["1 + the layer's channels"]
-    told.clear()
+    assert [row.images_evaluated for row in saliency.methods() if row.id == method] == ["1 + the layer's channels"]
+    reported.clear()
     with pytest.raises(saliency.Cancelled):
-        saliency.explain(net, picture(), method, 1, **options, cancelled=lambda: len(told) >= 3)
-    assert len(told) == 3
+        saliency.explain(net, picture(), method, 1, **options, cancelled=lambda: len(reported) >= 3)
+    assert len(reported) == 3
 
 
 def test_what_shows_no_layers_cannot_be_patched() -> None:
@@ -442,13 +442,13 @@ def test_the_maps_are_captums(layer: str) -> None:
     attr = pytest.importorskip("captum.attr")
     net: Any = small_net()
     net.relu = nn.ReLU()  # the way back through an in-place ReLU is refused there
-    model, _, _ = asked(net, layer)
+    model, _, _ = bound(net, layer)
     images = torch.tensor(IMAGES).permute(0, 3, 1, 2)
     for cls, peer in ((saliency.GradCam, attr.LayerGradCam), (saliency.HiResCam, attr.LayerGradientXActivation)):
         found = cams(cls(relu=False), model)
         for k, target in enumerate(TARGETS):
-            said = peer(net, getattr(net, layer)).attribute(images, target=target).detach().sum(1).numpy()
-            np.testing.assert_allclose(found[k], said, atol=1e-5 * np.abs(said).max())
+            expected = peer(net, getattr(net, layer)).attribute(images, target=target).detach().sum(1).numpy()
+            np.testing.assert_allclose(found[k], expected, atol=1e-5 * np.abs(expected).max())
 
 
 class Corner(nn.Module):

@@ -102,7 +102,7 @@ def test_the_remedy_helps(name: str) -> None:
 
 
 @pytest.mark.parametrize("framework", ["torch", "keras", "tensorflow", "jax", "function"])
-def test_every_framework_says_it(framework: str) -> None:
+def test_every_framework_reports_the_completeness_error(framework: str) -> None:
     """With two steps the network loses the same share in every framework, with a note; by default it does not."""
     net = small_net()
     weights = same_net.weights()
@@ -203,7 +203,7 @@ def one_layer(framework: str, weights: np.ndarray, bias: np.ndarray) -> Any:
 
 
 @pytest.mark.parametrize("framework", ["torch", "keras", "tensorflow", "jax"])
-def test_lrp_says_where_the_score_went(framework: str) -> None:
+def test_lrp_reports_the_absorbed_relevance(framework: str) -> None:
     """Of one dense layer, by hand: a score z = w·x + b keeps (z - b) z / (z + ε), bias and ε take b and ε of it."""
     x = np.array([1.0, 2.0, 0.5], np.float32)
     weights = np.array([[1, 1], [0.5, 1], [2, 2]], np.float32)
@@ -218,11 +218,11 @@ def test_lrp_says_where_the_score_went(framework: str) -> None:
         kept = z * (z - bias[k]) / (z + 0.5)
         (note,) = (note for note in each.notes if note.startswith("LRP conserves"))
         parts = sorted([(z * bias[k] / (z + 0.5), "biases and batch norms"), (z * 0.5 / (z + 0.5), "the stabilizer ε")])
-        told = ", ".join(f"{part:.3g} by {name}" for part, name in reversed(parts))
+        absorbed = ", ".join(f"{part:.3g} by {name}" for part, name in reversed(parts))
         assert each.mask.sum() == pytest.approx(kept, rel=1e-5)
         assert each.gap == pytest.approx(kept - z, rel=1e-5)
         assert each.baseline_score is None
-        assert note == f"LRP conserves {100 * kept / z:.2g} % of the score {z:.3g}: absorbed {told}"
+        assert note == f"LRP conserves {100 * kept / z:.2g} % of the score {z:.3g}: absorbed {absorbed}"
 
 
 @pytest.mark.parametrize("composite", ["epsilon_plus", "epsilon", "gamma", "alpha_beta", "flat", "epsilon_gamma_box"])

@@ -25,7 +25,7 @@ def answering(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         (None, "is None: the score has no gradient"),
         (3.0, "one entry per image of the batch, got the single number"),
@@ -38,9 +38,9 @@ def answering(value: Any) -> Any:
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_an_answer_that_is_no_gradient_is_told(value: Any, told: str) -> None:
+def test_a_result_that_is_no_gradient_is_refused(value: Any, message: str) -> None:
     """A result without one number per value of the batch raises an error that names the key and the value."""
-    with pytest.raises(saliency.BadOutput, match=told) as error:
+    with pytest.raises(saliency.BadOutput, match=message) as error:
         core.GradientSaliency().GetMask(IMAGE, answering(value))
 
     assert KEY in str(error.value)
@@ -59,14 +59,14 @@ def test_an_answer_that_is_no_gradient_is_told(value: Any, told: str) -> None:
 def test_lists_and_tensors_are_arrays(convert: Any) -> None:
     """Lists of numbers and tensors of any framework are taken, and stand as arrays in the caller's own dict."""
     expected = Model()(IMAGE[None], {}, [KEY])[KEY]
-    said: dict[str, Any] = {}
+    returned: dict[str, Any] = {}
 
     def function(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = ()) -> dict[str, Any]:
-        said[KEY] = convert(expected)
-        return said
+        returned[KEY] = convert(expected)
+        return returned
 
     np.testing.assert_array_equal(core.GradientSaliency().GetMask(IMAGE, function), expected[0])
-    assert isinstance(said[KEY], np.ndarray)
+    assert isinstance(returned[KEY], np.ndarray)
 
 
 def test_a_tensorflow_tensor_is_an_array() -> None:
@@ -79,7 +79,7 @@ def test_a_tensorflow_tensor_is_an_array() -> None:
     assert (core.GradientSaliency().GetMask(IMAGE, answering(Tensor())) == 1).all()
 
 
-def test_a_missing_key_is_told() -> None:
+def test_a_missing_key_is_refused() -> None:
     """The error is PAIR's KeyError, with a note of what came instead."""
     with pytest.raises(KeyError, match=KEY) as error:
         core.IntegratedGradients().GetMask(IMAGE, lambda x, **_: {"logits": x})
@@ -88,13 +88,13 @@ def test_a_missing_key_is_told() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, [np.ones(3)], np.ones(3)], ids=["None", "list", "array"])
-def test_an_answer_that_is_no_dict_is_told(answer: Any) -> None:
+def test_a_result_that_is_no_dict_is_refused(answer: Any) -> None:
     """The error names the keys that were expected."""
     with pytest.raises(saliency.BadOutput, match=r"must return a dict with the expected keys \['INPUT_OUTPUT_GRAD"):
         core.GradientSaliency().GetMask(IMAGE, lambda x, **_: answer)
 
 
-def test_scores_of_all_classes_are_told() -> None:
+def test_scores_of_all_classes_are_refused() -> None:
     """Occlusion wants the target's score, not a row of them."""
     with pytest.raises(saliency.BadOutput, match=r"one score per image, \(1,\), got shape \(1, 10\)"):
         core.Occlusion().GetMask(IMAGE, answering(np.zeros((1, 10))))
@@ -118,10 +118,10 @@ def test_a_function_that_writes_into_its_input_spoils_nothing(method: Any) -> No
         x -= 1
         return answer
 
-    with pytest.warns(UserWarning, match="modifies its x_value_batch") as told:
+    with pytest.warns(UserWarning, match="modifies its x_value_batch") as warned:
         mask = method.GetMask(image, careless)
 
-    assert len(told) == 1
+    assert len(warned) == 1
     np.testing.assert_array_equal(image, IMAGE[:16, :16])
     np.testing.assert_array_equal(mask, method.GetMask(image, Model()))
 
@@ -147,12 +147,12 @@ def test_arguments_are_handed_through() -> None:
 )
 def test_an_interrupt_leaves_nothing_changed(method: Any) -> None:
     """Ctrl-C in the fourth call, or the only one, leaves image and method unchanged, and the next mask is correct."""
-    image, model, asked = IMAGE.copy(), Model(), iter(range(99))
+    image, model, calls = IMAGE.copy(), Model(), iter(range(99))
     last = 0 if isinstance(method, core.GradientSaliency) else 3
     before = vars(method).copy()
 
     def interrupted(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = ()) -> dict[str, Any]:
-        if next(asked) == last:
+        if next(calls) == last:
             raise KeyboardInterrupt
         return model(x, call_model_args, expected_keys)
 
@@ -178,7 +178,7 @@ def test_smoothing_calls_getmask_itself() -> None:
     np.testing.assert_allclose(mask, IMAGE, rtol=1e-6)
 
 
-def test_smoothing_masks_of_another_shape_is_told() -> None:
+def test_smoothing_masks_of_another_shape_is_refused() -> None:
     """XRAI's masks (H, W) cannot be added in the image's shape, and the error names the alternative."""
     parameters = core.XRAIParameters(steps=2)
     with pytest.raises(ValueError, match=r"\(24, 28, 3\), but this method's are \(24, 28\)\. saliency\.SmoothGrad"):
@@ -193,7 +193,7 @@ def replaced() -> Iterator[Any]:
         yield cls.return_value.GetMask
 
 
-def test_xrai_asks_the_integrated_gradients_it_is_given(replaced: Any) -> None:
+def test_xrai_calls_the_given_integrated_gradients(replaced: Any) -> None:
     """Code that replaces saliency.core.xrai.IntegratedGradients is asked once a baseline, with PAIR's arguments."""
     core.XRAI().GetMask(IMAGE, model := Model(), {"target": 0}, batch_size=5)
 
@@ -210,7 +210,7 @@ def test_fields_belong_to_the_other_door() -> None:
         core.BlurIG(steps=3).GetMask(IMAGE, Model())
 
 
-def test_pair_s_own_distribution_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pair_s_own_distribution_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """If PAIR's own distribution is installed too, a warning gives the two commands that fix it."""
     monkeypatch.setattr(upstream, "version", lambda name: "0.2.1")
     with pytest.warns(UserWarning, match="pip uninstall --yes saliency\n.*--force-reinstall --no-deps saliency-widget"):

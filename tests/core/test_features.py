@@ -114,14 +114,14 @@ def test_smoothing_drops_what_belongs_to_the_copies() -> None:
         assert each.standard_error is None
 
 
-def test_too_many_features_for_all_coalitions_are_told() -> None:
+def test_too_many_features_for_all_coalitions_are_refused() -> None:
     """Shapley of more than 16 features names the methods that estimate."""
     with pytest.raises(saliency.BadField, match=r"2\^17 coalitions.*kernel_shap, shapley_sampling"):
         explained("shapley", segments=np.minimum(np.arange(480), 16).reshape(24, 20))
 
 
 @pytest.mark.parametrize("method", ["rise", "kernel_shap"])
-def test_baselines_beyond_any_picture_are_told(method: str) -> None:
+def test_baselines_beyond_the_range_are_refused(method: str) -> None:
     """Baselines darker than black or brighter than white get a note; values that are not finite are refused."""
     quick = {"samples": 10, "features": 3} if method == "kernel_shap" else {"samples": 10}
     inside, beyond = (explained(method, baseline=value, **quick) for value in (0.5, [0.2, -300.0]))

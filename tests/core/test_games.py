@@ -117,7 +117,7 @@ def test_feature_ablation_is_its_formula() -> None:
 
 @pytest.mark.parametrize("players", [2, 3, 4, 5, 8, 11])
 @pytest.mark.parametrize("samples", [4, 10, 31, 64, 500, 5000])
-def test_kernel_shap_asks_nothing_twice(players: int, samples: int) -> None:
+def test_kernel_shap_evaluates_no_coalition_twice(players: int, samples: int) -> None:
     """The evaluated coalitions have the promised number, are distinct and closed under complements."""
     method = saliency.KernelShap(samples=samples, segments=np.arange(players)[None])
     seen: list[np.ndarray] = []
@@ -176,7 +176,7 @@ def test_partition_shap_tells_its_cost(players: int) -> None:
         for _ in method.attribute(game):
             pass
 
-        assert game.asked == method.cost((1, 1, players, 1)) <= max(samples, 2)
+        assert game.evaluated == method.cost((1, 1, players, 1)) <= max(samples, 2)
     assert cuts(8) == 1 + 4 + 16
 
 

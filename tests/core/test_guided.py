@@ -164,7 +164,7 @@ def test_scripted_modules_are_refused_before_any_work() -> None:
 
 
 @pytest.mark.parametrize("method", ["guided_backprop", "deep_lift", "lrp"])
-def test_compiled_parts_are_asked_as_they_were_written(method: str) -> None:
+def test_compiled_parts_run_as_they_were_written(method: str) -> None:
     """A part of the model that is compiled is not compiled again for us, nor changed."""
 
     def never(*_: Any) -> Any:

@@ -32,7 +32,7 @@ def net() -> Any:
     return small_net().double()
 
 
-def asked(net: Any, points: np.ndarray, target: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def scores_and_gradients(net: Any, points: np.ndarray, target: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Scores (n,) and gradients (n, H, W, C)."""
     adapted: Any = saliency.adapt(net).at([target])
     answer = adapted.gradients(adapted.ops.asarray(points))
@@ -59,7 +59,7 @@ def clearing(alphas: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("inner", "path"), [("line", line), ("blur", clearing)])
 def test_idgi_is_its_formula(net: Any, inner: str, path: Callable[[np.ndarray], np.ndarray]) -> None:
     """Each rise of the score, times the gradient's squares as shares of their sum."""
-    scores, gradients = asked(net, path(np.linspace(0, 1, 9)))
+    scores, gradients = scores_and_gradients(net, path(np.linspace(0, 1, 9)))
     expected = sum((scores[j + 1] - scores[j]) * gradients[j] ** 2 / (gradients[j] ** 2).sum() for j in range(8))
 
     assert_allclose(mask(net, saliency.IDGI(INNER[inner])), expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
@@ -69,7 +69,7 @@ def test_idgi_is_its_formula(net: Any, inner: str, path: Callable[[np.ndarray], 
 def test_decision_gradients_are_their_formula(net: Any, inner: str, path: Callable[[np.ndarray], np.ndarray]) -> None:
     """Each gradient, times the step, times the slope of the score over the step."""
     points = path(np.linspace(0, 1, 9))
-    scores, gradients = asked(net, points)
+    scores, gradients = scores_and_gradients(net, points)
     expected = sum((scores[j + 1] - scores[j]) * 8 * gradients[j] * (points[j + 1] - points[j]) for j in range(8))
     found = mask(net, saliency.IntegratedDecisionGradients(INNER[inner], adaptive=False))
 
@@ -98,7 +98,7 @@ def test_the_guided_path_is_guided_ig_s(net: Any) -> None:
 @pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize("inner", INNER)
 @pytest.mark.parametrize("cls", [saliency.IDGI, saliency.IntegratedDecisionGradients])
-def test_every_node_is_asked_once(net: Any, cls: Any, inner: str, adaptive: bool) -> None:
+def test_every_step_is_evaluated_once(net: Any, cls: Any, inner: str, adaptive: bool) -> None:
     """As many images as nodes, no two of them alike, however the nodes are placed."""
     adapted: Any = saliency.adapt(net).at([1])
     seen: list[np.ndarray] = []
@@ -140,11 +140,11 @@ def test_adaptive_nodes_go_where_the_score_changes() -> None:
     adapted: Any = saliency.adapt(late, framework="torch").at([1])
     white = adapted.ops.asarray(np.ones((1, 4, 4, 3)))
     seen: list[float] = []
-    ask = adapted.gradients
+    call = adapted.gradients
 
     def spy(images: Any) -> Any:
         seen.extend(images.mean((1, 2, 3)).tolist())
-        return ask(images)
+        return call(images)
 
     adapted.gradients = spy
     method = saliency.IDGI(saliency.IntegratedGradients(steps=20, baseline=0.0), adaptive=True)
@@ -154,7 +154,7 @@ def test_adaptive_nodes_go_where_the_score_changes() -> None:
     assert sum(each > 0.88 for each in seen[10:]) >= 7
 
 
-def test_a_flat_beginning_is_told_by_the_end_of_the_step() -> None:
+def test_a_flat_beginning_is_detected_at_the_end_of_the_step() -> None:
     """A gradient that is zero at the start of a step but not at its end keeps the sum complete."""
     import torch
 
@@ -198,7 +198,7 @@ def test_partial_masks_are_complete_too(net: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("inner", "told"),
+    ("inner", "message"),
     [
         (saliency.GradientSaliency(), "GradientSaliency has none"),
         (saliency.IntegratedGradients(tolerance=0.1), "omit tolerance of"),
@@ -206,7 +206,7 @@ def test_partial_masks_are_complete_too(net: Any) -> None:
     ],
     ids=repr,
 )
-def test_what_has_no_path_is_told(inner: saliency.Method, told: str) -> None:
+def test_a_method_without_a_path_is_refused(inner: saliency.Method, message: str) -> None:
     """Methods without paths, and fields that would not be read."""
-    with pytest.raises(saliency.BadField, match=told):
+    with pytest.raises(saliency.BadField, match=message):
         saliency.IDGI(inner)

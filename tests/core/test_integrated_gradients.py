@@ -134,20 +134,20 @@ class TestTolerance:
         assert found.gap_share <= tolerance * (1 + 1e-4)
         assert FIRST <= found.images < MOST * 25
 
-    def test_it_is_a_trapezoid_of_the_nodes_asked(self, net: Any) -> None:
+    def test_it_is_a_trapezoid_of_the_evaluated_steps(self, net: Any) -> None:
         """The mask equals the trapezoid rule over all evaluated steps, each evaluated once."""
         adapted: Any = saliency.adapt(net).at([1])
-        asked: list[np.ndarray] = []
+        batches: list[np.ndarray] = []
 
         class Spy(type(adapted)):  # type: ignore[misc]
             def gradients(self, images: Any) -> Any:
-                asked.append(self.ops.tohost(images))
+                batches.append(self.ops.tohost(images))
                 return super().gradients(images)
 
         adapted.__class__ = Spy
         method = saliency.IntegratedGradients(tolerance=0.005, baseline=0.0)
         *_, mask = run(method, Session(adapted), adapted.ops.asarray(IMAGE[None]))
-        points = np.concatenate(asked)
+        points = np.concatenate(batches)
         alphas = points.mean((1, 2, 3)) / IMAGE.mean(dtype=np.float64)
         order = np.argsort(alphas)
         gradients = adapted.ops.tohost(adapted.gradients(adapted.ops.asarray(points)).gradients)[0]
@@ -165,7 +165,7 @@ class TestTolerance:
         # the first nodes; the image and the baseline for the report; the probes for batch axis and targets
         assert counted.seen[0] <= FIRST + 4
 
-    def test_it_stops_at_the_most_and_says_so(self) -> None:
+    def test_it_stops_at_the_maximum_with_a_note(self) -> None:
         """A score with a jump that no gradient sees: at most 16 nodes for each of `steps`, and a note."""
         jump = saliency.adapt(
             lambda x: (torch.floor(3 * x).sum((1, 2, 3)) + x.sum((1, 2, 3)))[:, None], framework="torch"
@@ -220,7 +220,7 @@ class TestTolerance:
         assert found.images >= 11 * FIRST
 
     @pytest.mark.parametrize(
-        ("fields", "told"),
+        ("fields", "message"),
         [
             ({"tolerance": 0}, "above 0"),
             ({"tolerance": float("nan")}, "finite number"),
@@ -232,9 +232,9 @@ class TestTolerance:
         ],
         ids=str,
     )
-    def test_what_cannot_be_is_told(self, fields: dict[str, Any], told: str) -> None:
+    def test_invalid_fields_are_refused(self, fields: dict[str, Any], message: str) -> None:
         """Wrong tolerances, and rules whose nodes cannot be reused."""
-        with pytest.raises(saliency.SaliencyError, match=told):
+        with pytest.raises(saliency.SaliencyError, match=message):
             saliency.IntegratedGradients(**fields)
 
 
@@ -318,16 +318,16 @@ class TestDefault:
     def test_its_cost_is_what_is_known_beforehand(self, net: Any) -> None:
         """The cost is that of the first steps, and progress counts those in that are added."""
         method = saliency.IntegratedGradients(baseline=["black", "white"])
-        told: list[tuple[int, int]] = []
+        reported: list[tuple[int, int]] = []
         found = saliency.explain(
-            saliency.adapt(net), IMAGE, method, 1, progress=lambda done, total: told.append((done, total))
+            saliency.adapt(net), IMAGE, method, 1, progress=lambda done, total: reported.append((done, total))
         )
 
         assert method.cost((1, *IMAGE.shape)) == 2 * FIRST
         assert method.beyond
         assert not method.but(steps=9).beyond
-        assert told[0][1] == 2 * FIRST
-        assert told[-1] == (found.images, found.images)
+        assert reported[0][1] == 2 * FIRST
+        assert reported[-1] == (found.images, found.images)
 
     @pytest.mark.parametrize("name", ["cat", "coffee"])
     def test_on_a_trained_network(self, name: str) -> None:

@@ -449,10 +449,10 @@ class Written(nn.Module):
 def test_biases_and_norms_belong_to_their_layer_however_written(how: str, function: bool) -> None:
     """Sums, scales and flips after the convolution give the relevance of the plain modules, for every rule."""
     modules, written = Written("modules").eval(), Written(how).eval()
-    asked = saliency.adapt(written.forward, framework="torch") if function else written
+    model = saliency.adapt(written.forward, framework="torch") if function else written
     for composite in ("epsilon", "alpha_beta", "epsilon_gamma_box"):
         expected = explain(modules, saliency.LRP(composite)).mask
-        found = explain(asked, saliency.LRP(composite)).mask
+        found = explain(model, saliency.LRP(composite)).mask
         np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
 
 

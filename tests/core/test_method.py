@@ -46,7 +46,7 @@ def test_keys_are_equal_exactly_when_the_fields_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"steps": 0}, "Made.steps must be 1 to 9, got 0"),
         ({"steps": 10}, "Made.steps must be 1 to 9, got 10"),
@@ -59,13 +59,13 @@ def test_keys_are_equal_exactly_when_the_fields_are() -> None:
     ],
     ids=str,
 )
-def test_bad_values_are_told(wrong: dict[str, Any], told: str) -> None:
+def test_invalid_values_are_refused(wrong: dict[str, Any], message: str) -> None:
     """The error for a wrong value of a field gives the allowed values."""
-    with pytest.raises(saliency.BadField, match=told):
+    with pytest.raises(saliency.BadField, match=message):
         Made(**wrong)
 
 
-def test_an_unknown_choice_or_field_is_told() -> None:
+def test_an_unknown_choice_or_field_is_refused() -> None:
     """The nearest names are offered."""
     with pytest.raises(saliency.UnknownName, match=r"Made\.kind.*'c'"):
         Made(kind="c")

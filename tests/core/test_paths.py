@@ -45,8 +45,8 @@ def guided(net: Any, image: np.ndarray, start: np.ndarray, steps: int, fraction:
         goal, gamma = whole * (1 - alpha), np.inf
         while gamma > 1:
             before = x.copy()
-            behind = (x - start) / (image - start) < low
-            x[behind] = x_min[behind]
+            late = (x - start) / (image - start) < low
+            x[late] = x_min[late]
             now = np.abs(x - image).sum()
             if np.isclose(goal, now, rtol=1e-9, atol=1e-9):
                 total += (x - before) * actual

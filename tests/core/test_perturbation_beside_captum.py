@@ -43,8 +43,8 @@ def same(net: nn.Module, method: saliency.Method, theirs: Tensor) -> None:
 
 def test_feature_ablation(net: nn.Module) -> None:
     """Scattered features, replaced by a picture."""
-    told: Any = {"baselines": tensor(BASELINE), "target": 1, "feature_mask": torch.tensor(LABELS)[None, None]}
-    theirs = attr.FeatureAblation(net).attribute(tensor(IMAGE), **told)
+    options: Any = {"baselines": tensor(BASELINE), "target": 1, "feature_mask": torch.tensor(LABELS)[None, None]}
+    theirs = attr.FeatureAblation(net).attribute(tensor(IMAGE), **options)
 
     same(net, saliency.FeatureAblation(segments=LABELS, baseline=BASELINE), theirs)
 
@@ -52,8 +52,8 @@ def test_feature_ablation(net: nn.Module) -> None:
 @pytest.mark.parametrize(("size", "stride"), [((4, 4, 3), (4, 3, 3)), ((5, 3, 2), (2, 3, 1)), ((12, 10, 1), (1, 1, 1))])
 def test_occlusion(net: nn.Module, size: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
     """Windows of any shape and stride, over channels too, cropped at the border."""
-    told: Any = {"sliding_window_shapes": (size[2], *size[:2]), "strides": (stride[2], *stride[:2])}
-    theirs = attr.Occlusion(net).attribute(tensor(IMAGE), **told, baselines=0.25, target=1)
+    options: Any = {"sliding_window_shapes": (size[2], *size[:2]), "strides": (stride[2], *stride[:2])}
+    theirs = attr.Occlusion(net).attribute(tensor(IMAGE), **options, baselines=0.25, target=1)
 
     same(net, saliency.Occlusion(size=size, stride=stride, value=0.25), theirs)
 

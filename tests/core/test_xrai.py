@@ -80,7 +80,7 @@ def test_growing_stops_at_the_threshold(net: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("segments", "told"),
+    ("segments", "message"),
     [
         (GRID * 0.5, "label map must contain integers, got float64"),
         (lambda shown: None, "label map \\(H, W\\) or a list of masks, got NoneType"),
@@ -88,9 +88,9 @@ def test_growing_stops_at_the_threshold(net: Any) -> None:
     ],
     ids=["fractions", "nothing", "shape"],
 )
-def test_segments_that_are_none_are_told(net: Any, segments: Any, told: str) -> None:
+def test_invalid_segments_are_refused(net: Any, segments: Any, message: str) -> None:
     """Invalid segmentations are refused with what was expected."""
-    with pytest.raises(saliency.BadShape, match=told):
+    with pytest.raises(saliency.BadShape, match=message):
         xrai(net, segments=segments)
 
 

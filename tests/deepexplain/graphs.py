@@ -76,10 +76,10 @@ class Watched:
 
     def __init__(self, session: Any, X: Any) -> None:
         self.graph = session.graph
-        self.asked: list[int] = []
+        self.batches: list[int] = []
         self._session, self._X = session, X
 
     def run(self, fetches: Any, feed: Any) -> Any:
         """As a session's."""
-        self.asked.append(len(feed[self._X]))
+        self.batches.append(len(feed[self._X]))
         return self._session.run(fetches, feed)

@@ -61,7 +61,7 @@ def test_ys_weigh_the_outputs(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_batch_size_changes_nothing_but_the_questions(method: str) -> None:
+def test_the_batch_size_changes_only_the_number_of_calls(method: str) -> None:
     """Every method runs batches of the given size, with their ys."""
     graph = built(lambda X: small(X, tf.nn.tanh), (None, 2))
     ys = [[1, 0], [0, 1], [0.5, -2]]
@@ -70,12 +70,12 @@ def test_the_batch_size_changes_nothing_but_the_questions(method: str) -> None:
 
     in_twos = seeded(graph._replace(session=watched), method, XS, ys=ys, batch_size=2)
 
-    assert max(watched.asked) == 2
+    assert max(watched.batches) == 2
     np.testing.assert_allclose(in_twos, whole, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("method", "parameters", "questions"),
+    ("method", "parameters", "images"),
     [
         *((method, {}, 3) for method in ("zero", "saliency", "grad*input", "elrp", "deeplift")),
         ("intgrad", {"steps": 7}, 3 * 7),
@@ -83,14 +83,14 @@ def test_the_batch_size_changes_nothing_but_the_questions(method: str) -> None:
         ("shapley_sampling", {"samples": 4}, 3 * (2 + 4)),  # both ends, and what each order has between them
     ],
 )
-def test_no_method_asks_more_than_its_formula(method: str, parameters: dict[str, Any], questions: int) -> None:
+def test_no_method_evaluates_more_than_its_formula(method: str, parameters: dict[str, Any], images: int) -> None:
     """Each example is evaluated as often as the formula needs, and as the method's cost states."""
     graph = built(small, (None, 2))
     watched = Watched(graph.session, graph.X)
 
     graph._replace(session=watched).explain(method, XS, **parameters)
 
-    assert sum(watched.asked) == questions == METHODS[method](**parameters).cost(XS.shape)
+    assert sum(watched.batches) == images == METHODS[method](**parameters).cost(XS.shape)
 
 
 def test_an_explainer_adds_nothing_to_the_graph(capfd: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +187,7 @@ def test_windows_of_an_image() -> None:
     np.testing.assert_allclose(found, total / covering)
 
 
-def test_a_border_that_no_window_covers_is_nan_and_told() -> None:
+def test_a_border_that_no_window_covers_is_nan_with_a_warning() -> None:
     """A step that skips values leaves them nan, and says so."""
     with pytest.warns(UserWarning, match="left nan: .* cover only 1 of 2 values"):
         found = built(two_relus, (None, 2)).explain("occlusion", [[-10, -5], [3, 1]], step=2)
@@ -210,7 +210,7 @@ def test_a_fixed_number_of_examples(method: str) -> None:
 
     found = seeded(fixed._replace(session=watched), method, XS, batch_size=int("300"))
 
-    assert set(watched.asked) == {300}
+    assert set(watched.batches) == {300}
     np.testing.assert_allclose(found, seeded(free, method, XS), rtol=1e-5, atol=1e-6)
     with pytest.raises(RuntimeError, match="must be compatible with the batch size 64; found 300 instead"):
         fixed.explain(method, XS, batch_size=64)
@@ -275,7 +275,7 @@ def test_integers_can_be_zeroed_but_not_differentiated() -> None:
         assert de.explain("deeplift", T, looked_up, words).ravel().tolist() == [100, 1, 10]
 
 
-def test_an_input_that_nothing_depends_on_is_told() -> None:
+def test_an_input_that_nothing_depends_on_is_refused() -> None:
     """T must be computed from X."""
     graph = built(lambda x, y: tf.nn.relu(x), (None, 1), (None, 1))
     for method in GRADIENT_METHODS:
@@ -345,7 +345,7 @@ def test_bad_parameters(method: str, parameters: dict[str, Any], error: type[Exc
     with pytest.raises(error, match=says):
         graph._replace(session=watched).explain(method, XS, **parameters)
 
-    assert watched.asked == []
+    assert watched.batches == []
 
 
 def test_arrays_that_do_not_fit() -> None:

@@ -138,7 +138,7 @@ def test_deep_lift_tells_what_it_misses() -> None:
 
 
 @pytest.mark.parametrize(("activation", "at"), [("silu", "IdentityN"), ("gelu", "Erf")])
-def test_activations_that_no_rule_reaches_are_told(activation: str, at: str) -> None:
+def test_activations_without_a_rule_are_reported(activation: str, at: str) -> None:
     """Composed activations and custom gradients keep their gradient, with DeepExplain's own warning."""
     graph = built(getattr(tf.nn, activation), (None, 2))
 
@@ -233,7 +233,7 @@ def test_a_gradient_that_was_lost_is_replaced() -> None:
     np.testing.assert_allclose(without_sigmoid[0], sigmoid, rtol=1e-6)
 
 
-def test_branches_that_no_rule_reaches_are_told() -> None:
+def test_branches_without_a_rule_are_reported() -> None:
     """tf.cond runs only one branch, so it is not inlined; if it contains activations, there is a warning."""
 
     def branched(X: Any) -> Any:

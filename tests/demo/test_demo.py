@@ -136,7 +136,7 @@ def test_import_brings_no_framework() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_missing_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_missing_torch_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without torch, model() raises an error that names the command to install it."""
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "saliency.demo.network", raising=False)
@@ -239,7 +239,7 @@ def test_the_quickstart_runs() -> None:
     assert max(inside["eigen_cam"], inside["deconvolution"]) < 30  # neither depends on the class
 
 
-def test_an_unknown_framework_is_told() -> None:
+def test_an_unknown_framework_is_refused() -> None:
     """The error lists the available names."""
     with pytest.raises(saliency.UnknownName, match="Did you mean 'keras'"):
         saliency.demo.model("kears")

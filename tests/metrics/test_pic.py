@@ -150,7 +150,7 @@ def test_a_blur_without_less_information_is_told(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("wrong", ["saliency_map", "random_mask"])
-def test_shapes_that_do_not_fit_are_told(wrong: str) -> None:
+def test_shapes_that_do_not_fit_are_refused(wrong: str) -> None:
     """A mask with channels is refused with the shape that was expected."""
     given: dict[str, Any] = {"saliency_map": pieces.pic_saliency(), "random_mask": np.zeros((24, 28), bool)}
     given[wrong] = np.ones((24, 28, 3))

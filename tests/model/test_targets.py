@@ -20,26 +20,26 @@ def test_index_and_label_mean_the_same_class() -> None:
 
 
 @pytest.mark.parametrize("target", [3, -4, 1000])
-def test_an_index_beyond_the_classes_is_told(target: int) -> None:
+def test_an_index_beyond_the_classes_is_refused(target: int) -> None:
     """The error gives the number of classes."""
     with pytest.raises(saliency.BadTarget, match=rf"3 classes \(0 to 2\), got target {target}"):
         index_of(target, LABELS, 3)
 
 
-def test_an_unknown_label_is_told_with_the_nearest() -> None:
+def test_the_error_for_an_unknown_label_names_the_nearest() -> None:
     """The error for a misspelled label suggests the closest one."""
     with pytest.raises(saliency.UnknownName, match="Did you mean 'cat'"):
         index_of("cta", LABELS, 3)
 
 
-def test_a_label_without_labels_is_told() -> None:
+def test_a_label_without_labels_is_refused() -> None:
     """If the model has no labels, the error suggests passing them."""
     with pytest.raises(saliency.BadTarget, match=r"pass labels"):
         index_of("cat", None, 3)
 
 
 @pytest.mark.parametrize("target", [True, 1.5, [1], ...], ids=repr)
-def test_what_is_no_target_is_told(target: object) -> None:
+def test_invalid_targets_are_refused(target: object) -> None:
     """Booleans and fractions are no class indices."""
     with pytest.raises(saliency.BadTarget, match="A target is"):
         index_of(target, LABELS, 3)
@@ -79,7 +79,7 @@ def test_sigmoid_is_for_many_labels() -> None:
     np.testing.assert_allclose(probabilities(np.array([0.0, 1000.0, -1000.0]), "sigmoid"), [0.5, 1, 0])
 
 
-def test_an_unknown_activation_is_told() -> None:
+def test_an_unknown_activation_is_refused() -> None:
     """The known ones are listed."""
     with pytest.raises(saliency.UnknownName, match="softmax"):
         probabilities(np.zeros((1, 3)), "sofmax")
@@ -241,7 +241,7 @@ def test_the_automatic_layer_of_a_unit_is_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "error", "told"),
+    ("unit", "error", "message"),
     [
         (targets.unit("blok", 0), saliency.UnknownName, "Did you mean 'block'"),
         (targets.unit("block", 9), saliency.BadTarget, "6 channels, counted from 0, got channel 9"),
@@ -250,9 +250,9 @@ def test_the_automatic_layer_of_a_unit_is_its_own() -> None:
     ],
     ids=["layer", "channel", "place", "vector"],
 )
-def test_a_unit_that_does_not_exist_is_told(unit: targets.Unit, error: type[Exception], told: str) -> None:
+def test_a_unit_that_does_not_exist_is_refused(unit: targets.Unit, error: type[Exception], message: str) -> None:
     """The error lists the available layers, channels or positions."""
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         saliency.explain(small_net(), picture(), "gradient", unit, progress=False)
 
 

@@ -81,9 +81,9 @@ def pic_pieces(pic: Any, predict: Callable[[Array], list[float]]) -> dict[str, A
 
 def fingerprint(array: Array) -> str:
     """A name for an array's dtype, shape and values."""
-    told = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    told.update(np.ascontiguousarray(array).tobytes())
-    return told.hexdigest()[:32]
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def segmented_pictures(picture: Array) -> dict[str, Array]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.pair import cases as told
+from tests.pair import cases as definitions
 from tests.pair.cases import HERE, Array, Case
 from tests.pair.model import Model, Run
 from tests.pair.pieces import fingerprint
@@ -51,7 +51,7 @@ def array(name: str) -> Array:
 
 def cases(method: str = "") -> list[Case]:
     """The cases of one class of `saliency.core`, or all."""
-    return [case for case in told.cases() if method in ("", case.method)]
+    return [case for case in definitions.cases() if method in ("", case.method)]
 
 
 def expected(case: Case) -> dict[str, Array]:

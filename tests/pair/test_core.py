@@ -59,7 +59,7 @@ def test_masks_are_pairs(case: reference.Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_questions_are_pairs(case: reference.Case) -> None:
+def test_calls_are_pairs(case: reference.Case) -> None:
     """The model is called with the same batches and keys, always in the image's own dtype."""
     case.run(core, model := Model())
 
@@ -68,7 +68,7 @@ def test_questions_are_pairs(case: reference.Case) -> None:
     assert {call.dtype for call in model.calls} <= {str(case.image.dtype)}
 
 
-def test_a_batch_of_zero_is_one_question() -> None:
+def test_a_batch_size_of_zero_is_one_call() -> None:
     """batch_size=0 evaluates all steps of Integrated Gradients at once, as PAIR does."""
     image = CASES[0].image
     mask = core.IntegratedGradients().GetMask(image, model := Model(), {"target": 0}, x_steps=7, batch_size=0)

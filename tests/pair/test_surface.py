@@ -26,48 +26,48 @@ def signature(function: Any) -> str:
 @pytest.mark.parametrize("name", sorted(SURFACE.keys() - FUTURE))
 def test_names_are_pairs(name: str) -> None:
     """Each name is of PAIR's kind, with PAIR's value or signature."""
-    told, found = SURFACE[name], getattr(core, name)
+    recorded, found = SURFACE[name], getattr(core, name)
 
-    match told["kind"]:
+    match recorded["kind"]:
         case "module":
             assert isinstance(found, types.ModuleType)
-            assert found.__name__ == told["name"]
+            assert found.__name__ == recorded["name"]
         case "constant":
-            assert found == told["value"]
+            assert found == recorded["value"]
         case "function":
-            assert signature(found) == told["signature"]
+            assert signature(found) == recorded["signature"]
         case "class":
-            assert_class(told, found)
+            assert_class(recorded, found)
         case _:
-            assert found.__name__ == told["name"].rpartition(".")[2]
+            assert found.__name__ == recorded["name"].rpartition(".")[2]
 
 
-def assert_class(told: Any, found: Any) -> None:
+def assert_class(recorded: Any, found: Any) -> None:
     """A class has PAIR's bases, methods and attributes; its fields may be set when it is made, but need not be."""
     bases = {base.__name__ for base in found.__mro__}
-    made = {name: inspect.signature(getattr(found, name)) for name in told["methods"] if name == "__init__"}
-    methods = {name: signature(getattr(found, name)) for name in told["methods"] if name != "__init__"}
+    made = {name: inspect.signature(getattr(found, name)) for name in recorded["methods"] if name == "__init__"}
+    methods = {name: signature(getattr(found, name)) for name in recorded["methods"] if name != "__init__"}
 
-    assert set(told["bases"]) <= bases
-    assert methods == {name: each for name, each in told["methods"].items() if name != "__init__"}
-    assert {name: getattr(found, name) for name in told["attributes"]} == told["attributes"]
+    assert set(recorded["bases"]) <= bases
+    assert methods == {name: each for name, each in recorded["methods"].items() if name != "__init__"}
+    assert {name: getattr(found, name) for name in recorded["attributes"]} == recorded["attributes"]
     if made and issubclass(found, core.CoreSaliency):
         made["__init__"].bind(None)
     elif made:
-        assert signature(found.__init__) == told["methods"]["__init__"]
+        assert signature(found.__init__) == recorded["methods"]["__init__"]
 
 
 def test_dir_lists_pairs_names() -> None:
     """`dir()` and `from saliency.core import *` offer every class, function, constant and module of PAIR's own."""
-    own = {name for name, told in SURFACE.items() if told["kind"] in ("class", "function", "constant")}
-    own |= {name for name, told in SURFACE.items() if told.get("name", "").startswith("saliency.core")}
+    own = {name for name, recorded in SURFACE.items() if recorded["kind"] in ("class", "function", "constant")}
+    own |= {name for name, recorded in SURFACE.items() if recorded.get("name", "").startswith("saliency.core")}
 
     assert own <= set(dir(core))
     assert own <= set(core.__all__)
 
 
 @pytest.mark.parametrize(
-    "keys", [name for name, told in SURFACE.items() if "expected_keys" in told.get("attributes", {})]
+    "keys", [name for name, recorded in SURFACE.items() if "expected_keys" in recorded.get("attributes", {})]
 )
 def test_expected_keys_are_lists(keys: str) -> None:
     """The model is handed a real list of strings: people compare it with `==` to a list."""

@@ -111,10 +111,10 @@ def onnx_of(channels: int, last: bool = False) -> Any:
         tensors.from_array(np.array([1, 2] if last else [2, 3]), "axes"),
     ]
     shape = ["N", "H", "W", channels] if last else ["N", channels, "H", "W"]
-    given, told = (
+    given, output = (
         helper.make_tensor_value_info(name, 1, shape) for name, shape in {"image": shape, "scores": ["N", 5]}.items()
     )
-    graph = helper.make_graph(nodes, "bands", [given], [told], constants)
+    graph = helper.make_graph(nodes, "bands", [given], [output], constants)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     return onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
 
@@ -166,15 +166,15 @@ PHOTOGRAPHS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("kind", PHOTOGRAPHS)
-def test_a_list_of_photographs_is_told_from_several_inputs(kind: str) -> None:
+def test_a_list_of_photographs_is_distinguished_from_several_inputs(kind: str) -> None:
     """A list is the inputs of one model; for several pictures the error has the line."""
-    for ask in (saliency.explain, saliency.predict):
+    for call in (saliency.explain, saliency.predict):
         with pytest.raises(saliency.BadImage, match=re.escape("[saliency.explain(model, each) for each in images]")):
-            ask(small_net(), PHOTOGRAPHS[kind]())
+            call(small_net(), PHOTOGRAPHS[kind]())
 
 
 @pytest.mark.parametrize("image", [RGB, torch.rand(3, 24, 20), b"bytes"], ids=["array", "tensor", "bytes"])
-def test_swapped_arguments_are_told(image: Any) -> None:
+def test_swapped_arguments_are_refused(image: Any) -> None:
     """The error for swapped model and picture gives the right order."""
     with pytest.raises(saliency.Unsupported, match=r"pass the model first, saliency.explain\(model, image\)"):
         saliency.explain(image, small_net())

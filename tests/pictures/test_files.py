@@ -175,13 +175,13 @@ WHOLE = encoded(Image.fromarray(picture(64, 64)))
     ],
     ids=["text", "empty", "truncated", "damaged", "URL", "bucket", "text file", "stream", "negative I", "NaN F"],
 )
-def test_what_cannot_be_read_says_why(image: Any, sentence: str) -> None:
+def test_the_error_gives_the_reason_why_a_file_cannot_be_read(image: Any, sentence: str) -> None:
     """The error names what came and the line that helps."""
     with pytest.raises(saliency.BadImage, match=sentence):
         read(image)
 
 
-def test_a_pil_image_of_a_truncated_file_says_why() -> None:
+def test_a_pil_image_of_a_truncated_file_is_refused_with_the_reason() -> None:
     """PIL opens it, and fails only as it is read."""
     with pytest.raises(saliency.BadImage, match="The PIL image cannot be read: it is truncated"):
         read(Image.open(io.BytesIO(WHOLE[:2000])))

@@ -63,7 +63,7 @@ def test_greyscale_is_shown_grey_and_fed_with_one_channel() -> None:
     np.testing.assert_array_equal(got.shown[..., 1], RGB[..., 0])
 
 
-def test_transparency_lies_on_white_and_rotation_is_undone(tmp_path: Path) -> None:
+def test_transparency_is_drawn_on_white_and_rotation_is_undone(tmp_path: Path) -> None:
     """Alpha is composited on white, and an EXIF orientation is applied."""
     rgba = np.dstack([RGB, np.zeros((12, 10), np.uint8)])
     path = tmp_path / "rotated.jpg"
@@ -76,7 +76,7 @@ def test_transparency_lies_on_white_and_rotation_is_undone(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("image", "told"),
+    ("image", "message"),
     [
         (np.zeros((2, 12, 10, 3)), "batch of 2"),
         (np.zeros(7), r"got shape \(7,\)"),
@@ -93,9 +93,9 @@ def test_transparency_lies_on_white_and_rotation_is_undone(tmp_path: Path) -> No
     ],
     ids=str,
 )
-def test_what_is_no_picture_is_told(image: Any, told: str) -> None:
+def test_values_that_are_no_picture_are_refused(image: Any, message: str) -> None:
     """The error names what was expected and what came."""
-    with pytest.raises(saliency.BadImage, match=told):
+    with pytest.raises(saliency.BadImage, match=message):
         read(image)
 
 
@@ -150,7 +150,7 @@ def test_an_ambiguous_answer_is_read_as_the_model_likes_it() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, {"a": 1}, np.full((4, 4, 3), np.nan), np.zeros((2, 4, 4, 3))], ids=str)
-def test_a_useless_answer_of_preprocess_is_told(answer: Any) -> None:
+def test_an_invalid_result_of_preprocess_is_refused(answer: Any) -> None:
     """The error for a wrong result of preprocess gives the expected one."""
     with pytest.raises(saliency.BadImage, match="preprocess"):
         _ = read(RGB, lambda _: answer).fed
@@ -214,7 +214,7 @@ def test_placement_without_preprocess_is_where_it_is() -> None:
     assert shown_at(read(RGB), 3, 4) == (3, 4)
 
 
-def test_placement_through_a_preprocess_that_forgets_the_picture_is_said() -> None:
+def test_a_note_reports_a_preprocess_that_ignores_the_picture() -> None:
     """A preprocessing with one result for every picture has no placement, and a note reports it."""
     got = read(RGB, lambda _: np.ones((4, 4, 3), np.float32))
     _ = got.placement
@@ -222,7 +222,7 @@ def test_placement_through_a_preprocess_that_forgets_the_picture_is_said() -> No
     assert any("could not be found" in note for note in got.notes)
 
 
-def test_placement_that_cannot_be_found_is_said() -> None:
+def test_a_note_reports_an_unknown_placement() -> None:
     """A preprocessing that scrambles the picture is shown as a plain resize, and the notes say so."""
     shuffle = np.random.default_rng(0).permutation(12)
     got = read(RGB, lambda image: np.asarray(image[shuffle], np.float32))

@@ -19,7 +19,7 @@ HALVES = [np.broadcast_to(side, (40, 33)) for side in (LEFT, ~LEFT)]
 @pytest.mark.parametrize("name", SEGMENTERS)
 @pytest.mark.parametrize("count", [1, 2, 13, 40])
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_named_segments_are_as_many_as_told(name: str, count: int, channels: int) -> None:
+def test_named_segments_have_the_documented_number(name: str, count: int, channels: int) -> None:
     """Every named segmentation covers the picture with the number of segments of count_of, numbered from 0."""
     shown = np.concatenate([PICTURE] * 2, 2)[..., :channels] * 5 - 2
     labels = split(shown, name, count)
@@ -74,7 +74,7 @@ def test_segments_become_one_label_map(segments: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("segments", "told"),
+    ("segments", "message"),
     [
         ([HALVES[0], HALVES[0]], r"Segments 0 and 1 overlap \(400 pixels"),
         ([HALVES[0][1:]], r"image's shape \(40, 33\), got one of shape \(39, 33\)"),
@@ -86,13 +86,13 @@ def test_segments_become_one_label_map(segments: Any, expected: Any) -> None:
         (lambda shown: shown, r"got one of shape \(33, 3\)"),
     ],
 )
-def test_what_is_wrong_with_segments_is_told(segments: Any, told: str) -> None:
+def test_invalid_segments_are_refused(segments: Any, message: str) -> None:
     """Overlaps, other shapes, other types and nothing at all are refused with what was expected."""
-    with pytest.raises(saliency.BadShape, match=told):
+    with pytest.raises(saliency.BadShape, match=message):
         labelled(split(PICTURE, segments, 4), (40, 33))
 
 
-def test_a_misspelt_segmentation_is_told() -> None:
+def test_a_misspelt_segmentation_is_refused() -> None:
     """The closest name is suggested, in every method that takes segments."""
     for method in (saliency.Lime, saliency.XRAI):
         with pytest.raises(saliency.UnknownName, match="Did you mean 'slic'"):

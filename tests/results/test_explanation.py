@@ -14,7 +14,7 @@ from tests.nets import LABELS, picture, small_net
 MASK = np.random.default_rng(0).normal(size=(12, 10, 3)).astype(np.float32)
 
 
-def made(mask: np.ndarray = MASK, **told: Any) -> Explanation:
+def made(mask: np.ndarray = MASK, **fields: Any) -> Explanation:
     """An explanation around a mask."""
     return Explanation(
         mask=mask,
@@ -23,7 +23,7 @@ def made(mask: np.ndarray = MASK, **told: Any) -> Explanation:
         target=2,
         label="cat",
         picture=picture(12, 10),
-        **told,
+        **fields,
     )
 
 
@@ -113,7 +113,7 @@ def test_plot_draws_on_the_axes_it_is_given(sign: str) -> None:
     assert len(ax.images) == 2
 
 
-def test_other_endings_and_files_are_told(tmp_path: Path) -> None:
+def test_other_extensions_and_files_are_refused(tmp_path: Path) -> None:
     """save() and load() say what they take."""
     (tmp_path / "no.npz").write_bytes(b"nothing")
     np.savez(tmp_path / "other.npz", a=1)
@@ -125,7 +125,7 @@ def test_other_endings_and_files_are_told(tmp_path: Path) -> None:
             Explanation.load(tmp_path / name)
 
 
-def test_repr_says_what_it_is() -> None:
+def test_repr_describes_the_explanation() -> None:
     """One line: label, method, shape, cost; never the arrays."""
     assert repr(made()).startswith("<Explanation of 'cat' by GradientSaliency(): mask (12, 10, 3)")
 

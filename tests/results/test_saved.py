@@ -64,8 +64,8 @@ def with_member(content: bytes, name: str, data: bytes) -> bytes:
 
 def array_header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
     """The beginning of a .npy file that claims an array of this shape."""
-    told = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode()
-    padded = told + b" " * (63 - (len(told) + 10) % 64) + b"\n"
+    described = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode()
+    padded = described + b" " * (63 - (len(described) + 10) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded
 
 
@@ -206,7 +206,7 @@ def test_a_hostile_file_is_refused_in_bounded_memory(good: bytes, tmp_path: Path
 
 
 @pytest.mark.parametrize("path", [3, None, "", "a\0b.npz", "\ud800.npz", [], b"a.npz"], ids=str)
-def test_what_is_no_path_is_refused(exp: saliency.Explanation, path: Any) -> None:
+def test_values_that_are_no_path_are_refused(exp: saliency.Explanation, path: Any) -> None:
     """An invalid path is refused by load and by save."""
     with pytest.raises(saliency.BadField, match="path must"):
         saliency.Explanation.load(path)

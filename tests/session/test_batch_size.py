@@ -46,10 +46,10 @@ def test_out_of_memory_is_known_by_its_type() -> None:
     assert is_out_of_memory(MemoryError())
 
 
-@pytest.mark.parametrize("said", ["size mismatch", "CUDNN_STATUS_BAD_PARAM", "index out of range", "allocate"])
-def test_other_errors_are_not_taken_for_it(said: str) -> None:
+@pytest.mark.parametrize("message", ["size mismatch", "CUDNN_STATUS_BAD_PARAM", "index out of range", "allocate"])
+def test_other_errors_are_not_taken_for_it(message: str) -> None:
     """No other error halves the batch."""
-    assert not is_out_of_memory(RuntimeError(said))
+    assert not is_out_of_memory(RuntimeError(message))
 
 
 LIMITED = """
@@ -86,14 +86,14 @@ def test_real_exhaustion_halves_the_batch(checkout: Path, framework: str) -> Non
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def run_tuner(cost: Any, kept: dict[Hashable, Any] | None = None, questions: int = 14) -> list[int]:
+def run_tuner(cost: Any, kept: dict[Hashable, Any] | None = None, calls: int = 14) -> list[int]:
     """Return the sizes that a tuner tries under a law seconds = cost(count)."""
     size = BatchSize(None, {} if kept is None else kept, "key")
-    asked = []
-    for _ in range(questions):
-        asked.append(size.now)
+    sizes = []
+    for _ in range(calls):
+        sizes.append(size.now)
         size.measured(size.now, cost(size.now))
-    return asked
+    return sizes
 
 
 def test_auto_batch_size_stays_where_an_image_is_cheapest() -> None:
@@ -109,12 +109,12 @@ def test_auto_batch_size_follows_the_machine() -> None:
     assert run_tuner(lambda n: 1.0)[-1] == BatchSize.LAST
 
 
-def test_one_slow_question_does_not_decide() -> None:
+def test_one_slow_call_does_not_decide() -> None:
     """A size that had bad luck the first time gets its second chance, in this session or the next."""
     each = {1: 9.0, 4: 1.0, 8: 0.8, 16: 0.6, 32: 0.7}
     unlucky = iter([9.0, 1.0, 0.8, 3.0])
     kept: dict[Hashable, Any] = {}
-    run_tuner(lambda n: n * next(unlucky, each[n]), kept, questions=5)
+    run_tuner(lambda n: n * next(unlucky, each[n]), kept, calls=5)
 
     assert run_tuner(lambda n: n * each[n], kept)[-1] == 16
 
@@ -122,7 +122,7 @@ def test_one_slow_question_does_not_decide() -> None:
 def test_auto_batch_size_is_remembered_with_the_model() -> None:
     """A second session on the same model goes on with what the first found."""
     kept: dict[Hashable, Any] = {}
-    first = run_tuner(lambda n: 1.0, kept, questions=20)
+    first = run_tuner(lambda n: 1.0, kept, calls=20)
 
     assert first[-1] == BatchSize.LAST
-    assert run_tuner(lambda n: 1.0, kept, questions=2) == [BatchSize.LAST] * 2
+    assert run_tuner(lambda n: 1.0, kept, calls=2) == [BatchSize.LAST] * 2

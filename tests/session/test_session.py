@@ -21,7 +21,7 @@ class Square:
         self.ops, self.lock, self.room = NumpyOps(np.float64), nullcontext(), room
         self.lacks: dict[type, str] = {}
         self.batch_sizes: dict[Hashable, int] = {}
-        self.asked: list[int] = []
+        self.batches: list[int] = []
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         return self._noted(images)[None].reshape(1, len(images), -1).__pow__(2).sum(2) / 2
@@ -30,7 +30,7 @@ class Square:
         return Answer(self.scores(images), images[None])
 
     def _noted(self, images: np.ndarray) -> np.ndarray:
-        self.asked.append(len(images))
+        self.batches.append(len(images))
         if len(images) > self.room:
             raise MemoryError
         return images
@@ -45,12 +45,12 @@ def last(method: saliency.Method, model: Any, **options: Any) -> np.ndarray:
     return np.asarray(mask)
 
 
-def test_batches_are_of_the_size_asked_for() -> None:
+def test_batches_have_the_given_size() -> None:
     """Batches have `batch_size` images, the last one the remainder."""
     model = Square()
     last(IntegratedGradients(steps=5), model, batch_size=4)
 
-    assert model.asked == [4, 4, 2]
+    assert model.batches == [4, 4, 2]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64, "auto"])
@@ -77,7 +77,7 @@ def test_out_of_memory_halves_and_changes_nothing() -> None:
     small = Square(room=3)
     mask = last(IntegratedGradients(steps=5), small, batch_size=8)
 
-    assert small.asked == [8, 4, 2, 2, 2, 2, 2]
+    assert small.batches == [8, 4, 2, 2, 2, 2, 2]
     np.testing.assert_allclose(mask, last(IntegratedGradients(steps=5), Square(), batch_size=8), rtol=1e-12)
 
 
@@ -86,7 +86,7 @@ def test_auto_batch_size_stays_below_what_ran_out_of_memory() -> None:
     model = Square(room=20)
     last(IntegratedGradients(steps=400), model)
 
-    assert sum(count > 20 for count in model.asked) <= 2
+    assert sum(count > 20 for count in model.batches) <= 2
 
 
 def test_out_of_memory_with_one_image_is_raised() -> None:
@@ -98,22 +98,22 @@ def test_out_of_memory_with_one_image_is_raised() -> None:
 def test_progress_ends_at_the_cost() -> None:
     """Progress rises to exactly the number of images that cost() foretold."""
     method = SmoothGrad(IntegratedGradients(steps=3), samples=4)
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     total = method.cost(IMAGES.shape)
-    last(method, Square(), batch_size=5, total=total, progress=lambda done, all_: told.append((done, all_)))
+    last(method, Square(), batch_size=5, total=total, progress=lambda done, all_: reported.append((done, all_)))
 
     assert total == 24
-    assert [done for done, _ in told] == [5, 10, 15, 20, 24]
-    assert {all_ for _, all_ in told} == {24}
+    assert [done for done, _ in reported] == [5, 10, 15, 20, 24]
+    assert {all_ for _, all_ in reported} == {24}
 
 
-def test_cancel_stops_before_the_next_question() -> None:
+def test_cancel_stops_before_the_next_call() -> None:
     """A session cancelled after two batches makes no third call."""
     model = Square()
     with pytest.raises(saliency.Cancelled):
-        last(IntegratedGradients(steps=10), model, batch_size=4, cancelled=lambda: len(model.asked) == 2)
+        last(IntegratedGradients(steps=10), model, batch_size=4, cancelled=lambda: len(model.batches) == 2)
 
-    assert model.asked == [4, 4]
+    assert model.batches == [4, 4]
 
 
 def test_streaming_shows_at_least_five_partial_masks() -> None:
@@ -133,7 +133,7 @@ def test_without_streaming_only_the_answer_comes() -> None:
     assert len(list(run(IntegratedGradients(steps=16), Session(Square(), batch_size=2), IMAGES))) == 1
 
 
-def test_a_session_counts_what_it_asks() -> None:
+def test_a_session_counts_its_calls() -> None:
     """Model calls and images are counted."""
     session: Session[np.ndarray] = Session(Square(), batch_size=4)
     list(run(IntegratedGradients(steps=5), session, IMAGES))
@@ -142,7 +142,7 @@ def test_a_session_counts_what_it_asks() -> None:
     assert session.seconds > 0
 
 
-def test_who_shares_the_model_asks_one_image_at_a_time() -> None:
+def test_a_shared_model_is_called_with_one_image_at_a_time() -> None:
     """While `shared` returns true, automatic batches have one image; a fixed batch size stays."""
     others = iter([False, False, True, True, True, False, False])
     measured, fixed = Square(), Square()
@@ -151,21 +151,21 @@ def test_who_shares_the_model_asks_one_image_at_a_time() -> None:
     found = last(IntegratedGradients(steps=9), measured, shared=lambda: next(others, False))
     last(IntegratedGradients(steps=9), fixed, batch_size=4, shared=lambda: True)
 
-    assert measured.asked[:2] == [1, 4]
-    assert measured.asked[2:5] == [1, 1, 1]
-    assert measured.asked[5] > 1
-    assert fixed.asked == [4, 4, 4, 4, 2]
+    assert measured.batches[:2] == [1, 4]
+    assert measured.batches[2:5] == [1, 1, 1]
+    assert measured.batches[5] > 1
+    assert fixed.batches == [4, 4, 4, 4, 2]
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("bad", [0, -1, 2.5, "many", None])
-def test_a_bad_batch_size_is_told(bad: Any) -> None:
+def test_an_invalid_batch_size_is_refused(bad: Any) -> None:
     """A batch size is a whole number of at least 1, or "auto"."""
     with pytest.raises(saliency.BadField, match="batch_size must be"):
         Session(Square(), batch_size=bad)
 
 
-def test_what_a_model_lacks_is_told_before_any_work() -> None:
+def test_an_unsupported_capability_is_an_error_before_any_call() -> None:
     """A method refuses a model with the model's own reason, before any call."""
     from saliency.model.protocols import Differentiable
 
@@ -176,19 +176,19 @@ def test_what_a_model_lacks_is_told_before_any_work() -> None:
     ):
         last(GradientSaliency(), model)
 
-    assert model.asked == []
+    assert model.batches == []
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_answers_that_are_not_finite_are_told(value: float) -> None:
+def test_results_that_are_not_finite_are_refused(value: float) -> None:
     """NaN or infinite gradients raise instead of becoming a mask."""
     model = Square()
     model.gradients = lambda images: Answer(None, images[None] * value)  # type: ignore[method-assign]
-    with pytest.raises(saliency.BadOutput, match="gradients contain NaN or infinite"):
+    with pytest.raises(saliency.BadOutput, match="gradients of the model contain NaN or infinite"):
         last(GradientSaliency(), model)
 
 
-def test_samples_are_asked_in_order() -> None:
+def test_samples_are_evaluated_in_order() -> None:
     """The rows of the answers follow each other without a gap."""
     session: Session[np.ndarray] = Session(Square(), batch_size=2)
     images = np.ones((5, 2, 2, 1))
@@ -234,17 +234,17 @@ class TestBaselines:
             assert found(5) == [0, 0, 1, 1, 1]
         assert found(2) == [0, 1]
 
-    def test_a_shape_that_fits_nothing_is_told(self) -> None:
+    def test_a_shape_that_fits_no_image_is_refused(self) -> None:
         """The error names the image's shape and what came."""
         with pytest.raises(saliency.BadShape, match=r"\(4, 3, 2\), got \(9, 9\)"):
             Session(Square()).baselines(np.zeros((9, 9)), IMAGES)
 
-    def test_none_at_all_is_told(self) -> None:
+    def test_an_empty_list_is_refused(self) -> None:
         """An empty list is no baseline."""
         with pytest.raises(saliency.BadField, match="at least one"):
             Session(Square()).baselines([], IMAGES)
 
-    def test_an_unknown_name_is_told(self) -> None:
+    def test_an_unknown_name_is_refused(self) -> None:
         """The nearest name is offered."""
         with pytest.raises(saliency.UnknownName, match="Did you mean 'black'"):
             Session(Square()).baselines("blak", IMAGES)

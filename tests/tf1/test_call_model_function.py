@@ -35,7 +35,7 @@ def test_all_keys_are_answered(bound: Bound) -> None:
 
 
 @pytest.mark.parametrize("key", KEYS[2:])
-def test_a_layer_must_be_named_to_be_asked_for(key: str, bound: Bound) -> None:
+def test_a_layer_must_be_named_to_be_fetched(key: str, bound: Bound) -> None:
     """Without conv_layer the two CONVOLUTION keys are refused in PAIR's words, and so by Grad-CAM's own function."""
     function = create_tf1_call_model_function(bound.graph, bound.session, bound.y, bound.x)
 
@@ -78,7 +78,7 @@ UNDIFFERENTIABLE = {
 
 
 @pytest.mark.parametrize("make", UNDIFFERENTIABLE.values(), ids=UNDIFFERENTIABLE)
-def test_a_missing_gradient_is_told_when_it_is_asked_for(make: Any) -> None:
+def test_a_missing_gradient_is_an_error_when_it_is_fetched(make: Any) -> None:
     """Where y cannot be differentiated by x, Occlusion works, and what needs the gradient says why it cannot."""
     bound = line(make)
 
@@ -153,7 +153,7 @@ def test_shapes_that_fit_pass(y_shape: Any, x_shape: Any, x_steps: int, batch_si
         ),
     ],
 )
-def test_shapes_that_do_not_fit_are_told(
+def test_shapes_that_do_not_fit_are_refused(
     y_shape: Any, x_shape: Any, x_steps: int, batch_size: int, message: str, v2: bool
 ) -> None:
     """Mismatched shapes raise PAIR's messages, with either of TensorFlow's two kinds of shapes."""

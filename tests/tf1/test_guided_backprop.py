@@ -164,7 +164,7 @@ def test_a_variable_that_is_never_read_on_its_own_is_copied_too() -> None:
     assert mask.tolist() == [3.0, 0.0]
 
 
-def test_what_y_does_not_need_is_left_behind() -> None:
+def test_operators_that_y_does_not_depend_on_are_not_copied() -> None:
     """A variable that has no value yet does no harm where the model does not use it."""
     graph, session, y, x = two_layers(True)
     with graph.as_default():

@@ -118,7 +118,7 @@ def test_x_in_feed_dict_gives_way(bound: Bound) -> None:
 
 
 @every_method
-def test_the_session_is_asked_as_pair_asks(name: str, options: dict[str, Any], bound: Bound) -> None:
+def test_the_session_is_run_as_in_pair(name: str, options: dict[str, Any], bound: Bound) -> None:
     """`session.run` gets the fetches in a list and the feed_dict by keyword, with the caller's other entries."""
     session = mock.MagicMock(wraps=bound.session)
 
@@ -164,10 +164,10 @@ def test_paths_are_checked_against_the_tensors_first(name: str, options: dict[st
     """Methods with batches validate x and y with (steps, batch_size) before any run."""
     session = mock.MagicMock(wraps=bound.session)
     method = bound.make(name, session)
-    method.validate_xy_tensor_shape = mock.MagicMock(side_effect=ValueError("told"))
+    method.validate_xy_tensor_shape = mock.MagicMock(side_effect=ValueError("refused"))
 
     for entry in ("GetMask", "GetMaskWithDetails") if name == "XRAI" else ("GetMask",):
-        with pytest.raises(ValueError, match="told"):
+        with pytest.raises(ValueError, match="refused"):
             getattr(method, entry)(image(), **options)
 
     assert method.validate_xy_tensor_shape.call_args == mock.call(7, 2)

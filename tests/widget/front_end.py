@@ -105,8 +105,8 @@ class Browser:
         if len(parts) < count:
             return
         whole = {name: bytearray() for name in content["buffers"]}
-        for _, (told, pieces) in sorted(parts.items()):
-            for piece, data in zip(told["pieces"], pieces, strict=True):
+        for _, (part, pieces) in sorted(parts.items()):
+            for piece, data in zip(part["pieces"], pieces, strict=True):
                 assert piece["offset"] == len(whole[piece["name"]])
                 assert piece["bytes"] == len(data)
                 whole[piece["name"]] += data
@@ -131,9 +131,9 @@ class Gate:
             pass
         return np.asarray(images.mean((1, 2)) * [3.0, 2.0, 1.0])
 
-    def release(self, questions: int) -> None:
+    def release(self, calls: int) -> None:
         """Permit a number of further calls."""
-        self._permits.release(questions)
+        self._permits.release(calls)
 
     def revoke(self) -> None:
         """Withdraw the remaining permits, and forget the calls that arrived."""
@@ -162,8 +162,8 @@ def unpack(packet: bytes) -> list[Message]:
     messages = []
     for fields in header["messages"]:
         buffers = {}
-        told = zip(fields["buffers"], fields["lengths"], fields["encodings"], strict=True)
-        for name, size, encoding in told:
+        described = zip(fields["buffers"], fields["lengths"], fields["encodings"], strict=True)
+        for name, size, encoding in described:
             stored = packet[at : at + size]
             buffers[name] = stored if encoding == "raw" else _widened(stored)
             at += -(-size // 8) * 8

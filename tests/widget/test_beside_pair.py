@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def test_a_saliency_that_is_not_ours_is_told_with_the_way_out(tmp_path: Path) -> None:
+def test_another_package_named_saliency_is_reported_with_the_fix(tmp_path: Path) -> None:
     """If another package is installed as `saliency`, importing the widget names the commands that repair it."""
     (tmp_path / "saliency").mkdir()
     (tmp_path / "saliency" / "__init__.py").write_text("core = None\n")

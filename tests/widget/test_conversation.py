@@ -32,8 +32,8 @@ def test_a_whole_session(make: Make) -> None:
     browser = Browser(widget)
 
     hello = browser.request("hello")
-    asked = browser.request("compute", method="integrated_gradients", target=1)
-    result = browser.wait("result", rid=asked)
+    rid = browser.request("compute", method="integrated_gradients", target=1)
+    result = browser.wait("result", rid=rid)
 
     assert [m.op for m in browser.messages][:2] == ["accepted", "welcome"]
     welcome = browser.wait("welcome", rid=hello)
@@ -43,16 +43,16 @@ def test_a_whole_session(make: Make) -> None:
     rows = browser.wait("prediction").fields["classes"]
     assert [row["probability"] for row in rows] == sorted((row["probability"] for row in rows), reverse=True)
     assert {row["label"] for row in rows} == set(LABELS)
-    assert browser.of("progress", asked)
+    assert browser.of("progress", rid)
     explanation = widget.explanations["integrated_gradients", 1]
-    told = result.fields["result"]
-    assert told["shape"] == [24, 20]
-    assert told["label"] == "bee"
-    assert told["gap"] == pytest.approx(explanation.gap)
-    assert told["calls"] == explanation.calls
+    fields = result.fields["result"]
+    assert fields["shape"] == [24, 20]
+    assert fields["label"] == "bee"
+    assert fields["gap"] == pytest.approx(explanation.gap)
+    assert fields["calls"] == explanation.calls
     np.testing.assert_allclose(result.array("values"), explanation.mask.sum(2), atol=1e-6)
     np.testing.assert_allclose(result.array("magnitude"), np.abs(explanation.mask).sum(2), atol=1e-6)
-    assert told["range"] == pytest.approx([result.array("values").min(), result.array("values").max()])
+    assert fields["range"] == pytest.approx([result.array("values").min(), result.array("values").max()])
 
 
 def test_regions_come_with_their_ranks(make: Make) -> None:
@@ -148,22 +148,22 @@ def test_partial_results_come_on_the_way(make: Make) -> None:
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
     browser = Browser(widget)
-    asked = browser.request("compute", method="occlusion", target=0)
+    rid = browser.request("compute", method="occlusion", target=0)
     gate.release(8)
-    first = browser.wait("partial", rid=asked)
+    first = browser.wait("partial", rid=rid)
     gate.free()
-    result = browser.wait("result", rid=asked)
+    result = browser.wait("result", rid=rid)
 
     assert 0 < first.fields["share"] < 1
     assert first.array("values").shape == (24, 20)
     assert len(first.array("values_table")) == 1001
     assert first.fields["result"]["score"] is None
     assert browser.messages.index(first) < browser.messages.index(result)
-    shares = [m.fields["share"] for m in browser.of("partial", asked)]
+    shares = [m.fields["share"] for m in browser.of("partial", rid)]
     assert shares == sorted(shares)
 
 
-def test_progress_is_not_told_too_often(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_not_reported_too_often(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is sent at most ten times a second, partial results at most eight times, at any speed of the model."""
     clock = iter(np.arange(100000) / 1000)
     monkeypatch.setattr("saliency_widget.work.tasks.time.monotonic", lambda: float(next(clock)))
@@ -182,14 +182,14 @@ def test_a_running_computation_is_cancelled(make: Make) -> None:
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0, batch_size=1)
     browser = Browser(widget)
-    asked = browser.request("compute", method="occlusion", target=0)
+    rid = browser.request("compute", method="occlusion", target=0)
     gate.release(3)
     gate.await_call(4)
     calls = gate.calls
 
-    browser.request("cancel", rid=asked)
+    browser.request("cancel", rid=rid)
     gate.free()
-    browser.wait("cancelled", rid=asked)
+    browser.wait("cancelled", rid=rid)
 
     assert gate.calls == calls
     assert widget.wait(PATIENCE)
@@ -236,13 +236,13 @@ def test_python_takes_nothing_over_from_the_browser(make: Make) -> None:
     gate = Gate()
     widget = make(gate, methods=[OCCLUSION], target=0)
     browser = Browser(widget)
-    asked = browser.request("compute", method="occlusion", target=0)
+    rid = browser.request("compute", method="occlusion", target=0)
     gate.await_call()
 
     widget.compute()
     gate.free()
 
-    browser.wait("result", rid=asked)
+    browser.wait("result", rid=rid)
     assert widget.wait(PATIENCE)
     assert len(browser.of("result")) == 1
     assert browser.of("cancelled") == []
@@ -342,7 +342,7 @@ def test_polling_brings_what_was_sent_meanwhile(make: Make) -> None:
     widget = make(target=1)
     browser = Browser(widget)
     browser.request("hello")
-    asked = browser.request("compute", method="smooth_grad", target=1)
+    rid = browser.request("compute", method="smooth_grad", target=1)
     widget.wait(PATIENCE)
     pushed = {m.fields["seq"]: m for m in browser.messages if "seq" in m.fields}
     before = len(browser.messages)
@@ -352,7 +352,7 @@ def test_polling_brings_what_was_sent_meanwhile(make: Make) -> None:
     polled = browser.messages[before + 1 :]
     assert [m.op for m in polled] == ["pace", "prediction", "pace", "result"]
     assert all(pushed[m.fields["seq"]].buffers == m.buffers for m in polled)
-    assert polled[-1].rid == asked
+    assert polled[-1].rid == rid
     before = len(browser.messages)
     browser.request("poll")
     assert [m.op for m in browser.messages[before:]] == ["accepted"]
@@ -380,8 +380,8 @@ def test_errors_are_replies(make: Make) -> None:
     widget = make(broken, methods=[OCCLUSION], target=0)
     browser = Browser(widget)
 
-    asked = browser.request("compute", method="occlusion", target=0)
-    error = browser.wait("error", rid=asked)
+    rid = browser.request("compute", method="occlusion", target=0)
+    error = browser.wait("error", rid=rid)
 
     assert error.fields["kind"] == "ZeroDivisionError"
     assert error.fields["message"] == "<script>alert('é')</script>"

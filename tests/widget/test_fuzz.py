@@ -170,8 +170,8 @@ def test_no_field_takes_what_is_monstrous(make: Make, op: str) -> None:
 
     for value in (nested(100_000), "9" * 1_000_000, 10**5000, [None] * 100_000):
         rid = browser.request(op, method="integrated_gradients", fields={"steps": value})
-        told = browser.wait("described", "error", rid=rid).fields
-        assert 0 < len(told["problem"] if op == "describe" else told["message"]) < 1000
+        fields = browser.wait("described", "error", rid=rid).fields
+        assert 0 < len(fields["problem"] if op == "describe" else fields["message"]) < 1000
     assert widget.parameters == {}
 
 

@@ -28,8 +28,8 @@ def opened(make: Make, net: Any, **options: Any) -> tuple[Any, Browser, dict[str
 def test_a_value_is_sent_as_a_value(make: Make) -> None:
     """A value of 58 is shown in its unit without a probability: in prediction, what-if, curves and saved page."""
     net = model("torch", (58.0,))
-    widget, browser, told = opened(make, net)
-    (row,) = told["classes"]
+    widget, browser, fields = opened(make, net)
+    (row,) = fields["classes"]
     assert (row["index"], row["label"], row["probability"]) == (0, "value", None)
     assert row["value"] == pytest.approx(58, rel=1e-5)
 
@@ -46,8 +46,8 @@ def test_a_value_is_sent_as_a_value(make: Make) -> None:
 
 def test_both_classes_of_a_sigmoid_are_offered(make: Make) -> None:
     """The prediction shows .953 and .047; class 0 is explained by −z, and the curves end at .047."""
-    widget, browser, told = opened(make, model("torch", (3.0,), "sigmoid"), labels=["no", "yes"])
-    shown = {row["label"]: row["probability"] for row in told["classes"]}
+    widget, browser, fields = opened(make, model("torch", (3.0,), "sigmoid"), labels=["no", "yes"])
+    shown = {row["label"]: row["probability"] for row in fields["classes"]}
     assert shown == pytest.approx({"yes": 0.9526, "no": 0.0474}, abs=1e-4)
 
     exp = widget.compute(target="no", wait=True)

@@ -62,8 +62,10 @@ class Kernel:
     @property
     def features(self) -> list[str]:
         """Return the features that the kernel reports."""
-        told: list[str] = self.client.kernel_info(reply=True, timeout=PATIENCE)["content"].get("supported_features", [])
-        return told
+        features: list[str] = self.client.kernel_info(reply=True, timeout=PATIENCE)["content"].get(
+            "supported_features", []
+        )
+        return features
 
     def until_idle(self, cell: str) -> list[dict[str, Any]]:
         """Return the messages until a cell has ended."""

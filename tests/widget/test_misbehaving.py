@@ -68,7 +68,7 @@ class Mute(Exception):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
 )
-def test_what_a_model_raises_in_the_middle_is_told(make: Make, error: BaseException, kind: str) -> None:
+def test_an_error_of_the_model_is_shown_in_its_cell(make: Make, error: BaseException, kind: str) -> None:
     """The cell of any error shows it, another model's shows its map, and the next request is answered."""
     widget = make([Once(5, raising(error)), by_mean], methods=[GRID], target=0, batch_size=1)
     browser = Browser(widget)
@@ -76,9 +76,9 @@ def test_what_a_model_raises_in_the_middle_is_told(make: Make, error: BaseExcept
     broken = browser.request("compute", method="occlusion", target=0, model=0)
     well = browser.request("compute", method="occlusion", target=0, model=1)
 
-    told = browser.wait("error", rid=broken).fields
-    assert told["kind"] == kind
-    assert "in instead" in told["details"]
+    fields = browser.wait("error", rid=broken).fields
+    assert fields["kind"] == kind
+    assert "in instead" in fields["details"]
     browser.wait("result", rid=well)
     again = browser.request("compute", method="occlusion", target=0, model=0)
     browser.wait("result", rid=again)
@@ -99,7 +99,7 @@ def test_a_model_cannot_end_its_user_s_cell(make: Make, error: BaseException) ->
 
 
 @pytest.mark.parametrize("op", ["what_if", "curve", "classes", "hello"])
-def test_any_question_survives_an_exit(make: Make, op: str) -> None:
+def test_every_request_survives_an_exit(make: Make, op: str) -> None:
     """A model that raises SystemExit in any call is reported, and called again."""
     model = Once(0, raising(SystemExit()))
     widget = make(model, methods=[GRID], target=0)
@@ -167,7 +167,7 @@ def test_a_model_that_changes_its_number_of_outputs(make: Make, answer: tuple[in
     assert widget.wait(PATIENCE)
 
 
-def test_a_class_that_is_gone_is_told(make: Make) -> None:
+def test_a_class_that_no_longer_exists_is_reported(make: Make) -> None:
     """A network whose head lost outputs in training has fewer classes; the shown target stays."""
     net = small_net()
     widget = make(net, labels=LABELS, methods=["gradient"], target=3)
@@ -227,7 +227,7 @@ def test_a_model_that_prints_and_warns(make: Make, capfd: pytest.CaptureFixture[
     import warnings
 
     def loud(images: np.ndarray) -> np.ndarray:
-        sys.stdout.write("asked")
+        sys.stdout.write("called")
         warnings.warn("loud", UserWarning, stacklevel=1)
         return by_mean(images)
 
@@ -237,7 +237,7 @@ def test_a_model_that_prints_and_warns(make: Make, capfd: pytest.CaptureFixture[
 
     quiet = saliency.explain(by_mean, picture(), GRID, 0, progress=False)
     np.testing.assert_allclose(found.mask, quiet.mask)
-    assert "asked" in capfd.readouterr().out
+    assert "called" in capfd.readouterr().out
 
 
 def test_nothing_is_left_running(make: Make) -> None:
@@ -280,12 +280,12 @@ def test_labels_are_text_and_nothing_else(make: Make, label: str, monkeypatch: p
     widget = make(net, labels=labels, methods=["gradient", "grad_cam"], target=0)
     browser = Browser(widget)
     browser.request("hello")
-    told = browser.wait("result", rid=browser.request("compute", method="gradient", target=0)).fields["result"]
+    result = browser.wait("result", rid=browser.request("compute", method="gradient", target=0)).fields["result"]
     widget.compare(["gradient", "grad_cam"], [0, 1])
     assert widget.wait(PATIENCE)
     shown = label.encode(errors="replace").decode()
 
-    assert told["label"] == shown
+    assert result["label"] == shown
     assert shown in [row["label"] for row in browser.wait("prediction").fields["classes"]]
     page = Page(widget.to_html())
     (prediction,) = (m for m in unpack(base64.b64decode(page.texts["packet"])) if m.op == "prediction")

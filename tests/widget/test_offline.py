@@ -100,7 +100,7 @@ def test_the_page_needs_nobody(make: Make, checkout: Path) -> None:
     assert "http" not in policy
 
 
-def test_what_is_no_front_end_is_not_packed_into_a_page(make: Make) -> None:
+def test_an_invalid_front_end_is_not_exported(make: Make) -> None:
     """A bundle that does not end in a default export is refused, as the page would be empty."""
     with pytest.raises(ValueError, match="default export"):
         export.page("title", "console.log(1)", "", {}, b"", "")
@@ -154,7 +154,7 @@ def test_half_characters_and_markup_are_text_everywhere(make: Make, tmp_path: Pa
     assert json.loads(json.dumps(widget.state())) == widget.state()
 
 
-def test_the_page_is_written_where_it_is_asked_for(make: Make, tmp_path: Path) -> None:
+def test_the_page_is_written_to_the_given_path(make: Make, tmp_path: Path) -> None:
     """With a path the page is written in UTF-8 and the path returned; a page without results is valid."""
     widget = make()
 
@@ -222,7 +222,7 @@ def test_a_widget_that_cannot_be_shown_leaves_a_picture(make: Make) -> None:
     assert data["image/png"] != before[0]["image/png"]
     page = Page(data["text/html"])
     label = widget.predictions[0].label
-    assert page.texts["figcaption"] == f"Gradient for {label}: 1 call"
+    assert page.texts["figcaption"] == f"Gradient for {label}: 1 image evaluated"
     assert ("img", "alt", page.texts["figcaption"]) in page.attributes
 
 
@@ -282,7 +282,7 @@ def test_the_kept_area_keeps_its_colours(make: Make) -> None:
     assert white[kept].any()
 
 
-def test_a_crop_is_drawn_where_it_lies(make: Make) -> None:
+def test_a_crop_is_drawn_at_its_placement(make: Make) -> None:
     """Pixels outside the model's view are shaded, and grey next to a heat map."""
     img = picture(48, 40)
     widget = make(
@@ -302,7 +302,7 @@ def test_a_crop_is_drawn_where_it_lies(make: Make) -> None:
     assert (np.ptp(heat[~outside], axis=-1) > 10).mean() > 0.5
 
 
-def test_pictures_have_the_width_that_is_asked_for(make: Make) -> None:
+def test_pictures_have_the_given_width(make: Make) -> None:
     """A PNG is at least 448 pixels wide by default; its height follows the picture."""
     widget = make(img=picture(30, 20), methods=[saliency.XRAI(steps=2)], target=1)
     widget.compute(wait=True)
@@ -367,7 +367,7 @@ def test_a_grid_makes_a_notebook_grow_by_little(make: Make) -> None:
     assert growth(widget) <= 60_000
 
 
-def test_what_the_model_has_said_is_in_the_page(make: Make) -> None:
+def test_computed_what_ifs_are_in_the_page(make: Make) -> None:
     """What-if answers and curves are stored with their requests; none is computed for the page."""
     calls: list[int] = []
     function = black_box(small_net())
@@ -381,7 +381,7 @@ def test_what_the_model_has_said_is_in_the_page(make: Make) -> None:
     browser = Browser(widget)
     view = {"sign": "auto", "keep": 40.0, "region": 0, "picked": {}}
     cell = {"method": "occlusion", "target": 1, "model": 0, "image": 0}
-    said = browser.wait("what_if", rid=browser.request("what_if", **cell, **view, fill="mean")).fields
+    fields = browser.wait("what_if", rid=browser.request("what_if", **cell, **view, fill="mean")).fields
     drawn = browser.wait("curve", rid=browser.request("curve", **cell, fill="blur")).fields
     assert widget.wait(PATIENCE)
     before = len(calls)
@@ -391,7 +391,7 @@ def test_what_the_model_has_said_is_in_the_page(make: Make) -> None:
     assert len(calls) == before
     (answer,) = told_in(packet, "what_if")
     assert answer["asked"] == {"op": "what_if", **cell, **view, "fill": "mean"}
-    assert (answer["only"], answer["without"]) == (said["only"], said["without"])
+    assert (answer["only"], answer["without"]) == (fields["only"], fields["without"])
     assert answer["area"] == pytest.approx(shown.top(40).mean())
     (curve,) = told_in(packet, "curve")
     assert curve["asked"] == {"op": "curve", **cell, "fill": "blur"}
@@ -399,7 +399,7 @@ def test_what_the_model_has_said_is_in_the_page(make: Make) -> None:
     assert told_in(widget._snapshot, "curve") == [curve]
 
 
-def test_answers_about_what_is_gone_stay_behind(make: Make) -> None:
+def test_results_about_removed_maps_are_not_exported(make: Make) -> None:
     """Answers about a map with other fields, and about brushed masks that are no longer shown, are not stored."""
     widget = make(target=1, methods=[saliency.IntegratedGradients(steps=3)])
     widget.compute(wait=True)
@@ -418,7 +418,7 @@ def test_answers_about_what_is_gone_stay_behind(make: Make) -> None:
     assert told_in(packet_of(widget.to_html()), "what_if") == []
 
 
-def test_the_model_is_asked_ahead_where_nobody_can_ask(make: Make) -> None:
+def test_exported_pages_contain_what_ifs_computed_in_advance(make: Make) -> None:
     """With `what_if` each map has its curves, and the engine's predictions for its top 5, 10, … 95 %."""
     nets = [small_net(), small_net()]
     widget = make(nets, methods=["gradient"], labels=LABELS, fill="mean")
@@ -439,7 +439,7 @@ def test_the_model_is_asked_ahead_where_nobody_can_ask(make: Make) -> None:
         assert each["only"][0]["probability"] == pytest.approx(expected.only[0].probability, abs=1e-6)
 
 
-def test_a_model_that_fails_when_it_is_asked_ahead_is_heard(make: Make) -> None:
+def test_a_failure_of_a_what_if_computed_in_advance_is_reported(make: Make) -> None:
     """`to_html` raises the model's own error, and the widget goes on."""
     asleep: list[bool] = []
     function = black_box(small_net())
@@ -468,9 +468,9 @@ def test_the_page_knows_the_fields_of_its_maps(make: Make) -> None:
 
     text = widget.to_html()
 
-    told = {each["asked"]["method"]: each for each in told_in(packet_of(text), "described")}
-    assert set(told) == {"gradient", "integrated_gradients"}
+    described = {each["asked"]["method"]: each for each in told_in(packet_of(text), "described")}
+    assert set(described) == {"gradient", "integrated_gradients"}
     assert json.loads(Page(text).texts["traits"])["parameters"] == {"integrated_gradients": {"steps": 7}}
-    assert told["integrated_gradients"]["asked"]["fields"] == {"steps": 7}
-    steps = next(each for each in told["integrated_gradients"]["fields"] if each["name"] == "steps")
+    assert described["integrated_gradients"]["asked"]["fields"] == {"steps": 7}
+    steps = next(each for each in described["integrated_gradients"]["fields"] if each["name"] == "steps")
     assert (steps["value"], steps["default"]) == (7, 3)

@@ -77,13 +77,13 @@ def test_a_choice_may_be_left_to_the_method() -> None:
     """A field with named values is chosen among them, also while it has none; a value of one's own is only shown."""
     own = np.zeros((4, 4), int)
 
-    def told(method: saliency.Method) -> dict[str, Any]:
+    def segments_of(method: saliency.Method) -> dict[str, Any]:
         return next(each for each in described(method, saliency.XRAI()) if each["name"] == "segments")
 
-    assert (told(saliency.XRAI())["kind"], told(saliency.XRAI())["value"]) == ("choice", None)
-    assert told(changed(saliency.XRAI(), {"segments": "grid"}))["value"] == "grid"
+    assert (segments_of(saliency.XRAI())["kind"], segments_of(saliency.XRAI())["value"]) == ("choice", None)
+    assert segments_of(changed(saliency.XRAI(), {"segments": "grid"}))["value"] == "grid"
     assert changed(saliency.XRAI(segments="grid"), {"segments": None}).key() == saliency.XRAI().key()
-    assert told(saliency.XRAI(segments=own))["kind"] == "fixed"
+    assert segments_of(saliency.XRAI(segments=own))["kind"] == "fixed"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_choice_may_be_left_to_the_method() -> None:
     ],
     ids=str,
 )
-def test_what_a_field_cannot_be_is_told(method: saliency.Method, fields: dict[str, Any], reason: str) -> None:
+def test_invalid_values_of_fields_are_refused(method: saliency.Method, fields: dict[str, Any], reason: str) -> None:
     """Any JSON value is accepted or refused, in the engine's words where it has some; none crashes."""
     with pytest.raises(saliency.SaliencyError, match=reason):
         changed(method, fields)
@@ -117,16 +117,16 @@ def test_a_proposal_is_priced_and_changes_nothing(make: Make) -> None:
     assert before["seconds"] is None
     run = widget.compute("smooth_grad", wait=True)
 
-    told = browser.wait(
+    fields = browser.wait(
         "described", rid=browser.request("describe", method="smooth_grad", fields={"samples": 75})
     ).fields
     wrong = browser.wait(
         "described", rid=browser.request("describe", method="smooth_grad", fields={"samples": -1})
     ).fields
 
-    assert told["cost"] == 75
-    assert told["seconds"] == pytest.approx(75 * run.seconds / run.images)
-    assert {each["name"]: each["value"] for each in told["fields"]}["samples"] == 75
+    assert fields["cost"] == 75
+    assert fields["seconds"] == pytest.approx(75 * run.seconds / run.images)
+    assert {each["name"]: each["value"] for each in fields["fields"]}["samples"] == 75
     assert "1 to 10000" in wrong["problem"]
     assert {each["name"]: each["value"] for each in wrong["fields"]}["samples"] == 25
     assert widget.parameters == {}
@@ -140,8 +140,8 @@ def test_a_layer_is_chosen_among_the_model_s(make: Make) -> None:
     names = list(dict.fromkeys(each.name for each in saliency.layers(net, picture())))
 
     def field(method: str, name: str) -> dict[str, Any]:
-        told = browser.wait("described", rid=browser.request("describe", method=method, fields={})).fields
-        return next(each for each in told["fields"] if each["name"] == name)
+        fields = browser.wait("described", rid=browser.request("describe", method=method, fields={})).fields
+        return next(each for each in fields["fields"] if each["name"] == name)
 
     one, several, inner = field("grad_cam", "layer"), field("refine_cam", "layer"), field("smooth_grad", "method.layer")
 
@@ -150,8 +150,8 @@ def test_a_layer_is_chosen_among_the_model_s(make: Make) -> None:
         assert each["optional"]
         assert each["automatic"] == widget.compute("grad_cam", wait=True).layer
     assert (one["kind"], several["kind"], inner["kind"]) == ("choice", "names", "choice")
-    asked = [{"layer": "stem"}, {"layer": ["stem", names[-1]]}, {"method.layer": "stem"}]
-    for method, fields in zip(("grad_cam", "refine_cam", "smooth_grad"), asked, strict=True):
+    given = [{"layer": "stem"}, {"layer": ["stem", names[-1]]}, {"method.layer": "stem"}]
+    for method, fields in zip(("grad_cam", "refine_cam", "smooth_grad"), given, strict=True):
         browser.wait("configured", rid=browser.request("configure", method=method, fields=fields))
         assert "stem" in str(widget.compute(method, wait=True).layer)
     for wrong in ("nonsense", ["stem"], 3, True):
@@ -164,7 +164,7 @@ def test_a_layer_is_chosen_among_the_model_s(make: Make) -> None:
     assert widget.parameters["grad_cam"] == {"layer": "stem"}
 
 
-def test_a_layer_is_checked_before_anyone_asked_for_them(make: Make) -> None:
+def test_a_layer_is_checked_before_the_layers_were_listed(make: Make) -> None:
     """The first message of a page is also checked against the model's layers."""
     widget = make(methods=["grad_cam"], target=1)
     browser = Browser(widget)
@@ -183,20 +183,20 @@ def test_what_only_the_model_can_tell_is_no_cost(make: Make) -> None:
 
     before = browser.wait("described", rid=browser.request("describe", method="score_cam", fields={})).fields
     run = widget.compute("score_cam", wait=True)
-    told = browser.wait("described", rid=browser.request("describe", method="score_cam", fields={})).fields
+    described = browser.wait("described", rid=browser.request("describe", method="score_cam", fields={})).fields
     inner = browser.wait("described", rid=browser.request("describe", method="smooth_grad", fields={})).fields
     other = browser.wait(
         "described", rid=browser.request("describe", method="score_cam", fields={"layer": "stem"})
     ).fields
 
     assert (before["cost"], before["beyond"], before["seconds"]) == (0, "the layer's channels", None)
-    assert (told["cost"], told["beyond"]) == (run.images, "")
-    assert told["seconds"] == pytest.approx(run.seconds, abs=0.01)
+    assert (described["cost"], described["beyond"]) == (run.images, "")
+    assert described["seconds"] == pytest.approx(run.seconds, abs=0.01)
     assert (inner["cost"], inner["beyond"]) == (0, "the layer's channels")
     assert other["cost"] == 0
 
 
-def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
+def test_each_method_s_time_is_estimated_in_advance(make: Make) -> None:
     """After a run `pace` has seconds for all methods: measured for its own, estimated by capability for others."""
     widget = make(target=1, methods=["gradient", "smooth_grad", "occlusion", saliency.IntegratedGradients(steps=10)])
     browser = Browser(widget)
@@ -204,9 +204,9 @@ def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
     run = widget.compute("smooth_grad", wait=True)
     widget.wait(PATIENCE)
 
-    told = browser.of("pace")[-1].fields["seconds"]
+    seconds = browser.of("pace")[-1].fields["seconds"]
 
-    assert set(told) <= {"gradient", "smooth_grad", "occlusion", "integrated_gradients"}
+    assert set(seconds) <= {"gradient", "smooth_grad", "occlusion", "integrated_gradients"}
     estimator = TimeEstimator()
     estimator.add_forward(0.5)
     assert estimator.seconds(saliency.Occlusion(), 8) == 4
@@ -221,10 +221,10 @@ def test_each_method_s_time_is_told_before_it_is_asked_for(make: Make) -> None:
     estimator.add_run(saliency.IntegratedGradients(), 1, 9.0)
     assert estimator.seconds(saliency.IntegratedGradients(), 10) == 90
     assert estimator.seconds(saliency.SmoothGrad(), 10) == 20
-    assert told["smooth_grad"] == pytest.approx(run.seconds, abs=0.006)
+    assert seconds["smooth_grad"] == pytest.approx(run.seconds, abs=0.006)
 
 
-def test_other_fields_are_told_what_they_take(make: Make) -> None:
+def test_errors_of_other_fields_name_the_accepted_values(make: Make) -> None:
     """A method with fields of another cost has its time updated within the handler."""
     widget = make(target=1, method="integrated_gradients")
     widget.compute(wait=True)

@@ -107,7 +107,7 @@ def test_python_adds_pictures_too(make: Make) -> None:
     ],
     ids=["text", "cut off", "header"],
 )
-def test_what_is_no_picture_is_an_error(make: Make, data: bytes, reason: str) -> None:
+def test_data_that_is_no_picture_is_an_error(make: Make, data: bytes, reason: str) -> None:
     """An unreadable file is answered with an error, and changes nothing."""
     widget = make(target=1, methods=["gradient"])
     browser = Browser(widget)

@@ -29,7 +29,7 @@ def test_a_model_that_sees_everything_fills_the_picture() -> None:
     assert placement.turn is None
 
 
-def test_a_crop_lies_where_it_was_cut() -> None:
+def test_a_crop_is_placed_where_it_was_cut() -> None:
     """Rows 8–24 and columns 20–52 of a picture shown at half size are at (10, 4), 16 × 8 pixels large."""
     placement = placement_of(lambda x: x[8:24, 20:52], ramps(40, 60), (20, 30))
 

@@ -133,15 +133,15 @@ def test_what_cannot_be_written_is_left_to_its_owner() -> None:
     assert expression(saliency.IntegratedGradients(baseline=np.zeros((24, 20, 3)))) is None
 
 
-def test_the_browser_asks_for_the_script(make: Make) -> None:
+def test_the_browser_requests_the_script(make: Make) -> None:
     """`code` returns the text of `code()`, computed or not; for an unsupported method the reason."""
     widget = make([small_net(), black_box(small_net())], target=1, methods=["gradient", "grad_cam"])
     browser = Browser(widget)
 
-    told = browser.wait("code", rid=browser.request("code", method="gradient", target=1))
+    answer = browser.wait("code", rid=browser.request("code", method="gradient", target=1))
     cannot = browser.wait("error", rid=browser.request("code", method="grad_cam", target=1, model=1))
 
-    assert told.fields["text"] == widget.code()
+    assert answer.fields["text"] == widget.code()
     assert cannot.fields["message"] == widget.spec["methods"][1]["lacks"][1]
 
 
@@ -240,7 +240,7 @@ def test_a_grid_is_a_figure_of_all_its_cells(make: Make, monkeypatch: pytest.Mon
         assert np.abs(np.asarray(axes.images[0].get_array(), float) - drawn).mean() < 1.5
 
 
-def test_an_added_picture_is_told_of(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_in_the_script_reports_an_added_picture(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """After `add`, before anything is computed, the script runs, and names the picture to load."""
     net, other = small_net(), picture(20, 28, seed=3)
     widget = make(net, labels=LABELS, methods=["gradient"])
@@ -269,14 +269,16 @@ def test_a_crop_is_shaded_beside_the_map(make: Make, monkeypatch: pytest.MonkeyP
     assert np.abs(np.rint(found["shown"]) - picture_of(widget, 40)).mean() < 1.5
 
 
-def test_what_the_model_says_to_the_selection_is_asked(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_calls_what_if_for_the_selection(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the widget evaluates selections live, the script evaluates the same with the same fill."""
     net = small_net()
     widget = make(net, labels=LABELS, methods=["gradient"], target=1, live=True, fill="mean", keep=40)
     widget.compute(wait=True)
-    told = Browser(widget)
-    rid = told.request("what_if", method="gradient", target=1, sign="auto", keep=40, region=0, picked={}, fill="mean")
-    answer = told.wait("what_if", rid=rid).fields["without"][0]
+    browser = Browser(widget)
+    rid = browser.request(
+        "what_if", method="gradient", target=1, sign="auto", keep=40, region=0, picked={}, fill="mean"
+    )
+    answer = browser.wait("what_if", rid=rid).fields["without"][0]
 
     found = run(widget.code(), monkeypatch, model=net, img=picture(), labels=LABELS)
 

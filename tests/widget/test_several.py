@@ -58,7 +58,7 @@ def test_each_model_answers_for_each_image(make: Make) -> None:
             np.testing.assert_allclose(exp.mask, alone.mask, atol=1e-6)
 
 
-def test_the_browser_is_told_of_every_model_and_image(make: Make) -> None:
+def test_the_browser_receives_every_model_and_image(make: Make) -> None:
     """`hello` returns names, sizes, a picture per image, a prediction per pair, and results with their pair."""
     widget = make({"before": small_net(), "after": other_net()}, {"a": picture(), "b": two_pictures()[1]}, METHODS)
     browser = Browser(widget)
@@ -72,8 +72,8 @@ def test_the_browser_is_told_of_every_model_and_image(make: Make) -> None:
     assert {(m.fields["image"], m.rid) for m in browser.of("welcome")} == {(0, hello), (1, "")}
     pairs = {(m.fields["model"], m.fields["image"]) for m in browser.of("prediction")}
     assert pairs == {(0, 0), (0, 1), (1, 0), (1, 1)}
-    told = answer.fields["result"]
-    assert (told["model"], told["image"], told["target"]) == (1, 1, 2)
+    result = answer.fields["result"]
+    assert (result["model"], result["image"], result["target"]) == (1, 1, 2)
     expected = saliency.explain(other_net(), two_pictures()[1], "gradient", 2).mask.sum(2)
     np.testing.assert_allclose(answer.array("values"), expected, atol=1e-6)
 
@@ -93,7 +93,7 @@ def test_two_models_compute_at_once(make: Make) -> None:
     browser.wait("result", rid=stuck)
 
 
-def test_what_is_said_of_the_widget_is_said_of_what_is_shown(make: Make) -> None:
+def test_properties_of_the_widget_describe_the_shown_cell(make: Make) -> None:
     """Predictions, explanations and the still picture follow `model_index` and `image_index`."""
     widget = make([small_net(), other_net()], two_pictures(), METHODS, labels=LABELS, method="gradient", target=1)
     first = widget.compute(wait=True)
@@ -130,7 +130,7 @@ def test_the_top_class_is_that_of_the_image_that_is_shown(make: Make) -> None:
     assert widget.target == 2
 
 
-def test_what_a_model_lacks_is_told_for_each(make: Make) -> None:
+def test_unsupported_methods_are_listed_for_each_model(make: Make) -> None:
     """A method that one of two models supports is offered, with the reason of the other."""
     widget = make([small_net(), by_mean], methods=["occlusion", "gradient"])
     lacks = {each["id"]: each["lacks"] for each in widget.spec["methods"]}
@@ -170,7 +170,7 @@ def test_names_come_from_files_and_are_never_twice_the_same(make: Make, tmp_path
     assert str(tmp_path) not in widget.to_html()
 
 
-def test_what_was_decided_is_said_for_whom(make: Make) -> None:
+def test_notes_name_the_pairs_that_they_apply_to(make: Make) -> None:
     """A note that holds for all is given once, and one for some with their names."""
     same, other = picture(), picture().astype(np.float32) / 255
     widget = make(by_mean, {"bytes": same, "floats": other}, ["occlusion"])
@@ -250,7 +250,7 @@ def test_names_there_are_not_say_what_there_is(make: Make) -> None:
         SaliencyWidget([], picture())
 
 
-def test_after_training_the_results_are_said_to_be_of_earlier_weights(make: Make) -> None:
+def test_after_training_results_are_marked_as_outdated(make: Make) -> None:
     """After a cell changed the weights, the browser gets one `stale` per pair; a new request gets the new result."""
     net, other = small_net(), other_net()
     widget = make([net, other], methods=METHODS)
@@ -264,11 +264,11 @@ def test_after_training_the_results_are_said_to_be_of_earlier_weights(make: Make
     with torch.no_grad():
         next(net.parameters()).add_(0.5)
     widget._check_weights()
-    told = browser.wait("stale")
+    stale = browser.wait("stale")
     assert widget.wait(PATIENCE)
     new = browser.wait("result", rid=browser.request("compute", method="gradient", target=0))
 
-    assert (told.fields["model"], told.fields["image"]) == (0, 0)
+    assert (stale.fields["model"], stale.fields["image"]) == (0, 0)
     assert len(browser.of("stale")) == 1
     assert not np.array_equal(old.array("values"), new.array("values"))
 
@@ -304,9 +304,9 @@ def test_a_notebook_keeps_all_cells_of_a_grid(make: Make) -> None:
     kept = unpack(widget._snapshot)
 
     results = [m.fields["result"] for m in kept if m.op == "result"]
-    told = [(r["method"], r["target"], r["model"], r["image"]) for r in results]
-    assert told[0] == widget._screen.shown
-    assert set(told[:8]) == set(widget._screen.cells)
+    cells = [(r["method"], r["target"], r["model"], r["image"]) for r in results]
+    assert cells[0] == widget._screen.shown
+    assert set(cells[:8]) == set(widget._screen.cells)
     assert {m.fields["image"] for m in kept if m.op == "welcome"} == {0, 1}
     assert len([m for m in kept if m.op == "prediction"]) == 4
     assert len(widget._snapshot) < 30_000

@@ -74,7 +74,7 @@ def test_training_goes_on_undisturbed(make: Make) -> None:
         torch.testing.assert_close(value, alone.state_dict()[name])
 
 
-def test_what_was_computed_meanwhile_is_computed_anew(make: Make) -> None:
+def test_results_computed_meanwhile_are_recomputed(make: Make) -> None:
     """After training, a result is that of the trained model."""
     net = small_net()
     widget = make(net, labels=LABELS)

@@ -29,7 +29,7 @@ from tests.widget.front_end import PATIENCE, Browser, Gate
 OCCLUSION = saliency.Occlusion(size=12, stride=12)
 
 
-def test_the_constructor_asks_the_model_nothing(make: Make) -> None:
+def test_the_constructor_does_not_call_the_model(make: Make) -> None:
     """The constructor returns at once: a model that would block is not called."""
     gate = Gate()
 
@@ -68,35 +68,35 @@ def test_bad_input_raises_at_once(given: dict[str, Any], error: type[Exception])
         SaliencyWidget(**{"model": small_net(), "img": picture(), **given})
 
 
-def test_what_the_browser_is_told_of_the_methods(make: Make) -> None:
+def test_the_methods_are_sent_to_the_browser(make: Make) -> None:
     """`spec` has the name, cost and paper of each method, and the engine's reason for an unsupported one."""
     widget = make(black_box(small_net()))
-    told = {each["id"]: each for each in widget.spec["methods"]}
+    rows = {each["id"]: each for each in widget.spec["methods"]}
 
-    assert list(told)[:6] == ["xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion"]
-    assert set(told) == {each.id for each in saliency.methods()}
-    families = [each["family"] for each in told.values()]
+    assert list(rows)[:6] == ["xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion"]
+    assert set(rows) == {each.id for each in saliency.methods()}
+    families = [each["family"] for each in rows.values()]
     assert families[:6] == [""] * 6
     # each family stands together
     assert len([a for a, b in itertools.pairwise(families) if a != b]) == len(set(families)) - 1
-    assert told["occlusion"]["lacks"] == [""]
-    assert told["occlusion"]["cost"] == saliency.Occlusion().cost((1, 24, 20, 3))
-    assert told["xrai"]["name"] == "XRAI"
-    assert told["xrai"]["paper"] == saliency.XRAI.paper
+    assert rows["occlusion"]["lacks"] == [""]
+    assert rows["occlusion"]["cost"] == saliency.Occlusion().cost((1, 24, 20, 3))
+    assert rows["xrai"]["name"] == "XRAI"
+    assert rows["xrai"]["paper"] == saliency.XRAI.paper
     assert widget.method == "occlusion"
     with pytest.raises(saliency.Unsupported) as refused:
         saliency.explain(black_box(small_net()), picture(), "grad_cam")
-    assert told["grad_cam"]["lacks"] == [str(refused.value)]
+    assert rows["grad_cam"]["lacks"] == [str(refused.value)]
 
 
 def test_a_bare_function_of_torch_is_a_model(make: Make) -> None:
     """A plain function is evaluated with the widget's picture to find whose arrays it takes, and gives gradients."""
     net = small_net()
     widget = make(lambda x: net(x) * 1)
-    told = {each["id"]: each["lacks"] for each in widget.spec["methods"]}
+    rows = {each["id"]: each["lacks"] for each in widget.spec["methods"]}
 
-    assert told["gradient"] == [""]
-    assert "exposes no layers" in told["grad_cam"][0]
+    assert rows["gradient"] == [""]
+    assert "exposes no layers" in rows["grad_cam"][0]
     exp = widget.compute("gradient", 1, wait=True)
     np.testing.assert_allclose(exp.mask, saliency.explain(net, picture(), "gradient", 1).mask, atol=1e-6)
 
@@ -378,20 +378,20 @@ def test_cancelling_everything(make: Make) -> None:
 def test_nobody_waits_for_themselves(make: Make) -> None:
     """wait() on the model's own thread, as in an observer, raises an error instead of waiting forever."""
     widget = make()
-    said: list[str] = []
+    errors: list[str] = []
 
     def observer(_change: object) -> None:
         for wait in (widget.wait, lambda: widget.compute("gradient", 0, wait=True)):
             try:
                 wait()
             except RuntimeError as error:
-                said.append(str(error))
+                errors.append(str(error))
 
     widget.observe(observer, "target")
     widget.compute("gradient", wait=True)
 
-    assert len(said) == 2
-    assert all("own thread" in each for each in said)
+    assert len(errors) == 2
+    assert all("own thread" in each for each in errors)
 
 
 @pytest.mark.parametrize("sign", ["auto", "absolute", "positive", "signed"])
@@ -420,7 +420,7 @@ def test_regions_are_selected_whole(make: Make) -> None:
     assert not widget.selection.any()
 
 
-def test_it_says_what_it_is(make: Make) -> None:
+def test_repr_describes_the_widget(make: Make) -> None:
     """Its repr is one short line."""
     widget = make(methods=["gradient"])
     assert repr(widget) == "<SaliencyWidget of SmallNet: gradient for the top class, 0 computed>"
@@ -488,7 +488,7 @@ def test_a_process_ends_while_its_model_computes(checkout: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_missing_front_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_front_end_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout without a built front end raises an error with the command that builds it."""
     monkeypatch.setattr("saliency_widget.front_end.STATIC", tmp_path)
 

@@ -18,10 +18,10 @@ from tests.widget.front_end import unpack
 WHOLE = Placement((0.0, 0.0, 1.0, 1.0), None)
 
 
-def explained(mask: np.ndarray, **told: Any) -> saliency.Explanation:
+def explained(mask: np.ndarray, **options: Any) -> saliency.Explanation:
     """Return an explanation with a mask."""
     fields = {"method": "gradient", "caption": "GradientSaliency()", "target": 1, "label": "bee", "score": 2.0}
-    return saliency.Explanation(np.asarray(mask, np.float32), **{**fields, **told})
+    return saliency.Explanation(np.asarray(mask, np.float32), **{**fields, **options})
 
 
 def sent(explanation: saliency.Explanation, place: Placement = WHOLE) -> Message:
@@ -71,12 +71,12 @@ def test_numbers_json_does_not_know_are_left_out() -> None:
         (saliency.SmoothGrad(samples=3), "3 samples"),
         (saliency.GradCam(layer="block"), "block"),
         (saliency.Occlusion(size=12, stride=12), "4 windows"),
-        (saliency.GradientSaliency(), "call"),
+        (saliency.GradientSaliency(), "1 image evaluated"),
     ],
     ids=lambda value: value.id if isinstance(value, saliency.Method) else "",
 )
-def test_quality_is_told_in_a_phrase(method: saliency.Method, phrase: str) -> None:
-    """The quality of a result is its regions, completeness, samples, layer, windows or calls."""
+def test_quality_is_a_phrase(method: saliency.Method, phrase: str) -> None:
+    """The quality of a result is its regions, completeness, samples, layer, windows or images evaluated."""
     explanation = saliency.explain(small_net(), picture(), method, 1, labels=LABELS, progress=False)
 
     assert phrase in quality(explanation, method)
@@ -110,10 +110,10 @@ def test_parts_make_the_whole(sizes: list[int], limit: int) -> None:
         assert content["part"] == [i, len(cut)]
         assert content["buffers"] == list(buffers)
         assert sum(map(len, pieces)) <= limit
-        for told, data in zip(content["pieces"], pieces, strict=True):
-            assert told["offset"] == len(whole[told["name"]])
-            assert told["bytes"] == len(data)
-            whole[told["name"]] += data
+        for piece, data in zip(content["pieces"], pieces, strict=True):
+            assert piece["offset"] == len(whole[piece["name"]])
+            assert piece["bytes"] == len(data)
+            whole[piece["name"]] += data
     assert whole == {name: bytearray(data) for name, data in buffers.items()}
 
 

@@ -5,7 +5,7 @@ import { WHOLE, type Point, type Viewport } from "./geometry.ts";
 export interface Glance {
   /** Position of the pointer in the picture, the same in all cells. */
   readonly point: Point | null;
-  /** Whether the plain picture is wanted. */
+  /** Whether the picture is shown without the map. */
   readonly plain: boolean;
   /** The part of the picture that all cells show. */
   readonly view: Viewport;

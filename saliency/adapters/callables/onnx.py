@@ -160,7 +160,7 @@ class OnnxModel(Weighted, FunctionModel):
             found: list[Any] = self.session.run(None, {self._input: fed})
         except Exception as error:
             shape = np.moveaxis(fed, 1, -1).shape if self.channels_first else fed.shape
-            if (explained := shape_error(error, shape, self.session)) is None:
+            if (explained := shape_error(error, shape, self.name)) is None:
                 raise
             raise explained from error
         return found

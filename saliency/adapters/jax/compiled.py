@@ -18,7 +18,7 @@ from saliency.adapters.jax.ops import JaxOps
 from saliency.adapters.jax.trace import HALF, Program, wide
 from saliency.adapters.layers import Surveyed, read_from_map, scores_or_sum
 from saliency.adapters.outputs import parts_of
-from saliency.adapters.tokens import NO_BLOCKS
+from saliency.adapters.tokens import no_blocks
 from saliency.adapters.traced.model import TracedCalls
 from saliency.adapters.traced.rewired import Rewired
 from saliency.adapters.weights import Step, last_uses
@@ -68,7 +68,7 @@ class JaxCalls(TracedCalls):
                     "The function writes to the state of a flax.nnx module that it uses, which cannot be traced: pass "
                     f"the module itself, or call its eval() first. Original error: {error}"
                 ) from error
-            if (explained := shape_error(error, images.shape)) is None:
+            if (explained := shape_error(error, images.shape, self.choice.name)) is None:
                 raise
             raise explained from error
 
@@ -262,7 +262,7 @@ class JaxCalls(TracedCalls):
         maps = program.attention(self.scored(program))
         blocks, axes = program.blocks(maps), self._image_axes(program, maps, weights, images)
         if len({program.aval(each).shape for each in blocks}) > 1 or len(blocks) != len(maps):
-            raise Unsupported(NO_BLOCKS)
+            raise no_blocks(self.choice.name)
 
         def after_block(i: int) -> Any:
             """Return the map of a block, and its gradients of the scores that the head gives after that block."""

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from saliency.adapters.answers import by_batch, indices, name_of
+from saliency.adapters.answers import by_batch, indices
 from saliency.adapters.callables.stateless import stateless
 from saliency.adapters.jax.compiled import ARRAYS, Compiled, JaxCalls, Source, is_floating
 from saliency.adapters.jax.ops import JaxOps
@@ -96,7 +96,7 @@ class JaxModel(Weighted, TracedModel[JaxCalls]):
         """Return the reason why no weights can be changed; None if they can."""
         if isinstance(self.source, PureFunction) and self.source.signature:
             return "a plain function of JAX does not show its weights: pass (f, params), with f(params, images)"
-        return None if self._weights() else f"{name_of(self.model)} {NO_WEIGHTS}"
+        return None if self._weights() else f"{self.name} {NO_WEIGHTS}"
 
     @property
     def channels_first(self) -> bool:

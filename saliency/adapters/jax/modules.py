@@ -14,6 +14,7 @@ from saliency.adapters.answers import called_attention, no_attention
 from saliency.adapters.jax.model import JaxModel, name_in
 from saliency.adapters.jax.trace import MARK
 from saliency.errors import Unsupported
+from saliency.model.names import name_of
 from saliency.model.protocols import Attentive
 from saliency.threads import lock, uninterrupted
 
@@ -67,9 +68,9 @@ class Linen:
     def __init__(self, module: Any) -> None:
         self._module = module
         known = inspect.signature(type(module).__call__).parameters
-        self._told = {name: value for name, value in INFERENCE.items() if name in known}
-        said = ", ".join(f"{name}={value}" for name, value in self._told.items())
-        self.notes: Sequence[str] = (f"the model is called with {said}",) if said else ()
+        self._options = {name: value for name, value in INFERENCE.items() if name in known}
+        options = ", ".join(f"{name}={value}" for name, value in self._options.items())
+        self.notes: Sequence[str] = (f"the model is called with {options}",) if options else ()
         self.signature: Hashable = repr(module)
 
     def call(self, weights: Any, images: Any) -> Any:
@@ -87,14 +88,14 @@ class Linen:
         try:
             with linen.intercept_methods(interceptor):
                 # writes to its state are discarded
-                said = self._module.apply(weights, images, mutable=state or False, **self._told)
+                outputs = self._module.apply(weights, images, mutable=state or False, **self._options)
         except errors.InvalidRngError as error:
             raise Unsupported(
                 f"Your {type(self._module).__name__} draws random numbers in its forward pass, but has no keys. Pass "
                 "(lambda variables, x: module.apply(variables, x, rngs=…), variables), with your keys. "
                 f"Original error: {error}"
             ) from error
-        return said[0] if state else said
+        return outputs[0] if state else outputs
 
     def weight_name(self, path: Sequence[Any]) -> str | None:
         """See :class:`saliency.adapters.jax.compiled.Source`: the collection "params"."""
@@ -117,7 +118,7 @@ def nnx_model(module: Any, labels: Sequence[str] | None = None) -> JaxModel:
 def _note_attention(adapted: JaxModel, parts: Iterable[tuple[str, Any]], module: Any) -> JaxModel:
     """Record attention maps as unsupported if no module is named attention; return the adapted model."""
     if not called_attention(parts):
-        adapted.lacks = {**adapted.lacks, Attentive: no_attention(module)}
+        adapted.lacks = {**adapted.lacks, Attentive: no_attention(name_of(module))}
     return adapted
 
 

@@ -19,7 +19,7 @@ WHOLE = frozenset(name for name, kind in KINDS.items() if kind in ("rectifier", 
 class JaxWork:
     """Evaluates steps that are JAX equations."""
 
-    def said(self, step: Step, values: list[Any]) -> list[Any]:
+    def evaluated(self, step: Step, values: list[Any]) -> list[Any]:
         """See :class:`~saliency.adapters.traced.operators.Work`; so for the other methods."""
         return widely(step.equation, values)
 

@@ -86,6 +86,7 @@ class Program:
         self.shapes.update({slot: each.aval.shape for slot, each in zip(self.inputs, closed.jaxpr.invars, strict=True)})
         constants = [self._slot(value) for value in closed.consts]
         self.outputs = self._flatten(closed.jaxpr, constants, self.inputs, "")
+        self._makers = {given: step for step in self.steps for given in step.gives}
         self.images = self.inputs[-1]
 
     def _slot(self, *value: Any) -> int:
@@ -133,8 +134,8 @@ class Program:
         """
         values = {**self.constants, **dict(zip(self.inputs, jax.tree.leaves(arguments), strict=True))}
         for step in self.steps:
-            said = bound(step.equation, [values[slot] for slot in step.takes])
-            several = said if step.equation.primitive.multiple_results else [said]
+            outputs = bound(step.equation, [values[slot] for slot in step.takes])
+            several = outputs if step.equation.primitive.multiple_results else [outputs]
             for slot, given in zip(step.gives, several, strict=True):
                 value = instead[slot].astype(given.dtype) if instead and slot in instead else given
                 values[slot] = value + changes[slot] if changes and slot in changes else value
@@ -142,15 +143,14 @@ class Program:
 
     def softmaxed(self, slot: int) -> int | None:
         """Return the slot of the logits if this slot is the result of a softmax; else None."""
-        made = {given: step for step in self.steps for given in step.gives}
 
         def by(slot: int, *kinds: str) -> Step | None:
-            step = made.get(slot)
+            step = self._makers.get(slot)
             while step is not None and step.equation.primitive.name in ("convert_element_type", "copy"):
-                step = made.get(step.takes[0])
+                step = self._makers.get(step.takes[0])
             return step if step is not None and step.equation.primitive.name in kinds else None
 
-        last = made.get(slot)
+        last = self._makers.get(slot)
         if last is not None and "softmax" in last.name and len(last.takes) == 1:
             return last.takes[0]
         if (ratio := by(slot, "div")) is None or (power := by(ratio.takes[0], "exp")) is None:
@@ -165,38 +165,49 @@ class Program:
 
     def activated(self, slot: int) -> tuple[Operator | None, int | None]:
         """Return the last operator before a slot, skipping moves, and the slot of its logits."""
-        made = {given: step for step in self.steps for given in step.gives}
-
-        def by(slot: int, *names: str) -> Step | None:
-            """Return the step that computed a slot, if it has one of these names; moves are skipped."""
-            step = made.get(slot)
-            while step is not None and step.primitive in MOVES and self._keeps(step):
-                slot, step = step.takes[0], made.get(step.takes[0])
-            return step if step is not None and (not names or step.function in names) else None
-
-        last = by(slot)
+        last = self._maker(slot)
         if last is None:
             return None, None
         if (logits := self.softmaxed(last.gives[0])) is not None:
             return "softmax", logits
+        if (logits := self._sigmoid(last)) is not None:
+            return "sigmoid", logits
+        if (logits := self._log_softmax(last)) is not None:
+            return "log_softmax", logits
+        biased = last.function == "add" and any(self._maker(each, *LINEAR) for each in last.takes)
+        return ("linear" if biased or last.function in LINEAR else None), None
+
+    def _maker(self, slot: int, *names: str) -> Step | None:
+        """Return the step that computed a slot, if it has one of these names; moves are skipped."""
+        step = self._makers.get(slot)
+        while step is not None and step.primitive in MOVES and self._keeps(step):
+            slot = step.takes[0]
+            step = self._makers.get(slot)
+        return step if step is not None and (not names or step.function in names) else None
+
+    def _sigmoid(self, last: Step) -> int | None:
+        """Return the slot of the logits x if the last step returns their sigmoid, written 1 / (1 + exp(-x)) or not."""
         if last.function in ("logistic", "sigmoid"):
-            return "sigmoid", last.takes[0]
-        if last.function in LINEAR:
-            return "linear", None
-        match last.function:
-            case "add" if any(by(each, *LINEAR) for each in last.takes):
-                return "linear", None
-            case "div" if self._is_one(last.takes[0]) and (total := by(last.takes[1], "add")):
-                power = next((each for each in (by(slot, "exp") for slot in total.takes) if each), None)
-                negative = by(power.takes[0], "neg") if power and any(map(self._is_one, total.takes)) else None
-                if negative is not None:
-                    return "sigmoid", negative.takes[0]
-            case "sub" if (shifted := by(last.takes[0], "sub")) and (log := by(last.takes[1], "log")):
-                total = by(log.takes[0], "reduce_sum")
-                power = by(total.takes[0], "exp") if total else None
-                if power is not None and by(power.takes[0]) is shifted:
-                    return "log_softmax", shifted.takes[0]
-        return None, None
+            return last.takes[0]
+        if last.function != "div" or not self._is_one(last.takes[0]):
+            return None
+        total = self._maker(last.takes[1], "add")
+        if total is None or not any(map(self._is_one, total.takes)):
+            return None
+        power = next((step for each in total.takes if (step := self._maker(each, "exp"))), None)
+        negative = self._maker(power.takes[0], "neg") if power else None
+        return negative.takes[0] if negative else None
+
+    def _log_softmax(self, last: Step) -> int | None:
+        """Return the slot of the logits x if the last step computes y - log(sum(exp(y))), with y = x - max(x)."""
+        if last.function != "sub":
+            return None
+        shifted, log = self._maker(last.takes[0], "sub"), self._maker(last.takes[1], "log")
+        total = self._maker(log.takes[0], "reduce_sum") if log else None
+        power = self._maker(total.takes[0], "exp") if total else None
+        if shifted is None or power is None or self._maker(power.takes[0]) is not shifted:
+            return None
+        return shifted.takes[0]
 
     def _keeps(self, step: Step) -> bool:
         """Return whether a step returns all of its input values."""
@@ -213,7 +224,7 @@ class Program:
 
     def spread(self, slot: int) -> tuple[int, tuple[int, ...]] | None:
         """Return the slot of a constant before it was broadcast, and the positions of its axes."""
-        made = next((each for each in self.steps if slot in each.gives), None)
+        made = self._makers.get(slot)
         if made is None or made.primitive != "broadcast_in_dim":
             return None
         return made.takes[0], made.equation.params["broadcast_dimensions"]
@@ -368,7 +379,7 @@ class Program:
         dependent = [slot for slot in step.takes if slot in alive]
         if len(dependent) == 2:
             return self.shapes[dependent[0]] == self.shapes[dependent[1]]
-        made = next((each for each in self.steps if dependent and dependent[0] in each.gives), None)
+        made = self._makers.get(dependent[0]) if dependent else None
         return made is not None and made.primitive == "mul"
 
 
@@ -384,19 +395,19 @@ def widely(equation: Any, values: Sequence[Any]) -> list[Any]:
     """Evaluate an equation's operator on other values, half precision in float32."""
     several = equation.primitive.multiple_results
     if not any(getattr(each.aval, "dtype", None) in HALF for each in (*equation.invars, *equation.outvars)):
-        said = bound(equation, list(values))
-        return list(said) if several else [said]
+        outputs = bound(equation, list(values))
+        return list(outputs) if several else [outputs]
     inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
     if inner is not None and equation.primitive.name in INLINED:
         return _evaluated(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), values)
     if inner is not None:
         # a function with a custom gradient fixes its types
         own = [each.astype(to.aval.dtype) for each, to in zip(map(jnp.asarray, values), equation.invars, strict=True)]
-        said = bound(equation, own)
-        return [wide(each) for each in (said if several else [said])]
+        outputs = bound(equation, own)
+        return [wide(each) for each in (outputs if several else [outputs])]
     params = {name: np.dtype(np.float32) if _is_half(value) else value for name, value in equation.params.items()}
-    said = bound(equation.replace(params=params), [wide(each) for each in values])
-    return list(said) if several else [said]
+    outputs = bound(equation.replace(params=params), [wide(each) for each in values])
+    return list(outputs) if several else [outputs]
 
 
 def _evaluated(jaxpr: Any, constants: Sequence[Any], values: Sequence[Any]) -> list[Any]:

@@ -16,10 +16,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from saliency.adapters.answers import called_attention, name_of, no_attention
+from saliency.adapters.answers import called_attention, no_attention
 from saliency.adapters.keras.layers import watched
 from saliency.adapters.keras.weights import named_layers, named_weights, unchangeable
 from saliency.errors import Unsupported
+from saliency.model.names import name_of
 from saliency.model.precision import precision_note
 from saliency.model.protocols import Adapted, Attentive, Reweightable
 from saliency.pictures.presets import Declared
@@ -33,10 +34,10 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
     if made.declared is None and not made.scales_itself:
         made.declared = application_of(model)
     computed = (getattr(each, "compute_dtype", "") for each in model._flatten_layers())
-    if (said := next(filter(None, map(precision_note, computed)), None)) is not None:
-        made.notes.append(said)
+    if (note := next(filter(None, map(precision_note, computed)), None)) is not None:
+        made.notes.append(note)
     if not called_attention((each.name, each) for each in model._flatten_layers()):
-        made.lacks = {**made.lacks, Attentive: no_attention(model)}
+        made.lacks = {**made.lacks, Attentive: no_attention(name_of(model))}
     if (why := unchangeable(model)) is not None:
         made.lacks = {**made.lacks, Reweightable: f"{name_of(model)} {why}"}
     shape = getattr(model, "input_shape", None)
@@ -114,8 +115,8 @@ def _on_backend(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
                     model = self.model()
                     seen: list[tuple[str, Any]] = []
                     with watched(model, lambda name, call: _kept(seen, name, call())):
-                        said = model(images, training=False)
-                    return said, [Place(name, output) for name, output in seen if hasattr(output, "op")]
+                        outputs = model(images, training=False)
+                    return outputs, [Place(name, output) for name, output in seen if hasattr(output, "op")]
 
             named = partial(named_weights, model)
             return TensorFlowModel(model, labels, source=OnTensorFlow(model), named=named)

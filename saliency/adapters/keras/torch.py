@@ -60,12 +60,12 @@ class Seen(dict[str, Tensor]):
         self.returned: Any = None
         """The model's outputs."""
 
-    def keep(self, name: str, said: Tensor, entered: int) -> Tensor:
+    def keep(self, name: str, output: Tensor, entered: int) -> Tensor:
         """Store a layer's output and return it or its replacement; `entered` counts the operators before it."""
         self.calls[name] += 1
         self.spans[name] = entered, len(self.called)
         self.pop(name, None)
-        self[name] = self._instead.get((name, self.calls[name]), said).to(said.dtype)
+        self[name] = self._instead.get((name, self.calls[name]), output).to(output.dtype)
         return self[name]
 
 
@@ -103,10 +103,10 @@ class KerasOnTorch(Weighted, GridAdapter):
     def outputs(self, images: Tensor) -> Tensor:
         """Return the model's class scores, (N, classes)."""
         with self.ready(grad=False), LastActivation(active=self.head is None) as spy:
-            said, choice, _ = self._choice(KERAS).chosen(self.call(images), len(images))
+            scores, choice, _ = self._choice(KERAS).chosen(self.call(images), len(images))
             if self._undecided:
-                self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
-        return said.to(self.wide)
+                self._decide(self.ops.tohost(scores.float()), spy.ending(scores), choice)
+        return scores.to(self.wide)
 
     @property
     def layer_names(self) -> Sequence[str]:
@@ -168,7 +168,7 @@ class KerasOnTorch(Weighted, GridAdapter):
         size = size_of(images)
         with self.lock, self.ready(grad=True):
             leaf = leaf_of(images[:1])
-            with _watching(Attending(torch.nn.Module(), leaf)) as watch:
+            with _watching(Attending(torch.nn.Module(), leaf, self.name)) as watch:
                 seen = Seen(called=watch.called)
                 if self._targets:
                     scores = self.scored(leaf, seen)
@@ -237,8 +237,8 @@ class KerasOnTorch(Weighted, GridAdapter):
     def watched(self, images: Tensor, seen: Seen) -> Any:
         def around(name: str, call: Any) -> Any:
             entered = len(seen.called)
-            said = call()
-            return seen.keep(name, said, entered) if isinstance(said, Tensor) else said
+            output = call()
+            return seen.keep(name, output, entered) if isinstance(output, Tensor) else output
 
         with watched(self.model, around):
             seen.returned = self.call(images)
@@ -258,7 +258,7 @@ class KerasOnTorch(Weighted, GridAdapter):
             with StatelessScope(state_mapping=self._instead):
                 return self.model(images.clone(), training=False)
         except Exception as error:
-            if (explained := shape_error(error, images.shape, self.model)) is None:
+            if (explained := shape_error(error, images.shape, self.name)) is None:
                 raise
             raise explained from error
 
@@ -277,8 +277,8 @@ class KerasOnTorch(Weighted, GridAdapter):
 
     def note_precision(self) -> None:
         """Note the type that the model computes in, if it is half precision."""
-        if (said := precision_note(computed_in(self._device, self.wide))) is not None:
-            self.note(said)
+        if (note := precision_note(computed_in(self._device, self.wide))) is not None:
+            self.note(note)
 
 
 def _model_call(grad: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -352,7 +352,7 @@ class KerasCalls:
     @_model_call(grad=True)
     def attentions(self, images: Tensor) -> list[Layer[Tensor]]:
         leaf = leaf_of(images)
-        with _watching(Attending(torch.nn.Module(), leaf)) as watch:
+        with _watching(Attending(torch.nn.Module(), leaf, self.model.name)) as watch:
             scores = self.model.scored(leaf)
         if not (maps := watch.maps()):
             return []
@@ -362,7 +362,7 @@ class KerasCalls:
     @_model_call(grad=True)
     def early_exits(self, images: Tensor) -> list[Layer[Tensor]]:
         leaf, module = leaf_of(images), torch.nn.Module()
-        with _watching(Attending(module, leaf)) as watch:
+        with _watching(Attending(module, leaf, self.model.name)) as watch:
             self.model.call(leaf)
 
         def scores(head: Replaced, count: int) -> Tensor:
@@ -382,16 +382,16 @@ def _watching(watch: W) -> Iterator[W]:
         yield watch
 
 
-def _in(dtype: torch.dtype, said: Any) -> Any:
+def _in(dtype: torch.dtype, results: Any) -> Any:
     """Convert results to the type of the methods' arithmetic."""
-    if isinstance(said, Tensor):
-        return said.to(dtype) if said.is_floating_point() else said
-    if said is None:
+    if isinstance(results, Tensor):
+        return results.to(dtype) if results.is_floating_point() else results
+    if results is None:
         return None
-    if isinstance(said, Mapping):
-        return {name: _in(dtype, each) for name, each in said.items()}
-    parts = [_in(dtype, each) for each in said]
-    return type(said)(*parts) if isinstance(said, Answer | Layer) else type(said)(parts)
+    if isinstance(results, Mapping):
+        return {name: _in(dtype, each) for name, each in results.items()}
+    parts = [_in(dtype, each) for each in results]
+    return type(results)(*parts) if isinstance(results, Answer | Layer) else type(results)(parts)
 
 
 def _tensors(model: Any) -> list[Tensor]:

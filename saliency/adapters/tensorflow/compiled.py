@@ -21,6 +21,7 @@ from saliency.adapters.traced.model import TracedCalls
 from saliency.adapters.traced.rewired import Rewired
 from saliency.errors import Unsupported
 from saliency.model.head import Ending
+from saliency.model.names import capitalized
 from saliency.model.precision import precision_note
 from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit
@@ -81,7 +82,7 @@ class TensorFlowCalls(TracedCalls):
         try:
             raw, places = _called(self.source, images)
         except Exception as error:
-            if (explained := shape_error(error, images.shape, self.source.model())) is None:
+            if (explained := shape_error(error, images.shape, self.choice.name)) is None:
                 raise
             raise explained from error
         if (note := precision_note(precision_of(images.graph))) is not None and note not in self.notes:
@@ -176,8 +177,8 @@ class TensorFlowCalls(TracedCalls):
             pair = [[each for each in several if each.type not in CAPTURED] for several in (operators, others)]
             if [each.type for each in pair[0]] != [each.type for each in pair[1]]:
                 raise Unsupported(
-                    "The model runs other operators on the baseline than on the image, so the two cannot be compared "
-                    "operator by operator. Use a method that needs only gradients."
+                    f"{capitalized(self.choice.name)} runs other operators on the baseline than on the image, so "
+                    "the two cannot be compared operator by operator. Use a method that needs only gradients."
                 )
             found = {own.name: other}
             for mine, its in zip(*pair, strict=True):

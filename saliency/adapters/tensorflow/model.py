@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from saliency.adapters.answers import indices, name_of
+from saliency.adapters.answers import indices
 from saliency.adapters.host_random import NOTE, HostStreams
 from saliency.adapters.layers import Surveyed
 from saliency.adapters.tensorflow.compiled import Source, TensorFlowCalls
@@ -68,7 +68,7 @@ class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
         if _is_saved(model):
             self.lacks = {Inspectable: HIDDEN, Attentive: HIDDEN, Rewirable: HIDDEN_OPERATORS}
         if not list(self._named()):
-            why = f"{name_of(model)} {NO_WEIGHTS} as variables: pass the model whose variables are its weights"
+            why = f"{self.name} {NO_WEIGHTS} as variables: pass the model whose variables are its weights"
             self.lacks = {**self.lacks, Reweightable: why}
 
     @property

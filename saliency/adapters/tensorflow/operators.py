@@ -158,7 +158,7 @@ class GraphProgram:
 class TensorFlowWork:
     """See :class:`saliency.adapters.traced.operators.Work`."""
 
-    def said(self, step: Step, values: list[Any]) -> list[Any]:
+    def evaluated(self, step: Step, values: list[Any]) -> list[Any]:
         return again(step.operator, values)
 
     def vjp(self, function: Callable[..., list[Any]], inputs: Sequence[Any]) -> tuple[list[Any], Callable[..., Any]]:

@@ -11,8 +11,8 @@ import tensorflow as tf
 from saliency.adapters.answers import Arrays, not_called
 from saliency.adapters.layers import REARRANGES, Laid, Surveyed, made_by, nameable, read_from_map, spatial
 from saliency.adapters.outputs import Choice, parts_of
-from saliency.adapters.tokens import NO_BLOCKS, Grid, over_image, token_grid
-from saliency.errors import NoGradient, Unsupported, unknown
+from saliency.adapters.tokens import Grid, no_blocks, over_image, token_grid
+from saliency.errors import NoGradient, unknown
 from saliency.model.head import Operator
 
 ARRAYS = Arrays(tf.is_tensor, tf.reshape)
@@ -151,7 +151,7 @@ class Traced:
                 found[seen] = output
         blocks = [found[i + 1] for i in range(len(maps)) if i + 1 in found]
         if len(blocks) < len(maps) or len({tuple(each.shape) for each in blocks}) > 1:
-            raise Unsupported(NO_BLOCKS)
+            raise no_blocks(self.choice.name)
         return blocks
 
     def survey(self, scores: Any, size: tuple[int, int]) -> Surveyed:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -28,7 +26,7 @@ SIGNS = (
 TORCH = Arrays(torch.is_tensor, torch.reshape, "a tensor", channels_first=True)
 
 
-def shape_error(error: Exception, fed: Tensor, model: Any) -> Exception | None:
+def shape_error(error: Exception, fed: Tensor, name: str) -> Exception | None:
     """Return the BadImage for torch's error about an input's shape; None for any other error."""
     message = str(error)
     if isinstance(error, SaliencyError):
@@ -36,4 +34,4 @@ def shape_error(error: Exception, fed: Tensor, model: Any) -> Exception | None:
     if not isinstance(error, RuntimeError | ValueError | AssertionError) or not any(sign in message for sign in SIGNS):
         return None
     _, channels, height, width = fed.shape if fed.ndim == 4 else (0, 0, 0, 0)
-    return unfit(f"{tuple(fed.shape)} (N, C, H, W)", channels, height, width, message.splitlines()[0], model)
+    return unfit(f"{tuple(fed.shape)} (N, C, H, W)", channels, height, width, message.splitlines()[0], name)

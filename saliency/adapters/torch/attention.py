@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from saliency.adapters.tokens import NO_BLOCKS, NO_MAPS, WINDOWS, Grid
+from saliency.adapters.tokens import Grid, no_blocks, no_maps, no_patches, windows
 from saliency.adapters.torch.decompositions import attention, inside
 from saliency.adapters.torch.gradients import backward, by_each
 from saliency.adapters.torch.layers import Replaced, Survey
 from saliency.adapters.torch.precision import wide
-from saliency.errors import Unsupported
 from saliency.model.protocols import Layer
 
 ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
@@ -41,10 +40,12 @@ class Attending(Survey):
     Args:
         module: its forward pass is recorded while the mode is active.
         leaf: the images, (N, H, W, C).
+        name: the user's model, in messages.
     """
 
-    def __init__(self, module: nn.Module, leaf: Tensor) -> None:
+    def __init__(self, module: nn.Module, leaf: Tensor, name: str) -> None:
         super().__init__(module, leaf)
+        self._name = name
         self._maps: list[Tensor] = []
         # by number of preceding maps, the last sum of tokens
         self._sums: dict[int, Call] = {}
@@ -106,7 +107,7 @@ class Attending(Survey):
             Unsupported: they cover windows only.
         """
         if len(self.attended) > 1 or any(each.ndim == 4 and len(each) != len(self.leaf) for each in self._maps):
-            raise Unsupported(WINDOWS)
+            raise windows(self._name)
         return self._maps
 
     def token_grid(self) -> Grid:
@@ -117,14 +118,12 @@ class Attending(Survey):
         """
         if not (maps := self.maps()):
             eager = 'with transformers: model.set_attn_implementation("eager")'
-            raise Unsupported(f"{NO_MAPS}a fused kernel ({eager}).")
+            raise no_maps(self._name, f"a fused kernel ({eager})")
         tokens = int(maps[0].shape[-1])
         if tokens not in self._rows:
-            raise Unsupported(WINDOWS)
+            raise windows(self._name)
         if (grid := self._tokens(tokens)) is None:
-            raise Unsupported(
-                f"The model attends between {tokens} tokens, which do not form a grid of patches of the image."
-            )
+            raise no_patches(self._name, tokens)
         return grid
 
     def by_heads(self, gradients: Sequence[Sequence[Tensor]]) -> list[Layer[Tensor]]:
@@ -146,7 +145,7 @@ class Attending(Survey):
         found = [self._sums.get(i + 1) for i in range(len(self._maps))]
         calls = [each for each in found if each is not None]
         if len(calls) < len(found) or len({each.output.shape for each in calls}) > 1:
-            raise Unsupported(NO_BLOCKS)
+            raise no_blocks(self._name)
         return calls
 
     def together(self, exits: Sequence[Tensor]) -> Tensor:

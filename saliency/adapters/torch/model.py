@@ -134,10 +134,10 @@ class TorchModel(Weighted, Adapter):
         """Return the model's class scores, (N, classes)."""
         self._renew()
         with self._ready(grad=False) as module, LastActivation(active=self.head is None) as spy:
-            said, choice, _ = self._choice(TORCH).chosen(self._forward(module, images), len(images))
+            scores, choice, _ = self._choice(TORCH).chosen(self._forward(module, images), len(images))
             if self._undecided:
-                self._decide(self.ops.tohost(said.float()), spy.ending(said), choice)
-        return said.to(self._wide)
+                self._decide(self.ops.tohost(scores.float()), spy.ending(scores), choice)
+        return scores.to(self._wide)
 
     def scores(self, images: Tensor) -> Tensor:
         """Return the scores, (k, N)."""
@@ -223,7 +223,7 @@ class TorchModel(Weighted, Adapter):
         """Return each layer's attention maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
         leaf = leaf_of(images)
         with self._ready(grad=True) as module:
-            with Attending(module, leaf) as watch:
+            with Attending(module, leaf, self.name) as watch:
                 scores = self._scores(module, leaf)
             grid = watch.token_grid()
             if not scores.requires_grad:
@@ -238,7 +238,7 @@ class TorchModel(Weighted, Adapter):
         """Return the attention maps with gradients of the scores that the head gives after each layer's own block."""
         leaf = leaf_of(images)
         with self._ready(grad=True) as module:
-            with Attending(module, leaf) as watch:
+            with Attending(module, leaf, self.name) as watch:
                 self._forward(module, leaf)
             grid = watch.token_grid()
 
@@ -306,8 +306,8 @@ class TorchModel(Weighted, Adapter):
 
         def unit(target: Unit) -> Tensor:
             assert watch is not None
-            said = watch.output(target.layer)
-            read: Tensor = target.read(on_grid(said, watch.grid(said)))
+            output = watch.output(target.layer)
+            read: Tensor = target.read(on_grid(output, watch.grid(output)))
             return read
 
         with LastActivation(active=self._to_logits) as spy:
@@ -323,13 +323,13 @@ class TorchModel(Weighted, Adapter):
         try:
             return self._call(module, fed)
         except Exception as error:
-            if (explained := shape_error(error, fed, unwrapped(self.module))) is None:
+            if (explained := shape_error(error, fed, self.name)) is None:
                 raise
             raise explained from error
 
     def _note_precision(self, dtype: torch.dtype) -> None:
-        if (said := precision_note(dtype)) is not None:
-            self.note(said)
+        if (note := precision_note(dtype)) is not None:
+            self.note(note)
 
     def _goes_through_half(self) -> bool:
         """Return whether a backward pass goes through float16, in which small gradients are zero."""

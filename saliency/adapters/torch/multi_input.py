@@ -16,6 +16,7 @@ from saliency.adapters.torch.weights import weights_of
 from saliency.adapters.torch.working_copy import is_training
 from saliency.adapters.weights import Weight
 from saliency.model.inputs import Packing
+from saliency.model.names import name_of
 
 INNER = "inner."
 """Prefix of the names inside the user's module."""
@@ -32,7 +33,7 @@ class _Unpacked(nn.Module):
         try:
             return self.inner(*self.packing.split(rows, torch.reshape))
         except Exception as error:
-            raise inputs_error(error, self.packing, self.inner) or error from error
+            raise inputs_error(error, self.packing, name_of(self.inner)) or error from error
 
 
 class SeveralInputs(TorchModel):
@@ -48,6 +49,7 @@ class SeveralInputs(TorchModel):
         unpacked = _Unpacked(module, packing)
         unpacked.training = is_training(module)
         super().__init__(unpacked, labels)
+        self.name = name_of(module)
         # all adapters of the module share one lock
         self._share(shared_by(module))
 

@@ -194,8 +194,8 @@ class Call:
 
     def returns(self, output: Tensor) -> bool:
         """Return whether its output equals this one; axes may have been moved between it and the merged operators."""
-        said = self.run(*self.kept)
-        return said.shape == output.shape and torch.allclose(said, output.to(said.dtype), rtol=1e-3, atol=1e-4)
+        own = self.run(*self.kept)
+        return own.shape == output.shape and torch.allclose(own, output.to(own.dtype), rtol=1e-3, atol=1e-4)
 
     def run(self, *inputs: Tensor, changed: Mapping[Any, Tensor] | None = None) -> Any:
         """Evaluate the operator on these inputs."""
@@ -203,10 +203,10 @@ class Call:
         added = given.pop(ADDED, None)
         positions = sorted(key for key in given if isinstance(key, int))
         named = {key: value for key, value in given.items() if isinstance(key, str)}
-        said = self._function(*(given[key] for key in positions), **named)
+        output = self._function(*(given[key] for key in positions), **named)
         for step in self._steps:
-            said = said + added if step is None else step(said)
-        return said
+            output = output + added if step is None else step(output)
+        return output
 
     def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
         """See :class:`saliency.rules.Operator`."""
@@ -218,8 +218,8 @@ class Call:
         if (change := bias or weights) is not None and self.bias is not None:
             changed[self._bias] = change(self.bias)
         with torch.enable_grad():
-            said = self.run(*leaves, changed=changed)
-            y = said if isinstance(said, Tensor) else said[0]
+            output = self.run(*leaves, changed=changed)
+            y = output if isinstance(output, Tensor) else output[0]
 
         def pullback(relevance: Tensor) -> Any:
             back = torch.autograd.grad(y, leaves, relevance, retain_graph=True)

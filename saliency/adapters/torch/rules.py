@@ -74,13 +74,13 @@ class Made:
     """The origin of a tensor.
 
     Args:
-        behind: whether an operator with weights is between it and the image.
+        weighted: whether an operator with weights is between it and the image.
         call: the operator that returned it.
         image: whether it depends on the image; parameters may require gradients without depending on it.
     """
 
-    def __init__(self, behind: bool, call: Call | None = None, image: bool = True) -> None:
-        self.behind, self.call, self.image = behind, call, image
+    def __init__(self, weighted: bool, call: Call | None = None, image: bool = True) -> None:
+        self.weighted, self.call, self.image = weighted, call, image
         self._versions = [] if call is None else [each._version for each in call.tensors]
 
     @property
@@ -138,7 +138,7 @@ class Rewire(TorchFunctionMode):
             silent, arguments = func, _arguments(bound.args, bound.kwargs)
         target: Any = arguments.get(0, arguments.get("input", arguments.get("self")))
         writes = kwargs.get("out") if "out" in kwargs else target if in_place or name == "__setitem__" else None
-        result = self._answer(name, silent, arguments)
+        result = self._replaced(name, silent, arguments)
         if isinstance(writes, Tensor):
             self._before_writing(writes)
         if result is NotImplemented:
@@ -166,7 +166,7 @@ class Rewire(TorchFunctionMode):
 
         return tuple(map(widened, args)), {name: widened(value) for name, value in kwargs.items()}
 
-    def _answer(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
+    def _replaced(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
         """Return the function's result by a rule or decomposed; NotImplemented if it is to be called unchanged."""
         dependent = [each for each in _tensors(arguments.values()) if self._depends(each)]
         if not dependent or not torch.is_grad_enabled() or name in UNTOUCHED or arguments.get("out") is not None:
@@ -177,27 +177,27 @@ class Rewire(TorchFunctionMode):
         if self._rules.folds and (result := self._as_one(name, function, arguments)) is not NotImplemented:
             return result
         call = call_of(name, function, arguments, self._depends)
-        opened = OPENED.get(name if call is None or name in OPENED else call.kind) if self._rules.opens else None
         if call is not None:
-            call.first = not any(map(self._behind, call.tensors))
+            call.first = not any(map(self._is_weighted, call.tensors))
             if (result := self._follow(call)) is not NotImplemented:
                 return result
-        elif opened is None:
-            # fused attention is decomposed only if there are rules for its parts
-            fused = ALWAYS.get(name) if self._rules.exhaustive else None
-            opened = fused or (None if name in PLAIN else inside(function))
-        if opened is not None:
-            places = sorted(place for place in arguments if isinstance(place, int))
+        if (decomposed := self._decomposition(name, function, call)) is not None:
             with self:
-                return opened(
-                    *(arguments[place] for place in places),
-                    **{place: value for place, value in arguments.items() if isinstance(place, str)},
-                )
+                return decomposed(*_positional(arguments), **_named(arguments))
         if call is not None:
             self.kinds[call.kind] += 1
         elif name not in PLAIN:
             self.unknown[name] += 1
         return NotImplemented
+
+    def _decomposition(self, name: str, function: Callable[..., Any], call: Call | None) -> Callable[..., Any] | None:
+        """Return the function that computes an operator by simpler ones; None if it is not decomposed."""
+        known = OPENED.get(name if call is None or name in OPENED else call.kind) if self._rules.opens else None
+        if known is not None or call is not None:
+            return known
+        # fused attention is decomposed only if there are rules for its parts
+        fused = ALWAYS.get(name) if self._rules.exhaustive else None
+        return fused or (None if name in PLAIN else inside(function))
 
     def _follow(self, call: Call) -> Any:
         """Return the operator's result, with its rule in the backward pass; NotImplemented without a rule."""
@@ -211,18 +211,18 @@ class Rewire(TorchFunctionMode):
             self._lent.setdefault(each.untyped_storage().data_ptr(), []).append(call)
         if self._recording:
             self.recorded.append(call)
-            said = call.run(*map(wide, call.tensors))
-            result = (said if isinstance(said, Tensor) else said[0]).to(call.tensors[0].dtype)
+            output = call.run(*map(wide, call.tensors))
+            result = _first(output).to(call.tensors[0].dtype)
         else:
             call.ledger = self._ledger
             call.references = tuple(self._reference(each, call) for each in self._references)
             self._followed.append(call)
             with torch.no_grad():
-                said = call.run(*call.kept)
-            output = [(said if isinstance(said, Tensor) else said[0]).to(call.tensors[0].dtype)]
-            result = Follow.apply(call, rule, output, *call.tensors)  # type: ignore[no-untyped-call]
-        self._made[result] = Made(call.kind in LINEAR or any(map(self._behind, call.tensors)), call)
-        return result if isinstance(said, Tensor) else type(said)((result, *said[1:]))
+                output = call.run(*call.kept)
+            first = [_first(output).to(call.tensors[0].dtype)]
+            result = Follow.apply(call, rule, first, *call.tensors)  # type: ignore[no-untyped-call]
+        self._made[result] = Made(call.kind in LINEAR or any(map(self._is_weighted, call.tensors)), call)
+        return result if isinstance(output, Tensor) else type(output)((result, *output[1:]))
 
     def _reference(self, recorded: list[Call], call: Call) -> Any:
         """Return the operator's input in the forward pass of a reference."""
@@ -231,7 +231,7 @@ class Rewire(TorchFunctionMode):
         shapes = [each.shape for each in call.kept]
         if there is None or there.kind != call.kind or [each.shape for each in there.kept] != shapes:
             raise Unsupported(
-                "The model runs other operators on the baseline than on the image (they depend on the values), "
+                "Your model runs other operators on the baseline than on the image (they depend on the values), "
                 "so the two cannot be compared operator by operator. Use a method that needs only gradients."
             )
         return there.x
@@ -266,9 +266,9 @@ class Rewire(TorchFunctionMode):
         made = self._made.get(value)
         return made is None or made.image
 
-    def _behind(self, tensor: Tensor) -> bool:
+    def _is_weighted(self, tensor: Tensor) -> bool:
         made = self._made.get(tensor)
-        return made is not None and made.behind
+        return made is not None and made.weighted
 
     def _remember(self, arguments: Arguments, result: Any, overwritten: bool) -> None:
         """Record the origin of the result, and whether an operator with weights precedes it."""
@@ -277,12 +277,12 @@ class Rewire(TorchFunctionMode):
         ]
         if outputs:
             inputs = list(_tensors(arguments.values()))
-            behind = any(map(self._behind, inputs))
+            weighted = any(map(self._is_weighted, inputs))
             # the image is a leaf that is not a parameter
             leaves = (each.requires_grad and each.is_leaf and not isinstance(each, nn.Parameter) for each in inputs)
             image = any(map(self._depends, inputs)) or any(leaves)
             for each in outputs:
-                self._made[each] = Made(behind, image=image)
+                self._made[each] = Made(weighted, image=image)
 
     def release(self) -> None:
         """Release the tensors of the graph after the forward pass.
@@ -321,12 +321,12 @@ def run_by_rules(
         recorded.append(watch.recorded)
     with Rewire(rules, recorded, ledger=ledger) as watch:
         try:
-            answer = forward(images[:, 0] if rules.references else images)
+            results = forward(images[:, 0] if rules.references else images)
         finally:
             watch.release()
     rules.require(watch.kinds, watch.unknown)
     notes += [note for note in rules.notes(watch.unknown) if note not in notes]
-    return answer
+    return results
 
 
 def kinds_of(forward: Callable[[Tensor], object], images: Tensor) -> frozenset[str]:
@@ -349,6 +349,22 @@ def _carries(value: Any) -> bool:
 
 def _arguments(args: Any, kwargs: Any) -> Arguments:
     return {**dict(enumerate(args)), **kwargs}
+
+
+def _positional(arguments: Arguments) -> list[Any]:
+    """Return the positional arguments in order."""
+    return [arguments[place] for place in sorted(place for place in arguments if isinstance(place, int))]
+
+
+def _named(arguments: Arguments) -> dict[str, Any]:
+    """Return the keyword arguments."""
+    return {name: value for name, value in arguments.items() if isinstance(name, str)}
+
+
+def _first(output: Any) -> Tensor:
+    """Return an operator's output, or the first of several."""
+    first: Tensor = output if isinstance(output, Tensor) else output[0]
+    return first
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

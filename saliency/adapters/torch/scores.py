@@ -41,9 +41,9 @@ def scores_of(
         if isinstance(target, Unit):
             row = unit(target)
         elif isinstance(target, OfScores):
-            said = choice.rows(raw, count)
-            logits = spy.logits(said)
-            row = target(said if logits is None else logits)
+            scores = choice.rows(raw, count)
+            logits = spy.logits(scores)
+            row = target(scores if logits is None else logits)
         else:
             row = target(choice.given(raw))
         rows.append(one_number_each(row, target, arrays, count))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import jit, nn
 
-from saliency.adapters.answers import called_attention, name_of, no_attention
+from saliency.adapters.answers import called_attention, no_attention
 from saliency.adapters.torch.rules import SCRIPTED, scripted
 from saliency.adapters.torch.weights import unchangeable
 from saliency.adapters.weights import QUANTISED as INTEGERS
+from saliency.model.names import name_of
 from saliency.model.protocols import Attentive, Differentiable, Inspectable, Reweightable, Rewirable
 
 QUANTISED = "is quantised, and its integers have no gradients: pass the model before quantisation"
@@ -33,7 +34,7 @@ def unsupported(module: nn.Module) -> dict[type, str]:
         refused: tuple[type, ...] = (Differentiable, Inspectable, Attentive, Rewirable)
         return dict.fromkeys(refused, f"{name} {QUANTISED}") | {Reweightable: f"{name} {INTEGERS}"}
     attends = called_attention(module.named_modules())
-    lacks: dict[type, str] = {} if attends else {Attentive: no_attention(unwrapped(module))}
+    lacks: dict[type, str] = {} if attends else {Attentive: no_attention(name)}
     if (why := unchangeable(module)) is not None:
         lacks[Reweightable] = f"{name} {why}"
     if scripted(module):

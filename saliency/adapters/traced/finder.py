@@ -87,12 +87,12 @@ class _Finder:
 
     def __init__(self, program: Program, work: Work, wanted: set[Any], folds: bool, norms: bool) -> None:
         self._program, self._work, self._folds, self._norms = program, work, folds, norms
-        self._alive = program.after(program.images)
+        self._dependents = program.after(program.images)
         on_the_way = program.before(wanted)
         self._steps = [
             step
             for step in program.steps
-            if not self._alive.isdisjoint(step.takes) and not on_the_way.isdisjoint(step.gives)
+            if not self._dependents.isdisjoint(step.takes) and not on_the_way.isdisjoint(step.gives)
         ]
         self._users: Counter[Any] = Counter(slot for step in self._steps for slot in set(step.takes))
         self._users.update(wanted)
@@ -103,7 +103,7 @@ class _Finder:
 
     def found(self) -> list[Node]:
         for i, step in enumerate(self._steps):
-            self._nodes[i] = self._softmax(step) or self._by_value(step) or self._norm(step) or self._alone(step)
+            self._nodes[i] = self._softmax(step) or self._by_value(step) or self._norm(step) or self._single(step)
             # steps that are part of a later operator are not operators themselves
             own = {id(each) for each in self._nodes[i].steps[:-1]}
             self._nodes = {j: node for j, node in self._nodes.items() if j == i or id(self._steps[j]) not in own}
@@ -112,9 +112,9 @@ class _Finder:
         return [self._nodes[i] for i in sorted(self._nodes)]
 
     def _dependent(self, step: Any) -> list[Any]:
-        return [slot for slot in step.takes if slot in self._alive]
+        return [slot for slot in step.takes if slot in self._dependents]
 
-    def _alone(self, step: Any) -> Node:
+    def _single(self, step: Any) -> Node:
         """Return a single step as an operator."""
         primitive, dependent = step.primitive, self._dependent(step)
         if primitive in ("dot_general", "conv_general_dilated") and len(dependent) == 1:
@@ -141,9 +141,9 @@ class _Finder:
         if primitive in ("mul", "div"):
             return "scale" if primitive == "mul" or step.takes[0] == dependent[0] else "elementwise"
         if name == "clip":
-            return self._shape_of_function(dependent[0], [step])
+            return self._function_kind(dependent[0], [step])
         if primitive == "select_n":
-            return None if step.takes[0] not in self._alive else "elementwise"
+            return None if step.takes[0] not in self._dependents else "elementwise"
         if (primitive == "max" and self._constant(step, dependent[0]) == 0) or (
             primitive == "clamp" and self._value(step.takes[0]) == 0
         ):
@@ -169,7 +169,7 @@ class _Finder:
         meets = primitive in AFFINE | {"max", "min", "select_n", "pow"}
         if not meets or (len(dependent) < 2 and len(self._dependent(step)) < 2):
             return None
-        chains = [self._chain(slot) for slot in dependent]
+        chains = [self._ancestors(slot) for slot in dependent]
         common = next((slot for slot in chains[0] if all(slot in chain for chain in chains)), None)
         if common is None:
             return None
@@ -177,9 +177,9 @@ class _Finder:
         if inside is None or not all(self._same_shape(each, common) for each in inside):
             return None
         self._parent[step.gives[0]] = common
-        return Node(self._work, self._shape_of_function(common, inside), inside, [common])
+        return Node(self._work, self._function_kind(common, inside), inside, [common])
 
-    def _chain(self, slot: Any) -> list[Any]:
+    def _ancestors(self, slot: Any) -> list[Any]:
         chain = [slot]
         while chain[-1] in self._parent:
             chain.append(self._parent[chain[-1]])
@@ -192,14 +192,24 @@ class _Finder:
             if not wanted.isdisjoint(each.gives) and slot not in each.gives and not self._before(each.gives[0], slot):
                 inside.insert(0, each)
                 wanted.update(each.takes)
-        return inside if self._alone_in(inside) else None
+        return inside if self._used_here_only(inside) else None
 
     def _before(self, given: Any, slot: Any) -> bool:
         """Return whether a step's result precedes a slot and does not depend on it."""
         return slot in self._at and self._at[given] <= self._at[slot]
 
-    def _shape_of_function(self, source: Any, steps: Sequence[Any]) -> str:
+    def _function_kind(self, source: Any, steps: Sequence[Any]) -> str:
         """Return the kind of an elementwise function, rectifier or other, by its values far from zero."""
+        constants = self._constants(source, steps)
+        if constants is None:
+            return "elementwise"
+        low, middle, high = self._program.ends(list(steps), constants, source, (-FAR, 0.0, FAR))
+        if high > 0 and ((abs(low) <= FAR / 2 <= high) or low == middle == 0):
+            return "rectifier"
+        return "activation" if abs(high) < FAR / 2 and abs(low) < FAR / 2 else "elementwise"
+
+    def _constants(self, source: Any, steps: Sequence[Any]) -> dict[Any, Any] | None:
+        """Return the constants that steps use besides a slot; None if one is not known."""
         taken = {slot for step in steps for slot in step.takes} - {slot for step in steps for slot in step.gives}
         constants: dict[Any, Any] = {slot: self._program.constants.get(slot) for slot in taken - {source}}
         made = [each for each in self._program.steps if not taken.isdisjoint(each.gives) and each not in steps]
@@ -207,12 +217,8 @@ class _Finder:
             value = self._value(each.gives[0])
             if value is not None:
                 constants[each.gives[0]] = np.full(self._program.shapes[each.gives[0]], value, np.float32)
-        if not all(isinstance(value, int | float | np.generic | np.ndarray) for value in constants.values()):
-            return "elementwise"
-        low, middle, high = self._program.ends(list(steps), constants, source, (-FAR, 0.0, FAR))
-        if high > 0 and ((abs(low) <= FAR / 2 <= high) or low == middle == 0):
-            return "rectifier"
-        return "activation" if abs(high) < FAR / 2 and abs(low) < FAR / 2 else "elementwise"
+        known = all(isinstance(value, int | float | np.generic | np.ndarray) for value in constants.values())
+        return constants if known else None
 
     def _softmax(self, step: Any) -> Node | None:
         """Return the softmax that ends in this step."""
@@ -230,19 +236,23 @@ class _Finder:
         if (steps := self._statistics(step)) is None:
             return None
         found = {each.primitive for each in steps}
-        if found.isdisjoint({"rsqrt", "sqrt", "pow"}) or (made := self._made(self._source(steps))) is None:
+        if found.isdisjoint({"rsqrt", "sqrt", "pow"}) or (made := self._maker(self._outside_slot(steps))) is None:
             return None
-        if (before := self._statistics(made)) is not None and self._alone_in([*before, *steps]):
+        if (before := self._statistics(made)) is not None and self._used_here_only([*before, *steps]):
             # the mean was subtracted first
             steps = [*before, *steps]
-        return Node(self._work, "normalization", steps, [self._source(steps)]) if self._alone_in(steps) else None
+        return (
+            Node(self._work, "normalization", steps, [self._outside_slot(steps)])
+            if self._used_here_only(steps)
+            else None
+        )
 
     def _statistics(self, step: Any) -> list[Any] | None:
         """Return the steps from one slot and its sums to a step with two inputs; None if there is no such slot."""
         frontier, inside = set(self._dependent(step)), {}
         while len(frontier) > 1:
             slot = max(frontier, key=lambda each: self._at.get(each, -1))
-            made = self._made(slot)
+            made = self._maker(slot)
             if made is None or made.primitive not in STATISTICS:
                 return None
             inside[self._at[slot]] = made
@@ -251,16 +261,16 @@ class _Finder:
         same = len(steps) > 1 and self._same_shape(step, *frontier)
         return steps if same and any(each.primitive == "reduce_sum" for each in steps) else None
 
-    def _made(self, slot: Any) -> Any:
+    def _maker(self, slot: Any) -> Any:
         """Return the step that computes a slot; None for the images."""
         return self._steps[self._at[slot]] if slot in self._at else None
 
-    def _source(self, steps: Sequence[Any]) -> Any:
+    def _outside_slot(self, steps: Sequence[Any]) -> Any:
         """Return the single outside slot that steps use."""
         given = {slot for each in steps for slot in each.gives}
         return next(slot for each in steps for slot in self._dependent(each) if slot not in given)
 
-    def _alone_in(self, steps: Sequence[Any]) -> bool:
+    def _used_here_only(self, steps: Sequence[Any]) -> bool:
         """Return whether no other step uses intermediate results of these steps."""
         uses: Counter[Any] = Counter(taken for each in steps for taken in set(each.takes))
         return all(self._users[given] == uses[given] for each in steps[:-1] for given in each.gives)
@@ -304,14 +314,21 @@ class _Finder:
         if primitive not in AFFINE or len(step.takes) != 2 or step.takes[0] == step.takes[1]:
             return None
         other = next(each for each in step.takes if each != slot)
-        if other in self._alive or not self._same_shape(step, slot):
+        if other in self._dependents or not self._same_shape(step, slot):
             return None
-        if not self._folds:
-            biased = any(each.primitive in AFFINE for each in node.steps)
-            return i if primitive in ("add", "add_any", "sub") and step.takes[0] == slot and not biased else None
-        if primitive in ("div", "sub") and step.takes[0] != slot:
-            return None
-        return i if self._per_channel(other, node.channels, len(self._program.shapes[slot])) else None
+        joins = self._is_folded(node, step, slot, other) if self._folds else self._is_bias(node, step, slot)
+        return i if joins else None
+
+    def _is_bias(self, node: Linear, step: Any, slot: Any) -> bool:
+        """Return whether a step adds the first bias to the operator's output."""
+        biased = any(each.primitive in AFFINE for each in node.steps)
+        return step.primitive in ("add", "add_any", "sub") and step.takes[0] == slot and not biased
+
+    def _is_folded(self, node: Linear, step: Any, slot: Any, other: Any) -> bool:
+        """Return whether a step adds or multiplies by a constant of each channel."""
+        if step.primitive in ("div", "sub") and step.takes[0] != slot:
+            return False
+        return self._per_channel(other, node.channels, len(self._program.shapes[slot]))
 
     def _per_channel(self, slot: Any, channels: int, rank: int) -> bool:
         """Return whether a constant varies along the output's channel axis at most."""

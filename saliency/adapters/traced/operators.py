@@ -89,7 +89,7 @@ def before(steps: Sequence[Any], slots: set[Any]) -> set[Any]:
 class Work(Protocol):
     """The functions of a framework that evaluate and transform the operators of its programs."""
 
-    def said(self, step: Any, values: list[Any]) -> list[Any]:
+    def evaluated(self, step: Any, values: list[Any]) -> list[Any]:
         """Evaluate a step on other values."""
 
     def vjp(self, function: Callable[..., list[Any]], inputs: Sequence[Any]) -> tuple[list[Any], Callable[..., Any]]:
@@ -150,10 +150,12 @@ class Node:
             step, dependent = self.steps[0], set(self.takes)
             twice = len(self.takes) < sum(slot in dependent for slot in step.takes)
             left = [inputs[0]] * len(step.takes) if twice else list(inputs)
-            return self.work.said(step, [left.pop(0) if slot in dependent else values[slot] for slot in step.takes])
+            return self.work.evaluated(
+                step, [left.pop(0) if slot in dependent else values[slot] for slot in step.takes]
+            )
         now = {**values, **dict(zip(self.takes, inputs, strict=True))}
         for step in self.steps:
-            now.update(zip(step.gives, self.work.said(step, [now[slot] for slot in step.takes]), strict=True))
+            now.update(zip(step.gives, self.work.evaluated(step, [now[slot] for slot in step.takes]), strict=True))
         return [now[slot] for slot in self.gives]
 
 
@@ -231,14 +233,14 @@ class Linear(Node):
         return product + (shift if change is None else change(shift))
 
     def _product(self, x: Any, kernel: Any) -> Any:
-        return self.work.said(self.steps[0], [kernel, x] if self.place == 0 else [x, kernel])[0]
+        return self.work.evaluated(self.steps[0], [kernel, x] if self.place == 0 else [x, kernel])[0]
 
     def _after(self, y: Any, values: Values, moves: bool = False) -> Any:
         """Apply the steps after the product; with `moves`, only those that move values."""
         now, slot = y, self.steps[0].gives[0]
         for step in self._then:
             if not moves or step.primitive not in AFFINE:
-                now = self.work.said(step, [now if each == slot else values[each] for each in step.takes])[0]
+                now = self.work.evaluated(step, [now if each == slot else values[each] for each in step.takes])[0]
             slot = step.gives[0]
         return now
 

@@ -121,14 +121,14 @@ class Rewired:
             call = Call(node, values, references, node.first, self.ops, ledger)
             rule = self._rules.rule(call) if node.kind else None
             if rule is None:
-                said = node.plain(values, [found.pop(slot, None) for slot in node.gives])
+                relevances = node.plain(values, [found.pop(slot, None) for slot in node.gives])
             else:
                 arrived = found.pop(node.gives[-1])
-                said = rule(call, call.x, arrived)
-                said = said if isinstance(said, tuple) else (said,)
+                relevances = rule(call, call.x, arrived)
+                relevances = relevances if isinstance(relevances, tuple) else (relevances,)
                 if ledger is not None:
-                    ledger.passed(call, arrived, said)
-            for slot, each in zip(node.takes, said, strict=True):
+                    ledger.passed(call, arrived, relevances)
+            for slot, each in zip(node.takes, relevances, strict=True):
                 found[slot] = found[slot] + each if slot in found else each
         images = self.program.images
         back = found[images] if images in found else values[images] * 0.0

@@ -10,7 +10,7 @@ from saliency.deepexplain.copies import Part, Rule, again, obeying
 from saliency.errors import BadOutput, NoGradient
 
 
-class Question(NamedTuple):
+class Fetches(NamedTuple):
     """Tensors to feed and to fetch."""
 
     inputs: Sequence[Any]
@@ -29,12 +29,12 @@ class Question(NamedTuple):
     """Other nonlinear operations, by type and name."""
 
 
-Asking = Callable[[Any, Any, Sequence[Any]], Question]
-"""(graph, T, X) -> Question. It adds operations to the graph."""
+Build = Callable[[Any, Any, Sequence[Any]], Fetches]
+"""(graph, T, X) -> Fetches. It adds operations to the graph."""
 
 
-def scores(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """Return the question for the scores, T.
+def scores(graph: Any, target: Any, inputs: Sequence[Any]) -> Fetches:
+    """Return the tensors for the scores, T.
 
     Raises:
         BadOutput: T has no batch axis.
@@ -46,30 +46,30 @@ def scores(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
         )
     with _building(graph, "scores"):
         weights = _weights(target)
-        return Question(inputs, weights, _per_example(target, weights))
+        return Fetches(inputs, weights, _per_example(target, weights))
 
 
-def gradients(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """Return the question for TensorFlow's own gradient."""
+def gradients(graph: Any, target: Any, inputs: Sequence[Any]) -> Fetches:
+    """Return the tensors for TensorFlow's own gradient."""
     with _building(graph, "gradients"):
         part = Part(graph, target, inputs)
         if part.helps:
             # TensorFlow finds no gradient of a function that a session has run already
             target = part.copied({x.name: x for x in inputs}).target
         weights = _weights(target)
-        return Question(inputs, weights, None, _gradients(target, inputs, weights))
+        return Fetches(inputs, weights, None, _gradients(target, inputs, weights))
 
 
-def zeroed(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """Return the question for the gradient with all activations blocked."""
+def zeroed(graph: Any, target: Any, inputs: Sequence[Any]) -> Fetches:
+    """Return the tensors for the gradient with all activations blocked."""
     import tensorflow as tf
 
     with _building(graph, "zero"):
         return _ruled(graph, target, inputs, lambda op, above: tf.zeros_like(above))
 
 
-def epsilon_lrp(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """Return the question for ε-LRP: at activations, the gradient times out / (in + epsilon * sign(in)), sign(0) = 1.
+def epsilon_lrp(graph: Any, target: Any, inputs: Sequence[Any]) -> Fetches:
+    """Return the tensors for ε-LRP: at activations, the gradient times out / (in + epsilon * sign(in)), sign(0) = 1.
 
     Feed epsilon.
     """
@@ -86,8 +86,8 @@ def epsilon_lrp(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
         return _ruled(graph, target, inputs, rule)._replace(parameters=[epsilon])
 
 
-def rescaled(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
-    """Return the question for DeepLIFT: at each activation, the gradient is Δout / Δin, differences to the baseline.
+def rescaled(graph: Any, target: Any, inputs: Sequence[Any]) -> Fetches:
+    """Return the tensors for DeepLIFT: at each activation, the gradient is Δout / Δin, differences to the baseline.
 
     If the two inputs are almost equal, it is the activation's own gradient half way between them. The scores are
     differences from those at the baseline. Feed one baseline for each input, without the examples' axis.
@@ -116,7 +116,7 @@ def rescaled(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
             return tf.where(far, above * slope, own)
 
         weights = _weights(here.target)
-        return Question(
+        return Fetches(
             inputs,
             weights,
             _per_example(here.target - there.target, weights),
@@ -127,12 +127,12 @@ def rescaled(graph: Any, target: Any, inputs: Sequence[Any]) -> Question:
         )
 
 
-def _ruled(graph: Any, target: Any, inputs: Sequence[Any], rule: Rule) -> Question:
+def _ruled(graph: Any, target: Any, inputs: Sequence[Any], rule: Rule) -> Fetches:
     part = Part(graph, target, inputs)
     copy = part.copied({x.name: x for x in inputs}, obedient=True).target
     weights = _weights(copy)
     gradients = _gradients(copy, inputs, weights, rule)
-    return Question(inputs, weights, None, gradients, untouched=part.untouched, curved=part.curved)
+    return Fetches(inputs, weights, None, gradients, untouched=part.untouched, curved=part.curved)
 
 
 @contextlib.contextmanager

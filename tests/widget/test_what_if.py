@@ -21,26 +21,26 @@ GRID = saliency.Occlusion(size=4, stride=4)
 """Asks about 30 windows of the small picture, and the picture itself."""
 
 
-def asked(browser: Browser, method: str, target: int = 1, **view: Any) -> dict[str, Any]:
+def what_if(browser: Browser, method: str, target: int = 1, **view: Any) -> dict[str, Any]:
     """Return the answer to a `what_if`."""
     rid = browser.request("what_if", method=method, target=target, **{**VIEW, **view})
     return browser.wait("what_if", rid=rid).fields
 
 
-def test_the_model_is_asked_about_the_selection(make: Make) -> None:
+def test_a_what_if_evaluates_the_selection(make: Make) -> None:
     """`what_if` returns the engine's predictions for the pixels that the area view keeps."""
     net = small_net()
     widget = make(net, labels=LABELS, target=1, methods=["gradient"])
     shown = widget.compute("gradient", wait=True)
     browser = Browser(widget)
 
-    told = asked(browser, "gradient", keep=20, fill="mean")
+    answer = what_if(browser, "gradient", keep=20, fill="mean")
 
     expected = saliency.what_if(net, picture(), shown.top(20), "mean", labels=LABELS)
     for name, rows in (("only", expected.only), ("without", expected.without)):
-        assert [row["label"] for row in told[name]] == [row.label for row in rows]
-        np.testing.assert_allclose([row["probability"] for row in told[name]], [row.shown for row in rows], atol=1e-6)
-    assert told["area"] == pytest.approx(shown.top(20).mean())
+        assert [row["label"] for row in answer[name]] == [row.label for row in rows]
+        np.testing.assert_allclose([row["probability"] for row in answer[name]], [row.shown for row in rows], atol=1e-6)
+    assert answer["area"] == pytest.approx(shown.top(20).mean())
 
 
 def test_regions_and_masks_of_one_s_own(make: Make) -> None:
@@ -54,15 +54,15 @@ def test_regions_and_masks_of_one_s_own(make: Make) -> None:
     browser = Browser(widget)
 
     for picked, mask in (({"regions": [0, 2]}, np.isin(regions.ranks, [0, 2])), (of_mask(own), own)):
-        told = asked(browser, "xrai", picked=picked)
+        answer = what_if(browser, "xrai", picked=picked)
         expected = saliency.what_if(net, picture(), mask, labels=LABELS)
-        assert told["area"] == pytest.approx(mask.mean())
-        assert told["only"][0]["probability"] == pytest.approx(expected.only[0].probability, abs=1e-6)
+        assert answer["area"] == pytest.approx(mask.mean())
+        assert answer["only"][0]["probability"] == pytest.approx(expected.only[0].probability, abs=1e-6)
         widget.picked = picked
         np.testing.assert_array_equal(widget.selection, mask)
 
 
-def test_a_selection_lies_where_it_is_seen(make: Make) -> None:
+def test_a_selection_is_at_the_position_shown(make: Make) -> None:
     """For a model that is fed a rotated picture, a mask brushed on the upright one is rotated accordingly."""
 
     def turned(image: np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ def test_a_selection_lies_where_it_is_seen(make: Make) -> None:
     np.testing.assert_array_equal(widget.selection, np.rot90(shown))
 
 
-def test_an_answer_is_not_asked_twice(make: Make) -> None:
+def test_a_result_is_computed_once(make: Make) -> None:
     """The same pixels cost no model call under any name; other weights or another fill cost one more."""
     calls: list[int] = []
     function = black_box(small_net())
@@ -91,14 +91,14 @@ def test_an_answer_is_not_asked_twice(make: Make) -> None:
     widget = make(counted, methods=[GRID], target=1)
     shown = widget.compute(wait=True)
     browser = Browser(widget)
-    first = asked(browser, "occlusion", keep=40)
+    first = what_if(browser, "occlusion", keep=40)
     before = len(calls)
 
-    again = asked(browser, "occlusion", keep=40)
-    brushed = asked(browser, "occlusion", picked=of_mask(shown.top(40)))
+    again = what_if(browser, "occlusion", keep=40)
+    brushed = what_if(browser, "occlusion", picked=of_mask(shown.top(40)))
     assert len(calls) == before
     assert first["only"] == again["only"] == brushed["only"]
-    asked(browser, "occlusion", keep=40, fill="white")
+    what_if(browser, "occlusion", keep=40, fill="white")
 
     assert len(calls) == before + 1
     assert calls[-1] == 2
@@ -125,7 +125,7 @@ def test_an_answer_comes_while_a_long_method_runs(make: Make) -> None:
     browser.wait("result", rid=long)
 
 
-def test_beside_a_what_if_a_long_method_asks_little_at_a_time(make: Make) -> None:
+def test_a_long_method_uses_small_batches_during_a_what_if(make: Make) -> None:
     """After a what-if interrupted, the running explanation uses batches of one image for a while."""
     asked_of: list[int] = []
     reached = threading.Event()
@@ -161,16 +161,16 @@ def test_curves_are_the_engine_s(make: Make) -> None:
     shown = widget.compute(wait=True)
     browser = Browser(widget)
 
-    told = browser.wait("curve", rid=browser.request("curve", method="gradient", target=1, fill="mean")).fields
+    answer = browser.wait("curve", rid=browser.request("curve", method="gradient", target=1, fill="mean")).fields
     again = browser.wait("curve", rid=browser.request("curve", method="gradient", target=1, fill="mean")).fields
 
     expected = saliency.perturbation_curves(net, picture(), shown, fill="mean", points=24)
-    np.testing.assert_allclose(told["insertion"], expected.insertion, atol=1e-6)
-    np.testing.assert_allclose(told["deletion"], expected.deletion, atol=1e-6)
-    np.testing.assert_allclose(told["shares"], expected.shares)
-    assert told["insertion_auc"] == pytest.approx(expected.insertion_auc, abs=1e-6)
+    np.testing.assert_allclose(answer["insertion"], expected.insertion, atol=1e-6)
+    np.testing.assert_allclose(answer["deletion"], expected.deletion, atol=1e-6)
+    np.testing.assert_allclose(answer["shares"], expected.shares)
+    assert answer["insertion_auc"] == pytest.approx(expected.insertion_auc, abs=1e-6)
     assert {name: value for name, value in again.items() if name not in ("seq", "rid")} == {
-        name: value for name, value in told.items() if name not in ("seq", "rid")
+        name: value for name, value in answer.items() if name not in ("seq", "rid")
     }
 
 
@@ -211,10 +211,10 @@ def test_what_cannot_be_answered_is_an_error(make: Make) -> None:
     assert browser.wait("error", rid=broken).fields["kind"] == "BadOutput"
     broken = browser.request("curve", method="occlusion", target=0, fill="white")
     assert browser.wait("error", rid=broken).fields["kind"] == "BadOutput"
-    assert asked(browser, "occlusion", 0)["only"]
+    assert what_if(browser, "occlusion", 0)["only"]
 
 
-def test_closing_ends_all_questions(make: Make) -> None:
+def test_closing_ends_all_requests(make: Make) -> None:
     """Waiting requests are withdrawn, and a running one ends after its model call."""
     gate = Gate()
     gate.release(10_000)
@@ -249,7 +249,7 @@ def test_run_lengths_are_the_mask(seed: int) -> None:
     assert mask_of({"regions": [1]}, None, mask.shape) is None
 
 
-def test_select_says_what_it_wants(make: Make) -> None:
+def test_the_error_of_select_names_the_accepted_values(make: Make) -> None:
     """`select` takes a mask or ranks, not both, and refuses anything else."""
     widget: SaliencyWidget = make(methods=["gradient"], target=1)
     widget.compute(wait=True)
