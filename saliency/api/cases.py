@@ -12,7 +12,7 @@ from saliency.api.prepare import Prepared, only
 from saliency.core.method import run as masks_of
 from saliency.metrics.case import Case
 from saliency.model.inputs import Inputs
-from saliency.model.resolve import resolved, with_rows
+from saliency.model.resolve import functions_of, resolved
 from saliency.pictures.picture import Picture, fill
 from saliency.results.run import Run
 from saliency.session.consistency import inconsistency
@@ -42,7 +42,8 @@ def case_of(
         BadTarget: there is no such class.
     """
     adapted = prepared.adapted
-    one = only(resolved([target], adapted, lambda: only(prepared.outputs), []))
+    (targets,), _ = resolved([target], adapted, lambda: prepared.outputs, 1)
+    one = only(targets)
     found = inconsistency(adapted, prepared.picture.fed)
     size = 1 if found is not None and found.alone else batch_size
     session = Session(adapted.at([one.explained]), batch_size=size, **options)
@@ -75,11 +76,10 @@ class Rerun:
                 one that was explained.
             model: the adapted model to explain; by default the one that was explained. Targets keep their classes.
         """
-        adapted, wanted = self.prepared.adapted, list(self.run.targets[0])
+        adapted, rows = self.prepared.adapted, list(self.run.targets[0])
         if targets is not None:
-            wanted = resolved(targets, adapted, lambda: only(self.prepared.outputs), [])
-        explained, [rows] = with_rows([wanted])
-        bound = (adapted if model is None else model).at(explained, self.run.layers)
+            (rows,), _ = resolved(targets, adapted, lambda: self.prepared.outputs, 1)
+        bound = (adapted if model is None else model).at(functions_of([rows]), self.run.layers)
         pictures = [self._picture(each[None]) for each in adapted.ops.tohost(images)]
         # the run's own targets state the number of rows
         again = replace(self.run, pictures=pictures, images=images, model=bound, targets=[rows])

@@ -76,7 +76,7 @@ def resolved(
 def _of_picture(
     wanted: Iterable[Any], adapted: Adapted[Any], outputs: Callable[[], np.ndarray], notes: list[str]
 ) -> list[Resolved]:
-    """Return the targets of a picture, from its outputs (K,); `notes` receives what was decided automatically."""
+    """Return the targets of a picture, from its outputs (K,); `notes` receives the settings used."""
     found = []
     for target in wanted:
         if isinstance(target, Unit):
