@@ -4,8 +4,9 @@
 PAIR-code/saliency's package of that name. A framework is imported only when a model of that framework is passed.
 """
 
-from saliency import checks, core, deepexplain, demo, targets, tf1, upstream
+from saliency import checks, core, deepexplain, demo, metrics, targets, tf1, upstream
 from saliency.adapters import adapt
+from saliency.api.check import check
 from saliency.api.explain import explain
 from saliency.api.feeding import Surer, picture_for, surer_preset
 from saliency.api.layers import layers
@@ -31,6 +32,7 @@ from saliency.errors import (
     Unsupported,
 )
 from saliency.metrics.perturbation import PerturbationCurves
+from saliency.metrics.verdict import Verdict
 from saliency.model.protocols import Adapted, lacking
 from saliency.pictures.picture import Picture, read
 from saliency.pictures.presets import Preprocessing
@@ -68,9 +70,11 @@ __all__ = [
     "Surer",
     "UnknownName",
     "Unsupported",
+    "Verdict",
     "WhatIf",
     "__version__",
     "adapt",
+    "check",
     "checks",
     "core",
     "deepexplain",
@@ -80,6 +84,7 @@ __all__ = [
     "lacking",
     "layers",
     "methods",
+    "metrics",
     "perturbation_curves",
     "picture_for",
     "predict",

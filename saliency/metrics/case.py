@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from saliency.metrics.orders import KeptSet
+from saliency.model.head import Head
 from saliency.model.protocols import Model
 from saliency.session.samples import PerImage
 from saliency.session.session import Session
@@ -15,8 +16,9 @@ from saliency.session.session import Session
 A = TypeVar("A")
 T = TypeVar("T")
 
-SPACES = ("probability", "score")
-"""What a metric reads of the model: the target's probability (a value where there is none), or its score (logit)."""
+SPACES = ("probability", "score", "decision")
+"""What a metric reads of the model: the target's probability (the value where there is none), its score (logit), or
+whether the model decides for it (0 or 1; NaN for values)."""
 
 
 class Runner(Protocol):
@@ -93,7 +95,7 @@ class Case(Generic[A]):
         samples = _Built(self.ops, self.image, lambda which: build(unknown[which]), len(unknown))
         for rows, values in self._stream(samples):
             self._values.update(zip((keys[i] for i in unknown[rows]), values, strict=True))
-        return np.array([self._values[key] for key in keys]).reshape(len(keys), 2)[:, SPACES.index(space)]
+        return np.array([self._values[key] for key in keys]).reshape(len(keys), 3)[:, SPACES.index(space)]
 
     def removed(self, kept: Sequence[KeptSet], fill: str, space: str = "probability") -> np.ndarray:
         """Return the target's values, (n,), of the image with all pixels but the kept ones replaced.
@@ -113,22 +115,42 @@ class Case(Generic[A]):
         keys = [each.key if each.key is True else (fill, each.key) for each in kept]
         return self.evaluate(keys, build, space)
 
+    def value(self, space: str = "probability") -> float:
+        """Return the target's value for the image itself."""
+        return float(self.evaluate([True], lambda _: self.image, space)[0])
+
+    @property
+    def host(self) -> np.ndarray:
+        """The image on the host, (H, W, C)."""
+        return self.cached("host", lambda: self.ops.tohost(self.image)[0])
+
     @property
     def has_probabilities(self) -> bool:
         """Whether the model gives a probability of the target."""
         model: Any = self.model
         return self.target is not None and model.head is not None and model.head.meaning != "value"
 
-    def _stream(self, samples: Any) -> Any:
-        """Yield (rows, (n, 2)): the probability and the score of the target."""
+    def _stream(self, samples: Any) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield (rows, the target's values in each of the spaces, (n, 3))."""
         if self.target is None:
             for rows, scores in self.session.scores(samples):
-                yield rows, np.repeat(self.ops.tohost(scores).astype(np.float64)[0][:, None], 2, 1)
+                score = self.ops.tohost(scores).astype(np.float64)[0]
+                yield rows, np.stack([score, score, np.full(len(score), np.nan)], 1)
             return
         model: Any = self.model
         for rows, outputs in self.session.outputs(samples):
-            pair = model.head.shown(outputs), model.head.scores(outputs)
-            yield rows, np.stack([each[:, self.target] for each in pair], 1)
+            head: Head = model.head
+            shown, each = head.shown(outputs)[:, self.target], head.scores(outputs)
+            yield rows, np.stack([shown, each[:, self.target], self._decided(head, shown, each)], 1)
+
+    def _decided(self, head: Head, shown: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Return whether the model decides for the target, (n,) of 0 and 1; NaN for values."""
+        match head.meaning:
+            case "value":
+                return np.full(len(shown), np.nan)
+            case "labels":
+                return np.asarray(shown >= 0.5, np.float64)
+        return np.asarray(scores.argmax(1) == self.target, np.float64)
 
 
 class _Built(PerImage[A]):

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from saliency.metrics.case import Case
 from saliency.metrics.metric import Measurement
 from saliency.metrics.orders import Order
-from saliency.metrics.removal import Removal, area
+from saliency.metrics.removal import LevelRemoval, area
 
 
 @dataclass(eq=False, repr=False)
-class Insertion(Removal):
+class Insertion(LevelRemoval):
     """The area under the target's probability as the most salient pixels are added (arXiv:1806.07421, section 4.3).
 
     ∫ f(the fill with the most salient share t of x) dt, by the trapezoidal rule, from t = 0 to 1.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from saliency.errors import BadField, BadImage, BadShape
@@ -108,14 +109,14 @@ def compute_pic_metric(
         shares.append(np.clip((entropy - least) / (most - least), 0, 1))
         scores.append(np.clip((predictions[-1] - worst) / (best - worst), 0, 1))
     heights: Any = np.maximum.accumulate(scores) if keep_monotonous and scores else scores
-    curve_x, curve_y = _curve(shares, heights, num_data_points)
+    curve_x, curve_y = curve(shares, heights, num_data_points)
     return PicMetricResult(
         curve_x,
         curve_y,
         [*shown, img],
         [*predictions, best],
         [0.0, *saliency_thresholds, 1.0],
-        _area(curve_x, curve_y),
+        area(curve_x, curve_y),
     )
 
 
@@ -141,7 +142,7 @@ def aggregate_individual_pic_results(
     if method not in reduce:
         raise BadField(f"Unknown method {method}.")
     curve_y = reduce[method]([each.curve_y for each in results], axis=0)
-    return AggregateMetricResult(curve_x, curve_y, _area(curve_x, curve_y))
+    return AggregateMetricResult(curve_x, curve_y, area(curve_x, curve_y))
 
 
 def create_blurred_image(full_img: np.ndarray, pixel_mask: np.ndarray, method: str = "linear") -> np.ndarray:
@@ -275,15 +276,15 @@ def _refuse_blur(least: float, most: float, worst: float, best: float) -> None:
         )
 
 
-def _curve(shares: Sequence[Any], scores: Sequence[Any], count: int) -> tuple[np.ndarray, np.ndarray]:
+def curve(shares: ArrayLike, scores: ArrayLike, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Interpolate the points linearly from (0, 0) to (1, 1), at `count` + 1 equidistant positions."""
     # the sort is stable, so that of equal shares the earlier point stays first: the end points were appended last
-    order = np.argsort([*shares, 0.0, 1.0], kind="stable")
-    at, height = np.array([*shares, 0.0, 1.0])[order], np.array([*scores, 0.0, 1.0])[order]
+    order = np.argsort([*np.asarray(shares), 0.0, 1.0], kind="stable")
+    at, height = np.array([*np.asarray(shares), 0.0, 1.0])[order], np.array([*np.asarray(scores), 0.0, 1.0])[order]
     curve_x = np.linspace(0, 1, count, endpoint=False)
     return np.append(curve_x, 1.0), np.append(np.interp(curve_x, at, height), 1.0)
 
 
-def _area(curve_x: np.ndarray, curve_y: np.ndarray) -> float:
+def area(curve_x: np.ndarray, curve_y: np.ndarray) -> float:
     """Return the area by the trapezoidal rule; NumPy 1.26 and 2.4 have no common name for it."""
     return (np.diff(curve_x) * (curve_y[1:] + curve_y[:-1]) / 2.0).sum()

@@ -1,4 +1,4 @@
-"""Base of metrics that remove the pixels of an image in the order of their salience."""
+"""Bases of metrics that remove the pixels of an image in the order of their salience."""
 
 from __future__ import annotations
 
@@ -19,11 +19,8 @@ CELL = "Side of the cells of pixels that are removed together; 0: a fourteenth o
 
 @dataclass(eq=False, repr=False)
 class Removal(Metric):
-    """A metric of the model's values as pixels are removed from an image, or added to an image without content."""
+    """A metric of the model's values as groups of pixels are removed in the order of their mean salience."""
 
-    fill: str = parameter("blur", "Replacement of removed pixels", choices=FILLS)
-    levels: int = parameter(50, "Number of equal shares into which the pixels are divided", low=1)
-    cell: int = parameter(1, CELL, low=0)
     space: str = parameter("probability", "Value of the model that is read", choices=SPACES)
     sign: str = parameter("own", "Pooling of signs", choices=SIGNS)
     channels: str = parameter("sum", "Pooling of channels", choices=CHANNELS)
@@ -32,35 +29,38 @@ class Removal(Metric):
 
     def groups(self, case: Case[Any]) -> np.ndarray | None:
         """Return the group of each pixel, int (H, W); None for single pixels."""
-        return cells(case.shape, self.cell or coarse(case.shape))
+        raise NotImplementedError
 
-    def order(self, case: Case[Any], mask: Attribution) -> Order:
-        """Return the order in which the groups are removed."""
-        return by_salience(mask.ranked(self.sign, self.channels), self.groups(case), case.seed)
+    def counts(self, order: Order) -> np.ndarray:
+        """Return the numbers of groups that are removed, (n,), in ascending order."""
+        raise NotImplementedError
 
-    def measure(self, case: Case[Any], mask: Attribution) -> Measurement:
-        return self.along(case, self.order(case, mask))
+    def values(self, case: Case[Any], kept: Sequence[KeptSet]) -> np.ndarray:
+        """Return the model's values of the image with only some pixels kept, (n,)."""
+        raise NotImplementedError
 
     def along(self, case: Case[Any], order: Order) -> Measurement:
         """Measure an order of the groups."""
         raise NotImplementedError
 
+    def order(self, case: Case[Any], mask: Attribution) -> Order:
+        """Return the order of the groups."""
+        return by_salience(mask.ranked(self.sign, self.channels), self.groups(case), case.seed)
+
+    def measure(self, case: Case[Any], mask: Attribution) -> Measurement:
+        return self.along(case, self.order(case, mask))
+
     def at_random(self, case: Case[Any]) -> Sequence[Measurement]:
-        # cells of the random maps, which share the images of their reverse
-        coarser = cells(case.shape, max(self.cell, coarse(case.shape))) if self.cell else self.groups(case)
-        orders = [at_random(case.shape, coarser, case.seed + i) for i in range(self.pairs)]
+        orders = [at_random(case.shape, self.random_groups(case), case.seed + i) for i in range(self.pairs)]
+        # a reversed order shares the images of the order
         return [self.along(case, each) for order in orders for each in (order, order.reverse())]
 
+    def random_groups(self, case: Case[Any]) -> np.ndarray | None:
+        """Return the groups of random orders, int (H, W)."""
+        return self.groups(case)
+
     def bounded(self, case: Case[Any]) -> bool:
-        return self.space == "probability" and case.has_probabilities
-
-    def counts(self, order: Order) -> np.ndarray:
-        """Return the numbers of groups at the ends of the levels, from none to all."""
-        return order.counts(np.linspace(0, 1, min(self.levels, len(order)) + 1))
-
-    def values(self, case: Case[Any], kept: Sequence[KeptSet]) -> np.ndarray:
-        """Return the model's values of the image with only some pixels kept, (n,)."""
-        return case.removed(kept, self.fill, self.space)
+        return self.space != "score" and case.has_probabilities
 
     def deletion(self, case: Case[Any], order: Order) -> Curve:
         """Return the values as the groups are removed one after another."""
@@ -71,6 +71,34 @@ class Removal(Metric):
         """Return the values as the groups are added, one after another, to an image without content."""
         counts = self.counts(order)
         return Curve(order.share(counts), self.values(case, [order.keep(count, first=True) for count in counts]))
+
+
+@dataclass(eq=False, repr=False)
+class CellRemoval(Removal):
+    """A metric that removes single pixels or square cells."""
+
+    cell: int = parameter(1, CELL, low=0)
+
+    def groups(self, case: Case[Any]) -> np.ndarray | None:
+        return cells(case.shape, self.cell or coarse(case.shape))
+
+    def random_groups(self, case: Case[Any]) -> np.ndarray | None:
+        # not single pixels: see saliency.metrics.metric.random_maps
+        return cells(case.shape, max(self.cell, coarse(case.shape)))
+
+
+@dataclass(eq=False, repr=False)
+class LevelRemoval(CellRemoval):
+    """A metric that replaces equal shares of the pixels by a fill."""
+
+    fill: str = parameter("blur", "Replacement of removed pixels", choices=FILLS)
+    levels: int = parameter(50, "Number of equal shares into which the pixels are divided", low=1)
+
+    def counts(self, order: Order) -> np.ndarray:
+        return order.counts(np.linspace(0, 1, min(self.levels, len(order)) + 1))
+
+    def values(self, case: Case[Any], kept: Sequence[KeptSet]) -> np.ndarray:
+        return case.removed(kept, self.fill, self.space)
 
 
 def area(curve: Curve) -> float:

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from saliency.metrics.case import Case
 from saliency.metrics.metric import Measurement, parameter
 from saliency.metrics.orders import Order
-from saliency.metrics.removal import CELL, Removal, area
+from saliency.metrics.removal import CELL, LevelRemoval, area
 
 
 @dataclass(eq=False, repr=False)
-class SRG(Removal):
+class SRG(LevelRemoval):
     """Area with the least salient pixels removed first, minus area with the most salient ones first (TMLR 2024).
 
     A random order has an expectation of 0 whatever the fill, and the reversed map the negative value. With one fill

@@ -150,6 +150,7 @@ class Assembly:
         return {
             "method": self.method.id,
             "caption": self.run.caption,
+            "instance": self.method,
             "target": target.name,
             "label": target.label,
             "layer": ", ".join(self.run.layers) or None,

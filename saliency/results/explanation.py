@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from saliency import checks
+from saliency.core.captions import method_from
+from saliency.core.method import Method
 from saliency.errors import BadField, BadImage, SaliencyError, brief
 from saliency.pictures import display
 from saliency.pictures.regions import Region, Regions
@@ -74,9 +76,14 @@ class Explanation:
     placement: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0, 0], [0, 1, 0]]))
     """(2, 3): picture (row, column) = placement @ (mask row, mask column, 1)."""
 
+    instance: Method | None = None
+    """The method with its fields; None where the caption of a loaded explanation does not give them completely."""
+
     def __post_init__(self) -> None:
         for name in ("method", "caption", "label"):
             checks.text(getattr(self, name), name)
+        if self.instance is not None and not isinstance(self.instance, Method):
+            raise BadField(f"instance must be a method, such as saliency.GradCam(), got {brief(self.instance)}.")
         checks.choice(self.sign, "sign", SIGNS)
         if self.regions is not None and not isinstance(self.regions, Regions):
             raise BadField(f"regions must be Regions, such as XRAI returns, got {brief(self.regions)}.")
@@ -319,7 +326,7 @@ class Explanation:
         arrays: dict[str, Any] = {"mask": self.mask, "picture": self.picture, "placement": self.placement}
         if self.standard_error is not None:
             arrays["standard_error"] = self.standard_error
-        kept_apart = {*arrays, "regions", "standard_error"}
+        kept_apart = {*arrays, "regions", "standard_error", "instance"}
         record = {name: value for name, value in vars(self).items() if name not in kept_apart}
         if self.regions is not None:
             arrays["ranks"] = self.regions.ranks
@@ -352,7 +359,7 @@ def _fields_of(arrays: dict[str, np.ndarray], record: dict[str, Any]) -> dict[st
         SaliencyError, TypeError, ValueError: a field is missing, unknown, or of another type.
     """
     table, ranks = record.pop("table", None), arrays.pop("ranks", None)
-    if (table is None) != (ranks is None) or {"regions", *arrays} & set(record):
+    if (table is None) != (ranks is None) or {"regions", "instance", *arrays} & set(record):
         raise BadField("regions must be stored with their ranks")
     if record.get("layer") is not None:
         checks.text(record["layer"], "layer")
@@ -367,7 +374,8 @@ def _fields_of(arrays: dict[str, np.ndarray], record: dict[str, Any]) -> dict[st
         raise BadField(f"notes must be a list, got {brief(record.get('notes'))}")
     notes = tuple(checks.text(each, "notes") for each in record["notes"])
     regions = None if table is None or ranks is None else Regions(ranks, [_region(*row) for row in table])
-    return {**arrays, **record, "notes": notes, "regions": regions}
+    instance = method_from(checks.text(record.get("caption"), "caption"))
+    return {**arrays, **record, "notes": notes, "regions": regions, "instance": instance}
 
 
 def _region(gain: Any, area: Any, cumulative: Any, bbox: Any, centroid: Any) -> Region:

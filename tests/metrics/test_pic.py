@@ -46,7 +46,7 @@ def test_areas_are_exact() -> None:
     for name in ("default", "free", "few"):
         x, y = reference.array(f"pic/{name}/curve_x"), reference.array(f"pic/{name}/curve_y")
 
-        assert pic._area(x, y) == pytest.approx(float(reference.array(f"pic/{name}/auc")), rel=1e-15)
+        assert pic.area(x, y) == pytest.approx(float(reference.array(f"pic/{name}/auc")), rel=1e-15)
 
 
 @pytest.mark.parametrize("name", [name for name in reference.table("refusals") if name.startswith("pic_")])

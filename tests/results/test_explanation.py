@@ -84,12 +84,15 @@ def test_saving_and_loading_loses_nothing(tmp_path: Path, method: saliency.Metho
     again = Explanation.load(tmp_path / "exp.npz")
 
     for name, value in vars(exp).items():
-        if name != "regions":
+        if name not in ("regions", "instance"):
             np.testing.assert_array_equal(getattr(again, name), value, err_msg=name)
     assert exp.regions is not None
     assert again.regions is not None
     np.testing.assert_array_equal(again.regions.ranks, exp.regions.ranks)
     assert again.regions.table == exp.regions.table
+    assert exp.instance is not None
+    assert again.instance is not None
+    assert again.instance.key() == exp.instance.key() == method.key()
 
 
 def test_a_picture_can_be_saved_and_is_shown_in_a_notebook(tmp_path: Path) -> None:

@@ -1,0 +1,281 @@
+"""Check a map against the model: :func:`check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from saliency import checks
+from saliency.api.cases import Rerun, case_of
+from saliency.api.prepare import Prepared, only, prepare
+from saliency.core.method import Method
+from saliency.errors import BadShape, BadTarget
+from saliency.metrics.case import Case, Runner
+from saliency.metrics.metric import Attribution, Metric
+from saliency.metrics.orders import by_salience
+from saliency.metrics.road import ROAD
+from saliency.metrics.srg import SRG
+from saliency.metrics.verdict import Measure, Subject, Verdict
+from saliency.model.inputs import Inputs
+from saliency.pictures.presets import Preprocess
+from saliency.results.explanation import Explanation
+from saliency.session.progress import ProgressBar
+from saliency.session.session import Progress
+from saliency.targets import label_of
+
+SYMMETRIC = SRG(levels=16)
+
+DECIDING: tuple[Metric, ...] = (SYMMETRIC, ROAD(shares=(0.1, 0.2, 0.3, 0.5, 0.7)))
+"""The metrics that decide."""
+
+REPORTED: tuple[Metric, ...] = ()
+"""The metrics that run the method again, in this order."""
+
+RUNS = 5
+"""Number of runs of the method that they take: two classes in one, the flipped image, three shuffles of the weights."""
+
+EQUAL = 0.02
+"""Largest difference of a mask and its method's own, as a share of the norm, for the two to count as equal."""
+
+
+def check(
+    model: Any,
+    image: Any,
+    explanation: Explanation | np.ndarray,
+    target: Any = None,
+    *,
+    labels: Sequence[str] | None = None,
+    preprocess: Preprocess | None = None,
+    activation: str = "auto",
+    output: Any = None,
+    framework: str | None = None,
+    rerun: int | None = 1_000,
+    batch_size: int | str = "auto",
+    progress: bool | Progress = True,
+    seed: int = 0,
+    cancelled: Callable[[], bool] | None = None,
+    shared: Callable[[], bool] | None = None,
+    partial: Callable[[Verdict], None] | None = None,
+) -> Verdict:
+    """Measure whether a map shows what the model uses for this image and this target.
+
+    The most and the least salient pixels are removed, and the effect is compared with that of random maps: about 40
+    images for the map, and 194 for random maps. See :class:`Verdict` for the rule, and docs/evidence.md for how to read
+    it.
+
+    Args:
+        model: see :func:`saliency.explain`.
+        image: the image that was explained.
+        explanation: the result of :func:`saliency.explain` for this model and image; or a mask (h, w) or (h, w, C) at
+            the resolution of the model's input, larger where more salient.
+        target: index or label of the class; by default that of the explanation, or the top class.
+        labels: names of the classes.
+        preprocess: see :func:`saliency.explain`.
+        activation: see :func:`saliency.adapt`.
+        output: see :func:`saliency.adapt`.
+        framework: see :func:`saliency.explain`.
+        rerun: how many images may be evaluated to run the method again, for another class, the flipped image and
+            shuffled weights; 0 for none, None for any number. A note says what was left out.
+        batch_size: images per model call; "auto" measures the fastest size.
+        progress: True for a progress bar, False for none, or a callable (images evaluated, images in total).
+        seed: seed of random maps, noise and shuffles.
+        cancelled: called between model calls; when it returns true, :class:`saliency.Cancelled` is raised.
+        shared: see :func:`saliency.explain`.
+        partial: called with the verdict after each measurement.
+
+    Raises:
+        BadShape: the mask does not have the height and width of the model's input.
+        BadTarget: there is no such class, or the explanation's target is a callable that was not passed.
+    """
+    rerun = None if rerun is None else checks.whole(rerun, "rerun", 0)
+    seed = checks.whole(seed, "seed", 0)
+    prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
+    checking = Checking(prepared, explanation, target, rerun, seed)
+    with ProgressBar(progress, checking.total, "Evidence", False) as report:
+        options = {"batch_size": batch_size, "progress": report, "cancelled": cancelled, "shared": shared}
+        for verdict in checking.verdicts(total=checking.total, streaming=partial is not None, **options):
+            if partial is not None:
+                partial(verdict)
+    return verdict
+
+
+class Checking:
+    """One check: a mask with its model, image and target.
+
+    Args:
+        prepared: the model with one picture.
+        explanation: see :func:`check`.
+        target: see :func:`check`.
+        rerun: see :func:`check`.
+        seed: see :func:`check`.
+    """
+
+    def __init__(self, prepared: Prepared, explanation: Any, target: Any, rerun: int | None, seed: int) -> None:
+        if isinstance(prepared.picture, Inputs):
+            raise BadShape("A check removes pixels of a picture, and was given a list of inputs.")
+        self.prepared, self.rerun, self.seed = prepared, rerun, seed
+        self.explanation = explanation if isinstance(explanation, Explanation) else None
+        self.mask = self._mask(explanation)
+        self.method: Method | None = None if self.explanation is None else self.explanation.instance
+        self.notes: list[str] = []
+        given = self._target(target)
+        self.target = given if callable(given) else prepared.index(given)
+        self.other = self._runner_up()
+        self.label = self._label()
+
+    @property
+    def total(self) -> int:
+        """The number of images that are evaluated without running the method again, as far as it is known."""
+        shape = self.mask.values.shape[0], self.mask.values.shape[1]
+        return sum(each.cost(shape) for each in DECIDING) + 2 + 192
+
+    def verdicts(self, **options: Any) -> Iterator[Verdict]:
+        """Yield a verdict after each measurement; the last is final. For `options` see :class:`Session`."""
+        case = case_of(self.prepared, self.target, seed=self.seed, **options)
+        measures: dict[str, Measure] = {}
+        for metric in DECIDING:
+            measures[metric.id] = Measure(metric, metric(case, self.mask, band=False), decides=True)
+            yield self._verdict(case, measures, finished=False)
+        for metric in DECIDING:
+            found = measures[metric.id].found
+            if not found.reason:
+                found = found._replace(band=metric.band(case))
+            measures[metric.id] = Measure(metric, found, decides=True)
+            yield self._verdict(case, measures, finished=False)
+        yield from self._rerun(case, measures, options)
+
+    def _rerun(self, case: Case[Any], measures: dict[str, Measure], options: Any) -> Iterator[Verdict]:
+        """Yield verdicts with the measurements for which the method runs again."""
+        before = case.images
+        case.runner = self._runner(case, options)
+        for metric in REPORTED:
+            found = metric(case, self.mask, band=False)
+            measures[metric.id] = Measure(metric, found, decides=False)
+            yield self._verdict(case, measures, finished=False, reruns=case.images - before)
+        yield self._verdict(case, measures, finished=True, reruns=case.images - before)
+
+    def _runner(self, case: Case[Any], options: Any) -> Runner | None:
+        """Return what runs the method again; None, with a note, if it is not to be run or gives another mask."""
+        if self.method is None:
+            self.notes.append("The mask was given without its method: only what needs the mask alone was measured.")
+            return None
+        run = self.prepared.run(self.method, self.target, {})
+        cost = RUNS * run.total
+        if self.rerun is not None and cost > self.rerun:
+            self.notes.append(
+                f"Not measured: other classes, the flipped image and shuffled weights. {RUNS} more runs of "
+                f"{run.caption} evaluate about {cost:,} images; to run them, pass rerun={cost}."
+            )
+            return None
+        known = {name: value for name, value in options.items() if name in ("batch_size", "cancelled", "shared")}
+        runner = Remembered(Rerun(self.prepared, run, case.session, known), case.image, self._pair())
+        again = runner(case.image)[0, 0].astype(np.float64)
+        mask = self.mask.values
+        if again.shape != mask.shape or np.linalg.norm(again - mask) > EQUAL * np.linalg.norm(again):
+            self.notes.append(
+                f"The mask is not what {run.caption} gives for this model and image: it was measured as a mask alone."
+            )
+            return None
+        return runner
+
+    def _runner_up(self) -> int | None:
+        """Return the class with the highest score besides the target; None where there is none."""
+        if callable(self.target) or self.prepared.head.meaning == "value":
+            return None
+        scores = self.prepared.head.scores(only(self.prepared.outputs))
+        others = [int(i) for i in np.argsort(-scores, kind="stable") if i != self.target]
+        return others[0] if others else None
+
+    def _label(self) -> str:
+        """Return the name of the target, that of the explanation if it has the same target."""
+        if self.explanation is not None and self.explanation.target == self.target:
+            return self.explanation.label
+        if callable(self.target):
+            return str(getattr(self.target, "__name__", type(self.target).__name__))
+        return self._name(self.target)
+
+    def _name(self, index: int) -> str:
+        outputs: np.ndarray = only(self.prepared.outputs)
+        return label_of(index, self.prepared.head.names(self.prepared.adapted.labels, len(outputs)))
+
+    def _pair(self) -> list[Any]:
+        """Return the target, and the class with which it is contrasted if there is one."""
+        return [self.target] if self.other is None else [self.target, self.other]
+
+    def _verdict(self, case: Case[Any], measures: dict[str, Measure], *, finished: bool, reruns: int = 0) -> Verdict:
+        percent = case.has_probabilities
+        scale = 1.0 if percent else self._change(case)
+        bands = case.images_of_bands
+        return Verdict(
+            Subject(self.label, "" if self.other is None else self._name(self.other), percent),
+            dict(measures),
+            scale,
+            case.images - bands - reruns,
+            bands,
+            reruns,
+            tuple(dict.fromkeys([*self.prepared.picture.notes, *self.prepared.adapted.notes, *self.notes])),
+            finished,
+        )
+
+    @staticmethod
+    def _change(case: Case[Any]) -> float:
+        """Return how much the value changes when the image is blurred; 1 if it does not."""
+        nothing = by_salience(np.zeros(case.shape)).keep(0, first=True)
+        blurred = float(case.removed([nothing], SYMMETRIC.fill)[0])
+        return abs(case.value() - blurred) or 1.0
+
+    def _mask(self, explanation: Any) -> Attribution:
+        """Return the mask to measure.
+
+        Raises:
+            BadShape: it does not have the height and width of the model's input.
+        """
+        if self.explanation is not None:
+            mask = Attribution.of(self.explanation)
+        else:
+            mask = Attribution(checks.array(explanation, "explanation, where it is a mask,").astype(np.float64))
+        height, width = self.prepared.picture.fed.shape[1:3]
+        if mask.values.shape[:2] != (height, width) or mask.values.ndim not in (2, 3):
+            raise BadShape(
+                f"The mask must have the height and width of the model's input, ({height}, {width}), got "
+                f"{mask.values.shape}. Was this explanation computed with another preprocess?"
+            )
+        return mask
+
+    def _target(self, target: Any) -> Any:
+        """Return the target: as passed, else that of the explanation, else None.
+
+        Raises:
+            BadTarget: the explanation's target is a callable.
+        """
+        if target is not None or self.explanation is None:
+            return target
+        if isinstance(self.explanation.target, str):
+            raise BadTarget(
+                f"This explanation is of the callable target {self.explanation.target!r}: pass the callable as target."
+            )
+        return self.explanation.target
+
+
+class Remembered:
+    """A runner that computes the masks of the image for some targets in one run, and returns them from then on.
+
+    Args:
+        runner: runs the method.
+        image: the image, (1, H, W, C).
+        targets: the targets; the first is the default.
+    """
+
+    def __init__(self, runner: Runner, image: Any, targets: Sequence[Any]) -> None:
+        self.runner, self.image, self.targets = runner, image, list(targets)
+        self._masks: np.ndarray | None = None
+
+    def __call__(self, images: Any, targets: Sequence[Any] | None = None, model: Any = None) -> np.ndarray:
+        wanted = self.targets[:1] if targets is None else list(targets)
+        if images is not self.image or model is not None or any(each not in self.targets for each in wanted):
+            return self.runner(images, wanted, model)
+        if self._masks is None:
+            self._masks = self.runner(self.image, self.targets)
+        return self._masks[[self.targets.index(each) for each in wanted]]
