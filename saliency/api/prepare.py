@@ -72,24 +72,23 @@ class Prepared:
 
     @property
     def outputs(self) -> np.ndarray:
-        """The model's outputs, (B, K) float64 on the host.
+        """The model's outputs, (B, K) float64 on the host; computed once.
 
         Raises:
             BadOutput: they are not finite.
         """
+        return np.asarray(self._once("outputs", self._call))
 
-        def compute() -> np.ndarray:
-            found = self._inconsistency() if len(self.pictures) > 1 else None
-            each_batch = batches(self.images, alone=found is not None and found.alone)
-            return np.concatenate([outputs_of(self.adapted, each) for each in each_batch])
-
-        return np.asarray(self._once("outputs", compute))
+    def _call(self) -> np.ndarray:
+        found = self._inconsistency() if len(self.pictures) > 1 else None
+        each_batch = batches(self.images, alone=found is not None and found.alone)
+        return np.concatenate([outputs_of(self.adapted, each) for each in each_batch])
 
     @property
     def head(self) -> Head:
-        """How the outputs are interpreted."""
+        """How the outputs are interpreted; decided by the first model call."""
         if self.adapted.head is None:
-            _ = self.outputs
+            self._once("outputs", self._call)
         head: Head = self.adapted.head
         return head
 
