@@ -1,9 +1,11 @@
 /** Answers of the model about a result: what-if requests and curves. They stand in the state, on a page without a kernel too. */
 
 import { keyOf, type Cell } from "./cell.ts";
+import { shownExplained } from "./lookup.ts";
 import { fits, type Picked } from "./picked.ts";
+import { shownRegions } from "./regions.ts";
 import type { ClassRow, Curve, Explained, WhatIf } from "./result.ts";
-import { shownExplained, shownRegions, shownSign, signsDiffer } from "./select.ts";
+import { shownSign, signsDiffer } from "./scale.ts";
 import { selected } from "./selection.ts";
 import type { Settings } from "./settings.ts";
 import { shownCell, type State } from "./state.ts";

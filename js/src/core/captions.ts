@@ -3,14 +3,16 @@
 import { pairOf, type Cell } from "./cell.ts";
 import { formatImages, formatNumber, formatPercent, formatSeconds, formatShare } from "./format.ts";
 import type { Glance } from "./glance.ts";
+import { comparing, namesOf } from "./grid.ts";
+import { explainedOf, imageOf, labelOf, nameOf, shownExplained } from "./lookup.ts";
 import { fits } from "./picked.ts";
+import { readingAt } from "./reading.ts";
+import { keepShown, regionCount, regionsOf, shownRegions } from "./regions.ts";
 import type { Explained } from "./result.ts";
-import {
-  comparing, explainedOf, imageOf, jobOf, jobShare, keepShown, labelOf, lackOf, nameOf, namesOf, readingAt, regionCount, regionsOf,
-  shownExplained, shownRegions, signOf, signsDiffer, statusOf, type Status,
-} from "./select.ts";
+import { signOf, signsDiffer } from "./scale.ts";
 import type { MethodSpec } from "./settings.ts";
 import type { Job, State } from "./state.ts";
+import { jobOf, jobShare, lackOf, statusOf, type Status } from "./status.ts";
 
 export function captionOf(state: State, cell: Cell): string {
   const name = comparing(state) ? (namesOf(state, cell)[0] ?? "") : nameOf(state, cell);

@@ -92,3 +92,8 @@ export function shareOf(box: Box, clientX: number, clientY: number): Point {
 export function onCanvas({ u, v, zoom }: Viewport, point: Point): Point {
   return [(point[0] - u) * zoom, (point[1] - v) * zoom];
 }
+
+/** The pixel of a picture at a point of it. */
+export function pixelOf([u, v]: Point, [height, width]: readonly [height: number, width: number]): readonly [x: number, y: number] {
+  return [Math.min(Math.floor(u * width), width - 1), Math.min(Math.floor(v * height), height - 1)];
+}

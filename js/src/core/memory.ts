@@ -1,8 +1,8 @@
 /** Memory of a page: old results are dropped, for the kernel has them too. */
 
 import { keyOf } from "./cell.ts";
+import { cellsOf } from "./grid.ts";
 import type { Explained } from "./result.ts";
-import { cellsOf } from "./select.ts";
 import type { State } from "./state.ts";
 
 /** Bytes of maps. */

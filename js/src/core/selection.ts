@@ -2,8 +2,9 @@
 
 import { areaField, tableIndex } from "./field.ts";
 import { keepPicked } from "./picked.ts";
+import { keepShown, regionCount, regionsOf } from "./regions.ts";
 import type { Explained } from "./result.ts";
-import { keepShown, regionCount, regionsOf, shownSign } from "./select.ts";
+import { shownSign } from "./scale.ts";
 import type { State } from "./state.ts";
 
 /** Set 1 in the cells that are kept: `value >= cut`, exactly NumPy's rule. Returns their number. */

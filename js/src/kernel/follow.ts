@@ -1,7 +1,7 @@
 /** Requests each cell that comes onto the screen, whether the browser or Python brought it there. */
 
 import { keyOf, type Cell } from "../core/cell.ts";
-import { cellsOf, gridKey } from "../core/select.ts";
+import { cellsOf, gridKey } from "../core/grid.ts";
 import { shownCell } from "../core/state.ts";
 import type { StateStore } from "../core/update.ts";
 

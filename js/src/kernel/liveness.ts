@@ -8,7 +8,7 @@ const PATIENCE = 8000;
 
 export interface Liveness {
   /** A message was sent. */
-  readonly asked: () => void;
+  readonly sent: () => void;
   /** A message arrived. */
   readonly heard: () => void;
   /** The host reports that the kernel is gone. */
@@ -27,7 +27,7 @@ export function createLiveness(store: StateStore, signal: AbortSignal): Liveness
   };
   ended(signal, stop);
   return {
-    asked() {
+    sent() {
       if (!signal.aborted) timer ??= setTimeout(gone, PATIENCE);
     },
     heard() {

@@ -15,7 +15,7 @@ export interface Reply {
 
 const TABLE_LENGTH = 1001;
 
-/** Throws an Error that names what was expected and what came. `link` says whether a kernel sent it, or it was stored. */
+/** Throw an Error that gives what was expected and what was received. `link` is "live" for a message of a kernel, else it was stored. */
 export function parseReply({ raw, buffers }: Message, link: Link): Reply {
   const op = raw["op"];
   const rid = typeof raw["rid"] === "string" ? raw["rid"] : "";

@@ -8,7 +8,7 @@ export interface Message {
   readonly buffers: Buffers;
 }
 
-/** An error that says what was expected and what came. */
+/** An error that gives what was expected and what was received. */
 export function unexpected(wanted: string, got: unknown): Error {
   return new Error(`expected ${wanted}, got ${JSON.stringify(got)}`);
 }

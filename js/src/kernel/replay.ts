@@ -31,15 +31,15 @@ export function replayIfAlone(model: Model, store: StateStore, signal: AbortSign
 
 /** An answer is stored with its request, and after the result that it is about. */
 function storedAnswer({ explained }: State, raw: Raw): readonly StateEvent[] {
-  const { op, ...asked } = object(raw["asked"], "asked");
-  const about = explained.get(keyOf(asked as unknown as Cell));
+  const { op, ...request } = object(raw["asked"], "asked");
+  const about = explained.get(keyOf(request as unknown as Cell));
   try {
     if (op === "describe") {
-      const { method, fields } = asked as { method: string; fields: ParameterValues };
+      const { method, fields } = request as { method: string; fields: ParameterValues };
       return [{ kind: "described", method, fields, described: ANSWERS.describe(raw) }];
     }
-    if (about && op === "what_if") return [{ kind: "answered", about, request: asked as unknown as WhatIfRequest, answer: ANSWERS.what_if(raw) }];
-    if (about && op === "curve") return [{ kind: "curve", about, fill: String(asked["fill"]), curve: ANSWERS.curve(raw) }];
+    if (about && op === "what_if") return [{ kind: "answered", about, request: request as unknown as WhatIfRequest, answer: ANSWERS.what_if(raw) }];
+    if (about && op === "curve") return [{ kind: "curve", about, fill: String(request["fill"]), curve: ANSWERS.curve(raw) }];
   } catch (error) {
     // one answer that is malformed hides no other message
     warn(error);

@@ -2,9 +2,9 @@
 
 import { keyOf, pairOf, type Cell } from "../core/cell.ts";
 import { surplus } from "../core/memory.ts";
-import { statusOf } from "../core/select.ts";
 import type { Spec } from "../core/settings.ts";
 import { shownCell } from "../core/state.ts";
+import { statusOf } from "../core/status.ts";
 import type { StateStore } from "../core/update.ts";
 import { ANSWERS } from "./answers.ts";
 import { Refusal, type Commands } from "./commands.ts";
@@ -26,7 +26,7 @@ export function connect(model: Model, store: StateStore, signal: AbortSignal): C
   const newRid = ridMaker();
   const hello = newRid();
   const isLast = countPairs(() => store.state.spec);
-  const { ask, drop, send } = createRequests(model, store, newRid, signal, (reply) => {
+  const { request, drop, send } = createRequests(model, store, newRid, signal, (reply) => {
     // hello has its answer when all predictions are there: until then they may have to be polled for
     if (isLast(reply)) drop(hello);
     if (reply.op === "result") store.send({ kind: "forgotten", keys: surplus(store.state) });
@@ -39,10 +39,10 @@ export function connect(model: Model, store: StateStore, signal: AbortSignal): C
     if (cell.target < 0 && keyOf(cell) !== keyOf(shownCell(store.state))) return;
     const rid = newRid();
     store.send({ kind: "started", key: keyOf(cell), rid });
-    ask(rid, "compute", cell);
+    request(rid, "compute", cell);
   };
   const computeAll = followCells(store, compute, signal);
-  ask(hello, "hello", {}, (reply) => {
+  request(hello, "hello", {}, (reply) => {
     if (reply.op === "welcome") computeAll();
     if (reply.op === "error") store.send({ kind: "trouble", failure: failureIn(reply.raw) });
   });
@@ -60,14 +60,14 @@ export function connect(model: Model, store: StateStore, signal: AbortSignal): C
       // the answer to an earlier query is not wanted any more
       drop(searching);
       searching = newRid();
-      ask(searching, "classes", { query }, (reply) => {
+      request(searching, "classes", { query }, (reply) => {
         if (reply.op === "classes") store.send({ kind: "found", classes: classRows(reply.raw, "classes") });
       });
     },
     request(op, fields, { progress, buffers } = {}) {
       const rid = newRid();
       const answer = new Promise<Raw>((resolve, reject) => {
-        ask(rid, op, fields, ({ op: kind, raw }) => {
+        request(rid, op, fields, ({ op: kind, raw }) => {
           if (kind === "progress") progress?.(number(raw, "done") / Math.max(number(raw, "total"), 1));
           else if (kind === "error") reject(new Refusal(failureIn(raw)));
           else if (kind !== "accepted" && kind !== "cancelled") resolve(raw);
@@ -85,7 +85,7 @@ export function connect(model: Model, store: StateStore, signal: AbortSignal): C
 
 interface Requester {
   /** Send a request; `handle` gets every reply to it. */
-  readonly ask: (rid: string, op: string, fields: object, handle?: Handler, buffers?: readonly ArrayBuffer[]) => void;
+  readonly request: (rid: string, op: string, fields: object, handle?: Handler, buffers?: readonly ArrayBuffer[]) => void;
   /** Forget a request; false where it has its final reply, or was forgotten before. */
   readonly drop: (rid: string) => boolean;
   /** Send a message that is no request. */
@@ -97,7 +97,7 @@ function createRequests(model: Model, store: StateStore, newRid: () => string, s
   const requests = new Map<string, Handler>();
   const liveness = createLiveness(store, signal);
   const send = (message: Raw, buffers: readonly ArrayBuffer[] = []): void => {
-    liveness.asked();
+    liveness.sent();
     try {
       if (buffers.length > 0) model.send(message, undefined, [...buffers]);
       else model.send(message);
@@ -134,7 +134,7 @@ function createRequests(model: Model, store: StateStore, newRid: () => string, s
     poll();
   });
   return {
-    ask(rid, op, fields, handle = () => undefined, buffers) {
+    request(rid, op, fields, handle = () => undefined, buffers) {
       requests.set(rid, handle);
       send({ op, rid, ...fields }, buffers);
       polling.opened();

@@ -2,8 +2,8 @@
 
 import type { Cell } from "../core/cell.ts";
 import { outside, placeOnCanvas, type Viewport } from "../core/geometry.ts";
+import { explainedOf, imageOf } from "../core/lookup.ts";
 import type { Explained } from "../core/result.ts";
-import { explainedOf, imageOf } from "../core/select.ts";
 import type { State } from "../core/state.ts";
 import type { Layer } from "./layer.ts";
 import { mapDrawer, type DrawMap } from "./map.ts";

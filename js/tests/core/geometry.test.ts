@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cellAt, onCanvas, outside, panBy, placeOnCanvas, pointAt, WHOLE, zoomAt } from "../../src/core/geometry.ts";
-import { pixelOf } from "../../src/core/select.ts";
+import { WHOLE, cellAt, onCanvas, outside, panBy, pixelOf, placeOnCanvas, pointAt, zoomAt } from "../../src/core/geometry.ts";
 
 const SIZE = [300, 450] as const;
 const CROP = [75, 0, 300, 300] as const;

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { keyOf, pairOf, type Cell } from "../../src/core/cell.ts";
 import { regionsFor } from "../../src/core/picked.ts";
-import { keepShown, percentileShown, readingAt, regionCount, shownSign, statusOf } from "../../src/core/select.ts";
+import { readingAt } from "../../src/core/reading.ts";
+import { keepShown, regionCount } from "../../src/core/regions.ts";
+import { percentileShown, shownSign } from "../../src/core/scale.ts";
 import { shownCell, type State } from "../../src/core/state.ts";
+import { statusOf } from "../../src/core/status.ts";
 import { update, type StateEvent } from "../../src/core/update.ts";
 import { SPEC } from "../fake-model.ts";
 import { explained, REGIONS, result, state, withResult } from "../fixtures.ts";

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { keyOf, pairOf, TOP } from "../../src/core/cell.ts";
+import { MOST_CELLS, cellsOf, choosing, columnsOf, firstGrid, namesOf, pairShown, pinned, toggling } from "../../src/core/grid.ts";
+import { regionCount } from "../../src/core/regions.ts";
 import type { Explained } from "../../src/core/result.ts";
-import {
-  cellsOf, choosing, columnsOf, firstGrid, MOST_CELLS, namesOf, pairShown, pinned, regionCount, scaleOf, toggling,
-} from "../../src/core/select.ts";
+import { scaleOf } from "../../src/core/scale.ts";
 import type { Grid, Settings, Spec } from "../../src/core/settings.ts";
 import { shownCell, type State } from "../../src/core/state.ts";
 import { update } from "../../src/core/update.ts";

@@ -3,8 +3,8 @@
 import { curveOf } from "../../core/answers.ts";
 import type { Cell } from "../../core/cell.ts";
 import { formatNumber, formatPercent, formatScore } from "../../core/format.ts";
+import { shownExplained } from "../../core/lookup.ts";
 import type { Curve, Explained, Failure, WhatIf } from "../../core/result.ts";
-import { shownExplained } from "../../core/select.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { ended } from "../../core/store.ts";
 import { failureOf, type Request } from "../../kernel/commands.ts";
@@ -25,7 +25,7 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
   const { store, signal, watch } = context;
   const plot = plotOf();
   const legend = [h("span", { class: "slw-only" }), h("span", { class: "slw-without" })] as const;
-  const asker = createAsker(context);
+  const requester = createRequester(context);
   const draw = (selection: WhatIf | null): void => {
     const cell = shownCell(store.state);
     const { target } = cell;
@@ -35,27 +35,27 @@ export function curvePanel(context: Context, answer: () => WhatIf | null): Curve
       return row ? row.value ?? row.probability : null;
     };
     const areaText = (area: number): string => (found?.ofValues ? formatNumber(area) : area.toFixed(2));
-    const says = (height: number | null): string => (height === null ? "–" : found?.ofValues ? formatNumber(height) : formatScore({ probability: height }));
+    const text = (height: number | null): string => (height === null ? "–" : found?.ofValues ? formatNumber(height) : formatScore({ probability: height }));
     plot.draw(found, selection && { area: selection.area, only: of(selection.only), without: of(selection.without) });
     setText(legend[0], found ? `insertion ${areaText(found.insertionAuc)}` : "insertion");
     setText(legend[1], found ? `deletion ${areaText(found.deletionAuc)}` : "deletion");
-    const at = selection ? ` At ${formatPercent(Math.round(selection.area * 1000) / 10)} of the pixels: ${says(of(selection.only))} selection only, ${says(of(selection.without))} selection removed.` : "";
+    const at = selection ? ` At ${formatPercent(Math.round(selection.area * 1000) / 10)} of the pixels: ${text(of(selection.only))} selection only, ${text(of(selection.without))} selection removed.` : "";
     setAttribute(plot.element, "aria-label", found ? `Insertion curve, ${ofArea(found)} ${areaText(found.insertionAuc)}; deletion curve, ${ofArea(found)} ${areaText(found.deletionAuc)}.${at}` : "Insertion and deletion curves, not computed yet");
   };
   watch((state) => [shownExplained(state), state.shown.fill, state.shown.live, state.link, state.answers], (state) => {
-    asker.follow(state);
+    requester.follow(state);
     draw(answer());
   });
   followPointer(context, plot.element);
-  const title = h("div", { class: "slw-split" }, h("h3", {}, "Insertion and deletion curves"), asker.note);
+  const title = h("div", { class: "slw-split" }, h("h3", {}, "Insertion and deletion curves"), requester.note);
   const names = h("div", { class: "slw-split slw-number" }, ...legend);
-  const element = h("section", { class: "slw-block" }, title, plot.element, names, ...asker.troubles);
+  const element = h("section", { class: "slw-block" }, title, plot.element, names, ...requester.troubles);
   setAttribute(names, "title", "The areas under the curves: a good map has a large area for insertion and a small one for deletion (arXiv:1806.07421)");
-  ended(signal, asker.cancel);
+  ended(signal, requester.cancel);
   return { element, draw };
 }
 
-interface Asker {
+interface Requester {
   /** Progress of the request. */
   readonly note: HTMLElement;
   /** Why there are no curves. */
@@ -65,7 +65,7 @@ interface Asker {
 }
 
 /** Requests the curves of the shown cell once, while the panel is open. */
-function createAsker(context: Context): Asker {
+function createRequester(context: Context): Requester {
   const { store, commands, signal } = context;
   const note = h("span", { class: "slw-muted slw-number" });
   const slow = slowNotice(signal);
@@ -78,19 +78,19 @@ function createAsker(context: Context): Asker {
   let fill = "";
   let request: Request<Curve> | null = null;
 
-  const say = (text: string, failure: Failure | null, waiting: boolean): void => {
+  const report = (text: string, failure: Failure | null, waiting: boolean): void => {
     setText(note, text);
     trouble.show(failure);
     slow.wait(waiting);
   };
-  const ask = (explained: Explained, cell: Cell): void => {
+  const start = (explained: Explained, cell: Cell): void => {
     const of = fill;
-    const mine = commands.request("curve", { ...cell, fill }, { progress: (share) => say(`${Math.round(share * 100)} %`, null, true) });
+    const mine = commands.request("curve", { ...cell, fill }, { progress: (share) => report(`${Math.round(share * 100)} %`, null, true) });
     request = mine;
-    say("computing…", null, true);
+    report("computing…", null, true);
     const ended = (failure: Failure | null, found?: Curve): void => {
       if (mine !== request || signal.aborted) return;
-      say("", failure, false);
+      report("", failure, false);
       if (found) store.send({ kind: "curve", about: explained, fill: of, curve: found });
     };
     mine.answer.then((found) => ended(null, found), (reason: unknown) => ended(failureOf(reason)));
@@ -105,10 +105,10 @@ function createAsker(context: Context): Asker {
     if (same && (wanted || found)) return;
     request?.cancel();
     [request, about] = [null, undefined];
-    say("", null, false);
+    report("", null, false);
     if (!wanted) return;
     [about, fill] = [explained, state.shown.fill];
-    ask(explained, cell);
+    start(explained, cell);
   };
   return { note, follow, troubles: [slow.element, trouble.element], cancel: () => request?.cancel() };
 }

@@ -1,8 +1,8 @@
 /** The tabs beneath the picture, one open at a time: what-if, parameters, save, keys. */
 
 import type { Glance } from "../../core/glance.ts";
+import { shownExplained } from "../../core/lookup.ts";
 import { fits } from "../../core/picked.ts";
-import { shownExplained } from "../../core/select.ts";
 import { h, hasFocus, isTyping, on, setAttribute, setText, type Context } from "../ui/dom.ts";
 import { droppingPanel } from "./dropping.ts";
 import { savePanel } from "./export.ts";

@@ -13,12 +13,12 @@ export function droppingPanel(context: Context, root: HTMLElement): HTMLElement 
   const { store, commands, signal, watch } = context;
   const file = h("input", { type: "file", accept: "image/*", hidden: true, tabindex: -1 });
   const button = h("button", { class: "slw-tab slw-open", title: "Explain another picture: choose it, drop it here, or paste it" }, "Open", h("span", { class: "slw-roomy" }, " picture"), "…");
-  const said = h("span", { class: "slw-muted", role: "status" });
+  const status = h("span", { class: "slw-muted", role: "status" });
   const take = (pictures: readonly File[] | FileList | undefined): boolean => {
     const picture = [...(pictures ?? [])].find(({ type }) => type.startsWith("image/"));
     if (!picture || store.state.link !== "live") return false;
-    setText(said, "reading…");
-    explain(picture).then(() => setText(said, ""), (reason: unknown) => setText(said, failureOf(reason).message));
+    setText(status, "reading…");
+    explain(picture).then(() => setText(status, ""), (reason: unknown) => setText(status, failureOf(reason).message));
     return true;
   };
   const explain = async (picture: File): Promise<void> => {
@@ -56,7 +56,7 @@ export function droppingPanel(context: Context, root: HTMLElement): HTMLElement 
     event.stopPropagation();
   });
   watch(({ link }) => [link], ({ link }) => (button.hidden = link !== "live"));
-  return h("div", { class: "slw-opening" }, said, button, file);
+  return h("div", { class: "slw-opening" }, status, button, file);
 }
 
 async function smaller(picture: Blob): Promise<Blob> {

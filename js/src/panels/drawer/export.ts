@@ -1,9 +1,9 @@
 /** The Save tab: the picture, the numbers, and a Python script that gives both. */
 
 import { titleOf } from "../../core/captions.ts";
+import { shownExplained } from "../../core/lookup.ts";
 import { npzOf } from "../../core/npz.ts";
 import type { Explained } from "../../core/result.ts";
-import { shownExplained } from "../../core/select.ts";
 import { selected } from "../../core/selection.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { failureOf } from "../../kernel/commands.ts";
@@ -14,18 +14,18 @@ import { failureBox } from "../ui/failure.ts";
 
 export function savePanel(context: Context): HTMLElement {
   const { store, commands, watch } = context;
-  const said = h("span", { class: "slw-muted", role: "status" });
+  const status = h("span", { class: "slw-muted", role: "status" });
   const withBar = h("input", { type: "checkbox" });
   const code = h("textarea", { class: "slw-code", readonly: true, rows: 10, hidden: true, "aria-label": "Python", spellcheck: "false" });
   const trouble = failureBox(context, "Saving failed");
-  const say = (text: string): void => setText(said, text);
+  const report = (text: string): void => setText(status, text);
   const run = (work: (state: State, explained: Explained) => Promise<string>) => (): void => {
     const explained = shownExplained(store.state);
     trouble.show(null);
-    say(explained ? "…" : "There is nothing to save yet.");
+    report(explained ? "…" : "There is nothing to save yet.");
     if (!explained) return;
-    work(store.state, explained).then(say, (reason: unknown) => {
-      say("");
+    work(store.state, explained).then(report, (reason: unknown) => {
+      report("");
       trouble.show(failureOf(reason));
     });
   };
@@ -62,10 +62,10 @@ export function savePanel(context: Context): HTMLElement {
   watch((state) => [shownExplained(state), state.shown], () => {
     code.hidden = true;
     trouble.show(null);
-    say("");
+    report("");
   });
   const bar = h("label", { class: "slw-check" }, withBar, "with the colour bar");
-  return h("div", { class: "slw-drawer-body slw-save" }, h("div", { class: "slw-row" }, ...buttons, bar), said, trouble.element, code);
+  return h("div", { class: "slw-drawer-body slw-save" }, h("div", { class: "slw-row" }, ...buttons, bar), status, trouble.element, code);
 }
 
 function fileName(state: State, ending: string): string {

@@ -1,8 +1,8 @@
 /** The parameters of the shown method, the cost of a run with them, and presets. */
 
 import { formatImages, formatSeconds } from "../../core/format.ts";
+import { shownMethod } from "../../core/lookup.ts";
 import type { Described, Failure, ParameterSpec, ParameterValues } from "../../core/result.ts";
-import { shownMethod } from "../../core/select.ts";
 import { descriptionKey, type State } from "../../core/state.ts";
 import { failureOf } from "../../kernel/commands.ts";
 import { button, h, hasFocus, setAttribute, setText, type Context } from "../ui/dom.ts";

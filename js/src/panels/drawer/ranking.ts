@@ -3,8 +3,9 @@
 import { curveOf } from "../../core/answers.ts";
 import { keyOf, pairOf, type Cell } from "../../core/cell.ts";
 import { formatNumber } from "../../core/format.ts";
+import { cellsOf, comparing, gridKey, namesOf } from "../../core/grid.ts";
+import { explainedOf } from "../../core/lookup.ts";
 import type { Curve } from "../../core/result.ts";
-import { cellsOf, comparing, explainedOf, gridKey, namesOf } from "../../core/select.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { ended } from "../../core/store.ts";
 import type { Request } from "../../kernel/commands.ts";
@@ -19,19 +20,19 @@ export function rankingPanel(context: Context): HTMLElement {
   const rows = h("ol", { class: "slw-ranks" });
   const note = h("span", { class: "slw-muted slw-number", role: "status" });
   const queue = createQueue(context, () => draw(store.state));
-  const ask = button(context, { title: "Compute the insertion and deletion curves of each map" }, "", queue.toggle);
+  const start = button(context, { title: "Compute the insertion and deletion curves of each map" }, "", queue.toggle);
   const draw = (state: State): void => {
     const cells = cellsOf(state);
     const left = missing(state).length;
     element.hidden = !comparing(state) || cells.length < 2;
-    ask.hidden = state.link !== "live" || left === 0;
-    setText(ask, queue.running ? "Stop" : "Compute all");
+    start.hidden = state.link !== "live" || left === 0;
+    setText(start, queue.running ? "Stop" : "Compute all");
     setText(note, queue.running ? `${cells.length - left} of ${cells.length}` : "");
     const focused = rows.querySelector<HTMLElement>(":focus")?.dataset["key"];
     rows.replaceChildren(...ranked(cells.map((cell) => [cell, curveOf(state, cell)] as const)).map((one) => row(context, state, one)));
     if (focused) rows.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   };
-  const title = h("div", { class: "slw-split" }, h("h3", {}, "Faithfulness ranking"), note, ask);
+  const title = h("div", { class: "slw-split" }, h("h3", {}, "Faithfulness ranking"), note, start);
   const heads = h("div", { class: "slw-ranks-head slw-muted" }, "best first", h("span", {}, "insertion"), h("span", {}, "deletion"));
   const element = h("section", { class: "slw-block slw-ranking", hidden: true }, title, heads, rows);
   watch((state) => [gridKey(state), state.explained, state.answers, state.shown, state.link, state.spec, state.predictions], (state) => {
@@ -52,8 +53,8 @@ function row(context: Context, state: State, [cell, found]: Ranked): HTMLElement
       context.commit();
     },
   );
-  const says = (area: number | undefined): string => (area === undefined ? (found === null ? "failed" : "–") : found?.ofValues ? formatNumber(area) : area.toFixed(2));
-  return h("li", {}, name, h("span", { class: "slw-number slw-only" }, says(found?.insertionAuc)), h("span", { class: "slw-number slw-without" }, says(found?.deletionAuc)));
+  const text = (area: number | undefined): string => (area === undefined ? (found === null ? "failed" : "–") : found?.ofValues ? formatNumber(area) : area.toFixed(2));
+  return h("li", {}, name, h("span", { class: "slw-number slw-only" }, text(found?.insertionAuc)), h("span", { class: "slw-number slw-without" }, text(found?.deletionAuc)));
 }
 
 interface Queue {

@@ -2,8 +2,10 @@
 
 import { formatNumber, formatShare } from "../../core/format.ts";
 import type { Tool } from "../../core/glance.ts";
+import { shownExplained } from "../../core/lookup.ts";
 import { massIn, NOTHING } from "../../core/picked.ts";
-import { keepShown, regionCount, shownExplained, shownRegions, shownSign } from "../../core/select.ts";
+import { keepShown, regionCount, shownRegions } from "../../core/regions.ts";
+import { shownSign } from "../../core/scale.ts";
 import { selected } from "../../core/selection.ts";
 import { button, h, on, setText, type Context } from "../ui/dom.ts";
 import { segments, type Choices } from "../ui/segments.ts";

@@ -4,8 +4,8 @@ import { whatIfOf, whatIfRequest } from "../../core/answers.ts";
 import { selectionText } from "../../core/captions.ts";
 import { keyOf } from "../../core/cell.ts";
 import { formatScore } from "../../core/format.ts";
+import { classesOf, labelOf, shownExplained } from "../../core/lookup.ts";
 import type { ClassRow, Explained, Failure, WhatIf } from "../../core/result.ts";
-import { classesOf, labelOf, shownExplained } from "../../core/select.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { failureOf } from "../../kernel/commands.ts";
 import { h, on, setText, type Context } from "../ui/dom.ts";
@@ -18,20 +18,20 @@ export const FILLS = ["blur", "mean", "grey", "noise", "black", "white"] as cons
 /** Two blocks: the numbers, and the curves. */
 export function whatIfPanel(context: Context): readonly HTMLElement[] {
   const { store, signal, choose, watch } = context;
-  const asker = createAsker(context, () => draw(store.state));
+  const requester = createRequester(context, () => draw(store.state));
   const figures = [figure("Selection only", "slw-only"), figure("Selection removed", "slw-without"), figure("Whole picture", "")] as const;
   const spoken = h("div", { class: "slw-hidden", role: "status" });
   const what = h("span", { class: "slw-muted" });
   const fill = h("select", { class: "slw-field slw-fill" }, ...FILLS.map((name) => h("option", { value: name }, name)));
   const trouble = failureBox(context, "The model failed");
   const rows = h("div", { class: "slw-tops" });
-  const curves = curvePanel(context, () => asker.answer);
+  const curves = curvePanel(context, () => requester.answer);
   on(fill, "change", signal, () => {
     choose({ fill: fill.value });
   });
 
   const draw = (state: State): void => {
-    const { answer, failure } = asker;
+    const { answer, failure } = requester;
     const cell = shownCell(state);
     const words = [answer?.only, answer?.without].map((found) => scoreText(found, cell.target, answer?.read));
     for (const [i, text] of [...words, scoreText(classesOf(state), cell.target)].entries()) setText(figures[i]!.number, text);
@@ -46,14 +46,14 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
   watch(
     (state) => [state.shown, shownExplained(state), state.answers, state.link, state.silent, state.predictions, state.saved],
     (state) => {
-      asker.follow(state);
+      requester.follow(state);
       draw(state);
       fill.value = state.shown.fill;
     },
   );
   const title = h("h3", {}, "Model's prediction");
   const filling = h("label", { class: "slw-row slw-muted" }, "Replace removed pixels with", fill);
-  return [h("section", { class: "slw-block" }, title, what, filling, h("div", { class: "slw-says" }, ...figures.map(({ element }) => element)), spoken, asker.slow, trouble.element, rows), curves.element];
+  return [h("section", { class: "slw-block" }, title, what, filling, h("div", { class: "slw-says" }, ...figures.map(({ element }) => element)), spoken, requester.slow, trouble.element, rows), curves.element];
 }
 
 /** Why there is no request; empty where there is one. */
@@ -87,7 +87,7 @@ function list(words: string, rows: readonly ClassRow[], target: number): HTMLEle
   );
 }
 
-interface Asker {
+interface Requester {
   readonly answer: WhatIf | null;
   readonly failure: Failure | null;
   /** The notice that the model takes long. */
@@ -96,9 +96,9 @@ interface Asker {
 }
 
 /** One request at a time, always about the present selection. An answer that the state holds is not requested again. */
-function createAsker({ store, commands, signal }: Context, changed: () => void): Asker {
+function createRequester({ store, commands, signal }: Context, changed: () => void): Requester {
   let about: Explained | undefined;
-  let asked = "";
+  let requested = "";
   let running = false;
   let answer: WhatIf | null = null;
   let failure: Failure | null = null;
@@ -108,19 +108,19 @@ function createAsker({ store, commands, signal }: Context, changed: () => void):
     const explained = shownExplained(state);
     if (explained !== about) {
       // another result, or the same after its weights or parameters have changed: then its answer stays until the next
-      asked = "";
+      requested = "";
       if (!about || !explained || keyOf(about.result) !== keyOf(explained.result)) answer = null;
       about = explained;
     }
     const known = whatIfOf(state);
     const request = whatIfRequest(state);
     const wanted = JSON.stringify(request);
-    if (known) [answer, asked, failure] = [known, wanted, null];
+    if (known) [answer, requested, failure] = [known, wanted, null];
     else if (state.link === "packed") answer = null;
-    if (running || wanted === asked || !state.shown.live || state.link !== "live" || !explained || explained.share < 1) return;
+    if (running || wanted === requested || !state.shown.live || state.link !== "live" || !explained || explained.share < 1) return;
     running = true;
     slow.wait(true);
-    asked = wanted;
+    requested = wanted;
     commands.request("what_if", request).answer.then(
       (found) => store.send({ kind: "answered", about: explained, request, answer: found }),
       (reason: unknown) => {

@@ -1,8 +1,9 @@
 /** The class to explain: a row of chips. */
 
 import { formatScore } from "../../core/format.ts";
+import { choosing } from "../../core/grid.ts";
+import { classesOf, labelOf } from "../../core/lookup.ts";
 import type { ClassRow } from "../../core/result.ts";
-import { choosing, classesOf, labelOf } from "../../core/select.ts";
 import { shownCell } from "../../core/state.ts";
 import { compareBox } from "../ui/compare-box.ts";
 import { h, on, reveal, roving, setAttribute, type Context } from "../ui/dom.ts";

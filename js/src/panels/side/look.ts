@@ -2,7 +2,9 @@
 
 import { formatPercent } from "../../core/format.ts";
 import { bars } from "../../core/histogram.ts";
-import { fieldShown, percentileShown, shownExplained, shownRegions, shownSign } from "../../core/select.ts";
+import { shownExplained } from "../../core/lookup.ts";
+import { shownRegions } from "../../core/regions.ts";
+import { fieldShown, percentileShown, shownSign } from "../../core/scale.ts";
 import type { Settings } from "../../core/settings.ts";
 import type { State } from "../../core/state.ts";
 import { COLORMAPS } from "../../paint/colormaps.ts";
@@ -18,7 +20,7 @@ export function percentilePanel(context: Context): HTMLElement {
   const input = (percentile: number): void => cutAt(context, percentile);
   const range = slider(context, { label: "Percentile", min: 0, max: 100, fine: 0.1, step: 1, input });
   const plot = barPlot(context, input);
-  const says = h("span", { class: "slw-muted" });
+  const label = h("span", { class: "slw-muted" });
   const number = h("strong", { class: "slw-number" });
 
   watch(
@@ -28,13 +30,13 @@ export function percentilePanel(context: Context): HTMLElement {
       const area = state.shown.mode === "area";
       const amount = area ? formatPercent(tenth(100 - percentile)) : formatPercent(percentile).replace(" %", "");
       const words = area ? "Show top" : "Hide below percentile";
-      setText(says, words);
+      setText(label, words);
       setText(number, amount);
       range.show(percentile, `${words} ${amount}`);
       plot.style.setProperty("--slw-at", String(percentile / 100));
     },
   );
-  const line = h("div", { class: "slw-split" }, says, number);
+  const line = h("div", { class: "slw-split" }, label, number);
   const reset = button(context, { class: "slw-reset", title: "Back to the first settings" }, "Reset", () => store.send({ kind: "reset" }));
   const title = h("div", { class: "slw-split" }, h("h3", {}, "Percentile"), reset);
   return h("section", { class: "slw-block" }, title, plot, range.element, line);

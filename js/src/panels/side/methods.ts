@@ -2,9 +2,10 @@
 
 import { statusText } from "../../core/captions.ts";
 import type { Cell } from "../../core/cell.ts";
-import { choosing, jobOf, jobShare, statusOf } from "../../core/select.ts";
+import { choosing } from "../../core/grid.ts";
 import type { MethodSpec } from "../../core/settings.ts";
 import { shownCell, type State } from "../../core/state.ts";
+import { jobOf, jobShare, statusOf } from "../../core/status.ts";
 import { compareBox } from "../ui/compare-box.ts";
 import { h, on, reveal, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
 

@@ -2,8 +2,9 @@
 
 import { pairOf } from "../../core/cell.ts";
 import { formatImages, formatNumber, formatSeconds, formatShare } from "../../core/format.ts";
-import type { Point } from "../../core/geometry.ts";
-import { imageOf, pixelOf, readingAt, shownExplained, shownMethod } from "../../core/select.ts";
+import { pixelOf, type Point } from "../../core/geometry.ts";
+import { imageOf, shownExplained, shownMethod } from "../../core/lookup.ts";
+import { readingAt } from "../../core/reading.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { h, on, setText, type Context } from "../ui/dom.ts";
 

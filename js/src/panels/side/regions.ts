@@ -2,8 +2,8 @@
 
 import { formatNumber } from "../../core/format.ts";
 import { clamp } from "../../core/geometry.ts";
+import { keepShown, regionCount, shownRegions } from "../../core/regions.ts";
 import type { Region } from "../../core/result.ts";
-import { keepShown, regionCount, shownRegions } from "../../core/select.ts";
 import type { State } from "../../core/state.ts";
 import { ended } from "../../core/store.ts";
 import { stepTo, toggleRegion } from "../ui/actions.ts";
@@ -131,7 +131,7 @@ interface Play {
   stop(): void;
 }
 
-/** Adds region after region; slower where the system asks for less motion. */
+/** Adds region after region; slower where the system prefers reduced motion. */
 function playButton(context: Context): Play {
   const { store, signal, commit } = context;
   let timer: ReturnType<typeof setInterval> | undefined;

@@ -3,9 +3,11 @@
 import { fieldOf } from "../../core/field.ts";
 import { formatScale } from "../../core/format.ts";
 import { clamp } from "../../core/geometry.ts";
+import { cellsOf } from "../../core/grid.ts";
 import { histogram, shareUpTo } from "../../core/histogram.ts";
+import { shownExplained } from "../../core/lookup.ts";
 import type { Explained } from "../../core/result.ts";
-import { cellsOf, colormapOf, cutOf, fieldShown, percentileShown, scaleOf, shownExplained, shownSign } from "../../core/select.ts";
+import { colormapOf, cutOf, fieldShown, percentileShown, scaleOf, shownSign } from "../../core/scale.ts";
 import type { State } from "../../core/state.ts";
 import { cssColours, lookupTable } from "../../paint/colormaps.ts";
 import { barsPath, dragged, h, setAttribute, setText, shape, type Context } from "../ui/dom.ts";

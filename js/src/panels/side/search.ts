@@ -6,7 +6,7 @@ import type { ClassRow } from "../../core/result.ts";
 import { ended } from "../../core/store.ts";
 import { h, on, reveal, setAttribute, type Context } from "../ui/dom.ts";
 
-/** Fast typing asks once. */
+/** Fast typing sends one request; in milliseconds. */
 const PAUSE = 150;
 
 export function searchPanel(context: Context, choose: (row: ClassRow) => void): HTMLElement {
@@ -15,14 +15,14 @@ export function searchPanel(context: Context, choose: (row: ClassRow) => void): 
   const button = h("button", { class: "slw-button slw-other", "aria-expanded": "false" }, "More classes…");
   const element = h("div", { class: "slw-others" }, button, popup);
   const options = optionList(context, input, list);
-  const ask = delayed(() => context.commands.search(input.value), signal);
+  const search = delayed(() => context.commands.search(input.value), signal);
 
   const open = (wanted: boolean): void => {
     popup.hidden = !wanted;
     setAttribute(button, "aria-expanded", String(wanted));
     if (!wanted) return;
     input.value = "";
-    ask(0);
+    search(0);
     input.focus();
   };
   const close = (): void => {
@@ -36,7 +36,7 @@ export function searchPanel(context: Context, choose: (row: ClassRow) => void): 
   };
   context.watch(({ link }) => [link], ({ link }) => setAttribute(button, "hidden", link !== "live"));
   on(button, "click", signal, () => open(popup.hidden));
-  on(input, "input", signal, () => ask(PAUSE));
+  on(input, "input", signal, () => search(PAUSE));
   on(list, "click", signal, (event) => pick(options.at(event.target as Node)));
   on(popup, "keydown", signal, (event) => {
     if (event.key === "ArrowDown") options.move(1);
@@ -91,7 +91,7 @@ interface Options {
   at(node: Node): ClassRow | undefined;
 }
 
-/** The focus stays in the field; the field says which option is meant. */
+/** The focus stays in the field, whose attribute names the active option. */
 function optionList({ watch }: Context, input: HTMLInputElement, list: HTMLElement): Options {
   let rows: readonly ClassRow[] = [];
   let elements: readonly HTMLElement[] = [];

@@ -1,6 +1,6 @@
 /** The models and images: shown only where there are several. */
 
-import { choosing } from "../../core/select.ts";
+import { choosing } from "../../core/grid.ts";
 import type { State } from "../../core/state.ts";
 import { layerOf, resize } from "../../paint/layer.ts";
 import { compareBox } from "../ui/compare-box.ts";

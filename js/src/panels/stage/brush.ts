@@ -1,10 +1,11 @@
 /** The selection tools on the picture: regions, brush and rectangle, by the pointer or by the arrow keys with Enter. */
 
 import { keyOf, type Cell } from "../../core/cell.ts";
-import { cellAt, clamp, pointAt, type Point } from "../../core/geometry.ts";
+import { cellAt, clamp, pixelOf, pointAt, type Point } from "../../core/geometry.ts";
+import { explainedOf, imageOf } from "../../core/lookup.ts";
 import { box, brush, keepPicked, runsOf, type Spot } from "../../core/picked.ts";
+import { regionsOf } from "../../core/regions.ts";
 import type { Explained } from "../../core/result.ts";
-import { explainedOf, imageOf, pixelOf, regionsOf } from "../../core/select.ts";
 import { shownCell } from "../../core/state.ts";
 import { show, toggleRegion } from "../ui/actions.ts";
 import { hasModifier, on, setAttribute, type Context } from "../ui/dom.ts";

@@ -2,7 +2,7 @@
 
 import { keyOf } from "../../core/cell.ts";
 import type { Glance } from "../../core/glance.ts";
-import { cellsOf, comparing, firstGrid, namesOf, pairShown } from "../../core/select.ts";
+import { cellsOf, comparing, firstGrid, namesOf, pairShown } from "../../core/grid.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { ended } from "../../core/store.ts";
 import { show } from "../ui/actions.ts";

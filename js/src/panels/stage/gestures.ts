@@ -2,7 +2,7 @@
 
 import type { Cell } from "../../core/cell.ts";
 import { panBy, pointAt, shareOf, WHOLE, zoomAt, type Point } from "../../core/geometry.ts";
-import { comparing } from "../../core/select.ts";
+import { comparing } from "../../core/grid.ts";
 import { show } from "../ui/actions.ts";
 import { hasModifier, on, type Context } from "../ui/dom.ts";
 

@@ -1,8 +1,9 @@
 /** The message over a picture that has no map: the reason, and what can be done. */
 
 import { keyOf, type Cell } from "../../core/cell.ts";
-import { lackOf, nameOf, statusOf } from "../../core/select.ts";
+import { nameOf } from "../../core/lookup.ts";
 import type { State } from "../../core/state.ts";
+import { lackOf, statusOf } from "../../core/status.ts";
 import { same } from "../../core/store.ts";
 import { button, h, hasFocus, type Context } from "../ui/dom.ts";
 import { failureParts } from "../ui/failure.ts";

@@ -1,7 +1,9 @@
 /** Heat map or top pixels, the sign, and a button that shows the original picture. */
 
+import { cellsOf, gridKey } from "../../core/grid.ts";
+import { explainedOf } from "../../core/lookup.ts";
 import type { Sign } from "../../core/result.ts";
-import { cellsOf, explainedOf, gridKey, shownSign, signsDiffer } from "../../core/select.ts";
+import { shownSign, signsDiffer } from "../../core/scale.ts";
 import type { Mode } from "../../core/settings.ts";
 import { h, on, setAttribute, type Context } from "../ui/dom.ts";
 import { segments, type Choices } from "../ui/segments.ts";

@@ -1,8 +1,9 @@
 /** Notices over the pictures: a model call that takes long, and weights that have changed. */
 
 import type { Cell } from "../../core/cell.ts";
-import { cellsOf, gridKey, jobOf, statusOf } from "../../core/select.ts";
+import { cellsOf, gridKey } from "../../core/grid.ts";
 import type { State } from "../../core/state.ts";
+import { jobOf, statusOf } from "../../core/status.ts";
 import { button, h, type Context } from "../ui/dom.ts";
 import { slowNotice } from "../ui/slow.ts";
 

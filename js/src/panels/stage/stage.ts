@@ -2,8 +2,10 @@
 
 import type { Cell } from "../../core/cell.ts";
 import type { Glance } from "../../core/glance.ts";
-import { cellsOf, columnsOf, comparing, gridKey, jobOf, pairShown, regionCount } from "../../core/select.ts";
+import { cellsOf, columnsOf, comparing, gridKey, pairShown } from "../../core/grid.ts";
+import { regionCount } from "../../core/regions.ts";
 import { shownCell, type State } from "../../core/state.ts";
+import { jobOf } from "../../core/status.ts";
 import { createPictures } from "../../paint/pictures.ts";
 import { h, setAttribute, type Context } from "../ui/dom.ts";
 import { createCellView, type CellView } from "./cell.ts";

@@ -1,7 +1,7 @@
 /** The divider between two pictures in a swipe. */
 
 import { clamp } from "../../core/geometry.ts";
-import { comparing } from "../../core/select.ts";
+import { comparing } from "../../core/grid.ts";
 import { h, hasModifier, on, setAttribute, type Context } from "../ui/dom.ts";
 
 const STEP = 0.05;

@@ -2,7 +2,7 @@
 
 import type { Cell } from "../../core/cell.ts";
 import { toggled } from "../../core/picked.ts";
-import { regionCount } from "../../core/select.ts";
+import { regionCount } from "../../core/regions.ts";
 import type { Context } from "./dom.ts";
 
 /** Make another cell the shown one. */

@@ -1,8 +1,9 @@
 /** Announces progress and results to screen readers. */
 
 import { formatShare } from "../../core/format.ts";
-import { jobShare, shownExplained, shownJob, shownMethod, shownStatus } from "../../core/select.ts";
+import { shownExplained, shownMethod } from "../../core/lookup.ts";
 import type { State } from "../../core/state.ts";
+import { jobShare, shownJob, shownStatus } from "../../core/status.ts";
 import { h, setText, type Context } from "./dom.ts";
 
 export function announcer(context: Context): HTMLElement {

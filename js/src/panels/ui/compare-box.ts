@@ -1,4 +1,4 @@
-import { comparing, pinned, toggling } from "../../core/select.ts";
+import { comparing, pinned, toggling } from "../../core/grid.ts";
 import type { Grid } from "../../core/settings.ts";
 import { h, on, type Context } from "./dom.ts";
 

@@ -2,7 +2,7 @@ import { h, hasModifier, on, setAttribute, type Context } from "./dom.ts";
 
 export interface Slider {
   readonly element: HTMLInputElement;
-  /** `text` is what a screen reader says. */
+  /** `text` is read by screen readers. */
   show(value: number, text: string): void;
 }
 

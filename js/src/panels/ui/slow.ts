@@ -13,7 +13,7 @@ export interface SlowNotice {
 }
 
 export function slowNotice(signal: AbortSignal): SlowNotice {
-  // a screen reader says it once, not every second
+  // read by screen readers once, not every second
   const seconds = h("span", { class: "slw-number", "aria-hidden": "true" });
   const words = ["Still computing (no update for ", seconds, h("span", { class: "slw-hidden" }, "a while"), ")"];
   const element = h("p", { class: "slw-quiet", role: "status", hidden: true }, ...words);
