@@ -206,7 +206,11 @@ class Metric(Parameters):
         return ""
 
     def cost(self, shape: tuple[int, int]) -> int:
-        """Return the number of images evaluated for one mask (H, W), without the random band."""
+        """Return the number of images evaluated for one mask (H, W), without the random band and the method's runs."""
+        return 0
+
+    def runs(self) -> int:
+        """Return the number of masks that the method computes again for one mask; at least, if it is not known."""
         return 0
 
 

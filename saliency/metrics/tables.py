@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from saliency.metrics.catalogue import METRICS
 from saliency.metrics.metric import Metric
-from saliency.model.protocols import capability
+from saliency.model.protocols import Model, capability
 from saliency.results.tables import aligned
 
 
@@ -23,7 +23,9 @@ class MetricInfo(NamedTuple):
     better: str
     """The better direction: "higher", "lower" or "neither"."""
     cost: int
-    """Images evaluated for one mask of 224×224 with default fields, without the random band."""
+    """Images evaluated for one mask of 224×224 with default fields, without the random band and the method's runs."""
+    runs: int
+    """Masks that the method computes again for one mask."""
     paper: str
     advice: str
     """What high and low values mean."""
@@ -35,8 +37,11 @@ class MetricTable(tuple[MetricInfo, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        rows = [("id", "class", "needs", "better", "images evaluated", "paper")]
-        rows += [(each.id, each.cls.__name__, each.needs, each.better, str(each.cost), each.paper) for each in self]
+        rows = [("id", "class", "needs", "better", "images evaluated", "runs of the method", "paper")]
+        rows += [
+            (each.id, each.cls.__name__, each.needs, each.better, str(each.cost), str(each.runs), each.paper)
+            for each in self
+        ]
         return aligned(rows)
 
 
@@ -45,10 +50,11 @@ def table() -> MetricTable:
     found = []
     for name, cls in METRICS.items():
         metric = cls()
-        parts = [capability(metric.needs)] if metric.cost((224, 224)) else []
+        parts = [capability(metric.needs)] if metric.cost((224, 224)) or metric.needs is not Model else []
         parts += ["the object's pixels"] if metric.needs_truth else []
         parts += ["the method"] if metric.needs_method else []
         better = {True: "higher", False: "lower", None: "neither"}[metric.higher_is_better]
         cost, needs = metric.cost((224, 224)), " and ".join(parts) or "–"
-        found.append(MetricInfo(name, cls, cls.title, cls.family, needs, better, cost, cls.paper, cls.advice))
+        row = (name, cls, cls.title, cls.family, needs, better, cost, metric.runs(), cls.paper, cls.advice)
+        found.append(MetricInfo(*row))
     return MetricTable(found)

@@ -1,0 +1,50 @@
+"""Consistency of a map with that of the mirrored image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from saliency.metrics.case import Case
+from saliency.metrics.metric import CHANNELS, SIGNS, Attribution, Measurement, Metric, parameter
+from saliency.metrics.similarity import spearman
+
+
+@dataclass(eq=False, repr=False)
+class FlipConsistency(Metric):
+    """Spearman's correlation of a map with that of the mirrored image, mirrored back.
+
+    Left and right are exchanged. ``details`` has the target's probability for both images: where the mirrored image has
+    lost it, the maps explain different decisions.
+    """
+
+    sign: str = parameter("own", "Pooling of signs", choices=SIGNS)
+    channels: str = parameter("sum", "Pooling of channels", choices=CHANNELS)
+
+    id: ClassVar[str] = "flip_consistency"
+    title: ClassVar[str] = "Consistency with the mirrored image"
+    family: ClassVar[str] = "robustness"
+    needs_method: ClassVar[bool] = True
+    pairs: ClassVar[int] = 0
+    advice: ClassVar[str] = (
+        "Near 1: the map moves with the image. Low: it depends on fixed places, as of a grid of patches, or the model "
+        "itself reads fixed places."
+    )
+
+    def measure(self, case: Case[Any], mask: Attribution) -> Measurement:
+        assert case.runner is not None
+        flipped = case.ops.flip(case.image, 2)
+        images = [case.image, flipped]
+        # the key of the image itself, which other metrics evaluate, too
+        before, after = case.evaluate([True, "mirrored"], lambda which: case.ops.concat([images[i] for i in which]))
+        back = case.runner(flipped)[0, 0][:, ::-1]
+        found = spearman(
+            mask.pooled(self.sign, self.channels), Attribution(back, mask.sign).pooled(self.sign, self.channels)
+        )
+        return Measurement(found, details={"probability": float(before), "probability mirrored": float(after)})
+
+    def cost(self, shape: tuple[int, int]) -> int:
+        return 2
+
+    def runs(self) -> int:
+        return 1

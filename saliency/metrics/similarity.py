@@ -1,0 +1,18 @@
+"""Similarity of two maps by the ranks of their pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def spearman(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Spearman's rank correlation of two maps of equal shape, from -1 to 1; equal values share their mean rank.
+
+    With a constant map it is 0: the expectation over all orders of its pixels.
+    """
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(each.ravel()) for each in (one, other)]
+    centred = [each - each.mean() for each in ranks]
+    norm = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
+    return float(centred[0] @ centred[1]) / norm if norm else 0.0
