@@ -6,7 +6,7 @@ PAIR-code/saliency's package of that name. A framework is imported only when a m
 
 from saliency import checks, core, deepexplain, demo, metrics, targets, tf1, upstream
 from saliency.adapters import adapt
-from saliency.api.check import check
+from saliency.api.check import CheckCost, check, check_cost
 from saliency.api.explain import explain
 from saliency.api.feeding import Surer, picture_for, surer_preset
 from saliency.api.layers import layers
@@ -51,6 +51,7 @@ __all__ = [
     "BadShape",
     "BadTarget",
     "Cancelled",
+    "CheckCost",
     "Explanation",
     "LayerInfo",
     "LayerTable",
@@ -75,6 +76,7 @@ __all__ = [
     "__version__",
     "adapt",
     "check",
+    "check_cost",
     "checks",
     "core",
     "deepexplain",

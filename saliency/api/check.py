@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from saliency import checks
 from saliency.api.cases import Rerun, case_of
 from saliency.api.prepare import Prepared, only, prepare
 from saliency.core.method import Method
-from saliency.errors import BadShape, BadTarget
+from saliency.errors import BadArgument, BadShape, BadTarget
 from saliency.metrics.case import Case, Runner
-from saliency.metrics.metric import Attribution, Metric
+from saliency.metrics.metric import Attribution, Band, Metric
 from saliency.metrics.orders import by_salience
 from saliency.metrics.road import ROAD
 from saliency.metrics.srg import SRG
@@ -33,8 +33,14 @@ DECIDING: tuple[Metric, ...] = (SYMMETRIC, ROAD(shares=(0.1, 0.2, 0.3, 0.5, 0.7)
 REPORTED: tuple[Metric, ...] = ()
 """The metrics that run the method again, in this order."""
 
+RERUN = 1_000
+"""Number of images that may be evaluated to run the method again."""
+
 RUNS = 5
 """Number of runs of the method that they take: two classes in one, the flipped image, three shuffles of the weights."""
+
+RANDOM = 192
+"""Number of images that random maps take."""
 
 EQUAL = 0.02
 """Largest difference of a mask and its method's own, as a share of the norm, for the two to count as equal."""
@@ -51,10 +57,11 @@ def check(
     activation: str = "auto",
     output: Any = None,
     framework: str | None = None,
-    rerun: int | None = 1_000,
+    rerun: int | None = RERUN,
     batch_size: int | str = "auto",
     progress: bool | Progress = True,
     seed: int = 0,
+    bands: Verdict | None = None,
     cancelled: Callable[[], bool] | None = None,
     shared: Callable[[], bool] | None = None,
     partial: Callable[[Verdict], None] | None = None,
@@ -81,24 +88,55 @@ def check(
         batch_size: images per model call; "auto" measures the fastest size.
         progress: True for a progress bar, False for none, or a callable (images evaluated, images in total).
         seed: seed of random maps, noise and shuffles.
+        bands: the verdict on another map of this model, image and target with the same seed: its random maps are not
+            evaluated again.
         cancelled: called between model calls; when it returns true, :class:`saliency.Cancelled` is raised.
         shared: see :func:`saliency.explain`.
         partial: called with the verdict after each measurement.
 
     Raises:
+        BadArgument: `bands` is a verdict on another image, target or model.
         BadShape: the mask does not have the height and width of the model's input.
         BadTarget: there is no such class, or the explanation's target is a callable that was not passed.
     """
     rerun = None if rerun is None else checks.whole(rerun, "rerun", 0)
     seed = checks.whole(seed, "seed", 0)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
-    checking = Checking(prepared, explanation, target, rerun, seed)
+    checking = Checking(prepared, explanation, target, rerun, seed, bands)
     with ProgressBar(progress, checking.total, "Evidence", False) as report:
         options = {"batch_size": batch_size, "progress": report, "cancelled": cancelled, "shared": shared}
         for verdict in checking.verdicts(total=checking.total, streaming=partial is not None, **options):
             if partial is not None:
                 partial(verdict)
     return verdict
+
+
+class CheckCost(NamedTuple):
+    """Number of images that :func:`check` evaluates."""
+
+    map: int
+    """For the map itself."""
+    bands: int
+    """For random maps; once for each image and target, see `bands` of :func:`check`."""
+    reruns: int
+    """To run the method again, about; 0 where that is left out."""
+
+
+def check_cost(explanation: Explanation, rerun: int | None = RERUN) -> CheckCost:
+    """Return how many images :func:`check` evaluates for an explanation.
+
+    Args:
+        explanation: see :func:`check`.
+        rerun: see :func:`check`.
+    """
+    again = RUNS * explanation.images
+    known = explanation.instance is not None and (rerun is None or again <= rerun)
+    return CheckCost(_cost_of_map(explanation.mask), RANDOM, again if known else 0)
+
+
+def _cost_of_map(mask: np.ndarray) -> int:
+    """Return the number of images that the deciding metrics evaluate for a mask."""
+    return sum(each.cost((mask.shape[0], mask.shape[1])) for each in DECIDING)
 
 
 class Checking:
@@ -110,12 +148,21 @@ class Checking:
         target: see :func:`check`.
         rerun: see :func:`check`.
         seed: see :func:`check`.
+        bands: see :func:`check`.
     """
 
-    def __init__(self, prepared: Prepared, explanation: Any, target: Any, rerun: int | None, seed: int) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        explanation: Any,
+        target: Any,
+        rerun: int | None,
+        seed: int,
+        bands: Verdict | None = None,
+    ) -> None:
         if isinstance(prepared.picture, Inputs):
             raise BadShape("A check removes pixels of a picture, and was given a list of inputs.")
-        self.prepared, self.rerun, self.seed = prepared, rerun, seed
+        self.prepared, self.rerun, self.seed, self.bands = prepared, rerun, seed, bands
         self.explanation = explanation if isinstance(explanation, Explanation) else None
         self.mask = self._mask(explanation)
         self.method: Method | None = None if self.explanation is None else self.explanation.instance
@@ -128,8 +175,7 @@ class Checking:
     @property
     def total(self) -> int:
         """The number of images that are evaluated without running the method again, as far as it is known."""
-        shape = self.mask.values.shape[0], self.mask.values.shape[1]
-        return sum(each.cost(shape) for each in DECIDING) + 2 + 192
+        return _cost_of_map(self.mask.values) + (0 if self.bands else RANDOM)
 
     def verdicts(self, **options: Any) -> Iterator[Verdict]:
         """Yield a verdict after each measurement; the last is final. For `options` see :class:`Session`."""
@@ -138,13 +184,35 @@ class Checking:
         for metric in DECIDING:
             measures[metric.id] = Measure(metric, metric(case, self.mask, band=False), decides=True)
             yield self._verdict(case, measures, finished=False)
+        known = self._known_bands(case)
         for metric in DECIDING:
             found = measures[metric.id].found
             if not found.reason:
-                found = found._replace(band=metric.band(case))
+                found = found._replace(band=known.get(metric.id) or metric.band(case))
             measures[metric.id] = Measure(metric, found, decides=True)
             yield self._verdict(case, measures, finished=False)
         yield from self._rerun(case, measures, options)
+
+    def _known_bands(self, case: Case[Any]) -> dict[str, Band]:
+        """Return the bands of the given verdict by the id of the metric.
+
+        Raises:
+            BadArgument: it is a verdict on another image, target or model.
+        """
+        if self.bands is None:
+            return {}
+        given = self.bands.subject.label
+        starts = [
+            curve.values[0] for each in self.bands.deciding for curve in each.found.curves.values() if not curve.at[0]
+        ]
+        if given != self.label or not np.allclose(starts, case.value(), rtol=1e-3, atol=1e-6):
+            raise BadArgument(
+                f"bands must be a verdict on another map of the same model, image and target ({self.label!r}), got one "
+                f"on {given!r} for which the model gives another value. Leave bands out."
+            )
+        fields = {each.key() for each in DECIDING}
+        deciding = [each for each in self.bands.deciding if each.metric.key() in fields]
+        return {each.metric.id: each.found.band for each in deciding if each.found.band is not None}
 
     def _rerun(self, case: Case[Any], measures: dict[str, Measure], options: Any) -> Iterator[Verdict]:
         """Yield verdicts with the measurements for which the method runs again."""
