@@ -308,7 +308,9 @@ class Explanation:
             with checks.opening(path, BadField):
                 path.write_bytes(drawn)
         else:
-            raise BadField(f"save() writes .npz or {', '.join(f'.{each}' for each in PICTURES)}, got {path.name!r}.")
+            raise BadField(
+                f"save() writes .npz or {', '.join(f'.{each}' for each in PICTURES)}, got {brief(path.name)}."
+            )
 
     def _png(self, dpi: int) -> bytes:
         return self._drawn("png", dpi)
