@@ -108,6 +108,29 @@ def function(value: Any, what: str, takes: Sequence[str] = (), error: Kind = Bad
     return value
 
 
+CALLBACKS: Mapping[str, Sequence[str]] = {
+    "progress": ("done", "total"),
+    "cancelled": (),
+    "shared": (),
+    "partial": ("found",),
+}
+"""The arguments of each callback of the public functions."""
+
+
+def callbacks(*, bar: bool = False, **given: Any) -> None:
+    """Raise unless each callback is None, or a function that accepts its arguments.
+
+    Args:
+        bar: whether `progress` may also be True or False, for a progress bar or none.
+        **given: by the names of :data:`CALLBACKS`.
+    """
+    for name, value in given.items():
+        if bar and name == "progress" and value is not None and not callable(value):
+            flag(value, name)
+        elif value is not None:
+            function(value, name, CALLBACKS[name])
+
+
 def names(value: Any, what: str = "labels") -> Sequence[str] | None:
     """Return the class names in class order; None if there are none.
 

@@ -101,6 +101,7 @@ def check(
     """
     rerun = None if rerun is None else checks.whole(rerun, "rerun", 0)
     seed = checks.whole(seed, "seed", 0)
+    checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared, partial=partial)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     checking = Checking(prepared, explanation, target, rerun, seed, bands)
     with ProgressBar(progress, checking.total, "Evidence", False) as report:

@@ -83,21 +83,10 @@ def explain(
         SaliencyError: an argument, the image, or the model's output is invalid, see :mod:`saliency.errors`.
     """
     started = time.perf_counter()
-    _check_callables(progress, cancelled, shared, partial)
+    checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared, partial=partial)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     fields = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
     run = prepared.run(method, target, fields)
     of_the_picture = None if partial is None else lambda found: partial(only(found))
     options = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
     return only(explained(run, started, progress=progress, partial=of_the_picture, **options))
-
-
-def _check_callables(progress: Any, cancelled: Any, shared: Any, partial: Any) -> None:
-    """Raise if an argument that :func:`explain` calls is not callable."""
-    if callable(progress):
-        checks.function(progress, "progress", ("done", "total"))
-    elif progress is not None:
-        checks.flag(progress, "progress")
-    for name, given, takes in (("cancelled", cancelled, ()), ("shared", shared, ()), ("partial", partial, ("found",))):
-        if given is not None:
-            checks.function(given, name, takes)

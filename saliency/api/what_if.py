@@ -115,10 +115,7 @@ def perturbation_curves(
         BadTarget: there is no such class.
     """
     points, fill = checks.whole(points, "points"), checks.choice(fill, "fill", FILLS)
-    callables = ("progress", progress, ("done", "total")), ("cancelled", cancelled, ()), ("shared", shared, ())
-    for name, given, takes in callables:
-        if given is not None:
-            checks.function(given, name, takes)
+    checks.callbacks(progress=progress, cancelled=cancelled, shared=shared)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     order = order_of(_of_shape(_salience(mask), prepared, "mask"))
     session = Session(

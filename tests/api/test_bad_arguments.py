@@ -134,6 +134,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
         "adapted": saliency.adapt(net),
         "selection": np.ones(SIZE, bool),
         "mask": exp.mask,
+        "explanation": exp,
         "picture": saliency.read(IMAGE),
         "path": file,
         "target": 1,
@@ -150,6 +151,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
     }
     own = {
         "explain": {"progress": False},
+        "check": {"progress": False, "rerun": 0},
         "perturbation_curves": {"points": 3},
         "mean_logit": {"mask": np.ones(SIZE)},
         "described": {"method": saliency.GradCam()},
