@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from saliency.core.pair.guided_ig import (
     translate_x_to_alpha,
 )
 from saliency.core.paths import Evaluation, Path
-from saliency.core.walk import EPSILON, Walk
-from saliency.model.protocols import Differentiable, Ops
+from saliency.core.walk import EPSILON, Walk, WalkedPath
+from saliency.model.protocols import Differentiable
 from saliency.session.baselines import Baseline, baseline_count
 from saliency.session.samples import Originals
 from saliency.session.session import Session
@@ -31,8 +31,6 @@ __all__ = [  # with PAIR's functions
     "translate_alpha_to_x",
     "translate_x_to_alpha",
 ]
-
-A = TypeVar("A")
 
 
 @dataclass(eq=False, repr=False)
@@ -140,41 +138,6 @@ class GuidedIG(PairGuidedIG):
     def cost(self, shape: tuple[int, ...]) -> int:
         """Return the cost of one target."""
         return shape[0] * self.steps * baseline_count(self.baseline, shape)
-
-
-class WalkedPath(Generic[A]):
-    """A walk of Guided IG as a :class:`~saliency.core.paths.Path`: straight between the evaluated points.
-
-    Args:
-        walk: a completed walk.
-        places: how far each value has moved, at each step and at the end.
-        met: the evaluations at each step.
-        image: index of the image it leads to.
-        target: the target it was computed for.
-    """
-
-    def __init__(
-        self, ops: Ops[A], walk: Walk, places: list[np.ndarray], met: Sequence[Evaluation], image: int, target: int
-    ) -> None:
-        self.ops, self.start, self.way = ops, walk.start, walk.way
-        self.places, self.met, self.image = places, met, image
-        self.target: int | None = target
-
-    def points(self, alphas: np.ndarray) -> Any:
-        """See :class:`~saliency.core.paths.Path`."""
-        return self.ops.asarray(np.stack([self.start + self._come(alpha) * self.way for alpha in alphas]))
-
-    def ways(self, alphas: np.ndarray) -> Any:
-        """See :class:`~saliency.core.paths.Path`."""
-        come = np.stack([self._come(alpha) for alpha in alphas])
-        return self.ops.asarray(np.diff(come, axis=0) * self.way)
-
-    def _come(self, alpha: float) -> np.ndarray:
-        """Return how far each value has moved."""
-        at = alpha * (len(self.places) - 1)
-        before = min(int(at), len(self.places) - 2)
-        here, there = self.places[before], self.places[before + 1]
-        return (here + (at - before) * (there - here)).reshape(self.way.shape)
 
 
 def _masks(walks: list[Walk], baselines: int, targets: int) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 
 from saliency.core.method import parameter
 from saliency.core.pair.occlusion import PairOcclusion
+from saliency.core.windows import Windows
 from saliency.errors import BadField
-from saliency.model.protocols import Model, Ops
+from saliency.model.protocols import Model
 from saliency.session.baselines import Baseline, baseline_count
 from saliency.session.samples import Patches, spans
 from saliency.session.session import Session, originals
@@ -61,22 +62,15 @@ class Occlusion(PairOcclusion):
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         ops, shape = session.ops, tuple(int(n) for n in images.shape)
         axes = [*self.windows(shape), self.channel_windows(shape)]
-        grid = tuple(map(len, axes))
-        order = session.order(int(np.prod(grid)))
+        order = session.order(int(np.prod([len(axis) for axis in axes])))
         whole = ops.concat([scores for _, scores in session.scores(originals(session, images))], 1)
         if not len(order):
             yield ops.asarray(np.zeros((*whole.shape, *shape[1:3])))
             return
-        places = np.unravel_index(order, grid)
-        cut = axes if self._in_channels else axes[:2]
-        cuts = np.concatenate([np.array(axis)[at] for axis, at in zip(cut, places, strict=False)], 1)
-        lengths = (*shape[1:3], int(np.prod(shape[3:])))
-        factors = [ops.asarray(covers(axis, length)) for axis, length in zip(axes, lengths, strict=True)]
-        # the index of each window of the grid in the order of evaluation
-        place = np.argsort(order)
+        windows = Windows(ops, shape, axes, deep=self._in_channels, order=order)
         done: Any = 0.0
-        for i, shown in enumerate(session.baselines(self._covers(), images)):
-            patches = Patches(ops, images, cuts, shown)
+        for i, cover in enumerate(session.baselines(self._covers(), images)):
+            patches = Patches(ops, images, windows.cuts, cover)
             drops: list[Any] = []
             for evaluated, scores in session.scores(patches):
                 for image, which in spans(evaluated, patches.each):
@@ -84,40 +78,9 @@ class Occlusion(PairOcclusion):
                     part = scores[:, first : first + which.stop - which.start]
                     drops.append(whole[:, image : image + 1] - part)
                 if session.streaming or evaluated.stop == len(patches):
-                    mask = self._map(ops.concat(drops, 1), evaluated.stop, place, factors, session)
+                    mask = windows.map(ops.concat(drops, 1), evaluated.stop, self.reduce)
                     yield mask if i == 0 else (done[:, : mask.shape[1]] + mask) / (i + 1)
             done = done + mask
-
-    def _map(self, drops: Any, evaluated: int, place: np.ndarray, factors: list[Any], session: Session[Any]) -> Any:
-        """Return (k, b, H, W) from the drops (k, n) of the first n windows; with channels if windows have them."""
-        ops, each = session.ops, len(place)
-        k, images = int(drops.shape[0]), -(-evaluated // each)
-        missing = images * each - evaluated
-        visited = np.ones(images * each)
-        if missing:
-            visited[evaluated:] = 0
-            drops = ops.concat([drops, ops.asarray(np.zeros((k, missing)))], 1)
-        grid = tuple(int(each.shape[0]) for each in factors)
-        total = self._laid(
-            ops.reshape(ops.take(ops.reshape(drops, (k, images, each)), place), (-1, *grid)), factors, ops
-        )
-        total = ops.reshape(total, (k, images, *total.shape[1:]))
-        if self.reduce == "sum" and not missing:
-            return total
-        count = self._laid(ops.asarray(visited.reshape(images, each)[:, place].reshape(images, *grid)), factors, ops)
-        mean = total / ops.maximum(count, 1.0)
-        if self.reduce == "mean":
-            return mean
-        return mean * self._laid(ops.asarray(np.ones((1, *grid))), factors, ops)
-
-    def _laid(self, windows: Any, factors: list[Any], ops: Ops[Any]) -> Any:
-        """Add the values of a grid's windows, (n, down, across, channels), to their pixels: (n, H, W[, C])."""
-        rows, columns, channels = factors
-        each = ops.transpose(windows, (0, 3, 1, 2))
-        each = ops.matmul(ops.matmul(ops.transpose(rows, (1, 0)), each), columns)
-        if not self._in_channels:
-            return each[:, 0]
-        return ops.matmul(ops.transpose(each, (0, 2, 3, 1)), channels)
 
     @property
     def _in_channels(self) -> bool:
@@ -166,12 +129,6 @@ class Occlusion(PairOcclusion):
         # a sequence of numbers is a colour, not several baselines
         colour = isinstance(self.value, list | tuple) and all(isinstance(each, int | float) for each in self.value)
         return np.asarray(self.value, np.float64) if colour else self.value
-
-
-def covers(windows: list[tuple[int, int]], length: int) -> np.ndarray:
-    """Return (windows, length): 1 where the window covers."""
-    at = np.arange(length)
-    return np.array([(at >= start) & (at < stop) for start, stop in windows], np.float64)
 
 
 def _of(value: int | tuple[int, ...], axis: int) -> int:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from saliency.core.paths import Evaluation
 from saliency.errors import BadOutput, BadShape
+from saliency.model.protocols import Ops
+
+A = TypeVar("A")
 
 EPSILON = 1e-9
 """Two distances this close, relatively or absolutely, count as equal."""
@@ -112,3 +117,38 @@ def smallest(values: np.ndarray, rank: int) -> Any:
         if 0 <= before < len(between):
             return np.partition(between, before)[before]
     return np.partition(values, rank)[rank]
+
+
+class WalkedPath(Generic[A]):
+    """A walk of Guided IG as a :class:`~saliency.core.paths.Path`: straight between the evaluated points.
+
+    Args:
+        walk: a completed walk.
+        places: how far each value has moved, at each step and at the end.
+        met: the evaluations at each step.
+        image: index of the image it leads to.
+        target: the target it was computed for.
+    """
+
+    def __init__(
+        self, ops: Ops[A], walk: Walk, places: list[np.ndarray], met: Sequence[Evaluation], image: int, target: int
+    ) -> None:
+        self.ops, self.start, self.way = ops, walk.start, walk.way
+        self.places, self.met, self.image = places, met, image
+        self.target: int | None = target
+
+    def points(self, alphas: np.ndarray) -> Any:
+        """See :class:`~saliency.core.paths.Path`."""
+        return self.ops.asarray(np.stack([self.start + self._come(alpha) * self.way for alpha in alphas]))
+
+    def ways(self, alphas: np.ndarray) -> Any:
+        """See :class:`~saliency.core.paths.Path`."""
+        come = np.stack([self._come(alpha) for alpha in alphas])
+        return self.ops.asarray(np.diff(come, axis=0) * self.way)
+
+    def _come(self, alpha: float) -> np.ndarray:
+        """Return how far each value has moved."""
+        at = alpha * (len(self.places) - 1)
+        before = min(int(at), len(self.places) - 2)
+        here, there = self.places[before], self.places[before + 1]
+        return (here + (at - before) * (there - here)).reshape(self.way.shape)

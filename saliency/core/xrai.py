@@ -10,47 +10,17 @@ import numpy as np
 
 from saliency.core.integrated_gradients import IntegratedGradients
 from saliency.core.method import Method, parameter
-from saliency.core.pair.xrai import (
-    _FELZENSZWALB_IM_RESIZE,
-    _FELZENSZWALB_IM_VALUE_RANGE,
-    _FELZENSZWALB_MIN_SEGMENT_SIZE,
-    _FELZENSZWALB_SCALE_VALUES,
-    _FELZENSZWALB_SIGMA_VALUES,
-    PairXRAI,
-    XRAIOutput,
-    XRAIParameters,
-    _attr_aggregation_max,
-    _gain_density,
-    _get_diff_cnt,
-    _get_diff_mask,
-    _get_segments_felzenszwalb,
-    _normalize_image,
-    _unpack_segs_to_masks,
-    strongest_channel,
-)
+from saliency.core.pair import xrai as pair
+from saliency.core.pair.xrai import *  # noqa: F403  # PAIR's private names, which public code imports from here
+from saliency.core.pair.xrai import PairXRAI, strongest_channel
 from saliency.errors import BadShape
 from saliency.pictures.regions import Grown, Regions, felzenszwalb_segments, grow_regions, region_table
 from saliency.pictures.segments import SEGMENTERS, Segments, masks_of, split
 from saliency.session.baselines import Baseline
 from saliency.session.session import Session
 
-__all__ = [  # with PAIR's private names, which public code imports from here
-    "XRAI",
-    "_FELZENSZWALB_IM_RESIZE",
-    "_FELZENSZWALB_IM_VALUE_RANGE",
-    "_FELZENSZWALB_MIN_SEGMENT_SIZE",
-    "_FELZENSZWALB_SCALE_VALUES",
-    "_FELZENSZWALB_SIGMA_VALUES",
-    "XRAIOutput",
-    "XRAIParameters",
-    "_attr_aggregation_max",
-    "_gain_density",
-    "_get_diff_cnt",
-    "_get_diff_mask",
-    "_get_segments_felzenszwalb",
-    "_normalize_image",
-    "_unpack_segs_to_masks",
-]
+__all__ = ["XRAI"]
+__all__ += pair.__all__
 
 NAMED = 150
 """Number of segments of a named segmentation for XRAI."""

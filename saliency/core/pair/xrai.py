@@ -20,6 +20,24 @@ from saliency.pictures.regions import (
     grow_regions,
 )
 
+__all__ = [
+    "_FELZENSZWALB_IM_RESIZE",
+    "_FELZENSZWALB_IM_VALUE_RANGE",
+    "_FELZENSZWALB_MIN_SEGMENT_SIZE",
+    "_FELZENSZWALB_SCALE_VALUES",
+    "_FELZENSZWALB_SIGMA_VALUES",
+    "XRAIOutput",
+    "XRAIParameters",
+    "_attr_aggregation_max",
+    "_gain_density",
+    "_get_diff_cnt",
+    "_get_diff_mask",
+    "_get_segments_felzenszwalb",
+    "_normalize_image",
+    "_unpack_segs_to_masks",
+]
+"""PAIR's names in ``saliency.core.xrai``."""
+
 
 class PairXRAI(CoreSaliency):
     """XRAI's `GetMask` and `GetMaskWithDetails`."""
