@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose
 
 import saliency
 from saliency.core.catalogue import METHODS
-from saliency.model.protocols import Differentiable, Layered, lacking
+from saliency.metrics.catalogue import METRICS
+from saliency.model.protocols import Differentiable, Layered, Reweightable, lacking
 from tests.conformance.models import Subject
 from tests.nets import everything, same
 
@@ -93,11 +94,28 @@ def check_one_lock_per_model(subject: Subject) -> None:
 
 
 def check_capabilities_are_there_or_explained(subject: Subject) -> None:
-    """Each capability that some method needs is supported, or the model gives the reason in a sentence."""
+    """Each capability that some method or metric needs is supported, or the model gives the reason in a sentence."""
     model = subject.model
-    for needs in {cls().needs for cls in METHODS.values()}:
+    for needs in {cls().needs for cls in (*METHODS.values(), *METRICS.values())}:
         why = next((model.lacks[each] for each in needs.__mro__ if each in model.lacks), None)
         assert isinstance(model, needs) if why is None else len(why.split()) > 3
+
+
+def check_weights_change_in_copies(subject: Subject) -> None:
+    """A copy with the same weights has the same scores, one with a zero head others; the model keeps its own."""
+    model, images = bound(subject)
+    if lacking(model, Reweightable) is not None:
+        return
+    before, version = model.ops.tohost(model.scores(images)), model.version
+    layers = model.weighted_layers(images)
+    same, zero = model.reweighted(lambda _, each: each), model.reweighted(lambda _, each: 0 * each, layers[:1])
+
+    assert len(layers) > 1
+    assert_allclose(model.ops.tohost(same.scores(images)), before, rtol=1e-5, atol=1e-6)
+    assert not np.any(model.ops.tohost(zero.scores(images)))
+    assert_allclose(model.ops.tohost(model.scores(images)), before, rtol=1e-5, atol=1e-6)
+    assert model.version == version
+    assert version not in (same.version, zero.version)
 
 
 def check_nothing_is_written(subject: Subject) -> None:
@@ -120,6 +138,7 @@ OF_MODELS: list[Callable[[Subject], None]] = [
     check_layers_are_readable,
     check_one_lock_per_model,
     check_capabilities_are_there_or_explained,
+    check_weights_change_in_copies,
     check_nothing_is_written,
 ]
 """Checks of an adapted model."""

@@ -92,6 +92,17 @@ class Silent(TorchModel):
         self.lacks = {Differentiable: ""}
 
 
+class Leaking(TorchModel):
+    """A copy shares its weights with the model."""
+
+    def reweighted(self, change: Any, layers: Any = None) -> Any:
+        made = super().reweighted(change, layers)
+        with torch.no_grad():
+            for own, other in zip(self.module.parameters(), made.module.parameters(), strict=True):
+                own.copy_(other)
+        return made
+
+
 class Training(TorchModel):
     """Weights change with each call."""
 
@@ -108,6 +119,7 @@ BROKEN: dict[str, Callable[..., Any]] = {
     "layers_are_readable": Forgetful,
     "one_lock_per_model": Loose,
     "capabilities_are_there_or_explained": Silent,
+    "weights_change_in_copies": Leaking,
     "nothing_is_written": Training,
 }
 """For each check, an adapter that violates it."""
