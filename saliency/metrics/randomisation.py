@@ -58,6 +58,7 @@ class Cascade(Randomisation):
     """A metric of maps as the model's layers are randomised one after another, and stay so."""
 
     stages: int = parameter(10, STAGES, low=0)
+    depth: float = parameter(1.0, "Share of the layers that are randomised at the end", low=0, high=1)
     order: str = parameter(
         "top_down", "Order of the layers: from the output back, or from the input on", choices=ORDERS
     )
@@ -82,9 +83,10 @@ class Cascade(Randomisation):
         return self.draws * max(self.stages, 1)
 
     def ends(self, count: int) -> list[int]:
-        """Return the number of randomised layers at the end of each stage, of `count` layers; the last is all."""
-        stages = min(self.stages or count, count)
-        return [round((i + 1) * count / stages) for i in range(stages)]
+        """Return the number of randomised layers, of `count`, at the end of each stage."""
+        last = max(1, round(self.depth * count))
+        stages = min(self.stages or last, last)
+        return [round((i + 1) * last / stages) for i in range(stages)]
 
     def original(self, case: Case[Any], mask: Attribution) -> np.ndarray:
         """Return the map of the model itself, (H, W)."""

@@ -96,7 +96,7 @@ def check_one_lock_per_model(subject: Subject) -> None:
 def check_capabilities_are_there_or_explained(subject: Subject) -> None:
     """Each capability that some method or metric needs is supported, or the model gives the reason in a sentence."""
     model = subject.model
-    for needs in {cls().needs for cls in (*METHODS.values(), *METRICS.values())}:
+    for needs in {cls().needs for cls in METHODS.values()} | {cls.needs for cls in METRICS.values()}:
         why = next((model.lacks[each] for each in needs.__mro__ if each in model.lacks), None)
         assert isinstance(model, needs) if why is None else len(why.split()) > 3
 

@@ -65,9 +65,12 @@ def test_stages_are_points_of_the_whole_cascade() -> None:
 
     whole = measured(MPRT(stages=0, draws=1), net, picture(), GRADIENT).curves["similarity"]
     halves = measured(MPRT(stages=2, draws=1), net, picture(), GRADIENT).curves["similarity"]
+    half = measured(MPRT(stages=1, depth=0.5, draws=1), net, picture(), GRADIENT).curves["similarity"]
     reverse = measured(MPRT(stages=0, draws=1, order="bottom_up"), net, picture(), GRADIENT).curves["similarity"]
 
     assert halves.at.tolist() == [2, 4]
+    assert half.at.tolist() == [2]
+    assert half.values[0] == halves.values[0]
     np.testing.assert_array_equal(halves.values, whole.values[[1, 3]])
     assert reverse.names == whole.names[::-1]
     assert reverse.values[-1] == pytest.approx(whole.values[-1], abs=1e-6)
@@ -156,6 +159,25 @@ def test_a_black_box_whose_weights_can_be_copied() -> None:
 
     assert found.curves["similarity"].names == ("scores", "block", "norm", "stem")
     assert np.isfinite(found.value)
+
+
+@pytest.mark.parametrize("name", ["cat", "coffee"])
+def test_guided_backprop_shows_the_image(name: str) -> None:
+    """With the upper half of a trained network shuffled, its map hardly changes, and those of other methods do."""
+    model: Any = saliency.demo.model("imagenet")
+    before = {key: each.clone() for key, each in model.state_dict().items()}
+    metric, image = MPRT(stages=2, depth=0.5, draws=1), saliency.demo.image(name)
+
+    found = {
+        method: measured(metric, model, image, method, None).curves["similarity"].values
+        for method in ("guided_backprop", "gradient", "grad_cam")
+    }
+    contrast = measured(RandomLogit(), model, image, "guided_backprop", None).value
+
+    assert found["guided_backprop"].min() > 0.7
+    assert max(found["gradient"].max(), found["grad_cam"].max()) < 0.6
+    assert contrast < 0.02
+    assert all(torch.equal(each, before[key]) for key, each in model.state_dict().items())
 
 
 def test_what_cannot_be_randomised_has_a_reason() -> None:
