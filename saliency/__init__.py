@@ -7,6 +7,7 @@ PAIR-code/saliency's package of that name. A framework is imported only when a m
 from saliency import checks, core, deepexplain, demo, metrics, targets, tf1, upstream
 from saliency.adapters import adapt
 from saliency.api.check import CheckCost, check, check_cost
+from saliency.api.evaluate import evaluate
 from saliency.api.explain import explain
 from saliency.api.feeding import Surer, picture_for, surer_preset
 from saliency.api.layers import layers
@@ -37,6 +38,7 @@ from saliency.model.protocols import Adapted, lacking
 from saliency.pictures.picture import Picture, read
 from saliency.pictures.presets import Preprocessing
 from saliency.pictures.regions import Region, Regions
+from saliency.results.evaluation import Evaluation
 from saliency.results.explanation import Explanation
 from saliency.results.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
 
@@ -52,6 +54,7 @@ __all__ = [
     "BadTarget",
     "Cancelled",
     "CheckCost",
+    "Evaluation",
     "Explanation",
     "LayerInfo",
     "LayerTable",
@@ -82,6 +85,7 @@ __all__ = [
     "deepexplain",
     "demo",
     "described",
+    "evaluate",
     "explain",
     "lacking",
     "layers",

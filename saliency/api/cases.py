@@ -12,11 +12,25 @@ from saliency.api.prepare import Prepared, only
 from saliency.core.method import run as masks_of
 from saliency.metrics.case import Case
 from saliency.model.inputs import Inputs
-from saliency.model.resolve import functions_of, resolved
+from saliency.model.resolve import Resolved, functions_of, resolved
 from saliency.pictures.picture import Picture, fill
 from saliency.results.run import Run
 from saliency.session.consistency import inconsistency
 from saliency.session.session import Session
+
+
+def target_of(prepared: Prepared, target: Any) -> Resolved:
+    """Return the target of one picture.
+
+    Args:
+        prepared: the model with one picture.
+        target: an index, a label, None for the top class, or a callable; see :func:`saliency.explain`.
+
+    Raises:
+        BadTarget: there is no such class.
+    """
+    (targets,), _ = resolved([target], prepared.adapted, lambda: prepared.outputs, 1)
+    return only(targets)
 
 
 def case_of(
@@ -32,7 +46,7 @@ def case_of(
 
     Args:
         prepared: the model with one picture.
-        target: an index, a label, None for the top class, or a callable; see :func:`saliency.explain`.
+        target: see :func:`target_of`.
         truth: bool (H, W), the pixels of the object, at the resolution of the model's input.
         seed: seed of everything random.
         batch_size: images per model call.
@@ -42,8 +56,7 @@ def case_of(
         BadTarget: there is no such class.
     """
     adapted = prepared.adapted
-    (targets,), _ = resolved([target], adapted, lambda: prepared.outputs, 1)
-    one = only(targets)
+    one = target_of(prepared, target)
     found = inconsistency(adapted, prepared.picture.fed)
     size = 1 if found is not None and found.alone else batch_size
     session = Session(adapted.at([one.explained]), batch_size=size, **options)

@@ -15,10 +15,14 @@ class ProgressBar:
         total: number of images in total.
         title: title of the bar.
         open_ended: whether more images than `total` may follow.
+        unit: what is counted.
     """
 
-    def __init__(self, progress: bool | Progress, total: int, title: str, open_ended: bool) -> None:
+    def __init__(
+        self, progress: bool | Progress, total: int, title: str, open_ended: bool, unit: str = "image"
+    ) -> None:
         self._progress, self._total, self._title, self._open_ended = progress, total, title, open_ended
+        self._unit = unit
         self._bar: Any = None
 
     def __enter__(self) -> Progress | None:
@@ -28,7 +32,7 @@ class ProgressBar:
             return None
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(total=self._total, desc=self._title, unit="image", leave=False)
+        self._bar = tqdm(total=self._total, desc=self._title, unit=self._unit, leave=False)
         return self._show
 
     def _show(self, done: int, total: int) -> None:
