@@ -15,7 +15,6 @@ import numpy as np
 from saliency import checks
 from saliency.api.arguments import attribution_of, images_of, metrics_of, objects_of, subjects_of, targets_of
 from saliency.api.cases import Rerun, case_of, target_of
-from saliency.api.explain import explained
 from saliency.api.prepare import Prepared, only, prepare
 from saliency.api.truth import truth_of
 from saliency.core.method import Method
@@ -23,6 +22,7 @@ from saliency.errors import BadImage, BadTarget, Cancelled
 from saliency.metrics.case import Case
 from saliency.metrics.metric import Attribution, Metric
 from saliency.pictures.presets import Preprocess
+from saliency.results.assemble import explained
 from saliency.results.evaluation import Evaluation, EvaluationRow
 from saliency.results.explanation import Explanation
 from saliency.results.journal import Journal
@@ -224,7 +224,7 @@ class _Evaluator:
         if isinstance(subject, Method):
             started = time.perf_counter()
             run = scene.prepared.run(subject, scene.target, {})
-            explanation = only(only(explained(run, run.session(**self.options), started)))
+            explanation = only(explained(run, started, **self.options))
             scene.case.runner = Rerun(scene.prepared, run, scene.case.session, self.options)
             return Attribution.of(explanation)
         given = subject[scene.index]
