@@ -11,7 +11,7 @@ from saliency import checks
 from saliency.api.cases import Rerun, case_of
 from saliency.api.prepare import Prepared, only, prepare
 from saliency.core.method import Method
-from saliency.errors import BadArgument, BadShape, BadTarget
+from saliency.errors import BadArgument, BadShape, BadTarget, brief
 from saliency.metrics.case import Case, Runner
 from saliency.metrics.metric import Attribution, Band, Metric
 from saliency.metrics.orders import by_salience
@@ -129,7 +129,13 @@ def check_cost(explanation: Explanation, rerun: int | None = RERUN) -> CheckCost
     Args:
         explanation: see :func:`check`.
         rerun: see :func:`check`.
+
+    Raises:
+        BadArgument: it is not an explanation.
     """
+    if not isinstance(explanation, Explanation):
+        raise BadArgument(f"explanation must be the result of saliency.explain, got {brief(explanation)}.")
+    rerun = None if rerun is None else checks.whole(rerun, "rerun", 0)
     again = RUNS * explanation.images
     known = explanation.instance is not None and (rerun is None or again <= rerun)
     return CheckCost(_cost_of_map(explanation.mask), RANDOM, again if known else 0)
