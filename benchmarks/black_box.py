@@ -2,7 +2,7 @@
 
     python benchmarks/black_box.py [--images 200] [--only rise lime]
 
-CPU seconds on one thread, so that other work on the machine disturbs little. Each method is asked for about as many
+CPU seconds on one thread, so that other work on the machine disturbs little. Each method is evaluated for about as many
 images; its segmentation, if it has one, is included.
 """
 
@@ -36,9 +36,9 @@ class Timed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         started = time.process_time()
-        said = self.net(x)
+        outputs = self.net(x)
         Timed.seconds += time.process_time() - started
-        return said
+        return outputs
 
 
 def methods(images: int) -> dict[str, saliency.Method]:
@@ -79,8 +79,8 @@ def main() -> None:
     for name, method in methods(given.images).items():
         if given.only and name not in given.only:
             continue
-        asked, inside, all_ = measured(net, image, method)
-        print(f"| `{name}` | {asked} | {inside:.2f} | {all_:.2f} | {100 * inside / all_:.1f} % |", flush=True)
+        evaluated, inside, all_ = measured(net, image, method)
+        print(f"| `{name}` | {evaluated} | {inside:.2f} | {all_:.2f} | {100 * inside / all_:.1f} % |", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ On the demo network and its picture, for several classes from black and from whi
 and Captum's default, Gauss-Legendre, are each given the fewest steps of a ladder from which on their gap stays within
 the tolerance: what a user would have to know beforehand. `tolerance=` finds its nodes by itself. A model call is one
 image, forward and backward; the image's and the baseline's score, which Captum and we report the gap by, are left out
-for all. "Wasted" is what a user asks who climbs the ladder, as neither rule can use again what it asked before.
+for all. "Wasted" are the images that a user evaluates in vain on the ladder, since neither rule reuses earlier ones.
 
 With `--photographs` the trained ImageNet network is explained on so many photographs (.jpg, .png) of the folder that
 SALIENCY_REAL_DATA names: the default, PAIR's 25 steps and Captum's 50, with their completeness errors and their
@@ -158,8 +158,8 @@ def main() -> None:
             wasted = [sum(LADDER[: len(LADDER) if place is None else place]) for place in places]
             more = "≥ " if None in places else ""
             row += [f"{more}{np.mean(fewest):.1f}", f"{more}{np.mean(wasted):.0f}"]
-        asked, left = zip(*(case.ours(tolerance) for case in cases), strict=True)
-        row += [f"{np.mean(asked):.1f}", f"{max(left):.1%}"]
+        evaluated, left = zip(*(case.ours(tolerance) for case in cases), strict=True)
+        row += [f"{np.mean(evaluated):.1f}", f"{max(left):.1%}"]
         print("| " + " | ".join(row) + " |", flush=True)
 
 

@@ -74,8 +74,8 @@ def timed(run: Callable[[], object]) -> float:
 def peak(steps: int, size: int) -> float:
     """Peak resident MiB of a process that explains with so many steps."""
     code = f"import benchmarks.engine as e; e.explain_once({steps}, {size})"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(told.stdout)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def explain_once(steps: int, size: int) -> None:

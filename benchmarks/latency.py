@@ -42,9 +42,9 @@ class Timed(torch.nn.Module):
         self.net = net
     def forward(self, x):
         began = time.perf_counter()
-        said = self.net(x)
+        outputs = self.net(x)
         Timed.calls.append((len(x), time.perf_counter() - began))
-        return said
+        return outputs
 
 handled = []
 answer = MessageHandler.__call__
@@ -93,7 +93,7 @@ RUN = """code => {
   app.commands.execute('notebook:run-cell');
 }"""
 
-ASK = """async ([rounds, first]) => {
+MOVE_SLIDER = """async ([rounds, first]) => {
   const slider = document.querySelector('.slw-root input[type=range]');
   const waits = [];
   for (let i = 0; i < rounds; i += 1) {
@@ -110,8 +110,8 @@ ASK = """async ([rounds, first]) => {
 }"""
 
 
-def told(seconds: list[float] | np.ndarray) -> str:
-    """Median and 95th percentile, in milliseconds."""
+def percentiles(seconds: list[float] | np.ndarray) -> str:
+    """Return the median and 95th percentile, in milliseconds."""
     low, high = np.percentile(np.asarray(seconds) * 1000, (50, 95))
     return f"{low:.1f} / {high:.1f} ms"
 
@@ -133,7 +133,10 @@ def measure(browser: Browser, lab: Jupyter, name: str, network: str, beside: str
         page.wait_for_function("() => window.mapped", timeout=60_000)
         firsts.append(page.evaluate("() => window.mapped - window.mounted") / 1000)
         own += json.loads(notebook.run("w.wait(); print([e.seconds for e in w.explanations.values()])"))
-    print(f"| {name} | first map after mount | {told(firsts)}; the model's own time {told(own)} |", flush=True)
+    print(
+        f"| {name} | first map after mount | {percentiles(firsts)}; the model's own time {percentiles(own)} |",
+        flush=True,
+    )
 
     widget = Widget(page.locator(".slw-root"))
     widget.root.get_by_role("button", name="What if").click()
@@ -142,16 +145,16 @@ def measure(browser: Browser, lab: Jupyter, name: str, network: str, beside: str
             notebook.run(f"w.compute({beside!r})")
             page.wait_for_timeout(1500)
         notebook.run("Timed.calls.clear(); handled.clear()")
-        waits = np.array(page.evaluate(ASK, [rounds, 20 + 30 * long])) / 1000
+        waits = np.array(page.evaluate(MOVE_SLIDER, [rounds, 20 + 30 * long])) / 1000
         calls, handler = json.loads(notebook.run("print(json.dumps([Timed.calls, handled]))"))
         own = [seconds for images, seconds in calls if images == 2]
         what = f"beside {beside}" if long else "with nothing else to do"
-        print(f"| {name} | what-if {what} | {told(waits)}; the model's own call {told(own)} |")
+        print(f"| {name} | what-if {what} | {percentiles(waits)}; the model's own call {percentiles(own)} |")
         wall, cpu = zip(*handler, strict=True)
-        print(f"| {name} | handler {what}, wall | {told(wall)} |\n| … | CPU | {told(cpu)} |", flush=True)
+        print(f"| {name} | handler {what}, wall | {percentiles(wall)} |\n| … | CPU | {percentiles(cpu)} |", flush=True)
         if long:
             others = [seconds for images, seconds in calls if images != 2]
-            print(f"| … | forward passes of {beside} meanwhile | {told(others)} |", flush=True)
+            print(f"| … | forward passes of {beside} meanwhile | {percentiles(others)} |", flush=True)
     notebook.run("w.close()")
     notebook.close()
     page.close()

@@ -2,8 +2,8 @@
 
     python benchmarks/pair.py --upstream /path/to/pair/bin/python [--rounds 3] [--only XRAI Blur]
 
-PAIR-code/saliency 0.2.1 works on NumPy 1.26 only, so it runs in an environment of its own, made as
-scripts/make_pair_fixtures.py says; `--upstream` is that environment's Python. Each case runs in a process of its own,
+PAIR-code/saliency 0.2.1 works on NumPy 1.26 only, so it runs in a separate environment, made as described in
+scripts/make_pair_fixtures.py; `--upstream` is that environment's Python. Each case runs in a process of its own,
 ours and theirs turn by turn, so that a noisy machine disturbs both alike; matrix products on one thread, or neighbours
 would be measured. The model is a few NumPy operations, or, where a case is about the whole, a small CNN in PyTorch.
 "Overhead" is what is not spent within the model function. Times are medians over the rounds; the memory is what the
@@ -80,8 +80,8 @@ class Convolution(Light):
 
     def answer(self, key: str, x: Array) -> Array:
         with self.torch.no_grad():
-            said: Array = self.net(self.torch.from_numpy(x).permute(0, 3, 1, 2))[:, 0].numpy()
-        return said
+            scores: Array = self.net(self.torch.from_numpy(x).permute(0, 3, 1, 2))[:, 0].numpy()
+        return scores
 
 
 @dataclass(frozen=True)
@@ -196,11 +196,11 @@ def side_by_side(name: str, pythons: dict[str, str], rounds: int, folder: Path) 
             where = ROOT if package == "ours" else folder
             keep = str(folder / f"{package}.npy")
             command = [python, str(Path(__file__).resolve()), "--measure", name, package, keep]
-            # PyTorch, for the small CNN, is lent to their environment, behind all that is its own
+            # PyTorch, for the small CNN, is appended to the path of their environment
             environment = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT) if package == "ours" else ""}
             environment["LENT"] = sysconfig.get_path("purelib")
-            told = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=where)
-            found[package].append(json.loads(told.stdout.splitlines()[-1]))
+            done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=where)
+            found[package].append(json.loads(done.stdout.splitlines()[-1]))
     ours, theirs = (np.load(folder / f"{package}.npy").astype(np.float64) for package in ("ours", "upstream"))
     largest = np.abs(ours - theirs).max() / np.abs(theirs).max()
 

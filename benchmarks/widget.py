@@ -51,7 +51,7 @@ MOVES = """async ([moves, gesture]) => {
     const start = performance.now();
     gestures[gesture](i);
     const handled = performance.now() - start;
-    // the widget's own frame was asked for before this one, and is done when it comes; a frame's callbacks share
+    // the widget's own frame was requested before this one, and is done when it comes; a frame's callbacks share
     // one time stamp, so what passed since is the work
     const frame = await new Promise((done) => requestAnimationFrame((began) => done([began, performance.now()])));
     if (Number(root.dataset.painted) === before) throw new Error(`not painted: ${gesture} ${i}`);

@@ -2,7 +2,7 @@
 
 A :class:`Scene` keeps its layers, so the same picture can be drawn again without one of them and the exact mask of
 every object is known. Distractors (pieces of background photographs in the outline of an object) are pasted just
-like objects but belong to no class; neither a seam nor an outline tells a class.
+like objects but belong to no class, so that neither seams nor outlines reveal a class.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PHOTOS = Path(skimage.__file__).parent / "data"
 
 @dataclass(frozen=True)
 class Layer:
-    """A pasted piece: ``label`` is None for a distractor; ``rgba`` lies with its corner at (x, y)."""
+    """A pasted piece: ``label`` is None for a distractor; the corner of ``rgba`` is at (x, y)."""
 
     label: str | None
     rgba: Image.Image

@@ -92,11 +92,11 @@ def record_entropies(pic: Any) -> dict[str, int]:
 
 def run_segmentation(xrai: Any) -> dict[str, Any]:
     """Return the number of masks and pixels of PAIR's default segmentation of each picture, and their fingerprint."""
-    told = {}
+    found = {}
     for name, picture in pieces.segmented_pictures(cases.picture()).items():
         masks = np.array(xrai._get_segments_felzenszwalb(picture))
-        told[name] = {"masks": len(masks), "pixels": int(masks.sum()), "fingerprint": pieces.fingerprint(masks)}
-    return told
+        found[name] = {"masks": len(masks), "pixels": int(masks.sum()), "fingerprint": pieces.fingerprint(masks)}
+    return found
 
 
 def refused(call: Callable[[], object]) -> dict[str, str]:
@@ -135,9 +135,9 @@ def described(thing: Any) -> dict[str, Any]:
     return {"kind": "foreign", "name": f"{origin}.{getattr(thing, '__name__', thing)}"}
 
 
-def write(name: str, told: Any) -> None:
+def write(name: str, content: Any) -> None:
     """One JSON file, to be read in a diff."""
-    (HERE / f"{name}.json").write_text(json.dumps(told, indent=1, sort_keys=name != "surface") + "\n")
+    (HERE / f"{name}.json").write_text(json.dumps(content, indent=1, sort_keys=name != "surface") + "\n")
 
 
 if __name__ == "__main__":

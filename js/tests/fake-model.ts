@@ -70,7 +70,7 @@ export function fakeModel(more: Fields = {}) {
     sent,
     buffers,
     /** The requests of one kind, first to last. */
-    asked: (op: string) => sent.filter((message) => message["op"] === op) as { op: string; rid: string }[],
+    requested: (op: string) => sent.filter((message) => message["op"] === op) as { op: string; rid: string }[],
     /** Set traits as Python does. */
     tell(news: Fields) {
       Object.assign(traits, news);

@@ -47,13 +47,13 @@ export function openedEnds(): void {
 
 let seq = 0;
 export function welcome(fake: FakeModel): void {
-  fake.say({ op: "welcome", seq: ++seq, rid: fake.asked("hello")[0]!.rid, format: "image/png", buffers: ["picture"] }, [Uint8Array.of(1)]);
+  fake.say({ op: "welcome", seq: ++seq, rid: fake.requested("hello")[0]!.rid, format: "image/png", buffers: ["picture"] }, [Uint8Array.of(1)]);
   fake.say({ op: "prediction", seq: ++seq, classes: [{ index: 3, label: "cat", probability: 0.9 }, { index: 4, label: "<img src=x onerror=alert(1)>", probability: 0.05 }] });
 }
 
 export function finish(fake: FakeModel, one = explained()): void {
   const { message, buffers } = resultMessage(one);
-  fake.say({ ...message, seq: ++seq, rid: fake.asked("compute").at(-1)?.rid ?? "", buffers: [...buffers.keys()] }, [...buffers.values()]);
+  fake.say({ ...message, seq: ++seq, rid: fake.requested("compute").at(-1)?.rid ?? "", buffers: [...buffers.keys()] }, [...buffers.values()]);
 }
 
 export const frame = () => new Promise((done) => setTimeout(done, 40));

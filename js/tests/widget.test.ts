@@ -66,13 +66,13 @@ describe("traits", () => {
     expect(fake.saved).toEqual([]);
   });
 
-  test("choosing a method writes it once and asks for it once", async () => {
+  test("choosing a method writes it once and requests it once", async () => {
     const { fake, root } = await shown();
     root.querySelectorAll<HTMLElement>(".slw-method")[1]!.click();
     await frame();
 
     expect(fake.saved).toEqual([{ method: "ig" }]);
-    expect(fake.asked("compute").slice(1)).toMatchObject([{ method: "ig", target: 3 }]);
+    expect(fake.requested("compute").slice(1)).toMatchObject([{ method: "ig", target: 3 }]);
   });
 });
 
@@ -104,7 +104,7 @@ describe("what the page says", () => {
     const fake = fakeModel();
     const { root } = await open(fake);
     welcome(fake);
-    fake.say({ op: "error", seq: ++seq, rid: fake.asked("compute")[0]!.rid, kind: "MemoryError", message: "out of <memory>", details: "Traceback" });
+    fake.say({ op: "error", seq: ++seq, rid: fake.requested("compute")[0]!.rid, kind: "MemoryError", message: "out of <memory>", details: "Traceback" });
     await frame();
     const box = find(root, ".slw-message");
 
@@ -112,19 +112,19 @@ describe("what the page says", () => {
     expect(box.textContent).toContain("out of <memory>");
     expect(find(box, "pre").textContent).toBe("Traceback");
     [...box.querySelectorAll("button")].find(({ textContent }) => textContent === "Try again")!.click();
-    expect(fake.asked("compute")).toHaveLength(2);
+    expect(fake.requested("compute")).toHaveLength(2);
   });
 
-  test("a method this model lacks says why, and is not asked for", async () => {
+  test("an unsupported method shows the reason, and is not requested", async () => {
     const { fake, root } = await shown();
     root.querySelectorAll<HTMLElement>(".slw-method")[2]!.click();
     await frame();
 
     expect(find(root, ".slw-message").textContent).toContain("this model has none");
-    expect(fake.asked("compute")).toHaveLength(1);
+    expect(fake.requested("compute")).toHaveLength(1);
   });
 
-  test("a method says how long it would take, as soon as the model's pace is known", async () => {
+  test("a method shows its estimated time as soon as the model's pace is known", async () => {
     const fake = fakeModel();
     const { root } = await open(fake);
     welcome(fake);
@@ -145,13 +145,13 @@ describe("what the page says", () => {
     const fake = fakeModel();
     const { root } = await open(fake);
     welcome(fake);
-    const { rid } = fake.asked("compute")[0]!;
+    const { rid } = fake.requested("compute")[0]!;
     fake.say({ op: "progress", seq: ++seq, rid, done: 62, total: 100, seconds_left: 4 });
     await frame();
 
     expect(find(root, "li[data-status=running] .slw-status").textContent).toBe("62 % · 4.0 s left");
     find(root, "li[data-status=running] .slw-stop").click();
-    expect(fake.asked("cancel")).toEqual([{ op: "cancel", rid }]);
+    expect(fake.requested("cancel")).toEqual([{ op: "cancel", rid }]);
   });
 
   test("a result without regions has none on the screen", async () => {

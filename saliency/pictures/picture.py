@@ -388,7 +388,7 @@ def held(value: Any) -> Any:
 def _span(values: Values, preprocessed: bool, notes: list[str]) -> tuple[float, float]:
     """Return the values of black and white of a picture.
 
-    Integers have the range of their type; if the picture uses little of it, a note says so.
+    Integers have the range of their type; a note reports a picture that uses little of it.
     """
     if values.white is None:
         return _range(values.array, notes)

@@ -30,7 +30,7 @@ class TimeEstimator:
         if images > 0:
             for runs, kind in self._runs(method):
                 earlier, took = runs.get(kind, (0.0, 0.0))
-                # weighted by images: a run of one image says little next to a run of a hundred
+                # weighted by images: the time of one image is less precise than that of a hundred
                 runs[kind] = images + DECAY * earlier, seconds + DECAY * took
 
     def images(self, method: saliency.Method, shape: tuple[int, ...]) -> int:

@@ -137,7 +137,7 @@ def test_a_transformer_s_blocks_are_layers(found: Any) -> None:
 
 
 def test_a_model_that_attends_within_windows_has_layers_but_no_maps(found: Any) -> None:
-    """Grad-CAM reads it; of attention it is said that no map is of the whole image."""
+    """Grad-CAM reads it; attention methods are refused, because no map covers the whole image."""
     assert found["windows grad_cam"].shape == (32, 32)
     assert np.ptp(found["windows grad_cam"]) > 0
     assert "attends within windows" in str(found["windows"])

@@ -192,7 +192,7 @@ def test_every_method_has_the_mask_of_float32(case: str, method: str) -> None:
 
 
 def test_flax_computes_in_the_type_that_its_modules_name() -> None:
-    """Parameters in float32, computing in bfloat16 up to a head in float32: said, and the masks of float32."""
+    """A float32 model that computes in bfloat16 up to its head has a note, and the masks of float32."""
     pytest.importorskip("flax")
     import jax
     import jax.numpy as jnp

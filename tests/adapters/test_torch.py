@@ -194,7 +194,7 @@ def test_gradients_that_are_not_finite_are_refused() -> None:
 
 
 def test_the_error_for_wrong_channels_quotes_the_model() -> None:
-    """A picture of four channels for a colour model: what was fed, what to do, what the model says."""
+    """For a picture of four channels the error gives what was fed, the fix, and the model's own message."""
     with pytest.raises(saliency.BadImage, match=r"\(1, 4, 24, 20\).*4 channels at 24×20.*preprocess=.*expected input"):
         saliency.explain(small_net(), np.dstack([IMAGE, IMAGE[..., 0]]), "gradient")
 

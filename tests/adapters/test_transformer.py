@@ -65,7 +65,7 @@ def test_agrees_with_torch(net: Any, method: str) -> None:
 
 @pytest.mark.parametrize("method", AT_A_LAYER)
 def test_a_layer_of_tokens_is_a_grid(net: Any, framework: str, method: str) -> None:
-    """Behind the first block the class token is left out, the patches lie in rows, and the map is that of torch."""
+    """After the first block the class token is skipped, the patches form a grid, and the map is that of torch."""
     table = saliency.layers(net, IMAGE)
     layer = table[BLOCK[framework]]
 
@@ -76,7 +76,7 @@ def test_a_layer_of_tokens_is_a_grid(net: Any, framework: str, method: str) -> N
 
 
 def test_the_automatic_layer_is_before_the_last_attention(net: Any) -> None:
-    """Behind it a class token's score does not depend on the patches: the layer chosen is the last where it does."""
+    """A class token's score does not depend on later patches, so the last layer on which it depends is used."""
     found = saliency.explain(net, IMAGE, "grad_cam", 1, progress=False, relu=False)
 
     assert found.mask.any()

@@ -38,8 +38,8 @@ class Transformer(nn.Module):
     """A vision transformer in timm's shape.
 
     Args:
-        before: tokens without a place before the patches.
-        after: and behind them.
+        before: number of tokens before the patches, without a position.
+        after: the same after the patches.
         head: "token" (the first), "mean" (of all).
         linear: patches cut by reshaping, without a convolution.
         fused: whether attention is one function.

@@ -240,7 +240,7 @@ def test_nothing_is_lost_without_an_account(composite: str) -> None:
     for name, model in models.items():
         adapted: Any = saliency.adapt(model).at([1, 2])
         images = adapted.ops.asarray(IMAGE[None])
-        rules = method.rules(images, None)  # type: ignore[arg-type]  # asked for nothing where it is named
+        rules = method.rules(images, None)  # type: ignore[arg-type]  # unused for a named composite
         if rules.references:
             images = adapted.ops.asarray(np.stack([IMAGE, 0 * IMAGE, 0 * IMAGE + 1])[None])
         answer = adapted.rewired(rules).gradients(images)

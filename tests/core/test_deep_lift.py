@@ -365,7 +365,7 @@ def test_targets_share_one_forward_pass_of_each() -> None:
     """The model is called with image and baseline once for any number of targets."""
     net = small_net()
     seen: list[int] = []
-    saliency.explain(net, X, "deep_lift", [0, 1], progress=False)  # what is asked about the model itself comes before
+    saliency.explain(net, X, "deep_lift", [0, 1], progress=False)  # calls about the model itself come first
     bound: Any = saliency.adapt(net).at([0, 1, 2])
     bound._working.module.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     images = bound.ops.asarray(X[None])

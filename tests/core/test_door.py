@@ -194,7 +194,7 @@ def replaced() -> Iterator[Any]:
 
 
 def test_xrai_calls_the_given_integrated_gradients(replaced: Any) -> None:
-    """Code that replaces saliency.core.xrai.IntegratedGradients is asked once a baseline, with PAIR's arguments."""
+    """Code that replaces saliency.core.xrai.IntegratedGradients is called once per baseline, with PAIR's arguments."""
     core.XRAI().GetMask(IMAGE, model := Model(), {"target": 0}, batch_size=5)
 
     assert [call.args[1:] for call in replaced.call_args_list] == [(model,), (model,)]

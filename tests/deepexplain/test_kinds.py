@@ -43,7 +43,7 @@ def test_deep_lift_of_convolutions_is_complete() -> None:
 
 
 def test_shapley_values_are_efficient() -> None:
-    """They add up to what the whole says more than nothing at all, in any orders."""
+    """They add up to the difference of the outputs for the whole input and for none of it, in any order."""
     graph = built(convolutions, (None, 6, 6, 2), dtype="float64")
 
     found = graph.explain("shapley_sampling", XS, samples=1, sampling_dims=[2, 3])

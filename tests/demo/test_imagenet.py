@@ -58,7 +58,7 @@ def test_known_classes_are_on_top(network: Any, name: str) -> None:
 
 
 def test_the_cat_s_probabilities(network: Any) -> None:
-    """Of the cat the network says tiger cat 39 %, Egyptian cat 36 %, tabby 17 %, with a top score of 9.2."""
+    """The network predicts tiger cat 39 %, Egyptian cat 36 %, tabby 17 % for the cat, with a top score of 9.2."""
     image = saliency.demo.image("cat")
     found = shares(network, image)
     with torch.no_grad():

@@ -32,7 +32,7 @@ def test_the_citation_is_of_this_version(checkout: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_issue_forms_ask_for_versions(checkout: Path, name: str) -> None:
-    """Each form asks for the output of a function that exists; a bug cannot be reported without it."""
+    """Each form requires the output of a function that exists."""
     fields = {field["id"]: field for field in loaded(checkout / ".github/ISSUE_TEMPLATE" / name)["body"]}
     (function,) = re.findall(r"saliency\.(\w+)\(\)", fields["versions"]["attributes"]["description"])
 

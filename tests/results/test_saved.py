@@ -43,11 +43,15 @@ def load(content: bytes, folder: Path) -> saliency.Explanation:
 
 
 def altered(content: bytes, record: dict[str, Any], **arrays: Any) -> bytes:
-    """The file with other arrays, and other entries of its record; None removes one."""
+    """Return the file with other arrays, and other entries of its record; None removes one."""
     with np.load(io.BytesIO(content)) as file:
         kept = dict(file)
-    told = {**json.loads(str(kept.pop("told"))), **record}
-    kept = {**kept, "told": json.dumps({name: value for name, value in told.items() if value != "removed"}), **arrays}
+    entries = {**json.loads(str(kept.pop("told"))), **record}
+    kept = {
+        **kept,
+        "told": json.dumps({name: value for name, value in entries.items() if value != "removed"}),
+        **arrays,
+    }
     made = io.BytesIO()
     np.savez_compressed(made, **{name: value for name, value in kept.items() if value is not None})
     return made.getvalue()
@@ -137,7 +141,7 @@ def test_arrays_that_no_explanation_has_are_refused(good: bytes, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "told",
+    "record",
     [
         *({name: 3} for name in ("label", "caption", "method", "layer", "notes", "sign", "table")),
         *({name: "x"} for name in ("score", "seconds", "gap", "calls", "images", "sign", "table")),
@@ -152,10 +156,10 @@ def test_arrays_that_no_explanation_has_are_refused(good: bytes, tmp_path: Path,
     ],
     ids=str,
 )
-def test_records_that_no_explanation_has_are_refused(good: bytes, tmp_path: Path, told: dict[str, Any]) -> None:
+def test_records_that_no_explanation_has_are_refused(good: bytes, tmp_path: Path, record: dict[str, Any]) -> None:
     """A field of another type, missing or unknown."""
     with pytest.raises(saliency.BadImage, match="no explanation"):
-        load(altered(good, told), tmp_path)
+        load(altered(good, record), tmp_path)
 
 
 FOREIGN: dict[str, Callable[[bytes], bytes]] = {

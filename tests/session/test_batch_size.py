@@ -9,7 +9,7 @@ import pytest
 
 from saliency.session.batch_size import BatchSize, is_out_of_memory
 
-SAID = {
+MESSAGES = {
     "torch, CPU": "[enforce fail at alloc_cpu.cpp:114] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
     "to allocate 4000000000000 bytes. Error code 12 (Cannot allocate memory)",
     "torch, CUDA": "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139.00 GiB",
@@ -28,13 +28,13 @@ SAID = {
 """What frameworks say when memory runs out."""
 
 
-@pytest.mark.parametrize("framework", SAID)
+@pytest.mark.parametrize("framework", MESSAGES)
 def test_out_of_memory_is_known_by_its_words(framework: str) -> None:
     """Each framework's words, also of an error that was raised from one; the batch is halved."""
     raised = RuntimeError("the model failed")
-    raised.__cause__ = RuntimeError(SAID[framework])
+    raised.__cause__ = RuntimeError(MESSAGES[framework])
 
-    assert is_out_of_memory(RuntimeError(SAID[framework]))
+    assert is_out_of_memory(RuntimeError(MESSAGES[framework]))
     assert is_out_of_memory(raised)
 
 

@@ -17,7 +17,7 @@ from tests.widget.conftest import Make
 from tests.widget.front_end import PATIENCE, Browser, Gate
 
 OCCLUSION = saliency.Occlusion(size=6, stride=6)
-"""Asks about 20 windows of the small picture, and the picture itself."""
+"""Evaluates 20 windows of the small picture, and the picture itself."""
 
 
 WHAT_IF = {

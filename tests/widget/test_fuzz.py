@@ -81,7 +81,7 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "fill": st.sampled_from(FILLS),
     "fields": st.fixed_dictionaries({}, optional={"size": st.integers(-1, 9), "layer": JSON, "reduce": JSON}),
 }
-"""What fields may be that mean something, so that requests get behind the first check."""
+"""Valid values of fields, so that requests pass the first check."""
 
 
 @st.composite

@@ -155,7 +155,7 @@ def test_the_end_of_the_interpreter_is_not_held_up(worker: Worker) -> None:
     """Stopping cancels the running job and drops the others; the thread is a daemon."""
     pause = Pause()
     running = job(pause)
-    # what a computation does between two questions
+    # as a computation does between two batches
     pause.go = running.cancelled
     worker.submit(running)
     assert pause.begun.wait(PATIENCE)

@@ -1,4 +1,4 @@
-"""Models, labels and names that misbehave: each is told in its own place, and everything else lives on."""
+"""Models, labels and names that misbehave: each error is shown in its place, and everything else works."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.widget.front_end import PATIENCE, Browser, Gate, unpack
 from tests.widget.test_offline import Page
 
 GRID = saliency.Occlusion(size=6, stride=6)
-"""Asks about 20 windows of the small picture, and the picture itself."""
+"""Evaluates 20 windows of the small picture, and the picture itself."""
 
 WHAT_IF = {"sign": "auto", "keep": 30, "region": 0, "picked": {}, "fill": "white"}
 

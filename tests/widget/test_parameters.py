@@ -1,4 +1,4 @@
-"""The fields of methods as controls: told, proposed, set, and gone back to."""
+"""The fields of methods as controls: described, proposed, set and reset."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def train(net: SmallNet, steps: int) -> list[bool]:
 
 
 AFFORDABLE = 500
-"""Images a method may ask here."""
+"""Maximum number of images that a method evaluates here."""
 
 
 def test_the_model_is_left_as_it_was(make: Make) -> None:

@@ -1,4 +1,4 @@
-"""What a person asks while looking: what the model says to a selection, and to ever more of the picture."""
+"""What-ifs and curves: the predictions for a selection, and while pixels are inserted and deleted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.widget.front_end import PATIENCE, Browser, Gate
 
 VIEW = {"sign": "auto", "keep": 30, "region": 0, "picked": {}, "fill": "blur"}
 GRID = saliency.Occlusion(size=4, stride=4)
-"""Asks about 30 windows of the small picture, and the picture itself."""
+"""Evaluates 30 windows of the small picture, and the picture itself."""
 
 
 def what_if(browser: Browser, method: str, target: int = 1, **view: Any) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def test_an_answer_comes_while_a_long_method_runs(make: Make) -> None:
     gate.await_call()
 
     rid = browser.request("what_if", method="occlusion", target=0, **VIEW)
-    # the question that is running, and the what-if's own
+    # the running call, and that of the what-if
     gate.release(2)
     browser.wait("what_if", rid=rid)
 

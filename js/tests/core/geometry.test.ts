@@ -48,7 +48,7 @@ describe("the pixel under a point", () => {
 });
 
 describe("the cell over a pixel", () => {
-  test("lies in row and column of the map, not of the picture", () => {
+  test("is in row and column of the map, not of the picture", () => {
     expect(cellAt(CROP, [10, 10], 75, 0)).toEqual([0, 0]);
     expect(cellAt(CROP, [10, 10], 374, 299)).toEqual([9, 9]);
     expect(cellAt(CROP, [10, 20], 225, 30)).toEqual([1, 10]);

@@ -79,7 +79,7 @@ describe("regions and keep", () => {
     expect([regionCount(now), keepShown(now), percentileShown(now)]).toEqual([1, 25, 75]);
   });
 
-  test("without regions there are none, whatever the trait says", () => {
+  test("without regions there are none, whatever the trait is", () => {
     const flat = explained({ step: null, result: result({ regions: null }) });
     const now = after(withResult(flat), { kind: "synced", settings: { region: 4 } });
 
@@ -117,7 +117,7 @@ describe("results", () => {
     expect(statusOf(now, cellOf(0)).kind).toBe("idle");
   });
 
-  test("progress of a job nobody here asked for is ignored", () => {
+  test("progress of a job that was not requested here is ignored", () => {
     const start = running();
     expect(after(start, { kind: "progress", rid: "other", job: { done: 1, total: 2, secondsLeft: null } })).toBe(start);
   });
@@ -138,7 +138,7 @@ describe("results", () => {
 describe("links", () => {
   const picture = new Blob(["x"]);
 
-  test("what was stored stays on the screen when a kernel turns up, but is asked for again", () => {
+  test("stored results stay on the screen when a kernel appears, but are requested again", () => {
     const packed = withResult(explained(), { link: "packed" });
     const live = after(packed, { kind: "linked", link: "live", image: 0, picture });
 
@@ -156,7 +156,7 @@ describe("links", () => {
     expect(statusOf(state({ link: "packed" }), cellOf(1)).kind).toBe("unreachable");
   });
 
-  test("a method this model lacks says so, kernel or not", () => {
+  test("an unsupported method is marked, with or without a kernel", () => {
     expect(statusOf(state({ link: "packed" }), cellOf(2)).kind).toBe("lacking");
   });
 });

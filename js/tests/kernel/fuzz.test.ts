@@ -1,4 +1,4 @@
-/** What a kernel never says: nothing is thrown, nothing changes, and one sentence in the console tells why. */
+/** Messages that a kernel never sends: nothing is thrown, nothing changes, and the console shows one sentence with the reason. */
 
 import { afterEach, beforeEach, describe, expect, test, vi, type MockInstance } from "vitest";
 import { initialState, type State } from "../../src/core/state.ts";
@@ -32,12 +32,12 @@ function living() {
   const commands = connect(fake.model, store, life.signal);
   let seq = 0;
   const say = (message: Record<string, unknown>, buffers: readonly unknown[] = []): void => fake.say({ seq: ++seq, ...message }, buffers);
-  say({ op: "welcome", rid: fake.asked("hello")[0]!.rid, format: "image/png", buffers: ["picture"] }, [Uint8Array.of(1)]);
+  say({ op: "welcome", rid: fake.requested("hello")[0]!.rid, format: "image/png", buffers: ["picture"] }, [Uint8Array.of(1)]);
   say({ op: "prediction", classes: [{ index: 3, label: "cat", probability: 0.9 }] });
   const { message, buffers } = resultMessage();
-  say({ ...message, rid: fake.asked("compute")[0]!.rid, buffers: [...buffers.keys()] }, [...buffers.values()]);
+  say({ ...message, rid: fake.requested("compute")[0]!.rid, buffers: [...buffers.keys()] }, [...buffers.values()]);
   commands.compute({ method: "ig", target: 3, model: 0, image: 0 });
-  return { fake, store, commands, say, running: fake.asked("compute").at(-1)!.rid };
+  return { fake, store, commands, say, running: fake.requested("compute").at(-1)!.rid };
 }
 
 /** All of a state that a message could have changed. */
@@ -100,7 +100,7 @@ describe("a malformed message", () => {
     expect(facts(store.state)).toEqual(before);
   });
 
-  test("a map of another size than it says, a table that is too short, half a number", () => {
+  test("a map whose size differs from its header, a table that is too short, half a number", () => {
     const { store, say, running } = living();
     const before = facts(store.state);
     for (const length of [0, 1, 7, 31, 33, 4000]) {
@@ -118,12 +118,12 @@ describe("a message at the wrong time", () => {
     const { store, say, running } = living();
     const before = facts(store.state);
     for (const rid of ["nobody-1", "", `${running}0`, "constructor"]) {
-      for (const told of [{ op: "progress", done: 1, total: 2 }, { op: "cancelled" }, { op: "error", kind: "E", message: "m" }, { op: "classes", classes: [] }, { op: "what_if" }, { op: "code", text: "x" }]) say({ ...told, rid });
+      for (const message of [{ op: "progress", done: 1, total: 2 }, { op: "cancelled" }, { op: "error", kind: "E", message: "m" }, { op: "classes", classes: [] }, { op: "what_if" }, { op: "code", text: "x" }]) say({ ...message, rid });
     }
     expect(facts(store.state)).toEqual(before);
   });
 
-  test("with a number that was seen is dropped, whatever it says by now", () => {
+  test("with a number that was seen is dropped, whatever its content", () => {
     const { fake, store, running } = living();
     const once = { op: "progress", seq: 900, rid: running, done: 1, total: 4 };
     fake.say(once);
@@ -133,13 +133,13 @@ describe("a message at the wrong time", () => {
     expect(facts(store.state)).toEqual(before);
   });
 
-  test("an answer after its question was cancelled reaches nobody", async () => {
+  test("an answer to a cancelled request is dropped", async () => {
     const { fake, commands, say } = living();
     const heard = vi.fn();
-    const asked = commands.request("what_if", {} as never);
-    asked.answer.then(heard, heard);
-    asked.cancel();
-    say({ op: "what_if", rid: fake.asked("what_if")[0]!.rid, only: [], without: [], area: 1 });
+    const pending = commands.request("what_if", {} as never);
+    pending.answer.then(heard, heard);
+    pending.cancel();
+    say({ op: "what_if", rid: fake.requested("what_if")[0]!.rid, only: [], without: [], area: 1 });
     await new Promise((done) => setTimeout(done));
     expect(heard).not.toHaveBeenCalled();
   });

@@ -27,7 +27,7 @@ function start(more: Readonly<Record<string, unknown>> = {}) {
     fake,
     reply: (op: string, fields: object = {}, buffers: unknown[] = []) => fake.say({ op, seq: ++seq, ...fields }, buffers),
     welcome() {
-      fake.say({ op: "welcome", seq: ++seq, rid: fake.asked("hello")[0]!.rid, format: "image/png", buffers: ["picture"] }, [PNG]);
+      fake.say({ op: "welcome", seq: ++seq, rid: fake.requested("hello")[0]!.rid, format: "image/png", buffers: ["picture"] }, [PNG]);
     },
     predict: () => fake.say({ op: "prediction", seq: ++seq, classes: [{ index: 3, label: "cat", probability: 0.9 }] }),
     finish(rid: string, one = explained()) {
@@ -41,7 +41,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 describe("greeting", () => {
-  test("hello is said once, at once", () => {
+  test("hello is sent once, at once", () => {
     expect(start().sent.map(({ op }) => op)).toEqual(["hello"]);
   });
 
@@ -49,17 +49,17 @@ describe("greeting", () => {
     const one = start();
     one.welcome();
 
-    expect(one.asked("compute")).toMatchObject([{ method: "xrai", target: 3 }]);
+    expect(one.requested("compute")).toMatchObject([{ method: "xrai", target: 3 }]);
     expect(one.store.state.link).toBe("live");
     expect(one.store.state.pictures.get(0)?.type).toBe("image/png");
   });
 
-  test("what a model lacks is not asked for", () => {
+  test("an unsupported method is not requested", () => {
     const one = start();
     one.store.send({ kind: "set", settings: { method: "lrp" } });
     one.welcome();
 
-    expect(one.asked("compute")).toEqual([]);
+    expect(one.requested("compute")).toEqual([]);
   });
 
   test("the top class, where none was named, is that of the prediction", async () => {
@@ -70,12 +70,12 @@ describe("greeting", () => {
     await vi.advanceTimersByTimeAsync(0);
 
     expect(one.store.state.shown.target).toBe(3);
-    expect(one.asked("compute").map((ask) => (ask as { target?: number }).target)).toEqual([-1, 3]);
+    expect(one.requested("compute").map((each) => (each as { target?: number }).target)).toEqual([-1, 3]);
   });
 
   test("an error instead of a prediction is kept to be shown", () => {
     const one = start();
-    one.reply("error", { rid: one.asked("hello")[0]!.rid, kind: "TypeError", message: "model wants 3 channels", details: "" });
+    one.reply("error", { rid: one.requested("hello")[0]!.rid, kind: "TypeError", message: "model wants 3 channels", details: "" });
 
     expect(one.store.state.trouble?.message).toBe("model wants 3 channels");
   });
@@ -98,54 +98,54 @@ describe("computing", () => {
     one.tell({ method: "ig" });
     await vi.advanceTimersByTimeAsync(0);
 
-    expect(one.asked("compute").at(-1)).toMatchObject({ method: "ig", target: 3 });
+    expect(one.requested("compute").at(-1)).toMatchObject({ method: "ig", target: 3 });
     expect(one.saved).toEqual([]);
   });
 
-  test("method and class set together are one question", async () => {
+  test("method and class set together are one request", async () => {
     const one = start();
     one.welcome();
     one.tell({ method: "ig", target: 5 });
     await vi.advanceTimersByTimeAsync(0);
 
-    expect(one.asked("compute").slice(1)).toMatchObject([{ method: "ig", target: 5 }]);
+    expect(one.requested("compute").slice(1)).toMatchObject([{ method: "ig", target: 5 }]);
   });
 
-  test("what is there or on its way is not asked for again", async () => {
+  test("what is computed or requested is not requested again", async () => {
     const one = start();
     one.welcome();
     one.commands.compute(SHOWN);
-    one.finish(one.asked("compute")[0]!.rid);
+    one.finish(one.requested("compute")[0]!.rid);
     one.commands.compute(SHOWN);
     one.tell({ method: "ig" });
     one.tell({ method: "xrai" });
     await vi.advanceTimersByTimeAsync(0);
 
-    expect(one.asked("compute")).toHaveLength(1);
+    expect(one.requested("compute")).toHaveLength(1);
   });
 
-  test("a failure is tried again only when asked to", () => {
+  test("a failed request is repeated only on demand", () => {
     const one = start();
     one.welcome();
-    one.reply("error", { rid: one.asked("compute")[0]!.rid, kind: "MemoryError", message: "no room", details: "…" });
+    one.reply("error", { rid: one.requested("compute")[0]!.rid, kind: "MemoryError", message: "no room", details: "…" });
 
     one.commands.compute(SHOWN);
-    expect(one.asked("compute")).toHaveLength(1);
+    expect(one.requested("compute")).toHaveLength(1);
     one.commands.compute(SHOWN, true);
-    expect(one.asked("compute")).toHaveLength(2);
+    expect(one.requested("compute")).toHaveLength(2);
   });
 
-  test("a cancelled method can be asked for again", () => {
+  test("a cancelled method can be requested again", () => {
     const one = start();
     one.welcome();
-    const { rid } = one.asked("compute")[0]!;
+    const { rid } = one.requested("compute")[0]!;
     one.commands.cancel(SHOWN);
-    expect(one.asked("cancel")).toEqual([{ op: "cancel", rid }]);
+    expect(one.requested("cancel")).toEqual([{ op: "cancel", rid }]);
 
     one.reply("cancelled", { rid });
     expect(one.store.state.jobs.size).toBe(0);
     one.commands.compute(SHOWN);
-    expect(one.asked("compute")).toHaveLength(2);
+    expect(one.requested("compute")).toHaveLength(2);
   });
 
   test("two methods may run at once, each with its own progress", async () => {
@@ -153,7 +153,7 @@ describe("computing", () => {
     one.welcome();
     one.tell({ method: "ig" });
     await vi.advanceTimersByTimeAsync(0);
-    const [first, second] = one.asked("compute");
+    const [first, second] = one.requested("compute");
     one.reply("progress", { rid: first!.rid, done: 1, total: 4, seconds_left: null });
     one.reply("progress", { rid: second!.rid, done: 3, total: 4, seconds_left: 1.5 });
 
@@ -161,7 +161,7 @@ describe("computing", () => {
     expect(one.store.state.jobs.get(keyOf({ ...SHOWN, method: "ig" }))).toMatchObject({ done: 3, secondsLeft: 1.5 });
   });
 
-  test("a result that nobody here asked for is welcome", () => {
+  test("a result that was not requested here is accepted", () => {
     const one = start();
     one.welcome();
     one.finish("elsewhere", explained({ result: result({ method: "ig" }) }));
@@ -171,12 +171,12 @@ describe("computing", () => {
 });
 
 describe("searching classes", () => {
-  test("an answer to an older question is dropped", () => {
+  test("an answer to an older request is dropped", () => {
     const one = start();
     one.welcome();
     one.commands.search("f");
     one.commands.search("fo");
-    const [older, newer] = one.asked("classes");
+    const [older, newer] = one.requested("classes");
     one.reply("classes", { rid: newer!.rid, classes: [{ index: 1, label: "fox", probability: 0 }] });
     one.reply("classes", { rid: older!.rid, classes: [] });
 
@@ -204,7 +204,7 @@ describe("messages that make no sense", () => {
 });
 
 describe("polling", () => {
-  const polls = (one: ReturnType<typeof start>) => one.asked("poll").length;
+  const polls = (one: ReturnType<typeof start>) => one.requested("poll").length;
 
   test("starts after a second of silence and goes on every 400 ms", () => {
     const one = start();
@@ -219,7 +219,7 @@ describe("polling", () => {
   test("never starts where pushes keep coming", () => {
     const one = start();
     one.welcome();
-    const { rid } = one.asked("compute")[0]!;
+    const { rid } = one.requested("compute")[0]!;
     for (let i = 0; i < 30; i++) {
       vi.advanceTimersByTime(300);
       one.reply("progress", { rid, done: i, total: 30, seconds_left: null });
@@ -230,7 +230,7 @@ describe("polling", () => {
   test("goes on while answers come only to polls", () => {
     const one = start();
     one.welcome();
-    const { rid } = one.asked("compute")[0]!;
+    const { rid } = one.requested("compute")[0]!;
     vi.advanceTimersByTime(1000);
     for (let i = 0; i < 10; i++) {
       vi.advanceTimersByTime(20);
@@ -244,7 +244,7 @@ describe("polling", () => {
     const one = start();
     one.welcome();
     vi.advanceTimersByTime(1000 + 350);
-    one.reply("progress", { rid: one.asked("compute")[0]!.rid, done: 1, total: 9, seconds_left: null });
+    one.reply("progress", { rid: one.requested("compute")[0]!.rid, done: 1, total: 9, seconds_left: null });
     vi.advanceTimersByTime(900);
 
     expect(polls(one)).toBe(1);
@@ -254,7 +254,7 @@ describe("polling", () => {
     const one = start();
     one.welcome();
     one.predict();
-    one.finish(one.asked("compute")[0]!.rid);
+    one.finish(one.requested("compute")[0]!.rid);
     vi.advanceTimersByTime(10_000);
 
     expect(polls(one)).toBe(0);
@@ -293,7 +293,7 @@ describe("without a kernel", () => {
     expect(one.store.state.link).toBe("packed");
     expect(one.store.state.explained.has(keyOf(SHOWN))).toBe(true);
     one.commands.compute(SHOWN);
-    expect(one.asked("compute")).toEqual([]);
+    expect(one.requested("compute")).toEqual([]);
   });
 
   test("on a page of its own nobody is waited for", async () => {
@@ -312,14 +312,14 @@ describe("without a kernel", () => {
     expect(one.store.state.link).toBe("packed");
   });
 
-  test("a kernel that answers late takes over and is asked for its own result", async () => {
+  test("a kernel that answers late takes over, and its own result is requested", async () => {
     const one = start({ _snapshot: new DataView(packet.buffer) });
     await vi.advanceTimersByTimeAsync(1500);
     one.welcome();
 
     expect(one.store.state.link).toBe("live");
     expect(one.store.state.explained.has(keyOf(SHOWN))).toBe(true);
-    expect(one.asked("compute")).toHaveLength(1);
+    expect(one.requested("compute")).toHaveLength(1);
   });
 
   test("a kernel that answers in time leaves the snapshot alone", async () => {

@@ -150,7 +150,7 @@ describe("heat", () => {
   });
 });
 
-test("the shade lies on what is not kept", () => {
+test("the shade covers the pixels that are not kept", () => {
   const out = new Uint32Array(3);
   shade(Uint8Array.of(1, 0, 1), out);
 

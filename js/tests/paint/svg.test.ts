@@ -65,7 +65,7 @@ describe("SVG", () => {
     expect(svg).toContain(">1.00<");
   });
 
-  test("has what lies over the picture in its order: the map, what the model did not see, lines", () => {
+  test("draws over the picture in order: the map, what the model did not see, lines", () => {
     const svg = svgOf({
       ...sheet, overlays: [{ href: "data:map", x: 10, y: 0, width: 20, height: 20, opacity: 0.7, smooth: false }],
       shades: { colour: "#111", opacity: 0.7, boxes: [{ x: 0, y: 0, width: 10, height: 20 }] },

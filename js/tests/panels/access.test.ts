@@ -24,7 +24,7 @@ async function shown(more: Readonly<Record<string, unknown>> = {}) {
 
 let seq = 5000;
 const tell = (fake: FakeModel, op: string, fields: object, to: string): void =>
-  fake.say({ op, seq: ++seq, rid: fake.asked(to).at(-1)!.rid, ...fields });
+  fake.say({ op, seq: ++seq, rid: fake.requested(to).at(-1)!.rid, ...fields });
 const press = (element: Element, key: string): boolean =>
   element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
 const tab = (root: HTMLElement, name: string): HTMLElement => [...root.querySelectorAll<HTMLElement>(".slw-tab")].find((each) => each.textContent === name)!;
@@ -84,7 +84,7 @@ describe("by keys", () => {
     expect(document.activeElement).toBe(decided.querySelector("summary"));
   });
 
-  test("every slider says its value in words", async () => {
+  test("every slider has its value as text", async () => {
     const { root } = await shown({ mode: "heat" });
     tab(root, "What if…").click();
     await frame();
@@ -95,7 +95,7 @@ describe("by keys", () => {
 });
 
 describe("the focus stays", () => {
-  test("on a class whose chip is made anew", async () => {
+  test("on a class whose chip is created again", async () => {
     const { fake, root } = await shown();
     root.querySelectorAll<HTMLElement>(".slw-chip")[1]!.focus();
     fake.say({ op: "prediction", seq: ++seq, classes: [{ index: 4, label: "dog", probability: 0.6 }, { index: 3, label: "cat", probability: 0.3 }] });
@@ -167,7 +167,7 @@ describe("by ear", () => {
     expect(heard(root)).toBe("Integrated Gradients: done, Completeness error 0.4 %");
   });
 
-  test("what the model says to a selection, once the slider is let go", async () => {
+  test("the prediction for a selection, once the slider is released", async () => {
     const { fake, root } = await shown();
     tab(root, "What if…").click();
     await frame();
@@ -194,17 +194,17 @@ describe("a model that keeps silent", () => {
   const seconds = async (count: number, fake: FakeModel): Promise<void> => {
     for (let i = 0; i < count * 10; i++) {
       await vi.advanceTimersByTimeAsync(100);
-      for (const { rid } of fake.asked("poll")) fake.say({ op: "accepted", rid });
+      for (const { rid } of fake.requested("poll")) fake.say({ op: "accepted", rid });
     }
   };
 
-  test("is told of after a while, can be cancelled, and the note goes with its next word", async () => {
+  test("is reported after a while, can be cancelled, and the note disappears with the next message", async () => {
     vi.useFakeTimers();
     const fake = fakeModel();
     const { root } = await open(fake);
     welcome(fake);
     await seconds(0.1, fake);
-    fake.say({ op: "accepted", rid: fake.asked("compute")[0]!.rid });
+    fake.say({ op: "accepted", rid: fake.requested("compute")[0]!.rid });
     tell(fake, "progress", { done: 1, total: 9 }, "compute");
     const note = find(root, ".slw-quiet");
     await seconds(9, fake);
@@ -216,7 +216,7 @@ describe("a model that keeps silent", () => {
     // what changes every second is not read out every second
     expect(find(note, "[aria-hidden=true]").textContent).toBe("12 s");
     [...note.parentElement!.querySelectorAll("button")].at(-1)!.click();
-    expect(fake.asked("cancel").map(({ rid }) => rid)).toEqual([fake.asked("compute")[0]!.rid]);
+    expect(fake.requested("cancel").map(({ rid }) => rid)).toEqual([fake.requested("compute")[0]!.rid]);
 
     tell(fake, "progress", { done: 2, total: 9 }, "compute");
     await seconds(0.1, fake);
@@ -226,7 +226,7 @@ describe("a model that keeps silent", () => {
     expect(visible(note)).toBe(false);
   });
 
-  test("is told of beside the question about a selection too", async () => {
+  test("is reported beside the what-if of a selection too", async () => {
     vi.useFakeTimers();
     const fake = fakeModel();
     const { root } = await open(fake);
@@ -236,7 +236,7 @@ describe("a model that keeps silent", () => {
     await seconds(0.1, fake);
     tab(root, "What if…").click();
     await seconds(0.1, fake);
-    fake.say({ op: "accepted", rid: fake.asked("what_if")[0]!.rid });
+    fake.say({ op: "accepted", rid: fake.requested("what_if")[0]!.rid });
     tell(fake, "curve", { shares: [0, 1], insertion: [0, 1], deletion: [1, 0], insertion_auc: 0.5, deletion_auc: 0.5 }, "curve");
     await seconds(12, fake);
     const notes = [...root.querySelectorAll(".slw-ask .slw-quiet")].filter(visible);

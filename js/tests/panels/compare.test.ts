@@ -56,7 +56,7 @@ describe("cells", () => {
     expect(keys(now)).toContain("xrai:45:0:0");
   });
 
-  test("are named by what tells them apart", () => {
+  test("are named by what differs", () => {
     const now = withGrid({ methods: ["xrai", "ig"], models: [0, 1] });
     expect(cellsOf(now).map((cell) => namesOf(now, cell).join(" · "))).toEqual([
       "XRAI · A", "Integrated Gradients · A", "XRAI · B", "Integrated Gradients · B",
@@ -133,7 +133,7 @@ describe("comparing begins", () => {
     expect(firstGrid(now)).toEqual({ methods: ["a", "b", "c"] });
   });
 
-  test("two lie over each other: the shown one and the one asked for, or the next", () => {
+  test("two are overlaid: the shown one and the chosen one, or the next", () => {
     const now = withGrid({ methods: ["ig", "xrai", "lrp"] });
 
     expect(pairShown(now, "lrp:3:0:0")?.map(keyOf)).toEqual(["xrai:3:0:0", "lrp:3:0:0"]);
@@ -168,7 +168,7 @@ describe("a colour scale", () => {
   });
 });
 
-test("results of other weights say so until they are computed anew", () => {
+test("results of other weights are marked until they are recomputed", () => {
   const now = withGrid({}, { explained: new Map([["xrai:3:0:0", explained()]]) });
   const stale = update(now, { kind: "stale", model: 0, image: 0 });
   expect(stale.explained.get("xrai:3:0:0")?.stale).toBe(true);

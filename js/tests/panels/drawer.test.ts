@@ -21,7 +21,7 @@ const tab = (root: HTMLElement, name: string): HTMLElement => [...root.querySele
 const ROWS = [{ index: 3, label: "cat", probability: 0.8 }, { index: 4, label: "<i>dog</i>", probability: 0.1 }];
 let seq = 1000;
 function answer(fake: FakeModel, op: string, fields: object, to = op): void {
-  fake.say({ op, seq: ++seq, rid: fake.asked(to).at(-1)!.rid, ...fields });
+  fake.say({ op, seq: ++seq, rid: fake.requested(to).at(-1)!.rid, ...fields });
 }
 const whatIf = (fake: FakeModel, top: number): void =>
   answer(fake, "what_if", { only: [{ ...ROWS[0], probability: top }, ROWS[1]], without: [{ ...ROWS[0], probability: 1 - top }], area: 0.25 });
@@ -51,18 +51,18 @@ describe("keys", () => {
 });
 
 describe("what if", () => {
-  test("nothing is asked while the drawer is closed", async () => {
+  test("nothing is requested while the drawer is closed", async () => {
     const { fake, root } = await shown();
     const range = root.querySelector<HTMLInputElement>("[aria-label=Percentile]")!;
     range.value = "50";
     range.dispatchEvent(new Event("input"));
     await frame();
 
-    expect(fake.asked("what_if")).toEqual([]);
-    expect(fake.asked("curve")).toEqual([]);
+    expect(fake.requested("what_if")).toEqual([]);
+    expect(fake.requested("curve")).toEqual([]);
   });
 
-  test("opened, the model is asked about the selection, and its answer is told as text", async () => {
+  test("opened, the selection is evaluated, and the prediction is shown as text", async () => {
     const { fake, root } = await shown();
     tab(root, "What if…").click();
     await frame();
@@ -77,7 +77,7 @@ describe("what if", () => {
     expect(root.querySelector(".slw-top i")).toBeNull();
   });
 
-  test("one question at a time, then about what is selected by then; what is known is not asked again", async () => {
+  test("one request at a time, then for the newest selection; a known result is not requested again", async () => {
     const { fake, root } = await shown();
     tab(root, "What if…").click();
     await frame();
@@ -88,7 +88,7 @@ describe("what if", () => {
       await frame();
     };
     for (const value of [80, 85, 90]) await drag(value);
-    expect(fake.asked("what_if")).toHaveLength(1);
+    expect(fake.requested("what_if")).toHaveLength(1);
 
     whatIf(fake, 0.5);
     await frame();
@@ -98,11 +98,11 @@ describe("what if", () => {
     await drag(70);
     await frame();
 
-    expect(fake.asked("what_if")).toHaveLength(2);
+    expect(fake.requested("what_if")).toHaveLength(2);
     expect(find(root, ".slw-says .slw-only").textContent).toBe("50 %");
   });
 
-  test("what the model raises is told, and the next selection is asked about", async () => {
+  test("an error of the model is shown, and the next selection is evaluated", async () => {
     const { fake, root } = await shown();
     tab(root, "What if…").click();
     await frame();
@@ -114,7 +114,7 @@ describe("what if", () => {
     expect(find(trouble, "strong").textContent).toBe("The model failed: ValueError");
     expect(find(trouble, "p").textContent).toBe("<b>no</b>");
     expect(find(trouble, "pre").textContent).toBe("Traceback <i>…</i>");
-    expect(fake.asked("what_if")).toHaveLength(1);
+    expect(fake.requested("what_if")).toHaveLength(1);
 
     const range = root.querySelector<HTMLInputElement>("[aria-label=Percentile]")!;
     range.value = "50";
@@ -125,11 +125,11 @@ describe("what if", () => {
     expect(trouble.hidden).toBe(true);
   });
 
-  test("the curves are asked once, told with their areas, and cancelled with the drawer", async () => {
+  test("the curves are requested once, shown with their areas, and cancelled with the drawer", async () => {
     const { fake, root } = await shown();
     tab(root, "What if…").click();
     await frame();
-    expect(fake.asked("curve")).toHaveLength(1);
+    expect(fake.requested("curve")).toHaveLength(1);
     answer(fake, "curve", { shares: [0, 0.5, 1], insertion: [0, 1, 1], deletion: [1, 0, 0], insertion_auc: 0.75, deletion_auc: 0.25 });
     await frame();
 
@@ -139,15 +139,15 @@ describe("what if", () => {
       tab(root, "What if…").click();
       await frame();
     }
-    expect(fake.asked("curve")).toHaveLength(1);
+    expect(fake.requested("curve")).toHaveLength(1);
     fake.tell({ fill: "mean" });
     await frame();
     tab(root, "What if…").click();
     await frame();
-    expect(fake.asked("cancel").map(({ rid }) => rid)).toEqual([fake.asked("curve")[1]!.rid]);
+    expect(fake.requested("cancel").map(({ rid }) => rid)).toEqual([fake.requested("curve")[1]!.rid]);
   });
 
-  test("values are told in their own unit, and their curves drawn between their ends", async () => {
+  test("values are shown in their own unit, and their curves drawn between their ends", async () => {
     const { fake, root } = await shown();
     const row = (value: number) => ({ index: 3, label: "age", probability: null, value });
     fake.say({ op: "prediction", seq: ++seq, classes: [row(58.2)] });
@@ -174,12 +174,12 @@ describe("what if", () => {
     await frame();
 
     expect(tab(root, "What if…").getAttribute("aria-expanded")).toBe("true");
-    expect(fake.asked("what_if")).toHaveLength(1);
+    expect(fake.requested("what_if")).toHaveLength(1);
   });
 });
 
 describe("selecting", () => {
-  test("in the list, regions are taken in and out of what is seen; Clear begins anew", async () => {
+  test("in the list, regions are added and removed; Clear starts again", async () => {
     const { fake, root } = await shown();
     tab(root, "What if…").click();
     [...root.querySelectorAll<HTMLElement>("[role=radio]")].find((each) => each.textContent === "Regions")!.click();
@@ -197,7 +197,7 @@ describe("selecting", () => {
     expect(find(root, ".slw-figures").textContent).toContain("50.0 %");
   });
 
-  test("a slider that is moved selects again what it says", async () => {
+  test("a moved slider selects its own pixels again", async () => {
     const { fake, root } = await shown({ picked: { regions: [1] } });
     const range = root.querySelector<HTMLInputElement>("[aria-label=Percentile]")!;
     range.value = "90";
@@ -267,18 +267,18 @@ describe("parameters", () => {
     expect(fake.sent.at(-1)).toMatchObject({ op: "configure", method: "xrai", fields: { steps: 50 } });
   });
 
-  test("once they are set, what the old ones gave is provisional, and is computed anew", async () => {
+  test("once they are set, earlier results are provisional, and are recomputed", async () => {
     const { fake, root } = await opened();
-    const before = fake.asked("compute").length;
+    const before = fake.requested("compute").length;
     fake.tell({ parameters: { xrai: { steps: 50 } } });
     await frame();
 
-    expect(fake.asked("compute")).toHaveLength(before + 1);
+    expect(fake.requested("compute")).toHaveLength(before + 1);
     expect(find(root, ".slw-caption-left").textContent).toContain("XRAI");
     expect(root.dataset["state"]).toBe("busy");
   });
 
-  test("a layer is chosen among the model's, or left to the method, which says which it takes", async () => {
+  test("a layer is chosen among the model's, or left to the method, which names it", async () => {
     const { fake, root } = await opened();
     const layer = { default: null, optional: true, low: null, high: null, choices: ["stem", "block"], automatic: "block", help: "which" };
     const fields = [{ ...layer, name: "layer", kind: "choice", value: "stem" }, { ...layer, name: "method.layer", kind: "names", value: ["stem"] }];
@@ -297,7 +297,7 @@ describe("parameters", () => {
     expect(Object.keys((fake.sent.at(-1) as { fields: object }).fields)).toEqual([]);
   });
 
-  test("a refusal is told where it was asked", async () => {
+  test("a refusal is shown at its field", async () => {
     const { fake, root } = await opened();
     root.querySelector<HTMLElement>(".slw-presets button")!.click();
     expect(fake.sent.at(-1)).toMatchObject({ op: "configure", fields: { steps: 6 } });
@@ -319,7 +319,7 @@ describe("parameters", () => {
     const box = root.querySelector<HTMLInputElement>("input[value=black]")!;
     box.click();
     expect(box.checked).toBe(true);
-    expect(fake.asked("configure")).toEqual([]);
+    expect(fake.requested("configure")).toEqual([]);
   });
 });
 
@@ -346,7 +346,7 @@ describe("another picture", () => {
     find(root, "canvas").dispatchEvent(pasted);
 
     expect(pasted.defaultPrevented).toBe(false);
-    expect(fake.asked("picture")).toEqual([]);
+    expect(fake.requested("picture")).toEqual([]);
   });
 });
 
@@ -363,7 +363,7 @@ test.each([[1, 10000, true], [0, 1, false], [1e-6, 10, false], [0, 0, true]])("a
 });
 
 describe("a kernel that does not answer", () => {
-  test("leaves nothing running, says so, and goes on when it answers", async () => {
+  test("leaves nothing running, reports it, and goes on when it answers", async () => {
     vi.useFakeTimers();
     const fake = fakeModel();
     const { root } = await open(fake);
@@ -378,7 +378,7 @@ describe("a kernel that does not answer", () => {
     expect(root.dataset["state"]).not.toBe("busy");
     expect(find(root, "[data-status]").dataset["status"]).toBe("unreachable");
 
-    fake.say({ op: "progress", seq: ++seq, rid: fake.asked("compute").at(-1)!.rid, done: 1, total: 4, seconds_left: 2 });
+    fake.say({ op: "progress", seq: ++seq, rid: fake.requested("compute").at(-1)!.rid, done: 1, total: 4, seconds_left: 2 });
     await vi.advanceTimersByTimeAsync(50);
     expect(note.hidden).toBe(true);
     expect(root.dataset["state"]).toBe("busy");

@@ -26,15 +26,15 @@ const radio = (root: HTMLElement, name: string): HTMLElement =>
   [...root.querySelectorAll<HTMLElement>("[role=radio]")].find(({ textContent }) => textContent === name)!;
 
 describe("a grid", () => {
-  test("asks once for each of its cells, the shown one first", async () => {
+  test("requests each of its cells once, the shown one first", async () => {
     const { fake, root, canvases } = await compared();
 
-    expect(fake.asked("compute").map((ask) => (ask as { method?: string }).method)).toEqual(["xrai", "ig"]);
+    expect(fake.requested("compute").map((each) => (each as { method?: string }).method)).toEqual(["xrai", "ig"]);
     expect(canvases()).toHaveLength(2);
     expect(root.dataset).toMatchObject({ cells: "2", state: "ready" });
   });
 
-  test("says in words what each picture is, and which one the panels speak of", async () => {
+  test("names each picture, and marks the one that the panels describe", async () => {
     const { root, canvases } = await compared();
 
     expect(canvases().map((canvas) => canvas.getAttribute("aria-label"))).toEqual([
@@ -43,7 +43,7 @@ describe("a grid", () => {
     expect([...root.querySelectorAll(".slw-cell")].map((cell) => cell.getAttribute("aria-current"))).toEqual(["true", null]);
   });
 
-  test("is left and begun again by its button, and Python is told", async () => {
+  test("is left and begun again by its button, and Python is notified", async () => {
     const { fake, root, canvases } = await compared();
     find(root, ".slw-compare").click();
     await frame();
@@ -55,21 +55,21 @@ describe("a grid", () => {
     expect(fake.saved[1]).toEqual({ grid: { methods: ["xrai", "ig"] } });
   });
 
-  test("gets a class by its box, which is asked for; taken out again nothing is", async () => {
+  test("gets a class by its box, which is requested; removed, nothing is requested", async () => {
     const { fake, root } = await compared();
     const box = named(root, "Compare <img src=x onerror=alert(1)>");
     box.click();
     await frame();
     expect(fake.saved.at(-1)).toEqual({ grid: { methods: ["xrai", "ig"], targets: [3, 4] } });
-    expect(fake.asked("compute").slice(2)).toMatchObject([{ method: "xrai", target: 4 }, { method: "ig", target: 4 }]);
+    expect(fake.requested("compute").slice(2)).toMatchObject([{ method: "xrai", target: 4 }, { method: "ig", target: 4 }]);
 
     box.click();
     await frame();
     expect(root.dataset["cells"]).toBe("2");
-    expect(fake.asked("compute")).toHaveLength(4);
+    expect(fake.requested("compute")).toHaveLength(4);
   });
 
-  test("a method that a model lacks says so in its cell, the others live on", async () => {
+  test("an unsupported method shows the reason in its cell, the others work", async () => {
     const { root } = await compared({ grid: { methods: ["xrai", "lrp"] } });
     const boxes = [...root.querySelectorAll<HTMLElement>(".slw-message")];
 
@@ -77,11 +77,11 @@ describe("a grid", () => {
     expect(boxes[1]!.textContent).toContain("this model has none");
   });
 
-  test("of several models asks each, and names what tells them apart", async () => {
+  test("of several models requests each, and is named by what differs", async () => {
     const spec = { ...SPEC, models: ["A", "B"], methods: SPEC.methods.map((method) => ({ ...method, lacks: ["", ""] })) };
     const { fake, root } = await compared({ spec, grid: { models: [0, 1] } });
 
-    expect(fake.asked("compute")).toMatchObject([{ method: "xrai", model: 0 }, { method: "xrai", model: 1 }]);
+    expect(fake.requested("compute")).toMatchObject([{ method: "xrai", model: 0 }, { method: "xrai", model: 1 }]);
     expect([...root.querySelectorAll(".slw-caption-left")].map(({ textContent }) => textContent.split(" · ")[0])).toEqual(["A", "B"]);
     expect([...root.querySelectorAll(".slw-subject")].map(({ textContent }) => textContent)).toEqual(["A", "B"]);
   });
@@ -122,7 +122,7 @@ describe("only looking", () => {
     expect(level()).toBe("100 %");
   });
 
-  test("lays two over each other, and tells which", async () => {
+  test("overlays two, and names them", async () => {
     const { root, canvases } = await compared();
     key(canvases()[0]!, "s");
     await frame();
@@ -172,7 +172,7 @@ describe("reading the map", () => {
     expect(line.textContent).toBe("");
   });
 
-  test("results of earlier weights say so in each picture, and are asked for again together", async () => {
+  test("results of earlier weights are marked in each picture, and are requested again together", async () => {
     const { fake, root } = await compared();
     const strip = find(root, ".slw-stale");
     expect(strip.hidden).toBe(true);
@@ -182,7 +182,7 @@ describe("reading the map", () => {
     expect(find(root, ".slw-caption-left").textContent).toBe("XRAI · outdated: the weights changed");
 
     strip.querySelector("button")!.click();
-    expect(fake.asked("compute").slice(2)).toMatchObject([{ method: "xrai" }, { method: "ig" }]);
+    expect(fake.requested("compute").slice(2)).toMatchObject([{ method: "xrai" }, { method: "ig" }]);
     await frame();
     expect(strip.hidden).toBe(true);
   });

@@ -20,13 +20,13 @@ async function compared(more: Readonly<Record<string, unknown>> = {}) {
   finish(fake);
   finish(fake, explained({ result: result({ method: "ig", regions: null }), step: null }));
   await frame();
-  const ask = (): HTMLElement => find(root, ".slw-ranking button:not(.slw-rank)");
-  return { fake, root, ask, rows: () => [...root.querySelectorAll<HTMLElement>(".slw-ranks li")].map((row) => [...row.children].map(({ textContent }) => textContent)) };
+  const start = (): HTMLElement => find(root, ".slw-ranking button:not(.slw-rank)");
+  return { fake, root, start, rows: () => [...root.querySelectorAll<HTMLElement>(".slw-ranks li")].map((row) => [...row.children].map(({ textContent }) => textContent)) };
 }
 
 let seq = 5000;
 const say = (fake: FakeModel, op: string, fields: object): void =>
-  fake.say({ op, seq: ++seq, rid: fake.asked("curve").at(-1)!.rid, ...fields });
+  fake.say({ op, seq: ++seq, rid: fake.requested("curve").at(-1)!.rid, ...fields });
 const curve = (insertion: number, deletion: number): object =>
   ({ shares: [0, 1], insertion: [0, 1], deletion: [1, 0], insertion_auc: insertion, deletion_auc: deletion });
 
@@ -36,30 +36,30 @@ test("of one picture there is nothing to compare", async () => {
   expect(find(root, ".slw-ranking").hidden).toBe(true);
 });
 
-test("the model is asked about one map after another, and the best comes first", async () => {
-  const { fake, root, ask, rows } = await compared();
+test("curves are computed for one map after another, and the best comes first", async () => {
+  const { fake, root, start, rows } = await compared();
   expect(find(root, ".slw-ranking").hidden).toBe(false);
   expect(rows().map(([name]) => name)).toEqual(["XRAI", "Integrated Gradients"]);
-  const before = fake.asked("curve").length;
+  const before = fake.requested("curve").length;
 
-  ask().click();
+  start().click();
   await frame();
-  expect(fake.asked("curve").slice(before)).toMatchObject([{ method: "xrai", fill: "blur" }]);
-  expect(ask().textContent).toBe("Stop");
+  expect(fake.requested("curve").slice(before)).toMatchObject([{ method: "xrai", fill: "blur" }]);
+  expect(start().textContent).toBe("Stop");
   say(fake, "curve", curve(0.5, 0.3));
   await frame();
-  expect(fake.asked("curve").slice(before)).toMatchObject([{ method: "xrai" }, { method: "ig" }]);
+  expect(fake.requested("curve").slice(before)).toMatchObject([{ method: "xrai" }, { method: "ig" }]);
   say(fake, "curve", curve(0.6, 0.1));
   await frame();
 
   expect(rows()).toEqual([["Integrated Gradients", "0.60", "0.10"], ["XRAI", "0.50", "0.30"]]);
-  expect(ask().hidden).toBe(true);
-  expect(fake.asked("curve").length).toBe(before + 2);
+  expect(start().hidden).toBe(true);
+  expect(fake.requested("curve").length).toBe(before + 2);
 });
 
-test("what could not be asked says so, and the next is asked", async () => {
-  const { fake, ask, rows } = await compared();
-  ask().click();
+test("a failed map is marked, and the next is computed", async () => {
+  const { fake, start, rows } = await compared();
+  start().click();
   say(fake, "error", { kind: "ValueError", message: "no" });
   await frame();
   say(fake, "curve", curve(0.4, 0.2));
@@ -68,20 +68,20 @@ test("what could not be asked says so, and the next is asked", async () => {
   expect(rows()).toEqual([["Integrated Gradients", "0.40", "0.20"], ["XRAI", "failed", "failed"]]);
 });
 
-test("Stop, and closing the drawer, cancel what is asked", async () => {
-  const { fake, root, ask } = await compared();
-  ask().click();
+test("Stop, and closing the drawer, cancel the running request", async () => {
+  const { fake, root, start } = await compared();
+  start().click();
   await frame();
-  ask().click();
+  start().click();
   await frame();
-  expect(fake.asked("cancel").at(-1)).toEqual({ op: "cancel", rid: fake.asked("curve").at(-1)!.rid });
-  expect(ask().textContent).toBe("Compute all");
+  expect(fake.requested("cancel").at(-1)).toEqual({ op: "cancel", rid: fake.requested("curve").at(-1)!.rid });
+  expect(start().textContent).toBe("Compute all");
 
-  ask().click();
-  const { rid } = fake.asked("curve").at(-1)!;
+  start().click();
+  const { rid } = fake.requested("curve").at(-1)!;
   [...root.querySelectorAll<HTMLElement>(".slw-tab")].find(({ textContent }) => textContent === "What if…")!.click();
   await frame();
-  expect(fake.asked("cancel").map((each) => each.rid)).toContain(rid);
+  expect(fake.requested("cancel").map((each) => each.rid)).toContain(rid);
 });
 
 test("a row leads to its map", async () => {

@@ -76,7 +76,7 @@ describe("a histogram", () => {
     expect(heights[0]).toBe(1);
     expect(heights[5]).toBeCloseTo((50 / 900) ** 0.3, 1);
     expect(heights[9]).toBeCloseTo((50 / 900) ** 0.3, 1);
-    expect(heights[3]).toBeLessThan(0.1); // a percentile is a thousandth: where that lies between two is not known
+    expect(heights[3]).toBeLessThan(0.1); // a percentile is a thousandth: its position between two is not known
   });
 
   test("turned round gives the percentile of a value", () => {

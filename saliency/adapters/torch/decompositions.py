@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-ASKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+DISPATCHES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 """Names by which torch's Python functions check whether they are intercepted."""
 
 
@@ -22,9 +22,9 @@ def inside(function: Callable[..., Any]) -> Callable[..., Any] | None:
     if not isinstance(function, FunctionType) or not function.__module__.startswith("torch."):
         return None
     body = getattr(function, "__wrapped__", function)
-    if not isinstance(body, FunctionType) or not any(name in body.__code__.co_names for name in ASKS):
+    if not isinstance(body, FunctionType) or not any(name in body.__code__.co_names for name in DISPATCHES):
         return None
-    scope = {**body.__globals__, **dict.fromkeys(ASKS, lambda *_: False)}
+    scope = {**body.__globals__, **dict.fromkeys(DISPATCHES, lambda *_: False)}
     opened = FunctionType(body.__code__, scope, body.__name__, body.__defaults__, body.__closure__)
     opened.__kwdefaults__ = body.__kwdefaults__
     return opened
