@@ -23,11 +23,11 @@ class Joined:
     Args:
         function: takes one array per input, (N, …) each, of any framework.
         packing: the columns of each input.
-        model: the user's model, to be named in errors.
+        name: how errors call the user's model.
     """
 
-    def __init__(self, function: Callable[..., Any], packing: Packing, model: Any) -> None:
-        self.function, self.packing, self.model = function, packing, model
+    def __init__(self, function: Callable[..., Any], packing: Packing, name: str) -> None:
+        self.function, self.packing, self.name = function, packing, name
         self.variables = list(getattr(function, "variables", None) or ())
 
     def __call__(self, rows: Any) -> Any:
@@ -35,7 +35,7 @@ class Joined:
         try:
             return self.function(*parts)
         except Exception as error:
-            raise inputs_error(error, self.packing, name_of(self.model)) or error from error
+            raise inputs_error(error, self.packing, self.name) or error from error
 
 
 def adapt_several(
@@ -61,9 +61,10 @@ def adapt_several(
     """
     frameworks = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     if "keras" in frameworks and hasattr(model, "stateless_call"):
-        import keras
+        from saliency.adapters.keras.model import keras_model
 
-        return function_model(Joined(_keras(model, packing), packing, model), labels, keras.backend.backend())
+        name = name_of(model)
+        return keras_model(model, labels, lambda function: Joined(function, packing, name), packing.shapes)
     if "torch" in frameworks and hasattr(model, "named_modules"):
         from saliency.adapters.torch.multi_input import SeveralInputs
 
@@ -74,24 +75,17 @@ def adapt_several(
         function, params = model
 
         def call(params: Any, rows: Any) -> Any:
-            return Joined(partial(function, params), packing, function)(rows)
+            return Joined(partial(function, params), packing, name_of(function))(rows)
 
         return JaxModel(call, labels, params=params)
     if "tensorflow" in frameworks and callable(model):
-        return function_model(Joined(model, packing, model), labels, "tensorflow")
+        return function_model(Joined(model, packing, name_of(model)), labels, "tensorflow")
     if isinstance(model, type) or not callable(model) or frameworks & {"saliency", "flax", "equinox", "onnxruntime"}:
         raise Unsupported(
             f"A list of inputs is supported for a torch.nn.Module, a Keras model, or a function of them; got "
             f"{type(model).__module__}.{type(model).__qualname__}. Pass a function: lambda a, b: model(a, b)."
         )
-    return function_model(Joined(model, packing, model), labels, framework, row)
-
-
-def _keras(model: Any, packing: Packing) -> Callable[..., Any]:
-    """Return a function that passes several inputs to a Keras model in a list, and a single input directly."""
-    if len(packing.shapes) == 1:
-        return lambda part: model(part, training=False)
-    return lambda *parts: model(list(parts), training=False)
+    return function_model(Joined(model, packing, name_of(model)), labels, framework, row)
 
 
 def _reshape(array: Any, shape: tuple[int, ...]) -> Any:

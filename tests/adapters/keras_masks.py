@@ -81,6 +81,7 @@ def main(path: str) -> None:
         for i, row in enumerate(two_inputs.explained(two_inputs.of_keras(), method)):
             for j, mask in enumerate(row):
                 found[f"two inputs {method} {i}{j}"] = mask
+    found["two inputs weights"] = doubled(two_inputs.of_keras())
     transformer: Any = same_transformer.in_keras()
     for method, options in AT_A_TRANSFORMER.items():
         exps = saliency.explain(transformer, picture(32, 48), method, [1, 3], progress=False, **options)
@@ -109,6 +110,20 @@ def main(path: str) -> None:
         found[f"head {ending} shown"] = sorted(row.shown for row in saliency.predict(headed_by, headed.IMAGE))
     found["written"] = np.array([line for kind in OF_KERAS for line in changes(kind)], str)
     np.savez(path, **found, **scaling(), **cuts())
+
+
+def doubled(net: Any) -> list[float]:
+    """Return the score of a model with two inputs, and that of copies with the head and with all weights doubled."""
+    from saliency.adapters.multi_input import adapt_several
+    from saliency.model.inputs import Inputs
+    from tests.adapters import two_inputs
+
+    given = Inputs([two_inputs.SERIES, two_inputs.FACTS])
+    adapted: Any = adapt_several(net, given.packing).at([1])
+    rows = adapted.ops.asarray(given.fed)
+    head, _ = adapted.weighted_layers(rows)
+    copies = [adapted.reweighted(lambda _, each: 2 * each, layers) for layers in ([head], None)]
+    return [float(each.ops.tohost(each.scores(rows))[0, 0]) for each in (adapted, *copies)]
 
 
 def cuts() -> dict[str, Any]:

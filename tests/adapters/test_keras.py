@@ -56,6 +56,14 @@ def test_copies_with_other_weights(found: Any, kind: str) -> None:
     assert sorted(name for name in facts["names"] if "norm" in name) == [f"{inner}norm/beta", f"{inner}norm/gamma"]
 
 
+def test_copies_of_a_model_with_two_inputs(found: Any) -> None:
+    """The layers are the head and the hidden one; doubling the head doubles the score, doubling both does not."""
+    score, head, both = found["two inputs weights"]
+
+    assert head == pytest.approx(2 * score, rel=1e-5)
+    assert both != pytest.approx(head, rel=1e-3)
+
+
 @pytest.mark.agreement
 @pytest.mark.parametrize("method", two_inputs.METHODS)
 def test_two_inputs_agree_with_torch(found: Any, method: str) -> None:

@@ -25,13 +25,25 @@ from saliency.model.precision import precision_note
 from saliency.model.protocols import Adapted, Attentive, Reweightable
 from saliency.pictures.presets import Declared
 
+Joining = Callable[[Callable[..., Any]], Callable[[Any], Any]]
+"""From a function of several inputs to one of packed rows (N, D). It must not refer to the model."""
 
-def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]:
-    """Return the adapter of a ``keras.Model`` (functional, subclassed, Sequential, nested) for the current backend."""
-    made: Any = _on_backend(model, labels)
+
+def keras_model(
+    model: Any, labels: Sequence[str] | None = None, joining: Joining | None = None, packing: Hashable = None
+) -> Adapted[Any]:
+    """Return the adapter of a ``keras.Model`` (functional, subclassed, Sequential, nested) for the current backend.
+
+    Args:
+        model: the user's own.
+        labels: names of the classes.
+        joining: for several inputs; None for a model of images.
+        packing: the shapes of several inputs.
+    """
+    made: Any = _on_backend(model, labels, joining or _alone, packing)
     made.scales_itself = scales_itself(model)
     made._parts = partial(named_layers, model)
-    if made.declared is None and not made.scales_itself:
+    if made.declared is None and not made.scales_itself and joining is None:
         made.declared = application_of(model)
     computed = (getattr(each, "compute_dtype", "") for each in model._flatten_layers())
     if (note := next(filter(None, map(precision_note, computed)), None)) is not None:
@@ -41,7 +53,7 @@ def keras_model(model: Any, labels: Sequence[str] | None = None) -> Adapted[Any]
     if (why := unchangeable(model)) is not None:
         made.lacks = {**made.lacks, Reweightable: f"{name_of(model)} {why}"}
     shape = getattr(model, "input_shape", None)
-    if isinstance(shape, tuple) and len(shape) == 4:
+    if joining is None and isinstance(shape, tuple) and len(shape) == 4:
         made.wants = partial(_wanted, shape[1:])
         made.size = shape[1:3] if all(shape[1:3]) else None
         made.channels = shape[3]
@@ -103,7 +115,17 @@ def _wanted(mine: Sequence[int | None], shape: tuple[int, int, int]) -> tuple[in
     return height, width, channels if shape[2] == 1 else shape[2]
 
 
-def _on_backend(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
+def _alone(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Return a function of one input as it is."""
+    return function
+
+
+def _given(parts: Sequence[Any]) -> Any:
+    """Return what a Keras model takes: several inputs in a list, a single input as it is."""
+    return parts[0] if len(parts) == 1 else list(parts)
+
+
+def _on_backend(model: Any, labels: Sequence[str] | None, joining: Joining, packing: Hashable) -> Adapted[Any]:
     match keras.backend.backend():
         case "tensorflow":
             from saliency.adapters.tensorflow.compiled import Source
@@ -115,32 +137,33 @@ def _on_backend(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
                     model = self.model()
                     seen: list[tuple[str, Any]] = []
                     with watched(model, lambda name, call: _kept(seen, name, call())):
-                        outputs = model(images, training=False)
+                        outputs = joining(lambda *parts: model(_given(parts), training=False))(images)
                     return outputs, [Place(name, output) for name, output in seen if hasattr(output, "op")]
 
             named = partial(named_weights, model)
-            return TensorFlowModel(model, labels, source=OnTensorFlow(model), named=named)
+            return TensorFlowModel(model, labels, source=OnTensorFlow(model, packing), named=named)
         case "jax":
-            return _on_jax(model, labels)
+            return _on_jax(model, labels, joining, packing)
         case "torch":
             from saliency.adapters.keras.torch import KerasOnTorch
 
-            return KerasOnTorch(model, labels)
+            return KerasOnTorch(model, labels, joining(lambda *parts: model(_given(parts), training=False)))
     raise Unsupported(f"Keras runs on {keras.backend.backend()!r}. Supported are tensorflow, jax and torch.")
 
 
-def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
+def _on_jax(model: Any, labels: Sequence[str] | None, joining: Joining, packing: Hashable) -> Adapted[Any]:
     import jax
 
     from saliency.adapters.jax.model import JaxModel
     from saliency.adapters.jax.trace import MARK, SLASH
 
     held = weakref.ref(model)
+    names = {id(variable): name for name, variable in named_weights(model)}
 
     class OnJax:
         channels_first = False
         notes: Sequence[str] = ()
-        signature: Hashable = None
+        signature: Hashable = packing
 
         def call(self, weights: Any, images: Any) -> Any:
             def scoped(name: str, call: Callable[[], Any]) -> Any:
@@ -149,14 +172,16 @@ def _on_jax(model: Any, labels: Sequence[str] | None) -> Adapted[Any]:
 
             inner: Any = held()
             training = {"training": False} if "training" in inspect.signature(inner.call).parameters else {}
+
+            def stateless(*parts: Any) -> Any:
+                return inner.stateless_call(*weights, _given(parts), **training)[0]
+
             with watched(inner, scoped):
-                return inner.stateless_call(*weights, images, **training)[0]
+                return joining(stateless)(images)
 
         def weight_name(self, path: Sequence[Any]) -> str | None:
-            inner: Any = held()
             group, place = (key.idx for key in path)
-            wanted = groups(inner)[group][place]
-            return next((name for name, each in named_weights(inner) if each is wanted), None)
+            return names.get(id(groups(held())[group][place]))
 
     def groups(model: Any) -> Sequence[Sequence[Any]]:
         return model.trainable_variables, model.non_trainable_variables

@@ -75,9 +75,13 @@ class KerasOnTorch(Weighted, GridAdapter):
     Args:
         model: called with ``training=False``.
         labels: names of the classes.
+        function: calls the model with its input, or with packed rows of several inputs; by default with its input.
     """
 
-    def __init__(self, model: Any, labels: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, model: Any, labels: Sequence[str] | None = None, function: Callable[[Tensor], Any] | None = None
+    ) -> None:
+        self._function = function or partial(model, training=False)
         first = next((t for t in _tensors(model) if t.is_floating_point()), torch.zeros(1))
         dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
         super().__init__(model, labels, TorchOps(first.device, dtype))
@@ -256,7 +260,7 @@ class KerasOnTorch(Weighted, GridAdapter):
         try:
             # the scope receives assignments to variables
             with StatelessScope(state_mapping=self._instead):
-                return self.model(images.clone(), training=False)
+                return self._function(images.clone())
         except Exception as error:
             if (explained := shape_error(error, images.shape, self.name)) is None:
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +35,11 @@ class Source:
 
     Args:
         model: a function of a tensor (N, H, W, C), or a SavedModel.
+        signature: what a graph depends on, besides the model and the shape of its input.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, signature: Hashable = None) -> None:
+        self.signature = signature
         try:
             self.model: Callable[[], Any] = weakref.ref(model)
         except TypeError:

@@ -159,7 +159,7 @@ class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
 
     def _graph(self, call: Callable[..., Any], images: Any, *beside: Any) -> tuple[Any, TensorFlowCalls]:
         """Return the graph of a call, and the calls from which it was traced."""
-        key = (tuple(images.shape[1:]), images.dtype, *self._state(call))
+        key = (self.source.signature, tuple(images.shape[1:]), images.dtype, *self._state(call))
         found: tuple[Any, TensorFlowCalls] = self._shared.once(key, lambda: self._traced(call, images, *beside))
         return found
 
