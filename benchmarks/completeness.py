@@ -38,7 +38,7 @@ TARGETS = (1, 2, 3, 6)
 
 
 def settled(gaps: list[float], tolerance: float) -> int | None:
-    """Where on the ladder the gap is within the tolerance from there on; None if it never is."""
+    """Return the first step of the ladder from which on the gap is within the tolerance; None if there is none."""
     beyond = [i for i, gap in enumerate(gaps) if gap > tolerance]
     first = beyond[-1] + 1 if beyond else 0
     return first if first < len(gaps) else None

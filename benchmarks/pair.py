@@ -55,7 +55,7 @@ class Light:
         return answer
 
     def answer(self, key: str, x: Array) -> Array:
-        """What stands under a key."""
+        """Return the array of a key."""
         if key == "INPUT_OUTPUT_GRADIENTS":
             return np.cos(3 * x) * x.shape[2] / x[0].size
         if key == "OUTPUT_LAYER_VALUES":

@@ -27,7 +27,7 @@ MOST_PIXELS = 50_000_000
 
 
 class WidgetActions(NamedTuple):
-    """What a handler needs of the widget beside its explainers."""
+    """The parts of the widget that handlers use, besides its explainers."""
 
     screen: Screen
     """The cells on the screen."""

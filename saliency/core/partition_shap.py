@@ -98,7 +98,7 @@ class Part:
 
 
 class Share(NamedTuple):
-    """What a part adds to a coalition of surrounding segments, and its weight."""
+    """The marginal contribution of a part to a coalition of surrounding segments, and its weight."""
 
     part: Part
     without: np.ndarray

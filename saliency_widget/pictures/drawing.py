@@ -44,7 +44,7 @@ LUMA = (0.2126, 0.7152, 0.0722)
 
 
 class View(NamedTuple):
-    """How a result is shown: the traits of the same names."""
+    """The appearance of a result: the traits of the same names."""
 
     mode: str
     sign: str
@@ -63,7 +63,7 @@ class View(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What drawing needs of a result."""
+    """The arrays of a result that are drawn."""
 
     maps: Maps
     """In the orientation of the shown picture."""

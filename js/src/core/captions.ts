@@ -24,7 +24,7 @@ export function captionOf(state: State, cell: Cell): string {
   return `${name}${comparing(state) ? "" : viewText(state, cell, explained)}${partial}`;
 }
 
-/** What of a map is shown: its sign and percentile, or what is kept of it. */
+/** The shown part of a map: its sign and percentile, or the kept area. */
 function viewText(state: State, cell: Cell, explained: Explained): string {
   const { mode, threshold, picked } = state.shown;
   if (mode === "heat") {

@@ -5,9 +5,9 @@ import type { Explained, Sign } from "./result.ts";
 
 /** One way to look at a result: which numbers are coloured, and which are compared with a percentile. */
 export interface Field {
-  /** What is coloured and read under the cursor. */
+  /** The values that are coloured and read under the cursor. */
   readonly values: Float32Array;
-  /** What is compared with `table`; the same array but in the signed view of a heat map. */
+  /** The values that are compared with `table`; the same array except in the signed view of a heat map. */
   readonly strength: Float32Array;
   /** `strength`'s percentiles 0, 0.1, … 100, as NumPy gives them. */
   readonly table: Float32Array;
@@ -45,7 +45,7 @@ function topOf(table: Float32Array): number {
   return top > Math.max(0, table[0] ?? 0) ? top : (table[1000] ?? 0);
 }
 
-/** What `keep` compares in area mode: of signed values the top ones, not the strongest. */
+/** The values that `keep` compares in area mode: of signed values the top ones, not the strongest. */
 export function areaField(explained: Explained, sign: Sign): Field {
   return fieldOf(explained, sign === "signed" ? "positive" : sign);
 }

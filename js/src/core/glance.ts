@@ -9,17 +9,17 @@ export interface Glance {
   readonly plain: boolean;
   /** The part of the picture that all cells show. */
   readonly view: Viewport;
-  /** `swipe` and `blink` lay two cells over each other. */
+  /** `swipe` and `blink` overlay two cells. */
   readonly layout: "grid" | "swipe" | "blink";
-  /** The cell that the shown one is laid over, by `keyOf`. */
+  /** The cell under the shown one, by `keyOf`. */
   readonly other: string;
-  /** How much of the width the shown cell has in a swipe. */
+  /** The share of the width that the shown cell has in a swipe. */
   readonly divider: number;
   /** Whether blinking is at the other cell. */
   readonly turned: boolean;
-  /** What is opened beneath the picture. */
+  /** The open tab below the picture. */
   readonly drawer: "" | "selection" | "parameters" | "save" | "keys";
-  /** What the pointer does on the picture. */
+  /** The tool of the pointer on the picture. */
   readonly tool: Tool;
   /** Radius of the brush, as a share of the map's longer side. */
   readonly radius: number;

@@ -28,7 +28,7 @@ export function cellsOf(state: State): readonly Cell[] {
 
 type Axes = readonly [Grid["methods"], Grid["targets"], Grid["models"], Grid["images"]];
 
-/** Every combination; what is shown joins an axis that lacks it, where that is wanted. */
+/** Every combination of the axes; with `joins`, the shown values are added to axes without them. */
 function product(state: State, [methods, targets, models, images]: Axes, joins: boolean): readonly Cell[] {
   const shown = shownCell(state);
   const cells = axis(images, shown.image, joins).flatMap((image) =>
@@ -38,7 +38,7 @@ function product(state: State, [methods, targets, models, images]: Axes, joins: 
   return [...new Map(cells.map((cell) => [keyOf(cell), cell])).values()];
 }
 
-/** How many cells stand side by side, of one row that belongs together; 0 where any number will do. */
+/** The number of columns, so that a row holds cells that belong together; 0 if any number fits. */
 export function columnsOf(state: State): number {
   const cells = cellsOf(state);
   const counts = [
@@ -49,7 +49,7 @@ export function columnsOf(state: State): number {
   return counts.length > 1 && first !== undefined && cells.length % first === 0 ? first : 0;
 }
 
-/** What an axis of the grid holds now, by the values a control has for it. */
+/** The values on an axis of the grid, as its control lists them. */
 export function pinned(state: State, name: keyof Grid): readonly (string | number)[] {
   const cells = cellsOf(state);
   const shown = shownCell(state);
@@ -61,7 +61,7 @@ export function pinned(state: State, name: keyof Grid): readonly (string | numbe
 const FIELDS = { methods: "method", targets: "target", models: "model", images: "image" } as const;
 const TRAITS = { methods: "method", targets: "target", models: "model_index", images: "image_index" } as const;
 
-/** Choose a value to be shown; while cells are compared it joins them, and what is there stays. */
+/** Show a value; while cells are compared it is added to them. */
 export function choosing(state: State, name: keyof Grid, value: string | number): Partial<Settings> {
   const chosen = { [TRAITS[name]]: value } as Partial<Settings>;
   const there = pinned(state, name);
@@ -70,7 +70,7 @@ export function choosing(state: State, name: keyof Grid, value: string | number)
   return { ...chosen, grid: { ...state.shown.grid, [name]: [...there, value] } };
 }
 
-/** Take a value into an axis of the grid or out of it; null where the axis would be empty or the grid too large. */
+/** Add a value to an axis of the grid or remove it; null if the axis would be empty or the grid too large. */
 export function toggling(state: State, name: keyof Grid, value: string | number): Partial<Settings> | null {
   const there = pinned(state, name);
   const next = there.includes(value) ? there.filter((each) => each !== value) : [...there, value];
@@ -80,7 +80,7 @@ export function toggling(state: State, name: keyof Grid, value: string | number)
   return { grid: { ...state.shown.grid, [name]: next }, ...(next.includes(shown) ? {} : { [TRAITS[name]]: first }) };
 }
 
-/** What comparing begins with: all models, or all images, or else the methods that are there, or are there soonest. */
+/** The first grid of a comparison: all models, or all images, or else the computed methods and the cheapest others. */
 export function firstGrid(state: State): Grid {
   const { models, images, methods } = state.spec;
   const shown = shownCell(state);
@@ -96,7 +96,7 @@ export function firstGrid(state: State): Grid {
   return { methods: methods.filter(({ id }) => chosen.some((one) => one.id === id)).map(({ id }) => id) };
 }
 
-/** Of methods that are compared to begin with. */
+/** Number of methods in the first comparison: at least, and at most. */
 const FEW = 3;
 const MANY = 9;
 

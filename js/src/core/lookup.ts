@@ -1,4 +1,4 @@
-/** What a state holds about a cell. */
+/** The entries of a state about a cell. */
 
 import { keyOf, pairOf, type Cell } from "./cell.ts";
 import type { ClassRow, Explained } from "./result.ts";

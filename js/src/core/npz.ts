@@ -6,7 +6,7 @@ type Numbers = Float32Array | Uint16Array | Uint8Array;
 
 const KINDS = new Map<unknown, string>([[Float32Array, "<f4"], [Uint16Array, "<u2"], [Uint8Array, "|u1"]]);
 
-/** What NumPy reads: the values, the magnitude, the regions' ranks, and what is selected. */
+/** A file for NumPy: the values, the magnitude, the ranks of the regions, and the selection. */
 export function npzOf({ values, magnitude, step, result }: Explained, kept: Uint8Array): Uint8Array {
   const files = new Map([["values.npy", npy(values, result.shape)]]);
   if (magnitude) files.set("magnitude.npy", npy(magnitude, result.shape));

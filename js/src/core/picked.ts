@@ -120,7 +120,7 @@ export function massIn({ values, magnitude }: Explained, kept: Uint8Array): Mass
   return { area: count / kept.length, mass, share: all > 0 ? inside / all : 0, mean: count > 0 ? mass / count : 0 };
 }
 
-/** How many regions come nearest to a share of the area: at least one, unless nothing is to be kept. */
+/** The number of regions nearest to a share of the area: at least one, unless nothing is kept. */
 export function regionsFor(regions: readonly Region[], share: number): number {
   if (share <= 0) return 0;
   let best = 0;

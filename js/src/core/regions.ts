@@ -15,7 +15,7 @@ export function shownRegions(state: State): readonly Region[] | null {
   return regionsOf(shownExplained(state));
 }
 
-/** How many regions of a cell are shown, by default of the shown one; 0 where there are none or nothing is kept. */
+/** The number of shown regions of a cell; 0 without regions, or if nothing is kept. */
 export function regionCount(state: State, cell: Cell = shownCell(state)): number {
   const regions = regionsOf(explainedOf(state, cell));
   if (!regions) return 0;
@@ -25,7 +25,7 @@ export function regionCount(state: State, cell: Cell = shownCell(state)): number
   return regionsFor(regions, keepShown(state) / 100);
 }
 
-/** The share `keep` stands for: where regions are counted, the area they cover. */
+/** The kept share of the area in per cent; where regions are counted, the area that they cover. */
 export function keepShown(state: State): number {
   const regions = shownRegions(state);
   const { region, keep } = state.shown;

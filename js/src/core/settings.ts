@@ -65,7 +65,7 @@ export interface Settings {
   readonly region: number;
   /** The manual selection, instead of what `keep` or `region` keep. */
   readonly picked: Picked;
-  /** What replaces removed pixels. */
+  /** The replacement of removed pixels. */
   readonly fill: string;
   /** Whether what-if requests follow the selection as it changes. */
   readonly live: boolean;

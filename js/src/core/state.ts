@@ -24,9 +24,9 @@ export interface Answers {
 export interface State {
   readonly spec: Spec;
   readonly shown: Settings;
-  /** What Python has, or is about to get: it becomes `shown` when a gesture ends. */
+  /** The settings of Python, or on the way to it; `shown` is copied here when a gesture ends. */
   readonly saved: Settings;
-  /** What Reset goes back to. */
+  /** The settings that Reset restores. */
   readonly initial: Settings;
   readonly link: Link;
   /** By the index of the image. */
@@ -34,9 +34,9 @@ export interface State {
   /** The best classes and those that were looked up, by `pairOf`. */
   readonly predictions: ReadonlyMap<string, readonly ClassRow[]>;
   readonly found: readonly ClassRow[];
-  /** What may be wrong with how a model is fed an image, by `pairOf`. */
+  /** Warnings about the preprocessing of an image for a model, by `pairOf`. */
   readonly warnings: ReadonlyMap<string, string>;
-  /** How long each method would take, by `pairOf` and its id. */
+  /** The estimated seconds of each method, by `pairOf` and its id. */
   readonly paces: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
   /** By `keyOf`, as are the two after it. */
   readonly jobs: ReadonlyMap<string, Job>;
@@ -50,7 +50,7 @@ export interface State {
   readonly parameters: ChangedParameters;
   /** The kernel is busy with something else, was restarted, or is gone. */
   readonly silent: boolean;
-  /** What went wrong outside any method, e.g. while predicting. */
+  /** The failure outside any method, e.g. while predicting. */
   readonly trouble: Failure | null;
 }
 

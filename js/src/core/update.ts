@@ -161,7 +161,7 @@ function ofOneSelection({ shown }: State, { keep, region, picked }: Partial<Sett
   return moved && Object.keys(shown.picked).length > 0 ? { picked: {} } : {};
 }
 
-/** Where the top class is shown, another image or model shows its own top class. */
+/** Another image or model shows its own top class, if the top class is shown now. */
 function ofOnePair({ shown, predictions }: State, settings: Partial<Settings>): Partial<Settings> {
   const { model_index = shown.model_index, image_index = shown.image_index, target } = settings;
   const moves = model_index !== shown.model_index || image_index !== shown.image_index;

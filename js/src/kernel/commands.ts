@@ -1,4 +1,4 @@
-/** What panels may request of the kernel. */
+/** The requests that panels may send to the kernel. */
 
 import type { WhatIfRequest } from "../core/answers.ts";
 import type { Cell } from "../core/cell.ts";

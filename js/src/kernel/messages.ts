@@ -9,7 +9,7 @@ export interface Reply {
   readonly op: string;
   readonly rid: string;
   readonly raw: Raw;
-  /** What it changes in the state. */
+  /** The changes of the state. */
   readonly events: readonly StateEvent[];
 }
 

@@ -1,4 +1,4 @@
-/** What Python and the browser agree to share (see "Traits" in docs/widget-protocol.md). */
+/** The traits that Python and the browser share (see "Traits" in docs/widget-protocol.md). */
 
 import type { AnyModel } from "@anywidget/types";
 import type { ChangedParameters, Settings, Spec } from "../core/settings.ts";

@@ -3,7 +3,7 @@
 export interface Outline {
   /** x, y, x, y, … in cells, with line after line. */
   readonly points: Float32Array;
-  /** Where each line ends in `points`. */
+  /** The end of each line in `points`. */
   readonly ends: readonly number[];
   /** Length of all lines, in edges of cells. */
   readonly edges: number;

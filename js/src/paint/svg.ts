@@ -13,7 +13,7 @@ export interface Sheet {
   /** URLs of the picture, and of what is drawn over it. */
   readonly picture: string;
   readonly overlays: readonly (Box & { readonly href: string; readonly opacity: number; readonly smooth: boolean })[];
-  /** What the model did not see. */
+  /** The part of the picture that the model did not see. */
   readonly shades: { readonly colour: string; readonly opacity: number; readonly boxes: readonly Box[] };
   readonly lines: readonly { readonly path: string; readonly colour: string; readonly alpha: number; readonly width: number }[];
   readonly title: string;

@@ -39,7 +39,7 @@ class Source(Protocol):
     channels_first: bool
     notes: Sequence[str]
     signature: Hashable
-    """What the results depend on, besides weights and images."""
+    """A key of the state that the results depend on, besides weights and images."""
 
     def call(self, weights: Any, images: Any) -> Any:
         """Return the model's outputs for images (N, H, W, C)."""

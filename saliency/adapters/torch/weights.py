@@ -16,7 +16,7 @@ from saliency.adapters.torch.working_copy import Copier, works_in_place
 from saliency.adapters.weights import NO_WEIGHTS, QUANTISED, Step, Weight, by_tensor, last_uses
 
 COMPILED = "_orig_mod."
-"""What ``torch.compile`` puts before the names inside a part."""
+"""The prefix that ``torch.compile`` adds to the names inside a part."""
 
 
 def weights_of(module: nn.Module) -> list[Weight]:

@@ -119,7 +119,7 @@ export function scale(low: number, high: number, whole: boolean): { readonly toN
   };
 }
 
-/** What a choice is called that is left to the method, with what it then is, where that is known. */
+/** The name of the automatic choice, with its value where it is known. */
 function automaticName({ automatic }: ParameterSpec): string {
   return automatic ? `automatic (${automatic})` : "automatic";
 }

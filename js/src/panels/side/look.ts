@@ -124,7 +124,7 @@ function colormapField({ choose, signal, watch }: Context): HTMLElement {
   return select;
 }
 
-/** What of the colours is on or off. */
+/** The options of the colours that are on or off. */
 function flags(context: Context): HTMLElement {
   const smooth = flag(context, "smooth", "Interpolate colours between the cells of the map", (state) => state.shown.smooth, (on) => ({ smooth: on }));
   const contours = flag(context, "contours", "Lines of equal value, at quarters of the scale", (state) => state.shown.contours, (on) => ({ contours: on }));

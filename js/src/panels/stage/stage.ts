@@ -72,7 +72,7 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
   return element;
 }
 
-/** What each picture shows: a cell, or the two that are laid over each other. */
+/** The content of each picture: a cell, or two overlaid ones. */
 function arranged(state: State, glance: Glance): readonly (readonly Cell[])[] {
   const pair = glance.layout === "grid" ? null : pairShown(state, glance.other);
   return pair ? [pair] : cellsOf(state).map((cell) => [cell]);
@@ -99,7 +99,7 @@ interface Screen {
 
 function watchScreen({ glance, signal }: Context, grid: HTMLElement): Screen {
   let version = 0;
-  /** Ask for a frame: a glance that changed nothing is how the watchers are woken. */
+  /** Request a frame: sending an unchanged glance notifies the watchers. */
   const refresh = (): void => {
     version++;
     glance.send({});

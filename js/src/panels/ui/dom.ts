@@ -116,7 +116,7 @@ export function dragged(element: HTMLElement, signal: AbortSignal, along: (share
 
 const STEPS: Readonly<Record<string, number>> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
-/** Where a key leads in a row of `count` items; null for keys that lead nowhere. */
+/** The index that a key moves to in a row of `count` items; null for other keys. */
 export function keyTarget(key: string, at: number, count: number): number | null {
   if (key === "Home") return 0;
   if (key === "End") return count - 1;

@@ -24,7 +24,7 @@ export function failureBox(context: Context, title: string, ...buttons: readonly
   };
 }
 
-/** What went wrong, in text only; the whole of it can be copied. */
+/** A failure as plain text; all of it can be copied. */
 export function failureParts(context: Context, title: string, { kind, message, details }: Failure, ...buttons: readonly HTMLElement[]): HTMLElement[] {
   const copy = button(context, {}, "Copy", () => {
     const text = [`${kind}: ${message}`, details].filter(Boolean).join("\n\n");
