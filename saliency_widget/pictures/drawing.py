@@ -63,7 +63,7 @@ class View(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The arrays of a result that are drawn."""
+    """The parts of a result that are drawn."""
 
     maps: Maps
     """In the orientation of the shown picture."""
