@@ -13,27 +13,46 @@ from saliency.api.prepare import Prepared, only, prepare
 from saliency.core.method import Method
 from saliency.errors import BadArgument, BadShape, BadTarget, brief
 from saliency.metrics.case import Case, Runner
-from saliency.metrics.metric import Attribution, Band, Metric
+from saliency.metrics.completeness_gap import CompletenessGap
+from saliency.metrics.flip_consistency import FlipConsistency
+from saliency.metrics.metric import Attribution, Band, Measurement, Metric, undefined
+from saliency.metrics.mprt import MPRT
 from saliency.metrics.orders import by_salience
+from saliency.metrics.random_logit import RandomLogit
 from saliency.metrics.road import ROAD
 from saliency.metrics.srg import SRG
-from saliency.metrics.verdict import Measure, Subject, Verdict
+from saliency.metrics.verdict import Measure, Role, Subject, Verdict
 from saliency.model.inputs import Inputs
+from saliency.model.names import name_in_sentence
 from saliency.pictures.presets import Preprocess
 from saliency.results.explanation import Explanation
 from saliency.session.progress import ProgressBar
-from saliency.session.session import Progress
+from saliency.session.session import Progress, originals
 from saliency.targets import label_of
 
 SYMMETRIC = SRG(levels=16)
 
-DECIDING: tuple[Metric, ...] = (SYMMETRIC, ROAD(shares=(0.1, 0.2, 0.3, 0.5, 0.7)))
-"""The metrics that decide."""
+DECIDING: dict[str, Metric] = {"srg": SYMMETRIC, "road": ROAD(shares=(0.1, 0.2, 0.3, 0.5, 0.7))}
+"""The metrics that decide, by their key in the verdict."""
 
-REPORTED: tuple[Metric, ...] = ()
-"""The metrics that run the method again, in this order."""
+ORDERING: dict[str, Metric] = {"srg_pixels": SRG(levels=8, cell=1)}
+"""The metrics that add to the strength: single pixels distinguish a sharp map from a scattered one."""
 
-RERUN = 1_000
+REPORTED: dict[str, Metric] = {
+    "random_logit": RandomLogit(sign="signed"),
+    "flip_consistency": FlipConsistency(),
+    "mprt": MPRT(stages=1, draws=3),
+    "completeness_gap": CompletenessGap(),
+}
+"""The metrics that are reported; of these, class contrast can withdraw a verdict."""
+
+SCORE = 0.01
+"""Largest difference of the explanation's score and the model's, as a share, for the image to count as the same."""
+
+KEPT = 0.1
+"""Largest change of the target's value by mirroring, as a share, for which the maps of both images are compared."""
+
+RERUN = 500
 """Number of images that may be evaluated to run the method again."""
 
 RUNS = 5
@@ -78,7 +97,7 @@ def check(
         explanation: the result of :func:`saliency.explain` for this model and image; or a mask (h, w) or (h, w, C) at
             the resolution of the model's input, larger where more salient.
         target: index or label of the class; by default that of the explanation, or the top class.
-        labels: names of the classes.
+        labels: names of the classes; by default those of the explanation.
         preprocess: see :func:`saliency.explain`.
         activation: see :func:`saliency.adapt`.
         output: see :func:`saliency.adapt`.
@@ -95,13 +114,16 @@ def check(
         partial: called with the verdict after each measurement.
 
     Raises:
-        BadArgument: `bands` is a verdict on another image, target or model.
+        BadArgument: `bands` is a verdict on another image, target or model; or the model gives the image another score
+            than the explanation has.
         BadShape: the mask does not have the height and width of the model's input.
         BadTarget: there is no such class, or the explanation's target is a callable that was not passed.
     """
     rerun = None if rerun is None else checks.whole(rerun, "rerun", 0)
     seed = checks.whole(seed, "seed", 0)
     checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared, partial=partial)
+    if labels is None and isinstance(explanation, Explanation):
+        labels = explanation.labels
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     checking = Checking(prepared, explanation, target, rerun, seed, bands)
     with ProgressBar(progress, checking.total, "Evidence", False) as report:
@@ -143,7 +165,7 @@ def check_cost(explanation: Explanation, rerun: int | None = RERUN) -> CheckCost
 
 def _cost_of_map(mask: np.ndarray) -> int:
     """Return the number of images that the deciding metrics evaluate for a mask."""
-    return sum(each.cost((mask.shape[0], mask.shape[1])) for each in DECIDING)
+    return sum(each.cost((mask.shape[0], mask.shape[1])) for each in (DECIDING | ORDERING).values())
 
 
 class Checking:
@@ -187,21 +209,36 @@ class Checking:
     def verdicts(self, **options: Any) -> Iterator[Verdict]:
         """Yield a verdict after each measurement; the last is final. For `options` see :class:`Session`."""
         case = case_of(self.prepared, self.target, seed=self.seed, **options)
+        self._require_score(case)
         measures: dict[str, Measure] = {}
-        for metric in DECIDING:
-            measures[metric.id] = Measure(metric, metric(case, self.mask, band=False), decides=True)
+        for key, metric in (DECIDING | ORDERING).items():
+            role: Role = "decides" if key in DECIDING else "orders"
+            measures[key] = Measure(metric, metric(case, self.mask, band=False), role)
             yield self._verdict(case, measures, finished=False)
         known = self._known_bands(case)
-        for metric in DECIDING:
-            found = measures[metric.id].found
+        for key, metric in DECIDING.items():
+            found = measures[key].found
             if not found.reason:
-                found = found._replace(band=known.get(metric.id) or metric.band(case))
-            measures[metric.id] = Measure(metric, found, decides=True)
+                band = known.get(key) or metric.band(case)
+                measures[key] = measures[key]._replace(found=found._replace(band=band))
             yield self._verdict(case, measures, finished=False)
         yield from self._rerun(case, measures, options)
 
+    def _require_score(self, case: Case[Any]) -> None:
+        """Raise BadArgument if the model gives the image another score than the explanation has."""
+        expected = np.nan if self.explanation is None else self.explanation.score
+        if self.explanation is None or not np.isfinite(expected) or self.explanation.target != self.target:
+            return
+        ((_, scores),) = case.session.scores(originals(case.session, case.image))
+        score = float(case.ops.tohost(scores)[0, 0])
+        if abs(score - expected) > SCORE * max(abs(expected), abs(score), 0.1):
+            raise BadArgument(
+                f"The explanation has the score {expected:.4g} for {self.label!r}, but {name_in_sentence(case.model)} "
+                f"gives {score:.4g} for this image. Pass the image, model and preprocess that were explained."
+            )
+
     def _known_bands(self, case: Case[Any]) -> dict[str, Band]:
-        """Return the bands of the given verdict by the id of the metric.
+        """Return the bands of the given verdict by the key of the metric.
 
         Raises:
             BadArgument: it is a verdict on another image, target or model.
@@ -217,19 +254,29 @@ class Checking:
                 f"bands must be a verdict on another map of the same model, image and target ({self.label!r}), got one "
                 f"on {given!r} for which the model gives another value. Leave bands out."
             )
-        fields = {each.key() for each in DECIDING}
-        deciding = [each for each in self.bands.deciding if each.metric.key() in fields]
-        return {each.metric.id: each.found.band for each in deciding if each.found.band is not None}
+        given_bands = {key: each.found.band for key, each in self.bands.measures.items()}
+        return {key: band for key, band in given_bands.items() if band is not None and key in DECIDING}
 
     def _rerun(self, case: Case[Any], measures: dict[str, Measure], options: Any) -> Iterator[Verdict]:
         """Yield verdicts with the measurements for which the method runs again."""
         before = case.images
         case.runner = self._runner(case, options)
-        for metric in REPORTED:
-            found = metric(case, self.mask, band=False)
-            measures[metric.id] = Measure(metric, found, decides=False)
+        for key, metric in REPORTED.items():
+            measures[key] = Measure(metric, self._reported(metric, case), "reported")
             yield self._verdict(case, measures, finished=False, reruns=case.images - before)
         yield self._verdict(case, measures, finished=True, reruns=case.images - before)
+
+    def _reported(self, metric: Metric, case: Case[Any]) -> Measurement:
+        """Measure what is reported only; undefined where the mirrored image is another decision."""
+        found = metric(case, self.mask, band=False)
+        if metric.id != "flip_consistency" or found.reason:
+            return found
+        before, after = found.details["probability"], found.details["probability mirrored"]
+        if abs(after - before) <= KEPT * (abs(before) if case.has_probabilities else self._change(case)):
+            return found
+        name = Subject(self.label, "", case.has_probabilities)
+        change = f"from {name.number(before)} to {name.number(after)}"
+        return undefined(f"mirroring the image changes {self.label!r} {change}")
 
     def _runner(self, case: Case[Any], options: Any) -> Runner | None:
         """Return what runs the method again; None, with a note, if it is not to be run or gives another mask."""

@@ -26,6 +26,8 @@ class Removal(Metric):
     channels: str = parameter("sum", "Pooling of channels", choices=CHANNELS)
 
     family: ClassVar[str] = "perturbation"
+    first_seed: ClassVar[int] = 0
+    """Seed of the first random order, added to the seed of the case. Metrics of one seed share images."""
 
     def groups(self, case: Case[Any]) -> np.ndarray | None:
         """Return the group of each pixel, int (H, W); None for single pixels."""
@@ -51,7 +53,8 @@ class Removal(Metric):
         return self.along(case, self.order(case, mask))
 
     def at_random(self, case: Case[Any]) -> Sequence[Measurement]:
-        orders = [at_random(case.shape, self.random_groups(case), case.seed + i) for i in range(self.pairs)]
+        first = case.seed + self.first_seed
+        orders = [at_random(case.shape, self.random_groups(case), first + i) for i in range(self.pairs)]
         # a reversed order shares the images of the order
         return [self.along(case, each) for order in orders for each in (order, order.reverse())]
 

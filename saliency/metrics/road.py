@@ -43,6 +43,7 @@ class ROAD(CellRemoval):
     title: ClassVar[str] = "ROAD"
     paper: ClassVar[str] = "2202.00449"
     pairs: ClassVar[int] = 8
+    first_seed: ClassVar[int] = 1000
     advice: ClassVar[str] = (
         "0: no better than a random order. High: the model needs the salient pixels, not the others."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -28,13 +28,26 @@ SHARE = 0.2
 """The share of the pixels that the sentence is about, where the map differs from random maps there."""
 
 
+Role = Literal["decides", "orders", "reported"]
+
+
 class Measure(NamedTuple):
     """One measurement of a verdict, with its metric."""
 
     metric: Metric
     found: Measurement
-    decides: bool
-    """Whether the verdict depends on it; otherwise it is reported only."""
+    role: Role
+    """Whether it decides `supported` and adds to `strength`, adds to the strength only, or is reported only."""
+
+    @property
+    def decides(self) -> bool:
+        """Whether it decides `supported`."""
+        return self.role == "decides"
+
+    @property
+    def title(self) -> str:
+        """The name of the metric for display."""
+        return self.metric.title if self.role != "orders" else f"{self.metric.title}, single pixels"
 
     @property
     def passed(self) -> bool | None:
@@ -124,12 +137,13 @@ class Verdict:
     def strength(self) -> float:
         """A number by which maps of one image and target are ordered: higher for better supported ones.
 
-        The mean of SRG and of ROAD's difference of the two orders, in -1 to 1 for probabilities; 0 for a random map. At
-        most 0 for a map that is the same for another class. NaN where neither is defined.
+        The mean of SRG, of ROAD's difference of the two orders, and of SRG for single pixels, in -1 to 1 for
+        probabilities; 0 for a random map. At most 0 for a map that is the same for another class. NaN where none of
+        them is defined.
         """
-        parts = {"srg": 1.0, "road": 2.0}
-        values = [parts.get(name, 1.0) * each.found.value for name, each in self.measures.items() if each.decides]
-        values = [each for each in values if np.isfinite(each)]
+        weights = {"road": 2.0}
+        counted = {name: each.found.value for name, each in self.measures.items() if each.role != "reported"}
+        values = [weights.get(name, 1.0) * value for name, value in counted.items() if np.isfinite(value)]
         if not values:
             return float("nan")
         strength = float(np.mean(values)) / self.scale
@@ -141,14 +155,14 @@ class Verdict:
         return sentence(self)
 
     def __repr__(self) -> str:
-        rows = [(each.metric.title, str(each), each.metric.advice) for each in self.measures.values()]
+        rows = [(each.title, str(each), each.metric.advice) for each in self.measures.values()]
         cost = f"{self.images} images evaluated, {self.images_of_bands} for random maps"
         again = f", {self.images_of_reruns} by running the method again" if self.images_of_reruns else ""
         return "\n".join([self.sentence, aligned(rows), f"{cost}{again}.", *self.notes])
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th style='text-align:left'>{_text(each.metric.title)}</th>"
+            f"<tr><th style='text-align:left'>{_text(each.title)}</th>"
             f"<td style='text-align:left'>{_text(str(each))}</td>"
             f"<td style='text-align:left'>{_text(each.metric.advice)}</td></tr>"
             for each in self.measures.values()
@@ -226,25 +240,29 @@ def _undecided(verdict: Verdict) -> str:
 
 def _effects(verdict: Verdict) -> Iterator[str]:
     """Yield what removing pixels does beyond random maps, in words; the share of `SHARE` first."""
-    subject = verdict.subject
-    for name, action in ((MOST, "lowers"), (LEAST, "keeps")):
-        for measure in sorted(verdict.deciding, key=lambda each: each.metric.id != "road"):
-            band = measure.found.band
-            if band is None or name not in measure.found.curves:
-                continue
-            curve, ends = measure.found.curves[name], band.curves[name]
-            for at, value, low, high in sorted(_compared(curve, ends), key=lambda each: abs(each[0] - SHARE)):
-                if name == MOST and value < low:
-                    whole = _whole(verdict)
-                    yield (
-                        f"removing its top {100 * at:.0f} % {action} {subject.label!r} from {subject.number(whole)} to "
-                        f"{subject.number(value)} (random: {subject.span(low, high)})"
-                    )
-                if name == LEAST and value > high:
-                    yield (
-                        f"removing all but its top {100 * (1 - at):.0f} % {action} {subject.label!r} at "
-                        f"{subject.number(value)} (random: {subject.span(low, high)})"
-                    )
+    subject, whole = verdict.subject, verdict.subject.number(_whole(verdict))
+    for at, value, low, high in sorted(_beside_random(verdict, MOST), key=lambda each: abs(each[0] - SHARE)):
+        if value < low:
+            yield (
+                f"removing its top {100 * at:.0f} % lowers {subject.label!r} from {whole} to "
+                f"{subject.number(value)} (random: {subject.span(low, high)})"
+            )
+    for at, value, low, high in sorted(_beside_random(verdict, LEAST), reverse=True):
+        if value > high:
+            yield (
+                f"with only its top {100 * (1 - at):.0f} % kept, {subject.label!r} is {subject.number(value)} "
+                f"(random: {subject.span(low, high)})"
+            )
+
+
+def _beside_random(verdict: Verdict, name: str) -> list[tuple[float, float, float, float]]:
+    """Return (share, value, low, high) of one curve of every deciding metric; those of ROAD first."""
+    found = []
+    for measure in sorted(verdict.deciding, key=lambda each: each.metric.id != "road"):
+        band = measure.found.band
+        if band is not None and name in measure.found.curves:
+            found += _compared(measure.found.curves[name], band.curves[name])
+    return found
 
 
 def _compared(curve: Curve, ends: Sequence[np.ndarray]) -> list[tuple[float, float, float, float]]:

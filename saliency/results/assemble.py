@@ -150,6 +150,7 @@ class Assembly:
         return {
             "method": self.method.id,
             "caption": self.run.caption,
+            "labels": self.run.model.labels,
             "instance": self.method,
             "target": target.name,
             "label": target.label,

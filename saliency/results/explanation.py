@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -76,6 +77,8 @@ class Explanation:
     placement: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0, 0], [0, 1, 0]]))
     """(2, 3): picture (row, column) = placement @ (mask row, mask column, 1)."""
 
+    labels: Sequence[str] | None = None
+    """Names of the classes; None without."""
     instance: Method | None = None
     """The method with its fields; None where the caption of a loaded explanation does not give them completely."""
 
@@ -330,6 +333,7 @@ class Explanation:
             arrays["standard_error"] = self.standard_error
         kept_apart = {*arrays, "regions", "standard_error", "instance"}
         record = {name: value for name, value in vars(self).items() if name not in kept_apart}
+        record["labels"] = None if self.labels is None else list(self.labels)
         if self.regions is not None:
             arrays["ranks"] = self.regions.ranks
             record["table"] = self.regions.table
@@ -376,6 +380,8 @@ def _fields_of(arrays: dict[str, np.ndarray], record: dict[str, Any]) -> dict[st
         raise BadField(f"notes must be a list, got {brief(record.get('notes'))}")
     notes = tuple(checks.text(each, "notes") for each in record["notes"])
     regions = None if table is None or ranks is None else Regions(ranks, [_region(*row) for row in table])
+    if record.get("labels") is not None:
+        record["labels"] = checks.names(record["labels"])
     instance = method_from(checks.text(record.get("caption"), "caption"))
     return {**arrays, **record, "notes": notes, "regions": regions, "instance": instance}
 
