@@ -160,12 +160,14 @@ def check_cost(explanation: Explanation, rerun: int | None = RERUN) -> CheckCost
     rerun = None if rerun is None else checks.whole(rerun, "rerun", 0)
     again = RUNS * explanation.images
     known = explanation.instance is not None and (rerun is None or again <= rerun)
-    return CheckCost(_cost_of_map(explanation.mask), RANDOM, again if known else 0)
+    return CheckCost(_cost_of_map(explanation.mask) + 1, RANDOM, again if known else 0)
 
 
 def _cost_of_map(mask: np.ndarray) -> int:
-    """Return the number of images that the deciding metrics evaluate for a mask."""
-    return sum(each.cost((mask.shape[0], mask.shape[1])) for each in (DECIDING | ORDERING).values())
+    """Return the number of images evaluated for a mask; an explanation's score takes one more."""
+    costs = [each.cost((mask.shape[0], mask.shape[1])) for each in (DECIDING | ORDERING).values()]
+    # the image itself and its fill are shared
+    return sum(costs) - 2 * len(ORDERING)
 
 
 class Checking:
@@ -204,7 +206,8 @@ class Checking:
     @property
     def total(self) -> int:
         """The number of images that are evaluated without running the method again, as far as it is known."""
-        return _cost_of_map(self.mask.values) + (0 if self.bands else RANDOM)
+        of_score = self.explanation is not None
+        return _cost_of_map(self.mask.values) + of_score + (0 if self.bands else RANDOM)
 
     def verdicts(self, **options: Any) -> Iterator[Verdict]:
         """Yield a verdict after each measurement; the last is final. For `options` see :class:`Session`."""

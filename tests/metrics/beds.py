@@ -7,114 +7,129 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 SIDE = 56
 """Height and width of the images."""
 
-A, B, CORNER, DECOY = (slice(8, 20), slice(10, 22)), (slice(34, 46), slice(30, 42)), (slice(44, 54),) * 2, (slice(6, 18), slice(36, 48))
-"""Rows and columns of the two patches, the watermark, and a patch that no network reads."""
-
 Place = tuple[slice, slice]
+Combine = Callable[[torch.Tensor], torch.Tensor]
+
+FIRST: Place = slice(8, 20), slice(10, 22)
+SECOND: Place = slice(34, 46), slice(30, 42)
+CORNER: Place = slice(44, 54), slice(44, 54)
+DECOY: Place = slice(6, 18), slice(36, 48)
+"""A place that no network reads."""
 
 
 class Bed(NamedTuple):
-    """A network with the places that it reads."""
+    """A network with the places that it reads, and those that show a pattern in its images."""
 
     name: str
     network: torch.nn.Module
-    truth: tuple[Place, ...]
+    read: tuple[Place, ...]
     drawn: tuple[Place, ...]
-    """Places that show a pattern in its images."""
+    texture: bool
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The pixels that the network reads, bool (H, W)."""
+        return region(*self.read)
 
 
 class Wired(torch.nn.Module):
-    """Logits of three classes: of the first, a function of how strong a pattern is in some places.
+    """Logits of three classes: of the first, a function of how clear a pattern is in some places.
 
     Args:
         places: the places that are read.
-        combine: from evidence (N, places) in 0–1 to one value (N,) in 0–1.
+        combine: from the evidence (N, places) in 0–1 to one value (N,) in 0–1.
         texture: whether the pattern is a checkerboard; otherwise it is brightness.
     """
 
-    def __init__(self, places: tuple[Place, ...], combine: Callable[[torch.Tensor], torch.Tensor], texture: bool) -> None:
+    def __init__(self, places: tuple[Place, ...], combine: Combine, texture: bool) -> None:
         super().__init__()
         self.places, self.combine, self.texture = places, combine, texture
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         grey = images.mean(1)
         if self.texture:
-            grey = pattern(grey.shape[1:]) * (grey - 0.5) + 0.5
+            grey = torch.as_tensor(checkerboard(), dtype=grey.dtype) * (grey - 0.5) + 0.5
         evidence = torch.stack([grey[:, rows, columns].mean((1, 2)) for rows, columns in self.places], 1)
-        clear = torch.sigmoid(20 * (evidence - 0.68))
-        logit = 8 * self.combine(clear) - 3
+        logit = 8 * self.combine(torch.sigmoid(20 * (evidence - 0.68))) - 3
         return torch.stack([logit, torch.zeros_like(logit), torch.full_like(logit, -1.0)], 1)
 
 
-def pattern(shape: tuple[int, int]) -> torch.Tensor:
-    """Return a checkerboard of cells of two pixels, of -1 and 1."""
-    rows, columns = (torch.arange(length) // 2 for length in shape)
-    return 1.0 - 2.0 * ((rows[:, None] + columns) % 2)
+def checkerboard() -> np.ndarray:
+    """Return a checkerboard (H, W) of cells of two pixels, of -1 and 1."""
+    steps = np.arange(SIDE) // 2
+    return 1.0 - 2.0 * ((steps[:, None] + steps) % 2)
 
 
-def both(seen: torch.Tensor) -> torch.Tensor:
-    return seen.prod(1)
-
-
-def either(seen: torch.Tensor) -> torch.Tensor:
-    return 1 - (1 - seen).prod(1)
-
-
-def one_only(seen: torch.Tensor) -> torch.Tensor:
-    return seen[:, 0] + seen[:, 1] - 2 * seen[:, 0] * seen[:, 1]
-
-
-def beds(texture: bool) -> list[Bed]:
-    """Return the six networks."""
-
-    def bed(name: str, truth: tuple[Place, ...], drawn: tuple[Place, ...], combine: Callable[..., torch.Tensor]) -> Bed:
-        return Bed(name, Wired(truth, combine, texture).eval(), truth, drawn)
-
-    return [
-        bed("one patch", (A,), (A,), both),
-        bed("and", (A, B), (A, B), both),
-        bed("or", (A, B), (A, B), either),
-        bed("xor", (A, B), (A,), one_only),
-        bed("shortcut", (CORNER,), (CORNER, A), both),
-        bed("distractor", (A,), (A, DECOY), both),
-    ]
-
-
-def image(bed: Bed, texture: bool, seed: int) -> np.ndarray:
-    """Return an image (H, W, 3) float32 in 0–1: noise, with the pattern in the places that are drawn."""
-    random = np.random.default_rng(seed)
-    grey = 0.45 + random.normal(0, 0.06, (SIDE, SIDE, 3))
-    for place in bed.drawn:
-        level = 0.42 * pattern((SIDE, SIDE)).numpy()[place] + 0.5 if texture else 0.9
-        grey[place] = np.asarray(level)[..., None] + random.normal(0, 0.04, (*grey[place].shape[:2], 3)) if texture else level + random.normal(0, 0.04, grey[place].shape)
-    return np.clip(grey, 0, 1).astype(np.float32)
-
-
-def truth(bed: Bed) -> np.ndarray:
-    """Return the pixels that the network reads, bool (H, W)."""
+def region(*places: Place) -> np.ndarray:
+    """Return the pixels of some places, bool (H, W)."""
     found = np.zeros((SIDE, SIDE), bool)
-    for place in bed.truth:
+    for place in places:
         found[place] = True
     return found
 
 
-def maps(bed: Bed, seed: int) -> Iterator[tuple[float, str, np.ndarray]]:
-    """Yield (share of the truth that is right, name, map): the truth, degraded truths, and maps without any."""
-    from scipy import ndimage
+def both(seen: torch.Tensor) -> torch.Tensor:
+    """AND of two places, or the evidence of one."""
+    return seen.prod(1)
 
-    random, right = np.random.default_rng([seed, 1]), truth(bed).astype(float)
-    noise = random.normal(0, 0.05, right.shape)
-    for share in (1.0, 0.75, 0.5):
-        moved = right.copy()
-        inside, outside = np.flatnonzero(right), np.flatnonzero(right == 0)
-        count = round((1 - share) * len(inside))
-        moved.flat[random.permutation(inside)[:count]] = 0
-        moved.flat[random.permutation(outside)[:count]] = 1
-        yield share, f"truth {share}", moved + noise
-    yield 0.0, "random", random.normal(size=right.shape)
-    yield 0.0, "smooth random", ndimage.zoom(random.normal(size=(7, 7)), SIDE // 7, order=1)
-    yield 0.0, "decoy", np.where(np.isin(np.arange(SIDE), np.arange(SIDE)[DECOY[0]])[:, None] & np.isin(np.arange(SIDE), np.arange(SIDE)[DECOY[1]]), 1.0, 0.0) + noise
+
+def either(seen: torch.Tensor) -> torch.Tensor:
+    """OR of two places."""
+    return 1 - (1 - seen).prod(1)
+
+
+def one_only(seen: torch.Tensor) -> torch.Tensor:
+    """XOR of two places."""
+    return seen.sum(1) - 2 * seen.prod(1)
+
+
+def beds() -> list[Bed]:
+    """Return six networks that read brightness, and six that read a texture."""
+    wired = [
+        ("one patch", (FIRST,), (FIRST,), both),
+        ("and", (FIRST, SECOND), (FIRST, SECOND), both),
+        ("or", (FIRST, SECOND), (FIRST, SECOND), either),
+        ("xor", (FIRST, SECOND), (FIRST,), one_only),
+        ("shortcut", (CORNER,), (CORNER, FIRST), both),
+        ("distractor", (FIRST,), (FIRST, DECOY), both),
+    ]
+    return [
+        Bed(name, Wired(read, combine, texture).eval(), read, drawn, texture)
+        for texture in (False, True)
+        for name, read, drawn, combine in wired
+    ]
+
+
+def image(bed: Bed, seed: int) -> np.ndarray:
+    """Return an image (H, W, 3) float32 in 0–1: noise, with the pattern in the places that are drawn."""
+    random = np.random.default_rng(seed)
+    grey = 0.45 + random.normal(0, 0.06, (SIDE, SIDE, 3))
+    pattern = 0.5 + 0.42 * checkerboard() if bed.texture else np.full((SIDE, SIDE), 0.9)
+    for place in bed.drawn:
+        grey[place] = pattern[place][..., None] + random.normal(0, 0.04, grey[place].shape)
+    return np.clip(grey, 0, 1).astype(np.float32)
+
+
+def degraded(mask: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Return a mask with a share of its pixels swapped at random."""
+    random, values = np.random.default_rng([seed, 1]), mask.copy().ravel()
+    places = random.permutation(values.size)[: round(share * values.size)]
+    values[places] = values[random.permutation(places)]
+    return values.reshape(mask.shape)
+
+
+def maps(bed: Bed, seed: int) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (quality, map): the truth, the truth with half of its pixels swapped, and four maps without any truth."""
+    random = np.random.default_rng([seed, 2])
+    truth = bed.truth + random.normal(0, 0.05, (SIDE, SIDE))
+    yield 1.0, truth
+    yield 0.5, degraded(truth, 0.5, seed)
+    yield 0.0, random.normal(size=(SIDE, SIDE))
+    yield 0.0, region(DECOY) + random.normal(0, 0.05, (SIDE, SIDE))
+    yield 0.0, np.hypot(*(ndimage.sobel(image(bed, seed).mean(2), axis) for axis in (0, 1))) * ~bed.truth
+    yield -1.0, -truth
