@@ -67,19 +67,27 @@ def test_modules_of_torch(kind: str) -> None:
 
 
 @pytest.mark.needs("jax")
-@pytest.mark.parametrize("kind", ["linen", "nnx", "equinox", "pure", "jitted"])
+@pytest.mark.parametrize("kind", ["linen", "nnx", "equinox", "pure", "jitted", "closure", "jitted closure"])
 def test_models_of_jax(kind: str) -> None:
     """Parameters are named by their path in the tree; Flax's running statistics are none."""
     weights = same_net.weights()
     if kind in ("pure", "jitted"):
         function = jax.jit(same_net.pure_jax) if kind == "jitted" else same_net.pure_jax
         model: Any = (function, {name: jax.numpy.asarray(each) for name, each in weights.items()})
+    elif "closure" in kind:
+        held = {"params": {name: jax.numpy.asarray(each) for name, each in weights.items()}}
+
+        def closed(images: Any) -> Any:
+            return same_net.pure_jax(held["params"], images)
+
+        model = saliency.adapt(jax.jit(closed) if "jitted" in kind else closed, framework="jax")
     else:
         model = getattr(same_net, kind)(weights)
 
     found = facts(model, IMAGE)
 
-    check(found, ["head.layers.1", *LAYERS[1:]] if kind == "equinox" else LAYERS, EXPECTED)
+    expected = ["head.layers.1", *LAYERS[1:]] if kind == "equinox" else LAYERS
+    check(found, [f"held.params.{each}" for each in LAYERS] if "closure" in kind else expected, EXPECTED)
     if kind in ("linen", "nnx"):
         assert sorted(name for name in found["names"] if "norm" in name) == ["norm.bias", "norm.scale"]
 
@@ -291,6 +299,7 @@ def refused() -> dict[str, tuple[Callable[[], Any], str]]:
     frozen: Any = torch.jit.freeze(torch.jit.script(small_net()))
     return {
         "function": (lambda: lambda x: x.mean((1, 2)), "a plain function offers only scores"),
+        "function of jax": (lambda: lambda x: jax.numpy.mean(x, (1, 2)), "no arrays were found"),
         "function of torch": (lambda: small_net().forward, "pass the module itself"),
         "quantised": (lambda: quantised(small_net(), {nn.Linear}), "before quantisation"),
         "no weights": (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "has no weights"),
@@ -299,11 +308,14 @@ def refused() -> dict[str, tuple[Callable[[], Any], str]]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning")
-@pytest.mark.parametrize("kind", ["function", "function of torch", "quantised", "no weights", "constants"])
+@pytest.mark.needs("jax")
+@pytest.mark.parametrize(
+    "kind", ["function", "function of torch", "function of jax", "quantised", "no weights", "constants"]
+)
 def test_the_reason_why_weights_cannot_be_changed(kind: str) -> None:
     """The reason is given before anything runs, and both calls raise it."""
     made, why = refused()[kind]
-    adapted: Any = saliency.adapt(made(), framework="torch" if kind == "function of torch" else None)
+    adapted: Any = saliency.adapt(made(), framework=kind.partition(" of ")[2] or None)
 
     assert why in str(lacking(adapted, Reweightable))
     if hasattr(adapted, "reweighted"):

@@ -27,6 +27,9 @@ from saliency.model.head import Ending
 from saliency.rules import Composite
 from saliency.targets import ClassScore, OfScores, Unit, units
 
+STATISTICS = "batch_stats"
+"""Flax's collection of running statistics."""
+
 SPARE = 8
 """Largest factor by which a batch is padded to avoid the compilation of a new size."""
 
@@ -414,3 +417,8 @@ def _nonzero(numbers: Any) -> Any:
 def is_floating(value: Any) -> bool:
     """Return whether a value is an array of floats."""
     return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def name_in(path: Sequence[Any]) -> str:
+    """Return the name of a leaf by its path in a tree: keys and indices, joined by dots."""
+    return ".".join(jax.tree_util.keystr((key,), simple=True) for key in path)

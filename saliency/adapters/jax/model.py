@@ -6,6 +6,7 @@ target causes a recompilation. A batch is padded to a size that is already compi
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
@@ -17,7 +18,8 @@ import numpy as np
 
 from saliency.adapters.answers import by_batch, indices
 from saliency.adapters.callables.stateless import stateless
-from saliency.adapters.jax.compiled import ARRAYS, Compiled, JaxCalls, Source, is_floating
+from saliency.adapters.jax.closure import closure_of
+from saliency.adapters.jax.compiled import ARRAYS, STATISTICS, Compiled, JaxCalls, Source, is_floating, name_in
 from saliency.adapters.jax.ops import JaxOps
 from saliency.adapters.jax.trace import Program
 from saliency.adapters.layers import Surveyed
@@ -54,7 +56,7 @@ class PureFunction(Source):
 
     def weight_name(self, path: Sequence[Any]) -> str | None:
         """See :class:`Source`; Flax's running statistics are no weights."""
-        if self.signature or (path and name_in(path[:1]) == "batch_stats"):
+        if self.signature or (path and name_in(path[:1]) == STATISTICS):
             return None
         return name_in(path) or "params"
 
@@ -94,9 +96,11 @@ class JaxModel(Weighted, TracedModel[JaxCalls]):
 
     def _unchangeable(self) -> str | None:
         """Return the reason why no weights can be changed; None if they can."""
+        if self._weights():
+            return None
         if isinstance(self.source, PureFunction) and self.source.signature:
-            return "a plain function of JAX does not show its weights: pass (f, params), with f(params, images)"
-        return None if self._weights() else f"{self.name} {NO_WEIGHTS}"
+            return "no arrays were found in the function's closure: pass (f, params), with f(params, images)"
+        return f"{self.name} {NO_WEIGHTS}"
 
     @property
     def channels_first(self) -> bool:
@@ -160,23 +164,35 @@ class JaxModel(Weighted, TracedModel[JaxCalls]):
         one = images[:1, 0] if self._rules is not None and self._rules.references else images[:1]
         return precision_note(self._program(one).precision)
 
+    def _opened(self) -> Self:
+        """Return the model with the arrays to which a plain function refers as its weights."""
+        bare = isinstance(self.source, PureFunction) and self.source.signature
+        closure = closure_of(self.model) if bare else None
+        if closure is None:
+            return self
+        view = copy.copy(self)
+        view.source, view.weights = closure, closure.arrays
+        return view
+
     def _named(self) -> list[tuple[str | None, Any]]:
         """Return every leaf of the tree of arrays with its name; None for leaves that are no weights."""
         found = jax.tree_util.tree_flatten_with_path(self.weights())[0]
         return [(self.source.weight_name(path) if is_floating(leaf) else None, leaf) for path, leaf in found]
 
     def _weights(self) -> list[Weight]:
-        return by_tensor((name, id(leaf), partial(_on_host, leaf)) for name, leaf in self._named() if name is not None)
+        named = self._opened()._named()
+        return by_tensor((name, id(leaf), partial(_on_host, leaf)) for name, leaf in named if name is not None)
 
     def _last_uses(self, images: Any) -> dict[str, int]:
-        steps = self._to_trace().last_uses(self.weights(), images)
-        pairs = zip(self._named(), steps, strict=True)
+        opened = self._opened()
+        steps = opened._to_trace().last_uses(opened.weights(), images)
+        pairs = zip(opened._named(), steps, strict=True)
         return {name: step for (name, _), step in pairs if name is not None and step is not None}
 
     def _with_weights(self, values: Mapping[str, np.ndarray]) -> Self:
-        view, changed = self._copied(), dict[int, Any]()
-        leaves, tree = jax.tree.flatten(self.weights())
-        for name, leaf in self._named():
+        view, changed = self._opened()._copied(), dict[int, Any]()
+        leaves, tree = jax.tree.flatten(view.weights())
+        for name, leaf in view._named():
             if name is not None and name in values:
                 changed[id(leaf)] = jnp.asarray(values[name], leaf.dtype)
         made = jax.tree.unflatten(tree, [changed.get(id(leaf), leaf) for leaf in leaves])
@@ -195,11 +211,6 @@ class JaxModel(Weighted, TracedModel[JaxCalls]):
             if text:
                 self.note(text)
             return compiled(weights, images, np.asarray(indices(self._targets), np.int32), *beside)
-
-
-def name_in(path: Sequence[Any]) -> str:
-    """Return the name of a leaf by its path in a tree: keys and indices, joined by dots."""
-    return ".".join(jax.tree_util.keystr((key,), simple=True) for key in path)
 
 
 def _on_host(leaf: Any) -> np.ndarray:

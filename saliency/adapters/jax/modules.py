@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from saliency.adapters.answers import called_attention, no_attention
-from saliency.adapters.jax.model import JaxModel, name_in
+from saliency.adapters.jax.compiled import name_in
+from saliency.adapters.jax.model import JaxModel
 from saliency.adapters.jax.trace import MARK
 from saliency.errors import Unsupported
 from saliency.model.names import name_of
