@@ -31,6 +31,8 @@ def images_of(images: Any) -> tuple[bool, list[Any]]:
             )
         return True, list(images)
     shape: Any = getattr(images, "shape", ())
+    if len(shape) == 1:  # paths, in an array or a Series
+        return True, list(images)
     if len(shape) == 4 and shape[0] > 1:
         return True, [images[i : i + 1] for i in range(shape[0])]
     return False, [images]

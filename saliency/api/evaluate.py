@@ -65,7 +65,8 @@ def evaluate(
             (N, C, H, W). Pictures may differ in size.
         methods: ids from :func:`saliency.methods`, method instances or classes: one, a list, or a dict from names to
             these. The values of a dict may also be masks of your own, one for each image: an
-            :class:`Explanation`, or an array (H, W) or (H, W, C) at the resolution of the model's input.
+            :class:`Explanation`, or an array (H, W) or (H, W, C) at the resolution of the model's input. Metrics that
+            run the method again are undefined for these.
         metrics: ids from :func:`saliency.metrics.table`, instances or classes: one, a list, or a dict from names.
         targets: the class, see :func:`saliency.explain`; or a list with one for each image. By default that of the
             explanations that were passed, or the top class.

@@ -245,7 +245,7 @@ class Evaluation:
                 ax.plot([each.mean], [y], "o", color="C0")
             ax.set_title(f"{metric} ({rows[0].better})", fontsize="small", parse_math=False)
             ax.set_yticks(range(len(rows)), [each.method for each in rows], fontsize="small", parse_math=False)
-        axes[0][0].invert_yaxis()
+        axes[0][0].set_ylim(len(self.methods) - 0.5, -0.5)
         return list(axes[0])
 
     def _table(self, metric: str, field: str) -> np.ndarray:

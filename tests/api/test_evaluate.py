@@ -186,7 +186,7 @@ def test_if_everything_fails_the_first_error_is_raised() -> None:
     with pytest.raises(saliency.Unsupported, match="attention"):
         evaluated(methods="attention_rollout")
     with pytest.raises(FileNotFoundError):
-        evaluated(["/nowhere/a.png", "/nowhere/b.png"])
+        evaluated(np.array(["/nowhere/a.png", "/nowhere/b.png"]))
 
 
 @pytest.mark.parametrize(
