@@ -20,7 +20,7 @@ from saliency.api.truth import truth_of
 from saliency.core.method import Method
 from saliency.errors import BadImage, BadTarget, Cancelled
 from saliency.metrics.case import Case
-from saliency.metrics.metric import Attribution, Metric
+from saliency.metrics.metric import Attribution, Measurement, Metric
 from saliency.pictures.presets import Preprocess
 from saliency.results.assemble import explained
 from saliency.results.evaluation import Evaluation, EvaluationRow
@@ -120,7 +120,7 @@ def evaluate(
                 rows.append(row)
                 if report is not None:
                     report(len(rows), total)
-                if cancelled is not None and cancelled():
+                if len(rows) < total and cancelled is not None and cancelled():
                     raise Cancelled("The evaluation was cancelled.")
     if run.first_error is not None and all(each.error for each in rows):
         raise run.first_error
@@ -203,21 +203,28 @@ class _Evaluator:
 
     def _measured(self, scene: _Scene, name: str, subject: Method | Sequence[Any]) -> Iterator[EvaluationRow]:
         """Yield the rows of one method, or of masks of the user's own, on one image."""
-        keys = {each: self._key(scene, subject, metric) for each, metric in self.metrics.items()}
-        stored = {} if self.journal is None else self.journal.rows
+        known = self._known(scene, subject)
         mask, error = None, ""
-        if any(key not in stored for key in keys.values()):
+        if len(known) < len(self.metrics):
             mask, error = self._attempt(lambda: self._mask(scene, subject))
         for each, metric in self.metrics.items():
-            if (known := stored.get(keys[each])) is not None:
-                yield EvaluationRow(**known)._replace(image=scene.index, method=name, metric=each)
+            if each in known:
+                yield known[each]._replace(image=scene.index, method=name, metric=each)
             elif mask is None:
                 yield self._row(scene.index, scene.label, name, each, error=error)
             else:
                 row = self._value(scene, mask, name, each, metric)
                 if self.journal is not None and not row.error:
-                    self.journal.add(keys[each], row._asdict())
+                    self.journal.add(self._key(scene, subject, metric), row._asdict())
                 yield row
+
+    def _known(self, scene: _Scene, subject: Method | Sequence[Any]) -> dict[str, EvaluationRow]:
+        """Return the rows that the file contains, by metric."""
+        if self.journal is None:
+            return {}
+        keys, _ = self._attempt(lambda: {each: self._key(scene, subject, one) for each, one in self.metrics.items()})
+        rows = self.journal.rows
+        return {each: EvaluationRow(**rows[key]) for each, key in (keys or {}).items() if key in rows}
 
     def _mask(self, scene: _Scene, subject: Method | Sequence[Any]) -> Attribution:
         """Return the mask to be measured; the case can run its method again."""
@@ -239,14 +246,9 @@ class _Evaluator:
     def _value(self, scene: _Scene, mask: Attribution, method: str, name: str, metric: Metric) -> EvaluationRow:
         """Measure one mask with one metric."""
         started = time.perf_counter()
-        found, error = self._attempt(lambda: metric(scene.case, mask))
-        values: dict[str, Any] = {"error": error, "seconds": time.perf_counter() - started}
-        if found is not None:
-            values |= {"value": found.value, "reason": found.reason, "images": found.images}
-            if found.band is not None:
-                band = found.band
-                values |= {"random": band.mean, "random_low": band.low, "random_high": band.high}
-        return self._row(scene.index, scene.label, method, name, **values)
+        values, error = self._attempt(lambda: _numbers(metric(scene.case, mask)))
+        seconds = time.perf_counter() - started
+        return self._row(scene.index, scene.label, method, name, error=error, seconds=seconds, **(values or {}))
 
     def _row(self, index: int, label: str, method: str, metric: str, **values: Any) -> EvaluationRow:
         better = {True: "higher", False: "lower", None: "neither"}[self.metrics[metric].higher_is_better]
@@ -256,8 +258,6 @@ class _Evaluator:
         """Return the key of a row in the file."""
         if isinstance(subject, Method):
             which = subject.key()
-        elif subject[scene.index] is None:
-            which = ""
         else:
             mask = attribution_of(subject[scene.index])
             ranking = b"" if mask.ranking is None else mask.ranking.tobytes()
@@ -274,6 +274,14 @@ class _Evaluator:
         except Exception as error:  # noqa: BLE001  # the other rows do not depend on it
             self.first_error = self.first_error or error
             return None, f"{type(error).__name__}: {error}"
+
+
+def _numbers(found: Measurement) -> dict[str, Any]:
+    """Return the fields of a row from a measurement."""
+    values = {"value": float(found.value), "reason": found.reason, "images": int(found.images)}
+    if (band := found.band) is None:
+        return values
+    return {**values, "random": band.mean, "random_low": band.low, "random_high": band.high}
 
 
 def _first(model: Any, images: Sequence[Any], *given: Any) -> Prepared:

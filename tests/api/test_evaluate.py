@@ -118,6 +118,17 @@ def test_an_explanation_of_another_target() -> None:
     assert all(("pass explanations of one target" in row.error) == (row.method == "mine") for row in found.rows)
 
 
+def test_a_mask_with_nan_and_one_that_is_missing(tmp_path: Path) -> None:
+    """Each is an error of its own rows, also with a file."""
+    masks = [np.full(SIZE, np.nan), None]
+    for options in ({}, {"resume": tmp_path / "rows.jsonl"}):
+        found = evaluated(methods={"mine": masks, "gradient": "gradient"}, **options)
+        errors = [row.error for row in found.rows if row.method == "mine"]
+        assert ["NaN" in each for each in errors] == [True, True, False, False]
+        assert ["There is no mask" in each for each in errors] == [False, False, True, True]
+        assert not any(row.error for row in found.rows if row.method == "gradient")
+
+
 def truth() -> np.ndarray:
     """Return an object of 24 pixels in the upper left."""
     found = np.zeros(SIZE, bool)
@@ -273,6 +284,26 @@ def test_changed_arguments_are_computed(tmp_path: Path) -> None:
     assert added(targets=1, metrics=Deletion(levels=2, fill="black")) == 1
     assert added(targets=1, methods=saliency.GradCam()) == 1
     assert added(targets=1, methods={"mine": [np.eye(24, 20)]}) == 1
+
+
+def test_values_of_any_float_type_are_stored(tmp_path: Path) -> None:
+    """A metric that returns a NumPy float32 is stored as a number; one that returns none is a row with an error."""
+
+    class Single(Gini):
+        def of(self, shares: np.ndarray) -> float:
+            return np.float32(0.5)  # type: ignore[return-value]
+
+    class Nothing(saliency.metrics.Metric):
+        pairs = 0
+
+        def measure(self, case: Any, mask: Attribution) -> saliency.metrics.Measurement:
+            return saliency.metrics.Measurement(None)  # type: ignore[arg-type]
+
+    file = tmp_path / "rows.jsonl"
+    found = evaluated(pictures(1), metrics={"single": Single(), "nothing": Nothing()}, resume=file)
+
+    assert [row.value for row in saliency.Evaluation.load(file).rows] == [0.5]
+    assert "TypeError" in found.rows[1].error
 
 
 def test_errors_are_tried_again(tmp_path: Path) -> None:
