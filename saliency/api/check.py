@@ -41,7 +41,8 @@ ORDERING: dict[str, Metric] = {"srg_pixels": SRG(levels=8, cell=1)}
 REPORTED: dict[str, Metric] = {
     "random_logit": RandomLogit(sign="signed"),
     "flip_consistency": FlipConsistency(),
-    "mprt": MPRT(stages=1, draws=3),
+    # the half next to the output: a map that survives this shows the image, but no map survives a shuffle of all layers
+    "mprt": MPRT(stages=1, depth=0.5, draws=3),
     "completeness_gap": CompletenessGap(),
 }
 """The metrics that are reported; of these, class contrast can withdraw a verdict."""

@@ -35,6 +35,11 @@ LAYERS = ["head", "block", "norm", "stem"]
 IMAGE = picture(24, 20)[None]
 
 
+def long(*kinds: str) -> list[Any]:
+    """Return parameters of long tests."""
+    return [pytest.param(kind, marks=pytest.mark.long) for kind in kinds]
+
+
 def score(net: nn.Module) -> float:
     """Return the score of class 1 of the image, by torch alone."""
     with torch.no_grad():
@@ -55,7 +60,10 @@ OF_TORCH: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", OF_TORCH)
+QUICK = [kind for kind in OF_TORCH if kind not in ("traced", "parallel")]
+
+
+@pytest.mark.parametrize("kind", [*long("traced", "parallel"), *QUICK])
 def test_modules_of_torch(kind: str) -> None:
     """Layers come from the output back, values are permuted, and the user's module keeps every bit."""
     net = OF_TORCH[kind]()
@@ -67,7 +75,7 @@ def test_modules_of_torch(kind: str) -> None:
 
 
 @pytest.mark.needs("jax")
-@pytest.mark.parametrize("kind", ["linen", "nnx", "equinox", "pure", "jitted", "closure", "jitted closure"])
+@pytest.mark.parametrize("kind", ["linen", *long("nnx", "equinox", "jitted"), "pure", "closure", "jitted closure"])
 def test_models_of_jax(kind: str) -> None:
     """Parameters are named by their path in the tree; Flax's running statistics are none."""
     weights = same_net.weights()
