@@ -14,6 +14,7 @@ from saliency.api.layers import layers
 from saliency.api.methods import methods
 from saliency.api.predict import Prediction, predict
 from saliency.api.prepare import Prepared, prepare
+from saliency.api.recommend import recommend
 from saliency.api.versions import show_versions
 from saliency.api.what_if import WhatIf, perturbation_curves, what_if
 from saliency.core.catalogue import *  # noqa: F403
@@ -33,7 +34,7 @@ from saliency.errors import (
     Unsupported,
 )
 from saliency.metrics.perturbation import PerturbationCurves
-from saliency.metrics.verdict import Verdict
+from saliency.metrics.verdict import Recommendation, Recommendations, Verdict
 from saliency.model.protocols import Adapted, lacking
 from saliency.pictures.picture import Picture, read
 from saliency.pictures.presets import Preprocessing
@@ -68,6 +69,8 @@ __all__ = [
     "Prediction",
     "Prepared",
     "Preprocessing",
+    "Recommendation",
+    "Recommendations",
     "Region",
     "Regions",
     "SaliencyError",
@@ -96,6 +99,7 @@ __all__ = [
     "predict",
     "prepare",
     "read",
+    "recommend",
     "show_versions",
     "surer_preset",
     "targets",

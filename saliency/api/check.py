@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,14 +38,17 @@ DECIDING: dict[str, Metric] = {"srg": SYMMETRIC, "road": ROAD(shares=(0.1, 0.2, 
 ORDERING: dict[str, Metric] = {"srg_pixels": SRG(levels=8, cell=1)}
 """The metrics that add to the strength: single pixels distinguish a sharp map from a scattered one."""
 
+CONTRAST: dict[str, Metric] = {"random_logit": RandomLogit(sign="signed")}
+"""The metric that can withdraw a verdict."""
+
 REPORTED: dict[str, Metric] = {
-    "random_logit": RandomLogit(sign="signed"),
+    **CONTRAST,
     "flip_consistency": FlipConsistency(),
     # the half next to the output: a map that survives this shows the image, but no map survives a shuffle of all layers
     "mprt": MPRT(stages=1, depth=0.5, draws=3),
     "completeness_gap": CompletenessGap(),
 }
-"""The metrics that are reported; of these, class contrast can withdraw a verdict."""
+"""The metrics that are reported."""
 
 SCORE = 0.01
 """Largest difference of the explanation's score and the model's, as a share, for the image to count as the same."""
@@ -181,6 +184,7 @@ class Checking:
         rerun: see :func:`check`.
         seed: see :func:`check`.
         bands: see :func:`check`.
+        reported: the metrics that are reported, by their key in the verdict.
     """
 
     def __init__(
@@ -191,10 +195,12 @@ class Checking:
         rerun: int | None,
         seed: int,
         bands: Verdict | None = None,
+        reported: Mapping[str, Metric] = REPORTED,
     ) -> None:
         if isinstance(prepared.picture, Inputs):
             raise BadShape("A check removes pixels of a picture, and was given a list of inputs.")
         self.prepared, self.rerun, self.seed, self.bands = prepared, rerun, seed, bands
+        self.reported = reported
         self.explanation = explanation if isinstance(explanation, Explanation) else None
         self.mask = self._mask(explanation)
         self.method: Method | None = None if self.explanation is None else self.explanation.instance
@@ -265,7 +271,7 @@ class Checking:
         """Yield verdicts with the measurements for which the method runs again."""
         before = case.images
         case.runner = self._runner(case, options)
-        for key, metric in REPORTED.items():
+        for key, metric in self.reported.items():
             measures[key] = Measure(metric, self._reported(metric, case), "reported")
             yield self._verdict(case, measures, finished=False, reruns=case.images - before)
         yield self._verdict(case, measures, finished=True, reruns=case.images - before)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from saliency.core.method import Method
 from saliency.metrics.metric import Curve, Measurement, Metric
 from saliency.results.tables import aligned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SAME = 0.02
+SAME = 0.005
 """Class contrast below which a map counts as the same for another class."""
 
 CHANGED = 0.5
@@ -209,6 +210,33 @@ def _draw(ax: Any, measure: Measure, subject: Subject) -> None:
     ax.set_xlabel("removed pixels, %")
     ax.set_ylabel(f"{subject.label}{', %' if subject.percent else ''}", parse_math=False)
     ax.legend(fontsize="x-small")
+
+
+class Recommendation(NamedTuple):
+    """One method of :func:`saliency.recommend`."""
+
+    method: Method
+    """The method with the fields that it ran with."""
+    verdict: Verdict | None
+    """The verdict on its map; None where there is none."""
+    why: str
+    """The sentence of the verdict, or why there is none."""
+    images: int = 0
+    """Number of images evaluated for its map."""
+
+
+class Recommendations(tuple[Recommendation, ...]):
+    """Methods by the strength of the verdicts on their maps, the strongest first; prints as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        rows = [("method", "strength", "supported", "images", "why")]
+        for each in self:
+            strength = "–" if each.verdict is None else f"{each.verdict.strength:.2f}"
+            supported = "–" if each.verdict is None else {True: "yes", False: "no", None: "?"}[each.verdict.supported]
+            rows.append((repr(each.method), strength, supported, str(each.images), each.why))
+        return aligned(rows)
 
 
 def sentence(verdict: Verdict) -> str:

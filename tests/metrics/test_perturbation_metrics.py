@@ -293,9 +293,10 @@ def test_infidelity_equals_captums() -> None:
         return (images.double() * torch.as_tensor(WEIGHTS)).sum((1, 2, 3))
 
     image = torch.as_tensor(IMAGE[None])
+    perturbed = infidelity_perturb_func_decorator(True)(remove)
     expected = infidelity(
         forward,
-        infidelity_perturb_func_decorator(True)(remove),
+        perturbed,
         image,
         torch.as_tensor(mask[None]),
         baselines=torch.zeros_like(image),
