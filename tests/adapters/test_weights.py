@@ -213,6 +213,18 @@ def test_tied_weights_stay_tied() -> None:
     assert shared.isdisjoint(each.data_ptr() for each in copied.module.state_dict().values())
 
 
+@pytest.mark.needs("jax")
+def test_variables_that_are_no_trees() -> None:
+    """A function of JAX that refers to a dict whose keys cannot be sorted is adapted; its other arrays are weights."""
+    names, scale = {1: "one", "two": 2}, jax.numpy.arange(3.0)
+    adapted: Any = saliency.adapt(lambda x: x.mean((1, 2)) * scale * len(names), framework="jax").at([1])
+    images = adapted.ops.asarray(IMAGE)
+
+    assert adapted.weighted_layers(images) == ["scale"]
+    doubled = adapted.reweighted(lambda _, each: 2 * each)
+    np.testing.assert_allclose(doubled.scores(images), 2 * adapted.scores(images), rtol=1e-5)
+
+
 def test_a_unit_depends_on_the_layers_before_it() -> None:
     """With an inner unit as the target, layers after it have no weights that count."""
     adapted: Any = saliency.adapt(small_net()).at([saliency.targets.unit("norm", 0)])

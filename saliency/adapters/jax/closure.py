@@ -80,7 +80,10 @@ def _floating(value: Any) -> dict[str, Any]:
     """Return the floating arrays in a tree by their path; none in modules of flax.nnx, which must be passed alone."""
     if any(base.__module__.startswith("flax.nnx") for base in type(value).__mro__):
         return {}
-    found = jax.tree_util.tree_flatten_with_path(value)[0]
+    try:
+        found = jax.tree_util.tree_flatten_with_path(value)[0]
+    except Exception:  # noqa: BLE001  # a variable that is no tree: a dict whose keys cannot be sorted
+        return {}
     return {name_in(path): leaf for path, leaf in found if _is_weight(leaf)}
 
 
