@@ -38,7 +38,10 @@ DECIDING: dict[str, Metric] = {"srg": SYMMETRIC, "road": ROAD(shares=(0.1, 0.2, 
 ORDERING: dict[str, Metric] = {"srg_pixels": SRG(levels=8, cell=1)}
 """The metrics that add to the strength: single pixels distinguish a sharp map from a scattered one."""
 
-CONTRAST: dict[str, Metric] = {"random_logit": RandomLogit(sign="signed")}
+OTHER_CLASSES = RandomLogit(sign="signed", against="random", classes=2)
+# not the next class in score, which often depends on the same object
+
+CONTRAST: dict[str, Metric] = {"random_logit": OTHER_CLASSES}
 """The metric that can withdraw a verdict."""
 
 REPORTED: dict[str, Metric] = {
@@ -60,7 +63,7 @@ RERUN = 500
 """Number of images that may be evaluated to run the method again."""
 
 RUNS = 5
-"""Number of runs of the method that they take: two classes in one, the flipped image, three shuffles of the weights."""
+"""Number of runs of the method that they take: the classes in one, the flipped image, three shuffles of the weights."""
 
 RANDOM = 192
 """Number of images that random maps take."""
@@ -207,7 +210,7 @@ class Checking:
         self.notes: list[str] = []
         given = self._target(target)
         self.target = given if callable(given) else prepared.index(given)
-        self.other = self._runner_up()
+        self.others: list[int] = []
         self.label = self._label()
 
     @property
@@ -220,6 +223,7 @@ class Checking:
         """Yield a verdict after each measurement; the last is final. For `options` see :class:`Session`."""
         case = case_of(self.prepared, self.target, seed=self.seed, **options)
         self._require_score(case)
+        self.others = self._others(case)
         measures: dict[str, Measure] = {}
         for key, metric in (DECIDING | ORDERING).items():
             role: Role = "decides" if key in DECIDING else "orders"
@@ -284,7 +288,7 @@ class Checking:
         before, after = found.details["probability"], found.details["probability mirrored"]
         if abs(after - before) <= KEPT * (abs(before) if case.has_probabilities else self._change(case)):
             return found
-        name = Subject(self.label, "", case.has_probabilities)
+        name = Subject(self.label, (), case.has_probabilities)
         change = f"from {name.number(before)} to {name.number(after)}"
         return undefined(f"mirroring the image changes {self.label!r} {change}")
 
@@ -302,7 +306,7 @@ class Checking:
             )
             return None
         known = {name: value for name, value in options.items() if name in ("batch_size", "cancelled", "shared")}
-        runner = Remembered(Rerun(self.prepared, run, case.session, known), case.image, self._pair())
+        runner = Remembered(Rerun(self.prepared, run, case.session, known), case.image, self._contrasted())
         again = runner(case.image)[0, 0].astype(np.float64)
         mask = self.mask.values
         if again.shape != mask.shape or np.linalg.norm(again - mask) > EQUAL * np.linalg.norm(again):
@@ -312,13 +316,11 @@ class Checking:
             return None
         return runner
 
-    def _runner_up(self) -> int | None:
-        """Return the class with the highest score besides the target; None where there is none."""
-        if callable(self.target) or self.prepared.head.meaning == "value":
-            return None
-        scores = self.prepared.head.scores(only(self.prepared.outputs))
-        others = [int(i) for i in np.argsort(-scores, kind="stable") if i != self.target]
-        return others[0] if others else None
+    def _others(self, case: Case[Any]) -> list[int]:
+        """Return the classes with which the map is contrasted; none where the target is no class."""
+        if case.target is None or self.prepared.head.meaning == "value":
+            return []
+        return OTHER_CLASSES.others(case, self.prepared.head.scores(only(self.prepared.outputs)))
 
     def _label(self) -> str:
         """Return the name of the target, that of the explanation if it has the same target."""
@@ -332,16 +334,16 @@ class Checking:
         outputs: np.ndarray = only(self.prepared.outputs)
         return label_of(index, self.prepared.head.names(self.prepared.adapted.labels, len(outputs)))
 
-    def _pair(self) -> list[Any]:
-        """Return the target, and the class with which it is contrasted if there is one."""
-        return [self.target] if self.other is None else [self.target, self.other]
+    def _contrasted(self) -> list[Any]:
+        """Return the target, and the classes with which it is contrasted."""
+        return [self.target, *self.others]
 
     def _verdict(self, case: Case[Any], measures: dict[str, Measure], *, finished: bool, reruns: int = 0) -> Verdict:
         percent = case.has_probabilities
         scale = 1.0 if percent else self._change(case)
         bands = case.images_of_bands
         return Verdict(
-            Subject(self.label, "" if self.other is None else self._name(self.other), percent),
+            Subject(self.label, tuple(map(self._name, self.others)), percent),
             dict(measures),
             scale,
             case.images - bands - reruns,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAME = 0.005
-"""Class contrast below which a map counts as the same for another class."""
+"""Class contrast below which a map counts as the same for every class."""
 
 CHANGED = 0.5
 """Rank correlation with the map of shuffled weights below which a map counts as changed."""
@@ -71,8 +71,8 @@ class Subject(NamedTuple):
 
     label: str
     """The explained class or value."""
-    other: str
-    """The class that the contrast compares with."""
+    others: tuple[str, ...]
+    """The classes that the contrast compares with."""
     percent: bool
     """Whether the model's values are probabilities."""
 
@@ -95,7 +95,7 @@ class Verdict:
 
     The rule: the map is supported if SRG and ROAD are both above the 95 % band of random maps, and not supported if
     neither is. Where they disagree, it cannot be told; what is undefined does not vote. A map that is the same for
-    another class is not supported. Completeness, shuffled weights and the flipped image are reported only: a network
+    every class is not supported. Completeness, shuffled weights and the flipped image are reported only: a network
     may read fixed places.
     """
 
@@ -122,7 +122,7 @@ class Verdict:
 
     @property
     def withdrawn(self) -> bool:
-        """Whether the map is the same for another class."""
+        """Whether the map is the same for every class."""
         contrast = self.measures.get("random_logit")
         return contrast is not None and bool(contrast.found.value < SAME)
 
@@ -139,7 +139,7 @@ class Verdict:
         """A number by which maps of one image and target are ordered: higher for better supported ones.
 
         The mean of SRG, of ROAD's difference of the two orders, and of SRG for single pixels, in -1 to 1 for
-        probabilities; 0 for a random map. At most 0 for a map that is the same for another class. NaN where none of
+        probabilities; 0 for a random map. At most 0 for a map that is the same for every class. NaN where none of
         them is defined.
         """
         weights = {"road": 2.0}
@@ -246,8 +246,8 @@ def sentence(verdict: Verdict) -> str:
         return "Measuring: random maps are not evaluated yet."
     if verdict.withdrawn and supported is False:
         return (
-            f"Not supported: the map is the same for {subject.other!r}, so it does not explain {subject.label!r} in "
-            "particular."
+            f"Not supported: the map is the same for {_listed(subject.others)}, so it does not explain "
+            f"{subject.label!r} in particular."
         )
     if supported is None:
         return f"It cannot be told whether this map is right: {_undecided(verdict)}."
@@ -255,6 +255,11 @@ def sentence(verdict: Verdict) -> str:
         return f"Not supported: removing its top {100 * SHARE:.0f} % does no more than removing pixels at random."
     effect = next(_effects(verdict), "the model needs its salient pixels more than random ones")
     return f"This map is supported: {effect}{_shuffled(verdict)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names in words."""
+    return " and ".join(map(repr, names)) or "other classes"
 
 
 def _undecided(verdict: Verdict) -> str:
