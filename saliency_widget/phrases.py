@@ -83,6 +83,12 @@ WHAT_IF = """
 only, without = saliency.what_if(model, img, kept, {fill!r}{options})
 """
 
+CHECKS = """
+# whether the model supports the map: the effect of its pixels, compared with random maps
+"""
+
+CHECK = "print(saliency.check({arguments}, progress=False))\n"
+
 MEASURED = '''\
 def measured(found, sign):
     """Return the coloured values, those compared with the percentile, and the ends of the colour scale."""

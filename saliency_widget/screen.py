@@ -46,6 +46,13 @@ class Screen:
         """Return the result of a cell, or None."""
         return self._explainers[cell.pair].results.get(cell.key)
 
+    def verdict(self, cell: Cell) -> str:
+        """Return the measured verdict on the map of a cell, as a sentence; empty if there is none."""
+        if (result := self.result(cell)) is None:
+            return ""
+        answers = self._explainers[cell.pair].what_if_requests.answers(result)
+        return next((str(each.fields["sentence"]) for each in answers if each.fields["op"] == "verdict"), "")
+
     def unsupported(self, cell: Cell) -> str:
         """Return why the model of a cell does not support its method; empty if it does."""
         return str(self._method_spec(cell)["lacks"][cell.model])
@@ -107,6 +114,7 @@ class Screen:
             explanation=None if result is None else result.explanation,
             placement=inputs.placements[cell.pair],
             size=inputs.pictures[cell.image].size,
+            checked=self.verdict(cell) != "",
         )
 
     def drawn(self, cell: Cell) -> Shown | None:

@@ -52,6 +52,8 @@ class Part(NamedTuple):
     placement: Placement
     size: tuple[int, int]
     """Height and width of the shown picture."""
+    checked: bool
+    """Whether its verdict was measured."""
 
     def arguments(self, model: str, image: str) -> str:
         """Return the arguments of :func:`saliency.explain` as Python source."""
@@ -81,7 +83,22 @@ def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
     if single and view.live and view.mode == "area":
         options = [each for each in parts[0].options if not each.startswith("batch_size")]
         text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in options))
-    return f"{_head(parts, text)}{text}"
+    return f"{_head(parts, text)}{text}{_checks(parts)}"
+
+
+def _checks(parts: Sequence[Part]) -> str:
+    """Return the code that measures the verdicts that were measured in the widget."""
+    single = len(parts) == 1
+    calls = [
+        phrases.CHECK.format(
+            arguments=", ".join(
+                [*(("model", "img", "found") if single else (part.model, part.image, f"cells[{i}][1]")), *part.options]
+            )
+        )
+        for i, part in enumerate(parts)
+        if part.checked
+    ]
+    return f"{phrases.CHECKS}{''.join(calls)}" if calls else ""
 
 
 def expression(method: saliency.Method) -> str | None:

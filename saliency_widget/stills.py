@@ -139,7 +139,8 @@ class Stills:
         result = screen.result(cells[0])
         if result is None:
             return f"{spec['title']}: {name}, not computed yet"
-        return f"{name} for {result.explanation.label}: {result.message.fields['result']['quality']}"
+        caption = f"{name} for {result.explanation.label}: {result.message.fields['result']['quality']}"
+        return f"{caption}. {verdict}" if (verdict := screen.verdict(cells[0])) else caption
 
 
 def _figure(image: Image.Image, caption: str) -> str:

@@ -66,11 +66,12 @@ def result_message(
         "place": list(placement.rectangle),
         "sign": explanation.sign,
         "range": [float(shown.values_table[0]), float(shown.values_table[-1])],
-        "score": _number(explanation.score),
-        "baseline_score": _number(explanation.baseline_score),
-        "gap": _number(explanation.gap),
+        "score": finite(explanation.score),
+        "baseline_score": finite(explanation.baseline_score),
+        "gap": finite(explanation.gap),
         "calls": explanation.calls,
         "images": explanation.images,
+        "check": list(saliency.check_cost(explanation)),
         "seconds": explanation.seconds,
         "layer": explanation.layer,
         "notes": list(explanation.notes),
@@ -250,7 +251,7 @@ def _region(region: saliency.Region) -> dict[str, Any]:
     return {**plain, "bbox": [int(edge) for edge in region.bbox]}
 
 
-def _number(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     """Return a number that JSON can hold; None in place of NaN and infinity."""
     return None if value is None or not math.isfinite(value) else float(value)
 

@@ -15,7 +15,7 @@ QUEUE_BYTES = 32 << 20
 QUEUE_LENGTH = 256
 """Maximum number of messages, and of their bytes, that wait for a poll."""
 
-SUPERSEDED = ("progress", "partial")
+SUPERSEDED = ("progress", "partial", "partial_verdict")
 """Messages that a later one about the same request supersedes."""
 
 Send = Callable[[dict[str, Any], list[memoryview]], None]

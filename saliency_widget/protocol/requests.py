@@ -78,7 +78,7 @@ def parse(
             return Request(op, rid)
         case "classes":
             return Request(op, rid, query=_text(content, "query", QUERY_LENGTH, least=0))
-        case "compute" | "code":
+        case "compute" | "code" | "check":
             return Request(op, rid, *_cell(content, methods, models, images))
         case "what_if":
             return Request(

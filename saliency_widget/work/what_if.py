@@ -1,4 +1,4 @@
-"""What-if results: the prediction for a selection and for the rest, and insertion and deletion curves."""
+"""What-if results: the prediction for a selection and for the rest, insertion and deletion curves, and verdicts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import saliency
 from saliency_widget.pictures.drawing import View, selection_of
 from saliency_widget.pictures.placement import Placement
 from saliency_widget.protocol.messages import Message, message
+from saliency_widget.protocol.verdict import verdict_message
 from saliency_widget.work.tasks import BETWEEN_PROGRESS, class_row
 
 CACHE_LENGTH = 512
@@ -40,6 +41,8 @@ class WhatIfCache:
         # the requests about an explanation as JSON, with the keys of their answers, as long as it lives
         self._requests: weakref.WeakKeyDictionary[saliency.Explanation, OrderedDict[str, Hashable]]
         self._requests = weakref.WeakKeyDictionary()
+        # by target: the weights, and a verdict whose random bands other maps of this target reuse
+        self.verdicts: dict[Hashable, tuple[Hashable, saliency.Verdict]] = {}
 
     def get(
         self,
@@ -123,6 +126,45 @@ class Evaluator:
         order = explanation.salience() if explanation.regions is None else explanation.regions.ranks
         key = ("curve", self.prepared.adapted.version, fill, explanation.target, _digest(order))
         return self.cache.get(key, compute, explanation, {"op": "curve", "fill": fill})
+
+    def check(
+        self,
+        explanation: saliency.Explanation,
+        partial: Callable[[Message], None],
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Message:
+        """Return the `verdict` on an explanation.
+
+        Args:
+            explanation: the explanation.
+            partial: called with a `partial_verdict` after each measurement.
+            progress: called with the numbers of images evaluated, and in total.
+        """
+        target, version = explanation.target, self.prepared.adapted.version
+
+        def report(verdict: saliency.Verdict) -> None:
+            if not verdict.finished:
+                partial(verdict_message(verdict, explanation.notes))
+
+        def compute() -> Message:
+            before, known = self.cache.verdicts.get(target, (None, None))
+            verdict = saliency.check(
+                self.prepared.adapted,
+                self.prepared.picture,
+                explanation,
+                batch_size=self.batch_size,
+                progress=progress,
+                bands=known if before == version else None,
+                cancelled=self.cancelled,
+                shared=self.shared,
+                partial=report,
+            )
+            if all(each.found.band is not None for each in verdict.deciding):
+                self.cache.verdicts[target] = version, verdict
+            return verdict_message(verdict, explanation.notes)
+
+        key = ("check", version, target, explanation.caption, _digest(explanation.mask))
+        return self.cache.get(key, compute, explanation, {"op": "check"})
 
     def precompute(self, explanation: saliency.Explanation, view: View, fill: str) -> None:
         """Compute the answers that a page without a kernel can look up.

@@ -1,4 +1,4 @@
-"""What-if requests of the browser, run as jobs on the model's thread: selections at once, curves when it is free."""
+"""What-if requests of the browser, run as jobs on the model's thread: selections at once, others when it is free."""
 
 from __future__ import annotations
 
@@ -53,6 +53,20 @@ class WhatIfRequests:
 
         def run(job: Job) -> None:
             answer = self._evaluator(job).curve(explanation(), fill, progress_messages(self._listener.post, rid))
+            self._listener.post(answer.but(rid=rid))
+            self._listener.on_result()
+
+        self._enqueue(rid, run, lambda error: self._listener.post(error_message(rid, error)))
+
+    def check(self, rid: str, explanation: GetExplanation) -> None:
+        """Send the verdict on an explanation: a `partial_verdict` after each measurement, and the final `verdict`."""
+
+        def run(job: Job) -> None:
+            def partial(verdict: Message) -> None:
+                self._listener.post(verdict.but(rid=rid))
+
+            progress = progress_messages(self._listener.post, rid)
+            answer = self._evaluator(job).check(explanation(), partial, progress)
             self._listener.post(answer.but(rid=rid))
             self._listener.on_result()
 

@@ -32,6 +32,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "classes": ("classes", "error"),
     "what_if": ("what_if", "error"),
     "curve": ("curve", "error", "cancelled"),
+    "check": ("verdict", "error", "cancelled"),
     "code": ("code", "error"),
     "describe": ("described",),
     "configure": ("configured", "error"),
@@ -212,7 +213,7 @@ def busy() -> Iterator[tuple[SaliencyWidget, list[int]]]:
         for module, names in {
             drawing: ("draw", "encoded"),
             shown_picture: ("pack",),
-            saliency: ("explain", "predict", "what_if", "perturbation_curves", "layers", "read"),
+            saliency: ("explain", "predict", "what_if", "perturbation_curves", "check", "layers", "read"),
         }.items():
             for name in names:
                 recorded(module, name)
@@ -244,6 +245,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "fill": "blur",
     },
     "curve": {"method": "gradient", "target": 1, "fill": "mean"},
+    "check": {"method": "gradient", "target": 1},
     "code": {"method": "gradient", "target": 1},
     "describe": {"method": "smooth_grad", "fields": {}},
     "configure": {"method": "integrated_gradients", "fields": {"steps": 3}},
