@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
-const LIMIT = 40_000;
+const LIMIT = 45_000;
 const bundle = readFileSync(new URL("../saliency_widget/static/widget.js", import.meta.url));
 const gzipped = gzipSync(bundle, { level: 9 }).length;
 console.log(`widget.js: ${bundle.length} bytes, ${gzipped} gzipped (at most ${LIMIT})`);

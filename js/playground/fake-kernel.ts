@@ -191,6 +191,20 @@ function asideOf(message: Fields): Fields | null {
         shares, insertion: shares.map(rises), deletion: shares.map((share) => 0.93 - rises(share) * 0.92), insertion_auc: 0.72, deletion_auc: 0.21,
       };
     }
+    case "check": {
+      const at = Array.from({ length: 17 }, (_, i) => i / 16);
+      const least = at.map((share) => 0.93 - rises(1 - share) * 0.02 - share ** 8 * 0.86);
+      const measure = (title: string, value: number): Fields => ({
+        title, value, low: -0.3, high: 0.3, decides: true, reason: "", advice: "0: no better than a random order. High: the model needs the salient pixels, not the others.",
+        curves: [{ name: "most salient first", at, values: at.map((share) => 0.93 - rises(share) * 0.92) }, { name: "least salient first", at, values: least }],
+        band: { at, low: at.map((share) => 0.9 * (1 - share) ** 4), high: at.map((share) => 0.95 - 0.9 * share ** 3) },
+      });
+      return {
+        op: "verdict", supported: true, strength: 0.62, label: "cat", percent: true, images: [42, 192, 0], notes: [],
+        sentence: "This map is supported: removing its top 20 % lowers 'cat' from 93 % to 4 % (random: 31–94 %).",
+        measures: [measure("Symmetric relevance gain", 0.66), measure("ROAD", 0.58)],
+      };
+    }
     case "describe":
     case "configure": {
       const value = <T>(name: string, otherwise: T): T => (fields[name] as T | undefined) ?? otherwise;

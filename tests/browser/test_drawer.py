@@ -87,28 +87,30 @@ def test_the_model_answers_to_the_selection(notebook: Notebook, widget: Widget) 
         expected = json.loads(notebook.run(code))
         expect(only).to_have_text(per_cent(expected[0]), timeout=PATIENCE)
         expect(without).to_have_text(per_cent(expected[1]), timeout=PATIENCE)
-    curve = widget.root.locator(".slw-curve")
+    curve = widget.root.locator(".slw-ask .slw-curve")
     expect(curve).to_have_attribute("aria-label", re.compile("Insertion curve, area 0"), timeout=PATIENCE)
     assert notebook.run("w.live") == "True"
 
 
 def test_compared_maps_are_ranked_by_the_model(notebook: Notebook, widget: Widget) -> None:
-    """The areas are the engine's, best first, and the rows disappear with the comparison."""
-    notebook.run("w.compare(['xrai', 'integrated_gradients']); w.live = True")
+    """Strengths and marks are the engine's, the strongest first, and the rows disappear with the comparison."""
+    notebook.run("w.compare(['xrai', 'integrated_gradients'])")
     widget.wait(cells="2", state="ready")
     notebook.until("len(w.explanations) >= 2", True)
-    widget.root.get_by_role("button", name="Compute all").click()
+    opened(widget, "Evidence")
+    widget.root.get_by_role("button", name="Measure all").click()
     rows = widget.root.locator(".slw-ranks li")
-    expect(widget.root.get_by_role("button", name="Compute all")).to_be_hidden(timeout=PATIENCE)
+    expect(rows.locator(".slw-mark[data-supported]")).to_have_count(2, timeout=PATIENCE)
 
     code = (
         "names = {'xrai': 'XRAI', 'integrated_gradients': 'Integrated Gradients'}\n"
-        "areas = [(names[e.method], saliency.perturbation_curves(model, img, e, fill=w.fill, points=24, labels=labels))"
+        "marks = {True: '✓supported', False: '✕not supported', None: '?cannot be told'}\n"
+        "verdicts = [(names[e.method], saliency.check(model, img, e, labels=labels, progress=False))"
         " for (_, t), e in w.explanations.items() if t == w.target]\n"
-        "areas.sort(key=lambda each: each[1].deletion_auc - each[1].insertion_auc)\n"
-        "print(json.dumps([f'{t}{c.insertion_auc:.2f}{c.deletion_auc:.2f}' for t, c in areas]))"
+        "verdicts.sort(key=lambda each: -each[1].strength)\n"
+        "print(json.dumps([f'{t}{marks[v.supported]}{v.strength:.2f}' for t, v in verdicts]))"
     )
-    expect(rows).to_have_text(json.loads(notebook.run(code)))
+    expect(rows).to_have_text(json.loads(notebook.run(code).replace("-", "−")))
     notebook.run("w.grid = {}")
     expect(widget.root.locator(".slw-ranking")).to_be_hidden()
 

@@ -209,7 +209,7 @@ def test_what_if(host: Host, compare: Compare) -> None:
     """The predictions for the selection and without it, and their positions on the curves."""
     open_tab(host.widget, "What if…")
     root = host.widget.root
-    expect(root.locator(".slw-curve")).to_have_attribute("aria-label", DRAWN, timeout=PATIENCE)
+    expect(root.locator(".slw-ask .slw-curve")).to_have_attribute("aria-label", DRAWN, timeout=PATIENCE)
 
     compare("answers", root.locator(".slw-drawer"))
 
@@ -218,7 +218,7 @@ def test_a_failed_what_if(host: Host, compare: Compare) -> None:
     """The model's error is shown in place of the prediction, and disappears with the next prediction."""
     open_tab(host.widget, "What if…")
     root = host.widget.root
-    expect(root.locator(".slw-curve")).to_have_attribute("aria-label", DRAWN, timeout=PATIENCE)
+    expect(root.locator(".slw-ask .slw-curve")).to_have_attribute("aria-label", DRAWN, timeout=PATIENCE)
     Mood.raises = True
     host.widget.slider("Percentile").focus()
     host.page.keyboard.press("PageUp")
@@ -232,6 +232,59 @@ def test_a_failed_what_if(host: Host, compare: Compare) -> None:
     host.page.keyboard.press("ArrowDown")
     expect(trouble).to_have_count(0, timeout=PATIENCE)
     host.page.keyboard.press("ArrowUp")
+
+
+def measured(host: Host) -> Locator:
+    """Open the Evidence tab, measure the shown map, and return the drawer."""
+    open_tab(host.widget, "Evidence")
+    drawer = host.widget.root.locator(".slw-drawer")
+    drawer.get_by_role("button", name="Measure evidence").click()
+    expect(drawer).to_contain_text("to run the method again", timeout=PATIENCE)
+    return drawer
+
+
+def test_evidence(host: Host, compare: Compare) -> None:
+    """The verdict with the curves in their bands and the other measures; the arrow keys read the curves."""
+    choose(host.widget, "Grad-CAM")
+    host.widget.wait(state="ready", method="grad_cam")
+    drawer = measured(host)
+    plot = drawer.get_by_role("slider").first
+    plot.focus()
+    host.page.keyboard.press("Home")
+    expect(plot).to_have_attribute("aria-valuetext", re.compile("^0 % removed, most salient first 33 %"))
+    for _ in range(3):
+        host.page.keyboard.press("ArrowRight")
+    expect(plot).to_have_attribute("aria-valuetext", re.compile("^19 % removed, most salient first 1 %"))
+
+    compare("evidence", drawer)
+
+
+@pytest.fixture(params=[460, 1600])
+def compared_in(request: pytest.FixtureRequest, host: Host) -> Iterator[int]:
+    """Compare three maps in a page of some width; return the width."""
+    width = int(request.param)
+    button = host.widget.root.get_by_role("button", name="Compare")
+    host.page.set_viewport_size({"width": width, "height": 1000})
+    for name in ("XRAI", "Grad-CAM", "Integrated Gradients"):
+        choose(host.widget, name)
+        host.widget.wait(state="ready")
+    button.click()
+    yield width
+    button.click()
+    host.page.set_viewport_size({"width": 1000, "height": 1000})
+
+
+def test_evidence_of_compared_maps(host: Host, compare: Compare, compared_in: int) -> None:
+    """The compared maps are ranked by the strength of their verdicts, and bear their marks, in pages of any width."""
+    root = host.widget.root
+    open_tab(host.widget, "Evidence")
+    host.widget.wait(state="ready")
+    every = root.get_by_role("button", name="Measure all")
+    if every.count():
+        every.click()
+    expect(root.locator(".slw-ranks .slw-mark[data-supported]")).to_have_count(3, timeout=PATIENCE)
+
+    compare(f"evidence-{compared_in}", root)
 
 
 def test_search(host: Host, compare: Compare) -> None:
@@ -264,7 +317,7 @@ def test_in_a_wide_page_the_drawer_opens_beside_the_picture(host: Host) -> None:
     page.wait_for_timeout(300)
     picture = widget.canvas.bounding_box()
     assert picture is not None
-    for name in ("Parameters", "Save", "Keys", "What if…"):
+    for name in ("Evidence", "Parameters", "Save", "Keys", "What if…"):
         open_tab(widget, name)
         expect(widget.root.locator(".slw-tab", has_text=name)).to_have_attribute("aria-expanded", "true")
         body = widget.root.locator(".slw-drawer-body:visible").bounding_box()

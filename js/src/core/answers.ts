@@ -1,4 +1,4 @@
-/** Answers of the model about a result: what-if requests and curves. They stand in the state, on a page without a kernel too. */
+/** Answers of the model about a result: what-if requests and curves (verdicts: evidence.ts). They stand in the state, on a page without a kernel too. */
 
 import { keyOf, type Cell } from "./cell.ts";
 import { shownExplained } from "./lookup.ts";

@@ -1,6 +1,7 @@
 /** The texts about a cell: its caption, title and status, and what is selected in it. */
 
 import { pairOf, type Cell } from "./cell.ts";
+import { markOf } from "./evidence.ts";
 import { formatImages, formatNumber, formatPercent, formatSeconds, formatShare } from "./format.ts";
 import type { Glance } from "./glance.ts";
 import { comparing, namesOf } from "./grid.ts";
@@ -21,7 +22,9 @@ export function captionOf(state: State, cell: Cell): string {
   if (job) return `${name} · ${progressText(job)}`;
   if (!explained) return state.link === "waiting" ? "waiting for the kernel" : name;
   const partial = explained.share < 1 ? " · unfinished" : explained.stale ? " · outdated: the weights changed" : "";
-  return `${name}${comparing(state) ? "" : viewText(state, cell, explained)}${partial}`;
+  const mark = markOf(state, cell);
+  if (comparing(state)) return `${mark ? `${mark.sign} ` : ""}${name}${partial}`;
+  return `${name}${viewText(state, cell, explained)}${mark ? ` · ${mark.sign} ${mark.words}` : ""}${partial}`;
 }
 
 /** The shown part of a map: its sign and percentile, or the kept area. */
@@ -61,7 +64,9 @@ function subjectOf(state: State, cell: Cell): readonly string[] {
 export function describeCell(state: State, cell: Cell): string {
   const status = statusOf(state, cell).kind;
   const what = [...subjectOf(state, cell), `explained by ${comparing(state) ? nameOf(state, cell) : captionOf(state, cell)}`].join(", ");
-  return status === "done" ? what : `${what} (${status === "idle" ? "not computed" : status})`;
+  const mark = comparing(state) && markOf(state, cell);
+  if (status === "done") return mark ? `${what} (${mark.words})` : what;
+  return `${what} (${status === "idle" ? "not computed" : status})`;
 }
 
 /** The selection in words. */

@@ -18,7 +18,7 @@ export interface Glance {
   /** Whether blinking is at the other cell. */
   readonly turned: boolean;
   /** The open tab below the picture. */
-  readonly drawer: "" | "selection" | "parameters" | "save" | "keys";
+  readonly drawer: "" | "selection" | "evidence" | "parameters" | "save" | "keys";
   /** The tool of the pointer on the picture. */
   readonly tool: Tool;
   /** Radius of the brush, as a share of the map's longer side. */

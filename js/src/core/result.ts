@@ -1,4 +1,4 @@
-/** Results of the kernel: maps, classes, what-if answers, descriptions of methods. Names follow docs/widget-protocol.md. */
+/** Results of the kernel: maps, classes, what-if answers, verdicts, descriptions of methods. Names follow docs/widget-protocol.md. */
 
 import type { Cell } from "./cell.ts";
 
@@ -28,6 +28,8 @@ export interface Result extends Cell {
   readonly sign: Sign;
   /** Images that the model evaluated. */
   readonly images: number;
+  /** Images that a verdict on it evaluates; null where that is not known. */
+  readonly check: VerdictImages | null;
   readonly seconds: number;
   readonly layer: string | null;
   readonly notes: readonly string[];
@@ -73,6 +75,45 @@ export interface Curve {
   readonly deletionAuc: number;
   /** Whether heights are values in the model's own unit, not probabilities. */
   readonly ofValues?: boolean;
+}
+
+/** Images evaluated for the map, for random maps (once for a class, model and image), and by running the method again. */
+export type VerdictImages = readonly [map: number, random: number, reruns: number];
+
+/** Whether the model supports a map: measurements, compared with those of random maps. */
+export interface Verdict {
+  /** Null where it cannot be told. */
+  readonly supported: boolean | null;
+  /** Maps of one class, model and image are ordered by it; null where it is undefined. */
+  readonly strength: number | null;
+  readonly sentence: string;
+  /** The explained class or value. */
+  readonly label: string;
+  /** Whether the model's values are probabilities. */
+  readonly percent: boolean;
+  readonly measures: readonly Measure[];
+  readonly images: VerdictImages;
+  readonly notes: readonly string[];
+  /** Whether all measurements were made. */
+  readonly finished: boolean;
+}
+
+export interface Measure {
+  readonly title: string;
+  /** What high and low values mean. */
+  readonly advice: string;
+  /** Whether the verdict depends on it. */
+  readonly decides: boolean;
+  /** Null where it is undefined: `reason` says why. */
+  readonly value: number | null;
+  readonly reason: string;
+  /** The interval of random maps; null where there is none. */
+  readonly low: number | null;
+  readonly high: number | null;
+  /** The model's values over the share of removed pixels, by what is removed first. */
+  readonly curves: readonly { readonly name: string; readonly at: readonly number[]; readonly values: readonly number[] }[];
+  /** The same of random maps. */
+  readonly band: { readonly at: readonly number[]; readonly low: readonly number[]; readonly high: readonly number[] } | null;
 }
 
 export type ParameterValue = number | string | boolean | readonly string[] | null;

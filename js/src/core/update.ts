@@ -4,7 +4,7 @@ import type { WhatIfRequest } from "./answers.ts";
 import { keyOf, pairOf, TOP, type Cell } from "./cell.ts";
 import { clamp } from "./geometry.ts";
 import { including, without } from "./immutable.ts";
-import type { ClassRow, Curve, Described, Explained, Failure, ParameterValues, WhatIf } from "./result.ts";
+import type { ClassRow, Curve, Described, Explained, Failure, ParameterValues, Verdict, WhatIf } from "./result.ts";
 import type { ChangedParameters, Settings, Spec } from "./settings.ts";
 import { descriptionKey, shownCell, type Answers, type Job, type Link, type State } from "./state.ts";
 import type { Store } from "./store.ts";
@@ -30,6 +30,7 @@ export type StateEvent =
   | { readonly kind: "parameters"; readonly parameters: ChangedParameters }
   | { readonly kind: "answered"; readonly about: Explained; readonly request: WhatIfRequest; readonly answer: WhatIf }
   | { readonly kind: "curve"; readonly about: Explained; readonly fill: string; readonly curve: Curve | null }
+  | { readonly kind: "verdict"; readonly about: Explained; readonly verdict: Verdict | null }
   | { readonly kind: "described"; readonly method: string; readonly fields: ParameterValues; readonly described: Described }
   | { readonly kind: "silent"; readonly silent: boolean }
   | { readonly kind: "forgotten"; readonly keys: readonly string[] }
@@ -80,6 +81,7 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
   answered: (state, { about, request, answer }) =>
     answered(state, about, (old) => ({ ...old, whatIfs: newest(including(old.whatIfs, JSON.stringify(request), answer)) })),
   curve: (state, { about, fill, curve }) => answered(state, about, (old) => ({ ...old, curves: including(old.curves, fill, curve) })),
+  verdict: (state, { about, verdict }) => answered(state, about, (old) => ({ ...old, verdict })),
   described: (state, { method, fields, described }) =>
     ({ ...state, descriptions: including(state.descriptions, descriptionKey(method, fields), described) }),
 };
@@ -93,12 +95,19 @@ function ofJob(state: State, rid: string, change: (key: string) => State): State
 function answered(state: State, about: Explained, add: (answers: Answers) => Answers): State {
   const key = keyOf(about.result);
   if (state.explained.get(key) !== about) return state;
-  return { ...state, answers: including(state.answers, key, add(state.answers.get(key) ?? { whatIfs: new Map(), curves: new Map() })) };
+  return { ...state, answers: including(state.answers, key, add(state.answers.get(key) ?? NO_ANSWERS)) };
 }
 
+const NO_ANSWERS: Answers = { whatIfs: new Map(), curves: new Map() };
+
+/** A map whose weights have changed keeps its verdict, which is shown as outdated. */
 function withoutOldAnswers(state: State, before: State): State {
-  const valid = [...state.answers].filter(([key]) => state.explained.get(key) === before.explained.get(key));
-  return valid.length === state.answers.size ? state : { ...state, answers: new Map(valid) };
+  const valid = [...state.answers].flatMap(([key, answers]): readonly (readonly [string, Answers])[] => {
+    const [now, was] = [state.explained.get(key), before.explained.get(key)];
+    if (now === was) return [[key, answers]];
+    return now?.stale && now.values === was?.values && answers.verdict ? [[key, { ...NO_ANSWERS, verdict: answers.verdict }]] : [];
+  });
+  return { ...state, answers: new Map(valid) };
 }
 
 /** What-if answers that are kept for one result. */

@@ -1,13 +1,13 @@
 /** Parses the answers to requests of panels, as messages.ts parses the other messages. */
 
-import type { Curve, Described, ParameterSpec, ParameterValues, WhatIf } from "../core/result.ts";
+import type { Curve, Described, Measure, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
 import type { Requests } from "./commands.ts";
-import { classRows, list, number, object, text } from "./messages.ts";
+import { classRows, images, list, number, object, text } from "./messages.ts";
 import { unexpected, type Raw } from "./packet.ts";
 
 /** By the `op` of the request. Each throws an Error that names what was expected and what came. */
 export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw) => Requests[Op]["answer"] } = {
-  what_if: whatIf, curve, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
+  what_if: whatIf, curve, check: verdict, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
 };
 
 export function whatIf(raw: Raw): WhatIf {
@@ -15,16 +15,54 @@ export function whatIf(raw: Raw): WhatIf {
 }
 
 export function curve(raw: Raw): Curve {
-  const line = (name: string): readonly number[] => {
-    const heights = list(raw, name);
-    if (heights.length === list(raw, "shares").length && heights.every(Number.isFinite)) return heights as readonly number[];
-    throw unexpected(`${name} to be as many numbers as shares`, heights);
-  };
+  const line = (name: string): readonly number[] => lineOf(raw, name, "shares");
   return {
     shares: line("shares"), insertion: line("insertion"), deletion: line("deletion"),
     insertionAuc: number(raw, "insertion_auc"), deletionAuc: number(raw, "deletion_auc"),
     ofValues: raw["measure"] === "value",
   };
+}
+
+/** Numbers, as many as there are positions. */
+function lineOf(raw: Raw, name: string, positions: string): readonly number[] {
+  const heights = list(raw, name);
+  if (heights.length === list(raw, positions).length && heights.every(Number.isFinite)) return heights as readonly number[];
+  throw unexpected(`${name} to be as many numbers as ${positions}`, heights);
+}
+
+export function verdict(raw: Raw): Verdict {
+  return {
+    supported: typeof raw["supported"] === "boolean" ? raw["supported"] : null,
+    strength: optional(raw, "strength"),
+    sentence: text(raw, "sentence"),
+    label: text(raw, "label"),
+    percent: raw["percent"] === true,
+    measures: list(raw, "measures").map(measure),
+    images: images(raw, "images"),
+    notes: list(raw, "notes").map(String),
+    finished: raw["op"] === "verdict",
+  };
+}
+
+function measure(value: unknown): Measure {
+  const raw = object(value, "measure");
+  const line = (from: Raw, name: string): readonly number[] => lineOf(from, name, "at");
+  const band = raw["band"] == null ? null : object(raw["band"], "band");
+  return {
+    title: text(raw, "title"), advice: text(raw, "advice", ""), reason: text(raw, "reason", ""),
+    decides: raw["decides"] === true,
+    value: optional(raw, "value"), low: optional(raw, "low"), high: optional(raw, "high"),
+    curves: list(raw, "curves").map((each) => {
+      const one = object(each, "curve");
+      return { name: text(one, "name"), at: line(one, "at"), values: line(one, "values") };
+    }),
+    band: band && { at: line(band, "at"), low: line(band, "low"), high: line(band, "high") },
+  };
+}
+
+/** A number, or null. */
+function optional(raw: Raw, name: string): number | null {
+  return raw[name] == null ? null : number(raw, name);
 }
 
 export function described(raw: Raw): Described {

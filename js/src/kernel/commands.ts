@@ -2,7 +2,7 @@
 
 import type { WhatIfRequest } from "../core/answers.ts";
 import type { Cell } from "../core/cell.ts";
-import type { Curve, Described, Failure, ParameterValues, WhatIf } from "../core/result.ts";
+import type { Curve, Described, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
 
 export interface Commands {
   /** Compute a cell, unless it is there, running or unsupported; after a failure or a change of weights only `again`. */
@@ -11,13 +11,14 @@ export interface Commands {
   /** Search classes by their label; the result stands in the state. */
   search(query: string): void;
   /** Send a request whose answer goes to the caller. */
-  request<Op extends keyof Requests>(op: Op, fields: Requests[Op]["fields"], options?: Options): Request<Requests[Op]["answer"]>;
+  request<Op extends keyof Requests>(op: Op, fields: Requests[Op]["fields"], options?: Options<Requests[Op]["answer"]>): Request<Requests[Op]["answer"]>;
 }
 
 /** By `op`: the fields of a request, and what its answer holds. */
 export interface Requests {
   readonly what_if: { readonly fields: WhatIfRequest; readonly answer: WhatIf };
   readonly curve: { readonly fields: Cell & { readonly fill: string }; readonly answer: Curve };
+  readonly check: { readonly fields: Cell; readonly answer: Verdict };
   readonly describe: { readonly fields: OfMethod; readonly answer: Described };
   readonly configure: { readonly fields: OfMethod; readonly answer: unknown };
   readonly code: { readonly fields: Cell; readonly answer: string };
@@ -29,8 +30,10 @@ interface OfMethod {
   readonly fields: ParameterValues;
 }
 
-export interface Options {
+export interface Options<T> {
   readonly progress?: (share: number) => void;
+  /** Called with answers that others follow. */
+  readonly partial?: (answer: T) => void;
   readonly buffers?: readonly ArrayBuffer[];
 }
 

@@ -1,6 +1,6 @@
 /** Parses messages of the kernel: one that does not hold what docs/widget-protocol.md promises throws here, and nowhere later. */
 
-import type { ClassRow, Explained, Failure, Region, Result, Sign } from "../core/result.ts";
+import type { ClassRow, Explained, Failure, Region, Result, Sign, VerdictImages } from "../core/result.ts";
 import type { Link } from "../core/state.ts";
 import type { StateEvent } from "../core/update.ts";
 import { floatsOf, shortsOf, unexpected, type Buffers, type Message, type Raw } from "./packet.ts";
@@ -29,7 +29,7 @@ type Parser = (raw: Raw, rid: string, buffers: Buffers, link: Link) => readonly 
 const none: Parser = () => [];
 
 const PARSERS: Readonly<Record<string, Parser>> = {
-  accepted: none, what_if: none, curve: none, described: none, configured: none, code: none, taken: none, classes: none,
+  accepted: none, what_if: none, curve: none, verdict: none, partial_verdict: none, described: none, configured: none, code: none, taken: none, classes: none,
   welcome(raw, _rid, buffers, link) {
     const bytes = buffers.get("picture");
     if (!bytes) throw unexpected("a picture in welcome", bytes);
@@ -100,11 +100,18 @@ function resultOf(raw: Raw): Result {
     place: placeOf(raw["place"]),
     sign: signOf(raw["sign"]),
     images: number(raw, "images", 0),
+    check: Array.isArray(raw["check"]) ? images(raw, "check") : null,
     seconds: number(raw, "seconds", 0),
     layer: typeof raw["layer"] === "string" ? raw["layer"] : null,
     notes: Array.isArray(raw["notes"]) ? raw["notes"].map(String) : [],
     regions: Array.isArray(raw["regions"]) ? raw["regions"].map(region) : null,
   };
+}
+
+export function images(raw: Raw, name: string): VerdictImages {
+  const [map, random, reruns] = list(raw, name);
+  if (isWhole(map) && isWhole(random) && isWhole(reruns)) return [map, random, reruns];
+  throw unexpected(`${name} to be three numbers of images`, raw[name]);
 }
 
 function placeOf(value: unknown): Result["place"] {

@@ -40,6 +40,7 @@ function storedAnswer({ explained }: State, raw: Raw): readonly StateEvent[] {
     }
     if (about && op === "what_if") return [{ kind: "answered", about, request: request as unknown as WhatIfRequest, answer: ANSWERS.what_if(raw) }];
     if (about && op === "curve") return [{ kind: "curve", about, fill: String(request["fill"]), curve: ANSWERS.curve(raw) }];
+    if (about && op === "check") return [{ kind: "verdict", about, verdict: ANSWERS.check(raw) }];
   } catch (error) {
     // one answer that is malformed hides no other message
     warn(error);

@@ -17,7 +17,7 @@ import { replayIfAlone } from "./replay.ts";
 import { listen, type Model } from "./traits.ts";
 
 /** Replies after which others follow. */
-const UNFINISHED: readonly string[] = ["accepted", "welcome", "progress", "partial"];
+const UNFINISHED: readonly string[] = ["accepted", "welcome", "progress", "partial", "partial_verdict"];
 
 type Handler = (reply: Reply) => void;
 
@@ -64,11 +64,12 @@ export function connect(model: Model, store: StateStore, signal: AbortSignal): C
         if (reply.op === "classes") store.send({ kind: "found", classes: classRows(reply.raw, "classes") });
       });
     },
-    request(op, fields, { progress, buffers } = {}) {
+    request(op, fields, { progress, partial, buffers } = {}) {
       const rid = newRid();
       const answer = new Promise<Raw>((resolve, reject) => {
         request(rid, op, fields, ({ op: kind, raw }) => {
           if (kind === "progress") progress?.(number(raw, "done") / Math.max(number(raw, "total"), 1));
+          else if (kind === "partial_verdict") partial?.(ANSWERS[op](raw));
           else if (kind === "error") reject(new Refusal(failureIn(raw)));
           else if (kind !== "accepted" && kind !== "cancelled") resolve(raw);
         }, buffers);

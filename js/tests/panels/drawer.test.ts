@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { scale } from "../../src/panels/drawer/controls.ts";
-import { pathOf } from "../../src/panels/drawer/curve.ts";
+import { pathOf } from "../../src/panels/drawer/plot.ts";
 import { fakeModel, type FakeModel } from "../fake-model.ts";
 import { explained } from "../fixtures.ts";
 import { find, finish, frame, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";

@@ -11,9 +11,7 @@ import { failureOf, type Request } from "../../kernel/commands.ts";
 import { button, dragged, h, setAttribute, setText, shape, type Context } from "../ui/dom.ts";
 import { failureBox } from "../ui/failure.ts";
 import { slowNotice } from "../ui/slow.ts";
-
-const WIDTH = 240;
-const HEIGHT = 92;
+import { HEIGHT, pathOf, plane, rangeOf, shareOf, WIDTH, type Scale } from "./plot.ts";
 
 export interface CurvePanel {
   readonly element: HTMLElement;
@@ -128,8 +126,7 @@ function plotOf(): Plot {
   const insertion = shape("path", { class: "slw-line-only" });
   const deletion = shape("path", { class: "slw-line-without" });
   const marker = shape("path", { class: "slw-line-at" });
-  const axis = shape("path", { class: "slw-line-axis", d: `M0 ${HEIGHT}H${WIDTH}M0 0H${WIDTH}` });
-  const svg = shape("svg", { viewBox: `0 -4 ${WIDTH} ${HEIGHT + 8}`, preserveAspectRatio: "none" }, axis, marker, insertion, deletion);
+  const svg = plane(marker, insertion, deletion);
   const dots = [h("i", { class: "slw-spot slw-spot-only" }), h("i", { class: "slw-spot slw-spot-without" })] as const;
   const element = h("div", { class: "slw-curve", role: "img" }, svg, ...dots);
   return {
@@ -150,26 +147,14 @@ function plotOf(): Plot {
   };
 }
 
-type Scale = readonly [low: number, high: number];
-
 /** Probabilities are drawn between 0 and 1, values between their own minimum and maximum. */
 function scaleOf(found: Curve | null): Scale {
-  if (!found?.ofValues) return [0, 1];
-  const heights = [...found.insertion, ...found.deletion];
-  return [Math.min(...heights), Math.max(...heights)];
-}
-
-function shareOf(height: number, [low, high]: Scale): number {
-  return high > low ? (height - low) / (high - low) : 0.5;
+  return found?.ofValues ? rangeOf([...found.insertion, ...found.deletion]) : [0, 1];
 }
 
 /** The area under a curve of values over a width of 1 is their mean. */
 function ofArea({ ofValues }: Curve): string {
   return ofValues ? "mean" : "area";
-}
-
-export function pathOf(shares: readonly number[], heights: readonly number[], scale: Scale = [0, 1]): string {
-  return shares.map((share, i) => `${i ? "L" : "M"}${(share * WIDTH).toFixed(1)} ${((1 - shareOf(heights[i]!, scale)) * HEIGHT).toFixed(1)}`).join("");
 }
 
 /** The plot is a slider too: a click sets the share of pixels that is kept. */

@@ -1,14 +1,14 @@
-/** The tabs beneath the picture, one open at a time: what-if, parameters, save, keys. */
+/** The tabs beneath the picture, one open at a time: what-if, evidence, parameters, save, keys. */
 
 import type { Glance } from "../../core/glance.ts";
 import { shownExplained } from "../../core/lookup.ts";
 import { fits } from "../../core/picked.ts";
 import { h, hasFocus, isTyping, on, setAttribute, setText, type Context } from "../ui/dom.ts";
 import { droppingPanel } from "./dropping.ts";
+import { evidencePanel } from "./evidence.ts";
 import { savePanel } from "./export.ts";
 import { keysPanel } from "./keys.ts";
 import { parametersPanel } from "./parameters.ts";
-import { rankingPanel } from "./ranking.ts";
 import { selectionPanel } from "./selection.ts";
 import { whatIfPanel } from "./whatif.ts";
 
@@ -16,6 +16,7 @@ type Drawer = Exclude<Glance["drawer"], "">;
 
 const TABS: readonly (readonly [Drawer, string, string])[] = [
   ["selection", "What if…", "The model's prediction for a part of the picture"],
+  ["evidence", "Evidence", "Whether the model supports the map, compared with random maps"],
   ["parameters", "Parameters", "Parameters of this method, and their cost"],
   ["save", "Save", "Save the picture, its numbers, or a Python script"],
   ["keys", "Keys", "Keyboard shortcuts (?)"],
@@ -24,7 +25,8 @@ const TABS: readonly (readonly [Drawer, string, string])[] = [
 export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   const { glance, signal, choose, watch } = context;
   const bodies: Record<Drawer, HTMLElement> = {
-    selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context), rankingPanel(context)),
+    selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context)),
+    evidence: h("div", { class: "slw-drawer-body slw-evidence" }, ...evidencePanel(context)),
     parameters: parametersPanel(context),
     save: savePanel(context),
     keys: keysPanel(),

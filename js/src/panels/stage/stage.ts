@@ -48,7 +48,7 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
   );
   watch(
     (state, { view, plain, turned, divider: at, layout, other }) => [
-      screen.version, state.shown, gridKey(state), state.explained, state.spec, state.jobs, state.link, state.silent, state.failures, state.trouble,
+      screen.version, state.shown, gridKey(state), state.explained, state.spec, state.jobs, state.link, state.silent, state.failures, state.trouble, state.answers,
       view, plain, turned, at, layout, other,
     ],
     (state, glance) => {
