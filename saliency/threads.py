@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def in_threads(function: Callable[[T], U], values: Iterable[T]) -> Iterator[U]:
+def in_threads(function: Callable[[T], U], values: Iterable[T]) -> Generator[U, None, None]:
     """Map a function that releases the GIL over values, on two threads where threads are available."""
     if sys.platform == "emscripten":
         yield from map(function, values)

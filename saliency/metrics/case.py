@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -12,6 +14,7 @@ from saliency.model.head import Head
 from saliency.model.protocols import Model
 from saliency.session.samples import PerImage
 from saliency.session.session import Session
+from saliency.threads import in_threads
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -91,25 +94,50 @@ class Case(Generic[A]):
             build: from indices of keys to these images, (m, H, W, C).
             space: one of :data:`SPACES`.
         """
-        unknown = list({key: i for i, key in reversed(list(enumerate(keys))) if key not in self._values}.values())[::-1]
-        samples = _Built(self.ops, self.image, lambda which: build(unknown[which]), len(unknown))
-        for rows, values in self._stream(samples):
-            self._values.update(zip((keys[i] for i in unknown[rows]), values, strict=True))
-        return np.array([self._values[key] for key in keys]).reshape(len(keys), 3)[:, SPACES.index(space)]
+        unknown = self._unknown(keys)
+        self._evaluate([keys[i] for i in unknown], lambda rows: build(unknown[rows]))
+        return self._known(keys, space)
+
+    def composed(
+        self, keys: Sequence[Hashable], compose: Callable[[int], np.ndarray], space: str = "probability"
+    ) -> np.ndarray:
+        """Return the target's values of images that are composed on the host, in threads, while the model runs.
+
+        Args:
+            keys: see :meth:`evaluate`.
+            compose: from the index of a key to this image, (H, W, C).
+            space: one of :data:`SPACES`.
+        """
+        unknown = self._unknown(keys)
+        # several calls even where one batch could hold all images: the next ones are composed meanwhile
+        size = max(4, -(-len(unknown) // 4))
+        with closing(in_threads(compose, unknown)) as images:
+            for start in range(0, len(unknown), size):
+                self._evaluate_next([keys[i] for i in unknown[start : start + size]], images)
+        return self._known(keys, space)
 
     def removed(self, kept: Sequence[KeptSet], fill: str, space: str = "probability") -> np.ndarray:
         """Return the target's values, (n,), of the image with all pixels but the kept ones replaced.
 
         Args:
-            kept: the pixels that each image keeps.
+            kept: the pixels that each image keeps: from the same end of one order.
             fill: name of the fill.
             space: one of :data:`SPACES`.
         """
-        filled: A = self.cached(("fill", fill), lambda: self.filled(fill))
+        filled: Any = self.cached(("fill", fill), lambda: self.filled(fill))
+        (height, width), channels = self.shape, int(filled.shape[3])
+        # channels are merged with columns, because broadcasting over an axis of length three is slow
+        image, beneath = (self.ops.reshape(each, (1, height, width * channels)) for each in (self.image, filled))
+        ((order, first),) = {(each.order, each.first) for each in kept}
 
         def build(which: Sequence[int]) -> A:
-            shown: Any = self.ops.asarray(np.stack([kept[i].mask() for i in which])[..., None])
-            return self.ops.where(shown > 0.5, self.image, filled)
+            counts, places = np.unique([kept[i].groups for i in which], return_inverse=True)
+            # one small number per pixel is copied to the device, not a mask per image: how many counts leave it out
+            outside = np.searchsorted(counts, np.arange(len(order)), side="right")[order.ranks]
+            levels: Any = self.ops.asarray(np.repeat(outside, channels, axis=1)[None])
+            inside = levels < self.ops.asarray(places[:, None, None] + 1)
+            merged = self.ops.where(inside, *((image, beneath) if first else (beneath, image)))
+            return self.ops.reshape(merged, (-1, height, width, channels))
 
         # the whole image and the fill alone are the same for all orders
         keys = [each.key if each.key is True else (fill, each.key) for each in kept]
@@ -129,6 +157,29 @@ class Case(Generic[A]):
         """Whether the model gives a probability of the target."""
         model: Any = self.model
         return self.target is not None and model.head is not None and model.head.meaning != "value"
+
+    def _unknown(self, keys: Sequence[Hashable]) -> list[int]:
+        """Return the indices of keys whose images have not been evaluated, each key once."""
+        return sorted({key: i for i, key in reversed(list(enumerate(keys))) if key not in self._values}.values())
+
+    def _evaluate(self, keys: Sequence[Hashable], build: Callable[[slice], A]) -> None:
+        """Evaluate the image of each key."""
+        for rows, values in self._stream(_Built(self.ops, self.image, build, len(keys))):
+            self._values.update(zip(keys[rows], values, strict=True))
+
+    def _evaluate_next(self, keys: Sequence[Hashable], images: Iterator[np.ndarray]) -> None:
+        """Evaluate the next of some images on the host, (H, W, C), one for each key."""
+        ready: list[np.ndarray] = []
+
+        def build(rows: slice) -> A:
+            ready.extend(islice(images, rows.stop - len(ready)))
+            return self.ops.asarray(np.stack(ready[rows]))
+
+        self._evaluate(keys, build)
+
+    def _known(self, keys: Sequence[Hashable], space: str) -> np.ndarray:
+        """Return the values of images that have been evaluated, (n,) float64."""
+        return np.array([self._values[key] for key in keys]).reshape(len(keys), 3)[:, SPACES.index(space)]
 
     def _stream(self, samples: Any) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield (rows, the target's values in each of the spaces, (n, 3))."""

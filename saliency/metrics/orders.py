@@ -63,7 +63,9 @@ class Order:
 
     def counts(self, shares: np.ndarray) -> np.ndarray:
         """Return the numbers of groups that hold the shares of the pixels most closely."""
-        return np.abs(self.share(np.arange(len(self) + 1))[:, None] - shares).argmin(0)
+        after = self.share(np.arange(len(self) + 1))
+        above = np.searchsorted(after, shares).clip(1, len(self))
+        return above - (shares - after[above - 1] <= after[above] - shares)
 
     def keep(self, count: int, *, first: bool) -> KeptSet:
         """Return the set of the first `count` groups, or of all others."""

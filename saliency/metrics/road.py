@@ -15,6 +15,9 @@ from saliency.metrics.metric import Measurement, parameter
 from saliency.metrics.orders import KeptSet, Order
 from saliency.metrics.removal import CELL, CellRemoval
 
+ERROR = 1e-3
+"""Largest error of imputed pixels, as a share of the range of the image: a tenth of the noise."""
+
 ORDERS = ("combined", "most", "least")
 """Which pixels are removed first: both orders, the most salient, or the least salient ones."""
 
@@ -62,18 +65,22 @@ class ROAD(CellRemoval):
     def values(self, case: Case[Any], kept: Sequence[KeptSet]) -> np.ndarray:
         image, noise = case.host, self._noise(case)
 
-        def build(which: Sequence[int]) -> Any:
-            return case.ops.asarray(np.stack([self._imputed(image, noise, kept[i].mask()) for i in which]))
+        def compose(which: int) -> np.ndarray:
+            keep = kept[which].mask()
+            return impute(image, keep, ERROR) + noise * ~keep[..., None]
 
         keys = [each.key if each.key is True else ("road", self.noise, self.seed, each.key) for each in kept]
-        return case.evaluate(keys, build, self.space)
+        return case.composed(keys, compose, self.space)
 
     def along(self, case: Case[Any], order: Order) -> Measurement:
-        curves = {}
+        orders = {}
         if self.first != "least":
-            curves["most salient first"] = self.deletion(case, order)
+            orders["most salient first"] = order
         if self.first != "most":
-            curves["least salient first"] = self.deletion(case, order.reverse())
+            orders["least salient first"] = order.reverse()
+        # all at once: the model runs while the images of the next batch are imputed
+        self.values(case, [each.keep(n, first=False) for each in orders.values() for n in self.counts(each)])
+        curves = {name: self.deletion(case, each) for name, each in orders.items()}
         means = [float(curve.values.mean()) for curve in curves.values()]
         value = means[0] if len(means) == 1 else (means[1] - means[0]) / 2
         return Measurement(value, curves=curves)
@@ -90,7 +97,3 @@ class ROAD(CellRemoval):
             return np.asarray(draws * np.abs(white - black), np.float32)
 
         return case.cached(("noise", self.noise, self.seed), draw)
-
-    @staticmethod
-    def _imputed(image: np.ndarray, noise: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        return impute(image, keep) + noise * ~keep[..., None]

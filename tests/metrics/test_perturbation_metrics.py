@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
@@ -15,7 +17,8 @@ from scipy.stats import spearmanr
 import saliency
 from saliency import metrics
 from saliency.api.cases import case_of
-from saliency.metrics.orders import at_random, by_salience, cells
+from saliency.metrics.imputation import impute
+from saliency.metrics.orders import Order, at_random, by_salience, cells
 from tests.metrics.test_imputation import exact
 
 SIDE = 12
@@ -345,3 +348,78 @@ def test_information_curves_equal_pairs() -> None:
     assert metric(one, metrics.Attribution(mask), band=False).value == pytest.approx(expected.auc, abs=1e-4)
     of_value = metrics.AIC(shares=shares)(case(), metrics.Attribution(mask[:SIDE, :SIDE]))
     assert of_value.reason == "needs a model of classes"
+
+
+def test_road_imputes_while_the_model_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """During the first model call, images of later calls are imputed."""
+    imputed, ahead = [0], []
+
+    def counted(*arguments: Any) -> np.ndarray:
+        found = impute(*arguments)
+        imputed[0] += 1
+        return found
+
+    def waiting(images: np.ndarray) -> np.ndarray:
+        for _ in range(200):
+            if not imputed[0] or imputed[0] > 5:
+                break
+            time.sleep(0.01)
+        ahead.append(imputed[0])
+        return curved(images)
+
+    monkeypatch.setattr("saliency.metrics.road.impute", counted)
+    found = case_of(saliency.prepare(waiting, [IMAGE], framework="numpy"), 0, batch_size=2)
+    found.value()
+    ahead.clear()
+    metrics.ROAD()(found, metrics.Attribution(np.random.default_rng(1).normal(size=(SIDE, SIDE))), band=False)
+
+    assert ahead[0] > 2  # more than this call's own images
+    assert imputed[0] == 18  # each image once
+
+
+def test_a_small_array_is_copied_to_the_device_for_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SRG copies the order of the pixels to the device once a batch, not the pixels of each image."""
+    found, copied = case(curved), []
+    found.value()
+    asarray = found.ops.asarray
+
+    def counted(host: Any) -> Any:
+        copied.append(np.size(host))
+        return asarray(host)
+
+    monkeypatch.setattr(found.ops, "asarray", counted)
+    calls, images = found.session.calls, found.images
+    metrics.SRG(cell=1)(found, metrics.Attribution(np.random.default_rng(1).normal(size=(SIDE, SIDE))), band=False)
+
+    fill = IMAGE.size
+    assert sum(copied) <= fill + (found.session.calls - calls) * IMAGE.size + (found.images - images)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_kept_pixels_are_those_of_the_picture_in_any_precision(dtype: torch.dtype) -> None:
+    """Each of 145 images keeps exactly its pixels of the picture, with numbers of the model's precision."""
+    seen: list[np.ndarray] = []
+
+    class Seeing(torch.nn.Module):
+        """Records its input."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(3, dtype=dtype))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.extend(x.float().movedim(1, -1).numpy())
+            return torch.stack([x.mean((1, 2, 3)), x.mean((1, 2, 3)) * self.weight[0]], 1)
+
+    found = case_of(saliency.prepare(Seeing().eval(), [IMAGE]), 0, batch_size=SIDE * SIDE)
+    ranks = np.random.default_rng(3).permutation(SIDE * SIDE).reshape(SIDE, SIDE)
+    order = Order(ranks)
+    for first in (True, False):
+        seen.clear()
+        found.removed([order.keep(n, first=first) for n in range(1, SIDE * SIDE)], "white")
+        expected = torch.as_tensor(IMAGE).to(dtype).float().numpy()
+        white = found.ops.tohost(found.filled("white"))[0]
+        for count, image in enumerate(seen, start=1):
+            kept = (ranks < count) == first
+            np.testing.assert_array_equal(image, np.where(kept[..., None], expected, white))
+        assert len(seen) == SIDE * SIDE - 1
