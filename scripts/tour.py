@@ -138,9 +138,9 @@ def steps(widget: SaliencyWidget, network: Any) -> Iterator[Step]:
     yield Step(
         "Methods side by side",
         f"{len(methods)} methods explain the same prediction. Hover over one map to read the values of all; Ctrl and "
-        "the mouse wheel zoom all of them. Swipe and Blink lay one map over another. Below, insertion and deletion "
-        "rank the methods.",
-        {**coffee, "mode": "heat", "live": True, "grid": {"methods": methods}},
+        "the mouse wheel zoom all of them. Swipe and Blink lay one map over another. In a notebook, Evidence measures "
+        "which of them the network supports.",
+        {**coffee, "mode": "heat", "grid": {"methods": methods}},
     )
     only, without = _what_if(widget, network, portrait)
     whole = _percent(

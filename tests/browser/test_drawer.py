@@ -43,7 +43,7 @@ def per_cent(probability: float) -> str:
 
 def opened(widget: Widget, tab: str) -> None:
     """Open a tab of the drawer, unless it is open."""
-    button = widget.root.get_by_role("button", name=tab)
+    button = widget.root.locator(".slw-tab", has_text=tab)
     if button.get_attribute("aria-expanded") != "true":
         button.click()
     expect(button).to_have_attribute("aria-expanded", "true")
