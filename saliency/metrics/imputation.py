@@ -72,10 +72,10 @@ def impute(image: np.ndarray, keep: np.ndarray, tolerance: float = 1e-4) -> np.n
 
 def _solve(values: np.ndarray, keep: np.ndarray, tolerance: float) -> np.ndarray:
     """Return the solution, (C, H, W), for values with a range of 1 that are 0 on removed pixels."""
-    grid = Grid(~keep, _window(_pad(keep, values.dtype)))
+    grid = Grid(~keep, _window(_pad(keep, values.dtype)), len(values))
     x = _pad(_start(np.concatenate([values, keep[None]], dtype=values.dtype)), values.dtype)
     residual = grid.removed * (_window(x) - grid.diagonal * x)
-    direction, before = np.zeros_like(x), 1.0
+    direction, image, before = np.zeros_like(x), np.empty_like(x), 1.0
     for _ in range(LIMIT):
         correction = grid.cycle(residual)
         if max(correction.max(), -correction.min()) < 1.5 * tolerance:
@@ -84,11 +84,11 @@ def _solve(values: np.ndarray, keep: np.ndarray, tolerance: float) -> np.ndarray
         product = _dot(residual, correction)
         direction *= product / before
         direction += correction
-        image = grid.diagonal * direction
-        image -= _window(direction)
+        np.multiply(grid.diagonal, direction, out=image)
+        image -= grid.window(direction)
         image *= grid.removed
         step = product / (_dot(direction, image) + TINY)
-        x += step * direction
+        x += np.multiply(direction, step, out=grid.buffers[2])
         image *= step
         residual -= image
         before = product + TINY
@@ -101,13 +101,15 @@ class Grid:
     A pixel of the coarser grid covers 2×2 pixels and is removed if one of them is.
     """
 
-    def __init__(self, removed: np.ndarray, links: np.ndarray) -> None:
+    def __init__(self, removed: np.ndarray, links: np.ndarray, channels: int) -> None:
         """Build the grid and the coarser ones.
 
         Args:
             removed: (H, W) bool.
             links: padded, the sum of each pixel's weights to kept pixels.
+            channels: number of systems that are solved together.
         """
+        self.buffers = np.empty((3, channels, *links.shape), links.dtype)
         self.removed = _pad(removed, links.dtype)
         links = links * self.removed
         self.diagonal = _window(self.removed) * self.removed + links
@@ -115,7 +117,7 @@ class Grid:
         self.coarser: Grid | None = None
         if removed.size > DIRECT:
             coarse = _pad(INHERITED * _quads(_unpad(links)), links.dtype)
-            self.coarser = Grid(_quads(_unpad(self.removed)) > 0, coarse)
+            self.coarser = Grid(_quads(_unpad(self.removed)) > 0, coarse, channels)
         else:
             unit = np.diag(self.removed.ravel()).reshape(-1, *links.shape)
             matrix = (self.diagonal * unit - _window(unit)).reshape(links.size, links.size)
@@ -124,11 +126,14 @@ class Grid:
             self.inverse[unknown] = np.linalg.inv(matrix[unknown])
 
     def cycle(self, b: np.ndarray) -> np.ndarray:
-        """Return an approximate solution for b, both padded with channels first, by a V-cycle of multigrid."""
+        """Return an approximate solution for b, both padded with channels first, by a V-cycle of multigrid.
+
+        It is in a buffer that the next cycle or window overwrites: fresh memory would cost a third of the time.
+        """
         if self.coarser is None:
             return (b.reshape(len(b), -1) @ self.inverse).reshape(b.shape)
-        x = self.relaxation * b
-        residual = _window(x)
+        x = np.multiply(self.relaxation, b, out=self.buffers[2])
+        residual = self.window(x)
         residual *= self.removed
         sums = _quads(_unpad(residual))
         _, height, width = sums.shape
@@ -137,10 +142,14 @@ class Grid:
         pixels[:, 0::2] += coarse
         pixels[:, 1::2] += coarse
         x *= self.removed
-        x = _window(x)
-        x += b
-        x *= self.relaxation
-        return x
+        result = self.window(x)
+        result += b
+        result *= self.relaxation
+        return result
+
+    def window(self, padded: np.ndarray) -> np.ndarray:
+        """Return S in a buffer that the next call overwrites."""
+        return _window(padded, self.buffers[:2])
 
 
 def _start(sums: np.ndarray) -> np.ndarray:
@@ -186,11 +195,11 @@ def _unpad(padded: np.ndarray) -> np.ndarray:
     return padded[..., 1:-2, 1:]
 
 
-def _window(padded: np.ndarray) -> np.ndarray:
-    """Return S, with arbitrary finite values in the padding."""
+def _window(padded: np.ndarray, buffers: np.ndarray | None = None) -> np.ndarray:
+    """Return S, with arbitrary finite values in the padding; in the first of two buffers, if they are given."""
     pitch, flat = padded.shape[-1], padded.reshape(*padded.shape[:-2], -1)
-    rows = flat[..., :-pitch] + flat[..., pitch:]
-    result = np.empty_like(flat)
+    result, rows = np.empty((2, *flat.shape), flat.dtype) if buffers is None else buffers.reshape(2, *flat.shape)
+    rows = np.add(flat[..., :-pitch], flat[..., pitch:], out=rows[..., :-pitch])
     # two buffers, used in turn
     sums = np.add(rows[..., :-pitch], rows[..., pitch:], out=result[..., : -2 * pitch])
     sums = np.add(sums[..., :-1], sums[..., 1:], out=rows[..., : sums.shape[-1] - 1])
