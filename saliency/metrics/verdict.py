@@ -187,7 +187,7 @@ class Verdict:
             _, axes = plt.subplots(1, max(1, len(deciding)), figsize=(4.5 * max(1, len(deciding)), 3.2), squeeze=False)
         several = np.ravel(np.asarray(axes, object))
         for ax, each in zip(several, deciding, strict=False):
-            _draw(ax, each, self.subject)
+            draw(ax, each, self.subject)
         figure: Figure = several[0].figure
         figure.suptitle(self.sentence, fontsize="small", wrap=True, parse_math=False)
         return figure
@@ -197,7 +197,7 @@ def _text(value: str) -> str:
     return html.escape(value)
 
 
-def _draw(ax: Any, measure: Measure, subject: Subject) -> None:
+def draw(ax: Any, measure: Measure, subject: Subject) -> None:
     """Draw the curves of one measure in their bands."""
     factor = 100 if subject.percent else 1
     bands = {} if measure.found.band is None else measure.found.band.curves
@@ -206,7 +206,7 @@ def _draw(ax: Any, measure: Measure, subject: Subject) -> None:
             at, low, high = bands[name]
             ax.fill_between(100 * at, factor * low, factor * high, color="0.85", label="95 % of random maps")
         ax.plot(100 * curve.at, factor * curve.values, marker=".", label=f"{name.split()[0]} salient removed first")
-    ax.set_title(f"{measure.metric.title} {measure}", fontsize="small", parse_math=False)
+    ax.set_title(f"{measure.metric.title}: {measure}", fontsize="small", parse_math=False)
     ax.set_xlabel("removed pixels, %")
     ax.set_ylabel(f"{subject.label}{', %' if subject.percent else ''}", parse_math=False)
     ax.legend(fontsize="x-small")

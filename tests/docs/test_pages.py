@@ -76,3 +76,21 @@ def test_the_code_for_users_of_pair_runs() -> None:
     for each in fields:
         found = eval(f"saliency.explain(model, image, target=1, progress=False, {each})", names)
         assert found.mask.any(), each
+
+
+def test_the_code_of_the_evidence_page_runs() -> None:
+    """All Python blocks of docs/evidence.md run, here on a small network and picture."""
+    source = text(ROOT / "docs/evidence.md")
+    for given, small in (
+        ('saliency.demo.model("imagenet"), saliency.demo.image("coffee")', "small_net(), picture()"),
+        ("saliency.demo.image(name)", "picture()"),
+    ):
+        assert given in source
+        source = source.replace(given, small)
+    names: dict[str, Any] = {"small_net": small_net, "picture": picture}
+    for block in blocks(source):
+        exec(block, names)
+    plt.close("all")
+
+    assert names["verdict"].measures["road"].found.band is not None
+    assert len(names["table"].rows) == 2 * 2 * 2
