@@ -11,7 +11,9 @@ from saliency import checks
 from saliency.api.predict import Prediction, ranked
 from saliency.api.prepare import Prepared, prepare
 from saliency.errors import BadShape
-from saliency.metrics.perturbation import Kept, PerturbationCurves, curves, order_of
+from saliency.metrics.case import Case
+from saliency.metrics.metric import Attribution
+from saliency.metrics.perturbation import Kept, PerturbationCurves, curves
 from saliency.pictures.picture import FILLS
 from saliency.pictures.presets import Preprocess
 from saliency.results.explanation import Explanation
@@ -117,7 +119,7 @@ def perturbation_curves(
     points, fill = checks.whole(points, "points"), checks.choice(fill, "fill", FILLS)
     checks.callbacks(progress=progress, cancelled=cancelled, shared=shared)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
-    order = order_of(_of_shape(_salience(mask), prepared, "mask"))
+    salience = _of_shape(_salience(mask), prepared, "mask")
     session = Session(
         prepared.adapted,
         batch_size=batch_size,
@@ -129,19 +131,18 @@ def perturbation_curves(
     )
     if target is None and isinstance(mask, Explanation) and isinstance(mask.target, int):
         target = mask.target
-    return curves(session, prepared.images, prepared.filled(fill), order, prepared.index(target), points)
+    case = Case(session, prepared.images, prepared.index(target), filled=prepared.filled)
+    return curves(case, salience, fill, points)
 
 
 def _salience(mask: Explanation | np.ndarray) -> np.ndarray:
     """Return the salience (h, w), larger where more salient."""
-    if not isinstance(mask, Explanation):
-        values = checks.array(mask, "mask, by which pixels are ordered,").astype(np.float64)
-        if not values.size:
-            raise BadShape(f"The mask is empty: its shape is {values.shape}.")
-        return values.sum(2) if values.ndim == 3 else values
-    if mask.regions is not None:
-        return -mask.regions.ranks.astype(np.int64)
-    return mask.salience()
+    if isinstance(mask, Explanation):
+        return Attribution.of(mask).ranked()
+    values = checks.array(mask, "mask, by which pixels are ordered,").astype(np.float64)
+    if not values.size:
+        raise BadShape(f"The mask is empty: its shape is {values.shape}.")
+    return Attribution(values).pooled()
 
 
 def _of_shape(array: np.ndarray, prepared: Prepared, what: str) -> np.ndarray:

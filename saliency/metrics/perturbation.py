@@ -11,12 +11,14 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from saliency.errors import BadField
-from saliency.model.head import Head
+from saliency.metrics.case import Case
+from saliency.metrics.deletion import Deletion
+from saliency.metrics.insertion import Insertion
+from saliency.metrics.orders import by_salience
 from saliency.model.protocols import Ops
 from saliency.session.samples import PerImage
-from saliency.session.session import Session
 
-__all__ = ["Kept", "PerturbationCurves", "curves", "order_of"]
+__all__ = ["Kept", "PerturbationCurves", "curves"]
 
 A = TypeVar("A")
 
@@ -59,52 +61,23 @@ class Kept(PerImage[A]):
         return self.ops.where(shown > 0.5, self.images, self.filled)
 
 
-def order_of(values: np.ndarray) -> np.ndarray:
-    """Return the rank of each pixel, (H, W) int: 0 for the most salient; of equal ones the upper left comes first."""
-    places = np.empty(values.size, np.int64)
-    places[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size)
-    return places.reshape(values.shape)
-
-
-def curves(
-    session: Session[A], image: Any, filled: Any, order: np.ndarray, target: int, points: int
-) -> PerturbationCurves:
+def curves(case: Case[A], salience: np.ndarray, fill: str, points: int) -> PerturbationCurves:
     """Compute both curves from 2 * `points` images.
 
     Args:
-        session: a session of a model whose head is decided.
-        image: (1, H, W, C), in the model's own array type.
-        filled: (1, H, W, C), the same without its content.
-        order: (H, W), see :func:`order_of`.
-        target: index of the class.
+        case: the model with the image and the target.
+        salience: (H, W), larger where more salient. Equal pixels are in random order.
+        fill: replacement of removed pixels, one of :data:`saliency.pictures.picture.FILLS`.
         points: number of equal shares into which the pixels are divided.
 
     Raises:
         BadField: fewer than one point, or more than there are pixels.
     """
-    if not 1 <= points <= order.size:
-        raise BadField(f"points must be 1 to {order.size}, the number of pixels, got {points!r}.")
-    counts = np.rint(np.linspace(0, order.size, points + 1)).astype(np.int64)
-
-    def keep(which: slice) -> np.ndarray:
-        # the end points serve both curves: nothing inserted equals everything deleted
-        index = np.arange(which.start, which.stop)
-        comes = index <= points
-        count = counts[np.where(comes, index, index - points)][:, None, None]
-        return np.where(comes[:, None, None], order < count, order >= count)
-
-    samples = Kept(session.ops, image, filled, keep, 2 * points)
-    rows = np.concatenate([outputs for _, outputs in session.outputs(samples)])
-    model: Any = session.model
-    head: Head = model.head
-    share = head.shown(rows)[:, target]
-    insertion = share[: points + 1]
-    deletion = np.concatenate([share[[points]], share[points + 1 :], share[[0]]])
-    shares = counts / order.size
-    measure: Literal["probability", "value"] = "value" if head.meaning == "value" else "probability"
-    return PerturbationCurves(shares, insertion, deletion, _area(shares, insertion), _area(shares, deletion), measure)
-
-
-def _area(shares: np.ndarray, heights: np.ndarray) -> float:
-    """Return the area by the trapezoidal rule."""
-    return float((np.diff(shares) * (heights[1:] + heights[:-1]) / 2).sum())
+    if not 1 <= points <= salience.size:
+        raise BadField(f"points must be 1 to {salience.size}, the number of pixels, got {points!r}.")
+    order = by_salience(salience)
+    inserted = Insertion(fill=fill, levels=points).along(case, order)
+    deleted = Deletion(fill=fill, levels=points).along(case, order)
+    (insertion,), (deletion,) = inserted.curves.values(), deleted.curves.values()
+    measure: Literal["probability", "value"] = "probability" if case.has_probabilities else "value"
+    return PerturbationCurves(insertion.at, insertion.values, deletion.values, inserted.value, deleted.value, measure)
