@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -26,13 +27,16 @@ def main() -> None:
     """Explain the picture by each method, check the maps, and draw them with their curves."""
     mpl.use("agg")
     model, img = saliency.demo.model("imagenet"), saliency.demo.image(PICTURE)
-    figure, axes = plt.subplots(2, len(METHODS), figsize=(14, 6), height_ratios=(5, 4), layout="constrained")
+    figure, axes = plt.subplots(2, len(METHODS), figsize=(14, 7), height_ratios=(4, 3), layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(hspace=0.3)  # room for the sentences
     verdict: saliency.Verdict | None = None
     for i, ((above, below), method) in enumerate(zip(axes.T, METHODS, strict=True)):
         exp = saliency.explain(model, img, method, progress=False)
         verdict = saliency.check(model, img, exp, bands=verdict, progress=False)
         exp.plot(above, title=exp.caption)
-        above.text(0, -0.06, "\n".join(textwrap.wrap(verdict.sentence, 46)), transform=above.transAxes, va="top")
+        sentence = "\n".join(textwrap.wrap(verdict.sentence, 46))
+        above.text(0, -0.06, sentence, transform=above.transAxes, va="top", fontsize=10.5).set_in_layout(False)
         draw(below, verdict.measures["road"], verdict.subject)
         if i:
             below.get_legend().remove()
