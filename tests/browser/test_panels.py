@@ -178,6 +178,9 @@ def test_a_failed_method(host: Host, compare: Compare) -> None:
     expect(message).to_contain_text("no more <questions>, please", timeout=PATIENCE)
 
     compare("failed", host.widget.root.locator(".slw-frame"))
+    Mood.raises = False
+    message.get_by_role("button", name="Try again").click()
+    expect(message).to_have_count(0, timeout=PATIENCE)
 
 
 def test_an_unsupported_method_shows_the_reason(host: Host, compare: Compare) -> None:
