@@ -86,7 +86,8 @@ class Subject(NamedTuple):
         """Return an interval in words: "61–74 %"."""
         if not self.percent:
             return f"{low:.3g} to {high:.3g}"
-        return f"{100 * low:.0f}–{100 * high:.0f} %"
+        digits = 0 if high >= 0.01 else 1
+        return f"{100 * low:.{digits}f}–{100 * high:.{digits}f} %"
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,6 +12,7 @@ import pytest
 
 import saliency
 from saliency.metrics.catalogue import METRICS
+from saliency.metrics.verdict import Subject
 from tests.metrics.beds import Bed, beds, degraded, image, maps
 from tests.nets import LABELS, picture, small_net
 
@@ -167,6 +168,15 @@ def test_what_does_not_fit_is_refused() -> None:
         saliency.check(small_net(), picture(), of_callable, progress=False)
     verdict = saliency.check(small_net(), picture(), of_callable, margin, progress=False)
     assert np.isfinite(verdict.strength)
+
+
+def test_small_probabilities_keep_a_digit() -> None:
+    """Probabilities are percentages, below 1 % with one digit; values have three digits."""
+    shown, value = Subject("cat", (), percent=True), Subject("age", (), percent=False)
+
+    assert (shown.number(0.786), shown.number(0.004), shown.number(0)) == ("79 %", "0.4 %", "0 %")
+    assert (shown.span(0.611, 0.738), shown.span(0, 0.0042)) == ("61–74 %", "0.0–0.4 %")
+    assert (value.number(31.4159), value.span(-1, 2.5)) == ("31.4", "-1 to 2.5")
 
 
 def test_labels_are_text() -> None:
