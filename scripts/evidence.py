@@ -29,13 +29,13 @@ def main() -> None:
     model, img = saliency.demo.model("imagenet"), saliency.demo.image(PICTURE)
     figure, axes = plt.subplots(2, len(METHODS), figsize=(14, 7), height_ratios=(4, 3), layout="constrained")
     engine: Any = figure.get_layout_engine()
-    engine.set(hspace=0.3)  # room for the sentences
+    engine.set(hspace=0.24)  # room for the sentences
     verdict: saliency.Verdict | None = None
     for i, ((above, below), method) in enumerate(zip(axes.T, METHODS, strict=True)):
         exp = saliency.explain(model, img, method, progress=False)
         verdict = saliency.check(model, img, exp, bands=verdict, progress=False)
         exp.plot(above, title=exp.caption)
-        sentence = "\n".join(textwrap.wrap(verdict.sentence, 46))
+        sentence = "\n".join(textwrap.wrap(verdict.sentence, 41))
         above.text(0, -0.06, sentence, transform=above.transAxes, va="top", fontsize=10.5).set_in_layout(False)
         draw(below, verdict.measures["road"], verdict.subject)
         if i:
