@@ -152,6 +152,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
     own = {
         "explain": {"progress": False},
         "check": {"progress": False, "rerun": 0},
+        "evaluate": {"methods": ["gradient"], "metrics": ["gini"], "progress": False},
+        "recommend": {"methods": ["gradient"], "progress": False},
         "perturbation_curves": {"points": 3},
         "mean_logit": {"mask": np.ones(SIZE)},
         "described": {"method": saliency.GradCam()},
