@@ -202,6 +202,8 @@ class Checking:
     ) -> None:
         if isinstance(prepared.picture, Inputs):
             raise BadShape("A check removes pixels of a picture, and was given a list of inputs.")
+        if bands is not None and not isinstance(bands, Verdict):
+            raise BadArgument(f"bands must be the result of saliency.check for another map, got {brief(bands)}.")
         self.prepared, self.rerun, self.seed, self.bands = prepared, rerun, seed, bands
         self.reported = reported
         self.explanation = explanation if isinstance(explanation, Explanation) else None

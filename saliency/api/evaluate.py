@@ -18,7 +18,7 @@ from saliency.api.cases import Rerun, case_of, target_of
 from saliency.api.prepare import Prepared, only, prepare
 from saliency.api.truth import truth_of
 from saliency.core.method import Method
-from saliency.errors import BadImage, BadTarget, Cancelled
+from saliency.errors import BadImage, BadTarget, Cancelled, brief
 from saliency.metrics.case import Case
 from saliency.metrics.metric import Attribution, Measurement, Metric
 from saliency.pictures.presets import Preprocess
@@ -98,10 +98,7 @@ def evaluate(
     """
     several, listed = images_of(images)
     count = len(listed)
-    if callable(progress):
-        checks.function(progress, "progress", ("done", "total"))
-    if cancelled is not None:
-        checks.function(cancelled, "cancelled")
+    checks.callbacks(bar=True, progress=progress, cancelled=cancelled)
     options = {"batch_size": checks.batch_size(batch_size), "cancelled": cancelled}
     subjects, chosen = subjects_of(methods, count, several), metrics_of(metrics)
     wanted, objects = targets_of(targets, count), objects_of(masks, count, several)
@@ -177,7 +174,7 @@ class _Evaluator:
         scene, error = self._attempt(lambda: self._scene(index, image, target, given))
         for name, subject in self.subjects.items():
             if scene is None:
-                label = "" if target is None else str(target)
+                label = "" if target is None else target if isinstance(target, str) else brief(target)
                 yield from (self._row(index, label, name, each, error=error) for each in self.metrics)
             else:
                 yield from self._measured(scene, name, subject)
