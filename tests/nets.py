@@ -138,7 +138,7 @@ def called(net: nn.Module, layer: str, target: int) -> Any:
 
 def black_box(net: nn.Module) -> Any:
     """Return the same network as a plain function on NumPy images (N, H, W, C)."""
-    own = next(net.parameters()).dtype
+    own = next((each.dtype for each in net.parameters()), torch.float32)
 
     def function(images: np.ndarray) -> np.ndarray:
         with torch.no_grad():
