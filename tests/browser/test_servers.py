@@ -78,7 +78,10 @@ def test_the_slider_repaints_and_reaches_python(page: Page, widget: Widget) -> N
         page.keyboard.press("ArrowRight")
     widget.repainted(painted)
 
-    expect(page.get_by_text(f"keep {100 - (before + 5):g}, ")).to_be_visible(timeout=PATIENCE)
+    # a loaded page may drop a key press
+    after = float(slider.input_value())
+    assert before < after <= before + 5
+    expect(page.get_by_text(f"keep {100 - after:g}, ")).to_be_visible(timeout=PATIENCE)
 
 
 def test_a_method_is_computed_on_request(page: Page, widget: Widget) -> None:
