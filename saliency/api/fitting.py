@@ -28,7 +28,7 @@ def fitted(
         changes: fields of the method, or of the method inside it; None leaves a field unchanged.
         adapted: the model.
         pictures: its input, one or more pictures, or several inputs packed into one.
-        notes: receives what was decided automatically.
+        notes: receives the settings used.
 
     Raises:
         Unsupported: the model does not support what the method needs.

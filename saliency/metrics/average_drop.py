@@ -40,7 +40,7 @@ class AverageDrop(Metric):
         """Return the target's probability for the image, and for its salient part."""
         salience = mask.pooled(self.sign, self.channels)
         shown: Any = case.ops.asarray(((salience - salience.min()) / np.ptp(salience))[None, ..., None])
-        filled: Any = case.cached(("fill", self.fill), lambda: case.filled(self.fill))
+        filled: Any = case.without(self.fill)
 
         def build(_: Any) -> Any:
             return shown * case.image + (1.0 - shown) * filled

@@ -124,7 +124,7 @@ class Case(Generic[A]):
             fill: name of the fill.
             space: one of :data:`SPACES`.
         """
-        filled: Any = self.cached(("fill", fill), lambda: self.filled(fill))
+        filled: Any = self.without(fill)
         (height, width), channels = self.shape, int(filled.shape[3])
         # channels are merged with columns, because broadcasting over an axis of length three is slow
         image, beneath = (self.ops.reshape(each, (1, height, width * channels)) for each in (self.image, filled))
@@ -142,6 +142,33 @@ class Case(Generic[A]):
         # the whole image and the fill alone are the same for all orders
         keys = [each.key if each.key is True else (fill, each.key) for each in kept]
         return self.evaluate(keys, build, space)
+
+    def replaced(
+        self,
+        keys: Sequence[Hashable],
+        pixels: Callable[[int], np.ndarray],
+        fill: str,
+        space: str = "probability",
+    ) -> np.ndarray:
+        """Return the target's values, (n,), of the image with arbitrary sets of pixels replaced.
+
+        Args:
+            keys: equal for equal sets of pixels.
+            pixels: from the index of a key to its pixels, bool (H, W).
+            fill: name of the fill.
+            space: one of :data:`SPACES`.
+        """
+        filled: Any = self.without(fill)
+
+        def build(which: Sequence[int]) -> A:
+            chosen: Any = self.ops.asarray(np.stack([pixels(i) for i in which])[..., None])
+            return self.ops.where(chosen > 0.5, filled, self.image)
+
+        return self.evaluate(keys, build, space)
+
+    def without(self, fill: str) -> A:
+        """Return the image without its content, (1, H, W, C), filled once for each name."""
+        return self.cached(("fill", fill), lambda: self.filled(fill))
 
     def value(self, space: str = "probability") -> float:
         """Return the target's value for the image itself."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from saliency.metrics.case import Case
 from saliency.metrics.metric import Attribution, Measurement, parameter, undefined
+from saliency.metrics.similarity import correlation, spearman
 from saliency.metrics.subsets import Subsets
 
 
@@ -29,25 +30,13 @@ class FaithfulnessCorrelation(Subsets):
     advice: ClassVar[str] = "1: the mask predicts the effect of removing cells. 0: it does not."
 
     def measure(self, case: Case[Any], mask: Attribution) -> Measurement:
-        from scipy.stats import rankdata
-
         groups = int(self.labels(case).max()) + 1
         sets = self.drawn(case, max(1, round(self.share * groups)), self.draws)
         drops, sums = self.drops(case, sets), self.sums(case, mask, sets)
         value = correlation(sums, drops)
         if np.isnan(value):
             return undefined("the score, or the sum of the mask, is the same for all sets")
-        return Measurement(value, details={"spearman": correlation(rankdata(sums), rankdata(drops))})
+        return Measurement(value, details={"spearman": spearman(sums, drops)})
 
     def cost(self, shape: tuple[int, int]) -> int:
         return self.draws + 1
-
-
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Return Pearson's correlation; NaN where one of the two is constant."""
-    a, b = one - one.mean(), other - other.mean()
-    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    # rounding alone does not make values differ
-    if np.ptp(one) <= 1e-12 * np.abs(one).max() or np.ptp(other) <= 1e-12 * np.abs(other).max() or size == 0:
-        return float("nan")
-    return float((a * b).sum() / size)

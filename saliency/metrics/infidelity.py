@@ -43,7 +43,8 @@ class Infidelity(Metric):
     def measure(self, case: Case[Any], mask: Attribution) -> Measurement:
         squares = self.squares(case.shape)
         drops = case.value(self.space) - self._values(case, squares)
-        sums = np.array([self._weights(case, mask)[rows, columns].sum() for rows, columns in squares])
+        weights = self._weights(case, mask)
+        sums = np.array([weights[rows, columns].sum() for rows, columns in squares])
         square = float((drops * drops).mean())
         raw = float(((sums - drops) ** 2).mean())
         if square == 0:
@@ -71,19 +72,14 @@ class Infidelity(Metric):
         values = mask.values.astype(np.float64)
         if self.kind == "contributions":
             return mask.pooled("signed")
-        change = case.host.astype(np.float64) - case.ops.tohost(self._filled(case))[0]
+        change = case.host.astype(np.float64) - case.ops.tohost(case.without(self.fill))[0]
         return np.asarray((change * (values if values.ndim == 3 else values[..., None])).sum(2))
 
-    def _filled(self, case: Case[Any]) -> Any:
-        return case.cached(("fill", self.fill), lambda: case.filled(self.fill))
-
     def _values(self, case: Case[Any], squares: Sequence[tuple[slice, slice]]) -> np.ndarray:
-        filled = self._filled(case)
+        def pixels(i: int) -> np.ndarray:
+            inside = np.zeros(case.shape, bool)
+            inside[squares[i]] = True
+            return inside
 
-        def build(which: Sequence[int]) -> Any:
-            removed = np.zeros((len(which), *case.shape, 1))
-            for row, i in enumerate(which):
-                removed[row][squares[i]] = 1
-            return case.ops.where(case.ops.asarray(removed) > 0.5, filled, case.image)
-
-        return case.evaluate([("square", self.fill, str(each)) for each in squares], build, self.space)
+        keys = [("square", self.fill, str(each)) for each in squares]
+        return case.replaced(keys, pixels, self.fill, self.space)

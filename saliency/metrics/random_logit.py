@@ -23,9 +23,7 @@ class RandomLogit(Metric):
     The other class is the one with the next highest score, or the mean over some classes drawn at random is taken.
     """
 
-    against: str = parameter(
-        "runner_up", "The other class: the next in score, or random ones", choices=("runner_up", "random")
-    )
+    against: str = parameter("runner_up", "The other class: the next in score, or random ones", choices=OTHERS)
     classes: int = parameter(3, "Number of random classes", low=1)
     sign: str = parameter("own", "Pooling of signs", choices=SIGNS)
     channels: str = parameter("sum", "Pooling of channels", choices=CHANNELS)

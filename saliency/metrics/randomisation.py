@@ -59,9 +59,7 @@ class Cascade(Randomisation):
 
     stages: int = parameter(10, STAGES, low=0)
     depth: float = parameter(1.0, "Share of the layers that are randomised at the end", low=0, high=1)
-    order: str = parameter(
-        "top_down", "Order of the layers: from the output back, or from the input on", choices=ORDERS
-    )
+    order: str = parameter("top_down", ORDER, choices=ORDERS)
 
     higher_is_better: ClassVar[bool | None] = False
 

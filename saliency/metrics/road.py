@@ -27,7 +27,7 @@ class ROAD(CellRemoval):
     """The target's probability with the most and the least salient pixels imputed from their neighbours.
 
     Noisy linear imputation (arXiv:2202.00449, section 4.3): each removed pixel equals the weighted mean of its eight
-    neighbours, 1/6 for the four nearest and 1/12 for the diagonal ones, plus noise. A hole then tells the model less
+    neighbours, 1/6 for the four nearest and 1/12 for the diagonal ones, plus noise. A hole then shows the model less
     of its shape than a hole of one colour.
 
     "combined" is the mean over the shares of (least salient removed - most salient removed) / 2; "most" (lower is

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saliency.metrics.case import Case
-from saliency.metrics.faithfulness_correlation import correlation
 from saliency.metrics.metric import Attribution, Curve, Measurement, parameter, undefined
+from saliency.metrics.similarity import correlation
 from saliency.metrics.subsets import Subsets
 
 

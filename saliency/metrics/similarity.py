@@ -1,4 +1,4 @@
-"""Similarity of two maps by the ranks of their pixels."""
+"""Similarity of two maps, or of two series of numbers."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def spearman(one: np.ndarray, other: np.ndarray) -> float:
     centred = [each - each.mean() for each in ranks]
     norm = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
     return float(centred[0] @ centred[1]) / norm if norm else 0.0
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Pearson's correlation; NaN where one of the two is constant."""
+    a, b = one - one.mean(), other - other.mean()
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    # rounding alone does not make values differ
+    if np.ptp(one) <= 1e-12 * np.abs(one).max() or np.ptp(other) <= 1e-12 * np.abs(other).max() or size == 0:
+        return float("nan")
+    return float((a * b).sum() / size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,14 +40,8 @@ class Subsets(Metric):
     def drops(self, case: Case[Any], sets: np.ndarray) -> np.ndarray:
         """Return f(x) - f(x with each set of cells removed), (n,)."""
         labels = self.labels(case)
-        filled: Any = case.cached(("fill", self.fill), lambda: case.filled(self.fill))
-
-        def build(which: Sequence[int]) -> Any:
-            removed: Any = case.ops.asarray(np.stack([sets[i][labels] for i in which])[..., None])
-            return case.ops.where(removed > 0.5, filled, case.image)
-
         keys = [(self.fill, self.cell, np.packbits(each).tobytes()) for each in sets]
-        return case.value(self.space) - case.evaluate(keys, build, self.space)
+        return case.value(self.space) - case.replaced(keys, lambda i: sets[i][labels], self.fill, self.space)
 
     def sums(self, case: Case[Any], mask: Attribution, sets: np.ndarray) -> np.ndarray:
         """Return the sum of the mask over each set, (n,)."""
