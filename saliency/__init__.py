@@ -4,7 +4,7 @@
 PAIR-code/saliency's package of that name. A framework is imported only when a model of that framework is passed.
 """
 
-from saliency import checks, core, deepexplain, demo, metrics, targets, tf1, upstream
+from saliency import checks, core, deepexplain, demo, metrics, targets, testbed, tf1, upstream
 from saliency.adapters import adapt
 from saliency.api.check import CheckCost, check, check_cost
 from saliency.api.evaluate import evaluate
@@ -103,6 +103,7 @@ __all__ = [
     "show_versions",
     "surer_preset",
     "targets",
+    "testbed",
     "tf1",
     "what_if",
 ]

@@ -39,6 +39,7 @@ ROOMS = {
     "saliency.tf1": Room(5, sees=4),
     "saliency.deepexplain": Room(5, sees=4),
     "saliency.metrics": Room(6, sees=5),
+    "saliency.testbed": Room(7, sees=6),
     "saliency.api": Room(7, sees=6),
     "saliency_widget.pictures": Room(9, sees=8),
     "saliency_widget.protocol": Room(10, sees=9),
@@ -49,7 +50,7 @@ ROOMS = {
 TOP = {"saliency": Room(8, sees=7)}  # the package's own __init__ only
 
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax", "equinox", "onnxruntime", "transformers"}
-FRAMEWORK_ROOMS = ("saliency.adapters", "saliency.tf1", "saliency.deepexplain", "saliency.demo")
+FRAMEWORK_ROOMS = ("saliency.adapters", "saliency.tf1", "saliency.deepexplain", "saliency.demo", "saliency.testbed")
 
 
 class Import(NamedTuple):
