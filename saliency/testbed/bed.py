@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,11 +61,11 @@ class Gate(NamedTuple):
 class Bed(ABC):
     """A model whose reasons are known, with pictures and gates."""
 
-    id: ClassVar[str]
-    group: ClassVar[str]
+    id: str
+    group: str
     """Beds of one group differ in their model only, and are reported together."""
-    title: ClassVar[str]
-    known: ClassVar[str]
+    title: str
+    known: str
     """What is known about the model's reasons, and how, in one or two sentences."""
 
     @property
@@ -85,7 +85,10 @@ class Bed(ABC):
 
     @abstractmethod
     def scenes(self, count: int, seed: int = 0) -> Sequence[Scene]:
-        """Return scenes, equal for equal seeds; the first of them are equal for every count."""
+        """Return scenes, equal for equal seeds; the first of them are equal for every count.
+
+        Beds of photographs return fewer if they have no more.
+        """
 
     @abstractmethod
     def gates(self) -> Sequence[Gate]:
