@@ -1,6 +1,7 @@
 """The time that `saliency.evaluate` takes, and that of Quantus for the metrics that both have.
 
     python benchmarks/evaluation.py --images 100
+    python benchmarks/evaluation.py --images 100 --resume rows.jsonl   # continues where it was interrupted
     python benchmarks/evaluation.py --quantus 10     # pip install quantus
 
 On the demo network and its picture, shifted in a circle, with the exact masks of its objects; torch on one thread.
@@ -62,14 +63,17 @@ def scenes(count: int) -> tuple[list[np.ndarray], list[str], list[np.ndarray]]:
     return pictures, targets, masks
 
 
-def alone(count: int) -> None:
+def alone(count: int, resume: str | None) -> None:
     """Print the time of one evaluation, and which share of it each metric takes."""
     pictures, targets, masks = scenes(count)
-    model, started = saliency.demo.model(), time.perf_counter()
-    found = saliency.evaluate(model, pictures, METHODS, METRICS, targets, masks, labels=saliency.demo.labels)
-    seconds = time.perf_counter() - started
+    model, started, cpu = saliency.demo.model(), time.perf_counter(), time.process_time()
+    found = saliency.evaluate(
+        model, pictures, METHODS, METRICS, targets, masks, labels=saliency.demo.labels, resume=resume
+    )
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     print(found)
-    print(f"\n{count} images, {len(METHODS)} methods, {len(METRICS)} metrics: {seconds:.0f} s", end="; ")
+    measured = f"{count} images, {len(METHODS)} methods, {len(METRICS)} metrics"
+    print(f"\n{measured}: {seconds:.0f} s, CPU {cpu:.0f} s; ", end="")
     print(f"{sum(bool(row.error) for row in found.rows)} errors")
     for metric in found.metrics:
         rows = [row for row in found.rows if row.metric == metric]
@@ -143,13 +147,14 @@ def main() -> None:
     """Print the times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100, help="number of images")
+    parser.add_argument("--resume", help="path of a file of rows that are not computed again")
     parser.add_argument("--quantus", type=int, default=0, help="number of images for the comparison, instead")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.quantus:
         beside_quantus(arguments.quantus)
     else:
-        alone(arguments.images)
+        alone(arguments.images, arguments.resume)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def scenes(count: int) -> None:
     for one, other, wins, alone in rows:
         shares = " | ".join(f"{100 * np.mean(each):.1f} %" for each in (wins, *(alone[key] for key in keys)))
         print(f"| {one} | {other} | {len(wins)} | {shares} |")
-    print("\n| map | maps | supported | cannot be told | not supported |\n|---|---:|---:|---:|---:|")
+    print("\n| map | maps | supported | undecided | not supported |\n|---|---:|---:|---:|---:|")
     for name, votes in supported.items():
         shares = " | ".join(f"{100 * votes.count(vote) / len(votes):.0f} %" for vote in (True, None, False))
         print(f"| {name} | {len(votes)} | {shares} |")

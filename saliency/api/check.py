@@ -15,9 +15,8 @@ from saliency.errors import BadArgument, BadShape, BadTarget, brief
 from saliency.metrics.case import Case, Runner
 from saliency.metrics.completeness_gap import CompletenessGap
 from saliency.metrics.flip_consistency import FlipConsistency
-from saliency.metrics.metric import Attribution, Band, Measurement, Metric, undefined
+from saliency.metrics.metric import Attribution, Band, Metric
 from saliency.metrics.mprt import MPRT
-from saliency.metrics.orders import by_salience
 from saliency.metrics.random_logit import RandomLogit
 from saliency.metrics.road import ROAD
 from saliency.metrics.srg import SRG
@@ -55,9 +54,6 @@ REPORTED: dict[str, Metric] = {
 
 SCORE = 0.01
 """Largest difference of the explanation's score and the model's, as a share, for the image to count as the same."""
-
-KEPT = 0.1
-"""Largest change of the target's value by mirroring, as a share, for which the maps of both images are compared."""
 
 RERUN = 500
 """Number of images that may be evaluated to run the method again."""
@@ -278,21 +274,9 @@ class Checking:
         before = case.images
         case.runner = self._runner(case, options)
         for key, metric in self.reported.items():
-            measures[key] = Measure(metric, self._reported(metric, case), "reported")
+            measures[key] = Measure(metric, metric(case, self.mask, band=False), "reported")
             yield self._verdict(case, measures, finished=False, reruns=case.images - before)
         yield self._verdict(case, measures, finished=True, reruns=case.images - before)
-
-    def _reported(self, metric: Metric, case: Case[Any]) -> Measurement:
-        """Measure what is reported only; undefined where the mirrored image is another decision."""
-        found = metric(case, self.mask, band=False)
-        if metric.id != "flip_consistency" or found.reason:
-            return found
-        before, after = found.details["probability"], found.details["probability mirrored"]
-        if abs(after - before) <= KEPT * (abs(before) if case.has_probabilities else self._change(case)):
-            return found
-        name = Subject(self.label, (), case.has_probabilities)
-        change = f"from {name.number(before)} to {name.number(after)}"
-        return undefined(f"mirroring the image changes {self.label!r} {change}")
 
     def _runner(self, case: Case[Any], options: Any) -> Runner | None:
         """Return what runs the method again; None, with a note, if it is not to be run or gives another mask."""
@@ -342,7 +326,7 @@ class Checking:
 
     def _verdict(self, case: Case[Any], measures: dict[str, Measure], *, finished: bool, reruns: int = 0) -> Verdict:
         percent = case.has_probabilities
-        scale = 1.0 if percent else self._change(case)
+        scale = 1.0 if percent else case.change(SYMMETRIC.fill)
         bands = case.images_of_bands
         return Verdict(
             Subject(self.label, tuple(map(self._name, self.others)), percent),
@@ -354,13 +338,6 @@ class Checking:
             tuple(dict.fromkeys([*self.prepared.picture.notes, *self.prepared.adapted.notes, *self.notes])),
             finished,
         )
-
-    @staticmethod
-    def _change(case: Case[Any]) -> float:
-        """Return how much the value changes when the image is blurred; 1 if it does not."""
-        nothing = by_salience(np.zeros(case.shape)).keep(0, first=True)
-        blurred = float(case.removed([nothing], SYMMETRIC.fill)[0])
-        return abs(case.value() - blurred) or 1.0
 
     def _mask(self, explanation: Any) -> Attribution:
         """Return the mask to measure.

@@ -13,10 +13,11 @@ from saliency.api.prepare import Prepared, prepare
 from saliency.errors import BadShape
 from saliency.metrics.case import Case
 from saliency.metrics.metric import Attribution
-from saliency.metrics.perturbation import Kept, PerturbationCurves, curves
+from saliency.metrics.perturbation import PerturbationCurves, curves
 from saliency.pictures.picture import FILLS
 from saliency.pictures.presets import Preprocess
 from saliency.results.explanation import Explanation
+from saliency.session.samples import Originals
 from saliency.session.session import Progress, Session
 
 
@@ -64,9 +65,10 @@ def what_if(
     chosen = checks.selection(selection, "selection")
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     keep = _of_shape(chosen, prepared, "selection")
-    adapted = prepared.adapted
-    halves = Kept(adapted.ops, prepared.images, prepared.filled(fill), np.stack([keep, ~keep]), 2)
-    outputs = np.concatenate([each for _, each in Session(adapted, batch_size=2).outputs(halves)])
+    adapted, ops = prepared.adapted, prepared.adapted.ops
+    kept: Any = ops.asarray(np.stack([keep, ~keep])[..., None])
+    halves: Any = ops.where(kept > 0.5, prepared.images, prepared.filled(fill))
+    outputs = np.concatenate([each for _, each in Session(adapted, batch_size=2).outputs(Originals(ops, halves))])
     return WhatIf(*(ranked(each, adapted, top) for each in outputs))
 
 

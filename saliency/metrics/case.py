@@ -174,6 +174,12 @@ class Case(Generic[A]):
         """Return the target's value for the image itself."""
         return float(self.evaluate([True], lambda _: self.image, space)[0])
 
+    def change(self, fill: str) -> float:
+        """Return how much the target's value changes if the image is replaced by a fill; 1 if it does not."""
+        # the key of :meth:`removed` for the fill alone
+        (alone,) = self.evaluate([(fill, False)], lambda _: self.without(fill))
+        return abs(self.value() - float(alone)) or 1.0
+
     @property
     def host(self) -> np.ndarray:
         """The image on the host, (H, W, C)."""

@@ -17,7 +17,7 @@ from saliency.model.protocols import Model, capability, lacking
 from saliency.results.explanation import Explanation
 
 __all__ = ["CHANNELS", "FAMILIES", "SIGNS", "Attribution", "Band", "Curve", "Measurement", "Metric"]
-__all__ += ["band_of", "parameter", "random_maps", "undefined"]
+__all__ += ["band_of", "in_words", "parameter", "random_maps", "undefined"]
 
 FAMILIES = ("perturbation", "robustness", "localisation", "sanity", "complexity")
 """Families of metrics, in display order."""
@@ -71,6 +71,18 @@ class Measurement(NamedTuple):
 def undefined(reason: str) -> Measurement:
     """Return a measurement without a value."""
     return Measurement(float("nan"), reason)
+
+
+def in_words(value: float, *, percent: bool) -> str:
+    """Return a value of the model in words.
+
+    Args:
+        value: the value.
+        percent: whether it is a probability.
+    """
+    if not percent:
+        return f"{value:.3g}"
+    return f"{100 * value:.0f} %" if value >= 0.01 or value == 0 else f"{100 * value:.1f} %"
 
 
 @dataclass(frozen=True, eq=False)

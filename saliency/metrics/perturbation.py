@@ -6,7 +6,7 @@ finds what the model uses makes the score rise quickly, and fall quickly (arXiv:
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,10 +15,8 @@ from saliency.metrics.case import Case
 from saliency.metrics.deletion import Deletion
 from saliency.metrics.insertion import Insertion
 from saliency.metrics.orders import by_salience
-from saliency.model.protocols import Ops
-from saliency.session.samples import PerImage
 
-__all__ = ["Kept", "PerturbationCurves", "curves"]
+__all__ = ["PerturbationCurves", "curves"]
 
 A = TypeVar("A")
 
@@ -38,27 +36,6 @@ class PerturbationCurves(NamedTuple):
     """Area under `deletion`: lower is better."""
     measure: Literal["probability", "value"] = "probability"
     """"probability": 0–1; "value": the model's output in its own unit."""
-
-
-class Kept(PerImage[A]):
-    """An image with only some of its pixels kept, for each of several choices of pixels.
-
-    Args:
-        ops: array functions of the model.
-        image: (1, H, W, C).
-        filled: (1, H, W, C), the values of removed pixels.
-        keep: (n, H, W) bool, or a function that returns it for a slice of choices.
-        each: number of choices.
-    """
-
-    def __init__(self, ops: Ops[A], image: Any, filled: Any, keep: Any, each: int) -> None:
-        super().__init__(ops, image, each)
-        self.filled, self.keep = filled, keep
-
-    def copies(self, image: int, which: slice) -> Any:
-        keep = self.keep(which) if callable(self.keep) else self.keep[which]
-        shown: Any = self.ops.asarray(keep[..., None])
-        return self.ops.where(shown > 0.5, self.images, self.filled)
 
 
 def curves(case: Case[A], salience: np.ndarray, fill: str, points: int) -> PerturbationCurves:

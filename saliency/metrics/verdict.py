@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from saliency.core.method import Method
-from saliency.metrics.metric import Curve, Measurement, Metric
+from saliency.metrics.metric import Curve, Measurement, Metric, in_words
 from saliency.results.tables import aligned
 
 if TYPE_CHECKING:
@@ -78,9 +78,7 @@ class Subject(NamedTuple):
 
     def number(self, value: float) -> str:
         """Return a value of the model in words."""
-        if not self.percent:
-            return f"{value:.3g}"
-        return f"{100 * value:.0f} %" if value >= 0.01 or value == 0 else f"{100 * value:.1f} %"
+        return in_words(value, percent=self.percent)
 
     def span(self, low: float, high: float) -> str:
         """Return an interval in words: "61–74 %"."""
@@ -95,7 +93,7 @@ class Verdict:
     """Whether a map shows what the model uses for this image and this target, measured on the model.
 
     The rule: the map is supported if SRG and ROAD are both above the 95 % band of random maps, and not supported if
-    neither is. Where they disagree, it cannot be told; what is undefined does not vote. A map that is the same for
+    neither is. Where they disagree, it is undecided; what is undefined does not vote. A map that is the same for
     every class is not supported. Completeness, shuffled weights and the flipped image are reported only: a network
     may read fixed places.
     """
@@ -129,7 +127,7 @@ class Verdict:
 
     @property
     def supported(self) -> bool | None:
-        """True, False, or None where it cannot be told."""
+        """True, False, or None where it is undecided."""
         votes = [each.passed for each in self.deciding if each.passed is not None]
         if self.withdrawn and votes:
             return False
@@ -251,7 +249,7 @@ def sentence(verdict: Verdict) -> str:
             f"{subject.label!r} in particular."
         )
     if supported is None:
-        return f"It cannot be told whether this map is right: {_undecided(verdict)}."
+        return f"Undecided: {_undecided(verdict)}."
     if not supported:
         return f"Not supported: removing its top {100 * SHARE:.0f} % does no more than removing pixels at random."
     effect = next(_effects(verdict), "the model needs its salient pixels more than random ones")
@@ -269,7 +267,7 @@ def _undecided(verdict: Verdict) -> str:
         return next((each.found.reason for each in verdict.deciding if each.found.reason), "nothing could be measured")
     above = " and ".join(title for title, passed in defined.items() if passed)
     within = " and ".join(title for title, passed in defined.items() if not passed)
-    return f"{above} is above random maps, {within} is not"
+    return f"{above} is above random maps, but {within} is not"
 
 
 def _effects(verdict: Verdict) -> Iterator[str]:

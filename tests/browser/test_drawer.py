@@ -104,7 +104,7 @@ def test_compared_maps_are_ranked_by_the_model(notebook: Notebook, widget: Widge
 
     code = (
         "names = {'xrai': 'XRAI', 'integrated_gradients': 'Integrated Gradients'}\n"
-        "marks = {True: '✓supported', False: '✕not supported', None: '?cannot be told'}\n"
+        "marks = {True: '✓supported', False: '✕not supported', None: '?undecided'}\n"
         "verdicts = [(names[e.method], saliency.check(model, img, e, labels=labels, progress=False))"
         " for (_, t), e in w.explanations.items() if t == w.target]\n"
         "verdicts.sort(key=lambda each: -each[1].strength)\n"

@@ -94,6 +94,34 @@ def test_flip_consistency_is_the_correlation_with_the_mask_flipped_back() -> Non
     assert found.images == 3
 
 
+def one_sided(scale: float = 4.0, *, classes: int = 2) -> torch.nn.Module:
+    """Return a network of two classes, or one value, that reads the left half of the image only."""
+
+    class Left(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            score = scale * x[..., : x.shape[-1] // 2].mean((1, 2, 3))
+            return torch.stack([score, -score], 1)[:, :classes]
+
+    return Left()
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_flip_consistency_is_undefined_where_mirroring_changes_the_decision(classes: int) -> None:
+    """A probability may change by a tenth, and a value by a tenth of what blurring does."""
+    x = np.zeros((24, 20, 3), np.uint8)
+    x[:, :10] = 200
+    net = one_sided(classes=classes)
+
+    found = measured(FlipConsistency(), net, x, GRADIENT, target=0)
+
+    assert np.isnan(found.value)
+    assert found.reason.startswith("mirroring the image changes the target's value from ")
+    assert found.reason.endswith("to 50 %" if classes == 2 else "to 0")
+    allowed = measured(FlipConsistency(change=100.0), net, x, GRADIENT, target=0)
+    # both maps are the left half
+    assert allowed.value == pytest.approx(-1)
+
+
 def test_a_model_without_left_and_right() -> None:
     """With kernels that are their own mirror images, the map of the mirrored image is the mirrored map."""
     net = small_net()

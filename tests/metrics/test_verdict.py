@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import saliency
+from saliency.api.cases import case_of
+from saliency.metrics import SRG
 from saliency.metrics.catalogue import METRICS
+from saliency.metrics.metric import band_of
 from saliency.metrics.verdict import Subject
 from tests.metrics.beds import Bed, beds, degraded, image, maps
 from tests.nets import LABELS, picture, small_net
@@ -146,7 +149,7 @@ def test_what_cannot_be_measured_has_no_verdict() -> None:
 
     assert verdict.supported is None
     assert np.isnan(verdict.strength)
-    assert "constant" in verdict.sentence
+    assert verdict.sentence.startswith("Undecided: the mask is constant")
     with pytest.raises(saliency.BadField, match="NaN"):
         check(BEDS[0], np.full((56, 56), np.nan))
 
@@ -177,6 +180,21 @@ def test_small_probabilities_keep_a_digit() -> None:
     assert (shown.number(0.786), shown.number(0.004), shown.number(0)) == ("79 %", "0.4 %", "0 %")
     assert (shown.span(0.611, 0.738), shown.span(0, 0.0042)) == ("61–74 %", "0.0–0.4 %")
     assert (value.number(31.4159), value.span(-1, 2.5)) == ("31.4", "-1 to 2.5")
+
+
+def test_bands_of_probabilities_are_probabilities() -> None:
+    """The ends of the interval of a curve are clipped to 0–1, which the interval exceeds on some networks."""
+    metric, exceeded = SRG(levels=8), []
+    for bed in BEDS:
+        case = case_of(saliency.prepare(bed.network, [image(bed, 0)]), 0)
+        band, free = metric.band(case), band_of(metric.at_random(case))
+        assert band is not None
+        assert free is not None
+        for name, (_, low, high) in free.curves.items():
+            np.testing.assert_array_equal(band.curves[name][1:], np.clip([low, high], 0, 1))
+            exceeded.append(low.min() < 0 or high.max() > 1)
+
+    assert any(exceeded)
 
 
 def test_labels_are_text() -> None:

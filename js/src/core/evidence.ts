@@ -21,7 +21,7 @@ export interface Mark {
 export function markOf(state: State, cell: Cell): Mark | null {
   const verdict = verdictOf(state, cell);
   if (!verdict?.finished || explainedOf(state, cell)?.stale) return null;
-  return verdict.supported === null ? { sign: "?", words: "cannot be told" } : verdict.supported ? { sign: "\u2713", words: "supported" } : { sign: "\u2715", words: "not supported" };
+  return verdict.supported === null ? { sign: "?", words: "undecided" } : verdict.supported ? { sign: "\u2713", words: "supported" } : { sign: "\u2715", words: "not supported" };
 }
 
 /** The cells with a finished map of the present weights that was not measured, or not to the end. */

@@ -82,7 +82,7 @@ export type VerdictImages = readonly [map: number, random: number, reruns: numbe
 
 /** Whether the model supports a map: measurements, compared with those of random maps. */
 export interface Verdict {
-  /** Null where it cannot be told. */
+  /** Null where it is undecided. */
   readonly supported: boolean | null;
   /** Maps of one class, model and image are ordered by it; null where it is undefined. */
   readonly strength: number | null;

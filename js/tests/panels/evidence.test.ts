@@ -179,7 +179,7 @@ test("compared maps are measured one after another, and the strongest comes firs
   say(fake, "verdict", { ...ANSWER, strength: 0.5, supported: null });
   await frame();
 
-  expect(rows()).toEqual([["Integrated Gradients", "?cannot be told", "0.50"], ["XRAI", "\u2715not supported", "0.20"]]);
+  expect(rows()).toEqual([["Integrated Gradients", "?undecided", "0.50"], ["XRAI", "\u2715not supported", "0.20"]]);
   expect(all().hidden).toBe(true);
   expect([...root.querySelectorAll(".slw-caption-left")].map(({ textContent }) => textContent)).toEqual(["\u2715 XRAI", "? Integrated Gradients"]);
 });
