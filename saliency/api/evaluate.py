@@ -201,16 +201,17 @@ class _Evaluator:
     def _measured(self, scene: _Scene, name: str, subject: Method | Sequence[Any]) -> Iterator[EvaluationRow]:
         """Yield the rows of one method, or of masks of the user's own, on one image."""
         known = self._known(scene, subject)
-        mask, error = None, ""
+        made, error = None, ""
         if len(known) < len(self.metrics):
-            mask, error = self._attempt(lambda: self._mask(scene, subject))
+            made, error = self._attempt(lambda: self._mask(scene, subject))
         for each, metric in self.metrics.items():
             if each in known:
                 yield known[each]._replace(image=scene.index, method=name, metric=each)
-            elif mask is None:
+            elif made is None:
                 yield self._row(scene.index, scene.label, name, each, error=error)
             else:
-                row = self._value(scene, mask, name, each, metric)
+                mask, cost = made
+                row = self._value(scene, mask, name, each, metric)._replace(**cost)
                 if self.journal is not None and not row.error:
                     self.journal.add(self._key(scene, subject, metric), row._asdict())
                 yield row
@@ -223,22 +224,23 @@ class _Evaluator:
         rows = self.journal.rows
         return {each: EvaluationRow(**rows[key]) for each, key in (keys or {}).items() if key in rows}
 
-    def _mask(self, scene: _Scene, subject: Method | Sequence[Any]) -> Attribution:
-        """Return the mask to be measured; the case can run its method again."""
+    def _mask(self, scene: _Scene, subject: Method | Sequence[Any]) -> tuple[Attribution, dict[str, Any]]:
+        """Return the mask to be measured, and fields of its rows: its cost. The case can run its method again."""
         scene.case.runner = None
         if isinstance(subject, Method):
             started = time.perf_counter()
             run = scene.prepared.run(subject, scene.target, {})
             explanation = only(explained(run, started, **self.options))
             scene.case.runner = Rerun(scene.prepared, run, scene.case.session, self.options)
-            return Attribution.of(explanation)
+            cost = {"method_images": explanation.images, "method_seconds": explanation.seconds}
+            return Attribution.of(explanation), cost
         given = subject[scene.index]
         if isinstance(given, Explanation) and isinstance(given.target, int) and given.target != scene.case.target:
             raise BadTarget(
                 f"The explanation is of {given.label!r}, and the target of this image is {scene.label!r}: pass "
                 "explanations of one target for each image, or targets."
             )
-        return attribution_of(given)
+        return attribution_of(given), {}
 
     def _value(self, scene: _Scene, mask: Attribution, method: str, name: str, metric: Metric) -> EvaluationRow:
         """Measure one mask with one metric."""

@@ -42,6 +42,10 @@ class EvaluationRow(NamedTuple):
     seconds: float = 0.0
     """Duration of the metric, with random maps where they were not yet measured, without the method's own."""
     error: str = ""
+    method_images: int = 0
+    """Images evaluated by the method for its mask; 0 for masks that were passed."""
+    method_seconds: float = NAN
+    """Duration of the method; NaN for masks that were passed."""
 
 
 class SummaryRow(NamedTuple):

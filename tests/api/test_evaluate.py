@@ -75,6 +75,19 @@ def test_forward_passes_are_shared() -> None:
     assert sum(sizes) - of_one == 2 * 6
 
 
+def test_rows_have_the_cost_of_the_method(tmp_path: Path) -> None:
+    """Each row has the images and seconds that the method took for its mask, also from a file; masks have none."""
+    methods = {"smooth": saliency.SmoothGrad(samples=5), "own": [np.arange(480.0).reshape(SIZE)]}
+    first, again = (
+        evaluated(pictures(1), methods, resume=tmp_path / "rows.jsonl", metrics=SHORT).rows for _ in range(2)
+    )
+
+    assert [row.method_images for row in first] == [5, 5, 0, 0]
+    assert np.isnan([row.method_seconds for row in first]).tolist() == [False, False, True, True]
+    assert [row[:-1] for row in again] == [row[:-1] for row in first]
+    assert again[0].method_seconds == first[0].method_seconds > 0
+
+
 def test_one_image_and_one_name() -> None:
     """One image, method and metric need no lists; the default target is the top class."""
     found = evaluated(pictures()[0], saliency.GradCam, "gini")
@@ -93,7 +106,8 @@ def test_a_batch_is_several_images() -> None:
     """An array (N, H, W, C) and its images one by one give the same rows."""
     together, apart = (evaluated(each, metrics=Gini()) for each in (np.stack(pictures()), pictures()))
 
-    assert [row._replace(seconds=0) for row in together.rows] == [row._replace(seconds=0) for row in apart.rows]
+    rows = [[row._replace(seconds=0, method_seconds=0) for row in each.rows] for each in (together, apart)]
+    assert rows[0] == rows[1]
 
 
 def test_masks_of_ones_own() -> None:
