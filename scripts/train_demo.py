@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from saliency.demo import labels, network  # noqa: E402
-from scripts.demo_objects import TEST_BACKGROUNDS, TRAIN_BACKGROUNDS  # noqa: E402
-from scripts.demo_scenes import LABELS, Layer, Scene, Studio, place  # noqa: E402
+from saliency.demo.outlines import TEST_BACKGROUNDS, TRAIN_BACKGROUNDS  # noqa: E402
+from saliency.demo.studio import LABELS, Composition, Layer, Studio, place  # noqa: E402
 
 SIZE = 224  # of the demo picture and of every picture measured
 BATCH = 32
@@ -49,7 +49,7 @@ class Pictures(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self.seed, self.size, index))
         count = int(rng.choice(len(self.odds), p=self.odds))
-        scene = self.studio.scene(rng, self.size, count, int(rng.integers(3)), grey=rng.random() < 0.3)
+        scene = self.studio.compose(rng, self.size, count, int(rng.integers(3)), grey=rng.random() < 0.3)
         # A picture without any object shares its target among all classes: a background is evidence for none.
         present = [LABELS.index(label) for label in scene.labels] or list(range(len(LABELS)))
         shares = torch.zeros(len(LABELS))
@@ -91,20 +91,20 @@ def logits(net: nn.Module, pictures: list[NDArray[np.uint8]]) -> Tensor:
         return torch.cat([net(part / 255) for part in torch.split(stack, BATCH)])
 
 
-def unseen(seed: int, count: int) -> list[Scene]:
+def unseen(seed: int, count: int) -> list[Composition]:
     """Test scenes: two or three objects and one distractor each, on backgrounds not used in training."""
     studio = Studio(TEST_BACKGROUNDS)
-    scenes: list[Scene] = []
+    scenes: list[Composition] = []
     attempt = 0
     while len(scenes) < count:
-        scene = studio.scene(np.random.default_rng((seed, 7, attempt)), SIZE, 2 + attempt % 2, 1)
+        scene = studio.compose(np.random.default_rng((seed, 7, attempt)), SIZE, 2 + attempt % 2, 1)
         attempt += 1
         if len(scene.labels) >= 2:
             scenes.append(scene)
     return scenes
 
 
-def top_share(net: nn.Module, scenes: list[Scene], grey: bool) -> float:
+def top_share(net: nn.Module, scenes: list[Composition], grey: bool) -> float:
     """Share of pictures whose objects are exactly the top classes; ``grey`` measures greyscale copies."""
     pictures = [scene.render() for scene in scenes]
     if grey:
@@ -117,7 +117,7 @@ def top_share(net: nn.Module, scenes: list[Scene], grey: bool) -> float:
     return float(np.mean(hits))
 
 
-def removal(net: nn.Module, scenes: list[Scene]) -> dict[str, float]:
+def removal(net: nn.Module, scenes: list[Composition]) -> dict[str, float]:
     """Draw each scene again without each of its layers and see whose absence lowers an object's logit most."""
     own, others, first = [], [], []
     for scene in scenes:
@@ -136,7 +136,7 @@ def removal(net: nn.Module, scenes: list[Scene]) -> dict[str, float]:
     }
 
 
-def pointing(net: network.DemoNet, scenes: list[Scene]) -> float:
+def pointing(net: network.DemoNet, scenes: list[Composition]) -> float:
     """Share of objects on which the class activation map, (H / 16, W / 16), of their class has its peak."""
     hits = []
     for scene in scenes:
@@ -150,7 +150,7 @@ def pointing(net: network.DemoNet, scenes: list[Scene]) -> float:
     return float(np.mean(hits))
 
 
-def demo_scene() -> Scene:
+def demo_scene() -> Composition:
     """The demo picture: an astronaut, a cat and a cup of coffee at a launch site at dusk, never trained on."""
     studio = Studio(TEST_BACKGROUNDS)
     dusk = studio.backgrounds[1].resize((SIZE, SIZE), Image.Resampling.BICUBIC, (0, 127, 295, 422))
@@ -160,10 +160,10 @@ def demo_scene() -> Scene:
         piece = studio.sprites[label][0].copy()
         piece.thumbnail((longest, longest), Image.Resampling.LANCZOS)
         layers.append(place(piece, label, x, y, angle))
-    return Scene(dusk, tuple(layers), (1.0, 0.0, 0.0, 0))
+    return Composition(dusk, tuple(layers), (1.0, 0.0, 0.0, 0))
 
 
-def write_picture(scene: Scene, out: Path) -> None:
+def write_picture(scene: Composition, out: Path) -> None:
     """Write the demo picture and, as a palette picture, the masks: 0 is background, k + 1 is class k."""
     Image.fromarray(scene.render()).save(out / "picture.png", optimize=True)
     index = np.zeros((SIZE, SIZE), np.uint8)

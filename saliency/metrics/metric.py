@@ -19,8 +19,8 @@ from saliency.results.explanation import Explanation
 __all__ = ["CHANNELS", "FAMILIES", "SIGNS", "Attribution", "Band", "Curve", "Measurement", "Metric"]
 __all__ += ["band_of", "in_words", "parameter", "random_maps", "undefined"]
 
-FAMILIES = ("perturbation", "robustness", "localisation", "sanity", "complexity")
-"""Families of metrics, in display order."""
+FAMILIES = ("perturbation", "robustness", "localisation", "sanity", "complexity", "intervention")
+"""Families of metrics, in display order. Interventions need a scene of a test-bed, see :mod:`saliency.testbed`."""
 
 SIGNS = ("own", "signed", "positive", "absolute")
 """Poolings of signs: as the mask's method shows it, its values, its positive part, or its absolute values."""

@@ -6,7 +6,8 @@ Example:
     ...     print(bed.id, bed.known)
 """
 
-from saliency.testbed.bed import Bed, Gate, Scene
+from saliency.testbed.bed import Bed, Gate
 from saliency.testbed.catalogue import beds
+from saliency.testbed.scene import BACKGROUND, Scene
 
-__all__ = ["Bed", "Gate", "Scene", "beds"]
+__all__ = ["BACKGROUND", "Bed", "Gate", "Scene", "beds"]

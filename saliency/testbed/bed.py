@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from saliency.metrics.metric import Metric
+from saliency.testbed.measures import measures_of
+from saliency.testbed.scene import Scene
 
-Render = Callable[[frozenset[str]], NDArray[np.float32]]
-"""Renders a scene without some of its parts."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """One picture of a test-bed.
-
-    Attributes:
-        image: RGB picture (H, W, 3), float32 in 0–1.
-        target: index of the class to explain.
-        truth: the pixels on which the score of the target depends, bool (H, W); None where they are unknown.
-        parts: by name, the visible pixels of each part of the picture, bool (H, W). Some may be irrelevant.
-        render: renders the scene again without some of its parts, exactly as if they had never been there; None where
-            the scene cannot be rendered.
-    """
-
-    image: NDArray[np.float32]
-    target: int
-    truth: NDArray[np.bool_] | None = None
-    parts: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    render: Render | None = None
-
-    def without(self, parts: Iterable[str]) -> NDArray[np.float32]:
-        """Return the picture (H, W, 3) rendered without some parts."""
-        if self.render is None:
-            raise ValueError("This scene cannot be rendered again: it is a photograph.")
-        return self.render(frozenset(parts))
+__all__ = ["Bed", "Gate", "Scene"]
 
 
 class Gate(NamedTuple):
@@ -93,3 +66,11 @@ class Bed(ABC):
     @abstractmethod
     def gates(self) -> Sequence[Gate]:
         """Measure the conditions without which a score on this bed has no meaning."""
+
+    def measures(self, scene: Scene) -> Mapping[str, Metric]:
+        """Return the metrics that exact removal of a scene's parts allows, by id; none where it cannot be rendered.
+
+        They render parts of the model's input, so they need a model that takes pictures as they are. Metrics of
+        localisation need no hook: ``saliency.evaluate(..., masks=[scene.truth])``.
+        """
+        return measures_of(scene)

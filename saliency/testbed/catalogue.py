@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from saliency.testbed.bed import Bed
+from saliency.testbed.demo_objects import DemoObjects
+from saliency.testbed.wired import wired_beds
 
 
 def beds() -> list[Bed]:
     """Return all test-beds that work offline, in display order."""
-    return []
+    return [DemoObjects(), *wired_beds()]

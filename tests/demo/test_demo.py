@@ -158,20 +158,20 @@ def test_training_is_repeatable(tmp_path: Path) -> None:
 
 def test_training_and_test_backgrounds_are_disjoint() -> None:
     """No photograph serves as a background both in training and in testing."""
-    from scripts.demo_objects import TEST_BACKGROUNDS, TRAIN_BACKGROUNDS
+    from saliency.demo.outlines import TEST_BACKGROUNDS, TRAIN_BACKGROUNDS
 
     assert not {photo for photo, _ in TRAIN_BACKGROUNDS} & {photo for photo, _ in TEST_BACKGROUNDS}
 
 
 def test_leaving_an_object_out_changes_only_its_place() -> None:
     """A scene drawn again without one object differs inside its mask, and not away from the object."""
-    from scripts.demo_objects import TEST_BACKGROUNDS
-    from scripts.demo_scenes import Studio
+    from saliency.demo.outlines import TEST_BACKGROUNDS
+    from saliency.demo.studio import Studio
 
     rng = np.random.default_rng(3)
-    scene = Studio(TEST_BACKGROUNDS).scene(rng, 224, objects=2, distractors=0)
+    scene = Studio(TEST_BACKGROUNDS).compose(rng, 224, objects=2, distractors=0)
     layer = scene.layers[0]
-    changed = (scene.render() != scene.render(without=layer)).any(axis=2)
+    changed = (scene.render() != scene.render(layer)).any(axis=2)
     box = np.zeros((224, 224), bool)
     margin = 8  # a blurred picture spreads a little
     top, left = max(0, layer.y - margin), max(0, layer.x - margin)

@@ -16,20 +16,22 @@ from saliency.metrics import SRG
 from saliency.metrics.catalogue import METRICS
 from saliency.metrics.metric import band_of
 from saliency.metrics.verdict import Subject
-from tests.metrics.beds import Bed, beds, degraded, image, maps
+from saliency.testbed.maps import degraded, graded_maps
+from saliency.testbed.wired import WiredBed, wired_beds
 from tests.nets import LABELS, picture, small_net
 
-BEDS = beds()
+BEDS = wired_beds()
 
 
-def check(bed: Bed, mask: Any, seed: int = 0, **options: Any) -> saliency.Verdict:
+def check(bed: WiredBed, mask: Any, seed: int = 0, **options: Any) -> saliency.Verdict:
     """Check a mask of a network's first class."""
-    return saliency.check(bed.network, image(bed, seed), mask, 0, progress=False, seed=seed, **options)
+    (scene,) = bed.scenes(1, seed)
+    return saliency.check(bed.model, scene.image, mask, scene.target, progress=False, seed=seed, **options)
 
 
-def verdicts(bed: Bed, seed: int = 0) -> list[tuple[float, saliency.Verdict]]:
+def verdicts(bed: WiredBed, seed: int = 0) -> list[tuple[float, saliency.Verdict]]:
     """Check all maps of a network, with one band for all."""
-    first, *others = maps(bed, seed)
+    first, *others = graded_maps(bed.scenes(1, seed)[0], seed)
     verdict = check(bed, first[1], seed)
     return [(first[0], verdict), *((quality, check(bed, each, seed, bands=verdict)) for quality, each in others)]
 
@@ -45,8 +47,8 @@ def test_the_stronger_verdict_goes_to_the_truer_map() -> None:
     assert np.mean(right) >= 0.95
 
 
-@pytest.mark.parametrize("bed", BEDS, ids=lambda bed: f"{bed.name}, {'texture' if bed.texture else 'brightness'}")
-def test_the_truth_is_supported_and_its_reverse_is_not(bed: Bed) -> None:
+@pytest.mark.parametrize("bed", BEDS, ids=lambda bed: bed.id)
+def test_the_truth_is_supported_and_its_reverse_is_not(bed: WiredBed) -> None:
     """The pixels that a network reads are a supported map; maps without any, and the reverse, are not."""
     by_quality = verdicts(bed, seed=1)
     truth, reverse = by_quality[0][1], by_quality[-1][1]
@@ -186,7 +188,7 @@ def test_bands_of_probabilities_are_probabilities() -> None:
     """The ends of the interval of a curve are clipped to 0–1, which the interval exceeds on some networks."""
     metric, exceeded = SRG(levels=8), []
     for bed in BEDS:
-        case = case_of(saliency.prepare(bed.network, [image(bed, 0)]), 0)
+        case = case_of(saliency.prepare(bed.model, [bed.scenes(1)[0].image]), 0)
         band, free = metric.band(case), band_of(metric.at_random(case))
         assert band is not None
         assert free is not None

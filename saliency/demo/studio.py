@@ -1,7 +1,7 @@
 """Pictures with known truth: objects cut from photographs, pasted onto crops of other photographs.
 
-A :class:`Scene` keeps its layers, so the same picture can be drawn again without one of them and the exact mask of
-every object is known. Distractors (pieces of background photographs in the outline of an object) are pasted just
+A :class:`Composition` keeps its layers, so the same picture can be drawn again without some of them, and the exact mask
+of every object is known. Distractors (pieces of background photographs in the outline of an object) are pasted just
 like objects but belong to no class, so that neither seams nor outlines reveal a class.
 """
 
@@ -15,7 +15,7 @@ import skimage
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
-from scripts.demo_objects import OBJECTS, Box, Cut
+from saliency.demo.outlines import OBJECTS, Box, Cut
 
 LABELS = tuple(OBJECTS)
 # Longest side, in pixels, that a cut is kept at: above the largest size it is ever pasted with.
@@ -37,7 +37,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Composition:
     """A picture in parts; ``finish`` holds gamma, noise (grey values), blur (pixels) and the seed of the noise."""
 
     background: Image.Image
@@ -50,11 +50,11 @@ class Scene:
         """Labels of the objects present, in the order of pasting."""
         return tuple(layer.label for layer in self.layers if layer.label is not None)
 
-    def render(self, without: Layer | None = None) -> NDArray[np.uint8]:
-        """Draw the picture, (H, W, 3) uint8; ``without`` leaves one layer out and changes nothing else."""
+    def render(self, *without: Layer) -> NDArray[np.uint8]:
+        """Draw the picture, (H, W, 3) uint8; ``without`` leaves layers out and changes nothing else."""
         picture = self.background.copy()
         for layer in self.layers:
-            if layer is not without:
+            if not any(layer is each for each in without):
                 picture.paste(layer.rgba, (layer.x, layer.y), layer.rgba)
         gamma, noise, blur, seed = self.finish
         if blur:
@@ -113,7 +113,7 @@ def _relight(image: Image.Image, rng: np.random.Generator, tint: float) -> Image
 
 
 class Studio:
-    """Holds the cut objects and the background photographs and composes scenes from them.
+    """Holds the cut objects and the background photographs and composes pictures from them.
 
     Args:
         backgrounds: (photo, box) pairs to crop backgrounds and distractors from.
@@ -126,9 +126,11 @@ class Studio:
         self.sprites = {label: tuple(_cut_out(cut) for cut in cuts) for label, cuts in OBJECTS.items()}
         self.backgrounds = [_load(photo).crop(box) for photo, box in backgrounds]
 
-    def scene(self, rng: np.random.Generator, size: int, objects: int, distractors: int, grey: bool = False) -> Scene:
-        """Compose one scene of ``size`` x ``size`` pixels with so many different objects and distractors."""
-        background = _relight(self._crop(rng, size), rng, 0.25)
+    def compose(
+        self, rng: np.random.Generator, size: int, objects: int, distractors: int, grey: bool = False
+    ) -> Composition:
+        """Compose a picture of ``size`` x ``size`` pixels with so many different objects and distractors."""
+        background = self.background(rng, size)
         chosen: list[str | None] = list(rng.permutation(LABELS)[:objects]) + [None] * distractors
         taken: list[tuple[float, float, float]] = []
         layers = []
@@ -138,7 +140,11 @@ class Studio:
                 layers.append(layer)
         blur = rng.uniform(0.3, 1.0) if rng.random() < 0.25 else 0.0
         finish = (rng.uniform(0.8, 1.25), rng.uniform(0, 6), blur, int(rng.integers(2**31)))
-        return Scene(background, tuple(layers), finish, grey)
+        return Composition(background, tuple(layers), finish, grey)
+
+    def background(self, rng: np.random.Generator, size: int) -> Image.Image:
+        """A crop of a background photograph in random light, (size, size) RGB."""
+        return _relight(self._crop(rng, size), rng, 0.25)
 
     def sprite(self, rng: np.random.Generator, label: str | None) -> Image.Image:
         """An object, or a distractor in the outline of some object, as large as it is kept; RGBA."""

@@ -1,0 +1,82 @@
+"""The networks of the test-beds, in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from saliency.testbed.scene import Scene
+
+BATCH = 32
+
+Place = tuple[slice, slice]
+"""Rows and columns of a rectangle."""
+
+
+class Wired(nn.Module):
+    """Logits of three classes: of the first, a function of how clear a pattern is in some places.
+
+    Args:
+        places: the places that are read.
+        combine: from the evidence (N, places) in 0–1 to one value (N,) in 0–1.
+        pattern: (H, W) of -1 and 1, by which brightness is multiplied; None where brightness itself is read.
+    """
+
+    def __init__(
+        self, places: Sequence[Place], combine: Callable[[Any], Any], pattern: NDArray[np.float64] | None = None
+    ) -> None:
+        super().__init__()
+        self.places, self.combine, self.pattern = tuple(places), combine, pattern
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in 0–1 to logits (N, 3)."""
+        grey = images.mean(1)
+        if self.pattern is not None:
+            grey = torch.as_tensor(self.pattern, dtype=grey.dtype) * (grey - 0.5) + 0.5
+        evidence = torch.stack([grey[:, rows, columns].mean((1, 2)) for rows, columns in self.places], 1)
+        logit = 8 * self.combine(torch.sigmoid(20 * (evidence - 0.68))) - 3
+        return torch.stack([logit, torch.zeros_like(logit), torch.full_like(logit, -1.0)], 1)
+
+
+def logits(network: nn.Module, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the logits (N, classes) of pictures (H, W, 3) of one size."""
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(images), BATCH):
+            batch = torch.from_numpy(np.stack(images[start : start + BATCH])).permute(0, 3, 1, 2)
+            found.append(network(batch.contiguous()).numpy())
+    return np.concatenate(found)
+
+
+class Removals(NamedTuple):
+    """The logits of one scene, and of the scene without each of its parts."""
+
+    full: NDArray[np.float32]
+    """(classes,)."""
+    without: Mapping[str, NDArray[np.float32]]
+    """By the name of the part, (classes,)."""
+
+    def drop(self, part: str, target: int) -> float:
+        """Return how much the logit of a class falls without a part."""
+        return float(self.full[target] - self.without[part][target])
+
+    def decides(self, target: int, part: str = "") -> bool:
+        """Return whether the network decides for a class, of the scene itself or without a part."""
+        return int((self.without[part] if part else self.full).argmax()) == target
+
+
+def removals(network: nn.Module, scenes: Sequence[Scene]) -> list[Removals]:
+    """Return the logits of scenes without each of their parts."""
+    sets = [[(), *((name,) for name in scene.parts)] for scene in scenes]
+    images = [scene.without(each) for scene, of_scene in zip(scenes, sets, strict=True) for each in of_scene]
+    values = iter(logits(network, images))
+    found = []
+    for scene in scenes:
+        full = next(values)
+        found.append(Removals(full, {name: next(values) for name in scene.parts}))
+    return found
