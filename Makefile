@@ -48,11 +48,11 @@ WIDGET_TESTS := tests/widget tests/examples tests/packaging
 ENGINE_TESTS := tests $(addprefix --ignore=,$(WIDGET_TESTS) tests/browser)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-engine test-widget test-js test-browser test-long pictures check check-js check-python \
-	format lock clean chromium
+.PHONY: help demo lab test test-engine test-widget test-js test-browser test-long pictures leaderboard leaderboard-small \
+	check check-js check-python format lock clean chromium
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo $(BUNDLE)  ## see it: runs examples/quickstart.ipynb, leaves a page, a picture and a tour in build/demo
 	@$(BIN)/python scripts/demo.py
@@ -84,6 +84,12 @@ test-long: chromium $(VENV)/.test $(BUNDLE)  ## the tests that take minutes each
 pictures: chromium $(VENV)/.test $(BUNDLE)  ## retake the pictures that tests compare and docs show
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && KEEP_PICTURES=1 $(BIN)/python -m pytest $(PYTEST_ARGS) \
 		tests/browser/test_{pictures,panels,tour}.py tests/browser/test_drawer.py::test_what_if_looks
+
+leaderboard: $(VENV)/.test  ## measure every method on every test-bed, and write docs/leaderboard.md; continues where it was stopped
+	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.leaderboard
+
+leaderboard-small: $(VENV)/.test  ## a few scenes of it, into build/leaderboard-small
+	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.leaderboard --small
 
 check: check-js check-python  ## types and lint only: tsc, eslint, ruff, mypy
 

@@ -1,0 +1,90 @@
+"""Run the leaderboard; see the package."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from benchmarks.leaderboard import page, record, run
+from benchmarks.leaderboard.standings import result_of
+from saliency import testbed
+from saliency.results.evaluation import EvaluationRow
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SCENES = 12
+"""Scenes of each group of beds."""
+
+LEAST = 2
+"""Least number of scenes of a bed."""
+
+RECORDED = 4
+"""Scenes of a bed on which verdicts are recorded."""
+
+
+def scene_counts(beds: list[testbed.Bed], scenes: int, least: int) -> dict[str, int]:
+    """Return the number of scenes of each bed: those of a group share its number."""
+    sizes = Counter(each.group for each in beds)
+    return {each.id: max(least, scenes // sizes[each.group]) for each in beds}
+
+
+def board_of(counts: dict[str, int], folder: Path, jobs: int, *, seconds: bool = True) -> page.Board:
+    """Return the results of beds, measured as far as the files of the folder do not hold them.
+
+    Args:
+        counts: by bed, the number of scenes.
+        folder: of the files.
+        jobs: number of processes; 0 computes in this one.
+        seconds: whether durations are shown.
+    """
+    beds = [each for each in testbed.beds() if each.id in counts]
+    gates = {each.id: run.gates_of(each.id) for each in beds}
+    sound = [each for each in beds if all(gate.passed for gate in gates[each.id])]
+    # all beds reach a number of scenes before any gets more
+    tasks = [
+        run.Task(each.id, index, counts[each.id], folder)
+        for index in range(max(counts.values()))
+        for each in sound
+        if index < counts[each.id]
+    ]
+    rows: dict[str, list[EvaluationRow]] = defaultdict(list)
+    for task, found in run.in_processes(run.measured, tasks, jobs):
+        rows[task.bed] += found
+    results = {each.id: result_of(each.id, sorted(rows[each.id], key=lambda row: row.image)) for each in sound}
+    return page.Board(beds, results, gates, recorded(tasks, jobs), seconds)
+
+
+def recorded(tasks: list[run.Task], jobs: int) -> list[str]:
+    """Return the section on the verdict's own record, of the first scenes of beds whose truth is known."""
+    titles = {each.id: each.title for each in testbed.beds()}
+    chosen = [each for each in tasks if each.index < RECORDED and each.has_truth]
+    found: dict[str, dict[int, list[record.Checked]]] = defaultdict(dict)
+    for task, checked in run.in_processes(record.checked, chosen, jobs):
+        found[task.bed][task.index] = checked
+    ordered = {bed: [scenes[index] for index in sorted(scenes)] for bed, scenes in found.items()}
+    return record.lines({bed: ordered[bed] for bed in titles if bed in ordered}, titles)
+
+
+def main() -> None:
+    """Measure, and write the pages."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="two scenes of one bed of each group")
+    parser.add_argument("--beds", nargs="*", help="ids of beds; by default all")
+    parser.add_argument("--scenes", type=int, default=SCENES, help="scenes of each group of beds")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "leaderboard", help="where rows are kept")
+    given = parser.parse_args()
+    beds = [each for each in testbed.beds() if not given.beds or each.id in given.beds]
+    if given.small:
+        first = {each.group: each.id for each in reversed(beds)}
+        counts = dict.fromkeys(first.values(), 2)
+        folder = ROOT / "build" / "leaderboard-small"
+        page.write(board_of(counts, folder, given.jobs), folder, folder / "evidence.json")
+        return
+    board = board_of(scene_counts(beds, given.scenes, LEAST), given.folder, given.jobs)
+    page.write(board, ROOT / "docs", ROOT / "saliency" / "data" / "evidence.json")
+
+
+if __name__ == "__main__":
+    main()

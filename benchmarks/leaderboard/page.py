@@ -1,0 +1,417 @@
+"""Write the leaderboard: its page, the page of all cells, the plots, and the evidence of each method."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.leaderboard.entries import BUDGET, KINDS, RERUNS, kind_of
+from benchmarks.leaderboard.peers import PEERS, missing_packages
+from benchmarks.leaderboard.references import REFERENCES
+from benchmarks.leaderboard.standings import BedResult, Entry, Overall, overall
+from saliency import testbed
+from saliency.core.catalogue import METHODS
+from saliency.model.protocols import Model
+from saliency.results.statistics import Interval, interval
+
+CLASSES = {"one pass": 2, "tens": 64, "hundreds": 10**9}
+"""Classes of cost, with the largest number of images evaluated."""
+
+
+STANDING = """\
+The **standing** of a map is the share of the other methods that it beats, on the same picture by the same measure;
+ties count half. A method's standing is the mean over measures, pictures and beds. Four kinds of measures have the
+same weight: removal (SRG and ROAD), interventions (parts of the scene are removed by rendering it again), class
+contrast, and weight shuffling. The last two are conditions that a map meets or not. The interval is a 95 % bootstrap
+over the pictures. Beds of one group count once.
+"""
+
+VOID = """\
+All cells, with each measure's mean and interval, are in [leaderboard-beds.md](leaderboard-beds.md). A bed is **void**
+if the colour filter, which never sees the model, beats the median method: then the bed can be won by looking at the
+picture, and its scores do not count.
+"""
+
+BESIDE = """\
+The same methods by other packages, on the same beds and scenes, at equal cost where it can be set. The difference is
+ours minus theirs, and higher is better; the interval is a bootstrap over all scenes of the beds that both support.
+"""
+
+CELLS = """\
+Every method on every bed of [the leaderboard](leaderboard.md). Each number is a mean over scenes, with a 95 % BCa
+bootstrap interval. References are in italics, with the rank that they would have. Localisation
+(relevance_rank_accuracy) is reported only: it rewards agreement with the truth mask, which a colour filter can have
+too.
+"""
+
+
+@dataclass(frozen=True)
+class Board:
+    """All results.
+
+    Attributes:
+        beds: the beds, in display order.
+        results: by bed.
+        gates: by bed, its measured gates.
+        record: lines of the verdict's own record.
+        seconds: whether durations are shown: they differ from run to run.
+    """
+
+    beds: Sequence[testbed.Bed]
+    results: Mapping[str, BedResult]
+    gates: Mapping[str, Sequence[testbed.Gate]]
+    record: Sequence[str] = ()
+    seconds: bool = True
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """The group of each bed."""
+        return {each.id: each.group for each in self.beds}
+
+    def standings(self, group: str | None = None) -> list[Overall]:
+        """Return every method and reference over all valid beds, or those of one group, best first."""
+        chosen = [self.results[each.id] for each in self.beds if group in (None, each.group)]
+        return overall(chosen, self.groups)
+
+
+def cost_class(images: float) -> str:
+    """Return the class of a method by the number of images that it evaluates."""
+    return next(name for name, most in CLASSES.items() if images <= most)
+
+
+def methods_of(standings: Iterable[Overall]) -> list[Overall]:
+    """Return the methods, without references."""
+    return [each for each in standings if each.name in METHODS]
+
+
+def evidence(board: Board) -> dict[str, Any]:
+    """Return what is known about each method, for saliency/data/evidence.json."""
+    found: dict[str, Any] = {}
+    for each in methods_of(board.standings()):
+        found[each.name] = {
+            "cost": cost_class(each.images),
+            "standing": round(each.standing.mean, 3),
+            "low": round(each.standing.low, 3),
+            "high": round(each.standing.high, 3),
+            "beds": each.beds,
+            "beats_random": each.beats,
+            "reason": why_not(each),
+        }
+    return found
+
+
+def why_not(method: Overall) -> str:
+    """Return why a method never beats a random map; empty if it does on some bed."""
+    if method.beats:
+        return ""
+    beds = f"{method.beds} test-beds" if method.beds > 1 else "the only test-bed that it supports"
+    parts = {
+        "class contrast": "its map is the same for every class",
+        "weight shuffling": "its map hardly changes when the weights are shuffled",
+    }
+    more = [f"{parts[kind]} on {count} of them" for kind, count in method.fails.items()]
+    return "; ".join([f"the pixels that it marks matter no more than random ones, on all of {beds}", *more])
+
+
+def sentences(board: Board) -> list[str]:
+    """Return which method to take for which question at which cost, in five sentences."""
+    ranked = methods_of(board.standings())
+
+    def best(chosen: Sequence[Overall]) -> str:
+        first = chosen[0]
+        tied = [each for each in chosen[1:3] if each.standing.high >= first.standing.mean]
+        beside = f" ({' and '.join(f'`{each.name}`' for each in tied)} cannot be told apart from it)" if tied else ""
+        return f"`{first.name}`{beside}: it beats {100 * first.standing.mean:.0f} % of the other methods on average"
+
+    by_class = {name: [each for each in ranked if cost_class(each.images) == name] for name in CLASSES}
+    scores_only = [each for each in ranked if METHODS[each.name].needs is Model]
+    quick = [each for each in scores_only if cost_class(each.images) != "hundreds"]
+    found = [
+        f"**For a first look**, at one or two forward and backward passes: {best(by_class['one pass'])}.",
+        f"**For a map to rely on while you wait**, up to 64 images: {best(by_class['tens'])}.",
+        f"**For the best map**, up to {BUDGET} images: {best(by_class['hundreds'])}.",
+        f"**If the model gives only scores**: {best(scores_only)}"
+        + (f"; within 64 images `{quick[0].name}`." if quick and quick[0] is not scores_only[0] else "."),
+    ]
+    never = [each for each in ranked if not each.beats]
+    last = [each for each in ranked if each.beats][-1]
+    if never:
+        found.append(f"**Never better than a random map**: {', '.join(f'`{each.name}`' for each in never)}.")
+    else:
+        share = 100 * last.standing.mean
+        found.append(f"**Last in order** is `{last.name}`, which beats {share:.0f} % of the others.")
+    return found
+
+
+def text(board: Board) -> str:
+    """Return the page."""
+    parts = [
+        "# The leaderboard\n",
+        "Which method to take, measured on models whose reasons are known (`saliency.testbed`):\n",
+        "\n".join(f"{i}. {each}" for i, each in enumerate(sentences(board), 1)) + "\n",
+        "![Standing of each method, with intervals](images/leaderboard.png)\n",
+        _standings(board),
+        _beds(board),
+        _peers(board),
+        *(["## The verdict's own record\n", *board.record] if board.record else []),
+        _how(board),
+    ]
+    return "\n".join(parts)
+
+
+def _standings(board: Board) -> str:
+    rows = [
+        "## Standings\n",
+        STANDING,
+        "| | method | cost | standing | 95 % | beds | better than random on | fails |",
+        "|---:|---|---|---:|---|---:|---:|---|",
+    ]
+    rank = 0
+    for each in board.standings():
+        reference = each.name in REFERENCES
+        rank += not reference
+        name = f"*{each.name}: {REFERENCES[each.name]}*" if reference else f"[`{each.name}`](methods.md#{each.name})"
+        fails = "; ".join(f"{kind} on {count}" for kind, count in each.fails.items())
+        cost = "" if reference else f"{cost_class(each.images)} ({each.images:.0f})"
+        beats = f"{each.beats}" if each.name != "random" else ""
+        rows.append(
+            f"| {'' if reference else rank} | {name} | {cost} | {each.standing.mean:.2f} | {_span(each.standing)} | "
+            f"{each.beds} | {beats} | {fails} |"
+        )
+    measured = {each.name for each in board.standings()}
+    absent = [name for name in METHODS if name not in measured]
+    if absent:
+        rows.append(f"\nNot measured, because no valid bed supports it: {', '.join(f'`{each}`' for each in absent)}.")
+    return "\n".join(rows) + "\n"
+
+
+def _beds(board: Board) -> str:
+    rows = [
+        "## The beds\n",
+        VOID,
+        "| bed | scenes | gates | median method | colour filter | best method | |",
+        "|---|---:|---|---:|---:|---|---|",
+    ]
+    for bed in board.beds:
+        gates = board.gates[bed.id]
+        passed = f"{sum(each.passed for each in gates)} of {len(gates)}"
+        if bed.id not in board.results:
+            rows.append(f"| {bed.title} | | {passed} | | | | not scored: a gate fails |")
+            continue
+        found = board.results[bed.id]
+        colour, best = found.entries["colour_filter"].standing.mean, found.methods[0]
+        cells = [f"[{bed.title}](leaderboard-beds.md#{bed.id})", f"{found.scenes}", passed, f"{found.median:.2f}"]
+        cells += [f"{colour:.2f}", f"`{best.name}` ({best.standing.mean:.2f})", "**void**" if found.void else ""]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _peers(board: Board) -> str:
+    head = ["peer", "ours", "beds", "SRG, difference", "ROAD, difference", "class contrast", "images ours / theirs"]
+    head += ["seconds ours / theirs"] * board.seconds
+    rows = [
+        "## Peers' own implementations\n",
+        BESIDE,
+        f"| {' | '.join(head)} |",
+        "|---|---|---:|---|---|---|---:|" + "---:|" * board.seconds,
+    ]
+    for name, peer in PEERS.items():
+        pairs = [
+            (found.entries[peer.counterpart], found.entries[name])
+            for found in board.results.values()
+            if name in found.entries and peer.counterpart in found.entries
+        ]
+        if not pairs:
+            reasons = {found.left_out[name] for found in board.results.values() if name in found.left_out}
+            why = _short(min(reasons)) if reasons else "not installed"
+            rows.append(f"| {name} | `{peer.counterpart}` | 0 | {why} |" + " |" * (4 if board.seconds else 3))
+            continue
+        cells = [_difference(pairs, metric) for metric in ("srg", "road", "random_logit")]
+        images = " / ".join(f"{np.mean([each.images for each in side]):.0f}" for side in zip(*pairs, strict=True))
+        seconds = " / ".join(f"{np.mean([each.seconds for each in side]):.3f}" for side in zip(*pairs, strict=True))
+        rows.append(
+            f"| {name} | `{peer.counterpart}` | {len(pairs)} | {' | '.join(cells)} | {images} |"
+            + (f" {seconds} |" if board.seconds else "")
+        )
+    if absent := missing_packages():
+        rows.append(f"\nNot installed: {', '.join(absent)}.")
+    return "\n".join(rows) + "\n"
+
+
+def _difference(pairs: Sequence[tuple[Entry, Entry]], metric: str) -> str:
+    """Return the mean difference of two entries over beds, with its interval."""
+    differences = [
+        ours.raw[metric] - theirs.raw[metric] for ours, theirs in pairs if metric in ours.raw and metric in theirs.raw
+    ]
+    values = np.concatenate(differences) if differences else np.empty(0)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return ""
+    found = interval(values)
+    return f"{found.mean:+.3f}{f' [{found.low:+.3f}, {found.high:+.3f}]' if np.isfinite(found.low) else ''}"
+
+
+def beds_text(board: Board) -> str:
+    """Return the page of all cells."""
+    parts = [
+        "# The leaderboard, bed by bed\n",
+        CELLS,
+    ]
+    for bed in board.beds:
+        parts += [f'## <a id="{bed.id}"></a>{bed.title}\n', f"{bed.known}\n"]
+        parts.append("\n".join(f"* {_gate(each)}" for each in board.gates[bed.id]) + "\n")
+        if bed.id in board.results:
+            parts.append(_cells(board.results[bed.id], board.seconds))
+    return "\n".join(parts)
+
+
+def _gate(gate: testbed.Gate) -> str:
+    return f"{gate.sentence}: {gate.value:.3g}{'' if gate.passed else ', **not met**'}"
+
+
+def _cells(found: BedResult, seconds: bool) -> str:
+    metrics = [each for kind in (*KINDS, "localisation") for each in found.metrics if kind_of(each) == kind]
+    head = ["", "method", "standing", *metrics, "images", *(["seconds"] if seconds else [])]
+    rows = [f"| {' | '.join(head)} |", "|---:|---|---|" + "---|" * len(metrics) + "---:|" * (1 + seconds)]
+    references = [found.entries[name] for name in REFERENCES]
+    peers = [each for name, each in found.entries.items() if name in PEERS]
+    for entry in [*sorted([*found.methods, *references], key=lambda each: -each.standing.mean), *peers]:
+        plain = entry.name in METHODS
+        name = f"`{entry.name}`" if plain else f"*{entry.name}*"
+        standing = f"{entry.standing.mean:.2f} {_span(entry.standing)}" if entry.name not in PEERS else ""
+        cells = [str(entry.rank) if entry.name not in PEERS else "", name, standing]
+        cells += [_value(entry.values[each]) for each in metrics]
+        cells.append(f"{entry.images:.0f}" if entry.name not in REFERENCES else "0")
+        if seconds:
+            cells.append(f"{entry.seconds:.3f}" if entry.name not in REFERENCES else "")
+        rows.append(f"| {' | '.join(cells)} |")
+    lines = ["\n".join(rows) + "\n"]
+    if found.undefined:
+        lines.append(
+            "Not defined here: " + "; ".join(f"{name} ({_short(why)})" for name, why in found.undefined.items()) + ".\n"
+        )
+    if found.left_out:
+        lines.append(
+            "<details><summary>Not applicable</summary>\n\n"
+            + "\n".join(f"* `{name}`: {_short(why)}" for name, why in found.left_out.items())
+            + "\n\n</details>\n"
+        )
+    return "\n".join(lines)
+
+
+def _how(board: Board) -> str:
+    scenes = {each.group: 0 for each in board.beds}
+    for each in board.beds:
+        scenes[each.group] += board.results[each.id].scenes if each.id in board.results else 0
+    sizes = ", ".join(f"{group} {count}" for group, count in scenes.items())
+    machine = (
+        f"{platform.machine()}, Python {platform.python_version()}, one thread a process." if board.seconds else ""
+    )
+    return f"""## How to repeat it
+
+```sh
+make leaderboard        # all offline beds, in two processes; continues where it was interrupted
+make leaderboard-small  # a few scenes, into build/leaderboard-small
+```
+
+The table is deterministic: the same code and packages give the same digits, except durations. Delete
+`build/leaderboard` to measure again after a change of a method.
+
+**Sample sizes**: scenes of each group of beds: {sizes}. Measures that run the method again use the first {RERUNS}
+scenes of each bed. {machine}
+
+**Budget**: at most {BUDGET} images evaluated for a mask. Methods that need more by default get fewer samples, steps or
+windows. Cost classes: one pass (up to 2 images), tens (up to 64), hundreds.
+
+**Undefined values** count as the lowest where most methods have a value (a constant map ranks no pixel), and a measure
+that is undefined for most methods is left out of that scene.
+
+## How it could be gamed, and what prevents it
+
+* *Look at the picture, not at the model.* The references do exactly that, with the colours of the truth in other
+  scenes. A bed where this pays is void. Localisation is no part of the standing.
+* *Add noise.* Noise differs between classes and weights, so it would win class contrast and weight shuffling. Both are
+  conditions with the limits of `saliency.check`, not contests.
+* *Spend more.* Every method has the same budget, and standings are read within a class of cost.
+* *Suit one measure.* Removal by blur, by imputation and by rendering again have different weaknesses; the standing
+  needs all. Beds of one group count once.
+* *Choose the scenes.* Scenes follow from seed 0. Methods run with their defaults; none was tuned on these beds.
+* *Enter many variants.* Near copies share their rank, and change the standings of others little: look at the intervals.
+
+What it cannot show: the beds are small pictures and small networks. A standing on them is evidence, not a law. For your
+own model and pictures use `saliency.evaluate` and `saliency.check`.
+"""
+
+
+def plot(board: Board, path: Path) -> None:
+    """Draw the standings, with intervals, and those on each bed."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    standings = board.standings()
+    beds = [each for each in board.beds if each.id in board.results]
+    colours = dict(zip(CLASSES, ("#1b9e77", "#7570b3", "#d95f02"), strict=True))
+    size = 8 + 0.24 * len(beds), 1.6 + 0.19 * len(standings)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=size, layout="constrained", width_ratios=(5, 1 + 0.35 * len(beds)), sharey=True
+    )
+    for y, each in enumerate(standings):
+        colour = "0.5" if each.name in REFERENCES else colours[cost_class(each.images)]
+        left.plot([each.standing.low, each.standing.high], [y, y], color=colour, lw=1.5)
+        left.plot([each.standing.mean], [y], "o" if each.name in METHODS else "x", color=colour, ms=5)
+    for name, colour in colours.items():
+        left.plot([], [], "o", color=colour, label=name)
+    left.plot([], [], "x", color="0.5", label="reference")
+    left.legend(fontsize="x-small", loc="lower right")
+    left.set_yticks(range(len(standings)), [each.name for each in standings], fontsize="x-small")
+    left.set_ylim(len(standings) - 0.5, -0.5)
+    left.set_xlim(0, 1)
+    left.set_xlabel("standing: share of the other methods that it beats", fontsize="small")
+    left.grid(axis="x", color="0.9")
+    cells = np.full((len(standings), len(beds)), np.nan)
+    for x, bed in enumerate(beds):
+        for y, each in enumerate(standings):
+            if each.name in board.results[bed.id].entries:
+                cells[y, x] = board.results[bed.id].entries[each.name].standing.mean
+    shown = right.imshow(cells, cmap="viridis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    names = [bed.title + (" (void)" if board.results[bed.id].void else "") for bed in beds]
+    right.set_xticks(range(len(beds)), names, rotation=90, fontsize="x-small")
+    right.tick_params(left=False)
+    figure.colorbar(shown, ax=right, label="standing on the bed", shrink=0.5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90, metadata={"Software": None})
+    plt.close(figure)
+
+
+def write(board: Board, folder: Path, data: Path) -> None:
+    """Write the pages and the plot into a folder, and the evidence into a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "leaderboard.md").write_text(text(board))
+    (folder / "leaderboard-beds.md").write_text(beds_text(board))
+    plot(board, folder / "images" / "leaderboard.png")
+    data.write_text(json.dumps(evidence(board), indent=1) + "\n")
+
+
+def _value(found: Interval) -> str:
+    if not np.isfinite(found.mean):
+        return "–"
+    return f"{found.mean:.2f}{f' {_span(found)}' if np.isfinite(found.low) else ''}"
+
+
+def _span(found: Interval) -> str:
+    return f"[{found.low:.2f}, {found.high:.2f}]" if np.isfinite(found.low) else ""
+
+
+def _short(reason: str) -> str:
+    """Return the first sentence of a reason, without the class of an error."""
+    plain = " ".join(reason.split())
+    first = plain.partition(": ")[2] if plain.partition(": ")[0].isidentifier() else plain
+    return first.partition(". ")[0].rstrip(".").replace("|", "\\|")[:200]

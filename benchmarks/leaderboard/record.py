@@ -1,0 +1,147 @@
+"""The verdict's own record: how often `saliency.check` prefers the truer of two maps, and supports random ones."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+import saliency
+from benchmarks.leaderboard.run import BATCH, Task, adapted, bed_of, scenes_of
+from saliency import testbed
+from saliency.metrics.localisation import expected_hits
+from saliency.metrics.metric import random_maps
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the pixels of the truth that are swapped at random."""
+
+SIZES = (0.25, 0.5, 0.75, 1.01)
+"""Upper ends of the differences of two maps."""
+
+RANDOM = 12
+"""Number of random maps of a scene."""
+
+ABOUT = """\
+How often does the stronger verdict (`saliency.check`, without running a method again) go to the truer of two maps of
+one picture? The maps are the truth with 0 to 100 % of its pixels swapped at random, and the truth in the wrong place.
+Their difference is that of the share of true pixels among the most salient ones, without what chance gives. And how
+often is a random map supported: of single pixels, smooth, or of cells? The aim is at least 90 % and at most 2 %.
+"""
+
+
+class Checked(NamedTuple):
+    """One map with its verdict."""
+
+    name: str
+    truth: float
+    """The share of the true pixels among as many most salient ones, without what chance gives; NaN for random maps."""
+    strength: float
+    supported: bool | None
+
+
+def checked(task: Task) -> list[Checked]:
+    """Return the maps of one scene with their verdicts, from its file if it is there."""
+    path = task.file("record")
+    if path.exists():
+        return [Checked(*each) for each in json.loads(path.read_text())]
+    bed, scene = bed_of(task.bed), scenes_of(task.bed, task.count)[task.index]
+    found: list[Checked] = []
+    first = None
+    for name, mask in maps_of(scene, task.index):
+        verdict = saliency.check(
+            adapted(task.bed),
+            scene.image,
+            mask,
+            scene.target,
+            preprocess=bed.preprocess,
+            rerun=0,
+            batch_size=BATCH,
+            progress=False,
+            seed=task.index,
+            bands=first,
+        )
+        first = first or verdict
+        truth = float("nan") if name == "random" else trueness(mask, scene.truth)
+        found.append(Checked(name, truth, verdict.strength, verdict.supported))
+    path.write_text(json.dumps(found))
+    return found
+
+
+def maps_of(scene: testbed.Scene, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, map): the truth with more and more pixels swapped, the truth elsewhere, and random maps."""
+    assert scene.truth is not None
+    truth, shape = scene.truth, scene.truth.shape
+    draw = np.random.default_rng([seed, 3])
+    # of equal pixels, some are removed first
+    noisy = truth + draw.normal(0, 0.05, shape)
+    for share in SHARES:
+        values = noisy.ravel().copy()
+        places = draw.permutation(values.size)[: round(share * values.size)]
+        values[places] = values[draw.permutation(places)]
+        yield f"{share:.0%} swapped", values.reshape(shape)
+    moved = np.roll(truth, (shape[0] // 2, shape[1] // 2), (0, 1)) & ~truth
+    yield "elsewhere", moved + draw.normal(0, 0.05, shape)
+    cells = iter(random_maps(shape, RANDOM, seed + 8192)[::2])
+    for number in range(RANDOM):
+        noise = draw.normal(size=shape)
+        smooth = ndimage.gaussian_filter(noise, min(shape) / 14)
+        yield "random", (noise, smooth, next(cells).values)[number % 3]
+
+
+def trueness(mask: np.ndarray, truth: np.ndarray | None) -> float:
+    """Return how far a map agrees with the truth: 1 for the truth itself, 0 for what chance gives."""
+    assert truth is not None
+    size, chance = int(truth.sum()), float(truth.mean())
+    return (expected_hits(mask, truth, size) / size - chance) / (1 - chance)
+
+
+def lines(found: Mapping[str, Sequence[Sequence[Checked]]], titles: Mapping[str, str]) -> list[str]:
+    """Return the section of the page, from the maps of each scene of each bed.
+
+    Args:
+        found: by bed.
+        titles: of the beds.
+    """
+    spans = [f"{low:.2g}–{min(high, 1):.2g}" for low, high in itertools.pairwise((0.0, *SIZES))]
+    rows = [
+        ABOUT,
+        f"| bed | pairs | right | {' | '.join(f'difference {each}' for each in spans)} | random maps | supported |",
+        "|---|---:|---:|" + "---:|" * len(spans) + "---:|---:|",
+    ]
+    everything = [scene for scenes in found.values() for scene in scenes]
+    for bed, scenes in [*found.items(), ("", everything)]:
+        rows.append(_row(f"{titles[bed]}" if bed else "**all**", scenes))
+    return ["\n".join(rows) + "\n"]
+
+
+def _row(title: str, scenes: Sequence[Sequence[Checked]]) -> str:
+    wins: list[tuple[float, float]] = []
+    for scene in scenes:
+        known = [each for each in scene if np.isfinite(each.truth)]
+        for one, other in itertools.permutations(known, 2):
+            if one.truth > other.truth and not _close(one, other):
+                wins.append((one.truth - other.truth, _won(one, other)))
+    random = [each.supported for scene in scenes for each in scene if each.name == "random"]
+    cells = [f"{len(wins)}", _share([won for _, won in wins])]
+    for low, high in itertools.pairwise((0.0, *SIZES)):
+        cells.append(_share([won for size, won in wins if low <= size < high]))
+    supported = sum(each is True for each in random)
+    cells += [f"{len(random)}", f"{100 * supported / max(len(random), 1):.1f} %"]
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+def _close(one: Checked, other: Checked) -> bool:
+    """Return whether both maps have no more truth than chance gives."""
+    return max(one.truth, other.truth) < 0.05
+
+
+def _won(one: Checked, other: Checked) -> float:
+    return float(one.strength > other.strength) + 0.5 * (one.strength == other.strength)
+
+
+def _share(values: Sequence[float]) -> str:
+    return f"{100 * float(np.mean(values)):.0f} %" if values else "–"
