@@ -46,12 +46,10 @@ class Screen:
         """Return the result of a cell, or None."""
         return self._explainers[cell.pair].results.get(cell.key)
 
-    def verdict(self, cell: Cell) -> str:
-        """Return the measured verdict on the map of a cell, as a sentence; empty if there is none."""
-        if (result := self.result(cell)) is None:
-            return ""
-        answers = self._explainers[cell.pair].what_if_requests.answers(result)
-        return next((str(each.fields["sentence"]) for each in answers if each.fields["op"] == "verdict"), "")
+    def verdict(self, cell: Cell) -> saliency.Verdict | None:
+        """Return the verdict on the map of a cell; None if it was not measured."""
+        result = self.result(cell)
+        return None if result is None else self._explainers[cell.pair].what_if_requests.verdict(result)
 
     def unsupported(self, cell: Cell) -> str:
         """Return why the model of a cell does not support its method; empty if it does."""
@@ -114,7 +112,7 @@ class Screen:
             explanation=None if result is None else result.explanation,
             placement=inputs.placements[cell.pair],
             size=inputs.pictures[cell.image].size,
-            checked=self.verdict(cell) != "",
+            checked=self.verdict(cell) is not None,
         )
 
     def drawn(self, cell: Cell) -> Shown | None:

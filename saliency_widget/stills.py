@@ -83,8 +83,12 @@ class Stills:
             self._screen.cells, self._described([self._settings.method]), self._settings.picked
         )
 
-    def precompute_what_if(self) -> None:
-        """Wait for the running explanations, and compute what-if results for each explanation.
+    def precompute(self, *, what_if: bool, evidence: bool) -> None:
+        """Wait for the running explanations, and compute what a page shows of each explanation.
+
+        Args:
+            what_if: whether to compute what-if results.
+            evidence: whether to measure verdicts.
 
         Raises:
             Exception: any error of the model.
@@ -92,7 +96,9 @@ class Stills:
         errors: list[Exception] = []
         try:
             self._explainers.wait()
-            self._explainers.precompute(view_of(self._settings), self._settings.fill, errors.append)
+            self._explainers.precompute(
+                view_of(self._settings), self._settings.fill, errors.append, what_if=what_if, evidence=evidence
+            )
             self._explainers.wait()
         except KeyboardInterrupt:
             self._explainers.cancel()
@@ -140,7 +146,8 @@ class Stills:
         if result is None:
             return f"{spec['title']}: {name}, not computed yet"
         caption = f"{name} for {result.explanation.label}: {result.message.fields['result']['quality']}"
-        return f"{caption}. {verdict}" if (verdict := screen.verdict(cells[0])) else caption
+        verdict = screen.verdict(cells[0])
+        return caption if verdict is None else f"{caption}. {verdict.sentence}"
 
 
 def _figure(image: Image.Image, caption: str) -> str:

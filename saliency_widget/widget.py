@@ -27,6 +27,7 @@ from saliency_widget.stills import Stills
 from saliency_widget.traits.methods import MethodLike, first_available
 from saliency_widget.traits.parameters import Controls, Layers
 from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, shown_in, view_of
+from saliency_widget.work.explainer import Explainer
 from saliency_widget.work.explainers import Explainers
 from saliency_widget.work.inputs import grid_of, index_in, read_inputs
 from saliency_widget.work.options import Options
@@ -174,20 +175,40 @@ class SaliencyWidget(Settings):
         Raises:
             SaliencyError: an argument is invalid; or, with `wait`, the explanation failed.
         """
-        explainers = self._ready_explainers()
-        inputs = explainers.inputs
-        pair = (
-            self.model_index if model is None else index_in(inputs.models, model, "model"),
-            self.image_index if image is None else index_in(inputs.images, image, "image"),
-        )
         wait = saliency.checks.flag(wait, "wait")
-        method_id: Any = self.method if method is None else method
-        if not isinstance(method_id, str) or method_id not in self._ids:
-            raise saliency.UnknownName(
-                f"This widget offers no method {summary(method_id)}. It offers: {', '.join(self._ids)}."
-            )
-        task = explainers[pair].compute((method_id, self.target if target is None else index_of(target, inputs.labels)))
-        return explainers[pair].wait_for(task) if wait else None
+        explainer, key = self._explainer_and_key(method, target, model, image)
+        task = explainer.compute(key)
+        return explainer.wait_for(task) if wait else None
+
+    def check(
+        self,
+        method: str | None = None,
+        target: int | str | None = None,
+        *,
+        model: int | str | None = None,
+        image: int | str | None = None,
+    ) -> saliency.Verdict:
+        """Measure whether the model supports a map, as *Measure evidence* does, and return the verdict.
+
+        The tab *Evidence* and the ranking of compared maps show it too. The explanation is computed first, if it is not
+        computed yet. A verdict that was measured before is returned at once. An interrupt cancels it.
+
+        Args:
+            method: see :meth:`compute`.
+            target: see :meth:`compute`.
+            model: see :meth:`compute`.
+            image: see :meth:`compute`.
+
+        Returns:
+            the result of :func:`saliency.check`.
+
+        Raises:
+            SaliencyError: an argument is invalid, the explanation or the measurement failed, or it was cancelled.
+        """
+        explainer, key = self._explainer_and_key(method, target, model, image)
+        task = explainer.compute(key)
+        explainer.wait_for(task)
+        return explainer.what_if_requests.wait_for_verdict(explainer.result_of(task.key))
 
     def add(self, img: Any, name: str | None = None) -> int:
         """Add an image and show it, as if it had been dropped onto the widget.
@@ -271,6 +292,15 @@ class SaliencyWidget(Settings):
         return self.explanations.get(shown_in(self).key)
 
     @property
+    def verdicts(self) -> dict[Key, saliency.Verdict]:
+        """Every measured verdict of the shown model and image, by (id of the method, index of the class)."""
+        if self._explainers is None:
+            return {}
+        shown = self._explainers.shown
+        measured = {key: shown.what_if_requests.verdict(each) for key, each in dict(shown.results).items()}
+        return {key: verdict for key, verdict in measured.items() if verdict is not None}
+
+    @property
     def selection(self) -> np.ndarray:
         """The pixels selected by `picked`, `region` or `keep`, at the mask's resolution: bool (H, W).
 
@@ -344,17 +374,26 @@ class SaliencyWidget(Settings):
         return self._stills.png(width)
 
     @overload
-    def to_html(self, path: None = None, title: str | None = None, *, what_if: bool = False) -> str: ...
+    def to_html(
+        self, path: None = None, title: str | None = None, *, what_if: bool = False, evidence: bool = False
+    ) -> str: ...
 
     @overload
-    def to_html(self, path: str | os.PathLike[str], title: str | None = None, *, what_if: bool = False) -> Path: ...
+    def to_html(
+        self, path: str | os.PathLike[str], title: str | None = None, *, what_if: bool = False, evidence: bool = False
+    ) -> Path: ...
 
     def to_html(
-        self, path: str | os.PathLike[str] | None = None, title: str | None = None, *, what_if: bool = False
+        self,
+        path: str | os.PathLike[str] | None = None,
+        title: str | None = None,
+        *,
+        what_if: bool = False,
+        evidence: bool = False,
     ) -> str | Path:
         """Return an HTML page with the widget and every explanation computed so far; it needs no kernel and no network.
 
-        The page includes the computed what-if predictions and curves.
+        The page includes the verdicts, what-if predictions and curves computed so far.
 
         Args:
             path: file to write the page to.
@@ -363,17 +402,21 @@ class SaliencyWidget(Settings):
                 explanations, for each explanation its insertion and deletion curves, and the predictions for its top
                 5, 10, … 95 % (or as many regions) alone and removed, with the current `fill`. This evaluates about 90
                 images for each explanation.
+            evidence: whether to measure the verdict on each explanation for the page, see :meth:`check`. This evaluates
+                about 60 images for each explanation, about 190 for each class, and up to 500 to run methods again.
 
         Returns:
             The path, or the page if no path is given.
 
         Raises:
-            Exception: with `what_if`, any error of the model.
+            Exception: with `what_if` or `evidence`, any error of the model.
         """
         title = title if title is None else saliency.checks.text(title, "title")
         file = path if path is None else saliency.checks.path(path)
-        if saliency.checks.flag(what_if, "what_if"):
-            self._stills.precompute_what_if()
+        more = {"what_if": saliency.checks.flag(what_if, "what_if")}
+        more["evidence"] = saliency.checks.flag(evidence, "evidence")
+        if any(more.values()):
+            self._stills.precompute(**more)
         text = self._stills.page(title, code=self._esm, css=self._css)
         if file is None:
             return text
@@ -445,6 +488,27 @@ class SaliencyWidget(Settings):
 
     def _known_layers(self) -> Layers | None:
         return None if self._explainers is None else self._explainers.layers
+
+    def _explainer_and_key(
+        self,
+        method: str | None,
+        target: int | str | None,
+        model: int | str | None,
+        image: int | str | None,
+    ) -> tuple[Explainer, Key]:
+        """Return which explainer computes what, see :meth:`compute`."""
+        explainers = self._ready_explainers()
+        inputs = explainers.inputs
+        pair = (
+            self.model_index if model is None else index_in(inputs.models, model, "model"),
+            self.image_index if image is None else index_in(inputs.images, image, "image"),
+        )
+        method_id: Any = self.method if method is None else method
+        if not isinstance(method_id, str) or method_id not in self._ids:
+            raise saliency.UnknownName(
+                f"This widget offers no method {summary(method_id)}. It offers: {', '.join(self._ids)}."
+            )
+        return explainers[pair], (method_id, self.target if target is None else index_of(target, inputs.labels))
 
     def _ready_explainers(self) -> Explainers:
         if self._explainers is None:

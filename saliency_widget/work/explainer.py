@@ -74,6 +74,8 @@ class Explainer:
             for result in self.in_order():
                 if result.version == prepared.adapted.version:
                     self._listener.post(result.message)
+                    for verdict in self.what_if_requests.verdicts(result):
+                        self._listener.post(verdict)
             if not predicted:
                 self.post_timing()
 
@@ -239,6 +241,16 @@ class Explainer:
         if (result := self.results.get(self.resolved(key))) is None:
             raise ValueError(f"{key[0]!r} is not computed for this class.")
         return result.explanation
+
+    def result_of(self, key: Key) -> Result:
+        """Return the result of an explanation that was just computed.
+
+        Raises:
+            Cancelled: the parameters of its method have changed since.
+        """
+        if (result := self.results.get(self.resolved(key))) is None:
+            raise saliency.Cancelled("The parameters of the method were changed in the meantime.")
+        return result
 
     def in_order(self) -> list[Result]:
         """Return the results, the shown one first."""

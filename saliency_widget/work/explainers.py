@@ -140,10 +140,13 @@ class Explainers(Mapping[Pair, Explainer]):
         self.inputs = self.inputs._replace(subjects={})
         self.options = self.options._replace(preprocess=None, methods=None)
 
-    def precompute(self, view: View, fill: str, on_error: Callable[[Exception], None]) -> None:
-        """Compute the what-if answers about every result that a page without a kernel can look up."""
+    def precompute(
+        self, view: View, fill: str, on_error: Callable[[Exception], None], *, what_if: bool, evidence: bool
+    ) -> None:
+        """Compute the answers that a page without a kernel can look up; see :meth:`WhatIfRequests.precompute`."""
         for each in self._all.values():
-            each.what_if_requests.precompute(list(each.results.values()), view, fill, on_error)
+            results = list(each.results.values())
+            each.what_if_requests.precompute(results, view, fill, on_error, what_if=what_if, evidence=evidence)
 
     @property
     def layers(self) -> Layers | None:

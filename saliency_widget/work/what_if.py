@@ -10,7 +10,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,11 +33,19 @@ SHARES = range(5, 100, 5)
 """Percentages of the pixels that are evaluated in advance for a page without a kernel."""
 
 
+class Answer(NamedTuple):
+    """The answer to a what-if request."""
+
+    message: Message
+    verdict: saliency.Verdict | None = None
+    """Of a `check`; None for other requests."""
+
+
 class WhatIfCache:
     """Answers to what-if requests; the least recently used is dropped first."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[Hashable, Message] = OrderedDict()
+        self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
         # the requests about an explanation as JSON, with the keys of their answers, as long as it lives
         self._requests: weakref.WeakKeyDictionary[saliency.Explanation, OrderedDict[str, Hashable]]
         self._requests = weakref.WeakKeyDictionary()
@@ -47,10 +55,10 @@ class WhatIfCache:
     def get(
         self,
         key: Hashable,
-        compute: Callable[[], Message],
+        compute: Callable[[], Answer],
         explanation: saliency.Explanation,
         request: Mapping[str, Any],
-    ) -> Message:
+    ) -> Answer:
         """Return the cached answer, or compute and store it.
 
         Args:
@@ -69,11 +77,11 @@ class WhatIfCache:
                 each.popitem(last=False)
         return self._answers[key]
 
-    def answers(self, explanation: saliency.Explanation) -> Iterator[Message]:
-        """Yield the cached answers about an explanation, each with its request as `asked`."""
+    def answers(self, explanation: saliency.Explanation) -> Iterator[Answer]:
+        """Yield the cached answers about an explanation, each message with its request as `asked`."""
         for request, key in list(self._requests.get(explanation, {}).items()):
             if (answer := self._answers.get(key)) is not None:
-                yield answer.but(asked=json.loads(request))
+                yield answer._replace(message=answer.message.but(asked=json.loads(request)))
 
 
 @dataclass(frozen=True)
@@ -95,21 +103,21 @@ class Evaluator:
         """Return a `what_if`: the top classes for the selection alone and for the rest, with the explained class."""
         mask = selection_of(explanation, view, self.placement)
 
-        def compute() -> Message:
+        def compute() -> Answer:
             predictions = saliency.what_if(self.prepared.adapted, self.prepared.picture, mask, fill, top=sys.maxsize)
             only, without = (_rows(each, explanation.target) for each in predictions)
-            return message("what_if", only=only, without=without, area=float(mask.mean()))
+            return Answer(message("what_if", only=only, without=without, area=float(mask.mean())))
 
         key = ("what_if", self.prepared.adapted.version, fill, explanation.target, _digest(mask))
         selection = {"sign": view.sign, "keep": view.keep, "region": view.region, "picked": dict(view.picked)}
-        return self.cache.get(key, compute, explanation, {"op": "what_if", **selection, "fill": fill})
+        return self.cache.get(key, compute, explanation, {"op": "what_if", **selection, "fill": fill}).message
 
     def curve(
         self, explanation: saliency.Explanation, fill: str, progress: Callable[[int, int], None] = lambda *_: None
     ) -> Message:
         """Return a `curve`: insertion and deletion of an explanation."""
 
-        def compute() -> Message:
+        def compute() -> Answer:
             curves = saliency.perturbation_curves(
                 self.prepared.adapted,
                 self.prepared.picture,
@@ -121,19 +129,20 @@ class Evaluator:
                 cancelled=self.cancelled,
                 shared=self.shared,
             )
-            return message("curve", **{name: np.asarray(value).tolist() for name, value in curves._asdict().items()})
+            lines = {name: np.asarray(value).tolist() for name, value in curves._asdict().items()}
+            return Answer(message("curve", **lines))
 
         order = explanation.salience() if explanation.regions is None else explanation.regions.ranks
         key = ("curve", self.prepared.adapted.version, fill, explanation.target, _digest(order))
-        return self.cache.get(key, compute, explanation, {"op": "curve", "fill": fill})
+        return self.cache.get(key, compute, explanation, {"op": "curve", "fill": fill}).message
 
     def check(
         self,
         explanation: saliency.Explanation,
-        partial: Callable[[Message], None],
+        partial: Callable[[Message], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda *_: None,
-    ) -> Message:
-        """Return the `verdict` on an explanation.
+    ) -> Answer:
+        """Return the verdict on an explanation, with its message.
 
         Args:
             explanation: the explanation.
@@ -146,7 +155,7 @@ class Evaluator:
             if not verdict.finished:
                 partial(verdict_message(verdict, explanation.notes))
 
-        def compute() -> Message:
+        def compute() -> Answer:
             before, known = self.cache.verdicts.get(target, (None, None))
             verdict = saliency.check(
                 self.prepared.adapted,
@@ -161,7 +170,7 @@ class Evaluator:
             )
             if all(each.found.band is not None for each in verdict.deciding):
                 self.cache.verdicts[target] = version, verdict
-            return verdict_message(verdict, explanation.notes)
+            return Answer(verdict_message(verdict, explanation.notes), verdict)
 
         key = ("check", version, target, explanation.caption, _digest(explanation.mask))
         return self.cache.get(key, compute, explanation, {"op": "check"})

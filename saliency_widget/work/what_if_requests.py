@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
 
 import saliency
 from saliency_widget.pictures.drawing import View
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.work.jobs import Job
-from saliency_widget.work.queue import LATER, NOW, JobQueue
+from saliency_widget.work.queue import HEARTBEAT, LATER, NOW, JobQueue
 from saliency_widget.work.result_cache import Result
 from saliency_widget.work.subject import Subject
 from saliency_widget.work.tasks import Listener, as_exception, error_message
@@ -30,7 +31,8 @@ class WhatIfRequests:
     def __init__(self, queue: JobQueue, listener: Listener, subject: Callable[[], Subject]) -> None:
         self._queue, self._listener, self._subject = queue, listener, subject
         self._cache = WhatIfCache()
-        self._open: dict[str, Job] = {}
+        self._open: dict[str, tuple[Job, Callable[[], None]]] = {}
+        """By request id: the job, and what is called if it is cancelled."""
 
     def respond(self, rid: str, make: Callable[[], Message]) -> None:
         """Create an answer on the model's thread, before any other job, and send it."""
@@ -67,19 +69,72 @@ class WhatIfRequests:
 
             progress = progress_messages(self._listener.post, rid)
             answer = self._evaluator(job).check(explanation(), partial, progress)
-            self._listener.post(answer.but(rid=rid))
+            self._listener.post(answer.message.but(rid=rid))
             self._listener.on_result()
 
         self._enqueue(rid, run, lambda error: self._listener.post(error_message(rid, error)))
 
+    def wait_for_verdict(self, result: Result) -> saliency.Verdict:
+        """Measure the verdict on a result, send it, and return it. An interrupt cancels it.
+
+        Raises:
+            Cancelled: it was cancelled.
+            Exception: any error of the model.
+        """
+        self._queue.refuse_own_thread()
+        found: Future[saliency.Verdict] = Future()
+        rid = f"python:{id(found)}"
+
+        def run(job: Job) -> None:
+            verdict = self._evaluator(job).check(result.explanation).verdict
+            assert verdict is not None
+            for each in self.verdicts(result):
+                self._listener.post(each)
+            self._listener.on_result()
+            found.set_result(verdict)
+
+        def cancelled() -> None:
+            found.set_exception(saliency.Cancelled("The verdict was cancelled."))
+
+        self._enqueue(rid, run, found.set_exception, cancelled)
+        try:
+            while not found.done():
+                wait([found], HEARTBEAT)
+        except KeyboardInterrupt:
+            self.cancel(rid)
+            raise
+        return found.result()
+
     def precompute(
-        self, results: Iterable[Result], view: View, fill: str, on_error: Callable[[Exception], None]
+        self,
+        results: Iterable[Result],
+        view: View,
+        fill: str,
+        on_error: Callable[[Exception], None],
+        *,
+        what_if: bool,
+        evidence: bool,
     ) -> None:
-        """Compute the answers about each result that a page can look up, see :meth:`Evaluator.precompute`."""
+        """Compute the answers about each result of the present weights that a page can look up.
+
+        Args:
+            results: the results.
+            view: see :meth:`Evaluator.precompute`.
+            fill: see :meth:`Evaluator.precompute`.
+            on_error: called with an error of the model.
+            what_if: whether to compute predictions and curves, see :meth:`Evaluator.precompute`.
+            evidence: whether to measure verdicts.
+        """
         for i, result in enumerate(results):
 
-            def run(job: Job, explanation: saliency.Explanation = result.explanation) -> None:
-                self._evaluator(job).precompute(explanation, view, fill)
+            def run(job: Job, result: Result = result) -> None:
+                evaluator = self._evaluator(job)
+                if result.version != evaluator.prepared.adapted.version:
+                    return
+                if what_if:
+                    evaluator.precompute(result.explanation, view, fill)
+                if evidence:
+                    evaluator.check(result.explanation)
 
             self._enqueue(f"precompute:{i}", run, on_error)
 
@@ -87,31 +142,50 @@ class WhatIfRequests:
         """Return the cached answers about a result, each with its request as `asked`."""
         fields = result.message.fields["result"]
         about = {"method": fields["method"], "target": fields["target"]}
-        return [each.but(asked={**each.fields["asked"], **about}) for each in self._cache.answers(result.explanation)]
+        messages = [each.message for each in self._cache.answers(result.explanation)]
+        return [each.but(asked={**each.fields["asked"], **about}) for each in messages]
+
+    def verdict(self, result: Result) -> saliency.Verdict | None:
+        """Return the verdict on a result; None if it was not measured."""
+        answers = self._cache.answers(result.explanation)
+        return next((each.verdict for each in answers if each.verdict is not None), None)
+
+    def verdicts(self, result: Result) -> list[Message]:
+        """Return the `verdict` on a result, if it was measured, with its request as `asked`."""
+        return [each for each in self.answers(result) if each.fields["op"] == "verdict"]
 
     def cancel(self, rid: str | None = None) -> bool:
         """Cancel the request `rid`, or all. Return False if no such request is open."""
         open_now = [each for each in list(self._open) if rid in (None, each)]
         for each in open_now:
-            if (job := self._open.get(each)) is not None and self._queue.withdraw(job):
+            found = self._open.get(each)
+            if found is not None and self._queue.withdraw(found[0]):
                 del self._open[each]
-                self._listener.post(message("cancelled", each))
+                found[1]()
         return bool(open_now)
 
-    def _enqueue(self, rid: str, run: Callable[[Job], None], on_error: Callable[[Exception], None]) -> None:
-        """Enqueue a job of several model calls that `rid` can cancel."""
+    def _enqueue(
+        self,
+        rid: str,
+        run: Callable[[Job], None],
+        on_error: Callable[[Exception], None],
+        on_cancelled: Callable[[], None] | None = None,
+    ) -> None:
+        """Enqueue a job of several model calls that `rid` can cancel; by default, the browser is notified of this."""
+        cancelled = on_cancelled or (lambda: self._listener.post(message("cancelled", rid)))
 
         def run_and_report() -> None:
             try:
                 run(job)
             except saliency.Cancelled:
-                self._listener.post(message("cancelled", rid))
+                cancelled()
             except BaseException as error:  # noqa: BLE001  # the thread must survive whatever a model raises
                 on_error(as_exception(error))
             finally:
                 self._open.pop(rid, None)
 
-        job = self._open[rid] = self._queue.create(run_and_report, LATER)
+        job = self._queue.create(run_and_report, LATER)
+        self._open[rid] = job, cancelled
         self._queue.submit(job)
 
     def _evaluator(self, job: Job | None = None) -> Evaluator:

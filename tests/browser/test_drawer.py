@@ -93,7 +93,10 @@ def test_the_model_answers_to_the_selection(notebook: Notebook, widget: Widget) 
 
 
 def test_compared_maps_are_ranked_by_the_model(notebook: Notebook, widget: Widget) -> None:
-    """Strengths and marks are the engine's, the strongest first, and the rows disappear with the comparison."""
+    """Strengths and marks are the engine's, the strongest first, and the rows disappear with the comparison.
+
+    `w.check()` in a cell fills the open tab, too.
+    """
     notebook.run("w.compare(['xrai', 'integrated_gradients'])")
     widget.wait(cells="2", state="ready")
     notebook.until("len(w.explanations) >= 2", True)
@@ -113,6 +116,10 @@ def test_compared_maps_are_ranked_by_the_model(notebook: Notebook, widget: Widge
     expect(rows).to_have_text(json.loads(notebook.run(code).replace("-", "−")))
     notebook.run("w.grid = {}")
     expect(widget.root.locator(".slw-ranking")).to_be_hidden()
+
+    sentence = notebook.run("w.target = w.predictions[1].index\nv = w.check()\nprint(v.sentence)").strip()
+    expect(widget.root.locator(".slw-says-so")).to_contain_text(sentence, timeout=PATIENCE)
+    expect(widget.root.get_by_role("button", name="Measure evidence")).to_be_hidden()
 
 
 def test_a_brushed_mask_is_the_selection(notebook: Notebook, widget: Widget) -> None:

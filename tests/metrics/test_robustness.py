@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 import saliency
 from saliency.metrics import Attribution, FlipConsistency, SensitivityMax
+from saliency.metrics.similarity import spearman
 from tests.frameworks import lazy
 from tests.metrics.cases import GRADIENT, case_with, fed, gradient, mask_of, measured, picture
 from tests.nets import small_net
@@ -120,6 +121,16 @@ def test_flip_consistency_is_undefined_where_mirroring_changes_the_decision(clas
     allowed = measured(FlipConsistency(change=100.0), net, x, GRADIENT, target=0)
     # both maps are the left half
     assert allowed.value == pytest.approx(-1)
+
+
+def test_the_rank_correlation_is_scipy_s() -> None:
+    """Of maps with ties it equals scipy.stats.spearmanr; with a constant map it is 0, with NaN it is NaN."""
+    random = np.random.default_rng(0)
+    one, other = random.integers(0, 9, (2, 12, 10)).astype(float)
+
+    assert spearman(one, other) == pytest.approx(float(spearmanr(one.ravel(), other.ravel()).statistic), abs=1e-12)
+    assert spearman(one, np.ones_like(one)) == 0
+    assert np.isnan(spearman(one, np.where(other > 7, np.nan, other)))
 
 
 def test_a_model_without_left_and_right() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,78 @@ def test_other_weights_are_measured_again(make: Make) -> None:
     assert after["measures"][0]["value"] != before["measures"][0]["value"]
 
 
+def test_python_measures_as_the_tab_does(make: Make) -> None:
+    """check() computes the map, returns the engine's verdict and sends it with its request; it is measured once."""
+    net = small_net()
+    widget = make(net, labels=LABELS, target=0, methods=["gradient", "grad_cam"])
+    browser = Browser(widget)
+    assert widget.verdicts == {}
+
+    found = widget.check("gradient", LABELS[1])
+
+    explanation = widget.explanations["gradient", 1]
+    expected = saliency.check(net, picture(), explanation, labels=LABELS, progress=False)
+    assert found.sentence == expected.sentence
+    assert found.strength == pytest.approx(expected.strength, abs=1e-5)
+    assert widget.verdicts == {("gradient", 1): found}
+    sent = browser.wait("verdict").fields
+    assert sent["asked"] == {"op": "check", "method": "gradient", "target": 1, "model": 0, "image": 0}
+    assert (sent["rid"], sent["sentence"]) == ("", found.sentence)
+    assert widget.check("gradient", 1) is found
+    assert widget.check().measures.keys() == found.measures.keys()
+    assert set(widget.verdicts) == {("gradient", 1), (widget.method, widget.target)}
+    with pytest.raises(saliency.UnknownName, match="offers no method"):
+        widget.check("gradients")
+
+
+def test_a_page_that_is_opened_later_gets_the_verdicts(make: Make) -> None:
+    """The state that a `hello` returns has each verdict after its result."""
+    widget = make(target=1, methods=["gradient"])
+    found = widget.check()
+
+    browser = Browser(widget)
+    browser.request("hello")
+    sent = browser.wait("verdict").fields
+
+    assert sent["sentence"] == found.sentence
+    ops = [each.op for each in browser.messages]
+    assert ops.index("result") < ops.index("verdict")
+
+
+def test_a_check_from_python_is_cancelled(make: Make) -> None:
+    """cancel() ends a check that runs, and one that waits, with Cancelled."""
+    gate = Gate()
+    gate.release(10_000)
+    widget = make(gate, methods=[GRID, saliency.Occlusion(size=6, stride=6)], target=0, batch_size=1)
+    for method in ("occlusion", "occlusion-2"):
+        widget.compute(method, wait=True)
+    gate.revoke()
+    explainer = widget._ready_explainers().shown
+    results = list(explainer.results.values())
+    errors: list[saliency.Cancelled] = []
+
+    def check(number: int) -> None:
+        try:
+            explainer.what_if_requests.wait_for_verdict(results[number])
+        except saliency.Cancelled as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=check, args=[number]) for number in range(2)]
+    threads[0].start()
+    gate.await_call()
+    threads[1].start()
+    while len(explainer._queue._open) < 2:
+        time.sleep(0.01)
+    widget.cancel()
+    gate.free()
+    for each in threads:
+        each.join(PATIENCE)
+
+    assert widget.wait(PATIENCE)
+    assert len(errors) == 2
+    assert widget.verdicts == {}
+
+
 def checked(make: Make) -> tuple[SaliencyWidget, dict[str, Any]]:
     """Return a widget with a verdict."""
     widget = make(small_net(), labels=LABELS, target=1, methods=["gradient", "grad_cam"], method="gradient")
@@ -191,6 +265,25 @@ def test_pages_and_notebooks_hold_the_verdict(make: Make) -> None:
     assert words in page.partition("<figcaption>")[2].partition("</figcaption>")[0]
     widget.method = "grad_cam"
     assert words not in widget.to_html().partition("<figcaption>")[2].partition("</figcaption>")[0]
+
+
+def test_a_page_measures_the_evidence_first(make: Make) -> None:
+    """`to_html(evidence=True)` measures every map of the present weights, and no curve."""
+    net = small_net()
+    widget = make(net, labels=LABELS, target=1, methods=["gradient", "grad_cam"])
+    for method in ("gradient", "grad_cam"):
+        widget.compute(method, wait=True)
+    with torch.no_grad():
+        for weights in net.parameters():
+            weights.mul_(0.5)
+    widget.compute("gradient", wait=True)
+
+    page = packet_of(widget.to_html(evidence=True))
+
+    (stored,) = told_in(page, "verdict")
+    assert stored["asked"]["method"] == "gradient"
+    assert told_in(page, "curve") == []
+    assert set(widget.verdicts) == {("gradient", 1)}
 
 
 def test_the_script_measures_the_verdict(make: Make, tmp_path: Path) -> None:

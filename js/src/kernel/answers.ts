@@ -1,14 +1,41 @@
 /** Parses the answers to requests of panels, as messages.ts parses the other messages. */
 
+import type { WhatIfRequest } from "../core/answers.ts";
+import { keyOf, type Cell } from "../core/cell.ts";
 import type { Curve, Described, Measure, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { State } from "../core/state.ts";
+import type { StateEvent } from "../core/update.ts";
 import type { Requests } from "./commands.ts";
-import { classRows, images, list, number, object, text } from "./messages.ts";
-import { unexpected, type Raw } from "./packet.ts";
+import { classRows, images, list, number, object, text, type Reply } from "./messages.ts";
+import { unexpected, warn, type Raw } from "./packet.ts";
 
 /** By the `op` of the request. Each throws an Error that names what was expected and what came. */
 export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw) => Requests[Op]["answer"] } = {
   what_if: whatIf, curve, check: verdict, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
 };
+
+/** Return the changes of the state by a message. An answer that no panel requested brings its request, and follows the result that it is about. */
+export function eventsOf({ raw, events }: Reply, state: State): readonly StateEvent[] {
+  return raw["asked"] ? answeredBy(raw, state) : events;
+}
+
+function answeredBy(raw: Raw, { explained }: State): readonly StateEvent[] {
+  const { op, ...request } = object(raw["asked"], "asked");
+  const about = explained.get(keyOf(request as unknown as Cell));
+  try {
+    if (op === "describe") {
+      const { method, fields } = request as { method: string; fields: ParameterValues };
+      return [{ kind: "described", method, fields, described: ANSWERS.describe(raw) }];
+    }
+    if (about && op === "what_if") return [{ kind: "answered", about, request: request as unknown as WhatIfRequest, answer: ANSWERS.what_if(raw) }];
+    if (about && op === "curve") return [{ kind: "curve", about, fill: String(request["fill"]), curve: ANSWERS.curve(raw) }];
+    if (about && op === "check") return [{ kind: "verdict", about, verdict: ANSWERS.check(raw) }];
+  } catch (error) {
+    // one answer that is malformed hides no other message
+    warn(error);
+  }
+  return [];
+}
 
 export function whatIf(raw: Raw): WhatIf {
   return { only: classRows(raw, "only"), without: classRows(raw, "without"), area: number(raw, "area") };

@@ -6,7 +6,7 @@ import type { Spec } from "../core/settings.ts";
 import { shownCell } from "../core/state.ts";
 import { statusOf } from "../core/status.ts";
 import type { StateStore } from "../core/update.ts";
-import { ANSWERS } from "./answers.ts";
+import { ANSWERS, eventsOf } from "./answers.ts";
 import { Refusal, type Commands } from "./commands.ts";
 import { followCells } from "./follow.ts";
 import { createLiveness } from "./liveness.ts";
@@ -115,7 +115,7 @@ function createRequests(model: Model, store: StateStore, newRid: () => string, s
     liveness.heard();
     const handle = requests.get(reply.rid);
     if (!UNFINISHED.includes(reply.op)) requests.delete(reply.rid);
-    for (const event of reply.events) store.send(event);
+    for (const event of eventsOf(reply, store.state)) store.send(event);
     handle?.(reply);
     each(reply);
     polling.heard();

@@ -86,6 +86,19 @@ test("the curves stand in the band of random maps, and are read by keys", async 
   expect(plot.getAttribute("aria-valuenow")).toBe("50");
 });
 
+test("a verdict that Python measured is shown, that of an unknown map is not", async () => {
+  const { fake, root } = await shown();
+  const asked = { op: "check", method: "xrai", target: 3, model: 0, image: 0 };
+  fake.say({ op: "verdict", seq: ++seq, rid: "", ...ANSWER, sentence: "Of another map.", asked: { ...asked, target: 4 } });
+  fake.say({ op: "verdict", seq: ++seq, rid: "", ...ANSWER, asked });
+  await frame();
+
+  expect(fake.requested("check")).toEqual([]);
+  expect(sentence(root)).toBe("\u2713This map is <b>supported</b>.");
+  expect(toggle(root).hidden).toBe(true);
+  expect(find(root, ".slw-caption-left").textContent).toContain("\u2713 supported");
+});
+
 test("Stop cancels; the partial verdict stays, and can be measured to its end", async () => {
   const { fake, root } = await shown();
   toggle(root).click();
