@@ -51,17 +51,19 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
   followTheme(root, signal);
   keepKeys(root, signal);
   holdSpace(root, glance, signal);
+  el.classList.add("slw-host");
   el.append(root);
   frames.flush();
   ended(signal, () => root.remove());
 }
 
-/** Quietly: everything on the screen still works. */
+/** A note where there never was a kernel, and a banner over the whole width where one stopped responding. */
 function linkNote({ watch }: Context): HTMLElement {
-  const note = h("span", { class: "slw-link slw-muted", role: "status", hidden: true });
+  const note = h("span", { class: "slw-link", role: "status", hidden: true });
   watch(({ link, silent }) => [link, silent], ({ link, silent }) => {
     note.hidden = link !== "packed" && !silent;
-    setText(note, silent ? "Kernel not responding. Run the cell again." : "No kernel: showing stored results");
+    setText(note, silent ? "Kernel not responding. Run the cell again. Maps that are computed can still be viewed and saved." : "No kernel: showing stored results");
+    setAttribute(note, "data-silent", silent);
     setAttribute(note, "title", note.textContent);
   });
   return note;

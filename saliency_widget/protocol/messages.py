@@ -106,7 +106,9 @@ def quality(explanation: saliency.Explanation, method: saliency.Method) -> str:
     if isinstance(method, saliency.Occlusion):
         down, across = method.windows((1, *explanation.mask.shape[:2]))
         return _count(len(down) * len(across), "window")
-    return explanation.layer or f"{_count(explanation.images, 'image')} evaluated"
+    if explanation.layer:
+        return f"layer: {explanation.layer}"
+    return f"{_count(explanation.images, 'image')} evaluated"
 
 
 def _completeness(explanation: saliency.Explanation) -> str:

@@ -64,7 +64,7 @@ class Settings(anywidget.AnyWidget):
     grid = Grid()
     mode = OneOf("area", *(each for each in MODES if each != "area"))
     sign = OneOf(*SIGNS)
-    keep = Number(30.0, 0, 100)
+    keep = Number(12.0, 0, 100)
     threshold = Number(0.0, 0, 100)
     opacity = Number(0.7, 0, 1)
     colormap = OneOf(*COLORMAPS)

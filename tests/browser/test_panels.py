@@ -309,16 +309,21 @@ def test_search(host: Host, compare: Compare) -> None:
     expect(root.get_by_role("button", name="More classes…")).to_be_focused()
 
 
-def test_what_was_decided(host: Host, compare: Compare) -> None:
-    """The notes open over the drawer's tabs, and move nothing."""
+def test_settings_used(host: Host, compare: Compare) -> None:
+    """The notes open under everything else: they cover and move nothing, and close by their button or Escape."""
     root = host.widget.root
-    before = root.bounding_box()
-    root.locator(".slw-decided summary").click()
-    assert root.bounding_box() == before
+    button, notes = root.locator(".slw-decided"), root.locator(".slw-notes")
+    parts = [root.locator(each) for each in (".slw-drawer", ".slw-decided", ".slw-picture")]
+    before = [each.bounding_box() for each in parts]
+    button.click()
+    assert [each.bounding_box() for each in parts] == before
 
-    compare("decided", root.locator(".slw-notes"))
+    compare("decided", notes)
     host.page.keyboard.press("Escape")
-    expect(root.locator(".slw-notes")).to_be_hidden()
+    expect(notes).to_be_hidden()
+    button.click()
+    button.click()
+    expect(notes).to_be_hidden()
 
 
 def test_in_a_wide_page_the_drawer_opens_beside_the_picture(host: Host) -> None:

@@ -25,9 +25,14 @@ export function signsDiffer(explained: Explained): boolean {
   return (explained.valuesTable[0] ?? 0) < 0;
 }
 
-/** The percentile below which nothing is kept or coloured, in either mode. */
+/** Whether the percentile is that of the selection: in the view of the top pixels, and while what-if requests are made. */
+export function selecting({ shown: { mode, live } }: State): boolean {
+  return mode === "area" || live;
+}
+
+/** The percentile of the slider, below which nothing is kept or coloured. */
 export function percentileShown(state: State): number {
-  return state.shown.mode === "area" ? 100 - keepShown(state) : state.shown.threshold;
+  return selecting(state) ? 100 - keepShown(state) : state.shown.threshold;
 }
 
 /** The numbers of a cell as they are shown, on the scale they are shown on. */
@@ -48,7 +53,7 @@ export function scaleOf(state: State, explained: Explained): Pick<Field, "low" |
   return { low: Math.min(low, ...all.map((each) => each.low)), high: Math.max(high, ...all.map((each) => each.high)) };
 }
 
-/** The value a pixel must reach. */
-export function cutOf(state: State, field: Field): number {
-  return field.table[tableIndex(percentileShown(state))] ?? -Infinity;
+/** The value a pixel must reach to be coloured, or to be kept. */
+export function cutOf(state: State, field: Field, coloured = state.shown.mode === "heat"): number {
+  return field.table[tableIndex(coloured ? state.shown.threshold : 100 - keepShown(state))] ?? -Infinity;
 }

@@ -50,8 +50,8 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
   },
   commit: (state) => (state.saved === state.shown ? state : { ...state, saved: state.shown }),
   reset(state) {
-    const { method, target, model_index, image_index, grid, live } = state.shown;
-    const settings = { ...state.initial, method, target, model_index, image_index, grid, live };
+    const { method, target, model_index, image_index, grid, mode, live } = state.shown;
+    const settings = { ...state.initial, method, target, model_index, image_index, grid, mode, live };
     return { ...state, shown: settings, saved: settings };
   },
   parameters: (state, { parameters }) => configured(state, parameters),

@@ -1,12 +1,12 @@
 /** Draws a map at its own resolution: colours, or a shade over what is not kept; and the lines that belong to it. */
 
 import type { Cell } from "../core/cell.ts";
-import type { Field } from "../core/field.ts";
+import { areaField, type Field } from "../core/field.ts";
 import type { Size } from "../core/geometry.ts";
 import { keepPicked } from "../core/picked.ts";
 import { regionCount, regionsOf } from "../core/regions.ts";
 import type { Explained } from "../core/result.ts";
-import { colormapOf, cutOf, fieldShown } from "../core/scale.ts";
+import { colormapOf, cutOf, fieldShown, selecting, signOf } from "../core/scale.ts";
 import { keepAbove, keepRegions } from "../core/selection.ts";
 import type { State } from "../core/state.ts";
 import { same } from "../core/store.ts";
@@ -56,23 +56,26 @@ export function mapDrawer(): DrawMap {
     const { mode, gamma, contours, picked } = state.shown;
     const field = fieldShown(state, explained);
     const cut = cutOf(state, field);
+    const area = areaField(explained, signOf(state, explained));
+    const least = selecting(state) ? cutOf(state, area, false) : null;
     const colours = mode === "area" ? "" : colormapOf(state, explained);
     const count = regionCount(state, cell);
-    const now = [explained, field.values, field.strength, field.low, field.high, colours, gamma, contours, cut, count, picked, fine];
+    const now = [explained, field.values, field.strength, field.low, field.high, colours, gamma, contours, cut, least, count, picked, fine];
     if (drawn && same(now, last)) return drawn;
     last = now;
     const { shape } = explained.result;
     buffers = buffersFor(shape, buffers);
     const { layer, image, words, kept } = buffers;
+    const byHand = least === null ? null : keepPicked(explained, picked, kept);
+    const share = least === null ? 1 : (byHand ?? keep(explained, area, least, count, kept)) / kept.length;
+    const outlines = least === null ? { outlines: [], border: null } : outlinesOf(explained, byHand === null ? count : 0, buffers, fine);
     if (mode === "heat") {
       heat(field, cut, table(colours, gamma), words);
       const lines = contours ? contourLines(blur(field.values, ...shape), field, shape) : [];
-      drawn = { layer, outlines: [], border: null, contours: lines, share: 1 };
+      drawn = { layer, ...outlines, contours: lines, share: 1 };
     } else {
-      const byHand = keepPicked(explained, picked, kept);
-      const share = (byHand ?? keep(explained, field, cut, count, kept)) / kept.length;
       shade(kept, words);
-      drawn = { layer, ...outlinesOf(explained, byHand === null ? count : 0, buffers, fine), contours: [], share };
+      drawn = { layer, ...outlines, contours: [], share };
     }
     layer.context.putImageData(image, 0, 0);
     return drawn;

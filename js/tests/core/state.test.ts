@@ -46,9 +46,9 @@ describe("settings", () => {
     expect(now.saved).toMatchObject({ opacity: 0.7, threshold: 60 });
   });
 
-  test("go back to the first look, but not to the first method or class, by a reset", () => {
+  test("go back to the first look, but not to the first method, class or view, by a reset", () => {
     const changed = after(state(), { kind: "set", settings: { method: "ig", target: 9, mode: "heat", opacity: 0.1, threshold: 80 } });
-    expect(after(changed, { kind: "reset" }).saved).toEqual({ ...state().shown, method: "ig", target: 9 });
+    expect(after(changed, { kind: "reset" }).saved).toEqual({ ...state().shown, method: "ig", target: 9, mode: "heat" });
   });
 });
 

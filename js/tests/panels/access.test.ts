@@ -75,13 +75,19 @@ describe("by keys", () => {
     }
   });
 
-  test("Escape closes what was decided, and leaves the focus there", async () => {
+  test("the settings used open and close by their button, and Escape leaves the focus there", async () => {
     const { root } = await shown();
-    const decided = find(root, ".slw-decided") as HTMLDetailsElement;
-    decided.open = true;
-    press(decided.querySelector("summary")!, "Escape");
-    expect(decided.open).toBe(false);
-    expect(document.activeElement).toBe(decided.querySelector("summary"));
+    const [decided, notes] = [find(root, ".slw-decided"), find(root, ".slw-notes")];
+    expect(notes.hidden).toBe(true);
+    decided.click();
+    decided.focus();
+    expect([notes.hidden, decided.getAttribute("aria-expanded")]).toEqual([false, "true"]);
+    press(decided, "Escape");
+    expect([notes.hidden, decided.getAttribute("aria-expanded")]).toEqual([true, "false"]);
+    expect(document.activeElement).toBe(decided);
+    decided.click();
+    decided.click();
+    expect(notes.hidden).toBe(true);
   });
 
   test("every slider has its value as text", async () => {

@@ -4,7 +4,7 @@ import { formatPercent } from "../../core/format.ts";
 import { bars } from "../../core/histogram.ts";
 import { shownExplained } from "../../core/lookup.ts";
 import { shownRegions } from "../../core/regions.ts";
-import { fieldShown, percentileShown, shownSign } from "../../core/scale.ts";
+import { fieldShown, percentileShown, selecting, shownSign } from "../../core/scale.ts";
 import type { Settings } from "../../core/settings.ts";
 import type { State } from "../../core/state.ts";
 import { COLORMAPS } from "../../paint/colormaps.ts";
@@ -24,12 +24,11 @@ export function percentilePanel(context: Context): HTMLElement {
   const number = h("strong", { class: "slw-number" });
 
   watch(
-    (state) => [state.shown.mode, percentileShown(state), shownRegions(state)],
+    (state) => [state.shown.mode, state.shown.live, percentileShown(state), shownRegions(state)],
     (state) => {
       const percentile = percentileShown(state);
-      const area = state.shown.mode === "area";
-      const amount = area ? formatPercent(tenth(100 - percentile)) : formatPercent(percentile).replace(" %", "");
-      const words = area ? "Show top" : "Hide below percentile";
+      const amount = selecting(state) ? formatPercent(tenth(100 - percentile)) : formatPercent(percentile).replace(" %", "");
+      const words = state.shown.mode === "area" ? "Show top" : state.shown.live ? "Select top" : "Hide below percentile";
       setText(label, words);
       setText(number, amount);
       range.show(percentile, `${words} ${amount}`);
@@ -42,10 +41,9 @@ export function percentilePanel(context: Context): HTMLElement {
   return h("section", { class: "slw-block" }, title, plot, range.element, line);
 }
 
-/** In area mode the slider is the share that is left out, so that the kept part is on its right in both modes. */
+/** For a selection the slider is the share that is left out, so that the kept part is on its right in both modes. */
 function cutAt({ store, set }: Context, percentile: number): void {
-  const { mode } = store.state.shown;
-  set(mode === "area" ? { keep: tenth(100 - percentile) } : { threshold: tenth(percentile) });
+  set(selecting(store.state) ? { keep: tenth(100 - percentile) } : { threshold: tenth(percentile) });
 }
 
 function tenth(value: number): number {

@@ -6,7 +6,7 @@ import { pixelOf, type Point } from "../../core/geometry.ts";
 import { imageOf, shownExplained, shownMethod } from "../../core/lookup.ts";
 import { readingAt } from "../../core/reading.ts";
 import { shownCell, type State } from "../../core/state.ts";
-import { h, on, setText, type Context } from "../ui/dom.ts";
+import { h, on, setAttribute, setText, type Context } from "../ui/dom.ts";
 
 const FIGURES = ["x", "y", "value", "region", "gain", "area"] as const;
 type Figure = (typeof FIGURES)[number];
@@ -18,13 +18,18 @@ export function readingPanel(context: Context): HTMLElement {
   const reading = h("div", { class: "slw-reading" }, hint, ...parts);
   const warning = h("p", { class: "slw-warning", role: "status" });
   const cost = h("span", { class: "slw-cost slw-muted" });
-  const notes = h("ul", { class: "slw-notes" });
-  const decided = h("details", { class: "slw-decided" }, h("summary", {}, "Settings used"), notes);
+  const notes = h("ul", { class: "slw-notes", id: context.id("notes"), hidden: true });
+  const decided = h("button", { class: "slw-decided slw-muted", "aria-controls": notes.id }, "Settings used");
+  const open = (now: boolean): void => {
+    notes.hidden = !now;
+    setAttribute(decided, "aria-expanded", String(now));
+  };
+  open(false);
+  on(decided, "click", context.signal, () => open(notes.hidden));
   on(decided, "keydown", context.signal, (event) => {
-    if (event.key !== "Escape" || !decided.open) return;
-    decided.open = false;
+    if (event.key !== "Escape" || notes.hidden) return;
+    open(false);
     event.preventDefault();
-    decided.querySelector("summary")?.focus();
   });
 
   context.watch(
@@ -48,10 +53,11 @@ export function readingPanel(context: Context): HTMLElement {
       setText(cost, costText(state));
       const sentences = notesOf(state);
       decided.hidden = sentences.length === 0;
+      if (decided.hidden) open(false);
       notes.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence)));
     },
   );
-  return h("div", { class: "slw-foot" }, warning, reading, cost, decided);
+  return h("div", { class: "slw-foot" }, warning, reading, cost, decided, notes);
 }
 
 function warningOf({ warnings, shown }: State): string {

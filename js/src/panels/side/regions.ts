@@ -29,6 +29,7 @@ export function regionsPanel(context: Context): HTMLElement {
   const element = h("section", { class: "slw-block slw-regions" }, title, bar, list);
 
   let rows: readonly HTMLElement[] = [];
+  watch(({ shown }) => [shown.mode], ({ shown }) => shown.mode === "heat" && play.stop());
   const rove = followRows(context, list, () => play.stop(), () => rows);
   watch(
     (state) => [shownRegions(state)],

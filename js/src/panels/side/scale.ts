@@ -7,7 +7,7 @@ import { cellsOf } from "../../core/grid.ts";
 import { histogram, shareUpTo } from "../../core/histogram.ts";
 import { shownExplained } from "../../core/lookup.ts";
 import type { Explained } from "../../core/result.ts";
-import { colormapOf, cutOf, fieldShown, percentileShown, scaleOf, shownSign } from "../../core/scale.ts";
+import { colormapOf, cutOf, fieldShown, scaleOf, shownSign } from "../../core/scale.ts";
 import type { State } from "../../core/state.ts";
 import { cssColours, lookupTable } from "../../paint/colormaps.ts";
 import { barsPath, dragged, h, setAttribute, setText, shape, type Context } from "../ui/dom.ts";
@@ -94,7 +94,7 @@ function magnitudeCut(state: State): boolean {
 /** Positions of the percentile on the scale, 0–1; a second one below zero, where magnitudes are compared. */
 function cutsOf(state: State): readonly (number | null)[] {
   const explained = shownExplained(state);
-  if (!explained || percentileShown(state) === 0) return [null, null];
+  if (!explained || (state.shown.mode === "heat" && state.shown.threshold === 0)) return [null, null];
   const { low, high } = endsOf(state);
   const cut = cutOf(state, fieldShown(state, explained));
   const at = (value: number): number => clamp((value - low) / (high - low), 0, 1);

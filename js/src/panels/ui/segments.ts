@@ -6,6 +6,7 @@ import { h, keyTarget, on, setAttribute, type Context } from "./dom.ts";
 
 export interface Segments {
   readonly element: HTMLElement;
+  /** Leave the current choice only, or offer all again. */
   disable(disabled: boolean): void;
 }
 
@@ -21,6 +22,10 @@ export function segments<T extends string>(
 ): Segments {
   const buttons = choices.map(([, name, title]) => h("button", { class: "slw-segment", role: "radio", title }, name));
   const element = h("div", { class: "slw-segments", role: "radiogroup", "aria-label": label }, ...buttons);
+  let fixed = false;
+  const mark = (): void => {
+    for (const button of buttons) button.disabled = fixed && button.getAttribute("aria-checked") !== "true";
+  };
   const chooseAt = (index: number): void => {
     const choice = choices[index];
     if (choice) choose(choice[0]);
@@ -28,7 +33,7 @@ export function segments<T extends string>(
   for (const [i, button] of buttons.entries()) on(button, "click", signal, () => chooseAt(i));
   on(element, "keydown", signal, (event) => {
     const next = keyTarget(event.key, buttons.indexOf(event.target as HTMLButtonElement), buttons.length);
-    if (next === null) return;
+    if (next === null || buttons[next]?.disabled) return;
     event.preventDefault();
     buttons[next]?.focus();
     chooseAt(next);
@@ -41,12 +46,14 @@ export function segments<T extends string>(
         setAttribute(button, "aria-checked", String(checked));
         setAttribute(button, "tabindex", checked ? 0 : -1);
       }
+      mark();
     },
   );
   return {
     element,
     disable(disabled) {
-      for (const button of buttons) button.disabled = disabled;
+      fixed = disabled;
+      mark();
     },
   };
 }
