@@ -16,7 +16,7 @@ import { compareButton, comparePanel } from "./panels/stage/compare.ts";
 import { modesPanel } from "./panels/stage/modes.ts";
 import { stagePanel } from "./panels/stage/stage.ts";
 import { announcer } from "./panels/ui/announcer.ts";
-import { h, hasModifier, on, setAttribute, setText, type Context } from "./panels/ui/dom.ts";
+import { h, hasModifier, isTyping, on, setAttribute, setText, type Context } from "./panels/ui/dom.ts";
 import { followTheme } from "./panels/ui/theme.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
@@ -51,6 +51,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
   followTheme(root, signal);
   keepKeys(root, signal);
   holdSpace(root, glance, signal);
+  undoKeys(root, store, signal);
   el.classList.add("slw-host");
   el.append(root);
   frames.flush();
@@ -109,6 +110,17 @@ function createFrames(store: StateStore, glance: Store<Glance, Partial<Glance>>,
 function keepKeys(root: HTMLElement, signal: AbortSignal): void {
   on(root, ["keydown", "keyup", "keypress"], signal, (event) => {
     if (!hasModifier(event)) event.stopPropagation();
+  });
+}
+
+/** Ctrl+Z and Ctrl+Shift+Z restore settings; in a notebook they must not reach its cells. */
+function undoKeys(root: HTMLElement, store: StateStore, signal: AbortSignal): void {
+  on(root, "keydown", signal, (event) => {
+    const key = event.key.toLowerCase();
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || isTyping(event) || (key !== "z" && key !== "y")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    store.send({ kind: key === "y" || event.shiftKey ? "redo" : "undo" });
   });
 }
 

@@ -30,6 +30,9 @@ export interface State {
   readonly saved: Settings;
   /** The settings that Reset restores. */
   readonly initial: Settings;
+  /** Earlier settings, the last one first undone; and those that were undone. */
+  readonly past: readonly Settings[];
+  readonly undone: readonly Settings[];
   readonly link: Link;
   /** By the index of the image. */
   readonly pictures: ReadonlyMap<number, Blob>;
@@ -62,6 +65,8 @@ export function initialState(spec: Spec, settings: Settings): State {
     shown: settings,
     saved: settings,
     initial: settings,
+    past: [],
+    undone: [],
     link: "waiting",
     pictures: new Map(),
     predictions: new Map(),

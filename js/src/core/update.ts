@@ -15,6 +15,7 @@ export type StateEvent =
   | { readonly kind: "set"; readonly settings: Partial<Settings> }
   | { readonly kind: "commit" }
   | { readonly kind: "reset" }
+  | { readonly kind: "undo" | "redo" }
   | { readonly kind: "linked"; readonly link: Link; readonly image: number; readonly picture: Blob }
   | { readonly kind: "predicted"; readonly model: number; readonly image: number; readonly classes: readonly ClassRow[] }
   | { readonly kind: "found"; readonly classes: readonly ClassRow[] }
@@ -36,6 +37,9 @@ export type StateEvent =
   | { readonly kind: "forgotten"; readonly keys: readonly string[] }
   | { readonly kind: "trouble"; readonly failure: Failure };
 
+/** The number of changes that can be undone. */
+const MOST_UNDONE = 100;
+
 export function update(state: State, event: StateEvent): State {
   const next = (UPDATES[event.kind] as (state: State, event: StateEvent) => State)(state, event);
   return next.explained === state.explained ? next : withoutOldAnswers(next, state);
@@ -48,12 +52,14 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
     const shown = changed(state.shown, coupled(state, settings));
     return shown === state.shown ? state : { ...state, shown };
   },
-  commit: (state) => (state.saved === state.shown ? state : { ...state, saved: state.shown }),
+  commit: (state) => committed(state, state.shown),
   reset(state) {
     const { method, target, model_index, image_index, grid, mode, live } = state.shown;
     const settings = { ...state.initial, method, target, model_index, image_index, grid, mode, live };
-    return { ...state, shown: settings, saved: settings };
+    return committed(state, settings);
   },
+  undo: (state) => restored(state, "past", "undone"),
+  redo: (state) => restored(state, "undone", "past"),
   parameters: (state, { parameters }) => configured(state, parameters),
 
   linked: (state, { link, image, picture }) => linked(state, link, image, picture),
@@ -217,3 +223,20 @@ function changed(settings: Settings, patch: Partial<Settings>): Settings {
 }
 
 export type StateStore = Store<State, StateEvent>;
+
+/** Settings that a user has decided on: earlier ones can be restored. Opening a tab is no such change. */
+function committed(state: State, settings: Settings): State {
+  const { saved } = state;
+  if (saved === settings) return state.shown === settings ? state : { ...state, shown: settings };
+  const changed = Object.keys(settings).some((name) => name !== "live" && !Object.is(settings[name as keyof Settings], saved[name as keyof Settings]));
+  const history = changed && saved.target >= 0 ? { past: [...state.past, saved].slice(-MOST_UNDONE), undone: [] } : {};
+  return { ...state, ...history, shown: settings, saved: settings };
+}
+
+/** The last settings of one list, for which the current ones go to the end of the other. */
+function restored(state: State, from: "past" | "undone", to: "past" | "undone"): State {
+  const last = state[from].at(-1);
+  if (!last) return state;
+  const settings = { ...last, live: state.shown.live };
+  return { ...state, shown: settings, saved: settings, [from]: state[from].slice(0, -1), [to]: [...state[to], state.saved] };
+}

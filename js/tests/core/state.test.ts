@@ -4,6 +4,7 @@ import { regionsFor } from "../../src/core/picked.ts";
 import { readingAt } from "../../src/core/reading.ts";
 import { keepShown, regionCount } from "../../src/core/regions.ts";
 import { percentileShown, shownSign } from "../../src/core/scale.ts";
+import type { Settings } from "../../src/core/settings.ts";
 import { shownCell, type State } from "../../src/core/state.ts";
 import { statusOf } from "../../src/core/status.ts";
 import { update, type StateEvent } from "../../src/core/update.ts";
@@ -49,6 +50,38 @@ describe("settings", () => {
   test("go back to the first look, but not to the first method, class or view, by a reset", () => {
     const changed = after(state(), { kind: "set", settings: { method: "ig", target: 9, mode: "heat", opacity: 0.1, threshold: 80 } });
     expect(after(changed, { kind: "reset" }).saved).toEqual({ ...state().shown, method: "ig", target: 9, mode: "heat" });
+  });
+});
+
+describe("undo and redo", () => {
+  const change = (one: State, settings: Partial<Settings>): State => after(one, { kind: "set", settings }, { kind: "commit" });
+
+  test("restore whole gestures, in order, and send them to Python", () => {
+    let now = after(state(), { kind: "set", settings: { keep: 20 } }, { kind: "set", settings: { keep: 40 } }, { kind: "commit" });
+    now = change(now, { mode: "heat" });
+    const back = after(now, { kind: "undo" });
+    expect(back.saved).toEqual({ ...state().shown, keep: 40 });
+    expect(after(back, { kind: "undo" }).saved).toEqual(state().shown);
+    expect(after(back, { kind: "undo" }, { kind: "undo" }).saved).toEqual(state().shown);
+    const again = after(back, { kind: "undo" }, { kind: "redo" }, { kind: "redo" }, { kind: "redo" });
+    expect(again.shown).toEqual(now.shown);
+    expect(again.saved).toBe(again.shown);
+  });
+
+  test("a new change ends what could be redone, and Reset can be undone", () => {
+    const undone = after(change(state(), { keep: 40 }), { kind: "undo" });
+    const other = change(undone, { opacity: 0.1 });
+    expect(after(other, { kind: "redo" })).toBe(other);
+    const reset = after(other, { kind: "reset" });
+    expect(after(reset, { kind: "undo" }).shown).toEqual(other.shown);
+  });
+
+  test("leave open tabs as they are, and nothing to undo leaves the state alone", () => {
+    const opened = change(state(), { live: true });
+    expect(after(opened, { kind: "undo" })).toBe(opened);
+    const both = change(opened, { keep: 40 });
+    expect(after(both, { kind: "undo" }).shown).toEqual({ ...state().shown, live: true });
+    expect(after(state(), { kind: "commit" })).toEqual(state());
   });
 });
 

@@ -11,6 +11,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["G S B", "while comparing: grid, swipe, blink"],
   ["Arrows, Enter, Esc", "with a tool: move, use, close it; Shift for small steps"],
   ["Page Up, Page Down", "on a slider: ten steps"],
+  ["Ctrl Z, Ctrl Shift Z", "undo and redo: selections, regions, view and settings"],
   ["?", "this list; Esc closes it"],
 ];
 
