@@ -83,7 +83,7 @@ def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
     if single and view.live and view.mode == "area":
         options = [each for each in parts[0].options if not each.startswith("batch_size")]
         text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in options))
-    return f"{_head(parts, text)}{text}{_checks(parts)}"
+    return f"{_head(parts, text)}{text}{_checks(parts)}\nplt.show()\n"
 
 
 def _checks(parts: Sequence[Part]) -> str:

@@ -26,7 +26,7 @@ from saliency_widget.snapshot import SnapshotWriter
 from saliency_widget.stills import Stills
 from saliency_widget.traits.methods import MethodLike, first_available
 from saliency_widget.traits.parameters import Controls, Layers
-from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, shown_in, view_of
+from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, linked, shown_in, view_of
 from saliency_widget.work.explainer import Explainer
 from saliency_widget.work.explainers import Explainers
 from saliency_widget.work.inputs import grid_of, index_in, read_inputs
@@ -346,18 +346,22 @@ class SaliencyWidget(Settings):
         settings = {name: getattr(self, name) for name in SETTINGS}
         return {"version": STATE, **settings, "parameters": self.parameters, "methods": self._ids}
 
+    def link(self) -> str:
+        """Return the settings of the widget as one line of text, to share a view; see :meth:`from_state`."""
+        return linked(self.state())
+
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], model: Any, img: Any, **options: Any) -> SaliencyWidget:
+    def from_state(cls, state: Mapping[str, Any] | str, model: Any, img: Any, **options: Any) -> SaliencyWidget:
         """Create a widget with the settings of another.
 
         Args:
-            state: the result of :meth:`state`; it does not hold the model and the image.
+            state: the result of :meth:`state` or :meth:`link`; it does not hold the model and the image.
             model: as for the widget.
             img: as for the widget.
             **options: as for the widget; pass `methods` if the other widget was given instances, not ids.
 
         Raises:
-            BadField: `state` is not the result of :meth:`state`, or of a newer version.
+            BadField: `state` is neither of these, or of a newer version.
         """
         settings = checked_state(state)
         methods, target = settings.pop("methods", None), settings.pop("target", TOP)
@@ -439,6 +443,12 @@ class SaliencyWidget(Settings):
         return {**data, **self._stills.bundle()}, metadata
 
     # reactions to changes
+
+    def class_index(self, label: str) -> int:
+        try:
+            return index_of(label, None if self._explainers is None else self._explainers.inputs.labels)
+        except saliency.SaliencyError as error:
+            raise BadTrait(f"target: {error}") from None
 
     @traitlets.validate("target")
     def _check_target(self, proposal: Any) -> int:

@@ -57,6 +57,13 @@ class Whole(traitlets.TraitType[int, int]):
         return int(number)
 
 
+class Class(Whole):
+    """Trait for the index of a class; Python may also set its label."""
+
+    def validate(self, obj: Any, value: Any) -> int:
+        return super().validate(obj, obj.class_index(value) if isinstance(value, str) else value)
+
+
 class Text(traitlets.TraitType[str, str]):
     """Trait for text."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +26,7 @@ from saliency_widget.protocol.values import (
     SCALES,
     SIGNS,
     BadTrait,
+    Class,
     Flag,
     Grid,
     Number,
@@ -44,6 +48,12 @@ SETTINGS = (
 STATE = 1
 """Version of the result of :meth:`saliency_widget.SaliencyWidget.state`."""
 
+LINK = "saliency:"
+"""Prefix of the text of a link."""
+
+LARGEST_STATE = 10**7
+"""Maximum size in bytes of the state in a link."""
+
 LOCK_TIMEOUT = 1.0
 """Maximum seconds that a thread waits for another that sets traits, whose observer may be waiting for this thread."""
 
@@ -58,7 +68,7 @@ class Settings(anywidget.AnyWidget):
 
     spec = traitlets.Dict().tag(sync=True)
     method = Text()
-    target = Whole(TOP, low=TOP)
+    target = Class(TOP, low=TOP)
     model_index = Whole(0, low=0)
     image_index = Whole(0, low=0)
     grid = Grid()
@@ -84,6 +94,14 @@ class Settings(anywidget.AnyWidget):
         # the traits of ipywidgets are not thread-safe
         self._write_lock = threading.RLock()
         super().__init__(**values)
+
+    def class_index(self, label: str) -> int:
+        """Return the index of a class by its label.
+
+        Raises:
+            BadTrait: there is no such class.
+        """
+        raise BadTrait(f"target must be the index of a class, got {summary(label)}.")
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Set traits from the browser; an invalid value is ignored, and the browser is sent the current one."""
@@ -181,12 +199,36 @@ class Settings(anywidget.AnyWidget):
         return [each["id"] for each in self.spec["methods"]]
 
 
+def linked(state: Mapping[str, Any]) -> str:
+    """Return a widget's state as text that fits into a message or an address."""
+    return LINK + base64.urlsafe_b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode().rstrip("=")
+
+
+def _unlinked(text: str) -> Any:
+    """Return the state in the text of a link.
+
+    Raises:
+        BadField: it is not such a text.
+    """
+    code = text.strip().removeprefix(LINK)
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.urlsafe_b64decode(code + "=" * (-len(code) % 4)), LARGEST_STATE)
+        return json.loads(data)
+    except (ValueError, zlib.error):
+        raise saliency.BadField(f"Expected the result of link(), got {summary(text)}: copy the whole text.") from None
+
+
 def checked_state(state: Any) -> dict[str, Any]:
     """Return a widget's state without its version.
 
+    Args:
+        state: a state, or a link.
+
     Raises:
-        BadField: it is not a state, or one of another version.
+        BadField: it is neither, or one of another version.
     """
+    state = _unlinked(state) if isinstance(state, str) else state
     if not isinstance(state, Mapping) or state.get("version") != STATE:
         raise saliency.BadField(f"Expected a result of state(), version {STATE}, got {summary(state)}.")
     if unknown := [name for name in state if name not in (*SETTINGS, "version", "parameters", "methods")]:

@@ -18,13 +18,15 @@ METHODS = ["grad_cam", saliency.XRAI(steps=4), "gradient", "guided_backprop", "i
 TOO_WIDE = """() => {
   const edge = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= edge) return [];
-  const over = (each) => each.getBoundingClientRect().right > edge + 1 && each.checkVisibility({visibilityProperty: true});
+  const seen = (each) => each.checkVisibility({visibilityProperty: true});
+  const over = (each) => each.getBoundingClientRect().right > edge + 1 && seen(each);
   return [...document.querySelectorAll('.slw-root *')].filter(over).map((each) => each.className);
 }"""
 
 # text by its size in pixels; no other element of the widget is smaller
 SMALL = """() => [...document.querySelectorAll('.slw-root *')].filter((each) =>
-  [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim()) && each.checkVisibility({visibilityProperty: true})
+  [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim())
+  && each.checkVisibility({visibilityProperty: true})
   && !each.matches('option, .slw-hidden') && parseFloat(getComputedStyle(each).fontSize) < 12,
 ).map((each) => each.className + ': ' + getComputedStyle(each).fontSize)"""
 
@@ -43,7 +45,8 @@ CONTRAST = """(button) => {
     });
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
   };
-  const [ground, text] = [luminance(['#fff', ...layers]), luminance(['#fff', ...layers, getComputedStyle(button).color])];
+  const ground = luminance(['#fff', ...layers]);
+  const text = luminance(['#fff', ...layers, getComputedStyle(button).color]);
   return (Math.max(ground, text) + 0.05) / (Math.min(ground, text) + 0.05);
 }"""
 
@@ -52,7 +55,10 @@ WRAP = """([style, count]) => {
   const box = document.body.appendChild(document.createElement('div'));
   box.style.cssText = style;
   const views = Array.from({length: count}, () => box.appendChild(document.createElement('div')));
-  window.closers = Promise.all(views.map((each) => window.show(each))).then((ends) => () => { ends.map((end) => end()); box.remove(); });
+  window.closers = Promise.all(views.map((each) => window.show(each))).then((ends) => () => {
+    for (const end of ends) end();
+    box.remove();
+  });
   cell.hidden = true;
 }"""
 

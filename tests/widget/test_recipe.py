@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import re
 import sys
 from typing import Any
 
@@ -325,3 +326,26 @@ def test_a_state_comes_back(make: Make) -> None:
     for wrong in ({}, {**state, "version": 99}, None):
         with pytest.raises(saliency.BadField, match="version 1"):
             SaliencyWidget.from_state(wrong, net, picture())  # type: ignore[arg-type]  # the point
+
+
+def test_a_link_holds_the_whole_state(make: Make) -> None:
+    """A link is one line of text without spaces, and gives a widget with the same state."""
+    net = small_net()
+    first = make(net, labels=LABELS, method="gradient", target=1, mode="heat")
+    first.picked = of_mask(np.tri(24, 20) > 0)
+    link = first.link()
+
+    second = SaliencyWidget.from_state(f" {link}\n", net, picture(), labels=LABELS)
+
+    assert re.fullmatch(r"saliency:[\w-]+", link)
+    assert second.state() == first.state()
+    second.close()
+
+
+@pytest.mark.parametrize("wrong", ["", "saliency:", "saliency:abc", "saliency:!!", "https://example.org"])
+def test_a_link_that_is_cut_off_is_refused(wrong: str) -> None:
+    """Text that is not a whole link raises an error that shows the text."""
+    with pytest.raises(saliency.BadField, match=r"Expected the result of link\(\), got"):
+        SaliencyWidget.from_state(wrong, small_net(), picture())
+    with pytest.raises(saliency.BadField, match=r"copy the whole text"):
+        SaliencyWidget.from_state(SaliencyWidget(small_net(), picture()).link()[:40], small_net(), picture())

@@ -135,7 +135,7 @@ def test_layer_and_baseline_reach_the_methods_that_have_them(make: Make) -> None
         ("colormap", ["viridis", "gray"], ["jet", None]),
         ("region", [0, 7], [-1, 1.5, "2", 2**40]),
         ("method", ["gradient", "xrai"], ["nonesuch", None, 1]),
-        ("target", [-1, 0, 3], [-2, 0.5, "cat", None]),
+        ("target", [-1, 0, 3], [-2, 0.5, "wolf", None]),
     ],
 )
 def test_traits_say_what_they_may_be(
@@ -201,6 +201,11 @@ def test_explanations_are_the_engines(make: Make) -> None:
     net = small_net()
     widget = make(net, labels=LABELS, target="cat")
     assert widget.target == 2
+    widget.target = LABELS[0]
+    assert widget.target == 0
+    with pytest.raises(saliency.BadField, match="target: There is no label 'wolf'"):
+        widget.target = "wolf"
+    widget.target = "cat"
 
     for method in ("gradient", "integrated_gradients", "xrai", "grad_cam", "occlusion"):
         mine = widget.compute(method, "dog", wait=True)
