@@ -444,7 +444,7 @@ class SaliencyWidget(Settings):
 
     # reactions to changes
 
-    def class_index(self, label: str) -> int:
+    def _class_index(self, label: str) -> int:
         try:
             return index_of(label, None if self._explainers is None else self._explainers.inputs.labels)
         except saliency.SaliencyError as error:

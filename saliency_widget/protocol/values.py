@@ -27,6 +27,13 @@ class BadTrait(saliency.BadField, traitlets.TraitError):
     """A trait was set to an invalid value; it keeps its value."""
 
 
+def _whole(name: str | None, value: Any, low: int) -> int:
+    number = math.nan if isinstance(value, bool | str) else _float(value)
+    if not (low <= number < 2**31 and number == math.floor(number)):
+        raise BadTrait(f"{name} must be a whole number of at least {low}, got {summary(value)}.")
+    return int(number)
+
+
 class Number(traitlets.TraitType[float, float]):
     """Trait for a finite number from `low` to `high`."""
 
@@ -51,17 +58,18 @@ class Whole(traitlets.TraitType[int, int]):
         self.tag(sync=True)
 
     def validate(self, obj: Any, value: Any) -> int:
-        number = math.nan if isinstance(value, bool | str) else _float(value)
-        if not (self.low <= number < 2**31 and number == math.floor(number)):
-            raise BadTrait(f"{self.name} must be a whole number of at least {self.low}, got {summary(value)}.")
-        return int(number)
+        return _whole(self.name, value, self.low)
 
 
-class Class(Whole):
-    """Trait for the index of a class; Python may also set its label."""
+class Class(traitlets.TraitType[int, int | str]):
+    """Trait for the index of a class, or -1 for the top class; a label is replaced by its index."""
+
+    def __init__(self, default: int) -> None:
+        super().__init__(default)
+        self.tag(sync=True)
 
     def validate(self, obj: Any, value: Any) -> int:
-        return super().validate(obj, obj.class_index(value) if isinstance(value, str) else value)
+        return _whole(self.name, obj._class_index(value) if isinstance(value, str) else value, -1)
 
 
 class Text(traitlets.TraitType[str, str]):

@@ -68,7 +68,7 @@ class Settings(anywidget.AnyWidget):
 
     spec = traitlets.Dict().tag(sync=True)
     method = Text()
-    target = Class(TOP, low=TOP)
+    target = Class(TOP)
     model_index = Whole(0, low=0)
     image_index = Whole(0, low=0)
     grid = Grid()
@@ -95,7 +95,7 @@ class Settings(anywidget.AnyWidget):
         self._write_lock = threading.RLock()
         super().__init__(**values)
 
-    def class_index(self, label: str) -> int:
+    def _class_index(self, label: str) -> int:
         """Return the index of a class by its label.
 
         Raises:
