@@ -7,6 +7,7 @@ PAIR-code/saliency's package of that name. A framework is imported only when a m
 from saliency import checks, core, deepexplain, demo, metrics, targets, testbed, tf1, upstream
 from saliency.adapters import adapt
 from saliency.api.check import CheckCost, check, check_cost
+from saliency.api.counterfactual import counterfactual
 from saliency.api.evaluate import evaluate
 from saliency.api.explain import explain
 from saliency.api.feeding import Surer, picture_for, surer_preset
@@ -19,6 +20,7 @@ from saliency.api.versions import show_versions
 from saliency.api.what_if import WhatIf, perturbation_curves, what_if
 from saliency.core.catalogue import *  # noqa: F403
 from saliency.core.method import Method, described
+from saliency.counterfactuals.result import Counterfactual
 from saliency.errors import (
     BadArgument,
     BadField,
@@ -29,6 +31,7 @@ from saliency.errors import (
     Cancelled,
     MissingPackage,
     NoGradient,
+    NotReached,
     SaliencyError,
     UnknownName,
     Unsupported,
@@ -55,6 +58,7 @@ __all__ = [
     "BadTarget",
     "Cancelled",
     "CheckCost",
+    "Counterfactual",
     "Evaluation",
     "Explanation",
     "LayerInfo",
@@ -64,6 +68,7 @@ __all__ = [
     "MethodTable",
     "MissingPackage",
     "NoGradient",
+    "NotReached",
     "PerturbationCurves",
     "Picture",
     "Prediction",
@@ -85,6 +90,7 @@ __all__ = [
     "check_cost",
     "checks",
     "core",
+    "counterfactual",
     "deepexplain",
     "demo",
     "described",

@@ -59,6 +59,10 @@ class MissingPackage(SaliencyError, ImportError):
     """An optional dependency is not installed."""
 
 
+class NotReached(SaliencyError, RuntimeError):
+    """No change that was evaluated within the budget gives the answer that was looked for."""
+
+
 class Cancelled(SaliencyError, RuntimeError):
     """The explanation was cancelled between two batches. The model is unchanged."""
 

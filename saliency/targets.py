@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,22 @@ class _Margin(OfScores):
 
     def named(self, labels: Sequence[str] | None) -> str:
         return f"{label_of(self.index, labels)} against {label_of(self.against, labels)}"
+
+
+@dataclass(frozen=True)
+class LogOdds(OfScores):
+    """The logarithm of p / (1 - p) of a class, from logits: its score minus the log-sum-exp of all others.
+
+    Its gradient is that of the cross-entropy divided by -(1 - p): the same direction, without the rounding to zero
+    that the cross-entropy has in float32 where p is nearly 1.
+    """
+
+    ops: Any = field(default=None, repr=False, compare=False)
+    """The array functions of the model's framework, a :class:`saliency.model.protocols.Ops`."""
+
+    def __call__(self, outputs: Any) -> Any:
+        others = np.delete(np.arange(int(outputs.shape[1])), self.index)
+        return outputs[:, self.index] - self.ops.logsumexp(self.ops.take(outputs, others))
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def perturbation_curves(
     points, fill = checks.whole(points, "points"), checks.choice(fill, "fill", FILLS)
     checks.callbacks(progress=progress, cancelled=cancelled, shared=shared)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
-    salience = _of_shape(_salience(mask), prepared, "mask")
+    salience = salience_of(mask, prepared)
     session = Session(
         prepared.adapted,
         batch_size=batch_size,
@@ -137,14 +137,23 @@ def perturbation_curves(
     return curves(case, salience, fill, points)
 
 
-def _salience(mask: Explanation | np.ndarray) -> np.ndarray:
-    """Return the salience (h, w), larger where more salient."""
+def salience_of(mask: Explanation | np.ndarray, prepared: Prepared, what: str = "mask") -> np.ndarray:
+    """Return the salience of each pixel of the model's input, (h, w), larger where more salient.
+
+    Args:
+        mask: an explanation, or an array (h, w) or (h, w, C).
+        prepared: the model with one picture.
+        what: the name of the argument.
+
+    Raises:
+        BadShape: it does not have the height and width of the model's input.
+    """
     if isinstance(mask, Explanation):
-        return Attribution.of(mask).ranked()
-    values = checks.array(mask, "mask, by which pixels are ordered,").astype(np.float64)
+        return _of_shape(Attribution.of(mask).ranked(), prepared, what)
+    values = checks.array(mask, f"{what}, by which pixels are ordered,").astype(np.float64)
     if not values.size:
-        raise BadShape(f"The mask is empty: its shape is {values.shape}.")
-    return Attribution(values).pooled()
+        raise BadShape(f"The {what} is empty: its shape is {values.shape}.")
+    return _of_shape(Attribution(values).pooled(), prepared, what)
 
 
 def _of_shape(array: np.ndarray, prepared: Prepared, what: str) -> np.ndarray:

@@ -73,5 +73,9 @@ class NumpyOps:
     def matmul(self, array: np.ndarray, other: np.ndarray) -> np.ndarray:
         return np.matmul(array, other)
 
+    def logsumexp(self, array: np.ndarray) -> np.ndarray:
+        most = array.max(-1, keepdims=True)
+        return np.asarray(most[..., 0] + np.log(np.exp(array - most).sum(-1)))
+
     def finite(self, array: np.ndarray) -> bool:
         return bool(np.isfinite(array).all())

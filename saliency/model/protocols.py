@@ -69,6 +69,9 @@ class Ops(Protocol[A]):
 
     def matmul(self, array: A, other: A) -> A: ...
 
+    def logsumexp(self, array: A) -> A:
+        """Return the logarithm of the sum of the exponentials over the last axis."""
+
     def finite(self, array: A) -> bool:
         """Return whether no value is NaN or infinite."""
 

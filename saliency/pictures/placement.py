@@ -61,6 +61,39 @@ def resized(picture: Size, fed: Size) -> np.ndarray:
     return np.array([[down, 0, (down - 1) / 2], [0, across, (across - 1) / 2]])
 
 
+def onto(mask: np.ndarray, placement: np.ndarray, size: Size, smooth: bool) -> np.ndarray:
+    """Return a mask of the model's input on the picture's own pixels, (H, W, C) or (H, W) float32.
+
+    Pixels that were not fed to the model get zero.
+
+    Args:
+        mask: (h, w, C) or (h, w).
+        placement: the affine map (2, 3) from pixels of the model's input to pixels of the picture.
+        size: height and width of the picture.
+        smooth: whether to interpolate between the mask's pixels; otherwise the nearest one is used.
+    """
+    height, width = size
+    if np.array_equal(placement, IDENTITY) and mask.shape[:2] == size:
+        return mask
+    from scipy import ndimage
+
+    # from picture to mask coordinates
+    turn = np.linalg.inv(placement[:, :2])
+    offset = -turn @ placement[:, 2]
+    planes = mask if mask.ndim == 3 else mask[..., None]
+    moved = [
+        # constant for half a pixel beyond the outermost pixel centres, zero further out
+        ndimage.affine_transform(plane, turn, offset, size, order=int(smooth), mode="nearest")
+        for plane in np.moveaxis(planes, -1, 0)
+    ]
+    grid = np.indices(size).reshape(2, -1)
+    at = turn @ grid + offset[:, None]
+    within = np.array(mask.shape[:2])[:, None]
+    inside = ((at >= -0.5) & (at <= within - 0.5)).all(0).reshape(height, width)
+    placed = np.stack(moved, -1) * inside[..., None]
+    return np.asarray(placed if mask.ndim == 3 else placed[..., 0], np.float32)
+
+
 def composed(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """Return the placement (2, 3) that applies `inner` first, then `outer`."""
     return np.concatenate([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]], 1)

@@ -16,6 +16,7 @@ from saliency.core.captions import method_from
 from saliency.core.method import Method
 from saliency.errors import BadField, BadImage, SaliencyError, brief
 from saliency.pictures import display
+from saliency.pictures.placement import onto
 from saliency.pictures.regions import Region, Regions
 from saliency.results import saved
 
@@ -163,25 +164,7 @@ class Explanation:
         if not self.picture.size:
             raise BadImage(f"This mask belongs to an input {self.mask.shape} that is no picture: use exp.mask.")
         height, width = self.picture.shape[:2]
-        if np.array_equal(self.placement, [[1, 0, 0], [0, 1, 0]]) and self.mask.shape[:2] == (height, width):
-            return self.mask
-        from scipy import ndimage
-
-        # from picture to mask coordinates
-        turn = np.linalg.inv(self.placement[:, :2])
-        offset = -turn @ self.placement[:, 2]
-        planes = self.mask if self.mask.ndim == 3 else self.mask[..., None]
-        moved = [
-            # constant for half a pixel beyond the outermost pixel centres, zero further out
-            ndimage.affine_transform(plane, turn, offset, (height, width), order=int(smooth), mode="nearest")
-            for plane in np.moveaxis(planes, -1, 0)
-        ]
-        grid = np.indices((height, width)).reshape(2, -1)
-        at = turn @ grid + offset[:, None]
-        size = np.array(self.mask.shape[:2])[:, None]
-        inside = ((at >= -0.5) & (at <= size - 0.5)).all(0).reshape(height, width)
-        placed = np.stack(moved, -1) * inside[..., None]
-        return np.asarray(placed if self.mask.ndim == 3 else placed[..., 0], np.float32)
+        return onto(self.mask, self.placement, (height, width), smooth)
 
     def bbox(self, percent: float = 30) -> tuple[int, int, int, int]:
         """Return the bounding box of the most salient `percent` of the pixels: top, left, bottom, right, half-open.

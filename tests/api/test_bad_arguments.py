@@ -154,6 +154,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
         "check": {"progress": False, "rerun": 0},
         "evaluate": {"methods": ["gradient"], "metrics": ["gini"], "progress": False},
         "recommend": {"methods": ["gradient"], "progress": False},
+        "counterfactual": {"segments": "grid", "count": 6, "progress": False},
         "perturbation_curves": {"points": 3},
         "mean_logit": {"mask": np.ones(SIZE)},
         "described": {"method": saliency.GradCam()},
@@ -251,6 +252,10 @@ def require_valid(found: Any) -> None:
         assert np.isfinite(found.mask).all()
     elif isinstance(found, saliency.PerturbationCurves):
         assert np.isfinite([*found.insertion, *found.deletion, found.insertion_auc]).all()
+    elif isinstance(found, saliency.Counterfactual):
+        assert np.isfinite([found.before, found.after]).all()
+        assert found.mask.shape == found.segmentation.shape
+        assert str(found)
     elif isinstance(found, saliency.Prediction):
         assert math.isfinite(found.score)
     elif isinstance(found, np.ndarray):

@@ -39,6 +39,7 @@ ROOMS = {
     "saliency.tf1": Room(5, sees=4),
     "saliency.deepexplain": Room(5, sees=4),
     "saliency.metrics": Room(6, sees=5),
+    "saliency.counterfactuals": Room(6, sees=6),
     "saliency.testbed": Room(7, sees=6),
     "saliency.api": Room(7, sees=6),
     "saliency_widget.pictures": Room(9, sees=8),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -61,6 +62,9 @@ class JaxOps:
 
     def matmul(self, array: Any, other: Any) -> Any:
         return jnp.matmul(array, other)
+
+    def logsumexp(self, array: Any) -> Any:
+        return jax.nn.logsumexp(array, axis=-1)
 
     def finite(self, array: Any) -> bool:
         return bool(jnp.isfinite(array).all())

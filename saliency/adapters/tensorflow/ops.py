@@ -66,5 +66,8 @@ class TensorFlowOps:
         array, other = (tf.broadcast_to(each, (*batch, *each.shape[-2:])) for each in (array, other))
         return tf.matmul(array, other)
 
+    def logsumexp(self, array: Any) -> Any:
+        return tf.reduce_logsumexp(array, axis=-1)
+
     def finite(self, array: Any) -> bool:
         return bool(tf.reduce_all(tf.math.is_finite(array)))

@@ -70,5 +70,8 @@ class TorchOps:
         with without_autocast(self.device):
             return array @ other
 
+    def logsumexp(self, array: Tensor) -> Tensor:
+        return array.logsumexp(-1)
+
     def finite(self, array: Tensor) -> bool:
         return bool(torch.isfinite(array).all())

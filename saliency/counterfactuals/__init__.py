@@ -1,0 +1,1 @@
+"""The smallest change of a picture's segments that changes the model's answer, or that keeps it."""

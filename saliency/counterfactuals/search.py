@@ -1,0 +1,234 @@
+"""Search a small set of segments that reaches a goal, with few model calls.
+
+Nothing is assumed about how the effect of a set follows from the effects of its members: whatever is returned has been
+evaluated on the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+from math import comb
+from typing import NamedTuple
+
+import numpy as np
+
+Chosen = frozenset[int]
+"""A set of segments, by index."""
+
+CANDIDATES = 4
+"""Number of segments that one step of the greedy search tries to add."""
+
+
+class Outcome(NamedTuple):
+    """The result of evaluating one set."""
+
+    reached: bool
+    """Whether the goal is reached."""
+    margin: float
+    """How far beyond the goal; negative before it."""
+
+
+class Found(NamedTuple):
+    """The result of a search."""
+
+    best: Chosen | None
+    """The smallest set that reaches the goal; None if no evaluated set does."""
+    minimal: bool
+    """Whether no member can be left out, proved by evaluating the set without each."""
+    smallest: bool
+    """Whether no smaller set reaches the goal, proved by evaluating all of them."""
+    others: tuple[Chosen, ...]
+    """The other evaluated sets of as many segments that reach the goal."""
+    nearest: Chosen
+    """The evaluated set with the largest margin."""
+
+
+class Sets:
+    """Evaluates sets of segments, each once, within a budget.
+
+    Args:
+        evaluate: from sets to their outcomes.
+        areas: number of pixels of each segment.
+        budget: number of sets that may be evaluated.
+    """
+
+    def __init__(
+        self, evaluate: Callable[[Sequence[Chosen]], Sequence[Outcome]], areas: np.ndarray, budget: int
+    ) -> None:
+        self._evaluate, self.areas, self.left = evaluate, areas, budget
+        self.known: dict[Chosen, Outcome] = {}
+
+    @property
+    def count(self) -> int:
+        """The number of segments."""
+        return len(self.areas)
+
+    def test(self, sets: Iterable[Chosen]) -> list[Chosen]:
+        """Evaluate sets, as many as the budget allows; return those that are known, in their order."""
+        wanted = list(dict.fromkeys(sets))
+        unknown = [each for each in wanted if each not in self.known][: self.left]
+        if unknown:
+            self.left -= len(unknown)
+            self.known.update(zip(unknown, self._evaluate(unknown), strict=True))
+        return [each for each in wanted if each in self.known]
+
+    def reached(self, sets: Iterable[Chosen]) -> list[Chosen]:
+        """Evaluate sets, as many as the budget allows; return those that reach the goal."""
+        return [each for each in self.test(sets) if self.known[each].reached]
+
+    def margin(self, chosen: Chosen) -> float:
+        """Return the margin of a set that has been evaluated."""
+        return self.known[chosen].margin
+
+    def size(self, chosen: Chosen) -> tuple[int, int]:
+        """Return the numbers by which sets are compared: of segments, then of pixels."""
+        return len(chosen), int(self.areas[list(chosen)].sum())
+
+    def best(self) -> Chosen | None:
+        """Return the smallest evaluated set that reaches the goal; None if no one does."""
+        return min((each for each, found in self.known.items() if found.reached), key=self.size, default=None)
+
+
+@dataclass
+class Search:
+    """A search for a small set.
+
+    Attributes:
+        sets: evaluates sets.
+        original: the set that leaves the picture as it is: no segments, or all.
+        salience: (d,), larger for segments to be tried first; None for the effect of each segment by itself.
+    """
+
+    sets: Sets
+    original: Chosen
+    salience: np.ndarray | None = None
+
+    def run(self) -> Found:
+        """Search within the budget."""
+        sets, nothing, everything = self.sets, Chosen(), Chosen(range(self.sets.count))
+        if not sets.reached([nothing]):
+            sets.test([everything])
+            if self.salience is not None:
+                self._bisect(self.salience)
+            self.gains = self._measured()
+            if self._size() > 1:
+                self._bisect(self.gains)
+                steps = (self._greedy, self._shrink) if self.original == nothing else (self._shrink, self._greedy)
+                for step in (self._pairs, *steps, self._earlier, self._shrink):
+                    step()
+        return self._found()
+
+    def _found(self) -> Found:
+        sets, best = self.sets, self.sets.best()
+        nearest = max(sets.known, key=sets.margin)
+        if best is None:
+            return Found(None, False, False, (), nearest)
+        if len(best) > 1:
+            self._exchange(best)
+            best = sets.best() or best
+        alike = [
+            each for each, found in sets.known.items() if found.reached and len(each) == len(best) and each != best
+        ]
+        tested = np.bincount([len(each) for each in sets.known], minlength=sets.count + 1)
+        return Found(
+            best=best,
+            minimal=all(each in sets.known and not sets.known[each].reached for each in _without_one(best)),
+            smallest=all(tested[size] == comb(sets.count, size) for size in range(len(best))),
+            others=tuple(sorted(alike, key=sets.size)),
+            nearest=nearest,
+        )
+
+    def _size(self) -> int:
+        """Return the size of the best set; beyond all where there is none."""
+        best = self.sets.best()
+        return self.sets.count + 1 if best is None else len(best)
+
+    def _measured(self) -> np.ndarray:
+        """Return the effect of each segment by itself, (d,), where the picture is whole; if affordable, at both ends.
+
+        Where the budget is too small for one end, return the salience, or zeros.
+        """
+        sets, nothing, everything = self.sets, Chosen(), Chosen(range(self.sets.count))
+        added = [Chosen([i]) for i in range(sets.count)]
+        left_out = [everything - each for each in added]
+        total, measured = np.zeros(sets.count), False
+        for start, each in sorted(((nothing, added), (everything, left_out)), key=lambda end: end[0] != self.original):
+            # the first end may take most of the budget, the other one little of it
+            if start in sets.known and sets.count <= (0.25 if measured else 0.75) * sets.left:
+                sets.test(each)
+                sign = 1 if start == nothing else -1
+                total += [sign * (sets.margin(one) - sets.margin(start)) for one in each]
+                measured = True
+        return self.salience if not measured and self.salience is not None else total
+
+    def _order(self, gains: np.ndarray) -> list[int]:
+        """Return the segments, largest gain first; equal ones in random order, which favours no side."""
+        shuffled = np.random.default_rng(0).permutation(len(gains))
+        return [int(i) for i in shuffled[np.argsort(-gains[shuffled], kind="stable")]]
+
+    def _bisect(self, gains: np.ndarray) -> None:
+        """Find, by bisection, a place in the order of gains at which the first segments begin to reach the goal."""
+        order = self._order(gains)
+        sets, low, high = self.sets, 0, len(order)
+        if not sets.reached([Chosen(order)]):
+            # the goal may be reached in between
+            between = sets.reached(Chosen(order[: 2**k]) for k in range(1, high.bit_length()))
+            if not between:
+                return
+            high = min(map(len, between))
+        while high - low > 1 and sets.left:
+            middle = (low + high) // 2
+            low, high = (low, middle) if sets.reached([Chosen(order[:middle])]) else (middle, high)
+
+    def _pairs(self) -> None:
+        """Evaluate all pairs, if these are few."""
+        if comb(self.sets.count, 2) <= 0.75 * self.sets.left:
+            self.sets.test(map(Chosen, combinations(range(self.sets.count), 2)))
+
+    def _greedy(self) -> None:
+        """Add the segment with the largest effect, one at a time, while the result would be smaller than the best set.
+
+        In each step a few segments are tried: those whose effects were the largest when they were measured last, as in
+        lazy greedy search (Minoux 1978). The budget for testing the members of the result is not used.
+        """
+        sets, gains = self.sets, self.gains.copy()
+        now = max((each for each in sets.known if len(each) <= 1), key=sets.margin)
+        while len(now) + 1 < self._size() and sets.left > len(now) + 1 + CANDIDATES:
+            order = [i for i in self._order(gains) if i not in now]
+            tried = sets.test(now | {i} for i in order[:CANDIDATES])
+            for each in tried:
+                gains[list(each - now)] = sets.margin(each) - sets.margin(now)
+            # one that reaches the goal ends the search
+            now = max(tried, key=lambda each: sets.known[each])
+
+    def _shrink(self) -> None:
+        """Leave members out of the best set until none can be left out, or the budget ends."""
+        sets = self.sets
+        while (best := sets.best()) is not None and len(best) > 1 and sets.left:
+            smaller = sets.reached(best - {i} for i in sorted(best, key=lambda i: self.gains[i]))
+            if not smaller:
+                return
+            # those whose absence does least: as many at once as possible
+            spare = [i for each in sorted(smaller, key=sets.margin, reverse=True) for i in best - each]
+            low, high = 1, len(spare) + 1
+            while high - low > 1 and sets.left:
+                middle = (low + high) // 2
+                low, high = (middle, high) if sets.reached([best - set(spare[:middle])]) else (low, middle)
+
+    def _earlier(self) -> None:
+        """Evaluate the shorter beginnings of the order, so that no plain search along it finds a smaller set."""
+        order = self._order(self.gains)
+        self.sets.test(Chosen(order[:count]) for count in range(2, self._size()))
+
+    def _exchange(self, best: Chosen) -> None:
+        """Look for other sets of the same size: exchange one member for another segment, most promising first."""
+        outside = [i for i in self._order(self.gains) if i not in best]
+        weakest = sorted(best, key=lambda i: self.gains[i])
+        self.sets.test(islice((best - {old} | {new} for new in outside for old in weakest), self.sets.left))
+
+
+def _without_one(chosen: Chosen) -> list[Chosen]:
+    """Return the set without each of its members."""
+    return [chosen - {each} for each in chosen]
