@@ -150,7 +150,7 @@ def test_other_frameworks_agree(framework: str) -> None:
     image = np.random.default_rng(1).integers(0, 256, (24, 20, 3), np.uint8)
     options: dict[str, Any] = {"segments": "grid", "count": 30, "fill": "mean", "progress": False}
     weights = same_net.weights()
-    models = {
+    models: dict[str, Any] = {
         "tensorflow": lambda: same_net.tf_module(weights),
         "keras": lambda: same_net.keras(weights),
         "jax": lambda: (same_net.pure_jax, weights),
