@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -155,18 +155,48 @@ def single_logit(index: int) -> OfScores:
     return ClassScore(0) if index else _Minus(0)
 
 
-def unit(layer: str, channel: int, position: Sequence[int] | None = None) -> Unit:
-    """Return the target that is one channel of a layer: its mean over the grid, or its value at one position.
+def unit(
+    layer: str,
+    channel: int | slice | Callable[[Any], Any],
+    position: Sequence[int | slice] | None = None,
+) -> Unit:
+    """Return the target that is one unit of a layer, or several: a channel's mean over the grid, or its value there.
 
     Args:
         layer: name of the layer; :func:`saliency.layers` lists those with a grid.
-        channel: index of the channel, or of the unit of a dense layer.
-        position: (row, column) on the layer's grid; (token,) for a sequence of tokens without a grid.
+        channel: index of the channel, or of the unit of a dense layer; a slice, whose channels are summed; or a
+            callable from the layer's activations (N, …, K), channels last, to one number per image (N,).
+        position: (row, column) on the layer's grid; (token,) for a sequence of tokens without a grid. The values at the
+            positions of a slice are summed. By default the mean over all positions.
+
+    Raises:
+        BadField: an index is of another type, or a callable has a position.
     """
     if position is not None and not isinstance(position, Sequence | np.ndarray):
         raise BadField(f"position must be (row, column), got {brief(position)}.")
-    place = None if position is None else tuple(checks.whole(at, "position") for at in position)
-    return Unit(checks.text(layer, "layer"), checks.whole(channel, "channel"), place)
+    if callable(channel):
+        if position is not None:
+            raise BadField("A callable computes the unit from all activations: omit position.")
+        return Unit(checks.text(layer, "layer"), checks.function(channel, "channel", ("activations",)))
+    place = None if position is None else tuple(_chosen(at, "position") for at in position)
+    return Unit(checks.text(layer, "layer"), _chosen(channel, "channel"), place)
+
+
+class Span(NamedTuple):
+    """A slice that can be hashed."""
+
+    start: int | None
+    stop: int | None
+    step: int | None
+
+
+def _chosen(at: Any, name: str) -> int | Span:
+    """Return an index, or a slice as a :class:`Span`."""
+    if isinstance(at, slice):
+        ends = (None if each is None else checks.whole(each, name) for each in (at.start, at.stop, at.step))
+        return Span(*ends)
+    found: int = checks.whole(at, name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -174,8 +204,8 @@ class Unit:
     """A target inside the model, computed from a layer's activations; see :func:`unit`."""
 
     layer: str
-    channel: int
-    position: tuple[int, ...] | None = None
+    channel: int | Span | Callable[[Any], Any]
+    position: tuple[int | Span, ...] | None = None
 
     def __call__(self, outputs: Any) -> Any:
         raise Unsupported(f"{self.named()} is a unit inside the model and cannot be computed from the model's outputs.")
@@ -184,27 +214,53 @@ class Unit:
         """Return the unit's value for each image: (N, ..., K) of the layer, channels last -> (N,).
 
         Raises:
-            BadTarget: there is no such channel or position.
+            BadTarget: there is no such channel or position, or a callable returns other than one number per image.
         """
+        if callable(self.channel):
+            found = self.channel(activations)
+            if (shape := tuple(getattr(found, "shape", ()))) != tuple(activations.shape[:1]):
+                raise BadTarget(f"The unit of {self.layer!r} must be one number per image, (N,), got shape {shape}.")
+            return found
         *places, channels = tuple(activations.shape)[1:] or (0,)
-        if not -channels <= self.channel < channels:
-            raise BadTarget(f"{self.layer!r} has {channels} channels, counted from 0, got channel {self.channel}.")
-        chosen = activations[..., self.channel]
-        if self.position is None:
-            return _sum(chosen, tuple(range(1, 1 + len(places)))) / math.prod(places) if places else chosen
-        if len(self.position) != len(places) or any(
-            not -size <= at < size for at, size in zip(self.position, places, strict=True)
+        if not _within(self.channel, channels):
+            raise BadTarget(f"{self.layer!r} has {channels} channels, counted from 0, got {_counted('channel', self)}.")
+        if self.position is not None and (
+            len(self.position) != len(places) or not all(map(_within, self.position, places))
         ):
             grid = "×".join(map(str, places)) or "no"
-            raise BadTarget(f"{self.layer!r} has {grid} positions, got position {self.position}.")
-        for at in self.position:
-            chosen = chosen[:, at]
-        return chosen
+            raise BadTarget(f"{self.layer!r} has {grid} positions, got position {_indices(self.position)}.")
+        at = (*(self.position or (Span(None, None, None),) * len(places)), self.channel)
+        # TensorFlow's tensors take slices and integers, but no arrays, as indices
+        chosen = activations[(slice(None), *(slice(*each) if isinstance(each, Span) else each for each in at))]
+        total = _sum(chosen, tuple(range(1, len(chosen.shape)))) if len(chosen.shape) > 1 else chosen
+        return total / math.prod(places) if places and self.position is None else total
 
     def named(self) -> str:
         """Return the name of the unit."""
-        place = "" if self.position is None else f" at {', '.join(map(str, self.position))}"
-        return f"{self.layer} channel {self.channel}{place}"
+        if callable(self.channel):
+            return f"{self.layer} {getattr(self.channel, '__name__', type(self.channel).__name__)}"
+        place = "" if self.position is None else f" at {_indices(self.position)}"
+        return f"{self.layer} {_counted('channel', self)}{place}"
+
+
+def _within(at: int | Span, size: int) -> bool:
+    """Return whether an index exists, or a slice selects anything."""
+    return len(range(size)[slice(*at)]) > 0 if isinstance(at, Span) else -size <= at < size
+
+
+def _counted(noun: str, unit: Unit) -> str:
+    """Return "channel 3" or "channels 0:3"."""
+    return f"{noun}{'s' if isinstance(unit.channel, Span) else ''} {_indices((unit.channel,))}"
+
+
+def _indices(chosen: Sequence[Any]) -> str:
+    """Return indices and slices as they are written in brackets."""
+    return ", ".join(
+        ":".join("" if each is None else str(each) for each in (at if at.step is not None else at[:2]))
+        if isinstance(at, Span)
+        else str(at)
+        for at in chosen
+    )
 
 
 def units(targets: Iterable[Any]) -> list[str]:

@@ -10,18 +10,19 @@ import numpy as np
 
 from saliency.adapters.answers import Arrays
 from saliency.adapters.calls import Calls
+from saliency.adapters.cut import HIDDEN, LayerValues, uncuttable
 from saliency.adapters.declared import declared_by, labels_of
 from saliency.adapters.layers import Surveyed
 from saliency.adapters.outputs import Choice
 from saliency.adapters.per_model import Shared, shared_by
 from saliency.adapters.tokens import Grid, patches, tokens_of, tokens_on_grid
-from saliency.errors import BadField, UnknownName
+from saliency.errors import BadField, UnknownName, Unsupported
 from saliency.model.head import Ending, Head, decide
 from saliency.model.names import name_of
-from saliency.model.protocols import Answer, Attention, Layer, Ops, Target
+from saliency.model.protocols import Answer, Attention, Attentive, Cut, Inspectable, Layer, Ops, Target, lacking
 from saliency.pictures.presets import Declared
 from saliency.rules import Composite
-from saliency.targets import ClassScore
+from saliency.targets import ClassScore, units
 
 NO_GRID = (
     "No layer with a spatial grid was found between the image and the scores. Expected an output of shape "
@@ -148,6 +149,49 @@ class Adapter:
         """See :meth:`saliency.model.protocols.Adapted.layer_table`."""
         return [(each.name, each.shape, each.grid.described()) for each in self._survey(images).layers]
 
+    def cut(self, layer: Any, images: Any = None) -> Cut[Any]:
+        """See :meth:`saliency.model.protocols.Cuttable.cut`."""
+        if (why := lacking(self, Inspectable)) is not None:
+            raise Unsupported(f"Cutting a model at a layer needs a layer's activations: {why}.")
+        if inside := units(self._targets):
+            raise Unsupported(
+                f"The target is a unit of {inside[0]!r}, and a model that is cut at a layer has no other layers. "
+                "Explain the unit with the whole model, or a class with the cut one."
+            )
+        example = self._example() if images is None else images[:1]
+        bound = self.at(self._targets, [self.layer_name(layer)])
+        around, through = bound._paths(example)
+        if around or not through:
+            raise uncuttable(bound, example, around)
+        (values,) = bound.activations(example, whole=True)
+        place = bound._place(values, example)
+        if len(values) != 1 or len(values.shape) < 2:
+            shape = tuple(map(int, values.shape))
+            raise Unsupported(f"The first axis of {bound._layers[0]!r} must be the batch; for one image it is {shape}.")
+        tail = bound._tail(example)
+        tail._layers, tail.size, tail.channels, tail.scales_itself = (), None, None, False
+        tail.wants = lambda shape: shape  # type: ignore[method-assign]
+        tail.lacks = {**self.lacks, Inspectable: HIDDEN, Attentive: HIDDEN}
+        grid = None if place is None else (place.height, place.width)
+        return Cut(bound._layers[0], LayerValues(bound), tail, grid, 0 if place is None else place.before)
+
+    def _example(self) -> Any:
+        """Return one grey image of a size that the model accepts, (1, H, W, C)."""
+        shape = self.wants((*(self.size or (224, 224)), self.channels or 3))
+        return self.ops.asarray(np.full((1, *shape), 0.5, np.float32))
+
+    def _paths(self, images: Any) -> tuple[bool, bool]:
+        """Return whether the scores depend on the image around the bound layer, and whether through it."""
+        raise NotImplementedError
+
+    def _place(self, values: Any, images: Any) -> Grid | None:
+        """Return the grid of the bound layer on the image, from all of its values for one image."""
+        raise NotImplementedError
+
+    def _tail(self, images: Any) -> Self:
+        """Return the model from the values of the bound layer to the scores; `images` is an example."""
+        raise NotImplementedError
+
     def _survey(self, images: Any) -> Surveyed:
         """Return the layers with a spatial grid that the scores depend on."""
         raise NotImplementedError
@@ -244,19 +288,21 @@ class GridAdapter(Adapter):
         answer = Answer(*(self._calls.gradients if self._rules is None else self._calls.rewired)(images))
         return answer if len(images) == 1 else answer._replace(lost=None)
 
-    def layers(self, images: Any) -> list[Layer[Any]]:
+    def layers(self, images: Any, *, whole: bool = False) -> list[Layer[Any]]:
         """Return activations (N, h, w, K) and gradients (k, N, h, w, K) of each bound layer."""
         pairs = [(self._last(seen, 1), self._last(back, 2)) for seen, back in self._calls.layers(images)]
+        if whole:
+            return [Layer(*pair) for pair in pairs]
         grids = [self._grid(seen, images) for seen, _ in pairs]
         return [
             Layer(*(patches(each, grid, self.ops.reshape) for each in pair))
             for pair, grid in zip(pairs, grids, strict=True)
         ]
 
-    def activations(self, images: Any) -> list[Any]:
+    def activations(self, images: Any, *, whole: bool = False) -> list[Any]:
         """Return the activations (N, h, w, K) of each bound layer."""
         arrays = [self._last(each, 1) for each in self._calls.activations(images)]
-        return [patches(each, self._grid(each, images), self.ops.reshape) for each in arrays]
+        return arrays if whole else [patches(each, self._grid(each, images), self.ops.reshape) for each in arrays]
 
     def scores_with(self, images: Any, activations: Any) -> Any:
         """Return the scores (k, N) with the bound layer's activations replaced."""
@@ -306,6 +352,12 @@ class GridAdapter(Adapter):
         if not found.layers:
             raise UnknownName(NO_GRID)
         return found.automatic(), DENSE if found.dense else LAST
+
+    def _place(self, values: Any, images: Any) -> Grid | None:
+        """See :class:`Adapter`."""
+        if len(values.shape) == 4 and len(images.shape) == 4:
+            return Grid("last", int(values.shape[1]), int(values.shape[2]))
+        return self._grid(values, images)
 
     def _grid(self, activations: Any, images: Any) -> Grid | None:
         """Return the grid of a layer's tokens on the image; None for a map."""

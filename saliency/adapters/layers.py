@@ -91,6 +91,11 @@ class Surveyed(NamedTuple):
         return [found[sides] for sides in dict.fromkeys(layer.sides for layer in reversed(layers))]
 
 
+def last_part(name: str) -> str:
+    """Return the name of a layer without the names of the models around it: "block/conv" -> "conv"."""
+    return name.rpartition("/")[2]
+
+
 def made_by(operators: Sequence[str]) -> str | None:
     """Return the operator that produced the result of these operators, called in a row.
 

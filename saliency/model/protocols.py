@@ -133,8 +133,14 @@ class Differentiable(Model[A], Protocol[A]):
 class Inspectable(Model[A], Protocol[A]):
     """A model whose inner activations can be read."""
 
-    def activations(self, images: A) -> Sequence[A]:
-        """Return activations (N, h, w, K) per bound layer, in the order they were bound; targets are not evaluated."""
+    def activations(self, images: A, *, whole: bool = False) -> Sequence[A]:
+        """Return activations (N, h, w, K) per bound layer, in the order they were bound; targets are not evaluated.
+
+        Args:
+            images: (N, H, W, C).
+            whole: whether to return all values of the layer with its channels last: (N, T, K) with all tokens, also
+                those without a position (class tokens), (N, h, w, K) or (N, K).
+        """
 
 
 @runtime_checkable
@@ -153,8 +159,45 @@ class Patchable(Inspectable[A], Protocol[A]):
 class Layered(Inspectable[A], Protocol[A]):
     """A model whose inner activations, and the gradients with respect to them, can be read."""
 
-    def layers(self, images: A) -> Sequence[Layer[A]]:
-        """Return one :class:`Layer` per bound layer, in the order they were bound."""
+    def layers(self, images: A, *, whole: bool = False) -> Sequence[Layer[A]]:
+        """Return one :class:`Layer` per bound layer, in the order they were bound; for `whole` see `activations`."""
+
+
+class Cut(NamedTuple, Generic[A]):
+    """A model that is cut at a layer into two: tail(head(image)) are the scores of the image."""
+
+    layer: str
+    """Name of the layer."""
+    head: Model[A]
+    """From images to the values of the layer; its ``outputs`` are (N, h, w, K), (N, T, K) or (N, K)."""
+    tail: Adapted[A]
+    """From these values to the scores; with the targets that were bound to the model."""
+    grid: tuple[int, int] | None
+    """Height and width of the layer's grid on the image; None for a layer without one."""
+    before: int = 0
+    """Number of tokens without a position before those of the grid."""
+
+
+@runtime_checkable
+class Cuttable(Inspectable[A], Protocol[A]):
+    """A model that can be cut at a layer."""
+
+    def cut(self, layer: Any, images: A | None = None) -> Cut[A]:
+        """Return the model as two models: from the image to the layer, and from there to the scores.
+
+        The scores of the bound targets may depend on the image through this layer alone; without bound targets, all of
+        the outputs. If the layer is called more than once, its last call counts.
+
+        Args:
+            layer: name of the layer, or the module itself.
+            images: (N, H, W, C), of the shape that the head is called with; by default one grey image of the size that
+                the model declares, or 224×224.
+
+        Raises:
+            UnknownName: there is no such layer.
+            Unsupported: the scores depend on the image by a path around the layer, such as a skip connection, or do not
+                depend on the layer.
+        """
 
 
 class Attention(NamedTuple, Generic[A]):
@@ -330,6 +373,7 @@ CAPABILITY: Mapping[type, str] = {
     Inspectable: "a layer's activations",
     Layered: "a layer's activations and gradients",
     Patchable: "scores with a layer's activations replaced",
+    Cuttable: "a model that can be cut at a layer",
     Attentive: "attention weights and their gradients",
     EarlyExit: "scores after each block of a transformer",
     Rewirable: "a backward pass that follows rules",

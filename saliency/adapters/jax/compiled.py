@@ -13,6 +13,7 @@ import numpy as np
 
 from saliency.adapters.answers import Arrays, one_number_each, shape_error
 from saliency.adapters.base import size_of
+from saliency.adapters.cut import other_shape
 from saliency.adapters.jax.operators import WHOLE, JaxWork
 from saliency.adapters.jax.ops import JaxOps
 from saliency.adapters.jax.trace import HALF, Program, wide
@@ -49,6 +50,35 @@ class Source(Protocol):
 
     def weight_name(self, path: Sequence[Any]) -> str | None:
         """Return the name of a weight tensor by its path in the tree of arrays; None for a model's state."""
+
+
+class TailSource(Source):
+    """How the part of a model after a cut is called, with the values of the layer (N, …), channels last.
+
+    Args:
+        source: how the whole model is called.
+        layer: name of the layer.
+        image: an image that the model accepts, (1, H, W, C).
+    """
+
+    channels_first = False
+    notes: Sequence[str] = ()
+
+    def __init__(self, source: Source, layer: str, image: Any) -> None:
+        self._source, self._layer, self._shape, self._dtype = source, layer, tuple(image.shape[1:]), image.dtype
+        self.signature = (source.signature, "tail", layer, self._shape)
+        self.weight_name = source.weight_name
+
+    def call(self, weights: Any, values: Any) -> Any:
+        """See :class:`Source`."""
+        images = jax.ShapeDtypeStruct((values.shape[0], *self._shape), self._dtype)
+        program = Program(partial(_called, self._source), weights, images)
+        slot = program.layer(self._layer)
+        turned = self._source.channels_first and values.ndim == 4
+        own = jnp.moveaxis(values, -1, 1) if turned else values
+        if own.shape != (wanted := tuple(program.shapes[slot])):
+            raise other_shape(repr(self._layer), wanted, tuple(own.shape))
+        return program.resumed(weights, slot=slot, value=own)
 
 
 class JaxCalls(TracedCalls):
@@ -136,6 +166,12 @@ class JaxCalls(TracedCalls):
         names = {slot: [str(i)] for i, slot in enumerate(program.inputs[:-1])}
         found = last_uses(steps, names, program.images, scores)
         return [found.get(str(i)) for i in range(len(names))]
+
+    def paths(self, weights: Any, images: Any) -> tuple[bool, bool]:
+        """Return whether the scores depend on the images around the bound layer, and whether through it."""
+        program, scores = self.to_scores(weights, images)
+        slot = program.layer(self.names[0])
+        return not program.around(slot).isdisjoint(scores), slot in program.before(scores)
 
     def joined(self, class_scores: Any, rows: Sequence[Any], classes: Any, inner: Sequence[Any] = ()) -> Any:
         """Return the scores (k, N) from :meth:`parts` and the rows of units."""

@@ -19,7 +19,16 @@ import numpy as np
 from saliency.adapters.answers import by_batch, indices
 from saliency.adapters.callables.stateless import stateless
 from saliency.adapters.jax.closure import closure_of
-from saliency.adapters.jax.compiled import ARRAYS, STATISTICS, Compiled, JaxCalls, Source, is_floating, name_in
+from saliency.adapters.jax.compiled import (
+    ARRAYS,
+    STATISTICS,
+    Compiled,
+    JaxCalls,
+    Source,
+    TailSource,
+    is_floating,
+    name_in,
+)
 from saliency.adapters.jax.ops import JaxOps
 from saliency.adapters.jax.trace import Program
 from saliency.adapters.layers import Surveyed
@@ -151,6 +160,17 @@ class JaxModel(Weighted, TracedModel[JaxCalls]):
         """See :class:`Adapter`."""
         with self.lock:
             return self._to_trace().surveyed(self.weights(), images[:1])
+
+    def _paths(self, images: Any) -> tuple[bool, bool]:
+        """See :class:`Adapter`."""
+        with self.lock:
+            return self._to_trace().paths(self.weights(), images[:1])
+
+    def _tail(self, images: Any) -> Self:
+        """See :class:`Adapter`."""
+        view = self.at(self._targets)
+        view.source = TailSource(self.source, self._layers[0], images)
+        return view
 
     def _program(self, images: Any) -> Program:
         """Return the program from the image to the class scores, or the bound targets if it returns no class scores."""

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from saliency.adapters.layers import Laid, Surveyed, made_by, nameable, spatial
+from saliency.adapters.layers import Laid, Surveyed, last_part, made_by, nameable, spatial
 from saliency.adapters.tokens import Grid, over_image, token_grid
 from saliency.adapters.traced.operators import before
 from saliency.errors import unknown
@@ -140,6 +140,35 @@ class Program:
                 value = instead[slot].astype(given.dtype) if instead and slot in instead else given
                 values[slot] = value + changes[slot] if changes and slot in changes else value
         return jax.tree.unflatten(self.tree, [values[slot] for slot in self.outputs]), values
+
+    def resumed(self, *arguments: Any, slot: int, value: Any) -> Any:
+        """Return the function's result from the value of a slot; only the steps after it run.
+
+        Args:
+            *arguments: like those of the trace; the result must not depend on the images but through the slot.
+            slot: of the value.
+            value: replaces it.
+        """
+        values = {**self.constants, **dict(zip(self.inputs, jax.tree.leaves(arguments), strict=False))}
+        wanted, steps = set(self.outputs) - {slot}, list[Step]()
+        for step in reversed(self.steps):
+            if not wanted.isdisjoint(step.gives):
+                steps.insert(0, step)
+                wanted |= set(step.takes) - {slot}
+        values[slot] = value.astype(self.aval(slot).dtype)
+        for step in steps:
+            outputs = bound(step.equation, [values[each] for each in step.takes])
+            several = outputs if step.equation.primitive.multiple_results else [outputs]
+            values.update((each, given) for each, given in zip(step.gives, several, strict=True) if each != slot)
+        return jax.tree.unflatten(self.tree, [values[each] for each in self.outputs])
+
+    def around(self, slot: int) -> set[int]:
+        """Return all slots that depend on the images by a path around a slot."""
+        found = {self.images} - {slot}
+        for step in self.steps:
+            if not found.isdisjoint(step.takes):
+                found.update(each for each in step.gives if each != slot)
+        return found
 
     def softmaxed(self, slot: int) -> int | None:
         """Return the slot of the logits if this slot is the result of a softmax; else None."""
@@ -296,9 +325,11 @@ class Program:
         Raises:
             UnknownName: there is no such layer.
         """
-        for step in reversed(self.steps):
-            if step.name == name or any(name in (each, each.rpartition("/")[2]) for each in step.modules):
-                return step.gives[0]
+        # the whole name first: the last part of another one may be the same
+        for named in (str, last_part):
+            for step in reversed(self.steps):
+                if step.name == name or name in map(named, step.modules):
+                    return step.gives[0]
         modules = {module for step in self.steps for module in step.modules}
         raise unknown("layer", name, sorted(modules) or [step.name for step in self.steps])
 

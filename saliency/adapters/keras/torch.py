@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,12 +20,13 @@ from saliency.adapters.calls import Calls
 from saliency.adapters.host_random import NOTE
 from saliency.adapters.keras.layers import watched
 from saliency.adapters.keras.weights import named_weights
-from saliency.adapters.layers import Laid, Surveyed, made_by, nameable, read_from_map, scores_or_sum
+from saliency.adapters.layers import Laid, Surveyed, last_part, made_by, nameable, read_from_map, scores_or_sum
 from saliency.adapters.outputs import parts_of
 from saliency.adapters.tokens import Grid, over_image, token_grid
 from saliency.adapters.torch.attention import Attending, exits_of
+from saliency.adapters.torch.cut import Tail, paths_of
 from saliency.adapters.torch.gradients import backward, by_each, each_gradient, image_gradients, leaf_of, ledger_for
-from saliency.adapters.torch.layers import Replaced
+from saliency.adapters.torch.layers import Replaced, as_output
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.precision import computed_in
 from saliency.adapters.torch.random import OwnRandomness
@@ -91,6 +93,7 @@ class KerasOnTorch(Weighted, GridAdapter):
         self._instead: list[tuple[Any, Tensor]] = []
         # the bound layer, and the number of its last call
         self._call_of: tuple[str, int] | None = None
+        self._cut: Tail | None = None
 
     @property
     def version(self) -> Hashable:
@@ -214,9 +217,11 @@ class KerasOnTorch(Weighted, GridAdapter):
         return watch.why()
 
     def known(self, name: str, seen: Seen) -> str:
-        for each in reversed(seen):
-            if name in (each, each.rpartition("/")[2]):
-                return each
+        # the whole name first: the last part of another one may be the same
+        for named in (str, last_part):
+            for each in reversed(seen):
+                if name == named(each):
+                    return each
         if any(name == layer.name for layer in self.model.layers):
             raise not_called(name)
         raise unknown("layer", name, seen)
@@ -257,6 +262,39 @@ class KerasOnTorch(Weighted, GridAdapter):
             self.note(NOTE)
 
     def call(self, images: Tensor) -> Any:
+        """Return the model's outputs for images; of a tail, for the values of the layer."""
+        if self._cut is None:
+            return self._of_images(images)
+        # a copy: the next layer may write in place
+        values = as_output(images, self._cut.grid, images)
+        view = copy.copy(self)
+        view._cut = None
+        return view.watched(self._cut.placeholder(len(images)), Seen({(self._cut.layer, self._cut.call): values}))
+
+    def _paths(self, images: Tensor) -> tuple[bool, bool]:
+        """See :class:`Adapter`."""
+        place = self.last_call(images)
+        (seen,) = KerasCalls(self).activations(images)
+        values = leaf_of(seen)
+
+        def scores(leaf: Tensor) -> Tensor:
+            fixed = Seen({place: values})
+            if self._targets:
+                return self.scored(leaf, fixed)
+            total: Tensor = scores_or_sum(self._choice(KERAS), self.watched(leaf, fixed), torch.sum)
+            return total
+
+        with self.ready(grad=True):
+            return paths_of(scores, images, values)
+
+    def _tail(self, images: Tensor) -> Self:
+        """See :class:`Adapter`."""
+        view = self.at(self._targets)
+        with self.ready(grad=False):
+            view._cut = Tail(*self.last_call(images), Grid("last", 0, 0), images)
+        return view
+
+    def _of_images(self, images: Tensor) -> Any:
         try:
             # the scope receives assignments to variables
             with StatelessScope(state_mapping=self._instead):

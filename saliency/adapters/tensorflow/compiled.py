@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from saliency.adapters.answers import by_batch, one_number_each, shape_error
 from saliency.adapters.base import size_of
+from saliency.adapters.cut import other_shape
 from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tensorflow.operators import CALLS, GraphProgram, TensorFlowWork, not_seen
 from saliency.adapters.tensorflow.ops import TensorFlowOps
-from saliency.adapters.tensorflow.trace import ARRAYS, HALF, Place, Traced, precision_of, wide
+from saliency.adapters.tensorflow.trace import ARRAYS, HALF, Place, Traced, before, precision_of, wide
 from saliency.adapters.tensorflow.weights import last_uses_in
 from saliency.adapters.traced.model import TracedCalls
 from saliency.adapters.traced.rewired import Rewired
@@ -65,6 +66,40 @@ class Source:
         return signature(**{name: tf.cast(images, wanted.dtype)}), []
 
 
+class TailSource(Source):
+    """How the part of a model after a cut is called, with the values of the layer (N, …).
+
+    Args:
+        source: how the whole model is called.
+        layer: name of the layer.
+        image: an image that the model accepts, (1, H, W, C).
+    """
+
+    def __init__(self, source: Source, layer: str, image: Any) -> None:
+        self._source, self._layer, self._shape, self._dtype = source, layer, tuple(image.shape[1:]), image.dtype
+        self.model, self.signature = source.model, (source.signature, "tail", layer, self._shape)
+
+    def call(self, images: Any) -> tuple[Any, list[Place]]:
+        """Return the model's outputs for the values of the layer."""
+        values = images
+        blank = tf.zeros(tf.concat([tf.shape(values)[:1], self._shape], 0), self._dtype)
+        blank.set_shape((values.shape[0], *self._shape))
+        with tf.name_scope("cut") as scope:
+            raw, places = _called(self._source, blank)
+        traced = Traced(blank, raw, places, _parts(self._source), scope=scope)
+        layer = traced.layer(self._layer)
+        if not layer.shape.is_compatible_with(values.shape):
+            raise other_shape(repr(self._layer), tuple(layer.shape), tuple(values.shape))
+        own = tf.cast(values, layer.dtype)
+        traced.replace(layer, own)
+        return tf.nest.map_structure(lambda each: own if each is layer else each, raw), places
+
+
+def _parts(source: Source) -> list[str]:
+    """Return the names of all of a model's layers."""
+    return [getattr(each, "name", "") for each in getattr(source.model(), "layers", ())]
+
+
 @dataclass
 class TensorFlowCalls(TracedCalls):
     """The calls as functions of the images and the classes; the graph reads the model's variables.
@@ -89,8 +124,7 @@ class TensorFlowCalls(TracedCalls):
             raise explained from error
         if (note := precision_note(precision_of(images.graph))) is not None and note not in self.notes:
             self.notes.append(note)
-        parts = [getattr(each, "name", "") for each in getattr(self.source.model(), "layers", ())]
-        return Traced(images, raw, places, parts, self.choice)
+        return Traced(images, raw, places, _parts(self.source), self.choice)
 
     def joined(self, traced: Traced, classes: Any = None) -> Any:
         """Return the scores (k, N) of the bound targets."""
@@ -121,6 +155,12 @@ class TensorFlowCalls(TracedCalls):
         """Return the traced call and the scores; without targets, all class scores."""
         traced = self.traced(images)
         return traced, self.joined(traced) if self.bound else scores_or_sum(self.choice, traced.raw, tf.reduce_sum)
+
+    def paths(self, images: Any) -> tuple[bool, bool]:
+        """Return whether the scores depend on the images around the bound layer, and whether through it."""
+        traced, scores = self.to_scores(images)
+        layer = traced.layer(self.names[0])
+        return scores.name in traced.around(layer), scores is layer or layer.op.name in before(scores.op)
 
     def last_uses(self, images: Any, handles: Mapping[int, str]) -> dict[str, int]:
         """Return :func:`last_uses_in` of the scores."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 from saliency.adapters.answers import indices
 from saliency.adapters.host_random import NOTE, HostStreams
 from saliency.adapters.layers import Surveyed
-from saliency.adapters.tensorflow.compiled import Source, TensorFlowCalls
+from saliency.adapters.tensorflow.compiled import Source, TailSource, TensorFlowCalls
 from saliency.adapters.tensorflow.ops import TensorFlowOps
 from saliency.adapters.tensorflow.state import copy_of, graph_of
 from saliency.adapters.tensorflow.trace import ARRAYS, wide
@@ -136,6 +136,17 @@ class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
         """See :class:`Adapter`."""
         found: Surveyed = self._inspected(lambda calls, images: calls.surveyed(images), images)
         return found
+
+    def _paths(self, images: Any) -> tuple[bool, bool]:
+        """See :class:`Adapter`."""
+        found: tuple[bool, bool] = self._inspected(lambda calls, images: calls.paths(images), images)
+        return found
+
+    def _tail(self, images: Any) -> Self:
+        """See :class:`Adapter`."""
+        view = self.at(self._targets)
+        view.source = TailSource(self.source, self._layers[0], images)
+        return view
 
     def _inspected(self, look: Callable[[TensorFlowCalls, Any], Any], images: Any) -> Any:
         """Trace the model and return the result of inspecting the graph."""

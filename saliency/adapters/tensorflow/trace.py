@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from saliency.adapters.answers import Arrays, not_called
-from saliency.adapters.layers import REARRANGES, Laid, Surveyed, made_by, nameable, read_from_map, spatial
+from saliency.adapters.layers import REARRANGES, Laid, Surveyed, last_part, made_by, nameable, read_from_map, spatial
 from saliency.adapters.outputs import Choice, parts_of
 from saliency.adapters.tokens import Grid, no_blocks, over_image, token_grid
 from saliency.errors import NoGradient, unknown
@@ -38,6 +38,9 @@ PRODUCTS = ("BatchMatMulV2", "Einsum")
 """Operators that mix tokens, unless they return a layer's output."""
 
 
+SHAPES = ("Shape", "Size", "Rank", "ZerosLike", "OnesLike")
+"""Operators that do not use a tensor's values."""
+
 HALF = (tf.bfloat16, tf.float16)
 """Half-precision types, too coarse for sums and quotients."""
 
@@ -58,13 +61,20 @@ class Traced:
         places: the outputs of its named layers, in order.
         parts: names of all its layers, called or not.
         choice: selects the output to explain.
+        scope: name scope of the call, a prefix of the names of its operators.
     """
 
     def __init__(
-        self, images: Any, raw: Any, places: Sequence[Place], parts: Sequence[str], choice: Choice | None = None
+        self,
+        images: Any,
+        raw: Any,
+        places: Sequence[Place],
+        parts: Sequence[str],
+        choice: Choice | None = None,
+        scope: str = "",
     ) -> None:
         self.images, self.raw, self.choice = images, raw, choice or Choice(ARRAYS)
-        self._places, self._parts = places, parts
+        self._places, self._parts, self._scope = places, parts, scope
 
     def class_scores(self) -> Any:
         """Return the class scores, (N, classes)."""
@@ -105,10 +115,13 @@ class Traced:
 
     def layer(self, name: str) -> Any:
         """Return the (last) output of a layer."""
-        for place in reversed(self._all()):
-            if name in (place.name, place.name.rpartition("/")[2]):
-                return place.output
-        known = [place.name for place in self._places] or [place.name for place in self._all()]
+        places = self._all()
+        # the whole name first: the last part of another one may be the same
+        for named in (str, last_part):
+            for place in reversed(places):
+                if name == named(place.name):
+                    return place.output
+        known = [place.name for place in self._places] or [place.name for place in places]
         raise not_called(name) if name in self._parts else unknown("layer", name, known)
 
     def replace(self, output: Any, other: Any) -> None:
@@ -118,13 +131,22 @@ class Traced:
                 if each is output:
                     operator._update_input(i, other)
 
+    def around(self, output: Any) -> set[str]:
+        """Return the names of all tensors whose values depend on the images by a path around `output`."""
+        found = {self.images.name} - {output.name}
+        for operator in self.images.graph.get_operations():
+            if operator.type not in SHAPES and any(each.name in found for each in operator.inputs):
+                found.update(each.name for each in operator.outputs if each is not output)
+        return found
+
     def _all(self) -> list[Place]:
         """Return every operator's result in order; layers' outputs under the layers' names."""
         named = {place.output.name: place.name for place in self._places if tf.is_tensor(place.output)}
         operators = self.images.graph.get_operations()
         return [
-            Place(named.get(output.name, operator.name), output)
+            Place(named.get(output.name, operator.name.removeprefix(self._scope)), output)
             for operator in operators
+            if operator.name.startswith(self._scope)
             for i, output in enumerate(operator.outputs)
             # the second result of a custom gradient, such as swish's, is only for its backward pass
             if i == 0 or output.name in named
@@ -132,7 +154,7 @@ class Traced:
 
     def attention(self, scores: Any) -> list[Any]:
         """Return the results of every softmax that may mix tokens, (N, heads, T, T), before the scores."""
-        wanted = _before(scores.op)
+        wanted = before(scores.op)
         found = [each.outputs[0] for each in self.images.graph.get_operations() if each.type == "Softmax"]
         squares = [each for each in found if each.shape.rank == 4 and each.shape[2] is not None]
         return [each for each in squares if each.shape[2] == each.shape[3] > 1 and each.op.name in wanted]
@@ -167,7 +189,7 @@ class Traced:
         dense = read_from_map([each.shape.as_list() for each in explained], self.images.shape[0])
         if dense:
             # the target's own operators are not part of the model
-            made = set[str]().union(*(_before(each.op) for each in explained))
+            made = set[str]().union(*(before(each.op) for each in explained))
             came = {name: taken for name, taken in came.items() if name in made}
         outputs = {each.name for each in returned}
         found: list[Laid] = []
@@ -203,7 +225,7 @@ class Traced:
 
     def _on_the_way(self, scores: Any) -> Iterator[tuple[Any, list[Any]]]:
         """Yield each operator between the image and the scores, in order, with its inputs that depend on the image."""
-        wanted, after = _before(scores.op), {self.images.op.name}
+        wanted, after = before(scores.op), {self.images.op.name}
         for operator in self.images.graph.get_operations():
             came = [each for each in operator.inputs if each.op.name in after]
             if came:
@@ -283,7 +305,7 @@ def _sums(operator: Any, came: Sequence[Any]) -> bool:
 def why_no_gradient(scores: Any, images: Any) -> str:
     """Return the message that names the operator of the graph where the gradient is lost."""
     cut = "The score cannot be differentiated by the image"
-    after, breaks, wanted = {images.op.name}, [], _before(scores.op)
+    after, breaks, wanted = {images.op.name}, [], before(scores.op)
     for operator in images.graph.get_operations():
         if operator.name not in wanted or not any(each.op.name in after for each in operator.inputs):
             continue
@@ -302,7 +324,7 @@ def why_no_gradient(scores: Any, images: Any) -> str:
     return f"{cut}: {operator.type} stops the gradient. Remove it, or use a method that needs only scores."
 
 
-def _before(operator: Any) -> set[str]:
+def before(operator: Any) -> set[str]:
     """Return the names of an operator and of all operators that it depends on."""
     found, waiting = {operator.name}, [operator]
     while waiting:

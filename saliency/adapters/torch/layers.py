@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from saliency.adapters.cut import other_shape
 from saliency.adapters.layers import REARRANGES, Laid, Surveyed, made_by, nameable, read_from_map, spatial
 from saliency.adapters.outputs import parts_of
 from saliency.adapters.tokens import Grid, map_grid, token_grids
@@ -299,6 +300,29 @@ def on_grid(array: Tensor, grid: Grid | None) -> Tensor:
     array = array.transpose(0, 1) if grid.layout == "tokens_first" else array
     patches = array[:, grid.before : array.shape[1] - grid.after]
     return patches.reshape(len(array), grid.height, grid.width, array.shape[-1])
+
+
+def channels_last(array: Tensor, grid: Grid | None) -> Tensor:
+    """Convert a layer's output (N, …) to all of its values, channels last: (N, h, w, K), (N, T, K) or (N, K).
+
+    Four axes without a known grid are read as torch's own (N, K, h, w).
+    """
+    if grid is not None and grid.layout == "tokens_first":
+        return array.transpose(0, 1)
+    first = array.ndim == 4 and (grid is None or grid.layout == "first")
+    return array.permute(0, 2, 3, 1) if first else array
+
+
+def as_output(values: Tensor, grid: Grid | None, like: Tensor) -> Tensor:
+    """Return all values of a layer as its own output `like`: the inverse of :func:`channels_last`."""
+    if values.shape != (wanted := channels_last(like, grid).shape):
+        raise other_shape("the layer", tuple(wanted), tuple(values.shape))
+    turned = values.ndim == 4 and like.ndim == 4 and (grid is None or grid.layout == "first")
+    own = values.permute(0, 3, 1, 2) if turned else values
+    # a copy: the next operator may write in place
+    return (own.transpose(0, 1) if grid is not None and grid.layout == "tokens_first" else own).to(
+        like.dtype, copy=True
+    )
 
 
 def off_grid(values: Tensor, grid: Grid | None, like: Tensor) -> Tensor:

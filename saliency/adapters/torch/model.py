@@ -22,8 +22,9 @@ from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch.answers import TORCH, shape_error
 from saliency.adapters.torch.attention import Attending, exits_of
+from saliency.adapters.torch.cut import Tail, paths_of
 from saliency.adapters.torch.gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
-from saliency.adapters.torch.layers import Captured, Replaced, off_grid, on_grid
+from saliency.adapters.torch.layers import Captured, Replaced, channels_last, off_grid, on_grid
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.precision import computed_in, fed_as
 from saliency.adapters.torch.random import OwnRandomness
@@ -70,6 +71,7 @@ class TorchModel(Weighted, Adapter):
         self._working = WorkingCopy(self.module)
         self._randomness = OwnRandomness()
         self.notes += self._working.notes()
+        self._cut: Tail | None = None
         # by shape of image, the last call of the bound layer and its grid on the image
         self._places: dict[torch.Size, tuple[int, Grid | None]] = {}
 
@@ -177,7 +179,7 @@ class TorchModel(Weighted, Adapter):
         with self.rewired(Composite(()))._ready(grad=True) as module:
             return kinds_of(lambda leaf: self._scores(module, leaf), leaf_of(images))
 
-    def layers(self, images: Tensor) -> list[Layer[Tensor]]:
+    def layers(self, images: Tensor, *, whole: bool = False) -> list[Layer[Tensor]]:
         """Return activations (N, h, w, K) and gradients (k, N, h, w, K) of each bound layer."""
         leaf = leaf_of(images)
         with self._ready(grad=True) as module:
@@ -189,21 +191,53 @@ class TorchModel(Weighted, Adapter):
             grids = [captured.grid(each) for each in seen]
             gradients = list(each_gradient(scores, seen, self._layers, half=self._goes_through_half()))
         for i, (name, grid) in enumerate(zip(self._layers, grids, strict=True)):
-            self._say(name, grid, [each[i] for each in gradients])
+            if not whole:
+                self._say(name, grid, [each[i] for each in gradients])
         return [
-            Layer(self._read(seen[i], grid), torch.stack([self._read(each[i], grid) for each in gradients]))
+            Layer(
+                self._read(seen[i], grid, whole), torch.stack([self._read(each[i], grid, whole) for each in gradients])
+            )
             for i, grid in enumerate(grids)
         ]
 
-    def activations(self, images: Tensor) -> list[Tensor]:
+    def activations(self, images: Tensor, *, whole: bool = False) -> list[Tensor]:
         """Return the activations (N, h, w, K) of each bound layer."""
         captured = self._captured(images)
         seen = [captured.output(name) for name in self._layers]
-        return [self._read(each, captured.grid(each)) for each in seen]
+        return [self._read(each, captured.grid(each), whole) for each in seen]
 
-    def _read(self, array: Tensor, grid: Grid | None) -> Tensor:
-        """Convert a layer's output (N, …) to (N, h, w, K), in the type of the methods' arithmetic."""
-        return on_grid(array.detach(), grid).to(self._wide)
+    def _read(self, array: Tensor, grid: Grid | None, whole: bool) -> Tensor:
+        """Convert a layer's output (N, …) to (N, h, w, K), in the type of the methods' arithmetic.
+
+        Args:
+            array: the output, or a gradient by it.
+            grid: its grid on the image.
+            whole: whether to return all values, see :func:`channels_last`.
+        """
+        return (channels_last if whole else on_grid)(array.detach(), grid).to(self._wide)
+
+    def _place(self, values: Tensor, images: Tensor) -> Grid | None:
+        captured = self._captured(images[:1])
+        return captured.grid(captured.output(self._layers[0]))
+
+    def _paths(self, images: Tensor) -> tuple[bool, bool]:
+        captured = self._captured(images)
+        (name,) = self._layers
+        values = leaf_of(captured.output(name))
+
+        def scores(leaf: Tensor) -> Tensor:
+            with Replaced(module, name, captured.calls[name], lambda _: values.clone()):
+                return self._scores(module, leaf) if self._targets else self._classes(module, leaf)
+
+        with self._ready(grad=True) as module:
+            return paths_of(scores, images, values)
+
+    def _tail(self, images: Tensor) -> Self:
+        captured = self._captured(images)
+        view, (name,) = self.at(self._targets), self._layers
+        view._cut = Tail(name, captured.calls[name], captured.grid(captured.output(name)), images)
+        view._working = self._uncompiled()
+        return view
 
     def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
         """Return the scores (k, N) with the bound layer's activations replaced."""
@@ -318,6 +352,13 @@ class TorchModel(Weighted, Adapter):
         return scores.to(self._wide)
 
     def _forward(self, module: nn.Module, images: Tensor) -> Any:
+        """Return the model's outputs for images; of a tail, for the values of the layer."""
+        if self._cut is None:
+            return self._of_images(module, images)
+        with self._cut.replaced(module, images):
+            return self._of_images(module, self._cut.placeholder(len(images)))
+
+    def _of_images(self, module: nn.Module, images: Tensor) -> Any:
         # cloned, since the model may write into its input
         fed = (images.permute(0, 3, 1, 2) if images.ndim == 4 else images).to(self._dtype, copy=True)
         try:
