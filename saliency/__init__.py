@@ -44,7 +44,8 @@ from saliency.pictures.presets import Preprocessing
 from saliency.pictures.regions import Region, Regions
 from saliency.results.evaluation import Evaluation
 from saliency.results.explanation import Explanation
-from saliency.results.tables import LayerInfo, LayerTable, MethodInfo, MethodTable
+from saliency.results.layer_explanation import LayerExplanation
+from saliency.results.tables import ChannelInfo, ChannelTable, LayerInfo, LayerTable, MethodInfo, MethodTable
 
 __version__ = "0.1.0"
 
@@ -57,10 +58,13 @@ __all__ = [
     "BadShape",
     "BadTarget",
     "Cancelled",
+    "ChannelInfo",
+    "ChannelTable",
     "CheckCost",
     "Counterfactual",
     "Evaluation",
     "Explanation",
+    "LayerExplanation",
     "LayerInfo",
     "LayerTable",
     "Method",

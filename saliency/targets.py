@@ -228,7 +228,8 @@ class Unit:
             len(self.position) != len(places) or not all(map(_within, self.position, places))
         ):
             grid = "×".join(map(str, places)) or "no"
-            raise BadTarget(f"{self.layer!r} has {grid} positions, got position {_indices(self.position)}.")
+            comma = "," if len(self.position) == 1 else ""
+            raise BadTarget(f"{self.layer!r} has {grid} positions, got position ({_indices(self.position)}{comma}).")
         at = (*(self.position or (Span(None, None, None),) * len(places)), self.channel)
         # TensorFlow's tensors take slices and integers, but no arrays, as indices
         chosen = activations[(slice(None), *(slice(*each) if isinstance(each, Span) else each for each in at))]

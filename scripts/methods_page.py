@@ -62,7 +62,7 @@ FAMILY = {
     "paths": "Gradients integrated along a path from a baseline to the image",
     "noise": "Statistics of any method over noisy copies",
     "backward rules": "Backward passes with modified rules",
-    "layers": "Class activation maps: weighted activations of a layer",
+    "layers": "Layers: class activation maps, and the part of each unit in the score",
     "attention": "Attention of a transformer",
     "perturbation": "Scores of images with some parts replaced",
     "regions": "Ranked regions",

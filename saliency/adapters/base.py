@@ -70,6 +70,8 @@ class Adapter:
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
         self._rules: Composite | None = None
+        # by what the gradient at the bound layer is multiplied
+        self._gate: np.ndarray | None = None
         self.activation, self.output = "auto", cast(Any, None)
         self._declared_activation = "auto"
         self.head: Head | None = None
@@ -151,7 +153,7 @@ class Adapter:
 
     def cut(self, layer: Any, images: Any = None) -> Cut[Any]:
         """See :meth:`saliency.model.protocols.Cuttable.cut`."""
-        if (why := lacking(self, Inspectable)) is not None:
+        if (why := lacking(cast(Any, self), Inspectable)) is not None:
             raise Unsupported(f"Cutting a model at a layer needs a layer's activations: {why}.")
         if inside := units(self._targets):
             raise Unsupported(
@@ -164,7 +166,7 @@ class Adapter:
         if around or not through:
             raise uncuttable(bound, example, around)
         (values,) = bound.activations(example, whole=True)
-        place = bound._place(values, example)
+        grid, before = bound._grid_of(values, example)
         if len(values) != 1 or len(values.shape) < 2:
             shape = tuple(map(int, values.shape))
             raise Unsupported(f"The first axis of {bound._layers[0]!r} must be the batch; for one image it is {shape}.")
@@ -172,8 +174,31 @@ class Adapter:
         tail._layers, tail.size, tail.channels, tail.scales_itself = (), None, None, False
         tail.wants = lambda shape: shape  # type: ignore[method-assign]
         tail.lacks = {**self.lacks, Inspectable: HIDDEN, Attentive: HIDDEN}
-        grid = None if place is None else (place.height, place.width)
-        return Cut(bound._layers[0], LayerValues(bound), tail, grid, 0 if place is None else place.before)
+        return Cut(bound._layers[0], LayerValues(bound), cast(Any, tail), grid, before)
+
+    def cuts(self, images: Any) -> bool:
+        """See :meth:`saliency.model.protocols.Cuttable.cuts`."""
+        return self._paths(images[:1]) == (False, True)
+
+    def gated(self, selected: np.ndarray) -> Self:
+        """See :meth:`saliency.model.protocols.Cuttable.gated`."""
+        view = copy.copy(self)
+        view._gate = selected
+        return view
+
+    def layer_grid(self, images: Any) -> tuple[tuple[int, int] | None, int]:
+        """See :meth:`saliency.model.protocols.Cuttable.layer_grid`."""
+        (values,) = self.activations(images[:1], whole=True)
+        return self._grid_of(values, images[:1])
+
+    def _grid_of(self, values: Any, images: Any) -> tuple[tuple[int, int] | None, int]:
+        """Return :meth:`layer_grid` from all of the layer's values for one image."""
+        place = self._place(values, images)
+        return (None, 0) if place is None else ((place.height, place.width), place.before)
+
+    def activations(self, images: Any, *, whole: bool = False) -> list[Any]:
+        """See :meth:`saliency.model.protocols.Inspectable.activations`."""
+        raise NotImplementedError
 
     def _example(self) -> Any:
         """Return one grey image of a size that the model accepts, (1, H, W, C)."""
@@ -260,6 +285,8 @@ class GridAdapter(Adapter):
         super().__init__(model, labels, ops)
         # by number of tokens, their grid on the image
         self._grids: dict[int, Grid] = {}
+        # by layer and shape of image, the shape of the layer's values
+        self._shapes: dict[tuple[Any, ...], tuple[int, ...]] = {}
         # by shape of image, the grid of the bound layer's tokens; None if the layer is a map
         self._patched: dict[tuple[int, ...], Grid | None] = {}
 
@@ -285,8 +312,19 @@ class GridAdapter(Adapter):
 
     def gradients(self, images: Any) -> Answer[Any]:
         """Return scores (k, N) and gradients (k, N, H, W, C), from one forward pass."""
+        if self._gate is not None:
+            return Answer(*self._calls.gated(images, self._selected(images)))
         answer = Answer(*(self._calls.gradients if self._rules is None else self._calls.rewired)(images))
         return answer if len(images) == 1 else answer._replace(lost=None)
+
+    def _selected(self, images: Any) -> Any:
+        """Return the gate of the bound layer for each image, in the layer's own layout."""
+        (layer,) = self._layers
+        key = (layer, tuple(images.shape[1:]))
+        if key not in self._shapes:
+            self._shapes[key] = tuple(map(int, self.activations(images[:1], whole=True)[0].shape[1:]))
+        gate = np.broadcast_to(np.asarray(self._gate, np.float32), (len(images), *self._shapes[key]))
+        return self.ops.asarray(np.moveaxis(gate, -1, 1) if self.channels_first and gate.ndim == 4 else gate)
 
     def layers(self, images: Any, *, whole: bool = False) -> list[Layer[Any]]:
         """Return activations (N, h, w, K) and gradients (k, N, h, w, K) of each bound layer."""

@@ -15,6 +15,9 @@ class Calls(Protocol):
     def gradients(self, images: Any) -> Any:
         """Return scores (k, N) and gradients (k, N, H, W, C)."""
 
+    def gated(self, images: Any, selected: Any) -> Any:
+        """Return the same, with the gradient at the bound layer multiplied by `selected`, (N, …) in its layout."""
+
     def rewired(self, images: Any) -> Any:
         """Return the same by the rules, and the relevance lost, by cause, if the rules count it."""
 
@@ -50,6 +53,9 @@ class CompiledCalls:
 
     def gradients(self, images: Any) -> Any:
         return self._run(self._kind.gradients, images)
+
+    def gated(self, images: Any, selected: Any) -> Any:
+        return self._run(self._kind.gated, images, selected)
 
     def rewired(self, images: Any) -> Any:
         return self._run(self._kind.rewired, images)

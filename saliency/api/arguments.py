@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from saliency import checks
+from saliency.api.methods import not_over_image
 from saliency.core.catalogue import METHODS
 from saliency.core.method import Method, as_method
 from saliency.core.parameters import Parameters
@@ -95,10 +96,13 @@ def _subject(given: Any, what: str, count: int, several: bool) -> Method | Seque
 def _method(given: Any) -> Method:
     """Return the method for an id, a class or an instance."""
     if isinstance(given, str):
-        return METHODS[checks.choice(given, "method", METHODS)]()
+        given = METHODS[checks.choice(given, "method", METHODS)]
     if isinstance(given, Explanation | np.ndarray):
         raise BadField("Masks need a name: pass methods={'mine': [mask, …]}, with one mask for each image.")
-    return as_method(given, "methods")
+    method = as_method(given, "methods")
+    if (why := not_over_image(method)) is not None:
+        raise BadField(f"{why}.")
+    return method
 
 
 def _metric(given: Any) -> Metric:

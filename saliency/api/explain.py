@@ -24,6 +24,7 @@ def explain(
     labels: Sequence[str] | None = None,
     preprocess: Preprocess | None = None,
     layer: Any = None,
+    at: Any = None,
     baseline: Baseline | None = None,
     batch_size: int | str = "auto",
     progress: bool | Progress = True,
@@ -57,6 +58,11 @@ def explain(
             model is much more confident.
         layer: for methods that read a layer: its name, or the torch module or Keras layer itself; a list of these for
             methods that read several. Chosen automatically by default.
+        at: a layer that cuts the model in two, by its name or as the module itself: the method runs on the part after
+            it, and attributes to the values of the layer. The mask is (h, w, K), (tokens, K) or (K,), and the result a
+            :class:`LayerExplanation` with ranked channels. The baseline is given in the space of the input as always;
+            of perturbation methods, each channel is one segment. A layer that the score depends on only in part,
+            because of a skip connection around it, is refused.
         baseline: for methods that have one: "black", "white", "grey", "mean", "blur", "noise" (in picture space),
             a number, an array or a tensor (in model space), or a list of these, whose attributions are averaged. For
             multi-input models: a number for all inputs, a list with one baseline per input, or a list of such lists.
@@ -77,7 +83,8 @@ def explain(
         **fields_of_the_method: see the method's class.
 
     Returns:
-        :class:`Explanation`; a list with one per input if `image` is a list; a list of these if `target` is a list.
+        :class:`Explanation`, or :class:`LayerExplanation` if the mask is over the values of a layer; a list with one
+        per input, or one for the layer, if `image` is a list; a list of these if `target` is a list.
 
     Raises:
         SaliencyError: an argument, the image, or the model's output is invalid, see :mod:`saliency.errors`.
@@ -86,7 +93,7 @@ def explain(
     checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared, partial=partial)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     fields = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
-    run = prepared.run(method, target, fields)
+    run = prepared.run(method, target, fields, at)
     of_the_picture = None if partial is None else lambda found: partial(only(found))
     options = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
     return only(explained(run, started, progress=progress, partial=of_the_picture, **options))

@@ -8,7 +8,7 @@ from typing import Any
 
 from saliency.api.methods import chosen, offered, unsupported, with_field
 from saliency.core.method import Method
-from saliency.errors import Unsupported
+from saliency.errors import BadArgument, Unsupported
 from saliency.model.inputs import Inputs
 from saliency.model.protocols import Adapted, lacking
 from saliency.model.resolve import Resolved, functions_of
@@ -20,6 +20,7 @@ def fitted(
     adapted: Adapted[Any],
     pictures: Sequence[Any],
     notes: list[str],
+    at: Any = None,
 ) -> tuple[Method, str]:
     """Return the method as it runs on this model, and its caption: the method as the user would write it.
 
@@ -29,13 +30,16 @@ def fitted(
         adapted: the model.
         pictures: its input, one or more pictures, or several inputs packed into one.
         notes: receives the settings used.
+        at: the layer on whose values the method runs; None for the image.
 
     Raises:
         Unsupported: the model does not support what the method needs.
     """
     first = pictures[0]
     several_inputs = isinstance(first, Inputs)
-    used = chosen(method, adapted, notes, several_inputs)
+    used = chosen(method, adapted, notes, several_inputs or at is not None)
+    if at is not None and changes.get("layer") is not None:
+        raise BadArgument("at= and layer= exclude each other: a method runs on the values of at=, or reads layer=.")
     for name, value in changes.items():
         if value is not None:
             used = with_field(used, name, value)
@@ -44,7 +48,9 @@ def fitted(
     if used.layers:
         used = with_layer_names(used, adapted)
     caption = repr(used)
-    return (for_inputs(used, first, adapted) if isinstance(first, Inputs) else used), caption
+    if at is not None:
+        used.on_values(1)  # refused before the model is called
+    return (for_inputs(used, first, adapted, at) if isinstance(first, Inputs) else used), caption
 
 
 def with_layer_names(method: Method, adapted: Adapted[Any]) -> Method:
@@ -101,13 +107,14 @@ def bound_for(
     return (bound.at(explained, layers) if layers else bound), layers
 
 
-def for_inputs(method: Method, inputs: Inputs, adapted: Adapted[Any]) -> Method:
+def for_inputs(method: Method, inputs: Inputs, adapted: Adapted[Any], at: Any = None) -> Method:
     """Return the method for packed inputs: its baselines, and those of the method inside it, are packed likewise.
 
     Args:
         method: the method as given.
         inputs: the model's inputs.
         adapted: the model.
+        at: the layer on whose values the method runs, which takes no picture; None for the inputs.
 
     Raises:
         Unsupported: the method needs a picture.
@@ -116,10 +123,10 @@ def for_inputs(method: Method, inputs: Inputs, adapted: Adapted[Any]) -> Method:
     for each in fields(method):
         value = getattr(method, each.name)
         if isinstance(value, Method):
-            changes[each.name] = for_inputs(value, inputs, adapted)
-        elif each.name == "baseline" and not method.images_only:
+            changes[each.name] = for_inputs(value, inputs, adapted, at)
+        elif each.name == "baseline" and (at is not None or not method.images_only):
             changes[each.name] = inputs.baseline(value)
-    if method.images_only:
+    if method.images_only and at is None:
         raise Unsupported(
             f"{type(method).__name__} needs a picture with rows, columns and colours, and was given a list of inputs. "
             f"{offered(adapted, True)}"

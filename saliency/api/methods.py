@@ -62,6 +62,16 @@ def with_field(method: Method, name: str, value: Any) -> Method:
     raise unknown(f"field of {method.id}", name, sorted(own))
 
 
+def not_over_image(method: Method) -> str | None:
+    """Return why a method gives no map of the image; None if it does."""
+    if not method.over_layer:
+        return None
+    return (
+        f"{type(method).__name__} attributes to the values of a layer, not to the image. It gives ranked channels and "
+        f"their maps: saliency.explain(model, image, {method.id!r}).channels"
+    )
+
+
 def unsupported(method: Method, adapted: Adapted[Any], why: str, several: bool = False) -> Unsupported:
     """Return the error that states why the model does not support the method, and which methods it supports."""
     needed = f"{type(method).__name__} needs {capability(method.needs)}: {why}"

@@ -11,6 +11,7 @@ import numpy as np
 from saliency import checks
 from saliency.adapters import adapt, read_as
 from saliency.adapters.multi_input import adapt_several
+from saliency.api.at_layer import at_layer, over_layer
 from saliency.api.feeding import picture_for, surer_preset
 from saliency.api.fitting import bound_for, fitted
 from saliency.core.method import Method
@@ -115,7 +116,7 @@ class Prepared:
         """
         return Prepared(self.adapted, [picture_for(image, preprocess, self.adapted)])
 
-    def run(self, method: str | Method | type[Method], target: Any, fields: Mapping[str, Any]) -> Run:
+    def run(self, method: str | Method | type[Method], target: Any, fields: Mapping[str, Any], at: Any = None) -> Run:
         """Fit a method to the model, resolve the targets for each picture, and bind both.
 
         The bound targets are evaluated for all pictures. If these resolve to k different functions, such as k top
@@ -126,12 +127,13 @@ class Prepared:
             method: an id, a method, its class, or "auto".
             target: see :func:`saliency.explain`; a list gives several.
             fields: fields of the method, or of the method inside it; None leaves a field unchanged.
+            at: see :func:`saliency.explain`.
 
         Raises:
             Unsupported: the model does not support what the method needs.
         """
         notes: list[str] = []
-        used, caption = fitted(method, fields, self.adapted, self.pictures, notes)
+        used, caption = fitted(method, fields, self.adapted, self.pictures, notes, at)
         several = isinstance(target, list | tuple)
         wanted = list(target) if several else [target]
         of_scores = any(not callable(each) or isinstance(each, OfScores) for each in wanted)
@@ -141,7 +143,7 @@ class Prepared:
         bound, layers = bound_for(used, self.adapted, targets, self.images, on_layers)
         on_presets = self._surer_presets(targets)
         on_batches = [] if inconsistent is None else [inconsistent.note]
-        return Run(
+        run = Run(
             pictures=self.pictures,
             images=self.images,
             method=used,
@@ -156,6 +158,9 @@ class Prepared:
             ],
             alone=inconsistent is not None and inconsistent.alone,
         )
+        if at is not None:
+            return at_layer(run, at)
+        return over_layer(run) if used.over_layer else run
 
     def _surer_presets(self, targets: Sequence[Sequence[Resolved]]) -> list[list[str]]:
         """Return for each picture the note on a preset under which the model is much more confident, or none."""

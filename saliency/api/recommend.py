@@ -11,7 +11,7 @@ import numpy as np
 
 from saliency import checks
 from saliency.api.check import CONTRAST, RANDOM, Checking
-from saliency.api.methods import offered
+from saliency.api.methods import not_over_image, offered
 from saliency.api.prepare import Prepared, only, prepare
 from saliency.core.catalogue import METHODS
 from saliency.core.method import Method, as_method
@@ -135,6 +135,8 @@ class Trial:
     def measured(self, method: Method) -> Recommendation:
         """Return a method with the verdict on its map, or with the reason why there is none."""
         if (why := lacking(self.prepared.adapted, method.needs)) is not None:
+            return Recommendation(method, None, why)
+        if (why := not_over_image(method)) is not None:
             return Recommendation(method, None, why)
         fitted = at_cost(method, tuple(self.prepared.picture.fed.shape), self.images)
         if fitted is None:

@@ -8,6 +8,7 @@ from saliency.core.ablation_cam import AblationCam
 from saliency.core.attention_relevance import AttentionRelevance
 from saliency.core.attention_rollout import AttentionRollout
 from saliency.core.blur_ig import BlurIG
+from saliency.core.conductance import Conductance
 from saliency.core.deconvolution import Deconvolution
 from saliency.core.deep_lift import DeepLift
 from saliency.core.eigen_cam import EigenCam
@@ -26,12 +27,14 @@ from saliency.core.idg import IntegratedDecisionGradients
 from saliency.core.idgi import IDGI
 from saliency.core.input_x_gradient import InputXGradient
 from saliency.core.integrated_gradients import IntegratedGradients
+from saliency.core.internal_influence import InternalInfluence
 from saliency.core.kernel_shap import KernelShap
 from saliency.core.layer_cam import LayerCam
 from saliency.core.le_grad import LeGrad
 from saliency.core.lime import Lime
 from saliency.core.lrp import LRP
 from saliency.core.method import Method
+from saliency.core.neuron_conductance import NeuronConductance
 from saliency.core.occlusion import Occlusion
 from saliency.core.partition_shap import PartitionShap
 from saliency.core.refine_cam import RefineCam
@@ -71,6 +74,9 @@ __all__ = [  # noqa: RUF022  # as they are shown
     "ScoreCam",
     "AblationCam",
     "GuidedGradCam",
+    "Conductance",
+    "InternalInfluence",
+    "NeuronConductance",
     "AttentionRollout",
     "AttentionRelevance",
     "GradSam",

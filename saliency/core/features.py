@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from saliency.core.method import Method, parameter
+from saliency.errors import BadField, brief
 from saliency.pictures.regions import NO_REGION, Regions, region_table
 from saliency.pictures.segments import SEGMENTERS, Segments, count_of, labelled, split
 from saliency.session.baselines import Baseline, baseline_count
@@ -125,6 +126,14 @@ class FeatureMethod(Method):
     def players(self, shape: tuple[int, ...]) -> int:
         """Return the number of segments of an image (B, H, W, C)."""
         return count_of(self.segments, self.features, (shape[1], shape[2]))
+
+    def on_values(self, channels: int) -> Self:
+        """Return the method with each channel of the layer as one segment; its images are then (N, K, 1, places)."""
+        if not isinstance(self.segments, str) or self.segments != type(self)().segments:
+            raise BadField(
+                f"At a layer, each of its channels is one segment: omit segments, got {brief(self.segments)}."
+            )
+        return self.but(segments=np.arange(channels)[:, None])
 
     def evaluations(self, coalitions: int) -> int:
         """Return the number of images evaluated for a number of coalitions."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from saliency.core.method import Method, parameter
 from saliency.core.relevance import AlphaBeta, Box, Epsilon, Flat, Gamma, WSquare, layerwise
@@ -115,6 +115,14 @@ class LRP(Method):
 
     def beginnings(self, images: Any, session: Session[Any]) -> list[Any]:
         return []
+
+    def on_values(self, channels: int) -> Self:
+        """Return the method without a rule at the pixels, which are not reached."""
+        if self.first not in ("auto", "same"):
+            raise BadField(f"first={self.first!r} is a rule at the pixels, and relevance stops at the layer: omit it.")
+        if isinstance(self.composite, Composite):
+            return self.but(composite=replace(self.composite, first=None, references=0))
+        return self.but(first="same")
 
     def _losses(self, answer: Any, session: Session[Any]) -> list[list[list[str]]]:
         """Return the notes on conservation, by target and image.

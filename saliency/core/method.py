@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Method(Parameters):
     """The best way to show its values: "absolute", "positive" or "signed"."""
     images_only: ClassVar[Any] = True
     """Whether it needs rows, columns and colours of a picture; otherwise any number of inputs of any shape works."""
+    over_layer: ClassVar[bool] = False
+    """Whether its mask is over the values of a layer, (h, w, K), (tokens, K) or (K,), not over the image."""
     family: ClassVar[str] = ""
     """Its family, one of :data:`FAMILIES`."""
     beyond: ClassVar[str] = ""
@@ -86,6 +88,29 @@ class Method(Parameters):
     def inside(self) -> Method:
         """Return the method as it runs inside another one, with a cost known beforehand: itself by default."""
         return self
+
+    def on_values(self, channels: int) -> Self:
+        """Return the method as it runs on the values of a layer, with the part of the model after it.
+
+        Args:
+            channels: number of channels of the layer.
+
+        Raises:
+            Unsupported: it reads a layer itself, or needs a picture.
+        """
+        name = type(self).__name__
+        if self.layers:
+            raise Unsupported(
+                f"{name} reads a layer itself: pass layer=… and omit at=…, which runs a method on the part of the "
+                "model after a layer."
+            )
+        if self.images_only:
+            raise Unsupported(
+                f"{name} needs a picture with rows, columns and colours, and at=… runs it on the values of a layer."
+            )
+        inner = {each.name: getattr(self, each.name) for each in fields(self)}
+        changes = {key: each.on_values(channels) for key, each in inner.items() if isinstance(each, Method)}
+        return self.but(**changes) if changes else self
 
     def cost(self, shape: tuple[int, ...]) -> int:
         """Return the number of images evaluated for a batch of shape (B, H, W, C); see :attr:`beyond`."""

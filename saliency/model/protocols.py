@@ -182,6 +182,24 @@ class Cut(NamedTuple, Generic[A]):
 class Cuttable(Inspectable[A], Protocol[A]):
     """A model that can be cut at a layer."""
 
+    def layer_grid(self, images: A) -> tuple[tuple[int, int] | None, int]:
+        """Return height and width of the bound layer's grid on the image, or None, and the number of tokens before it.
+
+        Args:
+            images: (N, H, W, C); only the first is evaluated.
+        """
+
+    def cuts(self, images: A) -> bool:
+        """Return whether the scores depend on the image through the bound layer alone; only the first is evaluated."""
+
+    def gated(self, selected: np.ndarray) -> Differentiable[A]:
+        """Return the model with gradients that flow through selected values of the bound layer, and around it.
+
+        Args:
+            selected: by which the gradient at the layer is multiplied; broadcast against all of its values, channels
+                last.
+        """
+
     def cut(self, layer: Any, images: A | None = None) -> Cut[A]:
         """Return the model as two models: from the image to the layer, and from there to the scores.
 

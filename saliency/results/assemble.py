@@ -13,6 +13,7 @@ from saliency.errors import BadOutput
 from saliency.model.inputs import Inputs
 from saliency.model.resolve import Resolved
 from saliency.results.explanation import Explanation
+from saliency.results.layer_explanation import LayerExplanation
 from saliency.results.run import Run
 from saliency.session.consistency import batches
 from saliency.session.progress import ProgressBar
@@ -74,6 +75,7 @@ class Assembly:
     def __init__(self, run: Run, session: Session[Any], started: float) -> None:
         self.run, self.session, self.started = run, session, started
         self.method = run.method
+        self.complete = run.method.complete and (run.place is None or run.place.cuts)
         self.scores = np.full((run.rows, len(run.pictures)), np.nan)
         self.baseline_scores: np.ndarray | None = None
         self.measured = False
@@ -82,7 +84,7 @@ class Assembly:
         """Compute the scores of the images, and of the baselines where a mask should sum to their difference."""
         images = self.run.images
         self.scores = self._mean_scores([images])
-        if self.method.complete and (beginnings := self.method.beginnings(images, self.session)):
+        if self.complete and (beginnings := self.method.beginnings(images, self.session)):
             self.baseline_scores = self._mean_scores(beginnings)
         self.measured = True
 
@@ -128,8 +130,14 @@ class Assembly:
             target: the target.
             mask: its mask, of any precision.
         """
-        values, picture = mask.astype(np.float32), self.run.pictures[i]
+        picture, place = self.run.pictures[i], self.run.place
+        mask = mask if place is None else place.mask(mask)
+        values = mask.astype(np.float32)
         common = self._common(i, target, mask, values)
+        if place is not None:
+            shown = {"placement": place.placement(picture), "regions": None, "standard_error": None}
+            found = LayerExplanation(mask=values, **{**common, **shown}, grid=place.grid, before=place.before)
+            return [found] if isinstance(picture, Inputs) else found
         if not isinstance(picture, Inputs):
             return Explanation(mask=values, **common)
         return [Explanation(mask=part, **common) for part in picture.split(values)]
@@ -144,7 +152,7 @@ class Assembly:
         score, rise = float(self.scores[at]), float(self.scores[at]) - (baseline_score or 0.0)
         # sums in float64 where the mask is float64
         attributed = float(mask.sum(dtype=np.float64) if sums is None else sums[at])
-        gap = attributed - rise if self.measured and self.method.complete else None
+        gap = attributed - rise if self.measured and self.complete else None
         loss = self._loss(gap, rise, float(np.abs(values).sum(dtype=np.float64)))
         empty = () if values.any() else (EMPTY[self.method.sign == "positive"],)
         return {

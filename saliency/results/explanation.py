@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -98,8 +98,7 @@ class Explanation:
         self.placement = checks.array(self.placement, "placement", BadImage)
         if self.picture.dtype != np.uint8 or self.picture.ndim != 3 or self.picture.shape[2] != 3:
             raise BadImage(f"picture must be uint8 (H, W, 3), got {self.picture.dtype} {self.picture.shape}.")
-        if not self.mask.size or self.mask.ndim not in ((2, 3) if self.picture.size else range(1, 9)):
-            raise BadImage(f"mask must be (H, W) or (H, W, C) where there is a picture, got {self.mask.shape}.")
+        self._check_mask()
         if self.placement.shape != (2, 3) or not np.linalg.det(self.placement[:, :2]):
             raise BadImage("placement must be an invertible affine map (2, 3).")
         plane = self.mask.shape[:2]
@@ -107,6 +106,21 @@ class Explanation:
         for name, laid in (("standard_error", self.standard_error), ("regions", ranks)):
             if laid is not None and laid.shape != plane:
                 raise BadImage(f"{name} must have the mask's shape {plane}, got {laid.shape}.")
+
+    def _check_mask(self) -> None:
+        """Raise BadImage unless the mask has a possible shape."""
+        if not self.mask.size or self.mask.ndim not in ((2, 3) if self.picture.size else range(1, 9)):
+            raise BadImage(f"mask must be (H, W) or (H, W, C) where there is a picture, got {self.mask.shape}.")
+
+    @property
+    def _plane(self) -> np.ndarray:
+        """The mask as it is placed on the picture: (H, W), or (H, W, C), whose last axis is summed."""
+        return self.mask
+
+    @property
+    def _is_placed(self) -> bool:
+        """Whether the mask has a place on a picture."""
+        return bool(self.picture.size)
 
     @property
     def gap_share(self) -> float | None:
@@ -126,15 +140,15 @@ class Explanation:
 
     def _repr_png_(self) -> bytes | None:
         """Return the image for a notebook; None where there is no picture to draw."""
-        return self._png(dpi=100) if self.picture.size or self.mask.ndim < 3 else None
+        return self._png(dpi=100) if self._is_placed or self.mask.ndim < 3 else None
 
     def heatmap(self, percentile: float = 99) -> np.ndarray:
         """Return the mask as (H, W) in [0, 1]: absolute sum over channels, with `percentile` and above shown as 1."""
-        return display.heat(display.magnitude(self.mask), _percent(percentile, "percentile"))
+        return display.heat(display.magnitude(self._plane), _percent(percentile, "percentile"))
 
     def diverging(self, percentile: float = 99) -> np.ndarray:
         """Return the mask as (H, W) in [-1, 1]: summed over channels, symmetric about zero."""
-        return _diverging(self.mask, _percent(percentile, "percentile"))
+        return _diverging(self._plane, _percent(percentile, "percentile"))
 
     def top(self, percent: float = 30) -> np.ndarray:
         """Return the most salient `percent` of the pixels, bool (H, W).
@@ -147,7 +161,7 @@ class Explanation:
 
     def salience(self) -> np.ndarray:
         """Return the mask as (H, W), larger where more salient: absolute values unless `sign` keeps signs."""
-        return display.magnitude(self.mask) if self.sign == "absolute" else display.summed(self.mask)
+        return display.magnitude(self._plane) if self.sign == "absolute" else display.summed(self._plane)
 
     def on_picture(self, smooth: bool = True) -> np.ndarray:
         """Return the mask on the picture's own pixels, (H, W, C) or (H, W).
@@ -160,18 +174,21 @@ class Explanation:
         Raises:
             BadImage: the input is no picture.
         """
-        smooth = checks.flag(smooth, "smooth")
+        return self._placed(self._plane, checks.flag(smooth, "smooth"))
+
+    def _placed(self, mask: np.ndarray, smooth: bool) -> np.ndarray:
+        """Return a mask with this mask's placement on the picture's own pixels; see :meth:`on_picture`."""
         if not self.picture.size:
             raise BadImage(f"This mask belongs to an input {self.mask.shape} that is no picture: use exp.mask.")
         height, width = self.picture.shape[:2]
-        return onto(self.mask, self.placement, (height, width), smooth)
+        return onto(mask, self.placement, (height, width), smooth)
 
     def bbox(self, percent: float = 30) -> tuple[int, int, int, int]:
         """Return the bounding box of the most salient `percent` of the pixels: top, left, bottom, right, half-open.
 
         In pixels of the picture: ``picture[top:bottom, left:right]`` is the content of the box.
         """
-        there = replace(self, mask=self.top(percent).astype(np.float32)).on_picture(smooth=False) > 0
+        there = self._placed(self.top(percent).astype(np.float32), smooth=False) > 0
         if not there.any():
             raise BadImage("No pixel of the mask is on the picture: see placement.")
         rows, columns = (np.flatnonzero(there.any(axis)) for axis in (1, 0))
@@ -240,7 +257,7 @@ class Explanation:
         # a label may contain a $, which would start a formula, and lone surrogates, which no font has
         shown_title = (f"{self.caption}\n{self.label}" if title is None else title).encode(errors="replace").decode()
         ax.set_title(shown_title, fontsize="small", parse_math=False)
-        if not self.picture.size:
+        if not self._is_placed:
             self._plot_values(ax, percentile)
             return cast("Axes", ax)
         if len(several) == 2:
@@ -317,6 +334,8 @@ class Explanation:
         kept_apart = {*arrays, "regions", "standard_error", "instance"}
         record = {name: value for name, value in vars(self).items() if name not in kept_apart}
         record["labels"] = None if self.labels is None else list(self.labels)
+        if type(self) is not Explanation:
+            record["kind"] = type(self).__name__
         if self.regions is not None:
             arrays["ranks"] = self.regions.ranks
             record["table"] = self.regions.table
@@ -336,8 +355,10 @@ class Explanation:
         path = checks.path(path)
         arrays, record = saved.read(path)
         try:
-            return cls(**_fields_of(arrays, record))
-        except (SaliencyError, TypeError, ValueError, OverflowError) as reason:
+            kinds: dict[str, type[Explanation]] = {each.__name__: each for each in Explanation.__subclasses__()}
+            kind = kinds[record.pop("kind")] if "kind" in record else cls
+            return kind(**_fields_of(arrays, record))
+        except (SaliencyError, TypeError, ValueError, KeyError, OverflowError) as reason:
             raise BadImage(f"{str(path)!r} contains no explanation saved by save(): {brief(str(reason))}.") from reason
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,38 @@ from saliency.model.inputs import Inputs
 from saliency.model.protocols import Adapted
 from saliency.model.resolve import Resolved
 from saliency.pictures.picture import Picture
+from saliency.session.baselines import Passed
 from saliency.session.session import Session
+
+
+class LayerPlace(NamedTuple):
+    """The layer whose values a mask is over, and its place on the picture."""
+
+    grid: tuple[int, int] | None
+    """Height and width of its grid on the model's input; None without one."""
+    before: int
+    """Number of tokens without a position before those of the grid."""
+    spread: tuple[int, ...] | None = None
+    """The layer's shape, if the mask (K, 1) has one value for each channel, to be spread evenly over its places."""
+
+    cuts: bool = True
+    """Whether the scores depend on the image through the layer alone, so that a mask can be complete."""
+
+    def mask(self, values: np.ndarray) -> np.ndarray:
+        """Return a mask in the shape of the layer, from the values that the method computed."""
+        if self.spread is None:
+            return values
+        places = int(np.prod(self.spread[:-1]))
+        return np.asarray(np.broadcast_to(values[:, 0] / places, self.spread))
+
+    def placement(self, picture: Any) -> np.ndarray:
+        """Return the affine map (2, 3) from a position of the grid to the picture; the picture's own without a grid."""
+        placement: np.ndarray = picture.placement
+        if self.grid is None or picture.fed.ndim != 4:
+            return placement
+        scale = np.array(picture.fed.shape[1:3]) / self.grid
+        # a position is the middle of its cell
+        return np.column_stack([placement[:, :2] * scale, placement[:, :2] @ (scale / 2 - 0.5) + placement[:, 2]])
 
 
 @dataclass(frozen=True)
@@ -31,6 +62,8 @@ class Run:
         model: the model, with targets and layers bound.
         notes: for each picture, the settings used, in sentences.
         alone: whether images are evaluated one at a time, because the model's outputs depend on the batch.
+        place: the layer that the masks are over; None where they are over the input.
+        passed: how baselines become values of the layer, where the method starts at one.
     """
 
     pictures: Sequence[Picture | Inputs]
@@ -43,6 +76,8 @@ class Run:
     model: Adapted[Any]
     notes: Sequence[Sequence[str]]
     alone: bool = False
+    place: LayerPlace | None = None
+    passed: Passed | None = None
 
     @property
     def rows(self) -> int:
@@ -62,6 +97,7 @@ class Run:
             batch_size=1 if self.alone else batch_size,
             total=self.total,
             named_baseline=lambda name, _: np.concatenate([each.without(name) for each in self.pictures]),
-            inputs=first.packing.places if isinstance(first, Inputs) else (),
+            inputs=first.packing.places if isinstance(first, Inputs) and self.passed is None else (),
+            passed=self.passed,
             **options,
         )

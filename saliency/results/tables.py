@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from saliency.core.method import Method
@@ -48,6 +49,33 @@ class MethodTable(tuple[MethodInfo, ...]):
         rows = [("id", "class", "needs", "images evaluated", "paper")]
         rows += [(each.id, each.cls.__name__, each.needs, each.images_evaluated, each.paper) for each in self]
         return aligned(rows)
+
+
+@dataclass(frozen=True)
+class ChannelInfo:
+    """One row of :attr:`saliency.LayerExplanation.channels`."""
+
+    index: int
+    """Index of the channel."""
+    sum: float
+    """Its attribution, summed over all places of the layer."""
+    share: float
+    """The absolute sum as a share of the absolute sums of all channels, 0–1."""
+
+
+class ChannelTable(tuple[ChannelInfo, ...]):
+    """The channels of a layer by falling absolute sum; prints as a table of the first ones."""
+
+    __slots__ = ()
+
+    SHOWN = 20
+    """Number of rows that are printed."""
+
+    def __repr__(self) -> str:
+        rows = [("channel", "sum", "share")]
+        rows += [(str(each.index), f"{each.sum:.4g}", f"{100 * each.share:.1f} %") for each in self[: self.SHOWN]]
+        more = len(self) - self.SHOWN
+        return aligned(rows) + (f"\n… and {more} more" if more > 0 else "")
 
 
 class LayerInfo(NamedTuple):

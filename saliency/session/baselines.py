@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,6 +17,15 @@ class Tensor(Protocol):
 Baseline = str | float | np.ndarray | Tensor | Sequence[Any]
 """A name ("black", "white", "grey", "mean", "blur", "noise": in picture space), a number or an array (in model space),
 or several: a sequence of these, or an array with one axis more (a data set of images). Several are averaged."""
+
+
+class Passed(NamedTuple):
+    """How baselines, which are given in the space of the input, become values of a layer."""
+
+    images: Any
+    """The model's input, (B, H, W, C)."""
+    head: Callable[[Any], Any]
+    """From inputs (N, H, W, C) to the values of the layer, (N, …)."""
 
 
 def baseline_count(baseline: Baseline, shape: tuple[int, ...] = ()) -> int:

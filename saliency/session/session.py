@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from saliency.model.protocols import (
     Answer,
     Attention,
     Attentive,
+    Cuttable,
     Differentiable,
     EarlyExit,
     Inspectable,
@@ -27,7 +29,7 @@ from saliency.model.protocols import (
 )
 from saliency.pictures.picture import beyond_pictures, fill
 from saliency.rules import Composite
-from saliency.session.baselines import Baseline
+from saliency.session.baselines import Baseline, Passed
 from saliency.session.batch_size import BatchSize, is_out_of_memory
 from saliency.session.samples import Originals, Samples, column, evenly, spans
 
@@ -68,6 +70,7 @@ class Session(Generic[A]):
         named_baseline: (name, images) -> (B, H, W, C) host array, of all pictures of the run; by default
             :func:`saliency.pictures.picture.fill` of the images.
         inputs: the slice of the last axis that each of several inputs takes.
+        passed: where the model starts at a layer: how baselines become values of the layer.
     """
 
     def __init__(
@@ -83,13 +86,14 @@ class Session(Generic[A]):
         literal: bool = False,
         named_baseline: Callable[[str, np.ndarray], np.ndarray] | None = None,
         inputs: Sequence[slice] = (),
+        passed: Passed | None = None,
     ) -> None:
         batch_size = checks.batch_size(batch_size)
         self.model, self.ops = model, model.ops
         self.batch_size, self.total = batch_size, total
         self.streaming, self.literal = streaming, literal
         self._progress, self._cancelled, self._shared = progress, cancelled, shared
-        self._named_baseline, self._inputs = named_baseline or fill, inputs
+        self._named_baseline, self._inputs, self._passed = named_baseline or fill, inputs, passed
         self._pictures: np.ndarray | None = None
         self._sizes: dict[Hashable, BatchSize] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
@@ -134,12 +138,27 @@ class Session(Generic[A]):
             self._require_finite(answer.gradients, "gradients", cause)
             yield rows, answer
 
-    def layers(self, samples: Samples[A]) -> Iterator[tuple[slice, Sequence[Layer[A]]]]:
-        """Yield (rows, one Layer per bound layer) until every sample has been evaluated once."""
+    def gated(self, samples: Samples[A], selected: np.ndarray) -> Iterator[tuple[slice, Answer[A]]]:
+        """Do the same as :meth:`gradients`, with the gradient at the bound layer multiplied by `selected`."""
+        model = self.model
+        if not isinstance(model, Cuttable):
+            raise Unsupported(f"{self._name} exposes no layers.")
+        for rows, answer in self._stream("gated", model.gated(selected).gradients, samples):
+            self._require_finite(answer.gradients, "gradients")
+            yield rows, answer
+
+    def layers(self, samples: Samples[A], *, whole: bool = False) -> Iterator[tuple[slice, Sequence[Layer[A]]]]:
+        """Yield (rows, one Layer per bound layer) until every sample has been evaluated once.
+
+        Args:
+            samples: images.
+            whole: whether to read all values of the layers, see :class:`saliency.model.protocols.Inspectable`.
+        """
         model = self.model
         if not isinstance(model, Layered):
             raise Unsupported(f"{self._name} exposes no layers.")
-        for rows, layers in self._stream("layers", model.layers, samples):
+        read = partial(model.layers, whole=True) if whole else model.layers
+        for rows, layers in self._stream("layers", read, samples):
             for layer in layers:
                 self._require_finite(layer.activations, "activations")
                 self._require_finite(layer.gradients, "layer's gradients")
@@ -208,6 +227,7 @@ class Session(Generic[A]):
         weights: np.ndarray,
         factors: Callable[[int, slice], A] | None = None,
         rules: Composite | None = None,
+        selected: np.ndarray | None = None,
     ) -> Iterator[Sum[A]]:
         """Yield running sums of weighted gradients over the copies of each image.
 
@@ -216,13 +236,15 @@ class Session(Generic[A]):
             weights: (each,), the weight of each copy's gradient.
             factors: (image, slice of its copies) -> (n, H, W, C); the gradients are multiplied by it first.
             rules: see :meth:`gradients`.
+            selected: see :meth:`gated`.
 
         Yields:
             :class:`Sum` after each batch if partial results are wanted; otherwise once, of all images.
         """
         sums: list[Any] = []
         seen: list[float] = []
-        for rows, answer in self.gradients(samples, rules):
+        answers = self.gradients(samples, rules) if selected is None else self.gated(samples, selected)
+        for rows, answer in answers:
             gradients: Any = answer.gradients
             for image, which in spans(rows, samples.each):
                 first = image * samples.each + which.start - rows.start
@@ -273,6 +295,15 @@ class Session(Generic[A]):
             if not baseline:
                 raise BadField("A list of baselines needs at least one baseline.")
             return [one for each in baseline for one in self.baselines(each, images)]
+        if self._passed is None:
+            return self._baselines(baseline, images)
+        inputs = self._passed.images
+        found = self._baselines(baseline, inputs if self._pictures is None else inputs[self._pictures])
+        with self.model.lock:
+            return [self._passed.head(each) for each in found]
+
+    def _baselines(self, baseline: Baseline, images: Any) -> list[Any]:
+        """Return a baseline, or each of several in one array, in the space of `images` (B, H, W, C)."""
         shape = tuple(int(n) for n in images.shape)
         if isinstance(baseline, str):
             host = self._named_baseline(baseline, self.ops.tohost(images))

@@ -88,7 +88,7 @@ def first_available(methods: Sequence[OfferedMethod]) -> str:
 
 def _all() -> list[MethodLike]:
     """Return the ids of every method, in the order in which they are offered."""
-    rest = [each for each in saliency.methods() if each.id not in FAVOURITES]
+    rest = [each for each in saliency.methods() if each.id not in FAVOURITES and not each.cls.over_layer]
     families = list(dict.fromkeys(each.family for each in rest))
     return [*FAVOURITES, *(each.id for each in sorted(rest, key=lambda each: families.index(each.family)))]
 
@@ -139,6 +139,8 @@ def _name(method: saliency.Method, several: bool) -> str:
 
 
 def _unsupported_reason(method: saliency.Method, prepared: saliency.Prepared) -> str:
+    if method.over_layer:
+        return f"{method.title} attributes to the channels of a layer: saliency.explain(model, image, {method.id!r})"
     if saliency.lacking(prepared.adapted, method.needs) is None:
         return ""
     try:

@@ -71,8 +71,8 @@ class Steep(TorchModel):
 class Forgetful(TorchModel):
     """Listed layers cannot be read."""
 
-    def layers(self, images: Any) -> Any:
-        return [each._replace(gradients=each.gradients[:1]) for each in super().layers(images)]
+    def layers(self, images: Any, *, whole: bool = False) -> Any:
+        return [each._replace(gradients=each.gradients[:1]) for each in super().layers(images, whole=whole)]
 
 
 class Loose(TorchModel):

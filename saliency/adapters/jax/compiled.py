@@ -67,11 +67,11 @@ class TailSource(Source):
     def __init__(self, source: Source, layer: str, image: Any) -> None:
         self._source, self._layer, self._shape, self._dtype = source, layer, tuple(image.shape[1:]), image.dtype
         self.signature = (source.signature, "tail", layer, self._shape)
-        self.weight_name = source.weight_name
 
     def call(self, weights: Any, values: Any) -> Any:
         """See :class:`Source`."""
-        images = jax.ShapeDtypeStruct((values.shape[0], *self._shape), self._dtype)
+        shaped: Any = jax.ShapeDtypeStruct  # JAX has no type for it
+        images = shaped((values.shape[0], *self._shape), self._dtype)
         program = Program(partial(_called, self._source), weights, images)
         slot = program.layer(self._layer)
         turned = self._source.channels_first and values.ndim == 4
@@ -79,6 +79,10 @@ class TailSource(Source):
         if own.shape != (wanted := tuple(program.shapes[slot])):
             raise other_shape(repr(self._layer), wanted, tuple(own.shape))
         return program.resumed(weights, slot=slot, value=own)
+
+    def weight_name(self, path: Sequence[Any]) -> str | None:
+        """See :class:`Source`."""
+        return self._source.weight_name(path)
 
 
 class JaxCalls(TracedCalls):
@@ -237,6 +241,21 @@ class JaxCalls(TracedCalls):
 
     def gradients(self, weights: Any, images: Any, classes: Any) -> Any:
         score = self._differentiable(weights, images, classes)
+        scores, back = jax.vjp(score, images)
+        return scores, _each(back, scores)
+
+    def gated(self, weights: Any, images: Any, classes: Any, selected: Any) -> Any:
+        self._differentiable(weights, images, classes)
+
+        def only(value: Any) -> Any:
+            return (value * selected + jax.lax.stop_gradient(value) * (1 - selected)).astype(value.dtype)
+
+        def score(images: Any) -> Any:
+            program = Program(self.parts, weights, images)
+            through = {program.layer(self.names[0]): only}
+            parts, values = program.run(weights, images, through=through)
+            return self.of_program(program, classes, parts, values)
+
         scores, back = jax.vjp(score, images)
         return scores, _each(back, scores)
 

@@ -123,7 +123,11 @@ class Program:
         return [at(atom) for atom in jaxpr.outvars]
 
     def run(
-        self, *arguments: Any, changes: Mapping[int, Any] | None = None, instead: Mapping[int, Any] | None = None
+        self,
+        *arguments: Any,
+        changes: Mapping[int, Any] | None = None,
+        instead: Mapping[int, Any] | None = None,
+        through: Mapping[int, Callable[[Any], Any]] | None = None,
     ) -> tuple[Any, dict[int, Any]]:
         """Return the function's result, and every value by its slot.
 
@@ -131,6 +135,7 @@ class Program:
             *arguments: like those of the trace.
             changes: by slot, terms added to values before they are used.
             instead: by slot, replacements of values.
+            through: by slot, functions of values.
         """
         values = {**self.constants, **dict(zip(self.inputs, jax.tree.leaves(arguments), strict=True))}
         for step in self.steps:
@@ -138,6 +143,7 @@ class Program:
             several = outputs if step.equation.primitive.multiple_results else [outputs]
             for slot, given in zip(step.gives, several, strict=True):
                 value = instead[slot].astype(given.dtype) if instead and slot in instead else given
+                value = through[slot](value) if through and slot in through else value
                 values[slot] = value + changes[slot] if changes and slot in changes else value
         return jax.tree.unflatten(self.tree, [values[slot] for slot in self.outputs]), values
 

@@ -49,11 +49,15 @@ class Seen(dict[str, Tensor]):
     """The last output of each layer by its name, in the order of the calls.
 
     Args:
-        instead: by name and number of the call, from 1, replacements of the layer's output.
+        instead: by name and number of the call, from 1, replacements of the layer's output, or functions of it.
         called: names of the operators called so far, if they are recorded.
     """
 
-    def __init__(self, instead: Mapping[tuple[str, int], Tensor] | None = None, called: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        instead: Mapping[tuple[str, int], Tensor | Callable[[Tensor], Tensor]] | None = None,
+        called: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self._instead, self.calls = instead or {}, Counter[str]()
         self.called = called
@@ -67,7 +71,8 @@ class Seen(dict[str, Tensor]):
         self.calls[name] += 1
         self.spans[name] = entered, len(self.called)
         self.pop(name, None)
-        self[name] = self._instead.get((name, self.calls[name]), output).to(output.dtype)
+        put = self._instead.get((name, self.calls[name]), output)
+        self[name] = (put(output) if callable(put) else put).to(output.dtype)
         return self[name]
 
 
@@ -352,6 +357,12 @@ class KerasCalls:
     def gradients(self, images: Tensor) -> Answer[Tensor]:
         leaf = leaf_of(images)
         return self._image_gradients(leaf, self.model.scored(leaf))
+
+    @_model_call(grad=True)
+    def gated(self, images: Tensor, selected: Tensor) -> Answer[Tensor]:
+        leaf, gate = leaf_of(images), selected.detach()
+        seen = Seen({self.model.last_call(images): lambda output: output * gate + output.detach() * (1 - gate)})
+        return self._image_gradients(leaf, self.model.scored(leaf, seen))
 
     @_model_call(grad=True)
     def rewired(self, images: Tensor) -> Answer[Tensor]:

@@ -181,6 +181,14 @@ class TensorFlowCalls(TracedCalls):
         scores = self.joined(traced, classes)
         return scores, traced.by(scores, [images], ["image"])[0]
 
+    def gated(self, images: Any, classes: Any, selected: Any) -> Any:
+        traced = self.traced(images)
+        layer = traced.layer(self.names[0])
+        gate = tf.cast(selected, layer.dtype)
+        traced.replace(layer, layer * gate + tf.stop_gradient(layer) * (1 - gate))
+        scores = self.joined(traced, classes)
+        return scores, traced.by(scores, [images], ["image"])[0]
+
     def rewired(self, images: Any, classes: Any) -> Any:
         assert self.rules is not None
         followed, values, references, scores = self.followed(images, self.rules, classes)

@@ -125,10 +125,11 @@ class Traced:
         raise not_called(name) if name in self._parts else unknown("layer", name, known)
 
     def replace(self, output: Any, other: Any) -> None:
-        """Make every consumer of `output` use `other`."""
+        """Make every consumer of `output` use `other`, except those that compute `other` from it."""
+        inside = before(other.op) - before(output.op)
         for operator in self.images.graph.get_operations():
             for i, each in enumerate(operator.inputs):
-                if each is output:
+                if each is output and operator.name not in inside:
                     operator._update_input(i, other)
 
     def around(self, output: Any) -> set[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch.gradients import backward, leaf_of
-from saliency.adapters.torch.layers import Replaced, as_output
+from saliency.adapters.torch.layers import Replaced, as_output, channels_last
 
 ROUNDING = 1e-3
 """Largest relative difference of scores that is a rounding error."""
@@ -59,3 +59,16 @@ def paths_of(scores: Callable[[Tensor], Tensor], images: Tensor, values: Tensor)
     near = ROUNDING * float(found.detach().abs().max())
     same = other.shape == found.shape and bool((other - found).abs().max() <= near)
     return by_images is not None or not same, by_values is not None
+
+
+def gated(output: Tensor, grid: Grid | None, gate: np.ndarray) -> Tensor:
+    """Return a layer's output with its gradient multiplied by a gate.
+
+    Args:
+        output: in the layer's own layout.
+        grid: its grid on the image.
+        gate: broadcasts against all of its values, channels last.
+    """
+    values = channels_last(output, grid)
+    factor = torch.as_tensor(np.ascontiguousarray(gate)).to(values)
+    return as_output(values * factor + values.detach() * (1 - factor), grid, output)

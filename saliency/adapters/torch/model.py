@@ -22,7 +22,7 @@ from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch.answers import TORCH, shape_error
 from saliency.adapters.torch.attention import Attending, exits_of
-from saliency.adapters.torch.cut import Tail, paths_of
+from saliency.adapters.torch.cut import Tail, gated, paths_of
 from saliency.adapters.torch.gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch.layers import Captured, Replaced, channels_last, off_grid, on_grid
 from saliency.adapters.torch.ops import TorchOps
@@ -242,16 +242,23 @@ class TorchModel(Weighted, Adapter):
     def scores_with(self, images: Tensor, activations: Tensor) -> Tensor:
         """Return the scores (k, N) with the bound layer's activations replaced."""
         (name,) = self._layers
-        if (shape := images.shape[1:]) not in self._places:
-            captured = self._captured(images[:1])
-            self._places[shape] = captured.calls[name], captured.grid(captured.output(name))
-        call, grid = self._places[shape]
+        call, grid = self._place_of(images)
 
         def put(output: Tensor) -> Tensor:
             return off_grid(activations, grid, output)
 
         with self._ready(grad=False) as module, Replaced(module, name, call, put):
             return self._scores(module, images)
+
+    def _place_of(self, images: Tensor) -> tuple[int, Grid | None]:
+        """Return the number of the bound layer's last call, and its grid on images of this shape."""
+        (name,) = self._layers
+        if (shape := images.shape[1:]) not in self._places:
+            view = copy.copy(self)
+            view._gate = None
+            captured = view._captured(images[:1])
+            self._places[shape] = captured.calls[name], captured.grid(captured.output(name))
+        return self._places[shape]
 
     def attentions(self, images: Tensor) -> Attention[Tensor]:
         """Return each layer's attention maps (N, heads, T, T) and their gradients (k, N, heads, T, T)."""
@@ -353,6 +360,10 @@ class TorchModel(Weighted, Adapter):
 
     def _forward(self, module: nn.Module, images: Tensor) -> Any:
         """Return the model's outputs for images; of a tail, for the values of the layer."""
+        if (gate := self._gate) is not None:
+            call, grid = self._place_of(images)
+            with Replaced(module, self._layers[0], call, lambda output: gated(output, grid, gate)):
+                return self._of_images(module, images)
         if self._cut is None:
             return self._of_images(module, images)
         with self._cut.replaced(module, images):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self, cast
 
 import numpy as np
@@ -15,8 +16,11 @@ from saliency.adapters.torch.model import TorchModel
 from saliency.adapters.torch.weights import weights_of
 from saliency.adapters.torch.working_copy import is_training
 from saliency.adapters.weights import Weight
+from saliency.errors import unknown
 from saliency.model.inputs import Packing
 from saliency.model.names import name_of
+from saliency.model.protocols import Target
+from saliency.targets import Unit, units
 
 INNER = "inner."
 """Prefix of the names inside the user's module."""
@@ -53,6 +57,15 @@ class SeveralInputs(TorchModel):
         # all adapters of the module share one lock
         self._share(shared_by(module))
 
+    def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
+        """See :meth:`saliency.model.protocols.Adapted.at`; layers have their names in the user's module."""
+        names = {name for name, _ in cast(_Unpacked, self.module).inner.named_modules()}
+        for each in (*layers, *units(targets)):
+            if _in_module(each).removeprefix(INNER) not in names:
+                raise unknown("layer", each, sorted(names - {""}))
+        own = [replace(each, layer=_inside(each.layer)) if isinstance(each, Unit) else each for each in targets]
+        return super().at(own, [_inside(each) for each in layers])
+
     def _weights(self) -> list[Weight]:
         return weights_of(cast(_Unpacked, self.module).inner)
 
@@ -61,3 +74,16 @@ class SeveralInputs(TorchModel):
 
     def _with_weights(self, values: Mapping[str, np.ndarray]) -> Self:
         return super()._with_weights({INNER + name: each for name, each in values.items()})
+
+
+def _inside(layer: str) -> str:
+    """Return the name of a layer inside the packed module, from its name in the user's module."""
+    if layer.startswith((INNER, INNER[:-1] + ":")):
+        return layer
+    return INNER[:-1] + layer if layer.startswith(":") else INNER + layer
+
+
+def _in_module(layer: str) -> str:
+    """Return the name of the module of a layer; empty for the user's module itself."""
+    path = _inside(layer).partition(":")[0]
+    return "" if path == INNER[:-1] else path
