@@ -140,6 +140,9 @@ def painted(found: saliency.Explanation, picture: np.ndarray | None = None) -> n
     """
     from matplotlib import colormaps
 
+    if isinstance(found, saliency.LayerExplanation):
+        named = {name: getattr(found, name) for name in ("method", "caption", "target", "label", "sign", "picture")}
+        found = saliency.Explanation(mask=found.on_picture(), **named)
     signed = found.sign == "signed"
     values = (found.diverging() + 1) / 2 if signed else found.heatmap()
     colours = colormaps["RdBu_r" if signed else "inferno"](values)[..., :3]

@@ -11,10 +11,12 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from saliency.core.parameters import Parameters, parameter
+from saliency.errors import BadImage
 from saliency.metrics.case import Case
 from saliency.metrics.orders import at_random, cells, coarse
 from saliency.model.protocols import Model, capability, lacking
 from saliency.results.explanation import Explanation
+from saliency.results.layer_explanation import LayerExplanation
 
 __all__ = ["CHANNELS", "FAMILIES", "SIGNS", "Attribution", "Band", "Curve", "Measurement", "Metric"]
 __all__ += ["band_of", "in_words", "parameter", "random_maps", "undefined"]
@@ -103,7 +105,16 @@ class Attribution:
 
     @classmethod
     def of(cls, explanation: Explanation) -> Attribution:
-        """Return the mask of an explanation, with the order of its regions if it has some."""
+        """Return the mask of an explanation, with the order of its regions if it has some.
+
+        Raises:
+            BadImage: it is over the values of a layer.
+        """
+        if isinstance(explanation, LayerExplanation):
+            raise BadImage(
+                f"The mask is over the values of the layer {explanation.layer!r} and orders no pixels, so it cannot be "
+                "measured on the image. Explain the image with the same method, without at=."
+            )
         regions = explanation.regions
         ranking = None if regions is None else -regions.ranks.astype(np.float64)
         return cls(explanation.mask, explanation.sign, ranking, explanation.gap_share)

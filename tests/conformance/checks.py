@@ -159,11 +159,13 @@ def check_cost_is_per_image(cls: type[Method]) -> None:
 
 
 def check_mask_fits_the_image(cls: type[Method], subject: Subject) -> None:
-    """A mask is finite float32 (H, W) or (H, W, C), not constant, and records the method that computed it."""
+    """A mask is finite float32 (H, W) or (H, W, C), or of its layer, not constant, and records its method."""
     method = cheap(cls, subject)
     exp = explained(method, subject)[0]
 
-    assert exp.mask.shape in (subject.shape, subject.shape[:2])
+    assert isinstance(exp, saliency.LayerExplanation) == cls.over_layer
+    assert exp.mask.ndim == 3 if cls.over_layer else exp.mask.shape in (subject.shape, subject.shape[:2])
+    assert exp.on_picture().shape[:2] == exp.picture.shape[:2]
     assert exp.mask.dtype == np.float32
     assert np.isfinite(exp.mask).all()
     assert np.ptp(exp.mask) > 0
@@ -189,7 +191,8 @@ def check_last_partial_is_the_mask(cls: type[Method], subject: Subject) -> None:
     assert reached[-1] == len(subject.images)
     for each in streamed:
         assert each.shape[0] in (1, len(TARGETS))
-        assert each.shape[2:] in (subject.shape, subject.shape[:2])
+        over = (streamed[-1].shape[2:],) if cls.over_layer else (subject.shape, subject.shape[:2])
+        assert each.shape[2:] in over
         assert np.isfinite(each).all()
     near(streamed[-1], masks(method, subject)[0][-1])
 
