@@ -25,9 +25,8 @@ METHODS: dict[str, str] = {
     "grad_x_input": "input_x_gradient",
     "occlusion_sensitivity": "occlusion",
     "full_grad": "input_x_gradient",
-    "layer_lrp": "lrp",
-    "layer_conductance": "layer_cam",
-    "layer_integrated_gradients": "layer_cam",
+    "layer_conductance": "conductance",
+    "gradient_x_activation": "input_x_gradient",
     "layer_activation": "eigen_cam",
     "finer_cam": "grad_cam",
     "cam": "grad_cam",
@@ -43,8 +42,6 @@ METHODS: dict[str, str] = {
 
 NOT_HERE: dict[str, str] = {
     "full_grad": "FullGrad is not supported",
-    "layer_conductance": "Layer conductance is not supported",
-    "layer_integrated_gradients": "Integrated Gradients of a layer are not supported",
     "layer_activation": "a layer's activation alone does not explain a class",
     "finer_cam": "Finer-CAM is grad_cam of one class against others, target=saliency.targets.margin(a, b)",
     "cam": "CAM needs a linear head after mean pooling, where it equals Grad-CAM",
@@ -57,6 +54,12 @@ NOT_HERE: dict[str, str] = {
     "feature_permutation": "FeaturePermutation needs a batch of examples and is not supported",
 }
 """From a method's name in another library to the reason why this package does not have it."""
+
+PREFIXES: dict[str, str] = {
+    "layer_": "at= the layer",
+    "neuron_": "target=saliency.targets.unit(layer, channel)",
+}
+"""Prefixes of Captum's classes of layers and neurons, and how these are written here."""
 
 ARGUMENTS: dict[str, str] = {
     "n_steps": "steps",
@@ -118,10 +121,20 @@ def method_hint(name: str, known: Iterable[str]) -> str | None:
     if (here := same.get(called.replace("_", ""))) is not None:
         return f"Did you mean {here!r}?"
     if (there := flat.get(called.replace("_", ""))) is None:
-        return None
+        return _with_prefix(called, same, flat)
     if there in NOT_HERE:
         return f"{NOT_HERE[there]}; the closest is {METHODS[there]!r}."
     return f"Did you mean {METHODS[there]!r}?"
+
+
+def _with_prefix(called: str, same: dict[str, str], flat: dict[str, str]) -> str | None:
+    """Return a suggestion for a method of a layer or a neuron, such as "layer_deep_lift"."""
+    for prefix, how in PREFIXES.items():
+        rest = called.removeprefix(prefix).replace("_", "")
+        found = same.get(rest) or METHODS.get(flat.get(rest, ""))
+        if called.startswith(prefix) and found is not None:
+            return f"Write {found!r} with {how}."
+    return None
 
 
 def argument_hint(name: str) -> str | None:

@@ -31,7 +31,11 @@ NAMES = [
     ("GuidedBackprop", "Did you mean 'guided_backprop'?"),
     ("DeepLiftShap", "Did you mean 'deep_lift'?"),
     ("KernelShap", "Did you mean 'kernel_shap'?"),
-    ("LayerConductance", "Layer conductance is not supported; the closest is 'layer_cam'."),
+    ("LayerConductance", "Did you mean 'conductance'?"),
+    ("LayerDeepLift", "Write 'deep_lift' with at= the layer."),
+    ("LayerGradientXActivation", "Write 'input_x_gradient' with at= the layer."),
+    ("NeuronGradient", "Write 'gradient' with target=saliency.targets.unit(layer, channel)."),
+    ("NeuronGuidedBackprop", "Write 'guided_backprop' with target="),
     ("FinerCAM", "target=saliency.targets.margin"),
 ]
 ANIMALS = ["tabby cat", "Egyptian cat", "tiger cat", "crate", "catamaran", "cougar", "Cat Bus"]

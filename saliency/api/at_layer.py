@@ -56,7 +56,7 @@ def at_layer(run: Run, layer: Any) -> Run:
 
 def by_channel(run: Run, shape: tuple[int, ...]) -> Run:
     """Return a run that starts at a layer of that shape (…, K), with each channel as one row of a picture."""
-    model = ByChannel(run.model, shape)
+    model: Any = ByChannel(run.model, shape)
     assert run.passed is not None
     assert run.place is not None
     head = run.passed.head

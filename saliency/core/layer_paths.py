@@ -15,8 +15,8 @@ from saliency.session.baselines import Baseline, baseline_count
 from saliency.session.samples import StraightPath, spans
 from saliency.session.session import Session
 
-STEPS = 25
-"""Default number of steps, as of Integrated Gradients where it is fixed."""
+STEPS = 50
+"""Default number of steps: a score may rise steeply near the baseline, where the first steps are."""
 
 
 @dataclass(eq=False, repr=False)

@@ -65,7 +65,8 @@ class NeuronConductance(LayerPathMethod):
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         selected, cuts = self._selected(images, session)
         alphas, weights = nodes(self.steps, "trapezoid")
-        order, done = session.order(self.steps), 0.0
+        order = session.order(self.steps)
+        done: Any = 0.0
         if not cuts:
             session.expect(self.cost(tuple(map(int, images.shape))))
         for i, baseline in enumerate(session.baselines(self.baseline, images)):

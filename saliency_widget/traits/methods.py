@@ -140,7 +140,7 @@ def _name(method: saliency.Method, several: bool) -> str:
 
 def _unsupported_reason(method: saliency.Method, prepared: saliency.Prepared) -> str:
     if method.over_layer:
-        return f"{method.title} attributes to the channels of a layer: saliency.explain(model, image, {method.id!r})"
+        return f"{method.title} attributes to the channels of a layer: saliency.explain(model, image, {method.id!r})."
     if saliency.lacking(prepared.adapted, method.needs) is None:
         return ""
     try:

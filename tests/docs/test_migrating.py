@@ -23,7 +23,10 @@ pytestmark = pytest.mark.needs("captum")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/migrating.md"
 SECTION = PAGE.read_text(encoding="utf-8").partition("# Coming from Captum")[2].partition("\n# ")[0]
-ROWS = re.findall(r"^\| `(.+?)` \| `(.+?)` \|(.*)\|$", SECTION, re.MULTILINE)
+ROWS, UNITS = (
+    re.findall(r"^\| `(.+?)` \| `(.+?)` \|(.*)\|$", part, re.MULTILINE)
+    for part in SECTION.split("Layers and neurons; the position")
+)
 
 
 class Net(nn.Module):
@@ -54,7 +57,42 @@ def names() -> dict[str, Any]:
 
 def test_every_row_is_read() -> None:
     """The test reads every row of the table."""
-    assert len(ROWS) == len(re.findall(r"^\| `", SECTION, re.MULTILINE)) >= 13
+    assert len(ROWS) + len(UNITS) == len(re.findall(r"^\| `", SECTION, re.MULTILINE))
+    assert len(ROWS) >= 13
+
+
+def test_every_class_of_layers_and_neurons_has_a_row() -> None:
+    """Each Layer… and Neuron… class of Captum is in the table of layers, or is named below it."""
+    section = SECTION.partition("Layers and neurons; the position")[2].partition("Intended differences")[0]
+    classes = [
+        name for name in attr.__all__ if re.match("Layer|Neuron|InternalInf", name) and "Attribution" not in name
+    ]
+
+    assert len(classes) > 15
+    assert [name for name in classes if not re.search(rf"`{name}\b", section)] == []
+
+
+@pytest.mark.agreement
+@pytest.mark.parametrize(("theirs", "ours", "otherwise"), UNITS, ids=[theirs for theirs, _, _ in UNITS])
+def test_a_row_of_layers_holds(names: dict[str, Any], theirs: str, ours: str, otherwise: str) -> None:
+    """Both sides run, and give the same numbers unless the row gives a reason."""
+
+    def to(x: torch.Tensor) -> torch.Tensor:
+        return x.detach().permute(0, 2, 3, 1)
+
+    more = {"to": to, "unit": saliency.targets.unit, "channels": torch.arange(5)[None, :, None, None]}
+    found = np.asarray(eval(ours, {**names, **more}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Captum warns of its hooks
+        made = eval(theirs, {**names, **more})
+    expected = (made[0] if isinstance(made, tuple) else made).detach()[0].permute(1, 2, 0).numpy()
+    expected = expected[..., : found.shape[-1]]
+
+    if "resized" not in otherwise:
+        assert found.shape == expected.shape
+    if "≠" not in otherwise:
+        share = 0.01 if "≈" in otherwise else 1e-5
+        np.testing.assert_allclose(found, expected, rtol=0, atol=share * np.abs(expected).max())
 
 
 @pytest.mark.agreement

@@ -78,6 +78,25 @@ def test_the_code_for_users_of_pair_runs() -> None:
         assert found.mask.any(), each
 
 
+def test_the_code_of_the_page_on_layers_runs() -> None:
+    """All Python blocks of docs/why-layers-and-change.md run, here on a small network and picture."""
+    source = text(ROOT / "docs/why-layers-and-change.md")
+    for given, small in (
+        ('saliency.demo.model("imagenet"), saliency.demo.image("coffee")', "small_net(), picture()"),
+        ("_blocks.10._bn2", "block"),
+        ("_blocks.10", ":max_pool2d:0"),
+        ("_swish", "relu"),
+    ):
+        assert given in source
+        source = source.replace(given, small)
+    names: dict[str, Any] = {"small_net": small_net, "picture": picture}
+    for block in blocks(source):
+        exec(block, names)
+    plt.close("all")
+
+    assert names["neuron"].mask.shape == (24, 20, 3)
+
+
 def test_the_code_of_the_evidence_page_runs() -> None:
     """All Python blocks of docs/evidence.md run, here on a small network and picture."""
     source = text(ROOT / "docs/evidence.md")
