@@ -53,9 +53,11 @@ def metrics_of(bed: testbed.Bed, scene: testbed.Scene, index: int) -> dict[str, 
 
 
 def methods_for(shape: tuple[int, int, int]) -> tuple[dict[str, Method], dict[str, str]]:
-    """Return every method at its budget for pictures (H, W, C), by id; and why the others are left out."""
+    """Return every method over the image at its budget for pictures (H, W, C), by id; and why others are left out."""
     found, left_out = {}, {}
     for name, cls in METHODS.items():
+        if cls.over_layer:
+            continue  # its masks are no maps of the image
         fitted = within_budget(cls(), (1, *shape))
         if fitted is None:
             left_out[name] = f"needs more than {BUDGET} images"

@@ -185,7 +185,12 @@ def _standings(board: Board) -> str:
             f"{each.beds} | {beats} | {fails} |"
         )
     measured = {each.name for each in board.standings()}
-    absent = [name for name in METHODS if name not in measured]
+    over_layers = [f"`{name}`" for name, cls in METHODS.items() if cls.over_layer]
+    if over_layers:
+        rows.append(
+            f"\nLayer methods, not ranked, as they attribute to the channels of a layer: {', '.join(over_layers)}."
+        )
+    absent = [name for name, cls in METHODS.items() if name not in measured and not cls.over_layer]
     if absent:
         rows.append(f"\nNot measured, because no valid bed supports it: {', '.join(f'`{each}`' for each in absent)}.")
     return "\n".join(rows) + "\n"
