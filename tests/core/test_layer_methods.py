@@ -132,23 +132,23 @@ def test_conductance_is_complete(kind: str) -> None:
     assert_allclose(at.mask, exp.mask, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["torch", "keras", "tensorflow", "jax"])
+@pytest.mark.parametrize("kind", ["torch", pytest.param("keras", marks=pytest.mark.long), "tensorflow", "jax"])
 def test_neuron_conductance_splits_integrated_gradients(kind: str) -> None:
-    """Over the units of a cutting layer it sums to IG; over the image it sums to the unit's conductance."""
+    """Over the units of a cutting layer it sums to IG; over the image it sums to the conductance of the units."""
     net, image = small(kind)
     fields: dict[str, Any] = {"baseline": uneven(24, 20, 3), "steps": 33}
     ig = saliency.explain(net, image, saliency.IntegratedGradients(quadrature="trapezoid", **fields), 1, **QUIET).mask
     units = saliency.explain(net, image, saliency.Conductance(RELU[kind], **fields), 1, **QUIET).mask.sum((0, 1))
+    parts = [slice(0, 2), slice(2, None)]
     neurons = [
         saliency.explain(net, image, saliency.NeuronConductance(RELU[kind], unit=each, **fields), 1, **QUIET).mask
-        for each in range(6)
+        for each in parts
     ]
-    whole = saliency.explain(net, image, saliency.NeuronConductance(RELU[kind], **fields), 1, **QUIET).mask
 
-    assert_allclose(sum(neurons), ig, atol=1e-3 * np.abs(ig).max())
-    assert_allclose(whole, ig, atol=1e-4 * np.abs(ig).max())
+    assert_allclose(sum(neurons), ig, atol=1e-4 * np.abs(ig).max())
     # both are quadratures of the same integral
-    assert_allclose([each.sum() for each in neurons], units, atol=0.05 * np.abs(units).max())
+    sums = [units[each].sum() for each in parts]
+    assert_allclose([each.sum() for each in neurons], sums, atol=0.05 * np.abs(units).max())
 
 
 class Random(nn.Module):
