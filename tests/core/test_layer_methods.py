@@ -127,6 +127,7 @@ def test_conductance_is_complete(kind: str) -> None:
 
     assert isinstance(exp, saliency.LayerExplanation)
     assert exp.baseline_score == pytest.approx(at.baseline_score, rel=1e-5)
+    assert exp.baseline_score is not None
     # the score is linear after the layer
     assert exp.mask.sum() == pytest.approx(exp.score - exp.baseline_score, rel=1e-4)
     assert_allclose(at.mask, exp.mask, rtol=1e-3, atol=1e-6)
@@ -418,4 +419,4 @@ def test_layers_are_not_ranked() -> None:
     with pytest.raises(saliency.BadImage, match="orders no pixels"):
         saliency.check(small_net(), picture(), exp, progress=False)
     ranked = saliency.recommend(small_net(), picture(), methods=["gradient", "conductance"], images=60, progress=False)
-    assert any("attributes to the values of a layer" in each.sentence for each in ranked)
+    assert any("attributes to the values of a layer" in each.why for each in ranked)
