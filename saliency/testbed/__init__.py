@@ -8,6 +8,7 @@ Example:
 
 from saliency.testbed.bed import Bed, Gate
 from saliency.testbed.catalogue import beds
+from saliency.testbed.real.catalogue import imagenet, real_beds
 from saliency.testbed.scene import BACKGROUND, Scene
 
-__all__ = ["BACKGROUND", "Bed", "Gate", "Scene", "beds"]
+__all__ = ["BACKGROUND", "Bed", "Gate", "Scene", "beds", "imagenet", "real_beds"]
