@@ -271,7 +271,10 @@ def _undecided(verdict: Verdict) -> str:
 
 
 def _effects(verdict: Verdict) -> Iterator[str]:
-    """Yield what removing pixels does beyond random maps, in words; the share of `SHARE` first."""
+    """Yield what removing pixels does beyond random maps, in words.
+
+    First with the most salient ones removed, near `SHARE`; then with the least salient ones, largest effect first.
+    """
     subject, whole = verdict.subject, verdict.subject.number(_whole(verdict))
     for at, value, low, high in sorted(_beside_random(verdict, MOST), key=lambda each: abs(each[0] - SHARE)):
         if value < low:
@@ -279,7 +282,7 @@ def _effects(verdict: Verdict) -> Iterator[str]:
                 f"removing its top {100 * at:.0f} % lowers {subject.label!r} from {whole} to "
                 f"{subject.number(value)} (random: {subject.span(low, high)})"
             )
-    for at, value, low, high in sorted(_beside_random(verdict, LEAST), reverse=True):
+    for at, value, low, high in sorted(_beside_random(verdict, LEAST), key=lambda each: each[3] - each[1]):
         if value > high:
             yield (
                 f"with only its top {100 * (1 - at):.0f} % kept, {subject.label!r} is {subject.number(value)} "
