@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import saliency
+from saliency.adapters.torch import working_copy
 from tests.nets import SmallNet, everything, picture, same, small_net
 
 IMAGE = picture()
@@ -151,6 +152,25 @@ def test_the_copy_follows_the_weights() -> None:
 
     assert model.version != version
     np.testing.assert_allclose(explain(model).mask, 2 * before, rtol=1e-5)
+
+
+def test_the_weights_are_looked_at_once_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound model compares the user's module when it is bound, and not at each call; an unbound one at each call."""
+    net = small_net()
+    prepared = saliency.prepare(net, [IMAGE])
+    looks: list[object] = []
+    fingerprint = working_copy.fingerprint
+    monkeypatch.setattr(working_copy, "fingerprint", lambda module: (looks.append(module), fingerprint(module))[1])
+
+    bound = prepared.adapted.at([1])
+    first = bound.outputs(prepared.images)
+    assert bound.outputs(prepared.images).equal(first)
+    assert len(looks) == 1
+    net.head = nn.Linear(net.head.in_features, net.head.out_features)
+    assert not prepared.adapted.at([1]).outputs(prepared.images).equal(first)
+    looks.clear()
+    prepared.adapted.outputs(prepared.images)
+    assert len(looks) == 1
 
 
 def test_an_explained_model_can_be_collected() -> None:

@@ -134,7 +134,8 @@ class TorchModel(Weighted, Adapter):
 
     def outputs(self, images: Tensor) -> Tensor:
         """Return the model's class scores, (N, classes)."""
-        self._renew()
+        if not self._targets:  # else :meth:`at` has done so at the start of the run
+            self._renew()
         with self._ready(grad=False) as module, LastActivation(active=self.head is None) as spy:
             scores, choice, _ = self._choice(TORCH).chosen(self._forward(module, images), len(images))
             if self._undecided:
