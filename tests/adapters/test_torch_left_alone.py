@@ -160,7 +160,12 @@ def test_the_weights_are_looked_at_once_in_a_run(monkeypatch: pytest.MonkeyPatch
     prepared = saliency.prepare(net, [IMAGE])
     looks: list[object] = []
     fingerprint = working_copy.fingerprint
-    monkeypatch.setattr(working_copy, "fingerprint", lambda module: (looks.append(module), fingerprint(module))[1])
+
+    def counted(module: nn.Module) -> list[Any]:
+        looks.append(module)
+        return fingerprint(module)
+
+    monkeypatch.setattr(working_copy, "fingerprint", counted)
 
     bound = prepared.adapted.at([1])
     first = bound.outputs(prepared.images)
