@@ -51,8 +51,10 @@ def cost(method: str) -> int:
     return each.cost((1, 224, 224, 3)) + (1280 if each.beyond else 0)
 
 
-METHODS = [each.id for each in saliency.methods() if each.cls.needs not in (Attentive, EarlyExit)]
-"""Every method that a network without attention can be explained by."""
+METHODS = [
+    each.id for each in saliency.methods() if each.cls.needs not in (Attentive, EarlyExit) and not each.cls.over_layer
+]
+"""Every method over the image by which a network without attention can be explained."""
 
 
 def by_cost(ids: list[str]) -> list[Any]:
@@ -255,3 +257,23 @@ def test_the_frame_of_idgi_is_that_of_its_first_step() -> None:
 
     assert shares[False] > 0.5
     assert shares[True] < 0.15
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("layer", ["_swish", "_blocks.10"])
+def test_layers_carry_the_class_from_its_place(layer: str) -> None:
+    """At two layers, conductance and IG are complete, and they and LRP are largest where the cat stands."""
+    picture, where = mosaic(PLACES[1])
+    options: dict[str, dict[str, Any]] = {
+        "conductance": {"layer": layer},
+        "integrated_gradients": {"at": layer},
+        "lrp": {"at": layer},
+    }
+    for method, given in options.items():
+        exp = explain(picture, method, "Egyptian cat", uncropped, **given)
+        placed = exp.on_picture()
+
+        assert isinstance(exp, saliency.LayerExplanation)
+        assert method == "lrp" or (exp.gap_share or 0) < 0.1
+        assert where[placed >= np.percentile(placed, 90)].mean() > 0.5
+        assert len(exp.channels) == exp.mask.shape[2]
