@@ -82,10 +82,19 @@ def uncuttable(bound: Any, images: Any, around: bool) -> Unsupported:
     if not around:
         return Unsupported(f"The scores do not depend on {layer!r}: choose a layer before them.")
     names = [name for name, _, _ in bound.layer_table(images)]
+    # the modules around the layer, innermost first, then the layers after it
+    around_it = [name for name in reversed(names) if layer.startswith((f"{name}.", f"{name}:"))]
     after = names[names.index(layer) + 1 :] if layer in names else names
-    cuts = (each for each in after[:TRIED] if bound.at(bound._targets, [each])._paths(images) == (False, True))
-    there = next(cuts, None)
-    hint = "saliency.layers(model, image) lists the layers" if there is None else f"the next one that does is {there!r}"
+    tried = list(dict.fromkeys([*around_it, *after]))[:TRIED]
+    there = next((each for each in tried if bound.at(bound._targets, [each]).cuts(images)), None)
+    known = layer in names or there in around_it
+    hint = (
+        "saliency.layers(model, image) lists the layers"
+        if there is None
+        else f"the next one that does is {there!r}"
+        if known
+        else f"one that does is {there!r}"
+    )
     return Unsupported(
         f"{layer!r} does not cut {name_in_sentence(bound)} in two: with its values fixed, the scores still depend on "
         "the image by a path around it, such as a skip connection. Choose a layer after the paths have joined: "
