@@ -120,3 +120,23 @@ def test_the_model_is_left_as_it_was() -> None:
 
     assert all((old == new.numpy()).all() for old, new in zip(before, net.variables, strict=True))
     np.testing.assert_array_equal(outputs, net(tf.constant(X[None])))
+
+
+@pytest.mark.parametrize("method", ["deep_lift", "lrp"])
+def test_reading_a_shape_is_no_operator_without_a_rule(method: str) -> None:
+    """A model that flattens by `tf.shape` or `tf.size`, as Keras does, has the mask of `tf.reshape`, and no note."""
+    weights = tf.constant(np.random.default_rng(0).standard_normal((24 * 20 * 3, 3)).astype(np.float32))
+
+    def by_constant(x: Any) -> Any:
+        return tf.nn.relu(tf.reshape(x, (-1, 24 * 20 * 3))) @ weights
+
+    def by_shape(x: Any) -> Any:
+        flat = tf.reshape(x, (tf.shape(x)[0], tf.size(x) // tf.shape(x)[0]))
+        return tf.nn.relu(flat) @ weights
+
+    expected, found = (
+        saliency.explain(tf.function(each), X, method, 1, framework="tensorflow", progress=False)
+        for each in (by_constant, by_shape)
+    )
+    near(found.mask, expected.mask)
+    assert not [note for note in found.notes if "no rule" in note]

@@ -88,7 +88,8 @@ class _Finder:
     def __init__(self, program: Program, work: Work, wanted: set[Any], folds: bool, norms: bool) -> None:
         self._program, self._work, self._folds, self._norms = program, work, folds, norms
         self._dependents = program.after(program.images)
-        on_the_way = program.before(wanted)
+        # without steps that read an array's shape only: what they give does not depend on the image
+        on_the_way = program.before(wanted) & self._dependents
         self._steps = [
             step
             for step in program.steps
