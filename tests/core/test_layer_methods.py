@@ -201,6 +201,46 @@ def test_a_method_at_the_input_is_the_method(method: str) -> None:
     assert_allclose(found.mask, plain, rtol=1e-4, atol=1e-5 * np.abs(plain).max())
 
 
+def copied(kind: str) -> tuple[Any, str]:
+    """Return a small model of that framework whose first operator copies the image, and that operator's layer."""
+    weights = np.random.default_rng(5).normal(size=(3, 4)).astype(np.float32)
+    if kind == "jax":
+        import jax.numpy as jnp
+
+        return (lambda w, x: jnp.tanh(x * 1.0).mean((1, 2)) @ w, jnp.asarray(weights)), ":mul:0"
+    if kind == "tensorflow":
+        import tensorflow as tf
+
+        class Net(tf.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.w = tf.Variable(weights)
+
+            def __call__(self, x: Any) -> Any:
+                return tf.reduce_mean(tf.tanh(x * 1.0), (1, 2)) @ self.w
+
+        return Net(), "mul"
+    import keras
+
+    parts = [keras.layers.Rescaling(1.0, name="copy"), keras.layers.Activation("tanh")]
+    parts += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)]
+    return keras.Sequential([keras.Input((8, 6, 3)), *parts]), "copy"
+
+
+@pytest.mark.parametrize("kind", ["jax", "tensorflow", "keras"])
+def test_a_method_at_the_input_in_every_framework(kind: str) -> None:
+    """Integrated Gradients at a copy of the image is that of the image, also with a named baseline."""
+    net, layer = copied(kind)
+    image = np.random.default_rng(6).uniform(size=(8, 6, 3)).astype(np.float32)
+    method = saliency.IntegratedGradients(steps=8, baseline="blur")
+    plain = saliency.explain(net, image, method, 1, **QUIET)
+
+    found = saliency.explain(net, image, method, 1, at=layer, **QUIET)
+
+    assert_allclose(found.mask, plain.mask, rtol=1e-4, atol=1e-6)
+    assert found.baseline_score == pytest.approx(plain.baseline_score, rel=1e-5)
+
+
 def test_channels_are_ablated() -> None:
     """Feature ablation at a layer is f(x) minus f with one channel replaced by the baseline's, as in Captum."""
     net, image = small("torch")
