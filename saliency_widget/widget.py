@@ -24,7 +24,7 @@ from saliency_widget.protocol.values import BadTrait
 from saliency_widget.screen import Screen
 from saliency_widget.snapshot import SnapshotWriter
 from saliency_widget.stills import Stills
-from saliency_widget.traits.methods import MethodLike, first_available
+from saliency_widget.traits.methods import MethodLike, first_shown
 from saliency_widget.traits.parameters import Controls, Layers
 from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, linked, shown_in, view_of
 from saliency_widget.work.explainer import Explainer
@@ -105,7 +105,7 @@ class SaliencyWidget(Settings):
         offered = {each.id: each.method for each in inputs.methods}
         controls = Controls(offered, inputs.shape, self._known_layers)
         initial_traits = {
-            "method": first_available(inputs.methods),
+            "method": first_shown(inputs.methods, methods is not None),
             "target": TOP if target is None else index_of(target, inputs.labels),
             **initial_traits,
         }

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 import saliency
+from saliency.core.evidence import Evidence
 from saliency.core.method import FAMILIES, Method, default_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +33,7 @@ HEAD = f"""# The methods
 Every method of `saliency.explain(model, image, method="…")`, and of the widget. f is the score of the target, x the
 image, M the mask; A the activations of a layer. "Images evaluated" is the number with default fields, for one
 image of 224×224: forward and backward passes where a method needs gradients or layers, otherwise forward passes only.
+"Standing" is the share of the other methods that a method beats on the [leaderboard](leaderboard.md).
 The pictures beside the methods are of the bundled network (`saliency.demo`) and its class “{TARGET}”.
 
 This page is written by `scripts/methods_page.py` from the classes themselves.
@@ -73,7 +75,7 @@ FAMILY = {
 def text() -> str:
     """Return the whole page."""
     table = saliency.methods()
-    rows = ["| method | id | needs | images evaluated | paper |", "|---|---|---|---:|---|"]
+    rows = ["| method | id | needs | images evaluated | standing | paper |", "|---|---|---|---:|---:|---|"]
     parts = []
     for family in FAMILIES:
         mine = [each for each in table if each.family == family]
@@ -81,7 +83,8 @@ def text() -> str:
             parts.append(f"## {FAMILY[family]}\n")
         for each in mine:
             title, cost = f"[{each.title}](#{each.id})", each.images_evaluated
-            rows.append(f"| {title} | `{each.id}` | {each.needs} | {cost} | {linked(each.paper)} |")
+            standing = str(each.evidence or "–")
+            rows.append(f"| {title} | `{each.id}` | {each.needs} | {cost} | {standing} | {linked(each.paper)} |")
             parts.append(entry(each))
     return "\n".join([HEAD, *rows, "", *parts])
 
@@ -96,8 +99,23 @@ def entry(info: saliency.MethodInfo) -> str:
     else:
         lines += ["*No picture, because the demo network does not support it: it needs " + f"{info.needs}.*", ""]
     lines += [described, "", f"$${info.cls.formula}$$", "", f"**When:** {info.advice}", ""]
+    lines += [f"**Evidence:** {found(info.evidence)}", ""]
     lines += [f"`saliency.{info.cls.__name__}`: " + "; ".join(field(info.cls)) + ".", ""]
     return "\n".join(lines)
+
+
+def found(evidence: Evidence | None) -> str:
+    """Return what the leaderboard found about a method, in words."""
+    if evidence is None:
+        return "not on the [leaderboard](leaderboard.md), as no test-bed supports it."
+    share = (
+        f"{100 * evidence.standing:.0f} % of the other methods ({100 * evidence.low:.0f}–{100 * evidence.high:.0f} %)"
+    )
+    if evidence.reason:
+        beside = f"**never better than a random map**: {evidence.reason}"
+    else:
+        beside = f"better than a random map on {evidence.beats_random} of {evidence.beds} test-beds"
+    return f"it beats {share} on {evidence.network}; {beside}. See the [leaderboard](leaderboard.md)."
 
 
 def field(cls: type[Method]) -> list[str]:

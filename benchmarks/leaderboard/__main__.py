@@ -9,7 +9,9 @@ from pathlib import Path
 from benchmarks.leaderboard import page, record, run
 from benchmarks.leaderboard.standings import result_of
 from saliency import testbed
+from saliency.core.evidence import evidence
 from saliency.results.evaluation import EvaluationRow
+from scripts import methods_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,6 +86,8 @@ def main() -> None:
         return
     board = board_of(scene_counts(beds, given.scenes, LEAST), given.folder, given.jobs)
     page.write(board, ROOT / "docs", ROOT / "saliency" / "data" / "evidence.json")
+    evidence.cache_clear()
+    methods_page.PAGE.write_text(methods_page.text())
 
 
 if __name__ == "__main__":

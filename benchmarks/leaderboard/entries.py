@@ -14,13 +14,16 @@ from saliency.metrics import ROAD, SRG, Metric, RelevanceRankAccuracy
 BUDGET = 256
 """Number of images that a method may evaluate for one mask."""
 
-RERUNS = 3
+RERUNS = 2
 """Number of scenes of a bed on which metrics are measured that run the method again."""
 
 REMOVAL: dict[str, Metric] = {"srg": SRG(levels=16), "road": ROAD(shares=(0.1, 0.3, 0.5))}
 
 SANITY: dict[str, Metric] = {**CONTRAST, "mprt": REPORTED["mprt"].but(draws=1)}
 """As in a verdict. Each scene shuffles the weights in its own way."""
+
+BESIDE_PEERS = (*REMOVAL, "random_logit")
+"""Metrics of peers, on the scenes where methods run again."""
 
 LOCALISATION: dict[str, Metric] = {"relevance_rank_accuracy": RelevanceRankAccuracy()}
 

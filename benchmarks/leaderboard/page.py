@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.leaderboard.entries import BUDGET, KINDS, RERUNS, kind_of
 from benchmarks.leaderboard.peers import PEERS, missing_packages
 from benchmarks.leaderboard.references import REFERENCES
-from benchmarks.leaderboard.standings import BedResult, Entry, Overall, overall
+from benchmarks.leaderboard.standings import NETWORKS, OTHER, BedResult, Entry, Overall, overall
 from saliency import testbed
 from saliency.core.catalogue import METHODS
 from saliency.model.protocols import Model
@@ -24,12 +24,16 @@ CLASSES = {"one pass": 2, "tens": 64, "hundreds": 10**9}
 """Classes of cost, with the largest number of images evaluated."""
 
 
+TRANSFORMERS, CONVOLUTIONAL = NETWORKS
+"""Kinds of networks."""
+
 STANDING = """\
 The **standing** of a map is the share of the other methods that it beats, on the same picture by the same measure;
 ties count half. A method's standing is the mean over measures, pictures and beds. Four kinds of measures have the
 same weight: removal (SRG and ROAD), interventions (parts of the scene are removed by rendering it again), class
 contrast, and weight shuffling. The last two are conditions that a map meets or not. The interval is a 95 % bootstrap
-over the pictures. Beds of one group count once.
+over the pictures. Beds of one group count once. Kinds of networks stand apart: the standings of two methods are
+comparable only where both have a map.
 """
 
 VOID = """\
@@ -74,10 +78,16 @@ class Board:
         """The group of each bed."""
         return {each.id: each.group for each in self.beds}
 
-    def standings(self, group: str | None = None) -> list[Overall]:
-        """Return every method and reference over all valid beds, or those of one group, best first."""
-        chosen = [self.results[each.id] for each in self.beds if group in (None, each.group)]
+    def standings(self, network: str | None = None) -> list[Overall]:
+        """Return every method and reference over the valid beds of one kind of network, or of all, best first."""
+        chosen = [each for each in self.results.values() if network in (None, each.network)]
         return overall(chosen, self.groups)
+
+    @property
+    def networks(self) -> list[str]:
+        """The kinds of networks of valid beds: convolutional ones first."""
+        found = {each.network for each in self.results.values() if not each.void}
+        return [each for each in (CONVOLUTIONAL, TRANSFORMERS, OTHER) if each in found]
 
 
 def cost_class(images: float) -> str:
@@ -91,18 +101,28 @@ def methods_of(standings: Iterable[Overall]) -> list[Overall]:
 
 
 def evidence(board: Board) -> dict[str, Any]:
-    """Return what is known about each method, for saliency/data/evidence.json."""
+    """Return what is known about each method, for saliency/data/evidence.json.
+
+    Its standing is that on convolutional networks, or on other ones where it has none there.
+    """
+    everywhere = {each.name: each for each in methods_of(board.standings())}
+    by_network = {kind: {each.name: each for each in board.standings(kind)} for kind in board.networks}
+    transformers = by_network.get(TRANSFORMERS, {})
     found: dict[str, Any] = {}
-    for each in methods_of(board.standings()):
-        found[each.name] = {
-            "cost": cost_class(each.images),
-            "standing": round(each.standing.mean, 3),
-            "low": round(each.standing.low, 3),
-            "high": round(each.standing.high, 3),
-            "beds": each.beds,
-            "beats_random": each.beats,
-            "reason": why_not(each),
-        }
+    for kind in board.networks:
+        for name in (each for each in by_network[kind] if each in everywhere and each not in found):
+            own, whole = by_network[kind][name].standing, everywhere[name]
+            found[name] = {
+                "cost": cost_class(whole.images),
+                "standing": round(own.mean, 3),
+                "low": round(own.low, 3),
+                "high": round(own.high, 3),
+                "network": kind,
+                "on_transformers": round(transformers[name].standing.mean, 3) if name in transformers else None,
+                "beds": whole.beds,
+                "beats_random": whole.beats,
+                "reason": why_not(whole),
+            }
     return found
 
 
@@ -110,43 +130,48 @@ def why_not(method: Overall) -> str:
     """Return why a method never beats a random map; empty if it does on some bed."""
     if method.beats:
         return ""
-    beds = f"{method.beds} test-beds" if method.beds > 1 else "the only test-bed that it supports"
+    beds = f"all {method.beds} test-beds" if method.beds > 1 else "the only test-bed that it supports"
     parts = {
         "class contrast": "its map is the same for every class",
         "weight shuffling": "its map hardly changes when the weights are shuffled",
     }
     more = [f"{parts[kind]} on {count} of them" for kind, count in method.fails.items()]
-    return "; ".join([f"the pixels that it marks matter no more than random ones, on all of {beds}", *more])
+    return "; ".join([f"the pixels that it marks matter no more than random ones, on {beds}", *more])
 
 
 def sentences(board: Board) -> list[str]:
     """Return which method to take for which question at which cost, in five sentences."""
-    ranked = methods_of(board.standings())
-
-    def best(chosen: Sequence[Overall]) -> str:
-        first = chosen[0]
-        tied = [each for each in chosen[1:3] if each.standing.high >= first.standing.mean]
-        beside = f" ({' and '.join(f'`{each.name}`' for each in tied)} cannot be told apart from it)" if tied else ""
-        return f"`{first.name}`{beside}: it beats {100 * first.standing.mean:.0f} % of the other methods on average"
-
+    ranked = methods_of(board.standings(board.networks[0]))
     by_class = {name: [each for each in ranked if cost_class(each.images) == name] for name in CLASSES}
-    scores_only = [each for each in ranked if METHODS[each.name].needs is Model]
-    quick = [each for each in scores_only if cost_class(each.images) != "hundreds"]
+    of_scores = [each for each in ranked if METHODS[each.name]().needs is Model]
+    quick = [each for each in of_scores if cost_class(each.images) != "hundreds"]
     found = [
-        f"**For a first look**, at one or two forward and backward passes: {best(by_class['one pass'])}.",
-        f"**For a map to rely on while you wait**, up to 64 images: {best(by_class['tens'])}.",
-        f"**For the best map**, up to {BUDGET} images: {best(by_class['hundreds'])}.",
-        f"**If the model gives only scores**: {best(scores_only)}"
-        + (f"; within 64 images `{quick[0].name}`." if quick and quick[0] is not scores_only[0] else "."),
+        f"**For a first look**, at one or two forward and backward passes: {_best(by_class['one pass'])}.",
+        f"**With up to 64 images evaluated**: {_best(by_class['tens'])}.",
+        f"**With up to {BUDGET} images evaluated**: {_best(by_class['hundreds'])}.",
+        f"**If the model gives only scores**: {_best(of_scores)}; within 64 images, {_best(quick)}.",
     ]
-    never = [each for each in ranked if not each.beats]
-    last = [each for each in ranked if each.beats][-1]
-    if never:
-        found.append(f"**Never better than a random map**: {', '.join(f'`{each.name}`' for each in never)}.")
-    else:
-        share = 100 * last.standing.mean
-        found.append(f"**Last in order** is `{last.name}`, which beats {share:.0f} % of the others.")
+    if TRANSFORMERS in board.networks:
+        own = methods_of(board.standings(TRANSFORMERS))
+        cheap = [each for each in own if cost_class(each.images) != "hundreds"]
+        found.append(f"**For a transformer**: {_best(own)}; within 64 images, {_best(cheap)}.")
     return found
+
+
+def _best(chosen: Sequence[Overall]) -> str:
+    """Return the best of some methods, and those that cannot be told apart from it, in words."""
+    if not chosen:
+        return "none was measured"
+    first, *others = chosen
+    tied = [f"`{each.name}`" for each in others if each.standing.high >= first.standing.mean][:3]
+    beside = f" (not to be told apart: {', '.join(tied)})" if tied else ""
+    return f"`{first.name}`, which beats {100 * first.standing.mean:.0f} % of the other methods{beside}"
+
+
+def never_better(board: Board) -> str:
+    """Return the methods that never beat a random map, in words."""
+    never = [f"`{each.name}` ({why_not(each)})" for each in methods_of(board.standings()) if not each.beats]
+    return f"Never better than a random map: {'; '.join(never) or 'none'}.\n"
 
 
 def text(board: Board) -> str:
@@ -155,6 +180,7 @@ def text(board: Board) -> str:
         "# The leaderboard\n",
         "Which method to take, measured on models whose reasons are known (`saliency.testbed`):\n",
         "\n".join(f"{i}. {each}" for i, each in enumerate(sentences(board), 1)) + "\n",
+        never_better(board),
         "![Standing of each method, with intervals](images/leaderboard.png)\n",
         _standings(board),
         _beds(board),
@@ -166,33 +192,30 @@ def text(board: Board) -> str:
 
 
 def _standings(board: Board) -> str:
-    rows = [
-        "## Standings\n",
-        STANDING,
-        "| | method | cost | standing | 95 % | beds | better than random on | fails |",
-        "|---:|---|---|---:|---|---:|---:|---|",
-    ]
+    parts = ["## Standings\n", STANDING]
+    for kind in board.networks:
+        parts += [f"### On {kind}\n", _table(board.standings(kind))]
+    measured = {each.name for each in board.standings()}
+    if of_layers := [f"`{name}`" for name, cls in METHODS.items() if cls.over_layer]:
+        parts.append(f"Not ranked, because they attribute to the channels of a layer: {', '.join(of_layers)}.\n")
+    if absent := [f"`{name}`" for name, cls in METHODS.items() if name not in measured and not cls.over_layer]:
+        parts.append(f"Not measured, because no valid bed supports it: {', '.join(absent)}.\n")
+    return "\n".join(parts)
+
+
+def _table(standings: Sequence[Overall]) -> str:
+    rows = ["| | method | cost | standing | 95 % | beds | better than random on | fails |"]
+    rows.append("|---:|---|---|---:|---|---:|---:|---|")
     rank = 0
-    for each in board.standings():
+    for each in standings:
         reference = each.name in REFERENCES
         rank += not reference
         name = f"*{each.name}: {REFERENCES[each.name]}*" if reference else f"[`{each.name}`](methods.md#{each.name})"
         fails = "; ".join(f"{kind} on {count}" for kind, count in each.fails.items())
         cost = "" if reference else f"{cost_class(each.images)} ({each.images:.0f})"
-        beats = f"{each.beats}" if each.name != "random" else ""
-        rows.append(
-            f"| {'' if reference else rank} | {name} | {cost} | {each.standing.mean:.2f} | {_span(each.standing)} | "
-            f"{each.beds} | {beats} | {fails} |"
-        )
-    measured = {each.name for each in board.standings()}
-    over_layers = [f"`{name}`" for name, cls in METHODS.items() if cls.over_layer]
-    if over_layers:
-        rows.append(
-            f"\nLayer methods, not ranked, as they attribute to the channels of a layer: {', '.join(over_layers)}."
-        )
-    absent = [name for name, cls in METHODS.items() if name not in measured and not cls.over_layer]
-    if absent:
-        rows.append(f"\nNot measured, because no valid bed supports it: {', '.join(f'`{each}`' for each in absent)}.")
+        cells = ["" if reference else str(rank), name, cost, f"{each.standing.mean:.2f}", _span(each.standing)]
+        cells += [str(each.beds), "" if each.name == "random" else str(each.beats), fails]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -296,7 +319,7 @@ def _cells(found: BedResult, seconds: bool) -> str:
         if seconds:
             cells.append(f"{entry.seconds:.3f}" if entry.name not in REFERENCES else "")
         rows.append(f"| {' | '.join(cells)} |")
-    lines = ["\n".join(rows) + "\n"]
+    lines = [f"{found.scenes} scenes.\n", "\n".join(rows) + "\n"]
     if found.undefined:
         lines.append(
             "Not defined here: " + "; ".join(f"{name} ({_short(why)})" for name, why in found.undefined.items()) + ".\n"
@@ -361,7 +384,9 @@ def plot(board: Board, path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    standings = board.standings()
+    main = board.standings(board.networks[0])
+    known = {each.name for each in main}
+    standings = [*main, *(each for each in board.standings() if each.name not in known)]
     beds = [each for each in board.beds if each.id in board.results]
     colours = dict(zip(CLASSES, ("#1b9e77", "#7570b3", "#d95f02"), strict=True))
     size = 8 + 0.24 * len(beds), 1.6 + 0.19 * len(standings)

@@ -21,6 +21,12 @@ DIGITS = 6
 RESAMPLES = 2000
 """Number of bootstrap resamples."""
 
+NETWORKS = {"transformers": "grad_sam", "convolutional networks": "grad_cam"}
+"""Kinds of networks with the method that tells them: standings are comparable only where all methods have a map."""
+
+OTHER = "networks wired by hand"
+"""The kind of networks without attention and layers."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -28,7 +34,7 @@ class Entry:
 
     Attributes:
         name: its name.
-        standing: the mean over scenes, with its interval; of peers over removal and interventions only.
+        standing: the mean over scenes, with its interval; NaN for peers, which are compared with their counterparts.
         rank: its rank by the standing among the methods, 1 for the best; of a reference, the rank that it would have.
         values: each metric's mean over scenes, with its interval.
         over_random: the mean difference of its shares to those of the random map, with its interval.
@@ -81,6 +87,11 @@ class BedResult(NamedTuple):
         return float(np.median([each.standing.mean for each in self.methods]))
 
     @property
+    def network(self) -> str:
+        """The kind of network, one of :data:`NETWORKS`, by what it supports."""
+        return next((kind for kind, method in NETWORKS.items() if method in self.entries), OTHER)
+
+    @property
     def void(self) -> bool:
         """Whether the colour filter, which never sees the model, beats the median method."""
         return self.entries["colour_filter"].standing.mean > self.median
@@ -102,13 +113,12 @@ def result_of(bed: str, rows: Sequence[EvaluationRow]) -> BedResult:
     ranked = np.array([_finite(whole[:, names.index(each)]).mean() for each in contests])
     entries = {}
     for k, name in enumerate(names):
-        peer = name not in METHODS and name not in REFERENCES
-        shares = _finite(effects[:, k] if peer else whole[:, k])
+        shares = _finite(whole[:, k]) if name in METHODS or name in REFERENCES else np.empty(0)
         own = [row for row in rows if row.method == name and row.method_images]
         entries[name] = Entry(
             name,
             interval(shares),
-            1 + int((ranked > shares.mean() + 1e-12).sum()),
+            1 + int((ranked > shares.mean() + 1e-12).sum()) if len(shares) else 0,
             {metric: interval(_finite(table.raw[metric][:, k])) for metric in table.raw},
             interval(_finite(effects[:, k] - random)),
             {kind: bool(passed[k]) for kind, passed in table.conditions().items()},
@@ -225,7 +235,7 @@ class Overall:
     Attributes:
         name: its id.
         standing: the mean over groups of the mean over their beds, with a bootstrap interval over scenes.
-        beds: number of valid beds with a map.
+        beds: number of beds with a map.
         beats: number of these on which it beats the random map.
         images: largest mean number of images evaluated over beds.
         fails: kinds of conditions that it fails, with the number of beds.

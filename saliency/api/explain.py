@@ -47,8 +47,8 @@ def explain(
             :func:`saliency.read`.
             Or a list of arrays of any shape: a multi-input model is called with them unchanged, each with its batch
             axis of one, and each gets its own explanation. Only methods that need no picture support this.
-        method: an id from :func:`methods`, a method instance or class, or "auto": XRAI where the model provides
-            gradients, RISE where it returns only scores.
+        method: an id from :func:`methods`, a method instance or class, or "auto": the method highest on
+            docs/leaderboard.md that evaluates at most 64 images and that the model supports.
         target: class index, label, None (the top class), a callable from the model's own outputs to one number per
             image (N,), or a list of these: one explanation each, from shared forward passes.
         labels: names of the classes.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from saliency.api.methods import chosen, offered, unsupported, with_field
+from saliency.api.methods import candidates, named, offered, unsupported, with_field
 from saliency.core.method import Method
-from saliency.errors import BadArgument, Unsupported
+from saliency.errors import BadArgument, SaliencyError, Unsupported
 from saliency.model.inputs import Inputs
 from saliency.model.protocols import Adapted, lacking
 from saliency.model.resolve import Resolved, functions_of
@@ -19,6 +19,7 @@ def fitted(
     changes: Mapping[str, Any],
     adapted: Adapted[Any],
     pictures: Sequence[Any],
+    images: Callable[[], Any],
     notes: list[str],
     at: Any = None,
 ) -> tuple[Method, str]:
@@ -29,6 +30,7 @@ def fitted(
         changes: fields of the method, or of the method inside it; None leaves a field unchanged.
         adapted: the model.
         pictures: its input, one or more pictures, or several inputs packed into one.
+        images: returns the same in the model's own array type, (B, H, W, C).
         notes: receives the settings used.
         at: the layer on whose values the method runs; None for the image.
 
@@ -37,7 +39,8 @@ def fitted(
     """
     first = pictures[0]
     several_inputs = isinstance(first, Inputs)
-    used = chosen(method, adapted, notes, several_inputs or at is not None)
+    no_picture = several_inputs or at is not None
+    used = automatic(adapted, no_picture, images, notes) if method == "auto" else named(method)
     if at is not None and changes.get("layer") is not None:
         raise BadArgument("at= and layer= exclude each other: a method runs on the values of at=, or reads layer=.")
     for name, value in changes.items():
@@ -51,6 +54,22 @@ def fitted(
     if at is not None:
         used.on_values(1)  # refused before the model is called
     return (for_inputs(used, first, adapted, at) if isinstance(first, Inputs) else used), caption
+
+
+def automatic(adapted: Adapted[Any], no_picture: bool, images: Callable[[], Any], notes: list[str]) -> Method:
+    """Return the first candidate of "auto" whose layers the model has; `notes` receives why it was chosen."""
+    *better, last = candidates(adapted, no_picture)
+    found, note = next((each for each in better if _has_layers(each[0], adapted, images)), last)
+    notes.append(note)
+    return found
+
+
+def _has_layers(method: Method, adapted: Adapted[Any], images: Callable[[], Any]) -> bool:
+    """Return whether the model has the layers that a method reads."""
+    try:
+        return not method.layers or bool(layers_for(method, adapted, images(), []))
+    except SaliencyError:
+        return False  # no layer has a spatial grid
 
 
 def with_layer_names(method: Method, adapted: Adapted[Any]) -> Method:

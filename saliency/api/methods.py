@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from saliency.core.catalogue import METHODS, XRAI, IntegratedGradients, Rise
+from saliency.core.catalogue import METHODS, FeatureAblation, IntegratedGradients
+from saliency.core.evidence import WAITED, automatic, evidence
 from saliency.core.method import Method, as_method
 from saliency.errors import UnknownName, Unsupported, unknown
-from saliency.model.protocols import Adapted, Differentiable, capability, lacking
+from saliency.model.protocols import Adapted, Attentive, Differentiable, capability, lacking
 from saliency.results.tables import MethodInfo, MethodTable
 
 READABLE = 12
@@ -16,36 +18,47 @@ READABLE = 12
 
 
 def methods() -> MethodTable:
-    """Return a table of the methods: id, class, the capability they need, their cost, and the paper."""
-    found = []
+    """Return a table of the methods: id, class, the capability they need, cost, standing on the leaderboard, and paper.
+
+    The standing is the share of the other methods that a method beats on average; see docs/leaderboard.md.
+    """
+    found, known = [], evidence()
     for name, cls in METHODS.items():
         method = cls()
         needs, cost = capability(method.needs), method.cost((1, 224, 224, 3))
-        found.append(MethodInfo(name, cls, cls.title, needs, cost, cls.paper, cls.family, cls.advice))
+        about = cls.title, needs, cost, cls.paper, cls.family, cls.advice
+        found.append(MethodInfo(name, cls, *about, known.get(name)))
     return MethodTable(found)
 
 
-def chosen(
-    method: str | Method | type[Method], adapted: Adapted[Any], notes: list[str], no_picture: bool = False
-) -> Method:
-    """Return the method for a name, with a note in `notes` if it was chosen automatically.
-
-    Args:
-        method: an instance, a class, an id, or "auto".
-        adapted: the model.
-        notes: receives the note.
-        no_picture: whether the inputs are no pictures.
-    """
+def named(method: str | Method | type[Method]) -> Method:
+    """Return the method for an id, an instance or a class."""
     if not isinstance(method, str):
         return as_method(method, "method")
-    if method == "auto":
-        gives = lacking(adapted, Differentiable) is None
-        found = IntegratedGradients() if no_picture else XRAI() if gives else Rise()
-        notes.append(f"method: {found.title}, as the model provides {'gradients' if gives else 'only scores'}")
-        return found
     if method not in METHODS:
         raise unknown("method", method, ["auto", *METHODS])
     return METHODS[method]()
+
+
+def candidates(adapted: Adapted[Any], no_picture: bool = False) -> Iterator[tuple[Method, str]]:
+    """Yield the methods that "auto" stands for, each with a note that says why, the best first.
+
+    They are the methods of up to 64 images that stand highest on the leaderboard, as far as the model has what they
+    need. The leaderboard has pictures only: for other inputs it is Integrated Gradients.
+
+    Args:
+        adapted: the model.
+        no_picture: whether the inputs are no pictures.
+    """
+    if no_picture:
+        yield IntegratedGradients(), f"method: {IntegratedGradients.title}, as the inputs are no pictures"
+        return
+    of_scores = "" if lacking(adapted, Differentiable) is None else ", as the model provides only scores"
+    for name in automatic(transformer=lacking(adapted, Attentive) is None):
+        method = METHODS[name]()
+        if lacking(adapted, method.needs) is None:
+            yield method, f"method: {method.title}, first on the leaderboard with up to {WAITED} images{of_scores}"
+    yield FeatureAblation(), f"method: {FeatureAblation.title}, as it needs scores only"
 
 
 def with_field(method: Method, name: str, value: Any) -> Method:

@@ -133,7 +133,7 @@ class Prepared:
             Unsupported: the model does not support what the method needs.
         """
         notes: list[str] = []
-        used, caption = fitted(method, fields, self.adapted, self.pictures, notes, at)
+        used, caption = fitted(method, fields, self.adapted, self.pictures, lambda: self.images, notes, at)
         several = isinstance(target, list | tuple)
         wanted = list(target) if several else [target]
         of_scores = any(not callable(each) or isinstance(each, OfScores) for each in wanted)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from saliency.core.evidence import Evidence, automatic
 from saliency.core.method import Method
 
 
@@ -32,6 +33,8 @@ class MethodInfo(NamedTuple):
     """One of :data:`saliency.core.method.FAMILIES`."""
     advice: str
     """When to use it, and when not."""
+    evidence: Evidence | None = None
+    """Its standing on the leaderboard, docs/leaderboard.md; None where it was not measured."""
 
     @property
     def images_evaluated(self) -> str:
@@ -46,9 +49,21 @@ class MethodTable(tuple[MethodInfo, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        rows = [("id", "class", "needs", "images evaluated", "paper")]
-        rows += [(each.id, each.cls.__name__, each.needs, each.images_evaluated, each.paper) for each in self]
+        rows = [("id", "class", "needs", "images evaluated", "standing", "paper")]
+        rows += [
+            (each.id, each.cls.__name__, each.needs, each.images_evaluated, str(each.evidence or "–"), each.paper)
+            for each in self
+        ]
         return aligned(rows)
+
+    def by_evidence(self) -> MethodTable:
+        """Return the methods by their standing on the leaderboard, the highest first, those without one last."""
+        return MethodTable(sorted(self, key=lambda each: -each.evidence.standing if each.evidence else 1.0))
+
+    def automatic(self) -> MethodTable:
+        """Return the methods that "auto" chooses from, the highest standing first: those of up to 64 images."""
+        by_id = {each.id: each for each in self}
+        return MethodTable(by_id[name] for name in automatic(transformer=False) if name in by_id)
 
 
 @dataclass(frozen=True)

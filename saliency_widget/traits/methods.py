@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import saliency
@@ -40,6 +41,7 @@ class OfferedMethod(NamedTuple):
             "cost": TimeEstimator().images(self.method, shape),
             "paper": self.method.paper,
             "family": "" if self.favourite else self.method.family,
+            "standing": _standings().get(type(self.method)),
             "lacks": list(unsupported),
         }
 
@@ -81,9 +83,26 @@ def offered_methods(
     ]
 
 
-def first_available(methods: Sequence[OfferedMethod]) -> str:
-    """Return the id of the first method that the model supports, or of the first method if it supports none."""
-    return next((each.id for each in methods if not each.unsupported), methods[0].id)
+def first_shown(methods: Sequence[OfferedMethod], named: bool) -> str:
+    """Return the id of the method that is shown first.
+
+    Of methods that the user named it is the first that the model supports, or the first if it supports none. Else it is
+    the one with the highest standing on the leaderboard of those that "auto" chooses from. Methods that read a layer
+    are left out: whether the model has one shows only when it is called.
+
+    Args:
+        methods: the methods on offer.
+        named: whether the user named them.
+    """
+    supported = [each.id for each in methods if not each.unsupported]
+    known = [] if named else [each.id for each in saliency.methods().automatic() if not each.cls().layers]
+    return next((each for each in [*known, *supported] if each in supported), methods[0].id)
+
+
+@cache
+def _standings() -> dict[type[saliency.Method], float]:
+    """Return the standing of each method on the leaderboard, where it was measured."""
+    return {each.cls: each.evidence.standing for each in saliency.methods() if each.evidence is not None}
 
 
 def _all() -> list[MethodLike]:

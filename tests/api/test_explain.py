@@ -6,7 +6,8 @@ import torch
 
 import saliency
 from saliency.core.catalogue import METHODS
-from saliency.model.protocols import Model
+from saliency.core.evidence import INTERACTIVE, WAITED, automatic, evidence
+from saliency.model.protocols import Differentiable, Inspectable, Layered, Model, Patchable
 from tests.nets import LABELS, black_box, picture, small_net, uneven
 
 IMAGE = picture()
@@ -91,13 +92,31 @@ def test_partial_results_come_and_end_at_the_answer(net: torch.nn.Module, method
     assert all(each.mask.shape == exp.mask.shape for each in shown)
 
 
-def test_auto_is_xrai_with_gradients_and_rise_without(net: torch.nn.Module) -> None:
-    """method="auto" follows the model's capabilities, with a note."""
-    with_, without = explain(net, steps=4), explain(black_box(net), samples=50)
+def test_auto_is_the_best_supported_method_of_interactive_cost(net: torch.nn.Module) -> None:
+    """method="auto" is the highest on the leaderboard that the model supports at up to 64 images, with a note."""
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(IMAGE.size, 3)).eval()
+    layered, scores, layerless = explain(net), explain(black_box(net)), explain(flat)
+    standings = {name: each.standing for name, each in evidence().items() if each.cost in INTERACTIVE}
 
-    assert (with_.method, without.method) == ("xrai", "rise")
-    assert any("provides gradients" in note for note in with_.notes)
-    assert any("only scores" in note for note in without.notes)
+    def best(*needs: object) -> str:
+        return max((each for each in standings if METHODS[each]().needs in needs), key=standings.__getitem__)
+
+    assert layered.method == best(Model, Differentiable, Inspectable, Layered, Patchable)
+    assert scores.method == best(Model)
+    assert layerless.method == best(Model, Differentiable)
+    assert any("first on the leaderboard" in note for note in layered.notes)
+    assert any("only scores" in note for note in scores.notes)
+    assert layered.images <= WAITED
+    assert scores.images <= WAITED
+
+
+def test_auto_of_a_transformer_follows_standings_on_transformers() -> None:
+    """The order of "auto" for a transformer is that of the standings on transformers, where there are some."""
+    found, known = automatic(transformer=True), evidence()
+    standings = [known[name].standing if (own := known[name].on_transformers) is None else own for name in found]
+
+    assert standings == sorted(standings, reverse=True)
+    assert set(found) == set(automatic(transformer=False))
 
 
 def test_the_top_class_is_explained_unless_another_is_named(net: torch.nn.Module) -> None:
@@ -252,7 +271,7 @@ def test_methods_lists_what_there_is() -> None:
     table = saliency.methods()
 
     assert [each.id for each in table] == list(METHODS)
-    assert repr(table).splitlines()[0].split() == ["id", "class", "needs", "images", "evaluated", "paper"]
+    assert repr(table).splitlines()[0].split() == ["id", "class", "needs", "images", "evaluated", "standing", "paper"]
     assert len(repr(table).splitlines()) == len(METHODS) + 1
 
 

@@ -21,6 +21,8 @@ export interface MethodSpec {
   readonly paper: string;
   /** Its heading in the list; empty for methods before all headings. */
   readonly family?: string;
+  /** Its standing on the leaderboard, 0 to 1; null or missing where it was not measured. */
+  readonly standing?: number | null;
   /** For each model the reason why it does not support the method; empty where it does. */
   readonly lacks: readonly string[];
 }

@@ -278,3 +278,36 @@ describe("less motion", () => {
     expect(await aside(100)).not.toBe(first);
   });
 });
+
+describe("a long list of methods", () => {
+  const many = Array.from({ length: 12 }, (_, i) => ({
+    id: `m${i}`, name: `Method ${i}`, cost: 1, paper: "", family: i < 6 ? "" : "layers", standing: i === 3 ? null : ((i * 5) % 12) / 12, lacks: [""],
+  }));
+  const names = (root: HTMLElement): (string | undefined)[] =>
+    [...root.querySelectorAll<HTMLElement>(".slw-method-name")].map((each) => each.dataset["name"]);
+
+  test("is sorted by the standing on the leaderboard, those without one last, and back", async () => {
+    const { root } = await shown({ spec: { ...SPEC, methods: many }, method: "m0" });
+    const before = names(root);
+    const sorter = find(root, ".slw-sorter");
+    sorter.click();
+    await frame();
+
+    const expected = [...many].sort((a, b) => (b.standing ?? -1) - (a.standing ?? -1)).map(({ name }) => name);
+    expect(names(root)).toEqual(expected);
+    expect(names(root).at(-1)).toBe("Method 3");
+    expect(root.querySelector(".slw-family")).toBeNull();
+    expect(sorter.getAttribute("aria-pressed")).toBe("true");
+
+    sorter.click();
+    await frame();
+    expect(names(root)).toEqual(before);
+    expect(root.querySelector(".slw-family")?.textContent).toBe("layers");
+  });
+
+  test("has no sorter where no standing is known", async () => {
+    const { root } = await shown({ spec: { ...SPEC, methods: many.map((each) => ({ ...each, standing: null })) }, method: "m0" });
+
+    expect(find(root, ".slw-sorter").hidden).toBe(true);
+  });
+});

@@ -23,24 +23,33 @@ export function methodsPanel(context: Context): HTMLElement {
   const list = h("ul", { class: "slw-method-list", "aria-label": "Methods" });
   const rove = roving(list, context.signal);
   const finder = h("input", { class: "slw-field slw-finder", type: "search", placeholder: "find a method", "aria-label": "Find a method", spellcheck: "false" });
+  const sorter = h("button", { class: "slw-segment slw-sorter", "aria-label": "Sort by evidence", "aria-pressed": "false", title: "Sort by evidence: the standing on the leaderboard" }, "↓");
   let rows: Row[] = [];
   let found: Row[] = [];
+  let sorted = false;
   let revealed = "";
   /** Show the methods that match, each family under its heading. */
   const layOut = (): void => {
     const wanted = finder.value.trim().toLowerCase();
-    found = rows.filter(({ method }) => `${method.name} ${method.id} ${method.family ?? ""}`.toLowerCase().includes(wanted));
+    const ordered = sorted ? [...rows].sort((a, b) => (b.method.standing ?? -1) - (a.method.standing ?? -1)) : rows;
+    found = ordered.filter(({ method }) => `${method.name} ${method.id} ${method.family ?? ""}`.toLowerCase().includes(wanted));
     let family = "";
     const items = found.flatMap((row) => {
-      const heading = row.method.family && row.method.family !== family ? [h("li", { class: "slw-family slw-muted" }, row.method.family)] : [];
+      const heading = !sorted && row.method.family && row.method.family !== family ? [h("li", { class: "slw-family slw-muted" }, row.method.family)] : [];
       family = row.method.family ?? "";
       return [...heading, row.element];
     });
     list.replaceChildren(...(found.length ? items : [h("li", { class: "slw-family slw-muted" }, "no such method")]));
   };
-  on(finder, "input", context.signal, () => {
+  const again = (): void => {
     layOut();
     rove.refresh(found.map(({ button }) => button), 0);
+  };
+  on(finder, "input", context.signal, again);
+  on(sorter, "click", context.signal, () => {
+    sorted = !sorted;
+    setAttribute(sorter, "aria-pressed", String(sorted));
+    again();
   });
 
   context.watch(
@@ -48,6 +57,7 @@ export function methodsPanel(context: Context): HTMLElement {
     ({ spec }) => {
       rows = spec.methods.map((method) => methodRow(context, method));
       finder.hidden = rows.length < MANY;
+      sorter.hidden = finder.hidden || !rows.some(({ method }) => method.standing);
       layOut();
     },
   );
@@ -65,7 +75,7 @@ export function methodsPanel(context: Context): HTMLElement {
       revealed = method;
     },
   );
-  return h("div", { class: "slw-methods" }, finder, list);
+  return h("div", { class: "slw-methods" }, sorter, finder, list);
 }
 
 function methodRow(context: Context, method: MethodSpec): Row {

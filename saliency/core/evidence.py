@@ -1,0 +1,70 @@
+"""What the leaderboard found about each method: saliency/data/evidence.json, written by `make leaderboard`."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from saliency.core.catalogue import METHODS
+from saliency.model.protocols import LayeredRewirable, Rewirable
+
+INTERACTIVE = ("one pass", "tens")
+"""Classes of cost for which a user waits."""
+
+WAITED = 64
+"""The largest number of images evaluated in these classes."""
+
+_FILE = Path(__file__).parent.parent / "data" / "evidence.json"
+
+
+class Evidence(NamedTuple):
+    """The standing of one method on the leaderboard."""
+
+    cost: str
+    """Its class of cost by the images evaluated for a mask: "one pass" (up to 2), "tens" (up to 64) or "hundreds"."""
+    standing: float
+    """The share of the other methods that it beats, averaged over measures, pictures and test-beds of one `network`."""
+    low: float
+    """The lower end of its 95 % interval."""
+    high: float
+    """The upper end."""
+    network: str
+    """The kind of networks of this standing: convolutional ones, or others where it has no map of these."""
+    on_transformers: float | None
+    """Its standing on transformers; None where it has none."""
+    beds: int
+    """Number of all test-beds on which it was measured."""
+    beats_random: int
+    """Number of these on which it is better than a random map, beyond chance."""
+    reason: str
+    """Why it is never better than a random map; empty if it is on some test-bed."""
+
+    def __str__(self) -> str:
+        return f"{self.standing:.2f}"
+
+
+@cache
+def evidence() -> dict[str, Evidence]:
+    """Return the evidence on each measured method, by its id, the highest standing first."""
+    stored = json.loads(_FILE.read_text(encoding="utf-8"))
+    found = {name: Evidence(**each) for name, each in stored.items() if name in METHODS}
+    return dict(sorted(found.items(), key=lambda item: -item[1].standing))
+
+
+def automatic(transformer: bool) -> list[str]:
+    """Return the ids of the methods that "auto" may choose, the highest standing first.
+
+    They evaluate at most 64 images. Methods that follow rules are left out: whether the rules cover a model shows only
+    when they run.
+
+    Args:
+        transformer: whether the model is one.
+    """
+    standings = {
+        name: each.on_transformers if transformer and each.on_transformers is not None else each.standing
+        for name, each in evidence().items()
+        if each.cost in INTERACTIVE and each.beats_random and METHODS[name]().needs not in (Rewirable, LayeredRewirable)
+    }
+    return sorted(standings, key=lambda name: -standings[name])
