@@ -15,7 +15,7 @@ from scripts import methods_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SCENES = 12
+SCENES = 6
 """Scenes of each group of beds."""
 
 LEAST = 2
@@ -26,9 +26,13 @@ RECORDED = 4
 
 
 def scene_counts(beds: list[testbed.Bed], scenes: int, least: int) -> dict[str, int]:
-    """Return the number of scenes of each bed: those of a group share its number."""
+    """Return the number of scenes of each bed: those of a group share its number, those of photographs have the least.
+
+    The networks for photographs are a hundred times as large as the others.
+    """
     sizes = Counter(each.group for each in beds)
-    return {each.id: max(least, scenes // sizes[each.group]) for each in beds}
+    real = {each.id for each in testbed.real_beds()[0]}
+    return {each.id: least if each.id in real else max(least, scenes // sizes[each.group]) for each in beds}
 
 
 def board_of(counts: dict[str, int], folder: Path, jobs: int, *, seconds: bool = True) -> page.Board:
@@ -40,7 +44,7 @@ def board_of(counts: dict[str, int], folder: Path, jobs: int, *, seconds: bool =
         jobs: number of processes; 0 computes in this one.
         seconds: whether durations are shown.
     """
-    beds = [each for each in testbed.beds() if each.id in counts]
+    beds = [each for each in run.all_beds()[0] if each.id in counts]
     gates = {each.id: run.gates_of(each.id) for each in beds}
     sound = [each for each in beds if all(gate.passed for gate in gates[each.id])]
     # all beds reach a number of scenes before any gets more
@@ -54,12 +58,12 @@ def board_of(counts: dict[str, int], folder: Path, jobs: int, *, seconds: bool =
     for task, found in run.in_processes(run.measured, tasks, jobs):
         rows[task.bed] += found
     results = {each.id: result_of(each.id, sorted(rows[each.id], key=lambda row: row.image)) for each in sound}
-    return page.Board(beds, results, gates, recorded(tasks, jobs), seconds)
+    return page.Board(beds, results, gates, recorded(tasks, jobs), run.all_beds()[1], seconds)
 
 
 def recorded(tasks: list[run.Task], jobs: int) -> list[str]:
     """Return the section on the verdict's own record, of the first scenes of beds whose truth is known."""
-    titles = {each.id: each.title for each in testbed.beds()}
+    titles = {each.id: each.title for each in run.all_beds()[0]}
     chosen = [each for each in tasks if each.index < RECORDED and each.has_truth]
     found: dict[str, dict[int, list[record.Checked]]] = defaultdict(dict)
     for task, checked in run.in_processes(record.checked, chosen, jobs):
@@ -77,7 +81,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "leaderboard", help="where rows are kept")
     given = parser.parse_args()
-    beds = [each for each in testbed.beds() if not given.beds or each.id in given.beds]
+    beds = [each for each in run.all_beds()[0] if not given.beds or each.id in given.beds]
     if given.small:
         first = {each.group: each.id for each in reversed(beds)}
         counts = dict.fromkeys(first.values(), 2)

@@ -64,6 +64,7 @@ class Board:
         results: by bed.
         gates: by bed, its measured gates.
         record: lines of the verdict's own record.
+        absent: lines on beds that are left out here.
         seconds: whether durations are shown: they differ from run to run.
     """
 
@@ -71,6 +72,7 @@ class Board:
     results: Mapping[str, BedResult]
     gates: Mapping[str, Sequence[testbed.Gate]]
     record: Sequence[str] = ()
+    absent: Sequence[str] = ()
     seconds: bool = True
 
     @property
@@ -237,6 +239,7 @@ def _beds(board: Board) -> str:
         cells = [f"[{bed.title}](leaderboard-beds.md#{bed.id})", f"{found.scenes}", passed, f"{found.median:.2f}"]
         cells += [f"{colour:.2f}", f"`{best.name}` ({best.standing.mean:.2f})", "**void**" if found.void else ""]
         rows.append(f"| {' | '.join(cells)} |")
+    rows += ["", *(f"* {each}" for each in board.absent)]
     return "\n".join(rows) + "\n"
 
 

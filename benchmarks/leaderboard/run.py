@@ -62,9 +62,16 @@ class Task:
 
 
 @cache
+def all_beds() -> tuple[list[testbed.Bed], list[str]]:
+    """Return all beds, those of photographs last, and a line for each that is left out here."""
+    real, lines = testbed.real_beds()
+    return [*testbed.beds(), *real], lines
+
+
+@cache
 def bed_of(name: str) -> testbed.Bed:
     """Return a bed by its id."""
-    return next(each for each in testbed.beds() if each.id == name)
+    return next(each for each in all_beds()[0] if each.id == name)
 
 
 @cache

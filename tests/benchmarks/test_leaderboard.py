@@ -203,15 +203,17 @@ def test_truth_of_maps_in_the_record() -> None:
         record.Checked("0% swapped", 1.0, 0.9, True),
         record.Checked("50% swapped", 0.5, 0.4, True),
         record.Checked("elsewhere", 0.0, 0.6, None),
-        record.Checked("random", NAN, 0.1, True),
-        record.Checked("random", NAN, 0.1, False),
+        record.Checked("random", 0.5, 0.1, True),
+        record.Checked("random", 0.0, 0.1, True),
+        record.Checked("random", 0.0, 0.1, False),
+        record.Checked("random", 0.0, 0.1, None),
     ]
     (table,) = record.lines({"bed": [scene]}, {"bed": "A bed"})
 
     assert record.trueness(truth.astype(float), truth) == 1
     assert record.trueness(-truth.astype(float), truth) < 0
     # 1.0 above 0.5 and 0.0 above 0.5 rightly, 0.5 above 0.0 wrongly
-    assert "| A bed | 3 | 67 % | – | – | 50 % | 100 % | 2 | 50.0 % |" in table
+    assert "| A bed | 3 | 67 % | – | – | 50 % | 100 % | 4 | 50.0 % | 25.0 % |" in table
 
 
 def test_evidence_follows_from_the_standings() -> None:
@@ -238,11 +240,12 @@ def test_evidence_follows_from_the_standings() -> None:
     }
     assert found["smooth_grad"]["standing"] == 1
     assert found["rise"]["reason"].startswith("the pixels that it marks matter no more than random ones")
-    first, second, _, scores, never = page.sentences(board)
+    first, second, _, scores = page.sentences(board)
     assert "`grad_cam`" in first
     assert "`smooth_grad`" in second
     assert "`feature_ablation`" in scores
-    assert "`rise`" in never
+    assert "`rise`" in page.never_better(board)
+    assert "`grad_cam`" not in page.never_better(board)
 
 
 def test_scenes_of_a_group_share_its_number() -> None:
