@@ -1,7 +1,7 @@
 """Train the two networks of the test-beds of birds, and write them into ``saliency/testbed/weights``.
 
 Run from the repository: ``python scripts/train_birds.py``. It needs torch, downloads nothing, is seeded, and takes
-about 12 minutes for each network on one CPU core.
+about 5 and 12 minutes on one CPU core.
 
 Half of the training pictures lack a random number of parts. The target is then shared among all classes that have the
 remaining parts, so pictures with parts removed belong to the training distribution, and the networks have a reason to
@@ -145,14 +145,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Train and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("cnn", "vit"), help="train one of the networks")
-    parser.add_argument("--pictures", type=int, default=10000, help="number of training pictures")
-    parser.add_argument("--epochs", type=int, help="how often each is seen; by default 5 and 10")
+    parser.add_argument("--pictures", type=int, default=8000, help="number of training pictures")
+    parser.add_argument("--epochs", type=int, help="how often each is seen; by default 8 and 12")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "saliency" / "testbed" / "weights")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, network, epochs, rate in (("cnn", BirdCNN, 5, 4e-3), ("vit", BirdViT, 10, 2e-3)):
+    for name, network, epochs, rate in (("cnn", BirdCNN, 8, 4e-3), ("vit", BirdViT, 12, 2e-3)):
         if options.only in (None, name):
             torch.manual_seed(options.seed)
             net = network()

@@ -10,4 +10,4 @@ from saliency.testbed.wired import wired_beds
 
 def beds() -> list[Bed]:
     """Return all test-beds that work offline, in display order."""
-    return [DemoObjects(), Birds("cnn"), *wired_beds()]
+    return [DemoObjects(), Birds("cnn"), Birds("vit"), *wired_beds()]

@@ -257,7 +257,7 @@ def test_random_maps_are_at_chance(known: tuple[list[Scene], Additive]) -> None:
         assert abs(np.mean(values) - 0.5) < 3 * np.std(values) / 5
 
 
-@pytest.fixture(scope="module", params=["cnn"])
+@pytest.fixture(scope="module", params=["cnn", "vit"])
 def bed(request: pytest.FixtureRequest) -> Birds:
     """Each of the two beds."""
     return Birds(request.param)

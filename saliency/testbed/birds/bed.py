@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from saliency.metrics.metric import Metric
 from saliency.testbed.bed import Bed, Gate
@@ -73,20 +74,25 @@ class Birds(Bed):
         targets = np.arange(_GATED) % len(CLASSES)
         rng = np.random.default_rng(_HELD_OUT)
         elsewhere = [Picture(each.bird, Background.random(rng, each.size)) for each in pictures]
-        full, moved = (logits(self.model, [each.draw() for each in group]) for group in (pictures, elsewhere))
-        bare = logits(self.model, [each.draw(PARTS) for each in pictures])
+
+        def scores(drawn: Sequence[Picture], without: Collection[str] = ()) -> NDArray[np.float32]:
+            return logits(self.model, [each.draw(without) for each in drawn])
+
         of_target = np.arange(_GATED), targets
-        drops = {
-            name: full[of_target] - logits(self.model, [each.draw([name]) for each in pictures])[of_target]
-            for name in PARTS
-        }
+        full, moved, bare = scores(pictures), scores(elsewhere), scores(pictures, PARTS)
         right = full.argmax(1) == targets
-        least = {name: float((drop > 0).mean()) for name, drop in drops.items()}
-        least_often = min(least, key=lambda name: least[name])
-        weakest = min(float(drop.mean() / (full - bare)[of_target].mean()) for drop in drops.values())
+        total = (full - bare)[of_target]
+        effects = {}
+        for name in PARTS:
+            last = (full - scores(pictures, [name]))[of_target]
+            first = (scores(pictures, set(PARTS) - {name}) - bare)[of_target]
+            effects[name] = (first + last) / 2
+        often = {name: float((effect > 0).mean()) for name, effect in effects.items()}
+        share = {name: float(effect.mean() / total.mean()) for name, effect in effects.items()}
+        rarest, weakest = (min(found, key=lambda name: found[name]) for found in (often, share))
         accuracy, changed = (0.95, 0.05) if self.kind == "cnn" else (0.9, 0.1)
         return [
-            Gate(f"The network recognises at least {accuracy:.0%} of birds.", float(right.mean()), accuracy),
+            Gate(f"The network recognises at least {100 * accuracy:.0f} % of birds.", float(right.mean()), accuracy),
             Gate(
                 "It recognises at most 15 % of birds without their five parts (chance: 6 %).",
                 float((bare.argmax(1) == targets).mean()),
@@ -94,18 +100,22 @@ class Birds(Bed):
                 at_least=False,
             ),
             Gate(
-                f"Another background changes the decision for at most {changed:.0%} of birds.",
+                f"Another background changes the decision for at most {100 * changed:.0f} % of birds.",
                 float((moved.argmax(1) != full.argmax(1)).mean()),
                 changed,
                 at_least=False,
             ),
+            # mean of the effects as the first part of the bird, and as the last: some parts make others redundant
             Gate(
-                "Removing a part of any kind lowers the score of at least 80 % of birds "
-                f"(the least often: {least_often}).",
-                least[least_often],
+                f"A part of any kind raises the score of at least 80 % of birds (the least often: {rarest}).",
+                often[rarest],
                 0.8,
             ),
-            Gate("Removing the weakest kind of part takes at least 5 % of the score of all parts.", weakest, 0.05),
+            Gate(
+                f"The weakest kind has at least 5 % of the effect of all parts (the weakest: {weakest}).",
+                share[weakest],
+                0.05,
+            ),
         ]
 
 
