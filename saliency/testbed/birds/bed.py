@@ -22,7 +22,7 @@ from saliency.testbed.scene import BACKGROUND, Scene
 LABELS = tuple(f"bird {chr(ord('A') + i)}" for i in range(len(CLASSES)))
 """Names of the classes."""
 
-_GATED = 48  # number of scenes on which the gates are measured
+_GATED = 32  # number of scenes on which the gates are measured
 _HELD_OUT = 20231  # of the seeds of scenes, which differ from those of training
 
 
