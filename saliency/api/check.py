@@ -90,8 +90,8 @@ def check(
 ) -> Verdict:
     """Measure whether a map shows what the model uses for this image and this target.
 
-    The most and the least salient pixels are removed, and the effect is compared with that of random maps: about 40
-    images for the map, and 194 for random maps. See :class:`Verdict` for the rule, and docs/evidence.md for how to read
+    The most and the least salient pixels are removed, and the effect is compared with that of random maps: about 57
+    images for the map, and 192 for random maps. See :class:`Verdict` for the rule, and docs/evidence.md for how to read
     it.
 
     Args:

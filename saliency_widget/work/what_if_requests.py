@@ -86,12 +86,7 @@ class WhatIfRequests:
         rid = f"python:{id(found)}"
 
         def run(job: Job) -> None:
-            verdict = self._evaluator(job).check(result.explanation).verdict
-            assert verdict is not None
-            for each in self.verdicts(result):
-                self._listener.post(each)
-            self._listener.on_result()
-            found.set_result(verdict)
+            found.set_result(self._check(self._evaluator(job), result))
 
         def cancelled() -> None:
             found.set_exception(saliency.Cancelled("The verdict was cancelled."))
@@ -104,6 +99,15 @@ class WhatIfRequests:
             self.cancel(rid)
             raise
         return found.result()
+
+    def _check(self, evaluator: Evaluator, result: Result) -> saliency.Verdict:
+        """Measure the verdict on a result, and send it with its request."""
+        verdict = evaluator.check(result.explanation).verdict
+        assert verdict is not None
+        for each in self.verdicts(result):
+            self._listener.post(each)
+        self._listener.on_result()
+        return verdict
 
     def precompute(
         self,
@@ -134,7 +138,7 @@ class WhatIfRequests:
                 if what_if:
                     evaluator.precompute(result.explanation, view, fill)
                 if evidence:
-                    evaluator.check(result.explanation)
+                    self._check(evaluator, result)
 
             self._enqueue(f"precompute:{i}", run, on_error)
 

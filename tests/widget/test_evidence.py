@@ -278,9 +278,11 @@ def test_a_page_measures_the_evidence_first(make: Make) -> None:
             weights.mul_(0.5)
     widget.compute("gradient", wait=True)
 
+    browser = Browser(widget)
     page = packet_of(widget.to_html(evidence=True))
 
     (stored,) = told_in(page, "verdict")
+    assert browser.wait("verdict").fields["asked"] == stored["asked"]
     assert stored["asked"]["method"] == "gradient"
     assert told_in(page, "curve") == []
     assert set(widget.verdicts) == {("gradient", 1)}
