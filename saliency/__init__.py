@@ -4,7 +4,7 @@
 PAIR-code/saliency's package of that name. A framework is imported only when a model of that framework is passed.
 """
 
-from saliency import checks, core, deepexplain, demo, metrics, targets, testbed, tf1, upstream
+from saliency import attacks, checks, core, deepexplain, demo, metrics, targets, testbed, tf1, upstream
 from saliency.adapters import adapt
 from saliency.api.check import CheckCost, check, check_cost
 from saliency.api.counterfactual import counterfactual
@@ -90,6 +90,7 @@ __all__ = [
     "WhatIf",
     "__version__",
     "adapt",
+    "attacks",
     "check",
     "check_cost",
     "checks",

@@ -121,24 +121,26 @@ class Search:
         return self._found()
 
     def _found(self) -> Found:
-        sets, best = self.sets, self.sets.best()
-        nearest = max(sets.known, key=sets.margin)
-        if best is None:
-            return Found(None, False, False, (), nearest)
-        if len(best) > 1:
+        sets = self.sets
+        if (best := sets.best()) is not None and len(best) > 1:
             self._exchange(best)
-            best = sets.best() or best
-        alike = [
-            each for each, found in sets.known.items() if found.reached and len(each) == len(best) and each != best
-        ]
+        size = self._size()
+        alike = [each for each, found in sets.known.items() if found.reached and len(each) == size]
         tested = np.bincount([len(each) for each in sets.known], minlength=sets.count + 1)
+        # of equally many segments, sets that are proved to be minimal come first, then those with fewer pixels
+        alike.sort(key=lambda each: (not self._is_minimal(each), sets.size(each)))
         return Found(
-            best=best,
-            minimal=all(each in sets.known and not sets.known[each].reached for each in _without_one(best)),
-            smallest=all(tested[size] == comb(sets.count, size) for size in range(len(best))),
-            others=tuple(sorted(alike, key=sets.size)),
-            nearest=nearest,
+            best=alike[0] if alike else None,
+            minimal=bool(alike) and self._is_minimal(alike[0]),
+            smallest=bool(alike) and all(tested[each] == comb(sets.count, each) for each in range(size)),
+            others=tuple(sorted(alike[1:], key=sets.size)),
+            nearest=max(sets.known, key=sets.margin),
         )
+
+    def _is_minimal(self, chosen: Chosen) -> bool:
+        """Return whether the set without each of its members was evaluated, and does not reach the goal."""
+        known = [self.sets.known.get(chosen - {each}) for each in chosen]
+        return all(each is not None and not each.reached for each in known)
 
     def _size(self) -> int:
         """Return the size of the best set; beyond all where there is none."""
@@ -227,8 +229,3 @@ class Search:
         outside = [i for i in self._order(self.gains) if i not in best]
         weakest = sorted(best, key=lambda i: self.gains[i])
         self.sets.test(islice((best - {old} | {new} for new in outside for old in weakest), self.sets.left))
-
-
-def _without_one(chosen: Chosen) -> list[Chosen]:
-    """Return the set without each of its members."""
-    return [chosen - {each} for each in chosen]

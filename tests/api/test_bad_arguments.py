@@ -155,6 +155,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
         "evaluate": {"methods": ["gradient"], "metrics": ["gini"], "progress": False},
         "recommend": {"methods": ["gradient"], "progress": False},
         "counterfactual": {"segments": "grid", "count": 6, "progress": False},
+        "pgd": {"steps": 2},
+        "minimal_strength": {"points": 3},
         "perturbation_curves": {"points": 3},
         "mean_logit": {"mask": np.ones(SIZE)},
         "described": {"method": saliency.GradCam()},
@@ -179,6 +181,9 @@ def _public(good: dict[str, Any], own: dict[str, Any]) -> Iterator[Call]:
             yield _of(name, call, good, own)
     for name in ("margin", "contrast", "output", "unit", "mean_logit", "similarity"):
         made = _of(name, getattr(saliency.targets, name), good, own)
+        yield made
+    for name in ("fgsm", "pgd", "minimal_strength"):
+        made = _of(name, getattr(saliency.attacks, name), good, own)
         yield made
     for call in (saliency.Explanation, saliency.Preprocessing, SaliencyWidget, saliency.Explanation.load):
         yield _of(call.__name__, call, good, own)
@@ -206,12 +211,16 @@ def _methods(thing: Any, cls: type | None = None) -> Iterator[tuple[str, Callabl
 
 def _of(name: str, call: Callable[..., Any], good: dict[str, Any], own: dict[str, Any]) -> Call:
     """A callable, with a good value for each argument that needs one."""
-    known = {**good, **own.get(name.rpartition(".")[2], {})}
+    # two callables may share a name: `check` and `widget.check`
+    accepted = inspect.signature(call).parameters
+    anything = any(each.kind == each.VAR_KEYWORD for each in accepted.values())
+    chosen = own.get(name.rpartition(".")[2], {})
+    given = {key: each for key, each in chosen.items() if anything or key in accepted}
+    known = {**good, **given}
     parameters = [each for each in inspect.signature(call).parameters.values() if each.kind != each.VAR_KEYWORD]
     needed = [each.name for each in parameters if each.default is each.empty and each.kind != each.VAR_POSITIONAL]
     missing = [each for each in needed if each not in known]
     assert not missing, f"{name} has arguments for which no good value is known: {missing}"
-    given = own.get(name.rpartition(".")[2], {})
     return Call(
         name, call, {**{each: known[each] for each in needed}, **given}, tuple(each.name for each in parameters)
     )
@@ -252,6 +261,12 @@ def require_valid(found: Any) -> None:
         assert np.isfinite(found.mask).all()
     elif isinstance(found, saliency.PerturbationCurves):
         assert np.isfinite([*found.insertion, *found.deletion, found.insertion_auc]).all()
+    elif isinstance(found, saliency.attacks.Adversarial):
+        assert np.isfinite(found.perturbation).all()
+        assert str(found)
+    elif isinstance(found, saliency.attacks.StrengthCurve):
+        assert np.isfinite([*found.strengths, *found.values]).all()
+        assert str(found)
     elif isinstance(found, saliency.Counterfactual):
         assert np.isfinite([found.before, found.after]).all()
         assert found.mask.shape == found.segmentation.shape
