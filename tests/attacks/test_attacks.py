@@ -57,6 +57,7 @@ def test_the_smallest_epsilon_of_a_linear_model() -> None:
     """The answer changes at the margin divided by the L1 norm of the difference of the rows: .15 / 6.5."""
     found = saliency.attacks.minimal_strength(linear(), corruption="fgsm", **GOLDEN, tolerance=1e-6)
 
+    assert found.strength is not None
     assert found.strength == pytest.approx(0.15 / 6.5 / 4, rel=1e-3)
     assert found.unchanged < 0.15 / 6.5 / 4 <= found.strength
 

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.needs("captum")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/migrating.md"
 SECTION = PAGE.read_text(encoding="utf-8").partition("# Coming from Captum")[2].partition("\n# ")[0]
-ROWS, UNITS = (
+ROWS, UNITS, ATTACKS = (
     re.findall(r"^\| `(.+?)` \| `(.+?)` \|(.*)\|$", part, re.MULTILINE)
-    for part in SECTION.split("Layers and neurons; the position")
+    for part in re.split("Layers and neurons; the position|Attacks and corruptions; `p`", SECTION)
 )
 
 
@@ -57,7 +57,7 @@ def names() -> dict[str, Any]:
 
 def test_every_row_is_read() -> None:
     """The test reads every row of the table."""
-    assert len(ROWS) + len(UNITS) == len(re.findall(r"^\| `", SECTION, re.MULTILINE))
+    assert len(ROWS) + len(UNITS) + len(ATTACKS) == len(re.findall(r"^\| `", SECTION, re.MULTILINE))
     assert len(ROWS) >= 13
 
 
@@ -109,6 +109,28 @@ def test_a_row_holds(names: dict[str, Any], theirs: str, ours: str, otherwise: s
     assert found.shape == expected.shape
     if "≠" not in otherwise:
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("theirs", "ours", "otherwise"), ATTACKS, ids=[ours for _, ours, _ in ATTACKS])
+def test_a_row_of_attacks_holds(names: dict[str, Any], theirs: str, ours: str, otherwise: str) -> None:
+    """Both sides run, and change the same values, or find the same strength, unless the row gives a reason."""
+    robust, net, x = lazy("captum.robust"), names["net"], names["x"]
+    classes = {name: getattr(robust, name) for name in ("FGSM", "PGD", "MinParamPerturbation", "AttackComparator")}
+    there = {**names, **classes, "p": nn.Sequential(net, nn.Softmax(1)), "t": int(net(x).argmax())}
+    found = eval(ours, there)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Captum sets gradients of x
+        expected = eval(theirs, there)
+    if "≠" in otherwise:
+        return
+    if not isinstance(found, np.ndarray):
+        assert expected is not None
+        assert found == pytest.approx(expected, abs=0.01)
+        return
+    moved = expected.detach()[0].permute(1, 2, 0).numpy()
+    assert (moved != 0).mean() > 0.9
+    # float32 may turn the sign of a gradient near zero
+    assert np.isclose(found, moved, atol=1e-5)[moved != 0].mean() > 0.99
 
 
 def test_a_tuple_of_inputs_is_a_list() -> None:
