@@ -249,9 +249,10 @@ def _not_reached(composites: Composites[Any], found: Found, fill: str, budget: i
         if goal.to is not None
         else f"another answer than {goal.label!r}"
     )
-    done = "kept" if composites.keep else "replaced"
+    done, answer = "kept" if composites.keep else "replaced", goal.answer(outputs)
+    if repr(goal.name(target)) not in answer:
+        answer += f", with {goal.name(target)!r} at {in_words(shown, percent=goal.percent)}"
     return NotReached(
         f"No set of segments was found that gives {wanted} within {budget + 1} images. The nearest, {count} of "
-        f"{composites.count} segments {done}, gives {goal.answer(outputs)}, with {goal.name(target)!r} at "
-        f"{in_words(shown, percent=goal.percent)}. Try another fill, other segments, or a larger budget."
+        f"{composites.count} segments {done}, gives {answer}. Try another fill, other segments, or a larger budget."
     )
