@@ -66,12 +66,6 @@ class PartMetric(Metric):
         pooled = values.pooled(self.sign, self.channels)
         return np.array([pooled[pixels].sum() for pixels in self.scene.parts.values()])
 
-    def ordered(self, case: Case[Any], values: Attribution) -> list[str]:
-        """Return the parts, the most important first; equal parts are ordered at random."""
-        importances = self.importances(values)
-        draw = np.random.default_rng(case.seed).permutation(len(importances))
-        return [self.names[i] for i in draw[np.argsort(-importances[draw], kind="stable")]]
-
     def scores(self, case: Case[Any], without: Iterable[Iterable[str]]) -> np.ndarray:
         """Return the scores of all classes of the scene rendered without each set of parts, (sets, classes).
 
@@ -148,7 +142,9 @@ class NestedParts(PartMetric):
             return undefined("the model does not decide for the target")
         if bare:
             return undefined("the model decides for the target without any part too")
-        order = self.ordered(case, mask)
+        importances = self.importances(mask)
+        draw = np.random.default_rng(case.seed).permutation(len(importances))
+        order = [self.names[i] for i in draw[np.argsort(-importances[draw], kind="stable")]]
         return Measurement(float(np.mean(self.passed(case, [order[:k] for k in range(1, len(order))]))))
 
     def passed(self, case: Case[Any], first: Sequence[Sequence[str]]) -> np.ndarray:

@@ -22,7 +22,6 @@ from saliency.testbed.birds.canvas import Layer, Placement, Shape, areas, curve,
 from saliency.testbed.birds.parts import KINDS
 from saliency.testbed.birds.pictures import CLASSES, PARTS, possible
 from saliency.testbed.birds.protocols import protocols
-from saliency.testbed.birds.sufficient import SufficientParts
 from saliency.testbed.measures import SingleDeletion
 from saliency.testbed.scene import BACKGROUND, Scene
 
@@ -153,12 +152,12 @@ def test_a_removed_part_leaves_no_trace() -> None:
 
 def test_no_colour_gives_a_class_away() -> None:
     """The mean colour of a picture says little about its class: the nearest class mean is right in under 30 %."""
-    drawn = [(picture(i, seed).draw().mean((0, 1)), i) for seed in (1, 2) for i in range(80)]
+    drawn = [(picture(i, seed).draw().mean((0, 1)), i) for seed in (1, 2) for i in range(48)]
     colours, labels = np.array([each for each, _ in drawn]), np.array([i % 16 for _, i in drawn])
-    means = np.stack([colours[:80][labels[:80] == label].mean(0) for label in range(16)])
-    nearest = np.linalg.norm(colours[80:, None] - means, axis=2).argmin(1)
+    means = np.stack([colours[:48][labels[:48] == label].mean(0) for label in range(16)])
+    nearest = np.linalg.norm(colours[48:, None] - means, axis=2).argmin(1)
 
-    assert (nearest == labels[80:]).mean() < 0.3
+    assert (nearest == labels[48:]).mean() < 0.3
 
 
 class Additive:
@@ -245,38 +244,22 @@ def test_the_reversed_map_fails_them(known: tuple[list[Scene], Additive]) -> Non
 
 
 def test_random_maps_are_at_chance(known: tuple[list[Scene], Additive]) -> None:
-    """Means of 25 random maps: ½ for single deletion and target sensitivity, within 3 standard errors."""
+    """Means of 16 random maps: ½ for single deletion and target sensitivity, within 3 standard errors."""
     scenes, model = known
     random = np.random.default_rng(0)
 
     def noise(scene: Scene, target: int) -> NDArray[np.float64]:
         return np.sum([random.normal() / each.sum() * each for each in map(inner, scene.parts.values())], 0)
 
-    found = [protocols(scenes[:2], model, noise) for _ in range(25)]
+    found = [protocols(scenes[:2], model, noise) for _ in range(16)]
     for values in ([each.single_deletion for each in found], [each.target_sensitivity for each in found]):
-        assert abs(np.mean(values) - 0.5) < 3 * np.std(values) / 5
+        assert abs(np.mean(values) - 0.5) < 3 * np.std(values) / 4
 
 
 @pytest.fixture(scope="module", params=["cnn", "vit"])
 def bed(request: pytest.FixtureRequest) -> Birds:
     """Each of the two beds."""
     return Birds(request.param)
-
-
-def test_sufficient_parts_compare_with_the_best_set(bed: Birds) -> None:
-    """The sum of a map over the parts orders them: 1 if the first two are a set of two, ½ if one of them is."""
-    scene = bed.scenes(1)[0]
-    case = case_of(saliency.prepare(bed.model, [scene.image]), scene.target)
-
-    def value(*order: str) -> float:
-        pixels = {name: inner(scene.parts[name]) for name in order}
-        values = np.sum([2.0**-k / each.sum() * each for k, each in enumerate(pixels.values())], 0)
-        return SufficientParts(scene, sets=[("beak", "wing")])(case, Attribution(values), band=False).value
-
-    assert value("wing", "beak", "eye") == 1
-    assert value("eye", "wing", "beak") == 0.5
-    assert value("eye", "foot", "beak", "wing") == 0
-    assert "sets of parts" in SufficientParts(scene)(case, Attribution(inner(scene.parts["wing"]).astype(float))).reason
 
 
 def test_the_effects_of_parts_are_the_best_map(bed: Birds) -> None:

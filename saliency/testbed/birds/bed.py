@@ -15,7 +15,6 @@ from saliency.metrics.metric import Metric
 from saliency.testbed.bed import Bed, Gate
 from saliency.testbed.birds.backgrounds import Background
 from saliency.testbed.birds.pictures import CLASSES, PARTS, Picture, random_picture
-from saliency.testbed.birds.sufficient import SufficientParts
 from saliency.testbed.measures import measures_of
 from saliency.testbed.scene import BACKGROUND, Scene
 
@@ -63,9 +62,9 @@ class Birds(Bed):
         As in FunnyBirds, only those on what is irrelevant consider the objects and the background.
         """
         of_birds = replace(scene, parts={name: pixels for name, pixels in scene.parts.items() if name in PARTS})
-        sufficient = SufficientParts(of_birds, sets=minimal_sets(scene.target))
-        found = {**measures_of(of_birds), sufficient.id: sufficient}
-        return found | {name: measure for name, measure in measures_of(scene).items() if name in _OF_ALL_PARTS}
+        return measures_of(of_birds) | {
+            name: measure for name, measure in measures_of(scene).items() if name in _OF_ALL_PARTS
+        }
 
     def gates(self) -> Sequence[Gate]:
         from saliency.testbed.networks import logits
