@@ -7,6 +7,7 @@ like objects but belong to no class, so that neither seams nor outlines reveal a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,10 +120,11 @@ class Studio:
         backgrounds: (photo, box) pairs to crop backgrounds and distractors from.
         wild: Also mix the crops with each other, turn some into negatives and change gamma and light strongly, which
             makes many grounds of few photographs, night-dark and glaring ones among them.
+        scale: Factor of the sizes of pieces and of the blur.
     """
 
-    def __init__(self, backgrounds: tuple[tuple[str, Box], ...], wild: bool = False) -> None:
-        self.wild = wild
+    def __init__(self, backgrounds: tuple[tuple[str, Box], ...], wild: bool = False, scale: float = 1.0) -> None:
+        self.wild, self.scale = wild, scale
         self.sprites = {label: tuple(_cut_out(cut) for cut in cuts) for label, cuts in OBJECTS.items()}
         self.backgrounds = [_load(photo).crop(box) for photo, box in backgrounds]
 
@@ -131,20 +133,32 @@ class Studio:
     ) -> Composition:
         """Compose a picture of ``size`` x ``size`` pixels with so many different objects and distractors."""
         background = self.background(rng, size)
-        chosen: list[str | None] = list(rng.permutation(LABELS)[:objects]) + [None] * distractors
+        return self.arrange(rng, background, list(rng.permutation(LABELS)[:objects]) + [None] * distractors, grey)
+
+    def arrange(
+        self, rng: np.random.Generator, background: Image.Image, labels: Sequence[str | None], grey: bool = False
+    ) -> Composition:
+        """Compose a picture of given objects, and of a distractor for each None; those that find no place are left out.
+
+        Args:
+            rng: draws everything else.
+            background: (size, size) RGB.
+            labels: labels of the objects, or None.
+            grey: Whether the picture is greyscale.
+        """
         taken: list[tuple[float, float, float]] = []
         layers = []
-        for label in chosen:
-            layer = self._layer(rng, size, label, taken)
+        for label in labels:
+            layer = self._layer(rng, background.width, label, taken)
             if layer is not None:
                 layers.append(layer)
-        blur = rng.uniform(0.3, 1.0) if rng.random() < 0.25 else 0.0
+        blur = self.scale * rng.uniform(0.3, 1.0) if rng.random() < 0.25 else 0.0
         finish = (rng.uniform(0.8, 1.25), rng.uniform(0, 6), blur, int(rng.integers(2**31)))
         return Composition(background, tuple(layers), finish, grey)
 
-    def background(self, rng: np.random.Generator, size: int) -> Image.Image:
-        """A crop of a background photograph in random light, (size, size) RGB."""
-        return _relight(self._crop(rng, size), rng, 0.25)
+    def background(self, rng: np.random.Generator, size: int, which: int | None = None) -> Image.Image:
+        """A crop of a background photograph in random light, (size, size) RGB; of a random one by default."""
+        return _relight(self._crop(rng, size, which), rng, 0.25)
 
     def sprite(self, rng: np.random.Generator, label: str | None) -> Image.Image:
         """An object, or a distractor in the outline of some object, as large as it is kept; RGBA."""
@@ -165,7 +179,7 @@ class Studio:
             sprite = ImageOps.mirror(sprite)
         # Sizes are drawn by area: a slender shuttle shows as many pixels as a round coin.
         filled = np.asarray(sprite.getchannel("A")).mean() / 255 * sprite.width * sprite.height / max(sprite.size) ** 2
-        longest = min(_LONGEST, rng.uniform(*_SIDE) / filled**0.5)
+        longest = self.scale * min(_LONGEST, rng.uniform(*_SIDE) / filled**0.5)
         for _ in range(40):
             reach = 0.45 * longest
             x, y = rng.uniform(0.9 * reach, size - 0.9 * reach, 2)
@@ -175,12 +189,12 @@ class Studio:
                 width, height = (max(8, round(side * factor)) for side in sprite.size)
                 piece = _relight(sprite.resize((width, height), Image.Resampling.BICUBIC), rng, 0.15)
                 return place(piece, label, x, y, rng.uniform(-30, 30))
-            longest = max(60.0, 0.98 * longest)
+            longest = max(60.0 * self.scale, 0.98 * longest)
         return None
 
-    def _crop(self, rng: np.random.Generator, size: int) -> Image.Image:
-        """A square crop of a random background photograph, mirrored at random, (size, size) RGB."""
-        photo = self.backgrounds[rng.integers(len(self.backgrounds))]
+    def _crop(self, rng: np.random.Generator, size: int, which: int | None = None) -> Image.Image:
+        """A square crop of a background photograph, mirrored at random, (size, size) RGB."""
+        photo = self.backgrounds[rng.integers(len(self.backgrounds)) if which is None else which]
         side = round(min(photo.size) * rng.uniform(0.4, 1.0))
         left, top = (int(rng.integers(whole - side + 1)) for whole in photo.size)
         square = photo.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
@@ -200,7 +214,7 @@ class Studio:
         if rng.random() < 0.5:
             light[:] = 1
         curve = 255 * (np.arange(256) / 255) ** gamma
-        return square.point([round(value) for share in light for value in share * curve])
+        return square.point(np.rint(np.outer(light, curve)).astype(int).ravel().tolist())
 
 
 def place(piece: Image.Image, label: str | None, x: float, y: float, angle: float) -> Layer:

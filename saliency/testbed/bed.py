@@ -36,7 +36,7 @@ class Bed(ABC):
 
     id: str
     group: str
-    """Beds of one group differ in their model only, and are reported together."""
+    """Beds of one group are of one kind, and are reported together. Most differ in their model only."""
     title: str
     known: str
     """What is known about the model's reasons, and how, in one or two sentences."""

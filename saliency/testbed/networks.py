@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from saliency.testbed.scene import Scene
+
+WEIGHTS = Path(__file__).with_name("weights")
 
 BATCH = 32
 
@@ -41,6 +44,54 @@ class Wired(nn.Module):
         evidence = torch.stack([grey[:, rows, columns].mean((1, 2)) for rows, columns in self.places], 1)
         logit = 8 * self.combine(torch.sigmoid(20 * (evidence - 0.68))) - 3
         return torch.stack([logit, torch.zeros_like(logit), torch.full_like(logit, -1.0)], 1)
+
+
+class SmallCNN(nn.Module):
+    """Convolutions with batch norm, a global average, and a linear layer.
+
+    Kernels are 4×4 where the map is halved, so that every pixel has the same number of weights on it.
+
+    Args:
+        classes: number of classes.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for outputs, kernel, stride in ((16, 4, 2), (24, 4, 2), (32, 3, 1), (48, 4, 2), (48, 3, 1)):
+            layers += [nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+            inputs = outputs
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.head = nn.Linear(inputs, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in 0–1 to logits (N, classes)."""
+        scores: Tensor = self.head(self.flatten(self.pool(self.features(2 * images - 1))))
+        return scores
+
+
+def load(path: Path) -> SmallCNN:
+    """Return a network with the weights of a file, in evaluation mode on the CPU."""
+    with np.load(path, allow_pickle=False) as arrays:
+        state = {key: torch.from_numpy(arrays[key].astype(np.float32)) for key in arrays.files}
+    network = SmallCNN(len(state["head.bias"]))
+    # counts of batches are not stored
+    kept = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
+    network.load_state_dict(state | kept)
+    return network.eval()
+
+
+def save(network: nn.Module, path: Path) -> None:
+    """Write the weights to an npz file: kernels as float16, everything one-dimensional as float32."""
+    arrays = {
+        key: value.numpy().astype(np.float16 if value.ndim > 1 else np.float32)
+        for key, value in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    np.savez_compressed(path, **arrays)
 
 
 def logits(network: nn.Module, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -45,6 +45,18 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         assert not anchor or anchor in anchors(there), target
 
 
+def test_the_code_of_the_page_on_test_beds_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python blocks of docs/testbeds.md on offline beds run unchanged, and the page names every trained network."""
+    source = text(ROOT / "docs/testbeds.md").partition("## Real photographs")[0]
+    names: dict[str, Any] = {}
+    for block in blocks(source):
+        exec(block, names)
+
+    assert "False" not in capsys.readouterr().out
+    assert all(row.value == row.value for row in names["table"].rows if row.metric == "single_deletion")
+    assert all(f"`{bed.id}`" in source for bed in saliency.testbed.beds() if bed.group != "wired")
+
+
 def test_the_code_of_the_widget_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All Python blocks of docs/widget.md run unchanged."""
     monkeypatch.chdir(tmp_path)

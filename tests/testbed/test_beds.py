@@ -108,10 +108,10 @@ def test_weights_are_those_that_are_kept() -> None:
 
 
 def test_beds_are_distinct() -> None:
-    """Beds have different ids; a group has one set of labels, and equal pictures."""
+    """Beds have different ids and titles, and a sentence on what is known."""
     assert len({bed.id for bed in BEDS}) == len(BEDS)
+    assert len({bed.title for bed in BEDS}) == len(BEDS)
     for bed in BEDS:
-        assert bed.title
         assert bed.known.endswith(".")
 
 
