@@ -21,6 +21,9 @@ SCENES = 6
 LEAST = 2
 """Least number of scenes of a bed."""
 
+SMALL = {"birds_cnn": 1, "wired_distractor_brightness": 2, "wired_shortcut_texture": 2}
+"""Scenes of the beds of a small run."""
+
 RECORDED = 4
 """Scenes of a bed on which verdicts are recorded."""
 
@@ -75,20 +78,23 @@ def recorded(tasks: list[run.Task], jobs: int) -> list[str]:
 def main() -> None:
     """Measure, and write the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="two scenes of one bed of each group")
-    parser.add_argument("--beds", nargs="*", help="ids of beds; by default all")
+    parser.add_argument("--small", action="store_true", help="a few scenes of three beds")
+    parser.add_argument(
+        "--beds", nargs="*", help="ids of beds, whose pages go to the folder; by default all, for docs/"
+    )
     parser.add_argument("--scenes", type=int, default=SCENES, help="scenes of each group of beds")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "leaderboard", help="where rows are kept")
     given = parser.parse_args()
     beds = [each for each in run.all_beds()[0] if not given.beds or each.id in given.beds]
     if given.small:
-        first = {each.group: each.id for each in reversed(beds)}
-        counts = dict.fromkeys(first.values(), 2)
         folder = ROOT / "build" / "leaderboard-small"
-        page.write(board_of(counts, folder, given.jobs), folder, folder / "evidence.json")
+        page.write(board_of(SMALL, folder, given.jobs), folder, folder / "evidence.json")
         return
     board = board_of(scene_counts(beds, given.scenes, LEAST), given.folder, given.jobs)
+    if given.beds:
+        page.write(board, given.folder, given.folder / "evidence.json")
+        return
     page.write(board, ROOT / "docs", ROOT / "saliency" / "data" / "evidence.json")
     evidence.cache_clear()
     methods_page.PAGE.write_text(methods_page.text())

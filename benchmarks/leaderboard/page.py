@@ -27,6 +27,9 @@ CLASSES = {"one pass": 2, "tens": 64, "hundreds": 10**9}
 TRANSFORMERS, CONVOLUTIONAL = NETWORKS
 """Kinds of networks."""
 
+CHEATING = "planted"
+"""The group of beds whose networks may depend on a logo or a trigger."""
+
 STANDING = """\
 The **standing** of a map is the share of the other methods that it beats, on the same picture by the same measure;
 ties count half. A method's standing is the mean over measures, pictures and beds. Four kinds of measures have the
@@ -80,9 +83,13 @@ class Board:
         """The group of each bed."""
         return {each.id: each.group for each in self.beds}
 
-    def standings(self, network: str | None = None) -> list[Overall]:
-        """Return every method and reference over the valid beds of one kind of network, or of all, best first."""
-        chosen = [each for each in self.results.values() if network in (None, each.network)]
+    def standings(self, network: str | None = None, group: str | None = None) -> list[Overall]:
+        """Return every method and reference over the valid beds of one kind of network or group, best first."""
+        chosen = [
+            each
+            for each in self.results.values()
+            if network in (None, each.network) and group in (None, self.groups[each.bed])
+        ]
         return overall(chosen, self.groups)
 
     @property
@@ -142,21 +149,26 @@ def why_not(method: Overall) -> str:
 
 
 def sentences(board: Board) -> list[str]:
-    """Return which method to take for which question at which cost, in five sentences."""
+    """Return which method to take for which question at which cost, one sentence each."""
     ranked = methods_of(board.standings(board.networks[0]))
     by_class = {name: [each for each in ranked if cost_class(each.images) == name] for name in CLASSES}
     of_scores = [each for each in ranked if METHODS[each.name]().needs is Model]
+    best = _best(by_class["hundreds"])
     quick = [each for each in of_scores if cost_class(each.images) != "hundreds"]
     found = [
         f"**For a first look**, at one or two forward and backward passes: {_best(by_class['one pass'])}.",
-        f"**With up to 64 images evaluated**: {_best(by_class['tens'])}.",
-        f"**With up to {BUDGET} images evaluated**: {_best(by_class['hundreds'])}.",
+        f"**For the best map**: with up to 64 images evaluated, {_best(by_class['tens'])}; with more, {best}.",
         f"**If the model gives only scores**: {_best(of_scores)}; within 64 images, {_best(quick)}.",
     ]
     if TRANSFORMERS in board.networks:
         own = methods_of(board.standings(TRANSFORMERS))
         cheap = [each for each in own if cost_class(each.images) != "hundreds"]
         found.append(f"**For a transformer**: {_best(own)}; within 64 images, {_best(cheap)}.")
+    if own := methods_of(board.standings(group=CHEATING)):
+        cheap = [each for each in own if cost_class(each.images) != "hundreds"]
+        found.append(
+            f"**To see whether a network cheats**, by a logo or a trigger: {_best(own)}; within 64, {_best(cheap)}."
+        )
     return found
 
 
