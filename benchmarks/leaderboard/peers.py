@@ -13,10 +13,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from benchmarks.leaderboard.entries import BUDGET
-from saliency.core.catalogue import METHODS
+from saliency.core.catalogue import METHODS, FeatureAblation
 from saliency.core.method import Method, parameter
 from saliency.errors import Unsupported
 from saliency.model.protocols import Differentiable
+from saliency.pictures.segments import labelled, split
 from saliency.session.session import Session
 from saliency.targets import ClassScore
 
@@ -124,11 +125,17 @@ def _layer(model: Any, images: Any) -> Any:
 
 
 def _segments(images: Any) -> Any:
+    """Return the segments that our methods take by default."""
     import torch
-    from skimage.segmentation import slic
 
-    labels = slic(images[0].numpy().astype(np.float64), n_segments=50, compactness=10, start_label=0)
-    return torch.as_tensor(labels)[None, None]
+    picture = images[0].numpy()
+    count = FeatureAblation().features
+    return torch.as_tensor(labelled(split(picture, "slic", count), picture.shape[:2]))[None, None]
+
+
+def _mean(subject: Subject) -> Any:
+    """Return the replacement of removed segments that our methods take by default."""
+    return subject.image.mean((2, 3), keepdim=True).expand_as(subject.image)
 
 
 def _captum(name: str, **options: Any) -> Callable[[Subject], Any]:
@@ -176,7 +183,8 @@ def _captum_sampled(name: str) -> Callable[[Subject], Any]:
         made = getattr(attr, name)(subject.module)
         # as many images as our budget
         samples = {"n_samples": 250 if name != "ShapleyValueSampling" else max(1, 250 // int(segments.max() + 1))}
-        return made.attribute(subject.image, target=subject.target, feature_mask=segments, **samples)
+        given = {"feature_mask": segments, "baselines": _mean(subject), **samples}
+        return made.attribute(subject.image, target=subject.target, **given)
 
     return mask
 
@@ -246,7 +254,9 @@ PEERS: dict[str, Peer] = {
     "captum: Occlusion": Peer(
         "captum", "occlusion", _captum("Occlusion", sliding_window_shapes=(3, 15, 15), strides=_strides)
     ),
-    "captum: FeatureAblation": Peer("captum", "feature_ablation", _captum("FeatureAblation", feature_mask=_slic)),
+    "captum: FeatureAblation": Peer(
+        "captum", "feature_ablation", _captum("FeatureAblation", feature_mask=_slic, baselines=_mean)
+    ),
     "captum: KernelShap": Peer("captum", "kernel_shap", _captum_sampled("KernelShap")),
     "captum: Lime": Peer("captum", "lime", _captum_sampled("Lime")),
     "captum: ShapleyValueSampling": Peer("captum", "shapley_sampling", _captum_sampled("ShapleyValueSampling")),
