@@ -48,7 +48,8 @@ def board_of(counts: dict[str, int], folder: Path, jobs: int, *, seconds: bool =
         seconds: whether durations are shown.
     """
     beds = [each for each in run.all_beds()[0] if each.id in counts]
-    gates = {each.id: run.gates_of(each.id) for each in beds}
+    first = [run.Task(each.id, 0, counts[each.id], folder) for each in beds]
+    gates = {task.bed: found for task, found in run.in_processes(run.gates_of, first, jobs)}
     sound = [each for each in beds if all(gate.passed for gate in gates[each.id])]
     # all beds reach a number of scenes before any gets more
     tasks = [

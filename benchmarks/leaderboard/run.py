@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import sys
@@ -26,11 +27,6 @@ T = TypeVar("T")
 
 BATCH = 32
 """Images per model call: a measured size would differ from run to run, and with it the last digits."""
-
-
-def gates_of(name: str) -> list[testbed.Gate]:
-    """Return the gates of a bed by its id, measured."""
-    return list(bed_of(name).gates())
 
 
 @dataclass(frozen=True)
@@ -119,6 +115,19 @@ def measured(task: Task) -> list[EvaluationRow]:
         )
         rows += [row._replace(image=task.index) for row in found.rows]
     return rows
+
+
+def gates_of(task: Task) -> list[testbed.Gate]:
+    """Return the gates of a bed, measured; from their file if it is there."""
+    path = task.file("gates")
+    if path.exists():
+        return [testbed.Gate(*each) for each in json.loads(path.read_text())]
+    found = [
+        testbed.Gate(each.sentence, float(each.value), float(each.bound), bool(each.at_least))
+        for each in bed_of(task.bed).gates()
+    ]
+    path.write_text(json.dumps(found))
+    return found
 
 
 def in_processes(work: Callable[[Any], T], tasks: Sequence[Any], jobs: int) -> Iterator[tuple[Any, T]]:
