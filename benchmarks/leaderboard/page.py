@@ -154,22 +154,24 @@ def sentences(board: Board) -> list[str]:
     by_class = {name: [each for each in ranked if cost_class(each.images) == name] for name in CLASSES}
     of_scores = [each for each in ranked if METHODS[each.name]().needs is Model]
     best = _best(by_class["hundreds"])
-    quick = [each for each in of_scores if cost_class(each.images) != "hundreds"]
     found = [
         f"**For a first look**, at one or two forward and backward passes: {_best(by_class['one pass'])}.",
         f"**For the best map**: with up to 64 images evaluated, {_best(by_class['tens'])}; with more, {best}.",
-        f"**If the model gives only scores**: {_best(of_scores)}; within 64 images, {_best(quick)}.",
+        f"**If the model gives only scores**: {_best_and_quick(of_scores)}.",
     ]
     if TRANSFORMERS in board.networks:
         own = methods_of(board.standings(TRANSFORMERS))
-        cheap = [each for each in own if cost_class(each.images) != "hundreds"]
-        found.append(f"**For a transformer**: {_best(own)}; within 64 images, {_best(cheap)}.")
+        found.append(f"**For a transformer**: {_best_and_quick(own)}.")
     if own := methods_of(board.standings(group=CHEATING)):
-        cheap = [each for each in own if cost_class(each.images) != "hundreds"]
-        found.append(
-            f"**To see whether a network cheats**, by a logo or a trigger: {_best(own)}; within 64, {_best(cheap)}."
-        )
+        found.append(f"**To see whether a network cheats**, by a logo or a trigger: {_best_and_quick(own)}.")
     return found
+
+
+def _best_and_quick(chosen: Sequence[Overall]) -> str:
+    """Return the best of some methods, and the best of up to 64 images if it is another one."""
+    quick = [each for each in chosen if cost_class(each.images) != "hundreds"]
+    more = f"; within 64 images, {_best(quick)}" if quick and quick[0] is not chosen[0] else ""
+    return f"{_best(chosen)}{more}"
 
 
 def _best(chosen: Sequence[Overall]) -> str:

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saliency.core.catalogue import METHODS
-from saliency.model.protocols import LayeredRewirable, Rewirable
+from saliency.model.protocols import Attentive, Differentiable, EarlyExit, Inspectable, Layered, Model, Patchable
 
 INTERACTIVE = ("one pass", "tens")
 """Classes of cost for which a user waits."""
 
 WAITED = 64
 """The largest number of images evaluated in these classes."""
+
+CERTAIN = (Model, Differentiable, Inspectable, Layered, Patchable, Attentive, EarlyExit)
+"""Capabilities whose lack is known before a run; whether rules cover a model shows only when they run."""
 
 _FILE = Path(__file__).parent.parent / "data" / "evidence.json"
 
@@ -56,8 +59,7 @@ def evidence() -> dict[str, Evidence]:
 def automatic(transformer: bool) -> list[str]:
     """Return the ids of the methods that "auto" may choose, the highest standing first.
 
-    They evaluate at most 64 images. Methods that follow rules are left out: whether the rules cover a model shows only
-    when they run.
+    They evaluate at most 64 images, and need a capability of :data:`CERTAIN`: a method chosen for the user must run.
 
     Args:
         transformer: whether the model is one.
@@ -65,6 +67,6 @@ def automatic(transformer: bool) -> list[str]:
     standings = {
         name: each.on_transformers if transformer and each.on_transformers is not None else each.standing
         for name, each in evidence().items()
-        if each.cost in INTERACTIVE and each.beats_random and METHODS[name]().needs not in (Rewirable, LayeredRewirable)
+        if each.cost in INTERACTIVE and each.beats_random and METHODS[name]().needs in CERTAIN
     }
     return sorted(standings, key=lambda name: -standings[name])
