@@ -363,7 +363,10 @@ def _how(board: Board) -> str:
 ```sh
 make leaderboard        # all offline beds, in two processes; continues where it was interrupted
 make leaderboard-small  # a few scenes, into build/leaderboard-small
+python -m benchmarks.leaderboard --photographs  # and trained networks on photographs (docs/testbeds.md); hours
 ```
+
+Peers are measured where they are installed: `pip install captum grad-cam torchcam shap`.
 
 The table is deterministic: the same code and packages give the same digits, except durations. Delete
 `build/leaderboard` to measure again after a change of a method.
