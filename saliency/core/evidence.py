@@ -19,6 +19,9 @@ WAITED = 64
 CERTAIN = (Model, Differentiable, Inspectable, Layered, Patchable, Attentive, EarlyExit)
 """Capabilities whose lack is known before a run; whether rules cover a model shows only when they run."""
 
+TRANSFORMERS = "transformers"
+"""The `network` of methods that only transformers support."""
+
 _FILE = Path(__file__).parent.parent / "data" / "evidence.json"
 
 
@@ -64,9 +67,14 @@ def automatic(transformer: bool) -> list[str]:
     Args:
         transformer: whether the model is one.
     """
-    standings = {
-        name: each.on_transformers if transformer and each.on_transformers is not None else each.standing
+    able = {
+        name: each
         for name, each in evidence().items()
         if each.cost in INTERACTIVE and each.beats_random and METHODS[name]().needs in CERTAIN
     }
-    return sorted(standings, key=lambda name: -standings[name])
+    # standings on different kinds of networks are not comparable
+    if transformer and any(each.on_transformers is not None for each in able.values()):
+        standings = {name: each.on_transformers for name, each in able.items() if each.on_transformers is not None}
+    else:
+        standings = {name: each.standing for name, each in able.items() if each.network != TRANSFORMERS}
+    return sorted(standings, key=standings.__getitem__, reverse=True)
