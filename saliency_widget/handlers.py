@@ -78,7 +78,7 @@ class MessageHandler:
                     logger.info("Ignored a cancel: %r is not waiting or running.", request.rid)
             case "classes":
                 explainers.shown.search(request.rid, request.query)
-            case "what_if" | "curve" | "check" | "code" | "describe" | "configure":
+            case "what_if" | "curve" | "check" | "change" | "code" | "describe" | "configure":
                 self._dispatch_method(request, explainers[request.model, request.image])
             case "picture":
                 explainers.shown.what_if_requests.respond(request.rid, lambda: self._add_picture(request))
@@ -97,6 +97,8 @@ class MessageHandler:
                 explainer.what_if_requests.curve(request.rid, explanation, request.fill)
             case "check":
                 explainer.what_if_requests.check(request.rid, explanation)
+            case "change":
+                explainer.what_if_requests.change(request.rid, explanation, request.kind, request.fill)
             case "code":
                 cell = Cell(request.method, request.target, request.model, request.image)
                 explainer.what_if_requests.respond(

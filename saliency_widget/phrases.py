@@ -89,6 +89,12 @@ CHECKS = """
 
 CHECK = "print(saliency.check({arguments}, progress=False))\n"
 
+CHANGES = """
+# the smallest set of segments without which the answer changes ("remove"), or that is enough for it ("keep")
+"""
+
+CHANGE = "print(saliency.counterfactual({arguments}, progress=False))\n"
+
 MEASURED = '''\
 def measured(found, sign):
     """Return the coloured values, those compared with the percentile, and the ends of the colour scale."""

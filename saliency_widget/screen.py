@@ -113,6 +113,7 @@ class Screen:
             placement=inputs.placements[cell.pair],
             size=inputs.pictures[cell.image].size,
             checked=self.verdict(cell) is not None,
+            changes=[] if result is None else self._explainers[cell.pair].what_if_requests.changes(result),
         )
 
     def drawn(self, cell: Cell) -> Shown | None:

@@ -54,6 +54,8 @@ class Part(NamedTuple):
     """Height and width of the shown picture."""
     checked: bool
     """Whether its verdict was measured."""
+    changes: Sequence[tuple[str, str]]
+    """Kind and fill of each smallest change that was computed."""
 
     def arguments(self, model: str, image: str) -> str:
         """Return the arguments of :func:`saliency.explain` as Python source."""
@@ -83,22 +85,38 @@ def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
     if single and view.live and view.mode == "area":
         options = [each for each in parts[0].options if not each.startswith("batch_size")]
         text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in options))
-    return f"{_head(parts, text)}{text}{_checks(parts)}\nplt.show()\n"
+    return f"{_head(parts, text)}{text}{_checks(parts)}{_changes(parts)}\nplt.show()\n"
 
 
 def _checks(parts: Sequence[Part]) -> str:
     """Return the code that measures the verdicts that were measured in the widget."""
-    single = len(parts) == 1
     calls = [
-        phrases.CHECK.format(
-            arguments=", ".join(
-                [*(("model", "img", "found") if single else (part.model, part.image, f"cells[{i}][1]")), *part.options]
-            )
-        )
-        for i, part in enumerate(parts)
+        phrases.CHECK.format(arguments=", ".join([*names, found, *part.options]))
+        for part, names, found in _named(parts)
         if part.checked
     ]
     return f"{phrases.CHECKS}{''.join(calls)}" if calls else ""
+
+
+def _changes(parts: Sequence[Part]) -> str:
+    """Return the code that computes the smallest changes that were computed in the widget."""
+    calls = [
+        phrases.CHANGE.format(
+            arguments=", ".join(
+                [*names, repr(part.target), f"kind={kind!r}", f"fill={fill!r}", f"order={found}", *part.options]
+            )
+        )
+        for part, names, found in _named(parts)
+        for kind, fill in part.changes
+    ]
+    return f"{phrases.CHANGES}{''.join(calls)}" if calls else ""
+
+
+def _named(parts: Sequence[Part]) -> list[tuple[Part, tuple[str, str], str]]:
+    """Return each part with the script's names of its model and image, and of its explanation."""
+    if len(parts) == 1:
+        return [(parts[0], ("model", "img"), "found")]
+    return [(part, (part.model, part.image), f"cells[{i}][1]") for i, part in enumerate(parts)]
 
 
 def expression(method: saliency.Method) -> str | None:

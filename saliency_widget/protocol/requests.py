@@ -11,7 +11,7 @@ import numpy as np
 import saliency
 from saliency_widget.pictures.selection import checked
 from saliency_widget.protocol.summary import summary
-from saliency_widget.protocol.values import FILLS, SIGNS
+from saliency_widget.protocol.values import FILLS, KINDS, SIGNS
 
 TOP = -1
 """The target that stands for the top class, until its index is known."""
@@ -40,7 +40,9 @@ class Request(NamedTuple):
     view: Mapping[str, Any] = MappingProxyType({})
     """For a `what_if`: the selection's `sign`, `keep`, `region` and `picked`."""
     fill: str = ""
-    """For a `what_if` or `curve`."""
+    """For a `what_if`, `curve` or `change`."""
+    kind: str = ""
+    """For a `change`."""
     fields: Mapping[str, Any] = MappingProxyType({})
     """For a `describe` or `configure`."""
     data: bytes = b""
@@ -90,6 +92,14 @@ def parse(
             )
         case "curve":
             return Request(op, rid, *_cell(content, methods, models, images), fill=_one_of(content, "fill", FILLS))
+        case "change":
+            return Request(
+                op,
+                rid,
+                *_cell(content, methods, models, images),
+                fill=_one_of(content, "fill", FILLS),
+                kind=_one_of(content, "kind", KINDS),
+            )
         case "describe" | "configure":
             return Request(op, rid, _method(content, methods), fields=_fields(content))
     raise InvalidRequest(f"expected an op of the protocol, got {summary(op)}")

@@ -15,6 +15,9 @@ COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
 MODES = ("heat", "area")
 SIGNS = ("auto", "absolute", "positive", "signed")
 FILLS = ("blur", "mean", "grey", "noise", "black", "white")
+KINDS = ("remove", "keep")
+"""Kinds of a smallest change, see :func:`saliency.counterfactual`."""
+
 SCALES = ("own", "shared")
 AXES = ("methods", "targets", "models", "images")
 """The axes of a grid."""

@@ -74,8 +74,8 @@ class Explainer:
             for result in self.in_order():
                 if result.version == prepared.adapted.version:
                     self._listener.post(result.message)
-                    for verdict in self.what_if_requests.verdicts(result):
-                        self._listener.post(verdict)
+                    for answer in self.what_if_requests.kept(result):
+                        self._listener.post(answer)
             if not predicted:
                 self.post_timing()
 

@@ -17,6 +17,7 @@ import numpy as np
 import saliency
 from saliency_widget.pictures.drawing import View, selection_of
 from saliency_widget.pictures.placement import Placement
+from saliency_widget.protocol.change import change_message
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.protocol.verdict import verdict_message
 from saliency_widget.work.tasks import BETWEEN_PROGRESS, class_row
@@ -174,6 +175,40 @@ class Evaluator:
 
         key = ("check", version, target, explanation.caption, _digest(explanation.mask))
         return self.cache.get(key, compute, explanation, {"op": "check"})
+
+    def change(
+        self,
+        explanation: saliency.Explanation,
+        kind: str,
+        fill: str,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Message:
+        """Return a `change`: the smallest set of segments that changes the answer, searched first along the map.
+
+        Args:
+            explanation: the explanation.
+            kind: see :func:`saliency.counterfactual`.
+            fill: replacement of removed pixels.
+            progress: called with the numbers of images evaluated, and in total.
+        """
+
+        def compute() -> Answer:
+            found = saliency.counterfactual(
+                self.prepared.adapted,
+                self.prepared.picture,
+                explanation.target,
+                kind=kind,
+                fill=fill,
+                order=explanation,
+                batch_size=self.batch_size,
+                progress=progress,
+                cancelled=self.cancelled,
+                shared=self.shared,
+            )
+            return Answer(change_message(found, self.placement, explanation.notes))
+
+        key = ("change", self.prepared.adapted.version, kind, fill, explanation.target, _digest(explanation.mask))
+        return self.cache.get(key, compute, explanation, {"op": "change", "kind": kind, "fill": fill}).message
 
     def precompute(self, explanation: saliency.Explanation, view: View, fill: str) -> None:
         """Compute the answers that a page without a kernel can look up.

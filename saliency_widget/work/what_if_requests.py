@@ -18,6 +18,12 @@ from saliency_widget.work.what_if import Evaluator, WhatIfCache, progress_messag
 GetExplanation = Callable[[], saliency.Explanation]
 """Returns the explanation that a request is about once its job runs; raises ValueError if it is not computed."""
 
+Progress = Callable[[int, int], None]
+"""Called with the numbers of images evaluated, and in total."""
+
+KEPT = ("verdict", "change")
+"""Answers that are sent again to a page that is opened later."""
+
 
 class WhatIfRequests:
     """Runs what-if requests about the explanations of one model and picture, and caches the answers.
@@ -52,24 +58,26 @@ class WhatIfRequests:
 
     def curve(self, rid: str, explanation: GetExplanation, fill: str) -> None:
         """Send the insertion and deletion curves of an explanation."""
-
-        def run(job: Job) -> None:
-            answer = self._evaluator(job).curve(explanation(), fill, progress_messages(self._listener.post, rid))
-            self._listener.post(answer.but(rid=rid))
-            self._listener.on_result()
-
-        self._enqueue(rid, run, lambda error: self._listener.post(error_message(rid, error)))
+        self._measure(rid, lambda evaluator, progress: evaluator.curve(explanation(), fill, progress))
 
     def check(self, rid: str, explanation: GetExplanation) -> None:
         """Send the verdict on an explanation: a `partial_verdict` after each measurement, and the final `verdict`."""
 
-        def run(job: Job) -> None:
-            def partial(verdict: Message) -> None:
-                self._listener.post(verdict.but(rid=rid))
+        def partial(verdict: Message) -> None:
+            self._listener.post(verdict.but(rid=rid))
 
-            progress = progress_messages(self._listener.post, rid)
-            answer = self._evaluator(job).check(explanation(), partial, progress)
-            self._listener.post(answer.message.but(rid=rid))
+        self._measure(rid, lambda evaluator, progress: evaluator.check(explanation(), partial, progress).message)
+
+    def change(self, rid: str, explanation: GetExplanation, kind: str, fill: str) -> None:
+        """Send the smallest set of segments that changes the answer, or that is enough for it."""
+        self._measure(rid, lambda evaluator, progress: evaluator.change(explanation(), kind, fill, progress))
+
+    def _measure(self, rid: str, compute: Callable[[Evaluator, Progress], Message]) -> None:
+        """Enqueue what needs several model calls: send its progress, and the message that it returns."""
+
+        def run(job: Job) -> None:
+            answer = compute(self._evaluator(job), progress_messages(self._listener.post, rid))
+            self._listener.post(answer.but(rid=rid))
             self._listener.on_result()
 
         self._enqueue(rid, run, lambda error: self._listener.post(error_message(rid, error)))
@@ -104,8 +112,9 @@ class WhatIfRequests:
         """Measure the verdict on a result, and send it with its request."""
         verdict = evaluator.check(result.explanation).verdict
         assert verdict is not None
-        for each in self.verdicts(result):
-            self._listener.post(each)
+        for each in self.answers(result):
+            if each.fields["op"] == "verdict":
+                self._listener.post(each)
         self._listener.on_result()
         return verdict
 
@@ -154,9 +163,14 @@ class WhatIfRequests:
         answers = self._cache.answers(result.explanation)
         return next((each.verdict for each in answers if each.verdict is not None), None)
 
-    def verdicts(self, result: Result) -> list[Message]:
-        """Return the `verdict` on a result, if it was measured, with its request as `asked`."""
-        return [each for each in self.answers(result) if each.fields["op"] == "verdict"]
+    def kept(self, result: Result) -> list[Message]:
+        """Return the measurements of a result that are :data:`KEPT`, each with its request as `asked`."""
+        return [each for each in self.answers(result) if each.fields["op"] in KEPT]
+
+    def changes(self, result: Result) -> list[tuple[str, str]]:
+        """Return the kind and the fill of each smallest change that was computed for a result."""
+        asked = [each.fields["asked"] for each in self.answers(result)]
+        return [(each["kind"], each["fill"]) for each in asked if each["op"] == "change"]
 
     def cancel(self, rid: str | None = None) -> bool:
         """Cancel the request `rid`, or all. Return False if no such request is open."""

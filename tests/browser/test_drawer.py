@@ -63,7 +63,8 @@ def widget(notebook: Notebook) -> Iterator[Widget]:
     notebook.complaints.clear()
     notebook.widget().wait(state="ready")
     notebook.run(
-        "w.grid = {}; w.live, w.picked, w.parameters, w.method, w.keep = False, {}, {}, 'xrai', 25.0\nw.wait()"
+        "w.grid, w.target = {}, 'cat'; w.live, w.picked, w.parameters, w.method, w.keep = False, {}, {}, 'xrai', 25.0\n"
+        "w.wait()"
     )
     shown = notebook.widget()
     shown.wait(state="ready", method="xrai")
@@ -120,6 +121,30 @@ def test_compared_maps_are_ranked_by_the_model(notebook: Notebook, widget: Widge
     sentence = notebook.run("w.target = w.predictions[1].index\nv = w.check()\nprint(v.sentence)").strip()
     expect(widget.root.locator(".slw-says-so")).to_contain_text(sentence, timeout=PATIENCE)
     expect(widget.root.get_by_role("button", name="Measure evidence")).to_be_hidden()
+
+
+def test_the_smallest_change_becomes_the_selection(notebook: Notebook, widget: Widget) -> None:
+    """One click finds the engine's set, which is `w.selection`; the script includes the call, and a page holds it."""
+    notebook.run("w.target = w.predictions[0].index; exp = w.compute(wait=True)")
+    opened(widget, "Smallest change")
+    widget.root.get_by_role("button", name="Find smallest change").click()
+    panel = widget.root.locator(".slw-change")
+    expect(panel.locator(".slw-sentence")).to_be_visible(timeout=PATIENCE)
+
+    notebook.run(
+        "c = saliency.counterfactual(model, img, w.target, order=w.explanation, labels=labels, progress=False)"
+    )
+    expect(panel.locator(".slw-sentence")).to_have_text(notebook.run("print(c.sentence)").strip())
+    values = json.loads(notebook.run("print(json.dumps([c.before, c.after]))"))
+    expect(panel.locator(".slw-says strong")).to_have_text([per_cent(each) for each in values])
+    notebook.until("bool(w.picked) and np.array_equal(w.selection, c.mask)", True)
+    assert notebook.run("w.mode, 'saliency.counterfactual(' in w.code()") == "('area', True)"
+    panel.get_by_role("radio", name="Is enough").click()
+    expect(panel.get_by_role("button", name="Find smallest change")).to_be_visible()
+    panel.get_by_role("radio", name="Must go").click()
+    expect(panel.locator(".slw-sentence")).to_be_visible()
+    opened(widget, "What if…")
+    expect(widget.root.locator(".slw-says .slw-without").first).to_have_text(per_cent(values[1]), timeout=PATIENCE)
 
 
 def test_a_brushed_mask_is_the_selection(notebook: Notebook, widget: Widget) -> None:

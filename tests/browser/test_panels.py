@@ -248,7 +248,7 @@ def measured(host: Host) -> Locator:
 
 def wait_until_measured(part: Locator) -> None:
     """Wait until no measurement runs or is left; a partial verdict comes earlier."""
-    expect(part.locator(".slw-measure button")).to_be_hidden(timeout=PATIENCE)
+    expect(part.locator(".slw-verdict .slw-measure button")).to_be_hidden(timeout=PATIENCE)
 
 
 def test_evidence(host: Host, compare: Compare) -> None:

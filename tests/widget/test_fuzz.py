@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import saliency
 from saliency_widget import SaliencyWidget
 from saliency_widget.pictures import drawing
-from saliency_widget.protocol.values import AXES, FILLS
+from saliency_widget.protocol.values import AXES, FILLS, KINDS
 from saliency_widget.traits.settings import SETTINGS
 from saliency_widget.work import picture as shown_picture
 from tests.nets import picture, small_net
@@ -33,6 +33,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "what_if": ("what_if", "error"),
     "curve": ("curve", "error", "cancelled"),
     "check": ("verdict", "error", "cancelled"),
+    "change": ("change", "error", "cancelled"),
     "code": ("code", "error"),
     "describe": ("described",),
     "configure": ("configured", "error"),
@@ -80,6 +81,7 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "region": st.integers(0, 3),
     "picked": PICKED,
     "fill": st.sampled_from(FILLS),
+    "kind": st.sampled_from(KINDS),
     "fields": st.fixed_dictionaries({}, optional={"size": st.integers(-1, 9), "layer": JSON, "reduce": JSON}),
 }
 """Valid values of fields, so that requests pass the first check."""
@@ -246,6 +248,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
     "curve": {"method": "gradient", "target": 1, "fill": "mean"},
     "check": {"method": "gradient", "target": 1},
+    "change": {"method": "gradient", "target": 1, "kind": "remove", "fill": "mean"},
     "code": {"method": "gradient", "target": 1},
     "describe": {"method": "smooth_grad", "fields": {}},
     "configure": {"method": "integrated_gradients", "fields": {"steps": 3}},

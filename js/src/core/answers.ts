@@ -29,6 +29,13 @@ export function curveOf({ answers, shown }: State, cell: Cell): Curve | null | u
   return answers.get(keyOf(cell))?.curves.get(shown.fill);
 }
 
+/** The smallest change is about what is removed, or kept, and about what replaces it. */
+export type ChangeKind = "remove" | "keep";
+
+export function changeKey(kind: ChangeKind, fill: string): string {
+  return `${kind} ${fill}`;
+}
+
 /**
  * Return the answer to the selection of the shown cell, or null. Without a kernel also the answer to the same pixels in other words,
  * and else what the curves say of as many pixels.

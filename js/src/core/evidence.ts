@@ -67,7 +67,7 @@ export function ranked(state: State, cells: readonly Cell[]): readonly Cell[] {
 }
 
 /** A value of the model: a probability, or a value in its own unit. */
-export function valueText({ percent }: Verdict, value: number): string {
+export function valueText({ percent }: Pick<Verdict, "percent">, value: number): string {
   if (!percent) return formatNumber(value);
   return value > 0 ? formatScore({ probability: value }) : "0 %";
 }

@@ -1,5 +1,6 @@
 /** The state of one view: its pointer, zoom, layout and open tab. Python and other views do not see it. */
 
+import type { ChangeKind } from "./answers.ts";
 import { WHOLE, type Point, type Viewport } from "./geometry.ts";
 
 export interface Glance {
@@ -18,7 +19,9 @@ export interface Glance {
   /** Whether blinking is at the other cell. */
   readonly turned: boolean;
   /** The open tab below the picture. */
-  readonly drawer: "" | "selection" | "evidence" | "parameters" | "save" | "keys";
+  readonly drawer: "" | "selection" | "evidence" | "change" | "parameters" | "save" | "keys";
+  /** Which smallest change is shown. */
+  readonly change: ChangeKind;
   /** The tool of the pointer on the picture. */
   readonly tool: Tool;
   /** Radius of the brush, as a share of the map's longer side. */
@@ -30,6 +33,6 @@ export interface Glance {
 export type Tool = "look" | "regions" | "brush" | "box";
 
 export const FIRST_GLANCE: Glance = {
-  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "",
+  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", change: "remove",
   tool: "look", radius: 0.04, erases: false,
 };

@@ -116,6 +116,23 @@ export interface Measure {
   readonly band: { readonly at: readonly number[]; readonly low: readonly number[]; readonly high: readonly number[] } | null;
 }
 
+/** A small set of segments without which the answer changes, or that is enough for it. */
+export interface Change {
+  readonly sentence: string;
+  /** The explained class or value. */
+  readonly label: string;
+  /** Whether the model's values are probabilities. */
+  readonly percent: boolean;
+  /** The probability, or value, for the picture and for the changed picture. */
+  readonly before: number;
+  readonly after: number;
+  /** Images that were evaluated. */
+  readonly images: number;
+  readonly notes: readonly string[];
+  /** The set that was found, and others of the same size, as manual selections. */
+  readonly sets: readonly { readonly shape: readonly [height: number, width: number]; readonly runs: readonly number[] }[];
+}
+
 export type ParameterValue = number | string | boolean | readonly string[] | null;
 export type ParameterValues = Readonly<Record<string, ParameterValue>>;
 

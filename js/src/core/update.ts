@@ -4,7 +4,7 @@ import type { WhatIfRequest } from "./answers.ts";
 import { keyOf, pairOf, TOP, type Cell } from "./cell.ts";
 import { clamp } from "./geometry.ts";
 import { including, without } from "./immutable.ts";
-import type { ClassRow, Curve, Described, Explained, Failure, ParameterValues, Verdict, WhatIf } from "./result.ts";
+import type { Change, ClassRow, Curve, Described, Explained, Failure, ParameterValues, Verdict, WhatIf } from "./result.ts";
 import type { ChangedParameters, Settings, Spec } from "./settings.ts";
 import { descriptionKey, shownCell, type Answers, type Job, type Link, type State } from "./state.ts";
 import type { Store } from "./store.ts";
@@ -32,6 +32,7 @@ export type StateEvent =
   | { readonly kind: "answered"; readonly about: Explained; readonly request: WhatIfRequest; readonly answer: WhatIf }
   | { readonly kind: "curve"; readonly about: Explained; readonly fill: string; readonly curve: Curve | null }
   | { readonly kind: "verdict"; readonly about: Explained; readonly verdict: Verdict | null }
+  | { readonly kind: "change"; readonly about: Explained; readonly key: string; readonly change: Change }
   | { readonly kind: "described"; readonly method: string; readonly fields: ParameterValues; readonly described: Described }
   | { readonly kind: "silent"; readonly silent: boolean }
   | { readonly kind: "forgotten"; readonly keys: readonly string[] }
@@ -88,6 +89,7 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
     answered(state, about, (old) => ({ ...old, whatIfs: newest(including(old.whatIfs, JSON.stringify(request), answer)) })),
   curve: (state, { about, fill, curve }) => answered(state, about, (old) => ({ ...old, curves: including(old.curves, fill, curve) })),
   verdict: (state, { about, verdict }) => answered(state, about, (old) => ({ ...old, verdict })),
+  change: (state, { about, key, change }) => answered(state, about, (old) => ({ ...old, changes: including(old.changes ?? new Map<string, Change>(), key, change) })),
   described: (state, { method, fields, described }) =>
     ({ ...state, descriptions: including(state.descriptions, descriptionKey(method, fields), described) }),
 };
@@ -106,12 +108,12 @@ function answered(state: State, about: Explained, add: (answers: Answers) => Ans
 
 const NO_ANSWERS: Answers = { whatIfs: new Map(), curves: new Map() };
 
-/** A map whose weights have changed keeps its verdict, which is shown as outdated. */
+/** A map whose weights have changed keeps its verdict and its smallest changes, which are shown as outdated. */
 function withoutOldAnswers(state: State, before: State): State {
   const valid = [...state.answers].flatMap(([key, answers]): readonly (readonly [string, Answers])[] => {
     const [now, was] = [state.explained.get(key), before.explained.get(key)];
     if (now === was) return [[key, answers]];
-    return now?.stale && now.values === was?.values && answers.verdict ? [[key, { ...NO_ANSWERS, verdict: answers.verdict }]] : [];
+    return now?.stale && now.values === was?.values ? [[key, { ...answers, ...NO_ANSWERS }]] : [];
   });
   return { ...state, answers: new Map(valid) };
 }

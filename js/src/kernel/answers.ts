@@ -1,8 +1,8 @@
 /** Parses the answers to requests of panels, as messages.ts parses the other messages. */
 
-import type { WhatIfRequest } from "../core/answers.ts";
+import { changeKey, type ChangeKind, type WhatIfRequest } from "../core/answers.ts";
 import { keyOf, type Cell } from "../core/cell.ts";
-import type { Curve, Described, Measure, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { Change, Curve, Described, Measure, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
 import type { State } from "../core/state.ts";
 import type { StateEvent } from "../core/update.ts";
 import type { Requests } from "./commands.ts";
@@ -11,7 +11,7 @@ import { unexpected, warn, type Raw } from "./packet.ts";
 
 /** By the `op` of the request. Each throws an Error that names what was expected and what came. */
 export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw) => Requests[Op]["answer"] } = {
-  what_if: whatIf, curve, check: verdict, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
+  what_if: whatIf, curve, check: verdict, change, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
 };
 
 /** Return the changes of the state by a message. An answer that no panel requested brings its request, and follows the result that it is about. */
@@ -30,6 +30,7 @@ function answeredBy(raw: Raw, { explained }: State): readonly StateEvent[] {
     if (about && op === "what_if") return [{ kind: "answered", about, request: request as unknown as WhatIfRequest, answer: ANSWERS.what_if(raw) }];
     if (about && op === "curve") return [{ kind: "curve", about, fill: String(request["fill"]), curve: ANSWERS.curve(raw) }];
     if (about && op === "check") return [{ kind: "verdict", about, verdict: ANSWERS.check(raw) }];
+    if (about && op === "change") return [{ kind: "change", about, key: changeKey(request["kind"] as ChangeKind, String(request["fill"])), change: ANSWERS.change(raw) }];
   } catch (error) {
     // one answer that is malformed hides no other message
     warn(error);
@@ -84,6 +85,19 @@ function measure(value: unknown): Measure {
       return { name: text(one, "name"), at: line(one, "at"), values: line(one, "values") };
     }),
     band: band && { at: line(band, "at"), low: line(band, "low"), high: line(band, "high") },
+  };
+}
+
+export function change(raw: Raw): Change {
+  return {
+    sentence: text(raw, "sentence"), label: text(raw, "label"), percent: raw["percent"] === true,
+    before: number(raw, "before"), after: number(raw, "after"), images: number(raw, "images"),
+    notes: list(raw, "notes").map(String),
+    sets: list(raw, "sets").map((each) => {
+      const set = object(each, "set");
+      if (![...list(set, "shape"), ...list(set, "runs")].every(Number.isFinite)) throw unexpected("shape and runs in a set", set);
+      return set as unknown as Change["sets"][number];
+    }),
   };
 }
 

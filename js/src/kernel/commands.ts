@@ -1,8 +1,8 @@
 /** The requests that panels may send to the kernel. */
 
-import type { WhatIfRequest } from "../core/answers.ts";
+import type { ChangeKind, WhatIfRequest } from "../core/answers.ts";
 import type { Cell } from "../core/cell.ts";
-import type { Curve, Described, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { Change, Curve, Described, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
 
 export interface Commands {
   /** Compute a cell, unless it is there, running or unsupported; after a failure or a change of weights only `again`. */
@@ -19,6 +19,7 @@ export interface Requests {
   readonly what_if: { readonly fields: WhatIfRequest; readonly answer: WhatIf };
   readonly curve: { readonly fields: Cell & { readonly fill: string }; readonly answer: Curve };
   readonly check: { readonly fields: Cell; readonly answer: Verdict };
+  readonly change: { readonly fields: Cell & { readonly kind: ChangeKind; readonly fill: string }; readonly answer: Change };
   readonly describe: { readonly fields: OfMethod; readonly answer: Described };
   readonly configure: { readonly fields: OfMethod; readonly answer: unknown };
   readonly code: { readonly fields: Cell; readonly answer: string };

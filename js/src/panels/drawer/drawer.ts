@@ -1,9 +1,10 @@
-/** The tabs beneath the picture, one open at a time: what-if, evidence, parameters, save, keys. */
+/** The tabs beneath the picture, one open at a time: what-if, evidence, smallest change, parameters, save, keys. */
 
 import type { Glance } from "../../core/glance.ts";
 import { shownExplained } from "../../core/lookup.ts";
 import { fits } from "../../core/picked.ts";
 import { h, hasFocus, isTyping, on, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { changePanel } from "./change.ts";
 import { droppingPanel } from "./dropping.ts";
 import { evidencePanel } from "./evidence.ts";
 import { savePanel } from "./export.ts";
@@ -17,6 +18,7 @@ type Drawer = Exclude<Glance["drawer"], "">;
 const TABS: readonly (readonly [Drawer, string, string])[] = [
   ["selection", "What if…", "The model's prediction for a part of the picture"],
   ["evidence", "Evidence", "Whether the model supports the map, compared with random maps"],
+  ["change", "Smallest change", "The smallest part of the picture on which the model's answer depends"],
   ["parameters", "Parameters", "Parameters of this method, and their cost"],
   ["save", "Save", "Save the picture, its numbers, or a Python script"],
   ["keys", "Keys", "Keyboard shortcuts (?)"],
@@ -27,6 +29,7 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   const bodies: Record<Drawer, HTMLElement> = {
     selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context)),
     evidence: h("div", { class: "slw-drawer-body slw-evidence" }, ...evidencePanel(context)),
+    change: h("div", { class: "slw-drawer-body slw-evidence" }, ...changePanel(context)),
     parameters: parametersPanel(context),
     save: savePanel(context),
     keys: keysPanel(),

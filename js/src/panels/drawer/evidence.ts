@@ -5,22 +5,18 @@ import { costOf, costText, markOf, measureText, unmeasured, verdictOf } from "..
 import { nameOf, shownExplained } from "../../core/lookup.ts";
 import type { Measure, Verdict } from "../../core/result.ts";
 import { shownCell, type State } from "../../core/state.ts";
-import { button, h, setAttribute, setText, type Context } from "../ui/dom.ts";
-import { failureBox } from "../ui/failure.ts";
-import { slowNotice } from "../ui/slow.ts";
-import { createMeasuring, type Measuring } from "./measuring.ts";
+import { h, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { createMeasuring } from "./measuring.ts";
 import { rankingPanel } from "./ranking.ts";
 import { removalPlot } from "./removal.ts";
+import { obstacle, runnerRow, type Runner } from "./runner.ts";
 
 export function evidencePanel(context: Context): readonly HTMLElement[] {
-  const { store, signal, watch } = context;
+  const { store, watch } = context;
   const measuring = createMeasuring(context, () => draw(store.state));
-  const toggle = button(context, {}, "", () => (measuring.cell ? measuring.stop() : measuring.start([shownCell(store.state)])));
-  const note = h("span", { class: "slw-muted slw-number" });
+  const row = runnerRow(context, measuring.runner, "The evidence could not be measured", () => measuring.start([shownCell(store.state)]));
   const mark = h("span", { class: "slw-mark", "aria-hidden": "true" });
   const sentence = h("span", { role: "status" });
-  const slow = slowNotice(signal);
-  const trouble = failureBox(context, "The evidence could not be measured");
   const plots = [removalPlot(context), removalPlot(context)] as const;
   const others = h("dl", { class: "slw-measures" });
   const measures = h("section", { class: "slw-block slw-others-measured", hidden: true }, h("h3", {}, "Other measures"), others);
@@ -31,21 +27,16 @@ export function evidencePanel(context: Context): readonly HTMLElement[] {
   const draw = (state: State): void => {
     const cell = shownCell(state);
     const verdict = verdictOf(state, cell) ?? null;
-    toggle.hidden = !measuring.cell && unmeasured(state, [cell]).length === 0;
-    toggle.disabled = state.link !== "live";
-    setText(toggle, measuring.cell ? "Stop" : "Measure evidence");
-    setText(note, noteText(state, measuring, verdict));
+    row.draw(state, keyOf(cell), unmeasured(state, [cell]).length > 0 ? "Measure evidence" : "", noteText(state, measuring.runner, verdict));
     const sign = markOf(state, cell);
     mark.hidden = !sign;
     setText(mark, sign?.sign ?? "");
     setAttribute(mark, "data-supported", sign ? sign.words : false);
     setText(sentence, verdict ? `${shownExplained(state)?.stale ? "Outdated, the weights changed. " : ""}${verdict.sentence}` : introduction(state, cell));
     setAttribute(sentence, "class", verdict ? "slw-sentence" : "slw-muted");
-    trouble.show(measuring.failures.get(keyOf(cell)) ?? null);
     ranking.draw(state);
     if (verdict === drawn) return;
     drawn = verdict;
-    slow.wait(measuring.cell !== null && !verdict?.finished);
     const deciding = verdict?.measures.filter(({ curves }) => curves.length > 0) ?? [];
     for (const [i, plot] of plots.entries()) plot.draw(verdict, deciding[i]);
     const rest = verdict?.measures.filter((measure) => !deciding.slice(0, plots.length).includes(measure)) ?? [];
@@ -55,14 +46,13 @@ export function evidencePanel(context: Context): readonly HTMLElement[] {
     notes.hidden = !notes.textContent;
   };
   watch((state) => [state.shown, state.explained, state.answers, state.link, state.spec, state.predictions], draw);
-  const row = h("div", { class: "slw-row slw-measure" }, toggle, note);
-  const head = h("section", { class: "slw-block slw-verdict" }, h("p", { class: "slw-says-so" }, mark, sentence), row, slow.element, trouble.element);
+  const head = h("section", { class: "slw-block slw-verdict" }, h("p", { class: "slw-says-so" }, mark, sentence), ...row.parts);
   const curves = h("div", { class: "slw-removals" }, ...plots.map(({ element }) => element));
   return [head, curves, measures, notes, ranking.element];
 }
 
 /** The progress, or the cost: before a measurement that of all of it, afterwards what was evaluated. */
-function noteText(state: State, { cell: running, share }: Measuring, verdict: Verdict | null): string {
+function noteText(state: State, { cell: running, share }: Runner, verdict: Verdict | null): string {
   const cell = shownCell(state);
   if (running) {
     const name = keyOf(running) === keyOf(cell) ? "" : `${nameOf(state, running)}: `;
@@ -75,12 +65,8 @@ function noteText(state: State, { cell: running, share }: Measuring, verdict: Ve
 
 /** What a measurement does, or why there is none. */
 function introduction(state: State, cell: Cell): string {
-  const explained = shownExplained(state);
   if (verdictOf(state, cell) === null) return "";
-  if (!explained || explained.share < 1) return "Available once this method finishes.";
-  if (explained.stale) return "Outdated, the weights changed. Compute the map again to measure it.";
-  if (state.link !== "live") return "Not measured. This needs a running kernel.";
-  return "Removes the most and the least salient pixels, and compares the effect on the model with that of random maps.";
+  return obstacle(state, cell) || "Removes the most and the least salient pixels, and compares the effect on the model with that of random maps.";
 }
 
 function measureRow(verdict: Verdict, measure: Measure): readonly HTMLElement[] {

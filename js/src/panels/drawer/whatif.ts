@@ -8,27 +8,22 @@ import { classesOf, labelOf, shownExplained } from "../../core/lookup.ts";
 import type { ClassRow, Explained, Failure, WhatIf } from "../../core/result.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { failureOf } from "../../kernel/commands.ts";
-import { h, on, setText, type Context } from "../ui/dom.ts";
+import { h, setText, type Context } from "../ui/dom.ts";
 import { failureBox } from "../ui/failure.ts";
 import { slowNotice } from "../ui/slow.ts";
 import { curvePanel } from "./curve.ts";
-
-export const FILLS = ["blur", "mean", "grey", "noise", "black", "white"] as const;
+import { figure, fillField } from "./parts.ts";
 
 /** Two blocks: the numbers, and the curves. */
 export function whatIfPanel(context: Context): readonly HTMLElement[] {
-  const { store, signal, choose, watch } = context;
+  const { store, watch } = context;
   const requester = createRequester(context, () => draw(store.state));
   const figures = [figure("Selection only", "slw-only"), figure("Selection removed", "slw-without"), figure("Whole picture", "")] as const;
   const spoken = h("div", { class: "slw-hidden", role: "status" });
   const what = h("span", { class: "slw-muted" });
-  const fill = h("select", { class: "slw-field slw-fill" }, ...FILLS.map((name) => h("option", { value: name }, name)));
   const trouble = failureBox(context, "The model failed");
   const rows = h("div", { class: "slw-tops" });
   const curves = curvePanel(context, () => requester.answer);
-  on(fill, "change", signal, () => {
-    choose({ fill: fill.value });
-  });
 
   const draw = (state: State): void => {
     const { answer, failure } = requester;
@@ -48,12 +43,10 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
     (state) => {
       requester.follow(state);
       draw(state);
-      fill.value = state.shown.fill;
     },
   );
   const title = h("h3", {}, "Model's prediction");
-  const filling = h("label", { class: "slw-row slw-muted" }, "Replace removed pixels with", fill);
-  return [h("section", { class: "slw-block" }, title, what, filling, h("div", { class: "slw-says" }, ...figures.map(({ element }) => element)), spoken, requester.slow, trouble.element, rows), curves.element];
+  return [h("section", { class: "slw-block" }, title, what, fillField(context), h("div", { class: "slw-says" }, ...figures.map(({ element }) => element)), spoken, requester.slow, trouble.element, rows), curves.element];
 }
 
 /** Why there is no request; empty where there is one. */
@@ -67,11 +60,6 @@ function whyNot(state: State, answer: WhatIf | null): string {
 function scoreText(rows: readonly ClassRow[] | undefined, target: number, read = false): string {
   const found = rows?.find(({ index }) => index === target);
   return found === undefined ? "–" : `${read ? "≈\u00a0" : ""}${formatScore(found)}`;
-}
-
-function figure(words: string, name: string): { readonly element: HTMLElement; readonly number: HTMLElement } {
-  const number = h("strong", { class: `slw-number ${name}` });
-  return { element: h("div", {}, number, h("span", { class: "slw-muted" }, words)), number };
 }
 
 function list(words: string, rows: readonly ClassRow[], target: number): HTMLElement {
