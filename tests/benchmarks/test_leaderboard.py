@@ -10,7 +10,7 @@ import torch
 
 import saliency
 from benchmarks.leaderboard import page, peers, record, run
-from benchmarks.leaderboard.__main__ import SMALL, board_of, scene_counts
+from benchmarks.leaderboard.__main__ import board_of, scene_counts
 from benchmarks.leaderboard.entries import BUDGET, methods_for
 from benchmarks.leaderboard.references import REFERENCES, ColourFilter, references_of
 from benchmarks.leaderboard.standings import BedResult, overall, result_of
@@ -258,22 +258,24 @@ def test_scenes_of_a_group_share_its_number() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore")  # of peers; some warn once only
 def test_a_small_run_is_reproduced_bit_by_bit(tmp_path: Path) -> None:
     """Two runs give the same pages, and so does one that was interrupted; durations are left out."""
     torch.set_num_threads(1)
+    counts = {"wired_distractor_brightness": 2}
 
     def pages(folder: str) -> tuple[str, str, dict[str, object]]:
-        board = board_of(SMALL, tmp_path / folder, 0, seconds=False)
+        board = board_of(counts, tmp_path / folder, 0, seconds=False)
         return page.text(board), page.beds_text(board), page.evidence(board)
 
     first, second = pages("one"), pages("two")
-    rows = tmp_path / "one" / "birds_cnn" / "rows-000.jsonl"
+    rows = tmp_path / "one" / "wired_distractor_brightness" / "rows-000.jsonl"
     lines = rows.read_bytes().splitlines(keepends=True)
     rows.write_bytes(b"".join(lines[: len(lines) // 2]) + lines[len(lines) // 2][:40])
 
     assert first == second
     assert pages("one") == first
-    page.plot(board_of(SMALL, tmp_path / "one", 0, seconds=False), tmp_path / "plot.png")
+    page.plot(board_of(counts, tmp_path / "one", 0, seconds=False), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000
 
 
@@ -284,4 +286,5 @@ def test_the_small_board_runs_in_processes(tmp_path: Path) -> None:
     apart = {task.index: rows for task, rows in run.in_processes(run.measured, tasks, 2)}
     together = {task.index: rows for task, rows in run.in_processes(run.measured, tasks, 0)}
 
-    assert apart == together
+    assert repr(apart[0]) == repr(together[0])
+    assert repr(apart[1]) == repr(together[1])
