@@ -289,6 +289,9 @@ def test_evidence_of_compared_maps(host: Host, compare: Compare, compared_in: in
     root = host.widget.root
     open_tab(host.widget, "Evidence")
     host.widget.wait(state="ready")
+    # the button is drawn with the ranking, in the frame after the tab opens
+    expect(root.locator(".slw-ranks li")).to_have_count(3)
+    expect(root.locator(".slw-ranks li").first).to_be_visible()
     every = root.get_by_role("button", name="Measure all")
     if every.count():
         every.click()
