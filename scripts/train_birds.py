@@ -27,6 +27,7 @@ from saliency.testbed.birds import pictures  # noqa: E402
 from saliency.testbed.birds.networks import GRID, BirdCNN, BirdViT  # noqa: E402
 from saliency.testbed.birds.parts import KINDS  # noqa: E402
 from saliency.testbed.birds.pictures import CLASSES, PARTS, SIZE  # noqa: E402
+from saliency.testbed.networks import save  # noqa: E402
 from saliency.testbed.scene import BACKGROUND  # noqa: E402
 
 BATCH = 64
@@ -113,16 +114,6 @@ def train(net: BirdCNN | BirdViT, seed: int, count: int, epochs: int, rate: floa
         divergence, names_loss = totals / (count // BATCH)
         line = f"epoch {epoch + 1:2d}/{epochs}  divergence {divergence:.4f}  names {names_loss:.4f}"
         print(f"{line}  held out, decidable {right:.3f}  {time.process_time() - start:.0f} s", flush=True)
-
-
-def save(net: nn.Module, path: Path) -> None:
-    """Write the weights to an npz file: kernels as float16, everything one-dimensional as float32."""
-    arrays = {
-        name: value.detach().numpy().astype(np.float16 if value.ndim > 1 else np.float32)
-        for name, value in net.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    np.savez_compressed(path, **arrays)
 
 
 def sheet(path: Path, side: int = 128) -> None:

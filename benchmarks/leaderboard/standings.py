@@ -22,7 +22,7 @@ RESAMPLES = 2000
 """Number of bootstrap resamples."""
 
 NETWORKS = {"transformers": "grad_sam", "convolutional networks": "grad_cam"}
-"""Kinds of networks with the method that tells them: standings are comparable only where all methods have a map."""
+"""Kinds of networks with a method that identifies them: standings are comparable where all methods have a map."""
 
 OTHER = "networks wired by hand"
 """The kind of networks without attention and layers."""

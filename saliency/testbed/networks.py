@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from saliency.testbed.scene import Scene
+
+N = TypeVar("N", bound=nn.Module)
 
 WEIGHTS = Path(__file__).with_name("weights")
 
@@ -53,13 +55,14 @@ class SmallCNN(nn.Module):
 
     Args:
         classes: number of classes.
+        widths: channels of the five convolutions, of which the first, second and fourth halve the map.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, widths: Sequence[int] = (16, 24, 32, 48, 48)) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
-        for outputs, kernel, stride in ((16, 4, 2), (24, 4, 2), (32, 3, 1), (48, 4, 2), (48, 3, 1)):
+        for outputs, (kernel, stride) in zip(widths, ((4, 2), (4, 2), (3, 1), (4, 2), (3, 1)), strict=True):
             layers += [nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
             inputs = outputs
         self.features = nn.Sequential(*layers)
@@ -73,15 +76,23 @@ class SmallCNN(nn.Module):
         return scores
 
 
+def stored(path: Path) -> dict[str, Tensor]:
+    """Return the weights of a file as float32, by name."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return {key: torch.from_numpy(arrays[key].astype(np.float32)) for key in arrays.files}
+
+
+def restored(network: N, weights: Mapping[str, Tensor]) -> N:
+    """Return the network with these weights, in evaluation mode."""
+    # batch norm counts its batches, which is not stored
+    network.load_state_dict({**network.state_dict(), **weights})
+    return network.eval()
+
+
 def load(path: Path) -> SmallCNN:
     """Return a network with the weights of a file, in evaluation mode on the CPU."""
-    with np.load(path, allow_pickle=False) as arrays:
-        state = {key: torch.from_numpy(arrays[key].astype(np.float32)) for key in arrays.files}
-    network = SmallCNN(len(state["head.bias"]))
-    # counts of batches are not stored
-    kept = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
-    network.load_state_dict(state | kept)
-    return network.eval()
+    weights = stored(path)
+    return restored(SmallCNN(len(weights["head.bias"])), weights)
 
 
 def save(network: nn.Module, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,40 +90,41 @@ def test_the_code_for_users_of_pair_runs() -> None:
         assert found.mask.any(), each
 
 
-def test_the_code_of_the_page_on_layers_runs() -> None:
-    """All Python blocks of docs/why-layers-and-change.md run, here on a small network and picture."""
-    source = text(ROOT / "docs/why-layers-and-change.md")
-    for given, small in (
-        ('saliency.demo.model("imagenet"), saliency.demo.image("coffee")', "small_net(), picture()"),
-        ("_blocks.10._bn2", "block"),
-        ("_blocks.10", ":max_pool2d:0"),
-        ("_swish", "relu"),
-        # a blur does not change the answer to this picture
-        ('segments="grid"', 'segments="grid", fill="black", progress=False'),
-    ):
+def run_page(name: str, replaced: Mapping[str, str]) -> dict[str, Any]:
+    """Run all Python blocks of a page, with texts replaced, and return the names they define."""
+    source = text(ROOT / "docs" / name)
+    for given, small in replaced.items():
         assert given in source
         source = source.replace(given, small)
     names: dict[str, Any] = {"small_net": small_net, "picture": picture}
     for block in blocks(source):
         exec(block, names)
     plt.close("all")
+    return names
+
+
+def test_the_code_of_the_page_on_layers_runs() -> None:
+    """All Python blocks of docs/why-layers-and-change.md run, here on a small network and picture."""
+    replaced = {
+        'saliency.demo.model("imagenet"), saliency.demo.image("coffee")': "small_net(), picture()",
+        "_blocks.10._bn2": "block",
+        "_blocks.10": ":max_pool2d:0",
+        "_swish": "relu",
+        # a blur does not change the answer to this picture
+        'segments="grid"': 'segments="grid", fill="black", progress=False',
+    }
+    names = run_page("why-layers-and-change.md", replaced)
 
     assert names["neuron"].mask.shape == (24, 20, 3)
 
 
 def test_the_code_of_the_evidence_page_runs() -> None:
     """All Python blocks of docs/evidence.md run, here on a small network and picture."""
-    source = text(ROOT / "docs/evidence.md")
-    for given, small in (
-        ('saliency.demo.model("imagenet"), saliency.demo.image("coffee")', "small_net(), picture()"),
-        ("saliency.demo.image(name)", "picture()"),
-    ):
-        assert given in source
-        source = source.replace(given, small)
-    names: dict[str, Any] = {"small_net": small_net, "picture": picture}
-    for block in blocks(source):
-        exec(block, names)
-    plt.close("all")
+    replaced = {
+        'saliency.demo.model("imagenet"), saliency.demo.image("coffee")': "small_net(), picture()",
+        "saliency.demo.image(name)": "picture()",
+    }
+    names = run_page("evidence.md", replaced)
 
     assert names["verdict"].measures["road"].found.band is not None
     assert len(names["table"].rows) == 2 * 2 * 2

@@ -1,44 +1,26 @@
-"""A small convolutional network and a small vision transformer that tell the classes of birds apart."""
+"""A small convolutional network and a small vision transformer that classify the birds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from saliency.testbed.birds.pictures import CLASSES, SIZE
-
-FOLDER = Path(__file__).parent.parent / "weights"
+from saliency.testbed.networks import WEIGHTS, SmallCNN, restored, stored
 
 GRID = 12
 """Height and width of the last feature map, and of the grid of patches."""
 
 
-class BirdCNN(nn.Module):
+class BirdCNN(SmallCNN):
     """Convolutions with batch norm, a global average, and a linear layer."""
 
     width = 96
 
     def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        inputs = 3
-        # kernels of even size where the map is halved, so that every pixel has equally many weights on it
-        for outputs, kernel, stride in ((24, 4, 2), (40, 4, 2), (56, 3, 1), (80, 4, 2), (self.width, 3, 1)):
-            layers += [nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-            inputs = outputs
-        self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
-        self.head = nn.Linear(self.width, len(CLASSES))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the scores (N, classes) of pictures (N, 3, 96, 96) in 0–1."""
-        scores: Tensor = self.head(self.flatten(self.pool(self.features(2 * x - 1))))
-        return scores
+        super().__init__(len(CLASSES), (24, 40, 56, 80, self.width))
 
 
 class Attention(nn.Module):
@@ -109,9 +91,4 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {"cnn": BirdCNN, "vit": BirdViT}
 
 def load(kind: str) -> nn.Module:
     """Return a trained network, one of :data:`NETWORKS`, in evaluation mode on the CPU."""
-    network = NETWORKS[kind]()
-    with np.load(FOLDER / f"birds_{kind}.npz", allow_pickle=False) as arrays:
-        state = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files}
-    # batch norm counts its batches, which only training needs
-    network.load_state_dict(network.state_dict() | state)
-    return network.eval()
+    return restored(NETWORKS[kind](), stored(WEIGHTS / f"birds_{kind}.npz"))
