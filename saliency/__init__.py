@@ -21,6 +21,7 @@ from saliency.api.what_if import WhatIf, perturbation_curves, what_if
 from saliency.core.catalogue import *  # noqa: F403
 from saliency.core.method import Method, described
 from saliency.counterfactuals.result import Counterfactual
+from saliency.datasets.each import explain_each, predict_each
 from saliency.errors import (
     BadArgument,
     BadField,
@@ -101,6 +102,7 @@ __all__ = [
     "described",
     "evaluate",
     "explain",
+    "explain_each",
     "lacking",
     "layers",
     "methods",
@@ -108,6 +110,7 @@ __all__ = [
     "perturbation_curves",
     "picture_for",
     "predict",
+    "predict_each",
     "prepare",
     "read",
     "recommend",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,56 @@ class OfScores:
 
 class ClassScore(OfScores):
     """The score of one class."""
+
+
+class OfEach(OfScores):
+    """A target that is another class, or function of the scores, for each image of a batch.
+
+    Args:
+        targets: one for each of the B images: a class index or a function of scores (N, classes).
+
+    Attributes:
+        targets: the same, as functions.
+    """
+
+    __hash__, __eq__ = object.__hash__, object.__eq__
+
+    def __init__(self, targets: Sequence[Any]) -> None:
+        super().__init__(None)
+        self.targets = [each if isinstance(each, OfScores) else ClassScore(each) for each in targets]
+        self._classes = np.array([each.index for each in self.targets if type(each) is ClassScore])
+        self._images: np.ndarray | None = None
+
+    @contextmanager
+    def of(self, images: np.ndarray) -> Iterator[None]:
+        """Within this context, the rows of scores belong to these images, as indices (N,); else to the first N."""
+        self._images = images
+        try:
+            yield
+        finally:
+            self._images = None
+
+    def __call__(self, scores: Any) -> Any:
+        """Return one number per image: (N, classes) -> (N,).
+
+        Raises:
+            NotPerImage: the scores have another number of rows than images were named.
+        """
+        count = int(scores.shape[0])
+        images = np.arange(min(count, len(self.targets))) if self._images is None else self._images
+        if len(images) != count:
+            raise NotPerImage(f"Expected scores of {len(images)} images, got {count} rows.")
+        if len(self._classes) == len(self.targets):
+            return scores[np.arange(count), self._classes[images]]
+        total = 0.0 * scores[:, 0]
+        for each in dict.fromkeys(self.targets[i] for i in images):
+            here = np.array([self.targets[i] == each for i in images])
+            total = total + each(scores) * _like(here.astype(np.float32), total)
+        return total
+
+
+class NotPerImage(RuntimeError):
+    """The rows of a model call cannot be assigned to the images of a batch, so that each can have its own target."""
 
 
 @dataclass(frozen=True)

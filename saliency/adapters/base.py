@@ -51,6 +51,7 @@ class Adapter:
     """
 
     comparable = True
+    eager = True
     size: tuple[int, int] | None = None
     channels: int | None = None
     scales_itself = False

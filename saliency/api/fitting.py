@@ -10,8 +10,7 @@ from saliency.api.methods import candidates, named, offered, unsupported, with_f
 from saliency.core.method import Method
 from saliency.errors import BadArgument, SaliencyError, Unsupported
 from saliency.model.inputs import Inputs
-from saliency.model.protocols import Adapted, lacking
-from saliency.model.resolve import Resolved, functions_of
+from saliency.model.protocols import Adapted, Target, lacking
 
 
 def fitted(
@@ -107,7 +106,7 @@ def layers_for(method: Method, adapted: Adapted[Any], images: Any, notes: list[s
 def bound_for(
     method: Method,
     adapted: Adapted[Any],
-    targets: Sequence[Sequence[Resolved]],
+    explained: Sequence[int | Target],
     images: Any,
     notes: list[str],
 ) -> tuple[Adapted[Any], list[str]]:
@@ -116,11 +115,10 @@ def bound_for(
     Args:
         method: the method.
         adapted: the model.
-        targets: for each picture its targets.
+        explained: the functions of the targets.
         images: the model's input, (B, H, W, C).
         notes: receives the layers that were chosen automatically.
     """
-    explained = functions_of(targets)
     bound = adapted.at(explained)
     layers = layers_for(method, bound, images, notes)
     return (bound.at(explained, layers) if layers else bound), layers

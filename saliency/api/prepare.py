@@ -19,7 +19,7 @@ from saliency.errors import BadField, BadImage, BadShape, brief
 from saliency.model.head import Head
 from saliency.model.inputs import Inputs, inputs_of
 from saliency.model.protocols import FRAMEWORKS, Adapted
-from saliency.model.resolve import Resolved, outputs_of, resolved, resolved_index
+from saliency.model.resolve import Each, Resolved, each_own, functions_of, outputs_of, resolved, resolved_index
 from saliency.pictures.picture import FILLS, Picture, decoded, read
 from saliency.pictures.presets import Preprocess
 from saliency.results.run import Run
@@ -119,13 +119,13 @@ class Prepared:
     def run(self, method: str | Method | type[Method], target: Any, fields: Mapping[str, Any], at: Any = None) -> Run:
         """Fit a method to the model, resolve the targets for each picture, and bind both.
 
-        The bound targets are evaluated for all pictures. If these resolve to k different functions, such as k top
-        classes, each picture is explained for all k, and its own are kept; batches of different top classes save no
-        time.
+        The targets of the pictures may resolve to different functions, such as k top classes. Where the model is called
+        directly, each row of a batch is evaluated for its own function. A compiled model evaluates all k for all
+        pictures, and each picture's own are kept.
 
         Args:
             method: an id, a method, its class, or "auto".
-            target: see :func:`saliency.explain`; a list gives several.
+            target: see :func:`saliency.explain`; a list gives several; :class:`Each` gives each picture its own.
             fields: fields of the method, or of the method inside it; None leaves a field unchanged.
             at: see :func:`saliency.explain`.
 
@@ -134,13 +134,14 @@ class Prepared:
         """
         notes: list[str] = []
         used, caption = fitted(method, fields, self.adapted, self.pictures, lambda: self.images, notes, at)
-        several = isinstance(target, list | tuple)
-        wanted = list(target) if several else [target]
+        several = isinstance(target, list | tuple) and not isinstance(target, Each)
+        wanted = target if isinstance(target, Each) else list(target) if several else [target]
         of_scores = any(not callable(each) or isinstance(each, OfScores) for each in wanted)
         inconsistent = self._inconsistency() if of_scores else None
         targets, on_targets = resolved(wanted, self.adapted, lambda: self.outputs, len(self.pictures))
         on_layers: list[str] = []
-        bound, layers = bound_for(used, self.adapted, targets, self.images, on_layers)
+        targets, own = each_own(targets) if self.adapted.eager else (targets, [])
+        bound, layers = bound_for(used, self.adapted, own or functions_of(targets), self.images, on_layers)
         on_presets = self._surer_presets(targets)
         on_batches = [] if inconsistent is None else [inconsistent.note]
         run = Run(
@@ -157,6 +158,7 @@ class Prepared:
                 for own, preset in zip(on_targets, on_presets, strict=True)
             ],
             alone=inconsistent is not None and inconsistent.alone,
+            own=own,
         )
         if at is not None:
             return at_layer(run, at)

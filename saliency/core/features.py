@@ -105,11 +105,12 @@ class FeatureMethod(Method):
         for i in range(int(images.shape[0])):
             image = images[i : i + 1]
             game: Game[Any] = Game(session, image, [own(each, i) for each in covers], self.labels(image, session))
-            for found in self.attribute(game):
-                if session.streaming:
-                    so_far = [*done, (game.labels, found)]
-                    _store_errors(so_far, session)
-                    yield ops.asarray(np.stack([*maps, spread(found.values, game.labels)], 1))
+            with session.of_pictures(np.array([i])):
+                for found in self.attribute(game):
+                    if session.streaming:
+                        so_far = [*done, (game.labels, found)]
+                        _store_errors(so_far, session)
+                        yield ops.asarray(np.stack([*maps, spread(found.values, game.labels)], 1))
             done.append((game.labels, found))
             maps.append(spread(found.values, game.labels))
         _store_errors(done, session)

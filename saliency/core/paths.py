@@ -104,6 +104,7 @@ class Visits(Generic[A]):
     """Points of several paths as samples, grouped by path."""
 
     each = 1
+    image_major = False
 
     def __init__(self, ops: Ops[A], paths: Sequence[Path[A]], alphas: Sequence[np.ndarray]) -> None:
         self.ops, self.paths, self.alphas = ops, paths, alphas

@@ -346,6 +346,10 @@ class Adapted(Model[A], Protocol[A]):
         """Whether it may be called with the input under other presets."""
 
     @property
+    def eager(self) -> bool:
+        """Whether targets are evaluated in each call, so that they may differ between the rows of a batch."""
+
+    @property
     def compared(self) -> MutableMapping[Hashable, Any]:
         """Results of comparing presets, by weights and picture: one mapping per underlying model."""
 

@@ -12,7 +12,13 @@ from saliency.errors import BadOutput, BadTarget, Unsupported
 from saliency.model.head import Head
 from saliency.model.names import name_in_sentence, subject_of
 from saliency.model.protocols import CAPABILITY, Adapted, Layered, Target, lacking
-from saliency.targets import OfScores, Unit, index_of, label_of
+from saliency.targets import OfEach, OfScores, Unit, index_of, label_of
+
+
+class Each(tuple[Any, ...]):
+    """The target of each picture of a batch, where they differ."""
+
+    __slots__ = ()
 
 
 class Resolved(NamedTuple):
@@ -50,12 +56,12 @@ def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
 
 
 def resolved(
-    wanted: Sequence[Any], adapted: Adapted[Any], outputs: Callable[[], np.ndarray], count: int
+    wanted: Sequence[Any] | Each, adapted: Adapted[Any], outputs: Callable[[], np.ndarray], count: int
 ) -> tuple[list[list[Resolved]], list[list[str]]]:
     """Return the targets that the user named and notes on the settings used, for each picture.
 
     Args:
-        wanted: indices, labels, None for the top class, or callables.
+        wanted: indices, labels, None for the top class, or callables, for all pictures; or :class:`Each`.
         adapted: the model.
         outputs: returns the model's outputs, (B, K); called only where they are needed.
         count: number B of pictures.
@@ -68,7 +74,8 @@ def resolved(
     notes: list[list[str]] = [[] for _ in range(count)]
 
     def of_picture(i: int) -> list[Resolved]:
-        return _of_picture(wanted, adapted, lambda: outputs()[i], notes[i])
+        own = [wanted[i]] if isinstance(wanted, Each) else wanted
+        return _of_picture(own, adapted, lambda: outputs()[i], notes[i])
 
     return _with_rows([of_picture(i) for i in range(count)]), notes
 
@@ -121,6 +128,24 @@ def _with_rows(targets: Sequence[Sequence[Resolved]]) -> list[list[Resolved]]:
             own.append(each._replace(row=rows + distinct.index(each.explained)))
         rows += len(distinct)
     return found
+
+
+def each_own(targets: Sequence[Sequence[Resolved]]) -> tuple[list[list[Resolved]], list[OfEach]]:
+    """Return targets with one row for each that the user named, whose function may differ between the pictures.
+
+    Args:
+        targets: for each picture the same targets, as resolved for it.
+
+    Returns:
+        the targets with their new rows, and the functions by row; the targets as given and none where no function
+        differs, or where one does not read the scores.
+    """
+    by_position = list(zip(*targets, strict=True))
+    of_scores = all(isinstance(each.explained, int | OfScores) for own in targets for each in own)
+    if not of_scores or all(each.row == same[0].row for same in by_position for each in same):
+        return [list(own) for own in targets], []
+    rows = [[each._replace(row=row) for row, each in enumerate(own)] for own in targets]
+    return rows, [OfEach([each.explained for each in same]) for same in by_position]
 
 
 def functions_of(targets: Sequence[Sequence[Resolved]]) -> list[int | Target]:

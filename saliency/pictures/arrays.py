@@ -50,8 +50,8 @@ def from_array(image: Any, notes: list[str], channels: int | None = None, layout
     given = _on_host(image)
     if given.ndim == 4 and len(given) != 1:
         raise BadImage(
-            f"Expected one image, got a batch of {len(given)} with shape {given.shape}: pass one. For several: "
-            "[saliency.explain(model, each) for each in images]."
+            f"Expected one image, got a batch of {len(given)} with shape {given.shape}: pass one, or explain all with "
+            "saliency.explain_each(model, images)."
         )
     first = _is_first(given, framework == "torch", channels, layout, notes)
     array = channels_last(given, first, axis=0 if first else 2)
@@ -157,7 +157,7 @@ def refuse_several(image: list[Any] | tuple[Any, ...]) -> None:
         listed = "" if None in shapes else f" of shapes {', '.join(map(str, shapes))}"
         raise BadImage(
             f"Got a list of {len(image)} pictures{listed}, but a list means the inputs of a multi-input model. For "
-            "several pictures: [saliency.explain(model, each) for each in images]."
+            "several pictures: saliency.explain_each(model, images)."
         )
 
 

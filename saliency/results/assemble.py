@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,18 @@ class Assembly:
         return np.asarray(np.mean(scores, axis=0))
 
     def _scores(self, images: Any) -> np.ndarray:
-        ops, model = self.session.ops, self.session.model
+        ops, model, own = self.session.ops, self.session.model, self.run.own
+        count = len(self.run.pictures)
+        if own and len(images) != count:  # one image in place of all has a score for the target of each
+            images = ops.repeat(images, count)
+        first, parts = 0, []
         with model.lock:
-            parts = [ops.tohost(model.scores(each)) for each in batches(images, alone=self.run.alone)]
+            for each in batches(images, alone=self.run.alone):
+                with ExitStack() as stack:
+                    for target in own:
+                        stack.enter_context(target.of(np.arange(first, first + len(each))))
+                    parts.append(ops.tohost(model.scores(each)))
+                first += len(each)
         return np.concatenate(parts, 1).astype(np.float64)
 
     def __call__(self, masks: Any) -> list[Any]:

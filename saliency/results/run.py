@@ -15,6 +15,7 @@ from saliency.model.resolve import Resolved
 from saliency.pictures.picture import Picture
 from saliency.session.baselines import Passed
 from saliency.session.session import Session
+from saliency.targets import OfEach
 
 
 class LayerPlace(NamedTuple):
@@ -61,6 +62,7 @@ class Run:
         layers: names of the bound layers.
         model: the model, with targets and layers bound.
         notes: for each picture, the settings used, in sentences.
+        own: by row, the targets whose function differs between the pictures.
         alone: whether images are evaluated one at a time, because the model's outputs depend on the batch.
         place: the layer that the masks are over; None where they are over the input.
         passed: how baselines become values of the layer, where the method starts at one.
@@ -76,6 +78,7 @@ class Run:
     model: Adapted[Any]
     notes: Sequence[Sequence[str]]
     alone: bool = False
+    own: Sequence[OfEach] = ()
     place: LayerPlace | None = None
     passed: Passed | None = None
 
@@ -99,5 +102,6 @@ class Run:
             named_baseline=lambda name, _: np.concatenate([each.without(name) for each in self.pictures]),
             inputs=first.packing.places if isinstance(first, Inputs) and self.passed is None else (),
             passed=self.passed,
+            own=self.own,
             **options,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -32,6 +32,7 @@ from saliency.rules import Composite
 from saliency.session.baselines import Baseline, Passed
 from saliency.session.batch_size import BatchSize, is_out_of_memory
 from saliency.session.samples import Originals, Samples, column, evenly, spans
+from saliency.targets import NotPerImage, OfEach
 
 A = TypeVar("A")
 S = TypeVar("S")
@@ -71,6 +72,7 @@ class Session(Generic[A]):
             :func:`saliency.pictures.picture.fill` of the images.
         inputs: the slice of the last axis that each of several inputs takes.
         passed: where the model starts at a layer: how baselines become values of the layer.
+        own: bound targets whose function differs between the pictures of the run.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Session(Generic[A]):
         named_baseline: Callable[[str, np.ndarray], np.ndarray] | None = None,
         inputs: Sequence[slice] = (),
         passed: Passed | None = None,
+        own: Sequence[OfEach] = (),
     ) -> None:
         batch_size = checks.batch_size(batch_size)
         self.model, self.ops = model, model.ops
@@ -95,6 +98,7 @@ class Session(Generic[A]):
         self._progress, self._cancelled, self._shared = progress, cancelled, shared
         self._named_baseline, self._inputs, self._passed = named_baseline or fill, inputs, passed
         self._pictures: np.ndarray | None = None
+        self._own = own
         self._sizes: dict[Hashable, BatchSize] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
         self.details: dict[str, Any] = {}
@@ -363,7 +367,7 @@ class Session(Generic[A]):
             started = time.perf_counter()
             try:
                 batch = samples[rows]
-                with self.model.lock:
+                with self.model.lock, self._own_targets(rows, samples):
                     answer = call(batch)
                     self.ops.wait(_first_array(answer))
             except Exception as error:
@@ -379,6 +383,24 @@ class Session(Generic[A]):
             if self._progress is not None:
                 self._progress(self.images, max(self.total, self.images))
             yield rows, answer
+
+    @contextmanager
+    def _own_targets(self, rows: slice, samples: Samples[Any]) -> Iterator[None]:
+        """Within this context, each row of scores is read for the target of its own picture.
+
+        Raises:
+            NotPerImage: the samples are not the same number of copies of each picture.
+        """
+        with ExitStack() as stack:
+            for target in self._own:
+                pictures = np.arange(len(target.targets)) if self._pictures is None else self._pictures
+                each = samples.each
+                if len(samples) != each * len(pictures) or not getattr(samples, "image_major", True):
+                    raise NotPerImage(
+                        f"Expected {each} copies of {len(pictures)} pictures, got {len(samples)} samples."
+                    )
+                stack.enter_context(target.of(pictures[np.arange(rows.start, rows.stop) // each]))
+            yield
 
     def _size_for(self, kind: str, samples: Samples[Any]) -> BatchSize:
         if kind not in self._sizes:

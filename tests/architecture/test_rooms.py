@@ -43,6 +43,7 @@ ROOMS = {
     "saliency.testbed": Room(7, sees=6),
     "saliency.api": Room(7, sees=6),
     "saliency.attacks": Room(7, sees=7),
+    "saliency.datasets": Room(7, sees=7),
     "saliency_widget.pictures": Room(9, sees=8),
     "saliency_widget.protocol": Room(10, sees=9),
     "saliency_widget.traits": Room(11, sees=10),

@@ -169,7 +169,7 @@ PHOTOGRAPHS: dict[str, Callable[[], Any]] = {
 def test_a_list_of_photographs_is_distinguished_from_several_inputs(kind: str) -> None:
     """A list is the inputs of one model; for several pictures the error has the line."""
     for call in (saliency.explain, saliency.predict):
-        with pytest.raises(saliency.BadImage, match=re.escape("[saliency.explain(model, each) for each in images]")):
+        with pytest.raises(saliency.BadImage, match=re.escape("saliency.explain_each(model, images)")):
             call(small_net(), PHOTOGRAPHS[kind]())
 
 

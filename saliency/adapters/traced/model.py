@@ -45,6 +45,7 @@ C = TypeVar("C", bound=TracedCalls)
 class TracedModel(GridAdapter, Generic[C]):
     """An adapter that runs compiled calls. A subclass sets the class of its calls and compiles them."""
 
+    eager = False
     traced: type[C]
     arrays: ClassVar[Arrays]
     source: Any

@@ -1,0 +1,197 @@
+"""Read collections of pictures: lists, arrays, folders, and data sets of torch and Hugging Face."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saliency import checks
+from saliency.errors import BadImage, BadTarget, brief
+
+ENDINGS = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""Extensions of the files of a folder that are read as pictures."""
+
+IMAGE_KEYS = "image", "img", "pixel_values", "picture"
+LABEL_KEYS = "label", "labels", "target", "fine_label"
+"""Keys of the picture and of its class in the rows of a data set, the first that is there."""
+
+
+class Item(NamedTuple):
+    """One picture of a collection.
+
+    Attributes:
+        id: its name: the path inside a folder, else its number.
+        read: returns the picture, of any type that :func:`saliency.explain` accepts, and its class, or None.
+    """
+
+    id: str
+    read: Callable[[], tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A collection of pictures.
+
+    Attributes:
+        kind: what it is, in words.
+        ids: the names of the pictures; None where their number is known only at the end.
+        at: returns picture i; None where the collection can only be read in order.
+        stream: yields the pictures in order.
+    """
+
+    kind: str
+    ids: Sequence[str] | None
+    at: Callable[[int], tuple[Any, Any]] | None
+    stream: Callable[[], Iterator[Item]]
+
+    def __len__(self) -> int:
+        return 0 if self.ids is None else len(self.ids)
+
+
+def source_of(images: Any) -> Source:
+    """Return a collection of pictures.
+
+    Args:
+        images: a list, a generator or another iterable of pictures; an array or tensor (N, H, W, C) or (N, C, H, W); a
+            folder, whose files with extensions of pictures are read in the order of their names; a torch ``Dataset`` or
+            ``DataLoader``; or a data set of Hugging Face. An item may be a pair (picture, class), or a mapping with
+            the keys "image" and "label".
+
+    Raises:
+        BadImage: it is one picture, or empty.
+    """
+    if isinstance(images, Source):
+        return images
+    if isinstance(images, str | os.PathLike):
+        return _folder(checks.path(images, "images", BadImage))
+    if isinstance(images, bytes | bytearray | Mapping) or type(images).__module__.partition(".")[0] == "PIL":
+        raise BadImage(f"Expected many pictures, got {brief(images)}: pass a list, or call saliency.explain.")
+    shape = getattr(images, "shape", None)
+    if shape is not None and len(shape) != 1 and not hasattr(images, "column_names"):
+        if len(shape) != 4:
+            raise BadImage(
+                f"Expected a batch of pictures (N, H, W, C) or (N, C, H, W), got the shape {tuple(shape)}: for one "
+                "picture call saliency.explain."
+            )
+        return _indexed(f"array {tuple(shape[1:])}", images)
+    if _is_loader(images):
+        return Source("DataLoader", None, None, lambda: _numbered(_rows_of(images)))
+    if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
+        return _indexed(type(images).__name__, images)
+    if not isinstance(images, Iterable):
+        raise BadImage(f"Expected many pictures (a list, an array, a folder, a data set), got {brief(images)}.")
+    return Source(type(images).__name__, None, None, lambda: _numbered(images))
+
+
+def indexed_source_of(images: Any) -> Source:
+    """Return a collection whose pictures can be read in any order.
+
+    Raises:
+        BadImage: it can be read in order only.
+    """
+    if _is_loader(images):
+        raise BadImage(
+            "A DataLoader is read in order, and its order may be random: pass its data set, loader.dataset; pictures "
+            "are batched here. For a stream of explanations call saliency.explain_each."
+        )
+    source = source_of(images)
+    if source.at is None or source.ids is None:
+        raise BadImage(
+            f"Expected pictures that can be read in any order (a list, an array, a folder, a data set with len()), got "
+            f"{brief(images)}: pass list(images), or call saliency.explain_each."
+        )
+    return source
+
+
+def _is_loader(images: Any) -> bool:
+    return hasattr(images, "dataset") and hasattr(images, "batch_sampler") and hasattr(images, "__iter__")
+
+
+def _folder(path: Path) -> Source:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no folder {str(path)!r}.")
+    if not path.is_dir():
+        raise BadImage(f"Expected a folder of pictures, got the file {brief(str(path))}: call saliency.explain.")
+    files = sorted(
+        (each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file()),
+        key=lambda each: each.relative_to(path).parts,
+    )
+    if not files:
+        raise BadImage(f"The folder {brief(str(path))} contains no pictures ({', '.join(sorted(ENDINGS))}).")
+    # a name may contain bytes that are no text
+    names = [os.fsencode(each.relative_to(path).as_posix()).decode("utf-8", "backslashreplace") for each in files]
+    return _listed("folder", names, lambda i: (files[i], None))
+
+
+def _indexed(kind: str, images: Any) -> Source:
+    if not len(images):
+        raise BadImage(f"There are no pictures: {brief(images)} is empty.")
+    # an array of one picture keeps its batch axis out: picture i is (H, W, C)
+    return _listed(kind, [str(i) for i in range(len(images))], lambda i: pair_of(images[i]))
+
+
+def _listed(kind: str, ids: Sequence[str], at: Callable[[int], tuple[Any, Any]]) -> Source:
+    def stream() -> Iterator[Item]:
+        for i, name in enumerate(ids):
+            yield Item(name, lambda i=i: at(i))  # type: ignore[misc]  # the default binds the number
+
+    return Source(kind, ids, at, stream)
+
+
+def _numbered(images: Iterable[Any]) -> Iterator[Item]:
+    for i, each in enumerate(images):
+        yield Item(str(i), lambda each=each: pair_of(each))  # type: ignore[misc]  # as above
+
+
+def _rows_of(loader: Any) -> Iterator[Any]:
+    """Yield the rows of a loader's batches."""
+    for batch in loader:
+        if isinstance(batch, Mapping):
+            count = len(next(iter(batch.values())))
+            yield from ({key: each[i] for key, each in batch.items()} for i in range(count))
+        elif isinstance(batch, list | tuple) and len(batch) == 2:
+            yield from zip(*batch, strict=True)
+        else:
+            yield from (batch[0] if isinstance(batch, list | tuple) and len(batch) == 1 else batch)
+
+
+def pair_of(item: Any) -> tuple[Any, Any]:
+    """Return the picture and the class of an item of a data set; None for no class.
+
+    Raises:
+        BadImage: the item has no picture.
+        BadTarget: its class is no index and no label.
+    """
+    if isinstance(item, Mapping):
+        key = next((each for each in IMAGE_KEYS if each in item), None)
+        if key is None:
+            raise BadImage(f"Expected a row with one of the keys {', '.join(IMAGE_KEYS)}, got {', '.join(item)}.")
+        label = next((item[each] for each in LABEL_KEYS if each in item), None)
+        image = item[key]
+        if isinstance(image, Mapping):  # an undecoded picture of Hugging Face
+            image = image.get("bytes") or image.get("path")
+        return image, _class_of(label)
+    if isinstance(item, list | tuple) and len(item) == 2 and _is_class(item[1]):
+        return item[0], _class_of(item[1])
+    return item, None
+
+
+def _is_class(label: Any) -> bool:
+    if label is None or isinstance(label, str | int | np.integer):
+        return True
+    return getattr(label, "shape", None) == () and "int" in str(label.dtype)
+
+
+def _class_of(label: Any) -> Any:
+    if not _is_class(label):
+        raise BadTarget(
+            f"The class of a picture must be an index or a label, got {brief(label)}: pass targets=…, one for each."
+        )
+    return label if label is None or isinstance(label, str) else int(label)

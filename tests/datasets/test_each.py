@@ -1,0 +1,215 @@
+"""Many pictures explained one after another: equal to one by one, in order, from any collection."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import saliency
+from saliency.core.catalogue import METHODS
+from tests.nets import black_box, few, picture, small_net
+
+PICTURES = [picture(seed=i) for i in range(5)]
+TARGETS = [0, 3, 1, 1, None]
+
+
+def alike(found: Any, expected: saliency.Explanation) -> None:
+    """Raise unless two explanations are of one target, with equal masks and scores up to rounding."""
+    assert (found.target, found.label) == (expected.target, expected.label)
+    np.testing.assert_allclose(found.mask, expected.mask, atol=1e-5 * np.abs(expected.mask).max())
+    assert found.score == pytest.approx(expected.score, abs=1e-6)
+    assert found.baseline_score == pytest.approx(expected.baseline_score, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name, each in METHODS.items() if each.family != "attention"])
+def test_each_equals_one_by_one(name: str) -> None:
+    """Every method gives the mask and scores of :func:`saliency.explain`, each picture with a target of its own."""
+    net, method = small_net(), METHODS[name](**few(METHODS[name]))
+    pictures, targets = PICTURES[1:4], TARGETS[:3]
+    alone = [
+        saliency.explain(net, each, method, target, progress=False)
+        for each, target in zip(pictures, targets, strict=True)
+    ]
+    for one, other in zip(saliency.explain_each(net, pictures, method, targets), alone, strict=True):
+        alike(one, other)
+
+
+class Counting(torch.nn.Module):
+    """A small net that stores the sizes of its batches."""
+
+    calls: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small_net()
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        self.calls.append(len(x))
+        return self.net(x)
+
+
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "grad_cam"])
+def test_batches_are_filled_across_pictures(method: str) -> None:
+    """Pictures of different targets share model calls; each is evaluated for its own target only."""
+    options: dict[str, Any] = {"steps": 8} if method == "integrated_gradients" else {}
+    Counting.calls.clear()
+    found = list(saliency.explain_each(Counting(), PICTURES, method, TARGETS, batch_size=40, **options))
+
+    assert max(Counting.calls) == (40 if options else 5)
+    assert len({each.target for each in found}) >= 3
+    assert found[0].calls == 1
+
+
+def test_a_compiled_model_gives_each_picture_its_target() -> None:
+    """Where targets are compiled, pictures of one target share calls; the results are the same and in order."""
+    jnp = pytest.importorskip("jax.numpy")
+    weights = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+
+    def model(images: Any) -> Any:
+        return jnp.tanh(images).mean((1, 2)) @ weights
+
+    pictures, targets = [each / np.float32(255) for each in PICTURES[:3]], [2, 0, 2]
+    for found, image, target in zip(
+        saliency.explain_each(model, pictures, "gradient", targets, framework="jax"), pictures, targets, strict=True
+    ):
+        alike(found, saliency.explain(model, image, "gradient", target, framework="jax", progress=False))
+
+
+class Labelled(torch.utils.data.Dataset[Any]):
+    """A data set of pictures with classes."""
+
+    def __len__(self) -> int:
+        return len(PICTURES)
+
+    def __getitem__(self, i: int) -> tuple[Any, int]:
+        if i >= len(PICTURES):
+            raise IndexError
+        return torch.tensor(PICTURES[i]).permute(2, 0, 1) / 255, i % 4
+
+
+COLLECTIONS: dict[str, Callable[[Path], Any]] = {
+    "list": lambda _: PICTURES,
+    "generator": lambda _: (each for each in PICTURES),
+    "array": lambda _: np.stack(PICTURES),
+    "tensor": lambda _: torch.tensor(np.stack(PICTURES)).permute(0, 3, 1, 2),
+    "folder": lambda path: path,
+    "pairs": lambda _: [(each, i % 4) for i, each in enumerate(PICTURES)],
+    "rows": lambda _: [{"image": Image.fromarray(each), "label": i % 4} for i, each in enumerate(PICTURES)],
+    "Dataset": lambda _: Labelled(),
+    "DataLoader": lambda _: torch.utils.data.DataLoader(Labelled(), 2),
+}
+
+
+@pytest.mark.parametrize("kind", COLLECTIONS)
+def test_any_collection_is_read_in_order(kind: str, tmp_path: Path) -> None:
+    """The classes that a data set gives are the targets; without them it is the top class."""
+    net = small_net()
+    for i, each in enumerate(PICTURES):
+        Image.fromarray(each).save(tmp_path / f"{i}.png")
+    labelled = kind in ("pairs", "rows", "Dataset", "DataLoader")
+    found = list(saliency.explain_each(net, COLLECTIONS[kind](tmp_path), "gradient"))
+
+    assert len(found) == 5
+    for i, (one, image) in enumerate(zip(found, PICTURES, strict=True)):
+        alike(one, saliency.explain(net, image, "gradient", i % 4 if labelled else None, progress=False))
+    predicted = list(saliency.predict_each(net, COLLECTIONS[kind](tmp_path), 2))
+    for ranks, image in zip(predicted, PICTURES, strict=True):
+        expected = saliency.predict(net, image, 2)
+        assert [each.index for each in ranks] == [each.index for each in expected]
+        assert ranks[0].score == pytest.approx(expected[0].score, abs=1e-6)
+
+
+def test_pictures_of_several_sizes_keep_their_order() -> None:
+    """Pictures that the model is fed at different sizes are explained in batches of one size, in the given order."""
+    net = small_net()
+    pictures = [picture(24, 20), picture(30, 20), picture(24, 20, seed=3), np.full((24, 20), 99, np.uint8)]
+    for found, image in zip(saliency.explain_each(net, pictures, "grad_cam"), pictures, strict=True):
+        alike(found, saliency.explain(net, image, "grad_cam", progress=False))
+
+
+def damaged(path: Path) -> list[Any]:
+    """Return one good picture between ones that cannot be explained."""
+    Image.fromarray(PICTURES[0]).save(path / "good.png")
+    (path / "cut.png").write_bytes((path / "good.png").read_bytes()[:200])
+    (path / "empty.png").write_bytes(b"")
+    return [path / "cut.png", path / "empty.png", path / "none.png", PICTURES[0], np.zeros((0, 5, 3)), PICTURES[0]]
+
+
+def test_an_error_takes_the_place_of_its_explanation(tmp_path: Path) -> None:
+    """Damaged, empty and missing files and classes that do not exist are yielded as errors, in the pictures' places."""
+    found = list(saliency.explain_each(small_net(), damaged(tmp_path), "gradient", [0, 0, 0, 1, 0, 9], errors="yield"))
+
+    assert [type(each).__name__ for each in found] == [
+        *("BadImage", "BadImage", "FileNotFoundError", "Explanation", "BadImage", "BadTarget")
+    ]
+    alike(found[3], saliency.explain(small_net(), PICTURES[0], "gradient", 1, progress=False))
+
+
+def test_by_default_the_error_is_raised_in_its_turn() -> None:
+    """Explanations before it are yielded; the error names the picture."""
+    each = saliency.explain_each(small_net(), [PICTURES[0], np.zeros((3, 3, 7, 2, 1))], "gradient")
+
+    assert isinstance(next(each), saliency.Explanation)
+    with pytest.raises(saliency.BadImage) as caught:
+        next(each)
+    assert "'1'" in caught.value.__notes__[0]
+
+
+def test_what_all_pictures_share_is_raised() -> None:
+    """A method that the model does not support, or an unknown field, is no matter of one picture."""
+    with pytest.raises(saliency.Unsupported):
+        list(saliency.explain_each(black_box(small_net()), PICTURES, "gradient", errors="yield", framework="numpy"))
+    with pytest.raises(saliency.UnknownName):
+        saliency.explain_each(small_net(), PICTURES, "gradeint")
+
+
+@pytest.mark.parametrize(
+    ("images", "targets", "error"),
+    [
+        (picture(), None, saliency.BadImage),
+        ([], None, saliency.BadImage),
+        (3, None, saliency.BadImage),
+        ("no such folder", None, FileNotFoundError),
+        (PICTURES, [0], saliency.BadTarget),
+    ],
+    ids=["one picture", "empty", "a number", "no folder", "targets"],
+)
+def test_a_bad_collection_is_refused_before_work(images: Any, targets: Any, error: type[Exception]) -> None:
+    """The call itself raises, not the first result."""
+    with pytest.raises(error):
+        saliency.explain_each(small_net(), images, "gradient", targets)
+
+
+def test_memory_is_flat() -> None:
+    """The pictures are read as they are needed: 100 more pictures take no more memory."""
+    net = small_net()
+
+    def stream(count: int) -> Iterator[np.ndarray]:
+        for i in range(count):
+            yield picture(64, 64, seed=i % 3)
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        for _ in saliency.explain_each(net, stream(count), "gradient", 1, batch_size=8):
+            pass
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(8)
+    assert peak(132) <= 1.2 * peak(32)
+
+
+def test_a_batch_names_the_function_for_batches() -> None:
+    """`explain` with a batch, or with a list of pictures, names `explain_each`."""
+    for images in (np.stack(PICTURES), PICTURES):
+        with pytest.raises(saliency.BadImage, match="explain_each"):
+            saliency.explain(small_net(), images)
