@@ -21,7 +21,9 @@ from saliency.api.what_if import WhatIf, perturbation_curves, what_if
 from saliency.core.catalogue import *  # noqa: F403
 from saliency.core.method import Method, described
 from saliency.counterfactuals.result import Counterfactual
+from saliency.datasets.dataset import explain_dataset
 from saliency.datasets.each import explain_each, predict_each
+from saliency.datasets.masks import Masks, open_masks
 from saliency.errors import (
     BadArgument,
     BadField,
@@ -68,6 +70,7 @@ __all__ = [
     "LayerExplanation",
     "LayerInfo",
     "LayerTable",
+    "Masks",
     "Method",
     "MethodInfo",
     "MethodTable",
@@ -102,11 +105,13 @@ __all__ = [
     "described",
     "evaluate",
     "explain",
+    "explain_dataset",
     "explain_each",
     "lacking",
     "layers",
     "methods",
     "metrics",
+    "open_masks",
     "perturbation_curves",
     "picture_for",
     "predict",

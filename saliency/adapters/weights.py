@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -137,6 +138,15 @@ class Weighted:
             weights = self._weights()
             chosen = _of_layers(weights, layers)
             return self._with_weights({each.names[0]: each.changed(change) for each in chosen})
+
+    def weight_digest(self) -> str:
+        """Return a hash of the names and values of all weights."""
+        found = hashlib.blake2b(digest_size=16)
+        with self.lock:
+            for each in self._weights():
+                found.update(repr(each.names).encode())
+                found.update(np.ascontiguousarray(each.read()).tobytes())
+        return found.hexdigest()
 
     def _require_weights(self) -> None:
         if (why := self.lacks.get(Reweightable)) is not None:

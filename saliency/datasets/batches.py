@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,7 @@ class Batches:
     _apart: bool = field(default=False, init=False)
     """Whether pictures of different targets are explained apart."""
     _fitted: Method | None = field(default=None, init=False)
+    _last: Prepared | None = field(default=None, init=False)
 
     def read(self, index: int, item: Item) -> Read:
         """Return a picture prepared for the model, or with its error."""
@@ -121,17 +123,17 @@ class Batches:
 
     def ahead(self, read: Read, size: int | str) -> int:
         """Return how many pictures are explained together, so that batches are full and memory is bounded."""
-        prepared = self.first if read.prepared is None else read.prepared
+        prepared = read.prepared
         if prepared is None:
             return 1
         shape = tuple(map(int, prepared.images.shape))
-        cost = 1 if self.setting.method is None else self._method(prepared).cost(shape)
+        cost = 1 if self.setting.method is None else self.method(prepared).cost(shape)
         fitting = max(1, BYTES // (4 * int(np.prod(shape))))
         if size == "auto":
             return min(fitting, MOST, max(1, LOOK_AHEAD // cost))
         return max(1, min(fitting, int(size) if cost == 1 else 4 * int(size) // cost))
 
-    def _method(self, prepared: Prepared) -> Method:
+    def method(self, prepared: Prepared) -> Method:
         """Return the method as it runs on the model."""
         if self._fitted is None:
             given = self.setting
@@ -147,7 +149,7 @@ class Batches:
 
     def outputs(self, reads: Sequence[Read]) -> list[Any]:
         """Return for each picture the model's outputs (K,), or its error."""
-        return self._by_shape(reads, lambda same: list(_joined(same).outputs))
+        return self._by_shape(reads, lambda same: list(self._joined(same).outputs))
 
     def _by_shape(self, reads: Sequence[Read], compute: Compute) -> list[Any]:
         """Return the results of pictures, from batches of one shape."""
@@ -163,8 +165,7 @@ class Batches:
 
     def _together(self, reads: Sequence[Read]) -> list[Any]:
         """Return the explanations of pictures of one shape, from shared model calls."""
-        batch = _joined(reads)
-        run = self._run(batch, reads)
+        run = self._run(self._joined(reads), reads)
         apart = not run.own and len({each[0].row for each in run.targets}) > 1
         if not apart and not self._apart:
             try:
@@ -178,9 +179,20 @@ class Batches:
         found: list[Any] = [None] * len(reads)
         for which in by_target.values():
             same = [reads[i] for i in which]
-            for i, result in zip(which, self._masks(self._run(_joined(same), same)), strict=True):
+            for i, result in zip(which, self._masks(self._run(self._joined(same), same)), strict=True):
                 found[i] = result
         return found
+
+    def _joined(self, reads: Sequence[Read]) -> Prepared:
+        """Return pictures of one shape as one batch, the last one again where the pictures are the same."""
+        prepared = [each.prepared for each in reads if each.prepared is not None]
+        if len(prepared) == 1:
+            return prepared[0]
+        pictures = [each.picture for each in prepared]
+        last = self._last
+        if last is None or len(last.pictures) != len(pictures) or not all(map(operator.is_, last.pictures, pictures)):
+            self._last = last = Prepared(prepared[0].adapted, pictures)
+        return last
 
     def _run(self, batch: Prepared, reads: Sequence[Read]) -> Run:
         given = self.setting
@@ -208,12 +220,6 @@ def _attempted(reads: Sequence[Read], compute: Compute) -> list[Any]:
             return [error]
     half = len(reads) // 2
     return _attempted(reads[:half], compute) + _attempted(reads[half:], compute)
-
-
-def _joined(reads: Sequence[Read]) -> Prepared:
-    """Return pictures of one shape as one batch."""
-    prepared = [each.prepared for each in reads if each.prepared is not None]
-    return prepared[0] if len(prepared) == 1 else Prepared(prepared[0].adapted, [each.picture for each in prepared])
 
 
 def _shape_of(prepared: Prepared) -> Any:

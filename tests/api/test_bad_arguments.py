@@ -153,6 +153,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
         "explain": {"progress": False},
         "check": {"progress": False, "rerun": 0},
         "evaluate": {"methods": ["gradient"], "metrics": ["gini"], "progress": False},
+        "explain_dataset": {"source": [IMAGE], "methods": "gradient", "progress": False},
         "recommend": {"methods": ["gradient"], "progress": False},
         "counterfactual": {"segments": "grid", "count": 6, "progress": False},
         "pgd": {"steps": 2},

@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "flax", "onnxruntime", "transformers"}
-HEAVY = {"matplotlib", "pandas", "IPython", "skimage", "scipy", "anywidget", "ipywidgets"}
+HEAVY = {
+    "matplotlib",
+    "pandas",
+    "IPython",
+    "skimage",
+    "scipy",
+    "anywidget",
+    "ipywidgets",
+    "zarr",
+    "pyarrow",
+    "ray",
+    "sklearn",
+}
 
 
 def loaded_by(statement: str, cwd: Path) -> set[str]:
