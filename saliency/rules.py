@@ -57,6 +57,10 @@ class Operator(Protocol):
         """Whether no operator with weights precedes it."""
 
     @property
+    def nonnegative(self) -> bool:
+        """Whether its input is known to have no negative value, so that a rule may skip the negative part."""
+
+    @property
     def axis(self) -> int:
         """The axis of a softmax."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Self, cast
 
 import numpy as np
@@ -19,10 +19,10 @@ from saliency.adapters.tokens import Grid, patches, tokens_of, tokens_on_grid
 from saliency.errors import BadField, UnknownName, Unsupported
 from saliency.model.head import Ending, Head, decide
 from saliency.model.names import name_of
-from saliency.model.protocols import Answer, Attention, Attentive, Cut, Inspectable, Layer, Ops, Target, lacking
+from saliency.model.protocols import Answer, Attention, Attentive, Cut, Inspectable, Layer, Ops, Read, Target, lacking
 from saliency.pictures.presets import Declared
 from saliency.rules import Composite
-from saliency.targets import ClassScore, units
+from saliency.targets import ClassScore, OfScores, Unit, units
 
 NO_GRID = (
     "No layer with a spatial grid was found between the image and the scores. Expected an output of shape "
@@ -70,12 +70,15 @@ class Adapter:
         self._parts: Callable[[], Iterable[tuple[str, Any]]] = tuple
         self._targets: tuple[Target, ...] = ()
         self._layers: tuple[str, ...] = ()
+        # the layer that a tail starts after; none for a whole model
+        self._start = ""
         self._rules: Composite | None = None
         # by what the gradient at the bound layer is multiplied
         self._gate: np.ndarray | None = None
         self.activation, self.output = "auto", cast(Any, None)
         self._declared_activation = "auto"
         self.head: Head | None = None
+        self.width: tuple[Hashable, int] | None = None
         self._declared: Declared | None = None
         self.loaded: Any = None
         """The model if :func:`saliency.adapt` loaded it from a file: this reference keeps it alive."""
@@ -143,6 +146,32 @@ class Adapter:
 
     def automatic_layers(self, images: Any) -> tuple[list[str], str]:
         """See :meth:`saliency.model.protocols.Adapted.automatic_layers`."""
+        found: tuple[list[str], str] = self._fact("layers", images, lambda: self._automatic_layers(images))
+        return found
+
+    @property
+    def structure(self) -> Hashable:
+        """See :meth:`saliency.model.protocols.Adapted.structure`."""
+        return self.version
+
+    @property
+    def version(self) -> Hashable:
+        """See :meth:`saliency.model.protocols.Adapted.version`."""
+        raise NotImplementedError
+
+    def _fact(self, name: str, images: Any, find: Callable[[], Any]) -> Any:
+        """Return a fact about the program from images of this shape to the scores, found once per model.
+
+        It must not depend on which class is explained, nor on the values of the weights. Nothing is cached for targets
+        and outputs that are callables.
+        """
+        if any(not isinstance(each, OfScores | Unit) for each in self._targets) or callable(self.output):
+            return find()
+        kinds = frozenset(each if isinstance(each, Unit) else OfScores for each in self._targets)
+        bound = (kinds, self._layers, self._start, self._to_logits, self.output)
+        return self._shared.fact((name, self.structure, *bound, tuple(images.shape[1:])), find)
+
+    def _automatic_layers(self, images: Any) -> tuple[list[str], str]:
         found = self._survey(images)
         if not found.layers:
             raise UnknownName(NO_GRID)
@@ -172,6 +201,7 @@ class Adapter:
             shape = tuple(map(int, values.shape))
             raise Unsupported(f"The first axis of {bound._layers[0]!r} must be the batch; for one image it is {shape}.")
         tail = bound._tail(example)
+        tail._start = bound._layers[0]
         tail._layers, tail.size, tail.channels, tail.scales_itself = (), None, None, False
         tail.wants = lambda shape: shape  # type: ignore[method-assign]
         tail.lacks = {**self.lacks, Inspectable: HIDDEN, Attentive: HIDDEN}
@@ -179,7 +209,17 @@ class Adapter:
 
     def cuts(self, images: Any) -> bool:
         """See :meth:`saliency.model.protocols.Cuttable.cuts`."""
-        return self._paths(images[:1]) == (False, True)
+        paths: tuple[bool, bool] = self._fact("paths", images, lambda: self._paths(images[:1]))
+        return paths == (False, True)
+
+    def operators(self, images: Any) -> frozenset[str]:
+        """See :meth:`saliency.model.protocols.Rewirable.operators`."""
+        found: frozenset[str] = self._fact("operators", images, lambda: self._operators(images))
+        return found
+
+    def _operators(self, images: Any) -> frozenset[str]:
+        """Return the kinds of operators that process images (1, H, W, C)."""
+        raise NotImplementedError
 
     def gated(self, selected: np.ndarray) -> Self:
         """See :meth:`saliency.model.protocols.Cuttable.gated`."""
@@ -189,8 +229,13 @@ class Adapter:
 
     def layer_grid(self, images: Any) -> tuple[tuple[int, int] | None, int]:
         """See :meth:`saliency.model.protocols.Cuttable.layer_grid`."""
-        (values,) = self.activations(images[:1], whole=True)
-        return self._grid_of(values, images[:1])
+
+        def find() -> tuple[tuple[int, int] | None, int]:
+            (values,) = self.activations(images[:1], whole=True)
+            return self._grid_of(values, images[:1])
+
+        found: tuple[tuple[int, int] | None, int] = self._fact("grid", images, find)
+        return found
 
     def _grid_of(self, values: Any, images: Any) -> tuple[tuple[int, int] | None, int]:
         """Return :meth:`layer_grid` from all of the layer's values for one image."""
@@ -329,14 +374,18 @@ class GridAdapter(Adapter):
 
     def layers(self, images: Any, *, whole: bool = False) -> list[Layer[Any]]:
         """Return activations (N, h, w, K) and gradients (k, N, h, w, K) of each bound layer."""
-        pairs = [(self._last(seen, 1), self._last(back, 2)) for seen, back in self._calls.layers(images)]
+        scores, found = self._calls.layers(images)
+        pairs = [(self._last(seen, 1), self._last(back, 2)) for seen, back in found]
         if whole:
-            return [Layer(*pair) for pair in pairs]
+            return Read((Layer(*pair) for pair in pairs), scores)
         grids = [self._grid(seen, images) for seen, _ in pairs]
-        return [
-            Layer(*(patches(each, grid, self.ops.reshape) for each in pair))
-            for pair, grid in zip(pairs, grids, strict=True)
-        ]
+        return Read(
+            (
+                Layer(*(patches(each, grid, self.ops.reshape) for each in pair))
+                for pair, grid in zip(pairs, grids, strict=True)
+            ),
+            scores,
+        )
 
     def activations(self, images: Any, *, whole: bool = False) -> list[Any]:
         """Return the activations (N, h, w, K) of each bound layer."""
@@ -376,8 +425,8 @@ class GridAdapter(Adapter):
         self.note(f"attention between {grid.described()}")
         return Attention(layers, grid.height, grid.width, grid.before)
 
-    def automatic_layers(self, images: Any) -> tuple[list[str], str]:
-        """See :meth:`saliency.model.protocols.Adapted.automatic_layers`.
+    def _automatic_layers(self, images: Any) -> tuple[list[str], str]:
+        """Return the last layer at each grid size.
 
         After the last attention, a class token's score no longer depends on the patches, so only earlier rows of tokens
         count as layers.

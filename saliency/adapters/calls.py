@@ -22,7 +22,7 @@ class Calls(Protocol):
         """Return the same by the rules, and the relevance lost, by cause, if the rules count it."""
 
     def layers(self, images: Any) -> Any:
-        """Return (activations, gradients) of each bound layer."""
+        """Return the scores (k, N), and (activations, gradients) of each bound layer."""
 
     def activations(self, images: Any) -> Any:
         """Return the activations of each bound layer."""

@@ -15,8 +15,8 @@ from saliency.threads import lock
 class Shared:
     """The lock and the caches of a model. They must not hold a reference to the model."""
 
-    MOST = 24
-    """Largest number of cached values; the least recently used is dropped first."""
+    MOST, FACTS = 24, 256
+    """Largest number of cached values, and of facts; the least recently used is dropped first."""
 
     def __init__(self) -> None:
         self.lock = lock()
@@ -31,6 +31,7 @@ class Shared:
         self.compared: dict[Hashable, Any] = {}
         self.consistency: dict[Hashable, Any] = {}
         self._weights: list[weakref.ref[Any]] = []
+        self._facts: OrderedDict[Hashable, Any] = OrderedDict()
         self._version = 0
 
     def reweighted(self) -> Self:
@@ -56,13 +57,27 @@ class Shared:
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return the cached value of this key, such as a compiled call; `make` creates it the first time."""
+        return self._cached(self._made, self.MOST, key, make)
+
+    def fact(self, key: Hashable, find: Callable[[], Any]) -> Any:
+        """Return a cached small fact about the model, such as the names of its layers; `find` finds it the first time.
+
+        A key that cannot be hashed is not cached.
+        """
+        try:
+            hash(key)
+        except TypeError:
+            return find()
+        return self._cached(self._facts, self.FACTS, key, find)
+
+    def _cached(self, values: OrderedDict[Hashable, Any], most: int, key: Hashable, make: Callable[[], Any]) -> Any:
         with self.lock:
-            if key not in self._made:
-                self._made[key] = make()
-            self._made.move_to_end(key)
-            while len(self._made) > self.MOST:
-                self._made.popitem(last=False)
-            return self._made[key]
+            if key not in values:
+                values[key] = make()
+            values.move_to_end(key)
+            while len(values) > most:
+                values.popitem(last=False)
+            return values[key]
 
 
 _NUMBERS = itertools.count()

@@ -19,7 +19,16 @@ from saliency.errors import BadField, BadImage, BadShape, brief
 from saliency.model.head import Head
 from saliency.model.inputs import Inputs, inputs_of
 from saliency.model.protocols import FRAMEWORKS, Adapted
-from saliency.model.resolve import Each, Resolved, each_own, functions_of, outputs_of, resolved, resolved_index
+from saliency.model.resolve import (
+    Each,
+    Resolved,
+    each_own,
+    functions_of,
+    outputs_of,
+    resolved,
+    resolved_index,
+    scores_in,
+)
 from saliency.pictures.picture import FILLS, Picture, decoded, read
 from saliency.pictures.presets import Preprocess
 from saliency.results.run import Run
@@ -139,6 +148,7 @@ class Prepared:
         of_scores = any(not callable(each) or isinstance(each, OfScores) for each in wanted)
         inconsistent = self._inconsistency() if of_scores else None
         targets, on_targets = resolved(wanted, self.adapted, lambda: self.outputs, len(self.pictures))
+        known = "outputs" in self._computed
         on_layers: list[str] = []
         targets, own = each_own(targets) if self.adapted.eager else (targets, [])
         bound, layers = bound_for(used, self.adapted, own or functions_of(targets), self.images, on_layers)
@@ -159,6 +169,7 @@ class Prepared:
             ],
             alone=inconsistent is not None and inconsistent.alone,
             own=own,
+            scores=scores_in(self.outputs, functions_of(targets), self.head) if known and not own else None,
         )
         if at is not None:
             return at_layer(run, at)

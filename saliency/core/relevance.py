@@ -145,10 +145,9 @@ def softmax_taylor(layer: Operator, x: Any, relevance: Any) -> Any:
 def _divided(layer: Operator, relevance: Any, z: Any, epsilon: float) -> Any:
     """Return relevance / z, with |z| at least epsilon; zero counts as positive."""
     ops = layer.ops
-    stabilizer = epsilon * ops.where(z >= 0, 0.0 * z + 1.0, 0.0 * z - 1.0)
-    share = relevance / (z + stabilizer)
+    share = relevance / ops.where(z >= 0, z + epsilon, z - epsilon)
     if layer.ledger is not None:
-        layer.ledger.absorb(layer.kind, ops.sum(share * stabilizer))
+        layer.ledger.absorb(layer.kind, epsilon * ops.sum(ops.where(z >= 0, share, -share)))
     return share
 
 
@@ -158,9 +157,11 @@ def _split(layer: Operator, x: Any, positive: bool) -> tuple[Any, Callable[[Any]
     A contribution is positive if input and weight have the same sign.
     """
     ops = layer.ops
-    above, below = ops.maximum(x, 0.0), -ops.maximum(-x, 0.0)
+    above, below = (x, x) if layer.nonnegative else (ops.maximum(x, 0.0), -ops.maximum(-x, 0.0))
     same, other = (_positive(ops), _negative(ops)) if positive else (_negative(ops), _positive(ops))
     z_above, back_above = layer(above, weights=same)
+    if layer.nonnegative:
+        return z_above, lambda share: above * back_above(share)
     z_below, back_below = layer(below, weights=other, bias=_nothing)
     return z_above + z_below, lambda share: above * back_above(share) + below * back_below(share)
 

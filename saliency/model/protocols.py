@@ -9,7 +9,7 @@ broadcasting: one target is k = 1. The framework's own layout is handled by its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
@@ -20,6 +20,8 @@ from saliency.model.names import name_in_sentence
 
 A = TypeVar("A")
 """An array of the model's framework."""
+
+T = TypeVar("T")
 
 Axis = int | tuple[int, ...] | None
 
@@ -86,6 +88,8 @@ class Answer(NamedTuple, Generic[A]):
     lost: Mapping[str, A] | None = None
     """Relevance lost on the backward pass, (k,) by cause; for one image, under rules that record it. See
     :class:`saliency.rules.Ledger`."""
+    references: Sequence[A] = ()
+    """The scores of each reference, (k, N), where the rules compare with references."""
 
 
 class Layer(NamedTuple, Generic[A]):
@@ -95,6 +99,19 @@ class Layer(NamedTuple, Generic[A]):
     """(N, h, w, K)."""
     gradients: A
     """(k, N, h, w, K)."""
+
+
+class Read(list[T]):
+    """What was read at the bound layers, with the scores of the same forward pass.
+
+    Args:
+        values: one for each layer.
+        scores: of the bound targets, (k, N); None if they were not computed.
+    """
+
+    def __init__(self, values: Iterable[T], scores: Any = None) -> None:
+        super().__init__(values)
+        self.scores = scores
 
 
 @runtime_checkable
@@ -134,7 +151,9 @@ class Inspectable(Model[A], Protocol[A]):
     """A model whose inner activations can be read."""
 
     def activations(self, images: A, *, whole: bool = False) -> Sequence[A]:
-        """Return activations (N, h, w, K) per bound layer, in the order they were bound; targets are not evaluated.
+        """Return activations (N, h, w, K) per bound layer, in the order they were bound.
+
+        They are a :class:`Read` where the same pass computes the scores of the bound targets.
 
         Args:
             images: (N, H, W, C).
@@ -160,7 +179,10 @@ class Layered(Inspectable[A], Protocol[A]):
     """A model whose inner activations, and the gradients with respect to them, can be read."""
 
     def layers(self, images: A, *, whole: bool = False) -> Sequence[Layer[A]]:
-        """Return one :class:`Layer` per bound layer, in the order they were bound; for `whole` see `activations`."""
+        """Return one :class:`Layer` per bound layer, in the order they were bound, as a :class:`Read` with the scores.
+
+        For `whole` see :meth:`activations`.
+        """
 
 
 class Cut(NamedTuple, Generic[A]):
@@ -229,6 +251,8 @@ class Attention(NamedTuple, Generic[A]):
     before: int
     """Number of tokens without a position (class, registers) before the patches; patch (i, j) is token
     before + i * width + j."""
+    scores: A | None = None
+    """The scores of the same pass, (k, N); None if they were not computed."""
 
 
 @runtime_checkable
@@ -305,6 +329,8 @@ class Adapted(Model[A], Protocol[A]):
     """Whether the labels are the user's own; then there must be at least one per class."""
     head: Any
     """The meaning of its outputs, a :class:`saliency.model.head.Head`; decided by the first call of :meth:`outputs`."""
+    width: tuple[Hashable, int] | None
+    """The structure of the model, and its number K of outputs with it; None before the first call."""
 
     @property
     def channels_first(self) -> bool:
@@ -317,6 +343,10 @@ class Adapted(Model[A], Protocol[A]):
     @property
     def version(self) -> Hashable:
         """A value that changes whenever the weights do."""
+
+    @property
+    def structure(self) -> Hashable:
+        """A value that changes whenever the program of the model may have changed."""
 
     @property
     def declared(self) -> Any:

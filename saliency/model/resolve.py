@@ -12,7 +12,7 @@ from saliency.errors import BadOutput, BadTarget, Unsupported
 from saliency.model.head import Head
 from saliency.model.names import name_in_sentence, subject_of
 from saliency.model.protocols import CAPABILITY, Adapted, Layered, Target, lacking
-from saliency.targets import OfEach, OfScores, Unit, index_of, label_of
+from saliency.targets import ClassScore, OfEach, OfScores, Unit, index_of, label_of
 
 
 class Each(tuple[Any, ...]):
@@ -46,6 +46,7 @@ def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
             f"{subject_of(adapted)} returns scores of shape {rows.shape} for {which}. "
             "The first axis must be the batch: (N, classes)."
         )
+    adapted.width = adapted.structure, int(rows.shape[1])
     outputs = rows.astype(np.float64)
     if broken := np.count_nonzero(~np.isfinite(outputs)):
         raise BadOutput(
@@ -53,6 +54,21 @@ def outputs_of(adapted: Adapted[Any], images: Any) -> np.ndarray:
             f"{outputs.size} for {whose}, so it cannot be explained. Check the weights and the preprocessing."
         )
     return np.asarray(outputs)
+
+
+def known_width(adapted: Adapted[Any]) -> int | None:
+    """Return the number of outputs, if the model has been called and the meaning of the outputs is certain."""
+    if adapted.head is None or adapted.head.guessed or adapted.width is None:
+        return None
+    structure, width = adapted.width
+    return width if adapted.structure == structure else None
+
+
+def scores_in(outputs: np.ndarray, targets: Sequence[int | Target], head: Head) -> np.ndarray | None:
+    """Return the scores (k, N) that outputs (N, K) contain; None if a target is no class, or reads hidden logits."""
+    indices = [each.index if isinstance(each, ClassScore) else each for each in targets]
+    known = [each for each in indices if isinstance(each, int)]
+    return None if head.to_logits or len(known) < len(indices) else outputs.T[known]
 
 
 def resolved(
@@ -73,17 +89,27 @@ def resolved(
         raise BadTarget("target is an empty list: pass at least one class, or omit it for the top class.")
     notes: list[list[str]] = [[] for _ in range(count)]
 
+    # an index or a label needs only the number of classes
+    width = known_width(adapted) if any(isinstance(each, int | str) for each in wanted) else None
+
     def of_picture(i: int) -> list[Resolved]:
         own = [wanted[i]] if isinstance(wanted, Each) else wanted
-        return _of_picture(own, adapted, lambda: outputs()[i], notes[i])
+        return _of_picture(own, adapted, lambda: outputs()[i], notes[i], width)
 
     return _with_rows([of_picture(i) for i in range(count)]), notes
 
 
 def _of_picture(
-    wanted: Iterable[Any], adapted: Adapted[Any], outputs: Callable[[], np.ndarray], notes: list[str]
+    wanted: Iterable[Any],
+    adapted: Adapted[Any],
+    outputs: Callable[[], np.ndarray],
+    notes: list[str],
+    width: int | None,
 ) -> list[Resolved]:
-    """Return the targets of a picture, from its outputs (K,); `notes` receives the settings used."""
+    """Return the targets of a picture, from its outputs (K,), or from their number alone if it is known and sufficient.
+
+    `notes` receives the settings used.
+    """
     found = []
     for target in wanted:
         if isinstance(target, Unit):
@@ -96,7 +122,8 @@ def _of_picture(
             name = getattr(target, "__name__", type(target).__name__)
             found.append(Resolved(target, name, name))
             continue
-        scores = outputs()
+        named = isinstance(target, int | str) and width is not None
+        scores = np.empty(width) if named and width is not None else outputs()
         head: Head = adapted.head
         labels = head.names(adapted.labels, len(scores))
         if adapted.labels is None and labels is not None and len(labels) > 1:

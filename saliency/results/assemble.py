@@ -31,6 +31,9 @@ ROUNDING = 1e-5
 """Share of the sum of the mask's absolute values that float32 may lose."""
 
 
+TOGETHER = 8
+"""Maximum number of images whose scores are computed in one call."""
+
 SHOWINGS = 20
 """Maximum number of partial results per run."""
 
@@ -80,24 +83,43 @@ class Assembly:
         self.scores = np.full((run.rows, len(run.pictures)), np.nan)
         self.baseline_scores: np.ndarray | None = None
         self.measured = False
+        session.keep_scores(run.images, run.scores)
 
     def measure(self) -> None:
-        """Compute the scores of the images, and of the baselines where a mask should sum to their difference."""
+        """Find the scores of the images, and of the baselines where a mask should sum to their difference."""
         images = self.run.images
-        self.scores = self._mean_scores([images])
-        if self.complete and (beginnings := self.method.beginnings(images, self.session)):
-            self.baseline_scores = self._mean_scores(beginnings)
+        beginnings = self.method.beginnings(images, self.session) if self.complete else []
+        own, *others = self._scores([images, *beginnings])
+        self.scores = np.asarray(np.broadcast_to(own, self.scores.shape))
+        if others:
+            each = [np.broadcast_to(scores, self.scores.shape) for scores in others]
+            self.baseline_scores = np.asarray(np.mean(each, axis=0))
         self.measured = True
 
-    def _mean_scores(self, several: list[Any]) -> np.ndarray:
-        """Return the mean scores (k, B) of several batches (B, …), or (1, …) for one image in place of all."""
-        scores = [np.broadcast_to(self._scores(images), self.scores.shape) for images in several]
-        return np.asarray(np.mean(scores, axis=0))
+    def _scores(self, several: list[Any]) -> list[np.ndarray]:
+        """Return the scores (k, B) of several batches (B, …), computed only where no pass of the run has found them.
 
-    def _scores(self, images: Any) -> np.ndarray:
+        A batch (1, …) is one image in place of all. A few single images share a call.
+        """
+        found = [self._known(images) for images in several]
+        missing = [images for images, scores in zip(several, found, strict=True) if scores is None]
+        together = 1 < len(missing) <= TOGETHER and all(len(each) == 1 for each in missing)
+        if together and not self.run.alone and len(self.run.pictures) == 1:
+            left = iter(np.split(self._computed(self.session.ops.concat(missing)), len(missing), 1))
+        else:
+            left = iter([self._computed(images) for images in missing])
+        return [np.asarray(next(left) if scores is None else scores, np.float64) for scores in found]
+
+    def _known(self, images: Any) -> Any:
+        """Return the scores of images that a pass of the run has evaluated, or None."""
+        if self.run.own and len(images) != len(self.run.pictures):
+            return None  # one image in place of all has a score for the target of each
+        return self.session.known_scores(images)
+
+    def _computed(self, images: Any) -> np.ndarray:
         ops, model, own = self.session.ops, self.session.model, self.run.own
         count = len(self.run.pictures)
-        if own and len(images) != count:  # one image in place of all has a score for the target of each
+        if own and len(images) != count:
             images = ops.repeat(images, count)
         first, parts = 0, []
         with model.lock:
@@ -107,7 +129,7 @@ class Assembly:
                         stack.enter_context(target.of(np.arange(first, first + len(each))))
                     parts.append(ops.tohost(model.scores(each)))
                 first += len(each)
-        return np.concatenate(parts, 1).astype(np.float64)
+        return np.concatenate(parts, 1)
 
     def __call__(self, masks: Any) -> list[Any]:
         """Return for each picture its explanation, or one per target if a list of targets was given.

@@ -66,6 +66,7 @@ class Run:
         alone: whether images are evaluated one at a time, because the model's outputs depend on the batch.
         place: the layer that the masks are over; None where they are over the input.
         passed: how baselines become values of the layer, where the method starts at one.
+        scores: of the pictures, (k, B), if they are known from the outputs that determined the targets.
     """
 
     pictures: Sequence[Picture | Inputs]
@@ -81,6 +82,7 @@ class Run:
     own: Sequence[OfEach] = ()
     place: LayerPlace | None = None
     passed: Passed | None = None
+    scores: np.ndarray | None = None
 
     @property
     def rows(self) -> int:

@@ -29,6 +29,11 @@ class Samples(Protocol[A_co]):
     def __getitem__(self, rows: slice) -> A_co: ...
 
 
+Unchanged = Iterator[tuple[Any, int, int]]
+"""For each row of a batch that holds an image or a baseline as it is: the array that holds it, its row there, and its
+row in the batch."""
+
+
 def spans(rows: slice, each: int) -> Iterator[tuple[int, slice]]:
     """Yield the images that a range of rows covers, with the copies of each: (image, slice into its copies)."""
     row = rows.start
@@ -58,6 +63,10 @@ class PerImage(Generic[A]):
         """Return copies `which` of one image, (n, H, W, C)."""
         raise NotImplementedError
 
+    def unchanged(self, rows: slice) -> Unchanged:
+        """Yield the rows that are not perturbed: none by default."""
+        yield from ()
+
 
 class Originals(PerImage[A]):
     """The images themselves."""
@@ -67,6 +76,11 @@ class Originals(PerImage[A]):
 
     def __getitem__(self, rows: slice) -> Any:
         return self.images[rows]
+
+    def unchanged(self, rows: slice) -> Unchanged:
+        """See :class:`PerImage`: all of them."""
+        for at, row in enumerate(range(rows.start, rows.stop)):
+            yield self.images, row, at
 
 
 class StraightPath(PerImage[A]):
@@ -86,6 +100,15 @@ class StraightPath(PerImage[A]):
     def copies(self, image: int, which: slice) -> Any:
         step = self.difference[image : image + 1]
         return own(self.baselines, image) + column(self.ops, self.alphas[which], step) * step
+
+    def unchanged(self, rows: slice) -> Unchanged:
+        """See :class:`PerImage`: the two ends of the path."""
+        for row in range(rows.start, rows.stop):
+            image, copy = divmod(row, self.each)
+            if self.alphas[copy] == 1:
+                yield self.images, image, row - rows.start
+            elif self.alphas[copy] == 0:
+                yield self.baselines, image if len(self.baselines) > 1 else 0, row - rows.start
 
 
 class Noisy(PerImage[A]):
@@ -206,6 +229,22 @@ class Compared(PerImage[A]):
             for each in (self.images[image : image + 1], *(own(each, image) for each in references))
         ]
         return self.ops.reshape(self.ops.concat(rows), (-1, *self.shape))
+
+    def unchanged(self, rows: slice) -> Unchanged:
+        """See :class:`PerImage`: the images, whose scores are those of the first of each row."""
+        for at, row in enumerate(range(rows.start, rows.stop)):
+            yield self.images, row // self.each, at
+
+    def compared(self, rows: slice) -> Iterator[Unchanged]:
+        """Yield the same for each of the references."""
+
+        def of(place: int) -> Unchanged:
+            for at, row in enumerate(range(rows.start, rows.stop)):
+                image, copy = divmod(row, self.each)
+                reference = self.references[copy][place]
+                yield reference, image if len(reference) > 1 else 0, at
+
+        yield from map(of, range(len(self.references[0])))
 
     def difference(self, image: int, which: slice) -> Any:
         """Return one image minus the first reference of each of its copies, (n, H, W, C)."""

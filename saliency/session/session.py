@@ -31,7 +31,7 @@ from saliency.pictures.picture import beyond_pictures, fill
 from saliency.rules import Composite
 from saliency.session.baselines import Baseline, Passed
 from saliency.session.batch_size import BatchSize, is_out_of_memory
-from saliency.session.samples import Originals, Samples, column, evenly, spans
+from saliency.session.samples import Compared, Originals, PerImage, Samples, Unchanged, column, evenly, spans
 from saliency.targets import NotPerImage, OfEach
 
 A = TypeVar("A")
@@ -100,6 +100,8 @@ class Session(Generic[A]):
         self._pictures: np.ndarray | None = None
         self._own = own
         self._sizes: dict[Hashable, BatchSize] = {}
+        self._scores = Scores()
+        self._known_baselines: dict[Hashable, tuple[Baseline, list[Any]]] = {}
         self.calls, self.images, self.seconds = 0, 0, 0.0
         self.details: dict[str, Any] = {}
         """Auxiliary results of the last mask that a method yielded.
@@ -109,6 +111,19 @@ class Session(Generic[A]):
         """
         self.notes: list[str] = []
         """A method's notes on its run, in sentences."""
+
+    def keep_scores(self, images: A, known: Any = None) -> None:
+        """Keep the scores of these images, and of the baselines for them, from all passes that evaluate them unchanged.
+
+        Args:
+            images: (B, H, W, C); the same array must be passed to the method.
+            known: their scores (k, B), if they were computed before.
+        """
+        self._scores.collect(images, known)
+
+    def known_scores(self, images: A) -> Any:
+        """Return the scores (k, B) of such images, or baselines; None if no pass has evaluated all of them."""
+        return self._scores.of(images, self.ops)
 
     def check(self) -> None:
         """Raise :class:`~saliency.errors.Cancelled` if cancellation was requested. For long loops between batches."""
@@ -140,6 +155,9 @@ class Session(Generic[A]):
                 self._require_finite(answer.scores, "scores")
             cause = "" if rules is None else "or take a larger epsilon, where a rule divides by it"
             self._require_finite(answer.gradients, "gradients", cause)
+            if answer.references and isinstance(samples, Compared):
+                for reference, scores in zip(samples.compared(rows), answer.references, strict=True):
+                    self._scores.store(reference, scores)
             yield rows, answer
 
     def gated(self, samples: Samples[A], selected: np.ndarray) -> Iterator[tuple[slice, Answer[A]]]:
@@ -299,6 +317,17 @@ class Session(Generic[A]):
             if not baseline:
                 raise BadField("A list of baselines needs at least one baseline.")
             return [one for each in baseline for one in self.baselines(each, images)]
+        if not self._scores.covers(images) or self._pictures is not None:
+            return self._found_baselines(baseline, images)
+        named = baseline if isinstance(baseline, str) else id(baseline)
+        if named not in self._known_baselines:
+            # with the baseline, so that its id is not reused
+            self._known_baselines[named] = baseline, self._found_baselines(baseline, images)
+            for each in self._known_baselines[named][1]:
+                self._scores.collect(each)
+        return list(self._known_baselines[named][1])
+
+    def _found_baselines(self, baseline: Baseline, images: Any) -> list[Any]:
         if self._passed is None:
             return self._baselines(baseline, images)
         inputs = self._passed.images
@@ -380,6 +409,9 @@ class Session(Generic[A]):
             self.images += rows.stop - rows.start
             self.seconds += seconds
             done = rows.stop
+            if not self.literal and isinstance(samples, PerImage):
+                scores = answer if kind == "scores" else getattr(answer, "scores", None)
+                self._scores.store(samples.unchanged(rows), scores)
             if self._progress is not None:
                 self._progress(self.images, max(self.total, self.images))
             yield rows, answer
@@ -407,6 +439,42 @@ class Session(Generic[A]):
             fixed = None if self.batch_size == "auto" else int(self.batch_size)
             self._sizes[kind] = BatchSize(fixed, self.model.batch_sizes, (kind, *samples.shape))
         return self._sizes[kind]
+
+
+class Scores:
+    """The scores of arrays of images, by row, as far as passes have evaluated them."""
+
+    def __init__(self) -> None:
+        # by id; each with its array, so that the id is not reused
+        self._kept: dict[int, tuple[Any, dict[int, Any]]] = {}
+        self._whole: dict[int, Any] = {}
+
+    def covers(self, images: Any) -> bool:
+        """Return whether the scores of this very array are collected."""
+        return id(images) in self._kept
+
+    def collect(self, images: Any, known: Any = None) -> None:
+        """Collect the scores of an array (B, …) from now on; `known` are all of them, (k, B), if known."""
+        self._kept.setdefault(id(images), (images, {}))
+        if known is not None:
+            self._whole[id(images)] = known
+
+    def store(self, unchanged: Unchanged, scores: Any) -> None:
+        """Store the scores (k, n) of a batch for its rows that are collected."""
+        if scores is None or not self._kept:
+            return
+        for images, row, at in unchanged:
+            if (kept := self._kept.get(id(images))) is not None:
+                kept[1][row] = scores[:, at : at + 1]
+
+    def of(self, images: Any, ops: Any) -> Any:
+        """Return the scores of an array, (k, B); None if some are missing."""
+        if id(images) in self._whole:
+            return self._whole[id(images)]
+        _, rows = self._kept.get(id(images), (None, {}))
+        if len(rows) < int(images.shape[0]):
+            return None
+        return ops.tohost(ops.concat([rows[i] for i in range(len(rows))], 1))
 
 
 def originals(session: Session[A], images: A) -> Originals[A]:

@@ -311,7 +311,7 @@ class JaxCalls(TracedCalls):
     def attentions(self, weights: Any, images: Any, classes: Any) -> Any:
         program = Program(self.parts, weights, images)
         maps = program.attention(self.scored(program))
-        found = self._read_at(program, maps, weights, images, classes)
+        _, found = self._read_at(program, maps, weights, images, classes)
         axes = self._image_axes(program, maps, weights, images)
         return [_by_heads(seen, back, axis) for (seen, back), axis in zip(found, axes, strict=True)]
 
@@ -356,7 +356,7 @@ class JaxCalls(TracedCalls):
         return score
 
     def _read_at(self, program: Program, slots: list[int], weights: Any, images: Any, classes: Any) -> Any:
-        """Return the values of the slots, and the gradients there."""
+        """Return the scores, and for each slot its values and the gradients there."""
 
         def score(changes: list[Any]) -> Any:
             parts, values = program.run(weights, images, changes=dict(zip(slots, changes, strict=True)))
@@ -365,7 +365,7 @@ class JaxCalls(TracedCalls):
         # the gradient at a slot is that of the score by a term added to it
         nothing = [jnp.zeros(each.shape, each.dtype) for each in map(program.aval, slots)]
         scores, back, seen = jax.vjp(score, nothing, has_aux=True)
-        return list(zip(seen, _each(back, scores), strict=True))
+        return scores, list(zip(seen, _each(back, scores), strict=True))
 
 
 class Compiled:
@@ -423,7 +423,10 @@ class Compiled:
             return results[:count]
         if self._call is JaxCalls.activations:
             return [each[:count] for each in results]
-        if self._call in (JaxCalls.layers, JaxCalls.attentions, JaxCalls.early_exits):
+        if self._call is JaxCalls.layers:
+            scores, pairs = results
+            return scores[:, :count], [(activations[:count], back[:, :count]) for activations, back in pairs]
+        if self._call in (JaxCalls.attentions, JaxCalls.early_exits):
             return [(activations[:count], gradients[:, :count]) for activations, gradients in results]
         return jax.tree.map(lambda array: array[:, :count], results)
 

@@ -141,8 +141,7 @@ class JaxModel(Weighted, TracedModel[JaxCalls]):
             self._hold(self._rules, images)
         return super().gradients(images)
 
-    def operators(self, images: Any) -> frozenset[str]:
-        """See :meth:`saliency.model.protocols.Rewirable.operators`."""
+    def _operators(self, images: Any) -> frozenset[str]:
         with self.lock:
             return frozenset(self._to_trace().followed(self.weights(), images[:1], Composite(())).kinds)
 

@@ -136,8 +136,7 @@ class KerasOnTorch(Weighted, GridAdapter):
         named = any(getattr(each, "compute_dtype", "") == "float16" for each in self.model._flatten_layers())
         return named or computed_in(self._device, self.wide) == torch.float16
 
-    def operators(self, images: Tensor) -> frozenset[str]:
-        """See :meth:`saliency.model.protocols.Rewirable.operators`."""
+    def _operators(self, images: Tensor) -> frozenset[str]:
         with self.ready(grad=True):
             return kinds_of(self.scored, leaf_of(images))
 
@@ -374,24 +373,27 @@ class KerasCalls:
             return leaf, self.model.scored(leaf)
 
         ledger = ledger_for(rules, images)
-        return self._image_gradients(*run_by_rules(rules, forward, images, self.model.notes, ledger), ledger)
+        (leaf, scores), references = run_by_rules(rules, forward, images, self.model.notes, ledger)
+        return self._image_gradients(leaf, scores, [each for _, each in references], ledger)
 
-    def _image_gradients(self, leaf: Tensor, scores: Tensor, ledger: Ledger | None = None) -> Answer[Tensor]:
+    def _image_gradients(
+        self, leaf: Tensor, scores: Tensor, references: Sequence[Tensor] = (), ledger: Ledger | None = None
+    ) -> Answer[Tensor]:
         self.model.require_gradient(scores, leaf)
         try:
-            return image_gradients(scores, leaf, ledger, half=self.model.half)
+            return image_gradients(scores, leaf, references, ledger, half=self.model.half)
         except NoGradient:
             raise NoGradient(self.model.why(leaf)) from None
 
     @_model_call(grad=True)
-    def layers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def layers(self, images: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         leaf, seen, names = leaf_of(images), Seen(), self.model.layer_names
         scores = self.model.scored(leaf, seen)
         found = [seen[self.model.known(name, seen)] for name in names]
         self.model.require_gradient(scores, leaf, *found)
         several = list(each_gradient(scores, found, names, half=self.model.half))
         gradients = [torch.stack(each) for each in zip(*several, strict=True)]
-        return [(each.detach(), gradient) for each, gradient in zip(found, gradients, strict=True)]
+        return scores.detach(), [(each.detach(), back) for each, back in zip(found, gradients, strict=True)]
 
     @_model_call(grad=False)
     def activations(self, images: Tensor) -> list[Tensor]:

@@ -274,7 +274,8 @@ class TensorFlowCalls(TracedCalls):
     def layers(self, images: Any, classes: Any) -> Any:
         traced = self.traced(images)
         seen = [traced.layer(name) for name in self.names]
-        return list(zip(seen, traced.by(self.joined(traced, classes), seen, self.names), strict=True))
+        scores = self.joined(traced, classes)
+        return tf.cast(scores, self.dtype), list(zip(seen, traced.by(scores, seen, self.names), strict=True))
 
 
 def _called(source: Source, images: Any) -> Any:

@@ -120,8 +120,7 @@ class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
             self._decide(np.array(outputs), calls.ending, calls.chosen)
         return outputs
 
-    def operators(self, images: Any) -> frozenset[str]:
-        """See :meth:`saliency.model.protocols.Rewirable.operators`."""
+    def _operators(self, images: Any) -> frozenset[str]:
         followed, *_ = self._inspected(lambda calls, images: calls.followed(images, Composite(())), images)
         return frozenset(followed.kinds)
 

@@ -74,6 +74,15 @@ class TorchFunction(TorchModel):
         self.ops = TorchOps(self._device, self._wide)
 
     @property
+    def structure(self) -> Hashable:
+        """See :class:`Adapter`: the parts of a function are not visible, so it may change with its weights."""
+        return self.version
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._randomness.renew()
+
+    @property
     def version(self) -> Hashable:
         """A number that changes whenever a weight of the function's modules does."""
         return hash((id(cast(_Function, self.module).function), version_of(*self._held)))

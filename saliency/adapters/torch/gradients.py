@@ -62,12 +62,19 @@ def ledger_for(rules: Composite | None, images: Tensor) -> Ledger | None:
     return Ledger() if rules is not None and rules.accounts and len(images) == 1 else None
 
 
-def image_gradients(scores: Tensor, leaf: Tensor, ledger: Ledger | None = None, half: bool = False) -> Answer[Tensor]:
+def image_gradients(
+    scores: Tensor,
+    leaf: Tensor,
+    references: Sequence[Tensor] = (),
+    ledger: Ledger | None = None,
+    half: bool = False,
+) -> Answer[Tensor]:
     """Return the scores (k, N), their gradients by the image, and the relevance lost per target, by the ledger.
 
     Args:
         scores: computed from `leaf`.
         leaf: the images, (N, H, W, C).
+        references: the scores of each reference.
         ledger: filled by the rules in the backward pass of one image.
         half: whether the backward pass goes through float16: then it is scaled and repeated, and nothing is counted.
 
@@ -85,7 +92,7 @@ def image_gradients(scores: Tensor, leaf: Tensor, ledger: Ledger | None = None, 
     causes = {cause: None for account in accounts for cause in account}
     nothing = scores.new_zeros(())
     lost = {cause: torch.stack([account.get(cause, nothing) for account in accounts]) for cause in causes}
-    return Answer(scores.detach(), torch.stack(gradients), lost or None)
+    return Answer(scores.detach(), torch.stack(gradients), lost or None, [each.detach() for each in references])
 
 
 def each_gradient(

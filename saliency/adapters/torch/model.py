@@ -37,7 +37,7 @@ from saliency.adapters.torch.wrapped import WRAPPERS, unsupported, unwrapped
 from saliency.adapters.weights import Weight, Weighted
 from saliency.errors import NoGradient, Unsupported, unknown
 from saliency.model.precision import precision_note
-from saliency.model.protocols import Answer, Attention, Layer, Target
+from saliency.model.protocols import Answer, Attention, Layer, Read, Target
 from saliency.rules import Composite
 from saliency.targets import Unit, units
 from saliency.threads import uninterrupted
@@ -86,6 +86,12 @@ class TorchModel(Weighted, Adapter):
         return version_of(self.module)
 
     @property
+    def structure(self) -> Hashable:
+        """A value that changes whenever a module, an attribute or a tensor is replaced, not with values of weights."""
+        self._renew()
+        return self._working.edition, self.modes
+
+    @property
     def modes(self) -> Hashable:
         """The training flags of all parts."""
         return tuple(map(is_training, self.module.modules()))
@@ -111,8 +117,9 @@ class TorchModel(Weighted, Adapter):
 
     def _renew(self) -> None:
         """Update the copy with the user's changes of the module, at the start of a run."""
-        self._working.renew()
-        self._randomness.renew()
+        # a dispatch mode keeps torch's compiler from tracing the modes that record layers
+        if self._working.renew() or self._has_compiled_parts():
+            self._randomness.renew()
 
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return the input shape (H, W, C) for a picture of shape `shape`: the first that the model accepts."""
@@ -140,6 +147,8 @@ class TorchModel(Weighted, Adapter):
             scores, choice, _ = self._choice(TORCH).chosen(self._forward(module, images), len(images))
             if self._undecided:
                 self._decide(self.ops.tohost(scores.float()), spy.ending(scores), choice)
+        # only the scores' type shows that a model switches autocast on by itself
+        self._note_precision(scores.dtype)
         return scores.to(self._wide)
 
     def scores(self, images: Tensor) -> Tensor:
@@ -157,12 +166,13 @@ class TorchModel(Weighted, Adapter):
                 return leaf, self._scores(module, leaf)
 
             rules, ledger = self._rules, ledger_for(self._rules, images)
-            leaf, scores = (
-                forward(images) if rules is None else run_by_rules(rules, forward, images, self.notes, ledger)
+            (leaf, scores), references = (
+                (forward(images), []) if rules is None else run_by_rules(rules, forward, images, self.notes, ledger)
             )
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf)))
-            return image_gradients(scores, leaf, ledger, half=self._goes_through_half())
+            half = self._goes_through_half()
+            return image_gradients(scores, leaf, [each for _, each in references], ledger, half=half)
 
     def rewired(self, rules: Composite) -> Self:
         """See :meth:`saliency.model.protocols.Rewirable.rewired`."""
@@ -172,15 +182,16 @@ class TorchModel(Weighted, Adapter):
 
     def _uncompiled(self) -> WorkingCopy:
         """Return a working copy without compiled parts, whose operators can be intercepted."""
-        compiled = any(hasattr(part, "_orig_mod") for part in self.module.modules())
-        return WorkingCopy(self.module, compiled=False) if compiled else self._working
+        return WorkingCopy(self.module, compiled=False) if self._has_compiled_parts() else self._working
 
-    def operators(self, images: Tensor) -> frozenset[str]:
-        """See :meth:`saliency.model.protocols.Rewirable.operators`."""
+    def _has_compiled_parts(self) -> bool:
+        return any("_orig_mod" in vars(part).get("_modules", ()) for part in self.module.modules())
+
+    def _operators(self, images: Tensor) -> frozenset[str]:
         with self.rewired(Composite(()))._ready(grad=True) as module:
             return kinds_of(lambda leaf: self._scores(module, leaf), leaf_of(images))
 
-    def layers(self, images: Tensor, *, whole: bool = False) -> list[Layer[Tensor]]:
+    def layers(self, images: Tensor, *, whole: bool = False) -> Read[Layer[Tensor]]:
         """Return activations (N, h, w, K) and gradients (k, N, h, w, K) of each bound layer."""
         leaf = leaf_of(images)
         with self._ready(grad=True) as module:
@@ -194,18 +205,25 @@ class TorchModel(Weighted, Adapter):
         for i, (name, grid) in enumerate(zip(self._layers, grids, strict=True)):
             if not whole:
                 self._say(name, grid, [each[i] for each in gradients])
-        return [
+        found = (
             Layer(
                 self._read(seen[i], grid, whole), torch.stack([self._read(each[i], grid, whole) for each in gradients])
             )
             for i, grid in enumerate(grids)
-        ]
+        )
+        return Read(found, scores.detach())
 
-    def activations(self, images: Tensor, *, whole: bool = False) -> list[Tensor]:
-        """Return the activations (N, h, w, K) of each bound layer."""
-        captured = self._captured(images)
-        seen = [captured.output(name) for name in self._layers]
-        return [self._read(each, captured.grid(each), whole) for each in seen]
+    def activations(self, images: Tensor, *, whole: bool = False) -> Read[Tensor]:
+        """Return the activations (N, h, w, K) of each bound layer, with the scores of the targets, if any are bound."""
+        leaf = leaf_of(images)
+        # the grid of tokens is found by gradients
+        with self._ready(grad=True) as module:
+            with Captured(module, (*self._layers, *units(self._targets)), leaf) as captured:
+                scores = self._scores(module, leaf, captured).detach() if self._targets else None
+                if scores is None:
+                    self._forward(module, leaf)
+            seen = [captured.output(name) for name in self._layers]
+            return Read((self._read(each, captured.grid(each), whole) for each in seen), scores)
 
     def _read(self, array: Tensor, grid: Grid | None, whole: bool) -> Tensor:
         """Convert a layer's output (N, …) to (N, h, w, K), in the type of the methods' arithmetic.
@@ -254,11 +272,15 @@ class TorchModel(Weighted, Adapter):
     def _place_of(self, images: Tensor) -> tuple[int, Grid | None]:
         """Return the number of the bound layer's last call, and its grid on images of this shape."""
         (name,) = self._layers
-        if (shape := images.shape[1:]) not in self._places:
-            view = copy.copy(self)
-            view._gate = None
+        view = copy.copy(self)
+        view._gate = None
+
+        def found() -> tuple[int, Grid | None]:
             captured = view._captured(images[:1])
-            self._places[shape] = captured.calls[name], captured.grid(captured.output(name))
+            return captured.calls[name], captured.grid(captured.output(name))
+
+        if (shape := images.shape[1:]) not in self._places:
+            self._places[shape] = self._fact("place", images, found)
         return self._places[shape]
 
     def attentions(self, images: Tensor) -> Attention[Tensor]:
@@ -270,11 +292,12 @@ class TorchModel(Weighted, Adapter):
             grid = watch.token_grid()
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
-            return self._attended(watch.by_heads(by_each(scores, watch.maps(), half=self._goes_through_half())), grid)
+            layers = watch.by_heads(by_each(scores, watch.maps(), half=self._goes_through_half()))
+            return self._attended(layers, grid, scores.detach())
 
-    def _attended(self, layers: list[Layer[Tensor]], grid: Grid) -> Attention[Tensor]:
+    def _attended(self, layers: list[Layer[Tensor]], grid: Grid, scores: Tensor | None = None) -> Attention[Tensor]:
         self.note(f"attention between {grid.described()}")
-        return Attention(layers, grid.height, grid.width, grid.before)
+        return Attention(layers, grid.height, grid.width, grid.before, scores)
 
     def early_exits(self, images: Tensor) -> Attention[Tensor]:
         """Return the attention maps with gradients of the scores that the head gives after each layer's own block."""
@@ -355,7 +378,6 @@ class TorchModel(Weighted, Adapter):
         with LastActivation(active=self._to_logits) as spy:
             raw = self._forward(module, images)
             scores = scores_of(raw, self._targets, count, arrays=TORCH, choice=choice, spy=spy, unit=unit)
-        # only the scores' type shows that a model switches autocast on by itself
         self._note_precision(scores.dtype)
         return scores.to(self._wide)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import FunctionType
 from typing import Any
 
@@ -140,6 +140,16 @@ class Call:
     def x(self) -> Any:
         """Its input, or a tuple of two."""
         return self.kept if len(self.kept) > 1 else self.kept[0]
+
+    @cached_property
+    def nonnegative(self) -> bool:
+        """Whether its one input has no negative value."""
+        return len(self.kept) == 1 and bool((self.kept[0] >= 0).all())
+
+    @property
+    def folds_norms(self) -> bool:
+        """Whether the channels of its output are surely those that a following batch norm scales."""
+        return self.name.startswith("conv") and self.kept[0].ndim > 3 and not any(self._steps)
 
     @property
     def weight(self) -> Tensor | None:

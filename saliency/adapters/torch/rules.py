@@ -201,9 +201,14 @@ class Rewire(TorchFunctionMode):
 
     def _follow(self, call: Call) -> Any:
         """Return the operator's result, with its rule in the backward pass; NotImplemented without a rule."""
+        known: Any = None
         if call.kind == "batch_norm" and (before := self._before(call.tensors[0])) is not None:
             one = before.normed(call)
-            call = one if one is not None and one.returns(call.run(*call.kept)) else call
+            with torch.no_grad():
+                known = call.run(*call.kept)
+            # otherwise axes may have been moved between the two
+            if one is not None and (before.folds_norms or one.returns(known)):
+                call = one
         if (rule := self._rules.rule(call)) is None:
             return NotImplemented
         self.kinds[call.kind] += 1
@@ -218,7 +223,7 @@ class Rewire(TorchFunctionMode):
             call.references = tuple(self._reference(each, call) for each in self._references)
             self._followed.append(call)
             with torch.no_grad():
-                output = call.run(*call.kept)
+                output = call.run(*call.kept) if known is None else known
             first = [_first(output).to(call.tensors[0].dtype)]
             result = Follow.apply(call, rule, first, *call.tensors)  # type: ignore[no-untyped-call]
         self._made[result] = Made(call.kind in LINEAR or any(map(self._is_weighted, call.tensors)), call)
@@ -304,8 +309,8 @@ class Rewire(TorchFunctionMode):
 
 def run_by_rules(
     rules: Composite, forward: Callable[[Tensor], T], images: Tensor, notes: list[str], ledger: Ledger | None = None
-) -> T:
-    """Evaluate `forward` on the images under the rules, after a recorded forward pass of each reference.
+) -> tuple[T, list[T]]:
+    """Return the results of `forward` on the images under the rules, and those of the reference passes before it.
 
     Args:
         rules: map operators to rules.
@@ -314,10 +319,10 @@ def run_by_rules(
         notes: receives a note on operators that follow no rule.
         ledger: counts the relevance that operators lose in the backward pass.
     """
-    recorded = []
+    recorded, references = [], []
     for i in range(rules.references):
         with Rewire(rules, recording=True) as watch:
-            forward(images[:, 1 + i])
+            references.append(forward(images[:, 1 + i]))
         recorded.append(watch.recorded)
     with Rewire(rules, recorded, ledger=ledger) as watch:
         try:
@@ -326,7 +331,7 @@ def run_by_rules(
             watch.release()
     rules.require(watch.kinds, watch.unknown)
     notes += [note for note in rules.notes(watch.unknown) if note not in notes]
-    return results
+    return results, references
 
 
 def kinds_of(forward: Callable[[Tensor], object], images: Tensor) -> frozenset[str]:

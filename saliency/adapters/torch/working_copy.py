@@ -80,6 +80,7 @@ class WorkingCopy:
         if is_training(self._original):
             for part in copier.modules:
                 _set_mode(part, False)
+        self.edition = hash(tuple(seen))
         self._fingerprint, self._refreshed, self._globals = seen, copier.refreshed, copier.globals
         self.module, self.shared = module, tuple(copier.shared)
 
@@ -102,10 +103,12 @@ class WorkingCopy:
             notes.append(f"shared with your model, not copied, because each is above 64 MiB: {names}")
         return notes
 
-    def renew(self) -> None:
-        """Update modules, weights, modes and attributes that the user has replaced."""
-        if fingerprint(self._original) != self._fingerprint:
+    def renew(self) -> bool:
+        """Update modules, weights, modes and attributes that the user has replaced; return whether there were any."""
+        changed = fingerprint(self._original) != self._fingerprint
+        if changed:
             self._make()
+        return changed
 
     @contextmanager
     def ready(self) -> Iterator[nn.Module]:

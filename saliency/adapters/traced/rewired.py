@@ -24,6 +24,8 @@ class Call:
         ledger: counts the relevance that the rule's stabilizer absorbs.
     """
 
+    nonnegative = False  # a traced program has no values
+
     def __init__(
         self,
         node: Node,
