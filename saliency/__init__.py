@@ -21,6 +21,8 @@ from saliency.api.what_if import WhatIf, perturbation_curves, what_if
 from saliency.core.catalogue import *  # noqa: F403
 from saliency.core.method import Method, described
 from saliency.counterfactuals.result import Counterfactual
+from saliency.datasets.changed import Changed, changed
+from saliency.datasets.cluster import Cluster, Clusters, cluster
 from saliency.datasets.dataset import explain_dataset
 from saliency.datasets.each import explain_each, predict_each
 from saliency.datasets.masks import Masks, open_masks
@@ -61,9 +63,12 @@ __all__ = [
     "BadShape",
     "BadTarget",
     "Cancelled",
+    "Changed",
     "ChannelInfo",
     "ChannelTable",
     "CheckCost",
+    "Cluster",
+    "Clusters",
     "Counterfactual",
     "Evaluation",
     "Explanation",
@@ -95,9 +100,11 @@ __all__ = [
     "__version__",
     "adapt",
     "attacks",
+    "changed",
     "check",
     "check_cost",
     "checks",
+    "cluster",
     "core",
     "counterfactual",
     "deepexplain",

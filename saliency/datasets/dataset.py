@@ -21,6 +21,8 @@ from saliency.pictures.presets import Preprocess
 from saliency.session.progress import ProgressBar
 from saliency.session.session import Progress
 
+NOT_GIVEN = {"framework": None, "activation": "auto", "output": None}
+
 BACKENDS, DTYPES, RESOLUTIONS = ("local", "ray"), ("float16", "float32"), ("native", "picture")
 
 
@@ -90,19 +92,18 @@ def explain_dataset(
         OSError: the disk is full. Complete shards are kept.
     """
     checks.callbacks(bar=True, progress=progress)
-    job = Job(
-        source=source,
-        model=model,
-        methods=methods_of(methods),
-        targets=targets,
-        root=checks.path(out, "out").absolute(),
-        dtype=checks.choice(dtype, "dtype", DTYPES),
-        resolution=checks.choice(resolution, "resolution", RESOLUTIONS),
-        evidence=checks.flag(evidence, "evidence"),
-        shard_size=checks.whole(shard_size, "shard_size", 1, 100_000),
-        batch_size=checks.batch_size(batch_size),
+    job = job_of(
+        *(source, model, methods, targets, out),
+        dtype=dtype,
+        resolution=resolution,
+        evidence=evidence,
+        shard_size=shard_size,
+        labels=labels,
         preprocess=preprocess,
-        options={"labels": checks.names(labels), "framework": framework, "activation": activation, "output": output},
+        batch_size=batch_size,
+        framework=framework,
+        activation=activation,
+        output=output,
     )
     checks.choice(backend, "backend", BACKENDS)
     workers = checks.whole(workers, "workers", 1, 1024) if devices is None else len(checks.several(devices, "devices"))
@@ -129,6 +130,45 @@ def explain_dataset(
                 if report is not None:
                     report(done, total)
     return open_masks(job.root)
+
+
+def job_of(
+    source: Any,
+    model: Any,
+    methods: Any,
+    targets: Any,
+    out: str | os.PathLike[str],
+    *,
+    dtype: str,
+    resolution: str,
+    evidence: bool,
+    shard_size: int,
+    labels: Sequence[str] | None,
+    preprocess: Preprocess | None,
+    batch_size: int | str,
+    **model_options: Any,
+) -> Job:
+    """Return the arguments of :func:`explain_dataset` that a worker needs, checked."""
+    return Job(
+        source=source,
+        model=model,
+        methods=methods_of(methods),
+        targets=targets,
+        root=checks.path(out, "out").absolute(),
+        dtype=checks.choice(dtype, "dtype", DTYPES),
+        resolution=checks.choice(resolution, "resolution", RESOLUTIONS),
+        evidence=checks.flag(evidence, "evidence"),
+        shard_size=checks.whole(shard_size, "shard_size", 1, 100_000),
+        batch_size=checks.batch_size(batch_size),
+        preprocess=preprocess,
+        options={
+            "labels": checks.names(labels),
+            "framework": None,
+            "activation": "auto",
+            "output": None,
+            **model_options,
+        },
+    )
 
 
 def methods_of(methods: Any) -> tuple[Method | str, ...]:
@@ -163,9 +203,7 @@ def run(
     if backend == "ray":
         yield from explain_on_ray(job, shards, total, workers, devices, address)
     elif workers == 1 and devices is None:
-        worker.job = job
-        for batches in worker.batches:
-            batches.setting = replace(batches.setting, options={"batch_size": job.batch_size})
+        worker.resized(int(job.batch_size))
         for shard in shards:
             worker.explain(shard)
             yield len(job.images(shard, total))

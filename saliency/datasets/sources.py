@@ -114,7 +114,13 @@ def _is_loader(images: Any) -> bool:
     return hasattr(images, "dataset") and hasattr(images, "batch_sampler") and hasattr(images, "__iter__")
 
 
-def _folder(path: Path) -> Source:
+def folder_files(path: Path) -> list[Path]:
+    """Return the files of a folder that are read as pictures, in the order of their names.
+
+    Raises:
+        BadImage: it is no folder, or has no pictures.
+        FileNotFoundError: it does not exist.
+    """
     if not path.exists():
         raise FileNotFoundError(f"There is no folder {str(path)!r}.")
     if not path.is_dir():
@@ -125,6 +131,11 @@ def _folder(path: Path) -> Source:
     )
     if not files:
         raise BadImage(f"The folder {brief(str(path))} contains no pictures ({', '.join(sorted(ENDINGS))}).")
+    return files
+
+
+def _folder(path: Path) -> Source:
+    files = folder_files(path)
     # a name may contain bytes that are no text
     names = [os.fsencode(each.relative_to(path).as_posix()).decode("utf-8", "backslashreplace") for each in files]
     return _listed("folder", names, lambda i: (files[i], None))

@@ -155,6 +155,12 @@ class Worker:
             sizes += [min(each, key=lambda size: min(each[size])) for each in timings]
         return min(max(sizes, default=BatchSize.FIRST), count)
 
+    def resized(self, batch_size: int) -> None:
+        """Use a batch size from now on."""
+        self.job = replace(self.job, batch_size=batch_size)
+        for batches in self.batches:
+            batches.setting = replace(batches.setting, options={"batch_size": batch_size})
+
     def explain(self, shard: int) -> list[dict[str, Any]]:
         """Explain and write a shard; return its rows of the index."""
         job = self.job

@@ -134,6 +134,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
         "adapted": saliency.adapt(net),
         "selection": np.ones(SIZE, bool),
         "mask": exp.mask,
+        "masks": [exp.mask] * 5,
         "explanation": exp,
         "picture": saliency.read(IMAGE),
         "path": file,
