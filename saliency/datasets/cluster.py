@@ -163,7 +163,7 @@ def cluster(
         import sklearn.cluster  # noqa: F401
     except ImportError as error:
         raise MissingPackage(f"cluster needs scikit-learn ({error}): pip install scikit-learn.") from error
-    store = store_of(masks)
+    store, groups = store_of(masks), list[str | None]()
     if store is None:
         maps = given_maps(checks.several(masks, "masks"))
         images, groups = np.arange(len(maps)), [None] * len(maps)
