@@ -48,7 +48,7 @@ WIDGET_TESTS := tests/widget tests/examples tests/packaging
 ENGINE_TESTS := tests $(addprefix --ignore=,$(WIDGET_TESTS) tests/browser)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-engine test-widget test-js test-browser test-long pictures leaderboard leaderboard-small \
+.PHONY: help demo lab test test-engine test-widget test-js test-browser test-long pictures leaderboard leaderboard-small bench bench-gpu \
 	check check-js check-python format lock clean chromium
 
 help:  ## this list
@@ -90,6 +90,12 @@ leaderboard: $(VENV)/.test  ## measure every method on every test-bed, and write
 
 leaderboard-small: $(VENV)/.test  ## a few scenes of it, into build/leaderboard-small
 	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.leaderboard --small
+
+bench: $(VENV)/.test  ## time and memory beside other packages, into docs/benchmarks.md; continues where it was stopped
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.peers
+
+bench-gpu: $(VENV)/.test  ## the same on a GPU, into build/bench/gpu.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.peers --device cuda --rows build/bench/gpu.jsonl --page build/bench/gpu.md
 
 check: check-js check-python  ## types and lint only: tsc, eslint, ruff, mypy
 

@@ -12,13 +12,13 @@ from saliency.core.method import Method
 from saliency.pictures.presets import Preprocess
 from saliency.results.assemble import explained
 from saliency.session.baselines import Baseline
-from saliency.session.session import Progress
+from saliency.session.session import Passes, Progress
 
 
 def explain(
     model: Any,
     image: Any,
-    method: str | Method | type[Method] = "auto",
+    method: str | Method | type[Method] | Sequence[Any] = "auto",
     target: Any = None,
     *,
     labels: Sequence[str] | None = None,
@@ -49,6 +49,8 @@ def explain(
             axis of one, and each gets its own explanation. Only methods that need no picture support this.
         method: an id from :func:`methods`, a method instance or class, or "auto": the method highest on
             docs/leaderboard.md that evaluates at most 64 images and that the model supports.
+            A list of methods gives a list of explanations; methods that need the same pass over the image, such as
+            all CAMs of one layer, share it, and only the first of them counts it.
         target: class index, label, None (the top class), a callable from the model's own outputs to one number per
             image (N,), or a list of these: one explanation each, from shared forward passes.
         labels: names of the classes.
@@ -84,7 +86,8 @@ def explain(
 
     Returns:
         :class:`Explanation`, or :class:`LayerExplanation` if the mask is over the values of a layer; a list with one
-        per input, or one for the layer, if `image` is a list; a list of these if `target` is a list.
+        per input, or one for the layer, if `image` is a list; a list of these if `target` is a list; a list of all
+        that, by method, if `method` is a list.
 
     Raises:
         SaliencyError: an argument, the image, or the model's output is invalid, see :mod:`saliency.errors`.
@@ -93,7 +96,16 @@ def explain(
     checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared, partial=partial)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     fields = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
-    run = prepared.run(method, target, fields, at)
     of_the_picture = None if partial is None else lambda found: partial(only(found))
     options = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
-    return only(explained(run, started, progress=progress, partial=of_the_picture, **options))
+    if isinstance(method, str) or not isinstance(method, Sequence):
+        run = prepared.run(method, target, fields, at)
+        return only(explained(run, started, progress=progress, partial=of_the_picture, **options))
+    passes = Passes(prepared.images)
+    found = []
+    for each in method:
+        started = time.perf_counter()
+        run = prepared.run(each, target, fields, at)
+        several = explained(run, started, progress=progress, partial=of_the_picture, passes=passes, **options)
+        found.append(only(several))
+    return found

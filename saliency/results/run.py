@@ -105,5 +105,6 @@ class Run:
             inputs=first.packing.places if isinstance(first, Inputs) and self.passed is None else (),
             passed=self.passed,
             own=self.own,
+            layers=self.layers,
             **options,
         )

@@ -25,6 +25,7 @@ from saliency.model.protocols import (
     Layered,
     Model,
     Patchable,
+    Read,
     Rewirable,
 )
 from saliency.pictures.picture import beyond_pictures, fill
@@ -73,6 +74,8 @@ class Session(Generic[A]):
         inputs: the slice of the last axis that each of several inputs takes.
         passed: where the model starts at a layer: how baselines become values of the layer.
         own: bound targets whose function differs between the pictures of the run.
+        passes: passes over the images that sessions with the same targets share; None shares none.
+        layers: names of the bound layers.
     """
 
     def __init__(
@@ -90,6 +93,8 @@ class Session(Generic[A]):
         inputs: Sequence[slice] = (),
         passed: Passed | None = None,
         own: Sequence[OfEach] = (),
+        passes: Passes | None = None,
+        layers: Sequence[str] = (),
     ) -> None:
         batch_size = checks.batch_size(batch_size)
         self.model, self.ops = model, model.ops
@@ -98,7 +103,7 @@ class Session(Generic[A]):
         self._progress, self._cancelled, self._shared = progress, cancelled, shared
         self._named_baseline, self._inputs, self._passed = named_baseline or fill, inputs, passed
         self._pictures: np.ndarray | None = None
-        self._own = own
+        self._own, self._passes, self._layers = own, passes, tuple(layers)
         self._sizes: dict[Hashable, BatchSize] = {}
         self._scores = Scores()
         self._known_baselines: dict[Hashable, tuple[Baseline, list[Any]]] = {}
@@ -180,7 +185,7 @@ class Session(Generic[A]):
         if not isinstance(model, Layered):
             raise Unsupported(f"{self._name} exposes no layers.")
         read = partial(model.layers, whole=True) if whole else model.layers
-        for rows, layers in self._stream("layers", read, samples):
+        for rows, layers in self._stream("layers, whole" if whole else "layers", read, samples):
             for layer in layers:
                 self._require_finite(layer.activations, "activations")
                 self._require_finite(layer.gradients, "layer's gradients")
@@ -386,6 +391,12 @@ class Session(Generic[A]):
 
     def _stream(self, kind: str, call: Callable[[S], T], samples: Samples[S]) -> Iterator[tuple[slice, T]]:
         done, count = 0, len(samples)
+        shares = self._passes is not None and isinstance(samples, Originals) and samples.images is self._passes.images
+        key = (kind, self._layers if kind.startswith(("layers", "activations")) else ())
+        if self._passes is not None and shares and (known := self._passes.of(key)) is not None:
+            self._store_scores(kind, samples, slice(0, count), known)
+            yield slice(0, count), known
+            return
         size = self._size_for(kind, samples)
         # partial results need several batches, even where one batch could hold half the run
         most = max(BatchSize.FIRST, self.total // LEAST_PARTIALS) if self.streaming else count
@@ -409,12 +420,18 @@ class Session(Generic[A]):
             self.images += rows.stop - rows.start
             self.seconds += seconds
             done = rows.stop
-            if not self.literal and isinstance(samples, PerImage):
-                scores = answer if kind == "scores" else getattr(answer, "scores", None)
-                self._scores.store(samples.unchanged(rows), scores)
+            self._store_scores(kind, samples, rows, answer)
+            if self._passes is not None and shares and rows == slice(0, count):
+                self._passes.keep(key, answer)
             if self._progress is not None:
                 self._progress(self.images, max(self.total, self.images))
             yield rows, answer
+
+    def _store_scores(self, kind: str, samples: Samples[Any], rows: slice, answer: Any) -> None:
+        """Store the scores of the images and baselines that a batch holds unchanged."""
+        if not self.literal and isinstance(samples, PerImage):
+            scores = answer if kind == "scores" else getattr(answer, "scores", None)
+            self._scores.store(samples.unchanged(rows), scores)
 
     @contextmanager
     def _own_targets(self, rows: slice, samples: Samples[Any]) -> Iterator[None]:
@@ -439,6 +456,30 @@ class Session(Generic[A]):
             fixed = None if self.batch_size == "auto" else int(self.batch_size)
             self._sizes[kind] = BatchSize(fixed, self.model.batch_sizes, (kind, *samples.shape))
         return self._sizes[kind]
+
+
+class Passes:
+    """Results of passes over the images of a run, which several methods share.
+
+    Args:
+        images: the images, (B, H, W, C).
+    """
+
+    def __init__(self, images: Any) -> None:
+        self.images = images
+        self._kept: dict[Hashable, Any] = {}
+
+    def keep(self, key: Hashable, answer: Any) -> None:
+        """Keep the result of a pass over all images."""
+        self._kept[key] = answer
+
+    def of(self, key: tuple[str, tuple[str, ...]]) -> Any:
+        """Return the result of a pass; None if there was none. Activations are part of a pass that reads layers."""
+        kind, layers = key
+        whole = self._kept.get(("layers", layers)) if kind == "activations" else None
+        if key in self._kept or whole is None:
+            return self._kept.get(key)
+        return Read([each.activations for each in whole], whole.scores)
 
 
 class Scores:
