@@ -24,10 +24,10 @@ from saliency_widget.protocol.values import BadTrait
 from saliency_widget.screen import Screen
 from saliency_widget.snapshot import SnapshotWriter
 from saliency_widget.stills import Stills
-from saliency_widget.traits.methods import MethodLike, first_shown
+from saliency_widget.traits.methods import MethodLike, first_choices
 from saliency_widget.traits.parameters import Controls, Layers
 from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, linked, shown_in, view_of
-from saliency_widget.work.explainer import Explainer
+from saliency_widget.work.explainer import REFUSALS, Explainer
 from saliency_widget.work.explainers import Explainers
 from saliency_widget.work.inputs import grid_of, index_in, read_inputs
 from saliency_widget.work.options import Options
@@ -69,6 +69,8 @@ class SaliencyWidget(Settings):
     _css = built("widget.css")
 
     _explainers: Explainers | None = None
+    _fallbacks: Sequence[str] = ()
+    """Ids of the methods that are shown, in this order, while the model turns out not to support the shown one."""
 
     def __init__(
         self,
@@ -104,12 +106,16 @@ class SaliencyWidget(Settings):
         inputs = read_inputs(model, img, options)
         offered = {each.id: each.method for each in inputs.methods}
         controls = Controls(offered, inputs.shape, self._known_layers)
+        choices = first_choices(inputs.methods, methods is not None)
+        # a method that the user chose is not replaced
+        fallbacks = [] if methods is not None or "method" in initial_traits else choices[1:]
         initial_traits = {
-            "method": first_shown(inputs.methods, methods is not None),
+            "method": choices[0],
             "target": TOP if target is None else index_of(target, inputs.labels),
             **initial_traits,
         }
         super().__init__(controls, spec={"title": _title(inputs.models), **inputs.spec}, **initial_traits)
+        self._fallbacks = fallbacks
         self._outbox = Outbox(self.send)
         self._explainers = Explainers(
             inputs,
@@ -118,6 +124,7 @@ class SaliencyWidget(Settings):
             shown=self._shown_cell,
             on_prediction=self._on_prediction,
             on_result=self._on_result,
+            on_unsupported=self._on_unsupported,
         )
         self._screen = Screen(self, self._explainers)
         self._stills = Stills(self, self._explainers, controls, self._screen)
@@ -178,7 +185,15 @@ class SaliencyWidget(Settings):
         wait = saliency.checks.flag(wait, "wait")
         explainer, key = self._explainer_and_key(method, target, model, image)
         task = explainer.compute(key)
-        return explainer.wait_for(task) if wait else None
+        if not wait:
+            return None
+        try:
+            return explainer.wait_for(task)
+        except REFUSALS:
+            if method is not None or self.method == key[0]:
+                raise
+        # the widget shows the next method instead
+        return self.compute(None, target, wait=True, model=model, image=image)
 
     def check(
         self,
@@ -482,6 +497,12 @@ class SaliencyWidget(Settings):
 
     def _on_prediction(self, predictions: Sequence[saliency.Prediction]) -> None:
         self._write(target=predictions[0].index)
+
+    def _on_unsupported(self, method: str) -> None:
+        """Show the next method if the model does not support the one that the widget chose."""
+        if self._fallbacks and method == self.method:
+            first, *self._fallbacks = self._fallbacks
+            self._write(method=first)
 
     def _on_result(self) -> None:
         self._snapshot_writer.on_result()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from saliency.checks import flag
 from saliency.core.evidence import Evidence, automatic
 from saliency.core.method import Method
 
@@ -60,10 +61,15 @@ class MethodTable(tuple[MethodInfo, ...]):
         """Return the methods by their standing on the leaderboard, the highest first, those without one last."""
         return MethodTable(sorted(self, key=lambda each: -each.evidence.standing if each.evidence else 1.0))
 
-    def automatic(self) -> MethodTable:
-        """Return the methods that "auto" chooses from, the highest standing first: those of up to 64 images."""
+    def automatic(self, transformer: bool = False) -> MethodTable:
+        """Return the methods that "auto" chooses from, the highest standing first: those of up to 64 images.
+
+        Args:
+            transformer: whether the model is a transformer, on which other methods stand highest.
+        """
         by_id = {each.id: each for each in self}
-        return MethodTable(by_id[name] for name in automatic(transformer=False) if name in by_id)
+        names = automatic(flag(transformer, "transformer"))
+        return MethodTable(by_id[name] for name in names if name in by_id)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from saliency_widget.traits.timing import TimeEstimator
 FAVOURITES = ("xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion")
 """The methods at the top of the list: regions, paths, noise, a layer, the gradient, and scores alone."""
 
+ATTENTION = saliency.AttentionRollout.needs
+"""The capability that only transformers have."""
+
 MethodLike = str | saliency.Method | type[saliency.Method]
 
 
@@ -83,20 +86,23 @@ def offered_methods(
     ]
 
 
-def first_shown(methods: Sequence[OfferedMethod], named: bool) -> str:
-    """Return the id of the method that is shown first.
+def first_choices(methods: Sequence[OfferedMethod], named: bool) -> list[str]:
+    """Return the ids of the methods that may be shown first, the best first.
 
-    Of methods that the user named it is the first that the model supports, or the first if it supports none. Else it is
-    the one with the highest standing on the leaderboard of those that "auto" chooses from. Methods that read a layer
-    are left out: whether the model has one shows only when it is called.
+    Of methods that the user named these are the ones that the model supports, or the first if it supports none. Else
+    they are the methods that "auto" chooses from, by their standing on the leaderboard, then the others. Whether the
+    model has the layers that a method reads shows only when it is called: then the next one is shown.
 
     Args:
         methods: the methods on offer.
         named: whether the user named them.
     """
     supported = [each.id for each in methods if not each.unsupported]
-    known = [] if named else [each.id for each in saliency.methods().automatic() if not each.cls().layers]
-    return next((each for each in [*known, *supported] if each in supported), methods[0].id)
+    if named:
+        return supported or [methods[0].id]
+    transformer = any(each.method.needs is ATTENTION and not each.unsupported for each in methods)
+    best = [each.id for each in saliency.methods().automatic(transformer) if each.id in supported]
+    return list(dict.fromkeys([*best, *supported])) or [methods[0].id]
 
 
 @cache

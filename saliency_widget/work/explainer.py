@@ -23,6 +23,9 @@ from saliency_widget.work.what_if_requests import WhatIfRequests
 
 logger = logging.getLogger(__name__.partition(".")[0])
 
+REFUSALS = saliency.Unsupported, saliency.UnknownName
+"""Errors of a method that the model does not support; the second where it has no layer that the method could read."""
+
 MOST_CLASSES = 50
 TOP_CLASSES = 5
 
@@ -341,6 +344,8 @@ class Explainer:
         else:
             failure = error_message(rid, outcome)
             self._listener.post(failure)
+            if isinstance(outcome, REFUSALS):
+                self._listener.on_unsupported(task.key[0])
             if not rid:
                 # log the text, not the error: a stored log record would keep the model alive
                 logger.warning("%s failed: %s", task.key[0], failure.fields["message"])

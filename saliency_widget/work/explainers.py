@@ -39,6 +39,7 @@ class Explainers(Mapping[Pair, Explainer]):
         shown: returns the cell on the screen.
         on_prediction: called with the prediction of the shown model for the shown image.
         on_result: called after each new result.
+        on_unsupported: called with the id of a method that the shown model turns out not to support.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class Explainers(Mapping[Pair, Explainer]):
         shown: Callable[[], Cell],
         on_prediction: Callable[[Sequence[saliency.Prediction]], None],
         on_result: Callable[[], None],
+        on_unsupported: Callable[[str], None],
     ) -> None:
         self.inputs, self.options = inputs, options
         self._post, self._shown = post, shown
-        self._on_prediction, self._on_result = on_prediction, on_result
+        self._on_prediction, self._on_result, self._on_unsupported = on_prediction, on_result, on_unsupported
         # encoded here, as the handlers of the browser's messages must not block
         self.shown_picture.png  # noqa: B018
         self._all = {pair: Explainer(subject, self._listener(pair)) for pair, subject in inputs.subjects.items()}
@@ -222,7 +224,11 @@ class Explainers(Mapping[Pair, Explainer]):
             if now.target == TOP and now.pair == pair:
                 self._on_prediction(predictions)
 
-        return Listener(post, shown, lambda: self._shown().target, on_prediction, self._on_result)
+        def on_unsupported(method: str) -> None:
+            if self._shown().model == pair[0]:
+                self._on_unsupported(method)
+
+        return Listener(post, shown, lambda: self._shown().target, on_prediction, self._on_result, on_unsupported)
 
 
 def _is_answer(message: Message) -> bool:

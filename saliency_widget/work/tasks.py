@@ -43,6 +43,8 @@ class Listener:
     """Called with the model's prediction."""
     on_result: Callable[[], None]
     """Called after a new or updated result, and after curves of one."""
+    on_unsupported: Callable[[str], None]
+    """Called with the id of a method that the model turns out not to support."""
 
 
 class Task:

@@ -83,14 +83,41 @@ def test_the_methods_are_sent_to_the_browser(make: Make) -> None:
     assert rows["occlusion"]["cost"] == saliency.Occlusion().cost((1, 24, 20, 3))
     assert rows["xrai"]["name"] == "XRAI"
     assert rows["xrai"]["paper"] == saliency.XRAI.paper
-    standings = [
-        each.id for each in saliency.methods().automatic() if each.id in rows and rows[each.id]["lacks"] == [""]
-    ]
-    assert widget.method == standings[0]
+    best = [each.id for each in saliency.methods().automatic() if rows[each.id]["lacks"] == [""]]
+    assert widget.method == best[0]
     assert rows["rise"]["standing"] == saliency.core.evidence.evidence()["rise"].standing
     with pytest.raises(saliency.Unsupported) as refused:
         saliency.explain(black_box(small_net()), picture(), "grad_cam")
     assert rows["grad_cam"]["lacks"] == [str(refused.value)]
+
+
+def test_the_first_map_is_that_of_auto(make: Make) -> None:
+    """The method shown first is the one that `method="auto"` stands for, also where it reads a layer."""
+    widget = make(small_net())
+    auto = saliency.explain(small_net(), picture(), "auto", 1)
+
+    assert widget.method == "hires_cam"
+    np.testing.assert_array_equal(widget.compute(target=1, wait=True).mask, auto.mask)
+
+
+def test_a_model_without_the_layers_gets_the_next_method(make: Make) -> None:
+    """Where no layer has a spatial grid, the widget shows the next method of "auto"; one the user chose is refused."""
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24 * 20 * 3, 3)).eval()
+    widget = make(flat)
+    first = widget.method
+
+    exp = widget.compute(target=1, wait=True)
+
+    assert first == "hires_cam"
+    assert widget.method == "feature_ablation"
+    assert isinstance(exp.instance, saliency.FeatureAblation)
+    with pytest.raises(saliency.UnknownName):
+        widget.compute("grad_cam", 1, wait=True)
+    assert widget.method == "feature_ablation"
+    chosen = make(flat, method="grad_cam")
+    with pytest.raises(saliency.UnknownName):
+        chosen.compute(target=1, wait=True)
+    assert chosen.method == "grad_cam"
 
 
 def test_a_bare_function_of_torch_is_a_model(make: Make) -> None:
