@@ -4,28 +4,19 @@
 PAIR-code/saliency's package of that name. A framework is imported only when a model of that framework is passed.
 """
 
-from saliency import attacks, checks, core, deepexplain, demo, metrics, targets, testbed, tf1, upstream
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from saliency import checks, core, targets, upstream
 from saliency.adapters import adapt
-from saliency.api.check import CheckCost, check, check_cost
-from saliency.api.counterfactual import counterfactual
-from saliency.api.evaluate import evaluate
 from saliency.api.explain import explain
 from saliency.api.feeding import Surer, picture_for, surer_preset
 from saliency.api.layers import layers
 from saliency.api.methods import methods
 from saliency.api.predict import Prediction, predict
 from saliency.api.prepare import Prepared, prepare
-from saliency.api.recommend import recommend
-from saliency.api.versions import show_versions
-from saliency.api.what_if import WhatIf, perturbation_curves, what_if
 from saliency.core.catalogue import *  # noqa: F403
 from saliency.core.method import Method, described
-from saliency.counterfactuals.result import Counterfactual
-from saliency.datasets.changed import Changed, changed
-from saliency.datasets.cluster import Cluster, Clusters, cluster
-from saliency.datasets.dataset import explain_dataset
-from saliency.datasets.each import explain_each, predict_each
-from saliency.datasets.masks import Masks, open_masks
 from saliency.errors import (
     BadArgument,
     BadField,
@@ -41,16 +32,53 @@ from saliency.errors import (
     UnknownName,
     Unsupported,
 )
-from saliency.metrics.perturbation import PerturbationCurves
-from saliency.metrics.verdict import Recommendation, Recommendations, Verdict
 from saliency.model.protocols import Adapted, lacking
 from saliency.pictures.picture import Picture, read
 from saliency.pictures.presets import Preprocessing
 from saliency.pictures.regions import Region, Regions
-from saliency.results.evaluation import Evaluation
 from saliency.results.explanation import Explanation
 from saliency.results.layer_explanation import LayerExplanation
 from saliency.results.tables import ChannelInfo, ChannelTable, LayerInfo, LayerTable, MethodInfo, MethodTable
+
+if TYPE_CHECKING:
+    from saliency import attacks, deepexplain, demo, metrics, testbed, tf1
+    from saliency.api.check import CheckCost, check, check_cost
+    from saliency.api.counterfactual import counterfactual
+    from saliency.api.evaluate import evaluate
+    from saliency.api.recommend import recommend
+    from saliency.api.versions import show_versions
+    from saliency.api.what_if import WhatIf, perturbation_curves, what_if
+    from saliency.counterfactuals.result import Counterfactual
+    from saliency.datasets.changed import Changed, changed
+    from saliency.datasets.cluster import Cluster, Clusters, cluster
+    from saliency.datasets.dataset import explain_dataset
+    from saliency.datasets.each import explain_each, predict_each
+    from saliency.datasets.masks import Masks, open_masks
+    from saliency.metrics.perturbation import PerturbationCurves
+    from saliency.metrics.verdict import Recommendation, Recommendations, Verdict
+    from saliency.results.evaluation import Evaluation
+
+_LATER = {
+    "saliency.api.check": "CheckCost check check_cost",
+    "saliency.api.counterfactual": "counterfactual",
+    "saliency.api.evaluate": "evaluate",
+    "saliency.api.recommend": "recommend",
+    "saliency.api.versions": "show_versions",
+    "saliency.api.what_if": "WhatIf perturbation_curves what_if",
+    "saliency.counterfactuals.result": "Counterfactual",
+    "saliency.datasets.changed": "Changed changed",
+    "saliency.datasets.cluster": "Cluster Clusters cluster",
+    "saliency.datasets.dataset": "explain_dataset",
+    "saliency.datasets.each": "explain_each predict_each",
+    "saliency.datasets.masks": "Masks open_masks",
+    "saliency.metrics.perturbation": "PerturbationCurves",
+    "saliency.metrics.verdict": "Recommendation Recommendations Verdict",
+    "saliency.results.evaluation": "Evaluation",
+}
+"""Names that are imported when they are first used, by their module: explaining needs none of them."""
+
+_MODULES = {name: module for module, names in _LATER.items() for name in names.split()}
+_PACKAGES = frozenset({"attacks", "deepexplain", "demo", "metrics", "testbed", "tf1"})
 
 __version__ = "0.1.0"
 
@@ -136,3 +164,17 @@ __all__ = [
 __all__ += core.catalogue.__all__
 
 upstream.warn()
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used."""
+    if name in _PACKAGES:
+        return import_module(f"saliency.{name}")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'saliency' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_PACKAGES})
