@@ -8,6 +8,7 @@ from saliency import testbed
 from saliency.api.check import CONTRAST, REPORTED
 from saliency.api.recommend import at_cost
 from saliency.core.catalogue import METHODS
+from saliency.core.layer_paths import LayerPathMethod
 from saliency.core.method import Method
 from saliency.metrics import ROAD, SRG, Metric, RelevanceRankAccuracy
 
@@ -38,6 +39,10 @@ _KIND = {
 }
 
 
+OF_LAYERS = tuple(name for name, cls in METHODS.items() if issubclass(cls, LayerPathMethod))
+"""Methods of the units of a layer. They answer which units matter, or where one looks, and are not ranked."""
+
+
 def kind_of(metric: str) -> str:
     """Return the kind of a metric, one of :data:`KINDS` or "localisation"."""
     return _KIND.get(metric, "interventions")
@@ -56,11 +61,11 @@ def metrics_of(bed: testbed.Bed, scene: testbed.Scene, index: int) -> dict[str, 
 
 
 def methods_for(shape: tuple[int, int, int]) -> tuple[dict[str, Method], dict[str, str]]:
-    """Return every method over the image at its budget for pictures (H, W, C), by id; and why others are left out."""
+    """Return every method of the image at its budget for pictures (H, W, C), by id; and why others are left out."""
     found, left_out = {}, {}
     for name, cls in METHODS.items():
-        if cls.over_layer:
-            continue  # its masks are no maps of the image
+        if name in OF_LAYERS:
+            continue
         fitted = within_budget(cls(), (1, *shape))
         if fitted is None:
             left_out[name] = f"needs more than {BUDGET} images"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.leaderboard.entries import BUDGET, KINDS, RERUNS, kind_of
+from benchmarks.leaderboard.entries import BUDGET, KINDS, OF_LAYERS, RERUNS, kind_of
 from benchmarks.leaderboard.peers import PEERS, missing_packages
 from benchmarks.leaderboard.references import REFERENCES
 from benchmarks.leaderboard.standings import NETWORKS, OTHER, BedResult, Entry, Overall, overall
@@ -212,11 +212,15 @@ def _standings(board: Board) -> str:
     for kind in board.networks:
         parts += [f"### On {kind}\n", _table(board.standings(kind))]
     measured = {each.name for each in board.standings()}
-    if of_layers := [f"`{name}`" for name, cls in METHODS.items() if cls.over_layer]:
-        parts.append(f"Not ranked, because they attribute to the channels of a layer: {', '.join(of_layers)}.\n")
-    if absent := [f"`{name}`" for name, cls in METHODS.items() if name not in measured and not cls.over_layer]:
-        parts.append(f"Not measured, because no valid bed supports it: {', '.join(absent)}.\n")
+    parts.append(f"Not ranked, because they are methods of the units of a layer: {in_code(OF_LAYERS)}.\n")
+    if absent := [name for name in METHODS if name not in measured and name not in OF_LAYERS]:
+        parts.append(f"Not measured, because no valid bed supports it: {in_code(absent)}.\n")
     return "\n".join(parts)
+
+
+def in_code(names: Iterable[str]) -> str:
+    """Return names as code, in words."""
+    return ", ".join(f"`{each}`" for each in names)
 
 
 def _table(standings: Sequence[Overall]) -> str:

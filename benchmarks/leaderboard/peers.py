@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from benchmarks.leaderboard.entries import BUDGET
-from saliency.core.catalogue import METHODS, FeatureAblation
+from saliency.core.catalogue import METHODS, ExpectedGradients, FeatureAblation
 from saliency.core.method import Method, parameter
 from saliency.errors import Unsupported
 from saliency.model.protocols import Differentiable
@@ -34,6 +34,8 @@ class Subject(NamedTuple):
     """Returns the module of the layer that our CAMs read."""
     segments: Callable[[], Any]
     """Returns the labels of SLIC segments, an int tensor (1, 1, H, W)."""
+    baselines: Callable[[], Any]
+    """Returns the baselines that our Expected Gradients takes by default, (n, C, H, W)."""
 
 
 class Peer(NamedTuple):
@@ -76,7 +78,14 @@ class PeerMethod(Method):
             if not isinstance(target, ClassScore) or model.head.to_logits:
                 raise Unsupported("peers explain outputs of the module only")
             image = images.permute(0, 3, 1, 2).contiguous()
-            subject = Subject(module, image, target.index, lambda: _layer(model, images), lambda: _segments(images))
+            subject = Subject(
+                module,
+                image,
+                target.index,
+                lambda: _layer(model, images),
+                lambda: _segments(images),
+                lambda: _baselines(session, images),
+            )
             calls = _Counter(module)
             with torch.enable_grad():
                 found = peer.mask(subject)
@@ -131,6 +140,13 @@ def _segments(images: Any) -> Any:
     picture = images[0].numpy()
     count = FeatureAblation().features
     return torch.as_tensor(labelled(split(picture, "slic", count), picture.shape[:2]))[None, None]
+
+
+def _baselines(session: Session[Any], images: Any) -> Any:
+    """Return the baselines that our Expected Gradients takes by default, (n, C, H, W)."""
+    import torch
+
+    return torch.cat(list(session.baselines(ExpectedGradients().baseline, images))).permute(0, 3, 1, 2).contiguous()
 
 
 def _mean(subject: Subject) -> Any:
@@ -227,6 +243,25 @@ def _shap_partition(subject: Subject) -> Any:
     return np.moveaxis(found.values.reshape(picture.shape), 3, 1)
 
 
+def _shap_gradient(subject: Subject) -> Any:
+    import shap
+    import torch
+
+    class Target(torch.nn.Module):
+        """The score of the target: GradientExplainer takes the gradient of every output of its model."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = subject.module
+
+        def forward(self, images: Any) -> Any:
+            return self.module(images)[:, subject.target, None]
+
+    explainer = shap.GradientExplainer(Target().eval(), subject.baselines())
+    found = np.asarray(explainer.shap_values(subject.image, nsamples=ExpectedGradients().samples, rseed=0))
+    return found.reshape(tuple(subject.image.shape))
+
+
 def _strides(subject: Subject) -> tuple[int, int, int]:
     """Return the step of Captum's windows that our budget allows; it covers the border with one more window."""
     counts = {
@@ -270,6 +305,7 @@ PEERS: dict[str, Peer] = {
     "grad-cam: AblationCAM": Peer("pytorch_grad_cam", "ablation_cam", _grad_cam("AblationCAM")),
     "torch-cam: GradCAM": Peer("torchcam", "grad_cam", _torchcam("GradCAM")),
     "torch-cam: LayerCAM": Peer("torchcam", "layer_cam", _torchcam("LayerCAM")),
+    "shap: GradientExplainer": Peer("shap", "expected_gradients", _shap_gradient),
     "shap: PartitionExplainer": Peer("shap", "partition_shap", _shap_partition),
 }
 """The peers by the name of their row."""
