@@ -37,6 +37,12 @@ DECIDING: dict[str, Metric] = {"srg": SYMMETRIC, "road": ROAD(shares=(0.1, 0.2, 
 ORDERING: dict[str, Metric] = {"srg_pixels": SRG(levels=8, cell=1)}
 """The metrics that add to the strength: single pixels distinguish a sharp map from a scattered one."""
 
+FILLS = (SYMMETRIC.fill, "mean", "grey", "black", "white", "noise")
+"""Replacements of removed pixels, in the order of choice."""
+
+REMOVES = 0.5
+"""Largest share of the target's probability that may be left if the whole image is replaced."""
+
 OTHER_CLASSES = RandomLogit(sign="signed", against="random", classes=2)
 # not the next class in score, which often depends on the same object
 
@@ -91,8 +97,8 @@ def check(
     """Measure whether a map shows what the model uses for this image and this target.
 
     The most and the least salient pixels are removed, and the effect is compared with that of random maps: about 57
-    images for the map, and 192 for random maps. See :class:`Verdict` for the rule, and docs/evidence.md for how to read
-    it.
+    images for the map, up to 5 more to find a replacement of pixels that removes the target, and 192 for random maps.
+    See :class:`Verdict` for the rule, and docs/evidence.md for how to read it.
 
     Args:
         model: see :func:`saliency.explain`.
@@ -137,6 +143,21 @@ def check(
     return verdict
 
 
+def fill_for(case: Case[Any]) -> str:
+    """Return the first of :data:`FILLS` that removes the target from the image; the one that leaves least if none does.
+
+    Values that are no probabilities have no zero: for them it is always the first.
+    """
+    if not case.has_probabilities:
+        return FILLS[0]
+    left: dict[str, float] = {}
+    for name in FILLS:
+        left[name] = case.value_without(name)
+        if left[name] <= REMOVES * case.value():
+            return name
+    return min(left, key=lambda name: left[name])
+
+
 class CheckCost(NamedTuple):
     """Number of images that :func:`check` evaluates."""
 
@@ -169,8 +190,8 @@ def check_cost(explanation: Explanation, rerun: int | None = RERUN) -> CheckCost
 def _cost_of_map(mask: np.ndarray) -> int:
     """Return the number of images evaluated for a mask; an explanation's score takes one more."""
     costs = [each.cost((mask.shape[0], mask.shape[1])) for each in (DECIDING | ORDERING).values()]
-    # the image itself and its fill are shared
-    return sum(costs) - 2 * len(ORDERING)
+    # the image itself and its fill are shared; the other fills are evaluated where the first leaves the target
+    return sum(costs) - 2 * len(ORDERING) + len(FILLS) - 1
 
 
 class Checking:
@@ -223,18 +244,36 @@ class Checking:
         self._require_score(case)
         self.others = self._others(case)
         measures: dict[str, Measure] = {}
-        for key, metric in (DECIDING | ORDERING).items():
+        filled = self._filled(case)
+        for key, metric in filled.items():
             role: Role = "decides" if key in DECIDING else "orders"
             measures[key] = Measure(metric, metric(case, self.mask, band=False), role)
             yield self._verdict(case, measures, finished=False)
         known = self._known_bands(case)
-        for key, metric in DECIDING.items():
+        for key in DECIDING:
             found = measures[key].found
             if not found.reason:
-                band = known.get(key) or metric.band(case)
+                band = known.get(key) or filled[key].band(case)
                 measures[key] = measures[key]._replace(found=found._replace(band=band))
             yield self._verdict(case, measures, finished=False)
         yield from self._rerun(case, measures, options)
+
+    def _filled(self, case: Case[Any]) -> dict[str, Metric]:
+        """Return the metrics that decide and order, with a replacement of pixels that removes the target.
+
+        A blurred or uniform image can itself be evidence for the target: then nothing is removed. A note states the
+        choice where it is not the first.
+        """
+        chosen = fill_for(case)
+        if chosen != SYMMETRIC.fill:
+            self.notes.append(
+                f"SRG replaces removed pixels by {chosen!r}: the model gives {self.label!r} also to an image filled "
+                f"with {SYMMETRIC.fill!r}."
+            )
+        return {
+            key: metric.but(fill=chosen) if isinstance(metric, SRG) else metric
+            for key, metric in (DECIDING | ORDERING).items()
+        }
 
     def _require_score(self, case: Case[Any]) -> None:
         """Raise BadArgument if the model gives the image another score than the explanation has."""

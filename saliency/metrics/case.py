@@ -176,9 +176,13 @@ class Case(Generic[A]):
 
     def change(self, fill: str) -> float:
         """Return how much the target's value changes if the image is replaced by a fill; 1 if it does not."""
+        return abs(self.value() - self.value_without(fill)) or 1.0
+
+    def value_without(self, fill: str) -> float:
+        """Return the target's value if the image is replaced by a fill."""
         # the key of :meth:`removed` for the fill alone
         (alone,) = self.evaluate([(fill, False)], lambda _: self.without(fill))
-        return abs(self.value() - float(alone)) or 1.0
+        return float(alone)
 
     @property
     def host(self) -> np.ndarray:

@@ -213,7 +213,7 @@ def test_truth_of_maps_in_the_record() -> None:
     assert record.trueness(truth.astype(float), truth) == 1
     assert record.trueness(-truth.astype(float), truth) < 0
     # 1.0 above 0.5 and 0.0 above 0.5 rightly, 0.5 above 0.0 wrongly
-    assert "| A bed | 3 | 67 % | – | – | 50 % | 100 % | 4 | 50.0 % | 25.0 % |" in table
+    assert "| A bed | 3 | 67 % | – | – | 50 % | 100 % | 4 | 50.0 % [15.0, 85.0] | 25.0 % [4.6, 69.9] |" in table
 
 
 def test_evidence_follows_from_the_standings() -> None:
