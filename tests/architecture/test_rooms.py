@@ -40,6 +40,7 @@ ROOMS = {
     "saliency.deepexplain": Room(5, sees=4),
     "saliency.metrics": Room(6, sees=5),
     "saliency.counterfactuals": Room(6, sees=6),
+    "saliency.influence": Room(6, sees=6),
     "saliency.testbed": Room(7, sees=6),
     "saliency.api": Room(7, sees=6),
     "saliency.attacks": Room(7, sees=7),
