@@ -63,9 +63,7 @@ class LinearHead:
             raise BadShape(f"weights must be (classes, features), got {brief(self.weights)}.")
         bias = np.zeros(len(weights)) if self.bias is None else checks.array(self.bias, "bias").astype(np.float64)
         if bias.shape != (len(weights),):
-            raise BadShape(
-                f"bias must have one number for each of the {len(weights)} rows of weights, got {bias.shape}."
-            )
+            raise BadShape(f"bias must be ({len(weights)},), one number for each row of weights, got {bias.shape}.")
         if self.loss == "softmax" and len(weights) == 1:
             raise BadShape("A softmax over one output is always 1: pass loss='sigmoid' for the logit of two classes.")
         object.__setattr__(self, "weights", weights)

@@ -38,10 +38,7 @@ class _Fitted:
         found = np.empty((len(own), len(features)))
         for part in chunks(len(features), features.shape[1]):
             found[:, part] = unit_rows(own) @ unit_rows(features[part]).T
-        if labels.ndim == 2:
-            same = labels[:, queries.targets].T == 1
-        else:
-            same = labels[None] == queries.targets[:, None]
+        same = labels[:, queries.targets].T == 1 if labels.ndim == 2 else labels[None] == queries.targets[:, None]
         return np.where(same, found, -found)
 
     def self_influence(self) -> np.ndarray:
