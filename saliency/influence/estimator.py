@@ -56,7 +56,7 @@ class Queries(NamedTuple):
 class Fitted(Protocol):
     """An estimator with the training images."""
 
-    notes: Sequence[str]
+    notes: list[str]
     """The settings used, in sentences."""
 
     def scores(self, queries: Queries) -> np.ndarray:
