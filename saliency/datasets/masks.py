@@ -135,11 +135,13 @@ class Masks:
         return None if row["error"] is not None else store.decoded(self._values(row), row)[0]
 
     def _values(self, row: Mapping[str, Any]) -> np.ndarray:
-        name = row["where"]
+        return np.asarray(self._array(row["where"])[row["image"]])
+
+    def _array(self, name: str) -> Any:
         if name not in self._arrays:
             zarr, _ = store.required()
             self._arrays[name] = zarr.open_array(self.path / name, mode="r")
-        return np.asarray(self._arrays[name][row["image"]])
+        return self._arrays[name]
 
     def explanation(self, index: int, method: str | None = None) -> Explanation:
         """Return an explanation, with the picture where `images` were passed. For arguments see :meth:`row`.
@@ -175,9 +177,19 @@ class Masks:
 
     def masks(self, method: str | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the number and the mask of each picture that has one. For `method` see :meth:`row`."""
-        for i in range(len(self)):
-            if store.finished(self.path, i // self._shard_size) and (mask := self.mask(i, method)) is not None:
-                yield i, mask
+        for shard in range(self.shards):
+            if not store.finished(self.path, shard):
+                continue
+            # one read for all masks of a shard, not one for each
+            images = range(shard * self._shard_size, min((shard + 1) * self._shard_size, len(self)))
+            blocks: dict[str, np.ndarray] = {}
+            for i in images:
+                row = self.row(i, method)
+                if row["error"] is not None:
+                    continue
+                if (name := row["where"]) not in blocks:
+                    blocks[name] = np.asarray(self._array(name)[images.start : images.stop])
+                yield i, store.decoded(blocks[name][i - images.start], row)[0]
 
     def damaged(self) -> list[str]:
         """Return the arrays and shards whose file is missing or differs from the one that was written."""
