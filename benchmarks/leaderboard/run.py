@@ -165,7 +165,9 @@ def _reported(results: Iterator[tuple[Any, T]], total: int, started: float) -> I
 def _start() -> None:
     """Prepare a process: one thread, so that sums have one order; and no warnings of peers."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     os.nice(1)
     torch.set_num_threads(1)
+    threadpool_limits(1)  # NumPy and scikit-learn
     warnings.simplefilter("ignore")

@@ -157,10 +157,7 @@ def functions_called(run: Callable[[], object]) -> int:
 
 
 def test_the_overhead_of_one_call() -> None:
-    """A gradient of an adapted model takes at most 1,600 calls of Python functions, and 250 by PAIR's interface.
-
-    On a usual machine these are 1 ms and 0.1 ms.
-    """
+    """A gradient of an adapted model takes at most 1,600 calls of Python functions, and 250 by PAIR's interface."""
     adapted, image = counted("gradient")
 
     def explained() -> None:
