@@ -18,6 +18,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -212,7 +213,7 @@ class Bench:
             try:
                 spent, results[name] = self.seconds(run)
             except Exception as error:  # noqa: BLE001  # a peer may fail in any way; that is its result
-                errors[name] = f"{type(error).__name__}: {error}".splitlines()[0][:100]
+                errors[name] = brief(f"{type(error).__name__}: {error}")
                 sides.pop(name)
             else:
                 rounds = min(rounds, 2 if spent > 2 else 5)
@@ -225,6 +226,11 @@ class Bench:
             if name != "ours":
                 found[f"÷ {name}"] = statistics.median(a / b for a, b in zip(own, each, strict=True))
         return found, errors, results
+
+
+def brief(error: str) -> str:
+    """Return the first line of an error message, cut after a word, for a cell of the table."""
+    return textwrap.shorten(error.splitlines()[0], 100, placeholder=" …")
 
 
 def difference(ours: Any, theirs: Any) -> float | None:
@@ -257,7 +263,7 @@ def measured(bench: Bench, method: str) -> dict[str, Any]:
     try:
         first = bench.ours(method, **fields)
     except saliency.SaliencyError as error:
-        return {"errors": {"ours": str(error).splitlines()[0][:100]}, "times": {}}
+        return {"errors": {"ours": brief(str(error))}, "times": {}}
     one = first if bench.batch == 1 else first[0]
     sides: dict[str, Side] = {
         "ours": lambda: bench.ours(method, **fields),
