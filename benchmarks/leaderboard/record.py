@@ -15,6 +15,7 @@ from benchmarks.leaderboard.run import BATCH, Task, adapted, bed_of, scenes_of
 from saliency import testbed
 from saliency.metrics.localisation import expected_hits
 from saliency.metrics.metric import random_maps
+from saliency.results.statistics import RESAMPLES
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the pixels of the truth that are swapped at random."""
@@ -27,9 +28,6 @@ BY_CHANCE = 0.1
 
 RANDOM = 12
 """Number of random maps of a scene."""
-
-RESAMPLES = 2000
-"""Number of bootstrap resamples."""
 
 AIM = 0.9
 """The least share of pairs that should be ordered rightly."""
@@ -184,12 +182,12 @@ def _over_scenes(scenes: Sequence[Sequence[Checked]]) -> str:
 
 def _rate(count: int, total: int) -> str:
     """Return a share with its 95 % interval by Wilson's score."""
+    from scipy import stats
+
     if not total:
         return "–"
-    share, square = count / total, 1.96**2 / total
-    middle, reach = share + square / 2, np.sqrt(square * (share * (1 - share) + square / 4))
-    low, high = (100 * (middle + sign * reach) / (1 + square) for sign in (-1, 1))
-    return f"{100 * share:.1f} % [{abs(low):.1f}, {high:.1f}]"
+    low, high = stats.binomtest(count, total).proportion_ci(0.95, method="wilson")
+    return f"{100 * count / total:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _share(values: Sequence[float]) -> str:

@@ -160,8 +160,7 @@ class LinearHead:
         logits = self.logits(features)
         found, rows = np.zeros_like(logits), np.arange(len(logits))
         if self.loss == "sigmoid":
-            output = np.zeros_like(targets) if self.outputs == 1 else targets
-            sign = np.where(targets == 0, -1.0, 1.0) if self.outputs == 1 else np.ones(len(targets))
+            output, sign = self._signed(targets)
             certain = self.shares(sign[:, None] * logits[rows, output][:, None])[:, 0]
             found[rows, output] = sign * (1 - certain if measure == "log_probability" else 1.0)
             return found
@@ -177,8 +176,7 @@ class LinearHead:
         """Return a measure of one target for each image, (n,), see :meth:`directions`."""
         logits, rows = self.logits(features), np.arange(len(features))
         if self.loss == "sigmoid":
-            output = np.zeros_like(targets) if self.outputs == 1 else targets
-            sign = np.where(targets == 0, -1.0, 1.0) if self.outputs == 1 else np.ones(len(targets))
+            output, sign = self._signed(targets)
             own = sign * logits[rows, output]
             return np.asarray(-np.logaddexp(0, -own) if measure == "log_probability" else own)
         own = logits[rows, targets]
@@ -188,6 +186,12 @@ class LinearHead:
             logits[rows, targets] = -np.inf
         top = logits.max(1)
         return np.asarray(own - top - np.log(np.exp(logits - top[:, None]).sum(1)))
+
+    def _signed(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return for targets of sigmoids, (n,), the index of the output and the sign of its logit."""
+        if self.outputs == 1:
+            return np.zeros_like(targets), np.where(targets == 0, -1.0, 1.0)
+        return targets, np.ones(len(targets))
 
     def curvatures(self, shares: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """Return uᵀ Λ u, (n, k), of the second derivatives Λ of the loss by the logits, in directions (C, k).
