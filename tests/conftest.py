@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -70,3 +71,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
 def checkout() -> Path:
     """Return the root of the repository."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _figures() -> Generator[None, None, None]:
+    """Close the figures that a test left open, so that no test sees those of another."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")

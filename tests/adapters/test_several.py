@@ -187,21 +187,19 @@ def test_partial_results_and_predictions(net: TwoInputs) -> None:
 def test_what_is_no_picture_is_drawn_as_what_it_is(net: TwoInputs) -> None:
     """A row is drawn as bars, a matrix as colours, a cube is described; saved and loaded it is the same."""
     series, facts = saliency.explain(net, BOTH, "gradient", 1, progress=False)
-    figure, (above, below) = plt.subplots(2)
+    _, (above, below) = plt.subplots(2)
     series.plot(above)
     facts.plot(below)
 
     assert above.images[0].get_array().shape == (6, 3)
     assert [bar.get_height() for bar in below.patches] == pytest.approx(facts.mask.tolist())
     assert series._repr_png_().startswith(b"\x89PNG")
-    plt.close(figure)
     (cube,) = saliency.explain(
         lambda x: x.sum((2, 3, 4)), [np.ones((1, 2, 3, 4, 5), np.float32)], "gradient", 1, framework="torch"
     )
     assert cube._repr_png_() is None
     with pytest.raises(saliency.BadImage, match=r"\(2, 3, 4, 5\) is neither"):
         cube.plot()
-    plt.close("all")
     with pytest.raises(saliency.BadImage, match="no picture"):
         facts.on_picture()
 

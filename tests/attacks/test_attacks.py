@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -214,7 +213,6 @@ def test_the_result_in_words_and_drawn() -> None:
 
     assert str(found).startswith("FGSM with ε = 0.075 changes the answer from 'a' (47 %) to 'b' (71 %)")
     assert len(figure.axes) == 3
-    plt.close(figure)
 
 
 def standardized(image: Any) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -91,7 +90,6 @@ def test_the_curve_is_drawn() -> None:
 
     assert legend is not None
     assert any("changes at 0.2" in text.get_text() for text in legend.get_texts())
-    plt.close("all")
 
 
 @pytest.mark.parametrize(

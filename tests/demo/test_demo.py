@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -226,7 +225,6 @@ def test_the_quickstart_runs() -> None:
         for cell in cells:
             if cell["cell_type"] == "code":
                 exec("".join(cell["source"]), known)  # our own notebook
-    plt.close("all")
     widget = known["widget"]
     shown = widget.compute(wait=True)
     widget.close()

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pytest
 
 import saliency
@@ -79,7 +78,6 @@ def test_the_code_for_users_of_pair_runs() -> None:
     (code,) = blocks(section)
     names: dict[str, Any] = {"model": small_net(), "image": picture()}
     exec(code.replace("207", "2"), names)
-    plt.close("all")
 
     rows = re.findall(r"^\| `.+ \| `(method=.+?)`", section, re.MULTILINE)
     names |= {"b": "blur", "s": picture()[..., 0] // 64, "method": saliency.GradientSaliency()}
@@ -99,7 +97,6 @@ def run_page(name: str, replaced: Mapping[str, str]) -> dict[str, Any]:
     names: dict[str, Any] = {"small_net": small_net, "picture": picture}
     for block in blocks(source):
         exec(block, names)
-    plt.close("all")
     return names
 
 

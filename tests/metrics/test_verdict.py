@@ -244,11 +244,8 @@ def test_labels_are_text() -> None:
 
 def test_the_curves_are_drawn_in_their_bands() -> None:
     """plot() draws one chart for each deciding metric, with the band and both orders."""
-    import matplotlib.pyplot as plt
-
     verdict = check(BEDS[0], BEDS[0].truth.astype(float))
     figure = verdict.plot()
 
     assert len(figure.axes) == 2
     assert all(len(ax.lines) == 2 and len(ax.collections) == 1 for ax in figure.axes)
-    plt.close(figure)

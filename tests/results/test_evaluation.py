@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
 import saliency
 from saliency.results.evaluation import Evaluation, EvaluationRow
@@ -124,7 +123,6 @@ def test_plot() -> None:
     assert dots == pytest.approx([row.mean for row in found.summary() if row.metric == "up"])
     assert [label.get_text() for label in axes[0].get_yticklabels()] == list(METHODS)
     assert len(axes[0].patches) == 1
-    plt.close("all")
 
 
 def test_frame(monkeypatch: pytest.MonkeyPatch) -> None:

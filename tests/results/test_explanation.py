@@ -215,4 +215,3 @@ def test_plots_take_one_or_two_axes() -> None:
     assert exp.plot(single) is single[0, 0]
     with pytest.raises(saliency.BadField, match="one or two axes, got 4"):
         exp.plot(plt.subplots(2, 2)[1])
-    plt.close("all")
