@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from saliency.datasets.cluster import Cluster, Clusters, cluster
     from saliency.datasets.dataset import explain_dataset
     from saliency.datasets.each import explain_each, predict_each
+    from saliency.datasets.features import Features, features
     from saliency.datasets.masks import Masks, open_masks
     from saliency.metrics.perturbation import PerturbationCurves
     from saliency.metrics.verdict import Recommendation, Recommendations, Verdict
@@ -70,6 +71,7 @@ _LATER = {
     "saliency.datasets.cluster": "Cluster Clusters cluster",
     "saliency.datasets.dataset": "explain_dataset",
     "saliency.datasets.each": "explain_each predict_each",
+    "saliency.datasets.features": "Features features",
     "saliency.datasets.masks": "Masks open_masks",
     "saliency.metrics.perturbation": "PerturbationCurves",
     "saliency.metrics.verdict": "Recommendation Recommendations Verdict",
@@ -100,6 +102,7 @@ __all__ = [
     "Counterfactual",
     "Evaluation",
     "Explanation",
+    "Features",
     "LayerExplanation",
     "LayerInfo",
     "LayerTable",
@@ -142,6 +145,7 @@ __all__ = [
     "explain",
     "explain_dataset",
     "explain_each",
+    "features",
     "influence",
     "lacking",
     "layers",

@@ -157,6 +157,8 @@ def surer_preset(adapted: Adapted[Any], picture: Picture | Inputs) -> Surer | No
     unit = _unit(adapted, picture)
     if unit is None:
         return None
+    if adapted.head is None:  # the comparison may be known while this adapter has not been called
+        _shares(adapted, picture.fed)
     known = adapted.compared
     if len(known) >= FIRST and _best(known.values()) is None:
         return None

@@ -149,7 +149,11 @@ class Batches:
 
     def outputs(self, reads: Sequence[Read]) -> list[Any]:
         """Return for each picture the model's outputs (K,), or its error."""
-        return self._by_shape(reads, lambda same: list(self._joined(same).outputs))
+        return self.values(reads, lambda batch: batch.outputs)
+
+    def values(self, reads: Sequence[Read], read: Callable[[Prepared], np.ndarray]) -> list[Any]:
+        """Return for each picture its row of what `read` returns for a batch, or its error."""
+        return self._by_shape(reads, lambda same: list(read(self._joined(same))))
 
     def _by_shape(self, reads: Sequence[Read], compute: Compute) -> list[Any]:
         """Return the results of pictures, from batches of one shape."""

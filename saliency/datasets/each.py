@@ -95,7 +95,7 @@ def explain_each(
         {"batch_size": checks.batch_size(batch_size), "cancelled": cancelled},
     )
     batches = Batches(model, setting, target_for(targets, source))
-    return _results(source, batches, batches.explanations, progress, cancelled, errors, "Explain")
+    return results(source, batches, batches.explanations, progress, cancelled, errors, "Explain")
 
 
 def predict_each(
@@ -151,7 +151,7 @@ def predict_each(
             for each in batches.outputs(reads)
         ]
 
-    return _results(source, batches, ranks, progress, cancelled, errors, "Predict")
+    return results(source, batches, ranks, progress, cancelled, errors, "Predict")
 
 
 def _adapted(batches: Batches) -> Any:
@@ -159,7 +159,7 @@ def _adapted(batches: Batches) -> Any:
     return batches.first.adapted
 
 
-def _results(
+def results(
     source: Source,
     batches: Batches,
     compute: Callable[[Sequence[Read]], list[Any]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ ENDINGS = frozenset(
 IMAGE_KEYS = "image", "img", "pixel_values", "picture"
 LABEL_KEYS = "label", "labels", "target", "fine_label"
 """Keys of the picture and of its class in the rows of a data set, the first that is there."""
+
+
+FOLDER = "folder"
+"""The kind of source that is a folder."""
 
 
 class Item(NamedTuple):
@@ -90,6 +95,53 @@ def source_of(images: Any) -> Source:
     return Source(type(images).__name__, None, None, lambda: _numbered(images))
 
 
+def labelled_source_of(images: Any) -> Source:
+    """Return a collection of pictures with classes, where it gives them.
+
+    Args:
+        images: see :func:`source_of`; the subfolders of a folder are the classes of their pictures. Or a dict from
+            class to the pictures of that class.
+
+    Raises:
+        BadImage: it is one picture, or empty.
+    """
+    if isinstance(images, Mapping):
+        return _by_class({label: source_of(each) for label, each in images.items()})
+    source = source_of(images)
+    return _by_subfolder(source) if source.kind == FOLDER else source
+
+
+def _by_class(sources: Mapping[Any, Source]) -> Source:
+    """Return the pictures of several sources, each with the class of its source."""
+    if not sources:
+        raise BadImage("There are no pictures: the dict is empty. Expected {class: pictures}.")
+
+    def of(label: Any, read: Callable[[], tuple[Any, Any]]) -> Callable[[], tuple[Any, Any]]:
+        return lambda: (read()[0], _class_of(label))
+
+    def stream() -> Iterator[Item]:
+        for label, source in sources.items():
+            yield from (Item(f"{label}/{each.id}", of(label, each.read)) for each in source.stream())
+
+    known = all(each.ids is not None for each in sources.values())
+    ids = [f"{label}/{name}" for label, each in sources.items() for name in each.ids or ()]
+    return Source("dict", ids if known else None, None, stream)
+
+
+def _by_subfolder(folder: Source) -> Source:
+    """Return the pictures of a folder with the names of its subfolders as classes."""
+
+    def label(name: str) -> str | None:
+        first, slash, _ = name.partition("/")
+        return first if slash else None
+
+    def stream() -> Iterator[Item]:
+        for each in folder.stream():
+            yield Item(each.id, lambda each=each: (each.read()[0], label(each.id)))  # type: ignore[misc]
+
+    return Source(FOLDER, folder.ids, None, stream)
+
+
 def indexed_source_of(images: Any) -> Source:
     """Return a collection whose pictures can be read in any order.
 
@@ -115,7 +167,7 @@ def _is_loader(images: Any) -> bool:
 
 
 def folder_files(path: Path) -> list[Path]:
-    """Return the files of a folder that are read as pictures, in the order of their names.
+    """Return the files of a folder that are read as pictures, in the order of their names, with 2 before 10.
 
     Raises:
         BadImage: it is no folder, or has no pictures.
@@ -127,18 +179,24 @@ def folder_files(path: Path) -> list[Path]:
         raise BadImage(f"Expected a folder of pictures, got the file {brief(str(path))}: call saliency.explain.")
     files = sorted(
         (each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file()),
-        key=lambda each: each.relative_to(path).parts,
+        key=lambda each: [_natural(part) for part in each.relative_to(path).parts],
     )
     if not files:
         raise BadImage(f"The folder {brief(str(path))} contains no pictures ({', '.join(sorted(ENDINGS))}).")
     return files
 
 
+def _natural(name: str) -> list[Any]:
+    """Return a key by which numbers in names are sorted as numbers, and equal ones by their digits."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(each), each) if i % 2 else each for i, each in enumerate(parts)]
+
+
 def _folder(path: Path) -> Source:
     files = folder_files(path)
     # a name may contain bytes that are no text
     names = [os.fsencode(each.relative_to(path).as_posix()).decode("utf-8", "backslashreplace") for each in files]
-    return _listed("folder", names, lambda i: (files[i], None))
+    return _listed(FOLDER, names, lambda i: (files[i], None))
 
 
 def _indexed(kind: str, images: Any) -> Source:

@@ -191,12 +191,18 @@ class Session(Generic[A]):
                 self._require_finite(layer.gradients, "layer's gradients")
             yield rows, layers
 
-    def activations(self, samples: Samples[A]) -> Iterator[tuple[slice, Sequence[A]]]:
-        """Yield (rows, (n, h, w, K) per bound layer) until every sample has been evaluated once."""
+    def activations(self, samples: Samples[A], *, whole: bool = False) -> Iterator[tuple[slice, Sequence[A]]]:
+        """Yield (rows, (n, h, w, K) per bound layer) until every sample has been evaluated once.
+
+        Args:
+            samples: images.
+            whole: see :meth:`layers`.
+        """
         model = self.model
         if not isinstance(model, Inspectable):
             raise Unsupported(f"{self._name} exposes no layers.")
-        for rows, seen in self._stream("activations", model.activations, samples):
+        read = partial(model.activations, whole=True) if whole else model.activations
+        for rows, seen in self._stream("activations, whole" if whole else "activations", read, samples):
             for each in seen:
                 self._require_finite(each, "activations")
             yield rows, seen

@@ -156,6 +156,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
         "evaluate": {"methods": ["gradient"], "metrics": ["gini"], "progress": False},
         "explain_dataset": {"source": [IMAGE], "methods": "gradient", "progress": False},
         "recommend": {"methods": ["gradient"], "progress": False},
+        "features": {"progress": False},
         "counterfactual": {"segments": "grid", "count": 6, "progress": False},
         "pgd": {"steps": 2},
         "minimal_strength": {"points": 3},
