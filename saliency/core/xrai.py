@@ -22,6 +22,9 @@ from saliency.session.session import Session
 __all__ = ["XRAI"]
 __all__ += pair.__all__
 
+STEPS, RULE = 15, "gauss_legendre"
+"""Default number of steps and quadrature: docs/benchmarks.md says why."""
+
 NAMED = 150
 """Number of segments of a named segmentation for XRAI."""
 
@@ -35,8 +38,8 @@ class XRAI(PairXRAI):
 
     Each pixel has the mean attribution of its region. The attribution is by default Integrated Gradients from black and
     from white, averaged. The segments are by default Felzenszwalb's at six scales; pass others as in
-    ``segments=lambda picture: skimage.segmentation.slic(picture)``. Cost: 2 * `steps` forward and backward passes by
-    default, and a fifth of a second of segmentation.
+    ``segments=lambda picture: skimage.segmentation.slic(picture)``. Cost: 30 forward and backward passes by default,
+    2 * `steps` with `steps`, and a fifth of a second of segmentation. ``steps=100`` places them as PAIR's default.
     """
 
     id = "xrai"
@@ -50,7 +53,13 @@ class XRAI(PairXRAI):
     )
     sign = "positive"
 
-    steps: int = parameter(100, "Number of steps of each path of Integrated Gradients", low=1, high=10_000)
+    steps: int | None = parameter(
+        None,
+        "Number of steps of each path of Integrated Gradients, placed as in PAIR, whose default is 100; by default 15, "
+        "placed by the Gauss-Legendre rule",
+        low=1,
+        high=10_000,
+    )
     baseline: Baseline = parameter(("black", "white"), "Start of the paths; several are averaged")
     base_attribution: Method | None = parameter(None, "Method used instead of Integrated Gradients")
     segments: Segments | None = parameter(
@@ -75,6 +84,8 @@ class XRAI(PairXRAI):
         """Return the method whose attribution is used."""
         if self.base_attribution is not None:
             return self.base_attribution
+        if self.steps is None:
+            return IntegratedGradients(steps=STEPS, baseline=self.baseline, quadrature=RULE)
         return IntegratedGradients(steps=self.steps, baseline=self.baseline)
 
     @property
@@ -95,7 +106,9 @@ class XRAI(PairXRAI):
         return self.base.beginnings(images, session)
 
     def remedy(self) -> str:
-        return f"try steps={4 * self.steps}" if self.base_attribution is None else self.base_attribution.remedy()
+        if self.base_attribution is not None:
+            return self.base_attribution.remedy()
+        return f"try steps={4 * (self.steps or STEPS)}"
 
     def cost(self, shape: tuple[int, ...]) -> int:
         return self.base.cost(shape)

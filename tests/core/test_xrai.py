@@ -98,3 +98,37 @@ def test_captions_of_segments_are_short() -> None:
     """The repr of a method with arrays in its fields stays a line."""
     assert repr(saliency.XRAI(segments=QUARTERS)) == ("XRAI(segments=[array(40, 36), array(40, 36), array(40, 36), …])")
     assert repr(saliency.XRAI(segments=slic)) == "XRAI(segments=slic)"
+
+
+def test_default_steps_are_fifteen_of_gauss_legendre(net: Any) -> None:
+    """By default the attribution has 15 Gauss-Legendre steps for each baseline; a given number is placed as in PAIR."""
+    ends = ("black", "white")
+    inner = saliency.IntegratedGradients(steps=15, baseline=ends, quadrature="gauss_legendre")
+    found = saliency.explain(net, IMAGE, saliency.XRAI(segments=QUARTERS), 1, progress=False)
+    expected = xrai(net, base_attribution=inner, segments=QUARTERS)
+    assert found.images == 30
+    np.testing.assert_array_equal(found.mask, expected.mask)
+
+    given = xrai(net, base_attribution=saliency.IntegratedGradients(steps=4, baseline=ends), segments=QUARTERS)
+    np.testing.assert_array_equal(xrai(net, segments=QUARTERS).mask, given.mask)
+
+
+def test_get_mask_has_the_steps_of_pair(net: Any) -> None:
+    """PAIR's interface evaluates 100 steps for each of two baselines, whatever the default of the field is."""
+    seen = []
+
+    def function(x_value_batch: Any, call_model_args: Any = None, expected_keys: Any = None) -> Any:
+        seen.append(len(x_value_batch))
+        return dict.fromkeys(expected_keys, np.ones_like(x_value_batch))
+
+    saliency.XRAI().GetMask(IMAGE.astype(np.float32), function, segments=QUARTERS, batch_size=20)
+    assert sum(seen) == 200
+
+
+def test_the_first_partial_result_comes_after_the_first_batch(net: Any) -> None:
+    """The first partial map is there after at most a sixth of the images, with a value in every segment."""
+    partials: list[Any] = []
+    saliency.explain(net, IMAGE, saliency.XRAI(segments=QUARTERS), 1, progress=False, partial=partials.append)
+
+    assert partials[0].images <= 5
+    assert all(partials[0].mask[quarter].any() for quarter in QUARTERS)
