@@ -41,7 +41,7 @@ from saliency.results.layer_explanation import LayerExplanation
 from saliency.results.tables import ChannelInfo, ChannelTable, LayerInfo, LayerTable, MethodInfo, MethodTable
 
 if TYPE_CHECKING:
-    from saliency import attacks, deepexplain, demo, influence, metrics, testbed, tf1
+    from saliency import attacks, concepts, deepexplain, demo, influence, metrics, testbed, tf1
     from saliency.api.check import CheckCost, check, check_cost
     from saliency.api.counterfactual import counterfactual
     from saliency.api.evaluate import evaluate
@@ -80,7 +80,7 @@ _LATER = {
 """Names that are imported when they are first used, by their module: explaining needs none of them."""
 
 _MODULES = {name: module for module, names in _LATER.items() for name in names.split()}
-_PACKAGES = frozenset({"attacks", "deepexplain", "demo", "influence", "metrics", "testbed", "tf1"})
+_PACKAGES = frozenset({"attacks", "concepts", "deepexplain", "demo", "influence", "metrics", "testbed", "tf1"})
 
 __version__ = "0.1.0"
 
@@ -136,6 +136,7 @@ __all__ = [
     "check_cost",
     "checks",
     "cluster",
+    "concepts",
     "core",
     "counterfactual",
     "deepexplain",

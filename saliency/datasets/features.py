@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from saliency.datasets.each import results
 from saliency.datasets.sources import labelled_source_of
 from saliency.errors import BadField, BadImage, BadShape, SaliencyError, Unsupported
 from saliency.model.inputs import Inputs
-from saliency.model.protocols import Adapted, Cuttable, lacking
+from saliency.model.protocols import CAPABILITY, Adapted, Cuttable, Layered, lacking
+from saliency.model.resolve import resolved
 from saliency.pictures.presets import Preprocess
 from saliency.session.consistency import inconsistency
 from saliency.session.samples import Originals
@@ -156,41 +157,59 @@ def features(
         UnknownName: there is no such layer.
         Unsupported: the model exposes no layers.
     """
-    checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared)
     checks.choice(pooling, "pooling", POOLINGS)
-    source = labelled_source_of(images)
-    options = {"batch_size": checks.batch_size(batch_size), "cancelled": cancelled, "shared": shared}
-    model_options = {"labels": checks.names(labels), "framework": framework, "activation": activation, "output": output}
-    batches = Batches(model, Setting(None, {}, None, preprocess, model_options, options), lambda _, label: label)
-    reader = Reader(layer, pooling, options)
-    found_labels: list[Any] = []
+    model_options = {
+        "labels": labels, "framework": framework, "activation": activation, "output": output,
+    }  # fmt: skip
+    reader = Reader(layer, lambda found: pooled(found, pooling))
+    values, found_labels, names = collected(
+        model, images, reader, preprocess, model_options, batch_size=batch_size, progress=progress,
+        cancelled=cancelled, shared=shared,
+    )  # fmt: skip
+    return Features(values, reader.name, pooling, found_labels, names, tuple(reader.notes))
 
-    def compute(reads: Sequence[Read]) -> list[Any]:
-        found_labels.extend(each.target for each in reads)
-        first = next((each.prepared for each in reads if each.error is None), None)
-        if first is not None:
-            reader.bind(first)
-            reader.compare_presets([each.prepared for each in reads if each.prepared is not None])
-        return batches.values(reads, reader)
 
-    rows = results(source, batches, compute, progress, cancelled, "raise", "Features")
-    values = _stacked(rows, len(source), reader.layer_in_words)
-    names = source.ids if source.ids is not None else [str(i) for i in range(len(values))]
-    return Features(values, reader.name, pooling, tuple(found_labels), tuple(names), tuple(reader.notes))
+class LayerRead(NamedTuple):
+    """What was read at a layer for n pictures, on the host."""
+
+    values: np.ndarray
+    """All values of the layer, (n, …, K)."""
+    gradients: np.ndarray | None
+    """Their gradients of the score, of the same shape; None without a target."""
+    grid: tuple[int, int] | None
+    """Height and width of the layer's grid on the image; None without one."""
+    before: int
+    """Number of tokens without a position before those of the grid."""
+
+    def at_places(self, array: np.ndarray) -> np.ndarray:
+        """Return values or gradients (n, …, K) at the places of the layer alone, (n, places, K)."""
+        if self.grid is not None and array.ndim == 3:
+            array = array[:, self.before : self.before + self.grid[0] * self.grid[1]]
+        return array.reshape(len(array), -1, array.shape[-1])
+
+
+def pooled(found: LayerRead, pooling: str) -> np.ndarray:
+    """Return the values of a layer pooled over its places; class tokens are no places."""
+    if pooling == "none":
+        return found.values
+    values = found.at_places(found.values)
+    return np.asarray(values.mean(1) if pooling == "mean" else values.max(1))
 
 
 class Reader:
-    """Reads one layer of a model, which the first batch of pictures names.
+    """Reads one layer of a model, which is bound with the first batch of pictures.
 
     Args:
         layer: its name, the module itself, or None for the last layer with a spatial grid.
-        pooling: see :func:`features`.
-        options: of the session.
+        reduce: from what was read for n pictures to what is kept, (n, …).
+        target: an index, a label or a callable, of which gradients are read; None reads none.
     """
 
-    def __init__(self, layer: Any, pooling: str, options: dict[str, Any]) -> None:
-        self.layer, self.pooling, self._options = layer, pooling, options
-        self.name = ""
+    def __init__(self, layer: Any, reduce: Callable[[LayerRead], np.ndarray], target: Any = None) -> None:
+        self.layer, self.target = layer, target
+        self.name = self.label = ""
+        self.picture: Any = None
+        self._reduce = reduce
         self._bound: Any = None
         self._session: Session[Any] | None = None
         self._preset: str | None = None
@@ -202,26 +221,29 @@ class Reader:
         found = [] if self._bound is None else [*self._bound.notes]
         return found if self._preset is None else [*found, self._preset]
 
-    def layer_in_words(self) -> str:
-        """Return the name of the layer, for a message."""
-        return repr(self.name)
-
-    def bind(self, prepared: Prepared) -> None:
-        """Bind the layer, once.
+    def bind(self, prepared: Prepared, options: Mapping[str, Any]) -> None:
+        """Bind the layer and the target, once.
 
         Args:
             prepared: the model, with a picture.
+            options: of the session.
         """
         if self._session is not None:
             return
         if isinstance(prepared.picture, Inputs):
             raise BadImage("A collection is of pictures, one input each: multi-input models have no features here.")
-        adapted = prepared.adapted
+        adapted, self.picture = prepared.adapted, prepared.picture
         self.name = layer_of(adapted, self.layer, prepared.images)
         found = inconsistency(adapted, prepared.picture.fed)
-        options = self._options if found is None or not found.alone else {**self._options, "batch_size": 1}
-        self._bound = adapted.at((), [self.name])
-        self._session = Session(self._bound, **options)
+        targets: list[Any] = []
+        if self.target is not None:
+            if (why := lacking(adapted, Layered)) is not None:
+                raise Unsupported(f"Gradients at a layer need {CAPABILITY[Layered]}: {why}.")
+            (((target, _, self.label, _),),), _ = resolved([self.target], adapted, lambda: prepared.outputs, 1)
+            targets = [target]
+        self._bound = adapted.at(targets, [self.name])
+        alone = {"batch_size": 1} if found is not None and found.alone else {}
+        self._session = Session(self._bound, **{**options, **alone})
 
     def compare_presets(self, pictures: Sequence[Prepared]) -> None:
         """Compare the presets on the first pictures, for a note on one under which the model is more confident."""
@@ -231,25 +253,56 @@ class Reader:
             self._preset = None if found is None else str(found)
 
     def __call__(self, batch: Prepared) -> np.ndarray:
-        """Return the values of the layer for pictures of one shape, float32 on the host."""
+        """Return what is kept of the layer for pictures of one shape, (n, …) float32."""
         assert self._session is not None
-        session, images = self._session, batch.images
-        parts = [
-            self._pooled(session.ops.tohost(values), images)
-            for _, (values,) in session.activations(Originals(session.ops, images), whole=True)
-        ]
-        return np.concatenate(parts).astype(np.float32, copy=False)
-
-    def _pooled(self, values: np.ndarray, images: Any) -> np.ndarray:
-        """Return values (n, …, K) pooled over the places of the layer; class tokens are no places."""
-        if self.pooling == "none" or values.ndim == 2:
-            return values
+        images, session = batch.images, self._session
         with self._bound.lock:
             grid, before = self._bound.layer_grid(images)
-        if grid is not None and values.ndim == 3:
-            values = values[:, before : before + grid[0] * grid[1]]
-        places = tuple(range(1, values.ndim - 1))
-        return np.asarray(values.mean(places) if self.pooling == "mean" else values.max(places))
+        samples, host = Originals(session.ops, images), session.ops.tohost
+        parts = []
+        if self.target is None:
+            for _, (values,) in session.activations(samples, whole=True):
+                parts.append(self._reduce(LayerRead(host(values), None, grid, before)))
+        else:
+            for _, (layer,) in session.layers(samples, whole=True):
+                parts.append(self._reduce(LayerRead(host(layer.activations), host(layer.gradients)[0], grid, before)))
+        return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def collected(
+    model: Any,
+    images: Any,
+    reader: Reader,
+    preprocess: Preprocess | None,
+    model_options: Mapping[str, Any],
+    *,
+    batch_size: int | str = "auto",
+    progress: bool | Progress = False,
+    cancelled: Callable[[], bool] | None = None,
+    shared: Callable[[], bool] | None = None,
+) -> tuple[np.ndarray, tuple[Any, ...], tuple[str, ...]]:
+    """Return what a reader keeps of each image of a collection, (N, …), with the labels and names of the images.
+
+    For the arguments see :func:`features`.
+    """
+    checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared)
+    source = labelled_source_of(images)
+    options = {"batch_size": checks.batch_size(batch_size), "cancelled": cancelled, "shared": shared}
+    known = {**model_options, "labels": checks.names(model_options.get("labels"))}
+    batches = Batches(model, Setting(None, {}, None, preprocess, known, options), lambda _, label: label)
+    labels: list[Any] = []
+
+    def compute(reads: Sequence[Read]) -> list[Any]:
+        labels.extend(each.target for each in reads)
+        if prepared := [each.prepared for each in reads if each.prepared is not None and each.error is None]:
+            reader.bind(prepared[0], options)
+            reader.compare_presets(prepared)
+        return batches.values(reads, reader)
+
+    rows = results(source, batches, compute, progress, cancelled, "raise", "Features")
+    values = _stacked(rows, len(source), lambda: repr(reader.name))
+    names = source.ids if source.ids is not None else [str(i) for i in range(len(values))]
+    return values, tuple(labels), tuple(names)
 
 
 def layer_of(adapted: Adapted[Any], layer: Any, images: Any) -> str:

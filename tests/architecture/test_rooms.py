@@ -45,6 +45,7 @@ ROOMS = {
     "saliency.api": Room(7, sees=6),
     "saliency.attacks": Room(7, sees=7),
     "saliency.datasets": Room(7, sees=7),
+    "saliency.concepts": Room(7, sees=7),
     "saliency.command": Room(8, sees=7),
     "saliency.__main__": Room(9, sees=8),
     "saliency_widget.pictures": Room(9, sees=8),
