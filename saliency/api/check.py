@@ -67,7 +67,7 @@ RERUN = 500
 RUNS = 5
 """Number of runs of the method that they take: the classes in one, the flipped image, three shuffles of the weights."""
 
-RANDOM = 192
+RANDOM = 184
 """Number of images that random maps take."""
 
 EQUAL = 0.02
@@ -97,7 +97,7 @@ def check(
     """Measure whether a map shows what the model uses for this image and this target.
 
     The most and the least salient pixels are removed, and the effect is compared with that of random maps: about 57
-    images for the map, up to 5 more to find a replacement of pixels that removes the target, and 192 for random maps.
+    images for the map, up to 5 more to find a replacement of pixels that removes the target, and 184 for random maps.
     See :class:`Verdict` for the rule, and docs/evidence.md for how to read it.
 
     Args:

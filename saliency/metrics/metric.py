@@ -43,7 +43,7 @@ class Curve(NamedTuple):
 
 
 class Band(NamedTuple):
-    """The same metric of random maps of this image: an interval that contains 95 % of them."""
+    """The same metric of random maps of this image, as an interval; see :func:`band_of`."""
 
     mean: float
     low: float
@@ -168,6 +168,8 @@ class Metric(Parameters):
     """Whether it needs a mask that is not constant."""
     pairs: ClassVar[int] = 5
     """Number of random maps, each with its negative, that give the band; 0 where random maps are no reference."""
+    band_is_range: ClassVar[bool] = False
+    """Whether the band is the range of the random maps; else an interval by Student's t, see :func:`band_of`."""
     higher_is_better: ClassVar[bool | None] = True
     """None where neither is better."""
     advice: ClassVar[str] = ""
@@ -199,7 +201,7 @@ class Metric(Parameters):
 
         def compute() -> Band | None:
             before = case.images
-            found = band_of(self.at_random(case), bounded=self.bounded(case))
+            found = band_of(self.at_random(case), bounded=self.bounded(case), is_range=self.band_is_range)
             case.images_of_bands += case.images - before
             return found
 
@@ -258,8 +260,9 @@ def unfit(mask: Attribution, shape: tuple[int, int], *, constant: bool = False) 
 def random_maps(shape: tuple[int, int], pairs: int, seed: int) -> list[Attribution]:
     """Return random maps, each followed by its negative.
 
-    They are constant within cells of a fourteenth of the shorter side. Single random pixels would be a reference that
-    any smooth map exceeds or misses by chance, because pixels removed together have more effect.
+    They are constant within cells of a fourteenth of the shorter side, and as smooth as most maps, see
+    :func:`saliency.metrics.orders.random_map`. Independent pixels or cells would be a reference that any smooth map
+    exceeds or misses by chance, because neighbours that are removed together have more effect.
     """
     groups = cells(shape, coarse(shape))
     orders = [at_random(shape, groups, seed + i) for i in range(pairs)]
@@ -267,25 +270,34 @@ def random_maps(shape: tuple[int, int], pairs: int, seed: int) -> list[Attributi
     return [Attribution(values) for each in centred for values in (each, -each)]
 
 
-def band_of(found: Sequence[Measurement], *, bounded: bool = False) -> Band | None:
-    """Return the interval that contains 95 % of random maps, from measurements of some of them.
+def band_of(found: Sequence[Measurement], *, bounded: bool = False, is_range: bool = False) -> Band | None:
+    """Return the interval of random maps, from measurements of some of them.
 
-    It is a prediction interval by Student's t, with one degree of freedom for each pair of a map and its negative.
+    Either their range, which needs no distribution: another random map exceeds n maps and their negatives with a
+    probability of 1 / (2n + 2), which is 2.5 % for 19. Or a prediction interval that contains 95 % by Student's t, with
+    one degree of freedom for each pair of a map and its negative.
 
     Args:
         found: the measurements.
         bounded: whether the ends of curves are clipped to 0–1.
+        is_range: whether it is their range.
     """
+    interval = _range if is_range else _interval
     values = np.array([each.value for each in found])
     if not np.isfinite(values).all() or len(values) < 2:
         return None
-    mean, low, high = (float(each) for each in _interval(values))
+    mean, low, high = (float(each) for each in interval(values))
     curves = {}
     for name in found[0].curves:
-        _, lower, upper = _interval(np.stack([each.curves[name].values for each in found]))
+        _, lower, upper = interval(np.stack([each.curves[name].values for each in found]))
         ends = (np.clip(lower, 0, 1), np.clip(upper, 0, 1)) if bounded else (lower, upper)
         curves[name] = found[0].curves[name].at, *ends
     return Band(mean, low, high, len(values), curves)
+
+
+def _range(values: np.ndarray) -> tuple[Any, Any, Any]:
+    """Return the mean over the first axis, and the smallest and the largest value."""
+    return values.mean(0), values.min(0), values.max(0)
 
 
 def _interval(values: np.ndarray) -> tuple[Any, Any, Any]:

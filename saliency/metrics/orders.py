@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+GRID = 7
+"""Values of random maps along the shorter side: those of the last layer of most networks for photographs."""
+
 
 class KeptSet(NamedTuple):
     """The pixels that a perturbed image keeps: the groups of one order before or from a position."""
@@ -109,10 +112,21 @@ def cells(shape: tuple[int, int], side: int) -> np.ndarray | None:
 
 
 def at_random(shape: tuple[int, int], groups: np.ndarray | None, seed: int) -> Order:
-    """Return a random order of the groups; see :func:`by_salience`."""
-    count = shape[0] * shape[1] if groups is None else int(groups.max()) + 1
-    places = np.random.default_rng([seed, count, 1]).permutation(count)
-    return Order(places.reshape(shape) if groups is None else places[groups])
+    """Return the order of the groups by a random map, see :func:`random_map`."""
+    return by_salience(random_map(shape, seed), groups, seed)
+
+
+def random_map(shape: tuple[int, int], seed: int) -> np.ndarray:
+    """Return random values, (H, W): normal ones on a grid with :data:`GRID` along the shorter side, interpolated."""
+    sides = [max(1, round(GRID * length / min(shape))) for length in shape]
+    rows, columns = (_bilinear(length, side) for length, side in zip(shape, sides, strict=True))
+    return np.asarray(rows @ np.random.default_rng([seed, 1]).normal(size=sides) @ columns.T)
+
+
+def _bilinear(length: int, count: int) -> np.ndarray:
+    """Return the weights of `count` values at the centres of `length` pixels, (length, count)."""
+    centres = (np.arange(length) + 0.5) * count / length - 0.5
+    return np.stack([np.interp(centres, np.arange(count), unit) for unit in np.eye(count)], 1)
 
 
 def coarse(shape: tuple[int, int]) -> int:

@@ -45,7 +45,8 @@ class ROAD(CellRemoval):
     id: ClassVar[str] = "road"
     title: ClassVar[str] = "ROAD"
     paper: ClassVar[str] = "2202.00449"
-    pairs: ClassVar[int] = 8
+    pairs: ClassVar[int] = 7
+    band_is_range: ClassVar[bool] = True
     first_seed: ClassVar[int] = 1000
     advice: ClassVar[str] = (
         "0: no better than a random order. High: the model needs the salient pixels, not the others."

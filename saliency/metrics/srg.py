@@ -25,7 +25,8 @@ class SRG(LevelRemoval):
     id: ClassVar[str] = "srg"
     title: ClassVar[str] = "Symmetric relevance gain"
     paper: ClassVar[str] = "2401.06654"
-    pairs: ClassVar[int] = 8
+    pairs: ClassVar[int] = 19
+    band_is_range: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "0: no better than a random order. High: the model needs the salient pixels and not the others."
     )
@@ -36,8 +37,8 @@ class SRG(LevelRemoval):
         return Measurement(area(least) - area(most), curves=curves)
 
     def at_random(self, case: Case[Any]) -> Sequence[Measurement]:
-        # half the levels, and more orders: the mean is 0 for any number of levels
-        return super(SRG, self.but(levels=max(1, self.levels // 2))).at_random(case)
+        # fewer levels, and more orders: the mean is 0 for any number of levels
+        return super(SRG, self.but(levels=max(2, self.levels // 4))).at_random(case)
 
     def cost(self, shape: tuple[int, int]) -> int:
         return 2 * self.levels

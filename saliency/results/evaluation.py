@@ -32,7 +32,7 @@ class EvaluationRow(NamedTuple):
     random: float = NAN
     """The mean of random maps of this image; NaN without."""
     random_low: float = NAN
-    """The lower end of the interval that contains 95 % of random maps."""
+    """The lower end of the interval of random maps."""
     random_high: float = NAN
     """Its upper end."""
     better: str = ""

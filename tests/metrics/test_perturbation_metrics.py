@@ -18,7 +18,8 @@ import saliency
 from saliency import metrics
 from saliency.api.cases import case_of
 from saliency.metrics.imputation import impute
-from saliency.metrics.orders import Order, at_random, by_salience, cells
+from saliency.metrics.metric import Measurement, band_of
+from saliency.metrics.orders import Order, at_random, by_salience, cells, random_map
 from tests.metrics.test_imputation import exact
 
 SIDE = 12
@@ -168,6 +169,34 @@ def test_ties_are_broken_at_random_not_by_position() -> None:
     assert abs(early.mean() - 19.5) < 2
     assert np.array_equal(order.ranks, by_salience(flat).ranks)
     assert not np.array_equal(order.ranks, by_salience(flat, seed=1).ranks)
+
+
+def test_random_maps_are_as_smooth_as_a_map_of_seven_values() -> None:
+    """Values are interpolated between 7 of them along the shorter side, by their centres."""
+    found = random_map((28, 56), 3)
+    values = np.random.default_rng([3, 1]).normal(size=(7, 14))
+
+    assert found.shape == (28, 56)
+    assert not np.array_equal(found, random_map((28, 56), 4))
+    # pixels 5 and 6 of a row are 1/8 before and after the centre of its second value, row 0 is before the first one
+    assert found[0, 5] == pytest.approx(0.875 * values[0, 1] + 0.125 * values[0, 0])
+    assert found[0, 6] == pytest.approx(0.875 * values[0, 1] + 0.125 * values[0, 2])
+    steps = at_random((28, 56), cells((28, 56), 2), 3).ranks[::2, ::2]
+    assert np.corrcoef(steps[:, :-1].ravel(), steps[:, 1:].ravel())[0, 1] > 0.7
+
+
+@pytest.mark.parametrize("kind", ["normal", "uniform", "standard_cauchy"])
+def test_the_range_of_random_maps_has_its_level_for_any_distribution(kind: str) -> None:
+    """Another value exceeds 19 values and their negatives with a probability of 1 in 40."""
+    draws = getattr(np.random.default_rng(0), kind)(size=(4000, 20))
+    draws -= 0.5 if kind == "uniform" else 0
+    exceeded = 0
+    for new, *known in draws:
+        band = band_of([Measurement(sign * each) for each in known for sign in (1, -1)], is_range=True)
+        assert band is not None
+        exceeded += new > band.high
+
+    assert abs(exceeded / 4000 - 1 / 40) < 3 * np.sqrt(1 / 40 / 4000)
 
 
 def test_an_order_and_its_reverse_share_their_images() -> None:

@@ -14,7 +14,7 @@ import torch
 import saliency
 from saliency.api.cases import case_of
 from saliency.core.parameters import described
-from saliency.metrics import SRG
+from saliency.metrics import Deletion
 from saliency.metrics.catalogue import METRICS
 from saliency.metrics.metric import band_of
 from saliency.metrics.verdict import Subject
@@ -217,7 +217,7 @@ def test_small_probabilities_keep_a_digit() -> None:
 
 def test_bands_of_probabilities_are_probabilities() -> None:
     """The ends of the interval of a curve are clipped to 0–1, which the interval exceeds on some networks."""
-    metric, exceeded = SRG(levels=8), []
+    metric, exceeded = Deletion(levels=8, cell=0), []
     for bed in BEDS:
         case = case_of(saliency.prepare(bed.model, [bed.scenes(1)[0].image]), 0)
         band, free = metric.band(case), band_of(metric.at_random(case))
