@@ -5,10 +5,16 @@ They run where they are installed; a peer that cannot explain a model is listed 
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
+from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -26,7 +32,7 @@ class Subject(NamedTuple):
     """What a peer explains."""
 
     module: Any
-    """The torch module, in evaluation mode."""
+    """A copy of the torch module, in evaluation mode."""
     image: Any
     """(1, C, H, W)."""
     target: int
@@ -72,23 +78,27 @@ class PeerMethod(Method):
         module = getattr(model, "module", None)
         if not isinstance(module, torch.nn.Module):
             raise Unsupported("peers explain torch modules only")
-        peer = PEERS[self.name]
+        peer, copied = PEERS[self.name], _copy_of(module)
         masks = []
         for target in model._targets:
             if not isinstance(target, ClassScore) or model.head.to_logits:
                 raise Unsupported("peers explain outputs of the module only")
             image = images.permute(0, 3, 1, 2).contiguous()
             subject = Subject(
-                module,
+                copied,
                 image,
                 target.index,
-                lambda: _layer(model, images),
+                lambda: _layer(model, images, copied),
                 lambda: _segments(images),
                 lambda: _baselines(session, images),
             )
-            calls = _Counter(module)
-            with torch.enable_grad():
-                found = peer.mask(subject)
+            calls = _Counter(copied)
+            try:
+                with torch.enable_grad():
+                    found = peer.mask(subject)
+            except Exception:
+                del _COPIES[module]  # a peer that fails may leave its hooks and layers in the copy
+                raise
             session.images += calls.close()
             values = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
             masks.append(np.atleast_2d(values.squeeze()))
@@ -112,6 +122,17 @@ class _Counter:
         return self.images
 
 
+_COPIES: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""Copies of modules, which peers may change."""
+
+
+def _copy_of(module: Any) -> Any:
+    """Return the copy of a module that peers explain."""
+    if module not in _COPIES:
+        _COPIES[module] = copy.deepcopy(module)
+    return _COPIES[module]
+
+
 def peer_methods() -> dict[str, Method]:
     """Return the installed peers by name."""
     return {name: PeerMethod(name) for name, each in PEERS.items() if importlib.util.find_spec(each.package)}
@@ -124,10 +145,44 @@ def missing_packages() -> list[str]:
     ]
 
 
-def _layer(model: Any, images: Any) -> Any:
-    """Return the module of the layer that our CAMs read."""
+def notes() -> list[str]:
+    """Return how the peers were measured, where it is not as their packages install."""
+    found = [f"Not installed: {', '.join(absent)}."] if (absent := missing_packages()) else []
+    if "pytorch_grad_cam" not in missing_packages() and not _has_torchvision():
+        found.append(
+            "grad-cam was measured without torchvision, which it imports for transforms of pictures: an empty module "
+            "took its place, and none of these methods called it."
+        )
+    return found
+
+
+def _has_torchvision() -> bool:
+    return any(each.name == "torchvision" for each in metadata.distributions(name="torchvision"))
+
+
+@contextmanager
+def _torchvision() -> Iterator[None]:
+    """Let pytorch-grad-cam be imported where torchvision is not installed: its CAMs call nothing of it."""
+    placeholders: dict[str, tuple[str, ...]] = {
+        "torchvision": (),
+        "torchvision.transforms": ("Compose", "Normalize", "ToTensor"),
+        "torchvision.transforms.functional": ("resize",),
+    }
+    missing = {} if _has_torchvision() else placeholders
+    for name, names in missing.items():
+        sys.modules[name] = ModuleType(name)
+        vars(sys.modules[name]).update(dict.fromkeys(names))
+    try:
+        yield
+    finally:
+        for name in missing:
+            del sys.modules[name]
+
+
+def _layer(model: Any, images: Any, module: Any) -> Any:
+    """Return the module of the layer that our CAMs read, in a copy of the model's module."""
     (name, *_), _ = model.automatic_layers(images)
-    found = dict(model.module.named_modules()).get(name)
+    found = dict(module.named_modules()).get(name)
     if found is None:
         raise Unsupported(f"peers read modules only, and the last convolutional stage is the operator {name}")
     return found
@@ -207,13 +262,27 @@ def _captum_sampled(name: str) -> Callable[[Subject], Any]:
 
 def _grad_cam(name: str) -> Callable[[Subject], Any]:
     def mask(subject: Subject) -> Any:
-        import pytorch_grad_cam
-        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+        with _torchvision():
+            import pytorch_grad_cam
+            from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-        with getattr(pytorch_grad_cam, name)(model=subject.module, target_layers=[subject.layer()]) as cam:
+        made = getattr(pytorch_grad_cam, name)
+        with made(model=subject.module, target_layers=[subject.layer()], reshape_transform=_grid) as cam:
+            if hasattr(cam, "batch_size"):
+                cam.batch_size = 32  # of Score-CAM and Ablation-CAM
             return cam(input_tensor=subject.image, targets=[ClassifierOutputTarget(subject.target)])
+        raise Unsupported("it failed")  # grad-cam suppresses an IndexError, and prints it
 
     return mask
+
+
+def _grid(activations: Any) -> Any:
+    """Return the activations of a layer as (N, C, h, w): those of a transformer are tokens, its class token first."""
+    if activations.ndim != 3:
+        return activations
+    side = int(activations.shape[1] ** 0.5)
+    patches = activations[:, activations.shape[1] - side**2 :]
+    return patches.transpose(1, 2).unflatten(2, (side, side))
 
 
 def _torchcam(name: str) -> Callable[[Subject], Any]:
