@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from saliency import testbed
 from saliency.api.check import CONTRAST, REPORTED
 from saliency.api.recommend import at_cost
@@ -15,8 +13,17 @@ from saliency.metrics import ROAD, SRG, Metric, RelevanceRankAccuracy
 BUDGET = 256
 """Number of images that a method may evaluate for one mask."""
 
+LARGE_BUDGET = 64
+"""The same on networks for photographs, which are a hundred times as large as the others."""
+
+LARGE = ("imagenet", "photographs", "coco")
+"""The groups of beds of these networks."""
+
 RERUNS = 2
 """Number of scenes of a bed on which metrics are measured that run the method again."""
+
+LARGE_RERUNS = 1
+"""The same on networks for photographs."""
 
 REMOVAL: dict[str, Metric] = {"srg": SRG(levels=16), "road": ROAD(shares=(0.1, 0.3, 0.5))}
 
@@ -57,33 +64,41 @@ def metrics_of(bed: testbed.Bed, scene: testbed.Scene, index: int) -> dict[str, 
         index: the index of the scene; metrics that run the method again are measured on the first ones only.
     """
     found = {**REMOVAL, **bed.measures(scene), **SANITY, **(LOCALISATION if scene.truth is not None else {})}
-    return {name: each for name, each in found.items() if index < RERUNS or not each.needs_method}
+    reruns = LARGE_RERUNS if bed.group in LARGE else RERUNS
+    return {name: each for name, each in found.items() if index < reruns or not each.needs_method}
 
 
-def methods_for(shape: tuple[int, int, int]) -> tuple[dict[str, Method], dict[str, str]]:
+def budget_of(bed: testbed.Bed) -> int:
+    """Return the number of images that a method may evaluate for one mask on a bed."""
+    return LARGE_BUDGET if bed.group in LARGE else BUDGET
+
+
+def methods_for(shape: tuple[int, int, int], budget: int = BUDGET) -> tuple[dict[str, Method], dict[str, str]]:
     """Return every method of the image at its budget for pictures (H, W, C), by id; and why others are left out."""
     found, left_out = {}, {}
     for name, cls in METHODS.items():
         if name in OF_LAYERS:
             continue
-        fitted = within_budget(cls(), (1, *shape))
+        fitted = within_budget(cls(), (1, *shape), budget)
         if fitted is None:
-            left_out[name] = f"needs more than {BUDGET} images"
+            left_out[name] = f"needs more than {budget} images"
         else:
             found[name] = fitted
     return found, left_out
 
 
-def within_budget(method: Method, shape: tuple[int, ...]) -> Method | None:
+def within_budget(method: Method, shape: tuple[int, ...], budget: int) -> Method | None:
     """Return a method with fewer samples, steps or windows where it would evaluate too many images; None without any.
 
     Args:
         method: the method.
         shape: (1, H, W, C).
+        budget: number of images.
     """
-    found = at_cost(method, shape, BUDGET)
+    found = at_cost(method, shape, budget)
     if found is None and method.id == "occlusion":
-        # windows further apart, at most side by side
-        strides: Mapping[int, Method] = {each: method.but(stride=each) for each in range(8, 16)}
-        found = next((each for each in strides.values() if each.cost(shape) <= BUDGET), None)
+        # windows further apart until they are side by side, then larger ones
+        sizes = [(15, stride) for stride in range(8, 16)] + [(size, size) for size in range(16, max(shape))]
+        windows = (method.but(size=size, stride=stride) for size, stride in sizes)
+        found = next((each for each in windows if each.cost(shape) <= budget), None)
     return found

@@ -10,15 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from benchmarks.leaderboard.entries import BUDGET, KINDS, OF_LAYERS, RERUNS, kind_of
-from benchmarks.leaderboard.peers import PEERS, missing_packages
+from benchmarks.leaderboard.entries import (
+    BUDGET,
+    KINDS,
+    LARGE_BUDGET,
+    LARGE_RERUNS,
+    OF_LAYERS,
+    RERUNS,
+    kind_of,
+)
+from benchmarks.leaderboard.peers import PEERS, notes
 from benchmarks.leaderboard.references import REFERENCES
 from benchmarks.leaderboard.standings import NETWORKS, OTHER, BedResult, Entry, Overall, overall
 from saliency import testbed
 from saliency.core.catalogue import METHODS
 from saliency.model.protocols import Model
 from saliency.results.statistics import Interval, interval
+from saliency.testbed.real.bed import PhotographBed
 
 CLASSES = {"one pass": 2, "tens": 64, "hundreds": 10**9}
 """Classes of cost, with the largest number of images evaluated."""
@@ -26,6 +36,9 @@ CLASSES = {"one pass": 2, "tens": 64, "hundreds": 10**9}
 
 TRANSFORMERS, CONVOLUTIONAL = NETWORKS
 """Kinds of networks."""
+
+PHOTOGRAPHS = "trained networks and photographs"
+"""The kind of networks whose reasons are unknown. They are no part of any other standing, nor of the evidence."""
 
 CHEATING = "planted"
 """The group of beds whose networks may depend on a logo or a trigger."""
@@ -37,6 +50,14 @@ same weight: removal (SRG and ROAD), interventions (parts of the scene are remov
 contrast, and weight shuffling. The last two are conditions that a map meets or not. The interval is a 95 % bootstrap
 over the pictures. Beds of one group count once. Kinds of networks stand apart: the standings of two methods are
 comparable only where both have a map.
+"""
+
+REAL = f"""\
+What these networks depend on is unknown, and photographs cannot be rendered again, so only removal, class contrast and
+weight shuffling count. The networks are large: on photographs a method evaluates at most {LARGE_BUDGET} images for a
+mask (`shapley` and `sobol` need more), and peers are not measured. The networks for CIFAR-10 have the budget of the
+other beds. These beds have few pictures, and are no part of the standings above, of the sentences, or of what the
+package chooses.
 """
 
 VOID = """\
@@ -84,19 +105,33 @@ class Board:
         return {each.id: each.group for each in self.beds}
 
     def standings(self, network: str | None = None, group: str | None = None) -> list[Overall]:
-        """Return every method and reference over the valid beds of one kind of network or group, best first."""
+        """Return every method and reference over the valid beds of one kind of network or group, best first.
+
+        By default over all networks whose reasons are known.
+        """
+        kinds = [network] if network else [CONVOLUTIONAL, TRANSFORMERS, OTHER]
         chosen = [
             each
             for each in self.results.values()
-            if network in (None, each.network) and group in (None, self.groups[each.bed])
+            if self.network(each) in kinds and group in (None, self.groups[each.bed])
         ]
         return overall(chosen, self.groups)
 
+    def network(self, result: BedResult) -> str:
+        """Return the kind of network of a bed."""
+        real = {each.id for each in self.beds if isinstance(each, PhotographBed)}
+        return PHOTOGRAPHS if result.bed in real else result.network
+
     @property
     def networks(self) -> list[str]:
-        """The kinds of networks of valid beds: convolutional ones first."""
-        found = {each.network for each in self.results.values() if not each.void}
+        """The kinds of networks of valid beds whose reasons are known: convolutional ones first."""
+        found = {self.network(each) for each in self.results.values() if not each.void}
         return [each for each in (CONVOLUTIONAL, TRANSFORMERS, OTHER) if each in found]
+
+    @property
+    def has_photographs(self) -> bool:
+        """Whether a bed of photographs was measured."""
+        return any(self.network(each) == PHOTOGRAPHS for each in self.results.values())
 
 
 def cost_class(images: float) -> str:
@@ -150,6 +185,8 @@ def why_not(method: Overall) -> str:
 
 def sentences(board: Board) -> list[str]:
     """Return which method to take for which question at which cost, one sentence each."""
+    if not board.networks:
+        return ["Only networks whose reasons are unknown were measured."]
     ranked = methods_of(board.standings(board.networks[0]))
     by_class = {name: [each for each in ranked if cost_class(each.images) == name] for name in CLASSES}
     of_scores = [each for each in ranked if METHODS[each.name]().needs is Model]
@@ -211,11 +248,30 @@ def _standings(board: Board) -> str:
     parts = ["## Standings\n", STANDING]
     for kind in board.networks:
         parts += [f"### On {kind}\n", _table(board.standings(kind))]
+    if board.has_photographs:
+        plot_of = f"![Standing of each method on {PHOTOGRAPHS}, with intervals](images/leaderboard-photographs.png)\n"
+        parts += [f"### On {PHOTOGRAPHS}\n", REAL, _agreement(board), plot_of, _table(board.standings(PHOTOGRAPHS))]
     measured = {each.name for each in board.standings()}
     parts.append(f"Not ranked, because they are methods of the units of a layer: {in_code(OF_LAYERS)}.\n")
     if absent := [name for name in METHODS if name not in measured and name not in OF_LAYERS]:
         parts.append(f"Not measured, because no valid bed supports it: {in_code(absent)}.\n")
     return "\n".join(parts)
+
+
+def _agreement(board: Board) -> str:
+    """Return how far the order on photographs is that on convolutional networks, in words."""
+    real, known = (
+        {each.name: each.standing.mean for each in methods_of(board.standings(kind))}
+        for kind in (PHOTOGRAPHS, CONVOLUTIONAL)
+    )
+    both = [name for name in real if name in known]
+    if len(both) < 3:
+        return ""
+    correlation = stats.spearmanr([real[each] for each in both], [known[each] for each in both]).statistic
+    return (
+        f"Spearman's correlation with the standings on convolutional networks is {correlation:.2f}, over {len(both)} "
+        "methods.\n"
+    )
 
 
 def in_code(names: Iterable[str]) -> str:
@@ -288,8 +344,7 @@ def _peers(board: Board) -> str:
             f"| {name} | `{peer.counterpart}` | {len(pairs)} | {' | '.join(cells)} | {images} |"
             + (f" {seconds} |" if board.seconds else "")
         )
-    if absent := missing_packages():
-        rows.append(f"\nNot installed: {', '.join(absent)}.")
+    rows += [f"\n{each}" for each in notes()]
     return "\n".join(rows) + "\n"
 
 
@@ -367,7 +422,7 @@ def _how(board: Board) -> str:
 ```sh
 make leaderboard        # all offline beds, in two processes; continues where it was interrupted
 make leaderboard-small  # a few scenes, into build/leaderboard-small
-python -m benchmarks.leaderboard --photographs  # and trained networks on photographs (docs/testbeds.md); hours
+python -m benchmarks.leaderboard --photographs  # and trained networks on photographs, see testbeds.md
 ```
 
 Peers are measured where they are installed: `pip install captum grad-cam torchcam shap`.
@@ -376,7 +431,7 @@ The table is deterministic: the same code and packages give the same digits, exc
 `build/leaderboard` to measure again after a change of a method.
 
 **Sample sizes**: scenes of each group of beds: {sizes}. Measures that run the method again use the first {RERUNS}
-scenes of each bed. {machine}
+scenes of each bed, on photographs the first {LARGE_RERUNS}. {machine}
 
 **Budget**: at most {BUDGET} images evaluated for a mask. Methods that need more by default get fewer samples, steps or
 windows. Cost classes: one pass (up to 2 images), tens (up to 64), hundreds.
@@ -401,19 +456,26 @@ own model and pictures use `saliency.evaluate` and `saliency.check`.
 """
 
 
-def plot(board: Board, path: Path) -> None:
-    """Draw the standings, with intervals, and those on each bed."""
+def plot(board: Board, path: Path, *, photographs: bool = False) -> None:
+    """Draw the standings, with intervals, and those on each bed.
+
+    Args:
+        board: all results.
+        path: of the picture.
+        photographs: whether on the beds of photographs, instead of the others.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    main = board.standings(board.networks[0])
+    main = board.standings(PHOTOGRAPHS if photographs else board.networks[0])
     known = {each.name for each in main}
-    standings = [*main, *(each for each in board.standings() if each.name not in known)]
-    beds = [each for each in board.beds if each.id in board.results]
+    standings = [*main, *(each for each in board.standings() if not photographs and each.name not in known)]
+    kinds = {name: board.network(found) == PHOTOGRAPHS for name, found in board.results.items()}
+    beds = [each for each in board.beds if kinds.get(each.id) is photographs]
     colours = dict(zip(CLASSES, ("#1b9e77", "#7570b3", "#d95f02"), strict=True))
-    size = 8 + 0.24 * len(beds), 1.6 + 0.19 * len(standings)
+    size = 8 + 0.24 * len(beds), max(7, 1.6 + 0.19 * len(standings))
     figure, (left, right) = plt.subplots(
         1, 2, figsize=size, layout="constrained", width_ratios=(5, 1 + 0.35 * len(beds)), sharey=True
     )
@@ -450,7 +512,10 @@ def write(board: Board, folder: Path, data: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "leaderboard.md").write_text(text(board))
     (folder / "leaderboard-beds.md").write_text(beds_text(board))
-    plot(board, folder / "images" / "leaderboard.png")
+    if board.networks:
+        plot(board, folder / "images" / "leaderboard.png")
+    if board.has_photographs:
+        plot(board, folder / "images" / "leaderboard-photographs.png", photographs=True)
     data.write_text(json.dumps(evidence(board), indent=1) + "\n")
 
 

@@ -11,7 +11,7 @@ from saliency import testbed
 from saliency.metrics.metric import random_maps
 
 REFERENCES = {
-    "random": "random order of cells",
+    "random": "random values, as smooth as most maps",
     "sobel": "edges of the picture (Sobel)",
     "centre": "Gaussian in the centre",
     "colour_filter": "colours of the truth in other scenes",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import saliency
-from benchmarks.leaderboard.entries import BESIDE_PEERS, RERUNS, methods_for, metrics_of
+from benchmarks.leaderboard.entries import BESIDE_PEERS, LARGE, RERUNS, budget_of, methods_for, metrics_of
 from benchmarks.leaderboard.peers import peer_methods
 from benchmarks.leaderboard.references import OTHERS, ColourFilter, references_of
 from saliency import testbed
@@ -92,11 +92,11 @@ def colour_filter(name: str) -> ColourFilter:
 def measured(task: Task) -> list[EvaluationRow]:
     """Return the rows of one scene: every method, reference and peer with every metric."""
     bed, scene = bed_of(task.bed), scenes_of(task.bed, task.count)[task.index]
-    methods, _ = methods_for(scene.image.shape)
+    methods, _ = methods_for(scene.image.shape, budget_of(bed))
     references = references_of(scene, colour_filter(task.bed), task.index)
     metrics = metrics_of(bed, scene, task.index)
     contests: list[tuple[dict[str, Any], dict[str, Metric]]] = [({**methods, **references}, metrics)]
-    if task.index < RERUNS and (others := peer_methods()):
+    if task.index < RERUNS and bed.group not in LARGE and (others := peer_methods()):
         contests.append((dict(others), {name: metrics[name] for name in BESIDE_PEERS}))
     rows = []
     for subjects, measures in contests:
