@@ -127,6 +127,8 @@ class Picture:
     @cached_property
     def shown(self) -> np.ndarray:
         """The picture to show, (H, W, 3) uint8: three or four channels as RGB, the mean of any others as grey."""
+        if self.values.dtype == np.uint8 and self.values.shape[-1] in (3, 4) and (self.low, self.high) == (0, 255):
+            return self.values[..., :3].copy()
         span = (self.high - self.low) or 1.0
         channels = self.values.shape[-1]
         colours = self.values[..., :3] if channels in (3, 4) else self.values.mean(-1, keepdims=True, dtype=np.float64)
@@ -250,7 +252,8 @@ def _entering(
         notes.append(f"a picture of {count} channels: shown as their mean")
     if isinstance(preprocess, Preprocessing):
         enter = _normalised(preprocess, values, (low, high))
-        locate = partial(_located, preprocess) if preprocess.moves else None
+        height, width = values.array.shape[:2]
+        locate = (lambda _: Placed(preprocess.placement(height, width))) if preprocess.moves else None
         return Picture(values.array, low, high, enter, locate, [*notes, f"preprocess: {preprocess.described()}"])
     if preprocess is not None:
         enter = prepared(preprocess, values, (low, high), notes, channels_first, channels)

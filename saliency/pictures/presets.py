@@ -10,6 +10,7 @@ import numpy as np
 
 from saliency import checks
 from saliency.errors import BadField, BadImage, brief, unknown
+from saliency.pictures.placement import composed, resized
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's pictures in 0–1: red, green and blue."""
@@ -110,6 +111,13 @@ class Preprocessing:
         """Whether it resizes or crops the picture."""
         return self.resize is not None or self.size is not None
 
+    def placement(self, height: int, width: int) -> np.ndarray:
+        """Return the placement (2, 3) of the result in a picture, see :mod:`saliency.pictures.placement`."""
+        to = (height, width) if self.resize is None else self._resized(height, width)
+        before, _, first = self._crop(*to)
+        moved = np.array([[1.0, 0, first[0] - before[0]], [0, 1, first[1] - before[1]]])
+        return composed(resized((height, width), to), moved)
+
     @property
     def _range(self) -> Preprocessing:
         """The same normalization without resizing and cropping."""
@@ -142,15 +150,20 @@ class Preprocessing:
         """Return the central crop, padded where the picture is smaller."""
         if self.size is None:
             return picture
-        before = [max(to - have, 0) // 2 for to, have in zip(self.size, picture.shape, strict=False)]
-        after = [max(to - have, 0) - less for to, have, less in zip(self.size, picture.shape, before, strict=False)]
+        before, after, (top, left) = self._crop(*picture.shape[:2])
         if any(before) or any(after):
             empty = (*(have + less + more for have, less, more in zip(picture.shape, before, after, strict=False)), 1)
             padded = np.ones(empty, picture.dtype) * self._border(picture.dtype, picture.shape[-1])
             padded[before[0] : before[0] + len(picture), before[1] : before[1] + picture.shape[1]] = picture
             picture = padded
-        top, left = (round((have - to) / 2) for to, have in zip(self.size, picture.shape, strict=False))
         return picture[top : top + self.size[0], left : left + self.size[1]]
+
+    def _crop(self, height: int, width: int) -> tuple[list[int], list[int], list[int]]:
+        """Return the pixels to pad before and after each side, and the first ones of the crop then."""
+        sides = list(zip(self.size or (height, width), (height, width), strict=True))
+        before = [max(to - have, 0) // 2 for to, have in sides]
+        after = [max(to - have, 0) - less for (to, have), less in zip(sides, before, strict=True)]
+        return before, after, [round((max(have, to) - to) / 2) for to, have in sides]
 
     def _border(self, dtype: np.dtype[Any], channels: int) -> np.ndarray:
         border = np.broadcast_to(np.asarray(self.mean if self.crop == "border" else 0, np.float32), channels)

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 import saliency
 from saliency.pictures.picture import Picture, read
 from saliency.pictures.placement import LOST, RANDOM, composed, resized
+from saliency.pictures.presets import Preprocessing
 from tests.nets import picture
 
 Values = Callable[[np.ndarray], np.ndarray]
@@ -213,6 +214,29 @@ def test_pictures_of_every_kind_are_placed(kind: str) -> None:
         return array[10:90, 60:4:-1] ** 3
 
     placed(preprocess, np.array([[1, 0, 10], [0, -1, 60.0]]), KINDS[kind])
+
+
+@pytest.mark.parametrize("size", [(120, 160), (60, 150)], ids=str)
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        Preprocessing(resize=(56, 64), crop="squash"),
+        Preprocessing(size=(56, 56), resize=64),
+        Preprocessing(size=(90, 170)),
+        Preprocessing(size=(64, 64), resize=(64, 64), crop="border"),
+    ],
+    ids=["whole", "crop", "padded", "border"],
+)
+def test_the_place_of_a_preset_is_that_of_its_patterns(preprocess: Preprocessing, size: tuple[int, int]) -> None:
+    """It is computed, and differs from what patterns show by less than half a pixel of the input."""
+    image = picture(*size)
+    computed, searched = read(image, preprocess), read(image, preprocess.__call__)
+    height, width = computed.fed.shape[1:3]
+    corners = np.array([[0, 0, 1], [height - 1, width - 1, 1]]).T
+    away = np.linalg.inv(computed.placement[:, :2]) @ (computed.placement - searched.placement) @ corners
+
+    assert not searched.placed.notes
+    assert np.abs(away).max() < 0.5
 
 
 def test_random_preprocessing_is_noted() -> None:
