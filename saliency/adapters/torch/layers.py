@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -260,6 +260,8 @@ class Captured(Tap, Survey):
     def __init__(self, module: nn.Module, names: Sequence[str], leaf: Tensor) -> None:
         super().__init__(module, names, leaf)
         self._kept: dict[str, Tensor] = {}
+        # whether a layer returns its tensor inside something else
+        self._wrapped = False
 
     def output(self, name: str) -> Tensor:
         """Return the layer's output, with its place in the graph."""
@@ -267,10 +269,63 @@ class Captured(Tap, Survey):
             raise UnknownName(f"The layer {name!r} was not called in the forward pass, or did not return a tensor.")
         return self._kept[name]
 
+    def is_plain(self, name: str) -> bool:
+        """Return whether a layer is a module that returns one map (N, K, h, w)."""
+        part = dict(self._module.named_modules()).get(name)
+        if part is None or isinstance(part, torch.jit.ScriptModule):
+            return False
+        grid = None if self._wrapped else self.grid(self.output(name))
+        return grid is not None and grid.layout == "first"
+
+    def leave(self, path: str, result: Any) -> Any:
+        self._wrapped |= path in self._names and not isinstance(result, Tensor)
+        return super().leave(path, result)
+
     def tap(self, name: str, result: Tensor) -> Tensor:
         self._kept[name] = result
         # return a copy, so that later in-place operators cannot change the stored result
         return result.clone()
+
+
+class Hooked:
+    """Stores the outputs of modules, and records the graph of the forward pass only from there on.
+
+    Unlike :class:`Captured` it intercepts no operators, so that it is as fast as a plain forward pass, and learns
+    nothing about the grids of the outputs. Call the model with gradients off; they are on from the first output to the
+    end of the caller's own context.
+
+    Args:
+        module: its forward pass is recorded.
+        last: by name of a module that returns one tensor, the number of its last call, from 1.
+    """
+
+    def __init__(self, module: nn.Module, last: Mapping[str, int]) -> None:
+        self._module, self._last = module, last
+        self._handles: list[Any] = []
+        self._calls: Counter[str] = Counter()
+        self.outputs: dict[str, Tensor] = {}
+
+    def __enter__(self) -> Self:
+        for name in self._last:
+            self._handles.append(self._module.get_submodule(name).register_forward_hook(self._on_leave(name)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _on_leave(self, name: str) -> Callable[..., Tensor]:
+        def hook(_module: nn.Module, _args: Any, result: Tensor) -> Tensor:
+            self._calls[name] += 1
+            if self._calls[name] != self._last[name]:
+                return result
+            torch.set_grad_enabled(True)
+            output = result if result.requires_grad else result.detach().requires_grad_()
+            self.outputs[name] = output
+            # a copy, so that later in-place operators cannot change the stored result
+            return output.clone()
+
+        return hook
 
 
 class Replaced(Tap):

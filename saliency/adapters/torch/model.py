@@ -24,7 +24,7 @@ from saliency.adapters.torch.answers import TORCH, shape_error
 from saliency.adapters.torch.attention import Attending, exits_of
 from saliency.adapters.torch.cut import Tail, gated, paths_of
 from saliency.adapters.torch.gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
-from saliency.adapters.torch.layers import Captured, Replaced, channels_last, off_grid, on_grid
+from saliency.adapters.torch.layers import Captured, Hooked, Replaced, channels_last, off_grid, on_grid
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.precision import computed_in, fed_as
 from saliency.adapters.torch.random import OwnRandomness
@@ -193,12 +193,14 @@ class TorchModel(Weighted, Adapter):
 
     def layers(self, images: Tensor, *, whole: bool = False) -> Read[Layer[Tensor]]:
         """Return activations (N, h, w, K) and gradients (k, N, h, w, K) of each bound layer."""
+        if len(images) > 1 and (last := self._plain_calls(images)):
+            return self._plain_layers(images, last)
         leaf = leaf_of(images)
         with self._ready(grad=True) as module:
             with Captured(module, (*self._layers, *units(self._targets)), leaf) as captured:
                 scores = self._scores(module, leaf, captured)
             seen = [captured.output(name) for name in self._layers]
-            if not scores.requires_grad:
+            if not all(each.requires_grad for each in (scores, *seen)):
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
             grids = [captured.grid(each) for each in seen]
             gradients = list(each_gradient(scores, seen, self._layers, half=self._goes_through_half()))
@@ -212,6 +214,41 @@ class TorchModel(Weighted, Adapter):
             for i, grid in enumerate(grids)
         )
         return Read(found, scores.detach())
+
+    def _plain_calls(self, images: Tensor) -> dict[str, int]:
+        """Return the number of the last call of each bound layer, if all are modules that return maps (N, K, h, w)."""
+        if self._cut is not None or self._gate is not None or units(self._targets):
+            return {}
+
+        def found() -> dict[str, int]:
+            captured = self._captured(images[:1])
+            if not all(map(captured.is_plain, self._layers)):
+                return {}
+            last = {name: captured.calls[name] for name in self._layers}
+            # a model may switch gradients off after the layer
+            return last if self._hooked(images[:1], last)[0].requires_grad else {}
+
+        return dict(self._fact("plain layers", images, found))
+
+    def _plain_layers(self, images: Tensor, last: Mapping[str, int]) -> Read[Layer[Tensor]]:
+        """Return the same as :meth:`layers`, without intercepting operators."""
+        scores, outputs = self._hooked(images, last)
+        seen = [outputs[name] for name in self._layers]
+        with self._ready(grad=True):
+            gradients = list(each_gradient(scores, seen, self._layers, half=self._goes_through_half()))
+        found = (
+            Layer(self._wide_map(output), torch.stack([self._wide_map(each[i]) for each in gradients]))
+            for i, output in enumerate(seen)
+        )
+        return Read(found, scores.detach())
+
+    def _hooked(self, images: Tensor, last: Mapping[str, int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the scores (k, N), and the outputs of modules with the graph from there to the scores."""
+        with self._ready(grad=False) as module, Hooked(module, last) as hooked:
+            return self._scores(module, images), hooked.outputs
+
+    def _wide_map(self, array: Tensor) -> Tensor:
+        return array.detach().permute(0, 2, 3, 1).to(self._wide)
 
     def activations(self, images: Tensor, *, whole: bool = False) -> Read[Tensor]:
         """Return the activations (N, h, w, K) of each bound layer, with the scores of the targets, if any are bound."""
