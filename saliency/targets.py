@@ -65,8 +65,13 @@ class OfEach(OfScores):
         self._images: np.ndarray | None = None
 
     @contextmanager
-    def of(self, images: np.ndarray) -> Iterator[None]:
-        """Within this context, the rows of scores belong to these images, as indices (N,); else to the first N."""
+    def of(self, images: np.ndarray, *, unchanged: bool = False) -> Iterator[None]:
+        """Within this context, the rows of scores belong to these images, as indices (N,); else to the first N.
+
+        Args:
+            images: indices.
+            unchanged: whether the rows are the images themselves, not perturbed copies.
+        """
         self._images = images
         try:
             yield
@@ -90,6 +95,55 @@ class OfEach(OfScores):
             here = np.array([self.targets[i] == each for i in images])
             total = total + each(scores) * _like(here.astype(np.float32), total)
         return total
+
+
+class TopOfEach(OfEach):
+    """The top class of each image of a batch, found by the first pass over the unchanged images.
+
+    Args:
+        count: number B of images.
+        tohost: returns an array of the model's framework on the host.
+
+    Attributes:
+        scores: of the unchanged images, (B, classes) float64; None before the pass.
+    """
+
+    def __init__(self, count: int, tohost: Callable[[Any], np.ndarray]) -> None:
+        super().__init__([0] * count)
+        self.scores: np.ndarray | None = None
+        self._known, self._unchanged, self._tohost = np.zeros(count, bool), False, tohost
+
+    @contextmanager
+    def of(self, images: np.ndarray, *, unchanged: bool = False) -> Iterator[None]:
+        """See :class:`OfEach`.
+
+        Raises:
+            NotYetKnown: the top classes are not known, and the rows are perturbed copies of the images.
+        """
+        if not (unchanged or self._known[images].all()):
+            raise NotYetKnown("The top classes are known only after a pass over the unchanged images.")
+        self._unchanged = unchanged
+        try:
+            with super().of(images):
+                yield
+        finally:
+            self._unchanged = False
+
+    def __call__(self, scores: Any) -> Any:
+        """See :class:`OfEach`; outside of :meth:`of`, return the largest score of each row."""
+        if self._images is None:
+            return scores[np.arange(int(scores.shape[0])), self._tohost(scores).argmax(1)]
+        if self._unchanged and not self._known[self._images].all():
+            host = self._tohost(scores).astype(np.float64)
+            if self.scores is None:
+                self.scores = np.zeros((len(self._known), host.shape[1]))
+            self.scores[self._images], self._known[self._images] = host, True
+            self._classes[self._images] = host.argmax(1)
+        return super().__call__(scores)
+
+
+class NotYetKnown(RuntimeError):
+    """A pass over perturbed images would need the top classes before a pass over the unchanged ones has found them."""
 
 
 class NotPerImage(RuntimeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,7 +34,7 @@ from saliency.pictures.picture import FILLS, Picture, decoded, read
 from saliency.pictures.presets import Preprocess
 from saliency.results.run import Run
 from saliency.session.consistency import Inconsistency, batches, inconsistency
-from saliency.targets import OfScores
+from saliency.targets import OfEach, OfScores, TopOfEach
 
 T = TypeVar("T")
 
@@ -125,7 +126,15 @@ class Prepared:
         """
         return Prepared(self.adapted, [picture_for(image, preprocess, self.adapted)])
 
-    def run(self, method: str | Method | type[Method], target: Any, fields: Mapping[str, Any], at: Any = None) -> Run:
+    def run(
+        self,
+        method: str | Method | type[Method],
+        target: Any,
+        fields: Mapping[str, Any],
+        at: Any = None,
+        *,
+        late: bool = False,
+    ) -> Run:
         """Fit a method to the model, resolve the targets for each picture, and bind both.
 
         The targets of the pictures may resolve to different functions, such as k top classes. Where the model is called
@@ -137,6 +146,8 @@ class Prepared:
             target: see :func:`saliency.explain`; a list gives several; :class:`Each` gives each picture its own.
             fields: fields of the method, or of the method inside it; None leaves a field unchanged.
             at: see :func:`saliency.explain`.
+            late: whether the run itself may find the top classes, in its first pass over the pictures, if these are the
+                targets. A method without such a pass then raises :class:`saliency.targets.NotYetKnown`.
 
         Raises:
             Unsupported: the model does not support what the method needs.
@@ -147,13 +158,29 @@ class Prepared:
         wanted = target if isinstance(target, Each) else list(target) if several else [target]
         of_scores = any(not callable(each) or isinstance(each, OfScores) for each in wanted)
         inconsistent = self._inconsistency() if of_scores else None
-        targets, on_targets = resolved(wanted, self.adapted, lambda: self.outputs, len(self.pictures))
+        count = len(self.pictures)
+        top = self._top() if late and at is None and not used.over_layer and wanted == (None,) * count else None
+        targets: list[list[Resolved]]
+        own: list[OfEach]
+        if top is None:
+            targets, on_targets = resolved(wanted, self.adapted, lambda: self.outputs, count)
+            targets, own = each_own(targets) if self.adapted.eager else (targets, [])
+        else:
+            targets, own, on_targets = [[Resolved(top, "", "")]] * count, [top], [[]] * count
         known = "outputs" in self._computed
         on_layers: list[str] = []
-        targets, own = each_own(targets) if self.adapted.eager else (targets, [])
         bound, layers = bound_for(used, self.adapted, own or functions_of(targets), self.images, on_layers)
         on_presets = self._surer_presets(targets)
         on_batches = [] if inconsistent is None else [inconsistent.note]
+
+        def noted(on_targets: Sequence[Sequence[str]]) -> list[list[str]]:
+            each_picture = zip(on_targets, on_presets, strict=True)
+            return [[*notes, *own, *on_layers, *preset, *on_batches] for own, preset in each_picture]
+
+        def settle(top: TopOfEach) -> tuple[list[list[Resolved]], list[list[str]]]:
+            found, on_targets = self._settled(top)
+            return found, noted(on_targets)
+
         run = Run(
             pictures=self.pictures,
             images=self.images,
@@ -163,17 +190,33 @@ class Prepared:
             several=several,
             layers=layers,
             model=bound,
-            notes=[
-                [*notes, *own, *on_layers, *preset, *on_batches]
-                for own, preset in zip(on_targets, on_presets, strict=True)
-            ],
+            notes=noted(on_targets),
             alone=inconsistent is not None and inconsistent.alone,
             own=own,
             scores=scores_in(self.outputs, functions_of(targets), self.head) if known and not own else None,
+            settle=None if top is None else partial(settle, top),
         )
         if at is not None:
             return at_layer(run, at)
         return over_layer(run) if used.over_layer else run
+
+    def _top(self) -> TopOfEach | None:
+        """Return the top classes as a target that the run resolves; None where they are known or not plain classes."""
+        adapted = self.adapted
+        head: Head | None = adapted.head
+        plain = head is not None and not head.guessed and head.meaning in ("classes", "labels")
+        if "outputs" in self._computed or not plain or not adapted.eager or adapted.width is None:
+            return None
+        return TopOfEach(len(self.pictures), adapted.ops.tohost)
+
+    def _settled(self, top: TopOfEach) -> tuple[list[list[Resolved]], list[list[str]]]:
+        """Return the top classes that a run has found, and the notes on them; keep the outputs."""
+        scores = top.scores
+        assert scores is not None
+        if not self.head.to_logits:
+            self._computed["outputs"] = scores
+        found, notes = resolved((None,), self.adapted, lambda: scores, len(self.pictures))
+        return [[each._replace(row=0) for each in own] for own in found], notes
 
     def _surer_presets(self, targets: Sequence[Sequence[Resolved]]) -> list[list[str]]:
         """Return for each picture the note on a preset under which the model is much more confident, or none."""

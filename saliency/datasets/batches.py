@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency.api.feeding import FIRST
 from saliency.api.fitting import fitted
 from saliency.api.prepare import Prepared, prepare
 from saliency.core.method import Method
@@ -21,7 +23,7 @@ from saliency.model.resolve import Each
 from saliency.pictures.presets import Preprocess
 from saliency.results.assemble import explained
 from saliency.results.run import Run
-from saliency.targets import NotPerImage
+from saliency.targets import NotPerImage, NotYetKnown
 
 LOOK_AHEAD, MOST = 256, 32
 """Images to evaluate, and pictures, that are read ahead where the batch size is automatic."""
@@ -85,6 +87,10 @@ class Batches:
     first: Prepared | None = None
     _apart: bool = field(default=False, init=False)
     """Whether pictures of different targets are explained apart."""
+    _late: bool = field(default=True, init=False)
+    """Whether the run itself finds the top classes, which saves a forward pass."""
+    _explained: int = field(default=0, init=False)
+    """Number of pictures so far."""
     _fitted: Method | None = field(default=None, init=False)
     _last: Prepared | None = field(default=None, init=False)
 
@@ -95,8 +101,9 @@ class Batches:
             image, label = item.read()
             found.target = self.targets(index, label)
             if self.first is None:
-                self.first = prepare(self.model, [image], **self.setting.model, preprocess=self.setting.preprocess)
-                found.prepared = self.first
+                first = prepare(self.model, [image], **self.setting.model, preprocess=self.setting.preprocess)
+                # a copy, in which the comparison with presets can be ended
+                self.first = found.prepared = Prepared(copy.copy(first.adapted), first.pictures)
             else:
                 found.prepared = self.first.with_image(image, self.setting.preprocess)
             _ = found.prepared.images
@@ -169,6 +176,7 @@ class Batches:
 
     def _together(self, reads: Sequence[Read]) -> list[Any]:
         """Return the explanations of pictures of one shape, from shared model calls."""
+        self._compare_presets(reads)
         run = self._run(self._joined(reads), reads)
         apart = not run.own and len({each[0].row for each in run.targets}) > 1
         if not apart and not self._apart:
@@ -176,6 +184,9 @@ class Batches:
                 return self._masks(run)
             except NotPerImage:
                 self._apart = True
+            except NotYetKnown:
+                self._late = False
+                return self._together(reads)
         # pictures of one target share the calls
         by_target: dict[Any, list[int]] = {}
         for i, each in enumerate(run.targets):
@@ -186,6 +197,14 @@ class Batches:
             for i, result in zip(which, self._masks(self._run(self._joined(same), same)), strict=True):
                 found[i] = result
         return found
+
+    def _compare_presets(self, reads: Sequence[Read]) -> None:
+        """End the comparison with presets, a few model calls for each picture, after the first pictures."""
+        assert self.first is not None
+        if self._explained >= FIRST:
+            adapted: Any = self.first.adapted
+            adapted.compared = dict.fromkeys(range(FIRST))
+        self._explained += len(reads)
 
     def _joined(self, reads: Sequence[Read]) -> Prepared:
         """Return pictures of one shape as one batch, the last one again where the pictures are the same."""
@@ -200,7 +219,8 @@ class Batches:
 
     def _run(self, batch: Prepared, reads: Sequence[Read]) -> Run:
         given = self.setting
-        return batch.run(given.method, Each(each.target for each in reads), given.fields, given.at)
+        late = self._late and not self._apart
+        return batch.run(given.method, Each(each.target for each in reads), given.fields, given.at, late=late)
 
     def _masks(self, run: Run) -> list[Any]:
         """Return the explanations of a run, each with its share of the cost."""

@@ -94,7 +94,7 @@ class Assembly:
         if others:
             each = [np.broadcast_to(scores, self.scores.shape) for scores in others]
             self.baseline_scores = np.asarray(np.mean(each, axis=0))
-        self.measured = True
+        self.measured, self.run = True, self.run.settled()
 
     def _scores(self, several: list[Any]) -> list[np.ndarray]:
         """Return the scores (k, B) of several batches (B, …), computed only where no pass of the run has found them.

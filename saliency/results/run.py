@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,6 +67,7 @@ class Run:
         place: the layer that the masks are over; None where they are over the input.
         passed: how baselines become values of the layer, where the method starts at one.
         scores: of the pictures, (k, B), if they are known from the outputs that determined the targets.
+        settle: returns targets and notes, where the targets are the top classes that the run itself finds.
     """
 
     pictures: Sequence[Picture | Inputs]
@@ -83,6 +84,14 @@ class Run:
     place: LayerPlace | None = None
     passed: Passed | None = None
     scores: np.ndarray | None = None
+    settle: Callable[[], tuple[Sequence[Sequence[Resolved]], Sequence[Sequence[str]]]] | None = None
+
+    def settled(self) -> Run:
+        """Return the run with its final targets and notes; call it after the pass over the pictures."""
+        if self.settle is None:
+            return self
+        targets, notes = self.settle()
+        return replace(self, targets=targets, notes=notes, settle=None)
 
     @property
     def rows(self) -> int:

@@ -103,6 +103,7 @@ class Session(Generic[A]):
         self._progress, self._cancelled, self._shared = progress, cancelled, shared
         self._named_baseline, self._inputs, self._passed = named_baseline or fill, inputs, passed
         self._pictures: np.ndarray | None = None
+        self._explained: Any = None
         self._own, self._passes, self._layers = own, passes, tuple(layers)
         self._sizes: dict[Hashable, BatchSize] = {}
         self._scores = Scores()
@@ -124,6 +125,7 @@ class Session(Generic[A]):
             images: (B, H, W, C); the same array must be passed to the method.
             known: their scores (k, B), if they were computed before.
         """
+        self._explained = images
         self._scores.collect(images, known)
 
     def known_scores(self, images: A) -> Any:
@@ -445,7 +447,9 @@ class Session(Generic[A]):
 
         Raises:
             NotPerImage: the samples are not the same number of copies of each picture.
+            NotYetKnown: the targets are top classes, which only a pass over the unchanged images can find.
         """
+        unchanged = isinstance(samples, Originals) and samples.images is self._explained and self._pictures is None
         with ExitStack() as stack:
             for target in self._own:
                 pictures = np.arange(len(target.targets)) if self._pictures is None else self._pictures
@@ -454,7 +458,8 @@ class Session(Generic[A]):
                     raise NotPerImage(
                         f"Expected {each} copies of {len(pictures)} pictures, got {len(samples)} samples."
                     )
-                stack.enter_context(target.of(pictures[np.arange(rows.start, rows.stop) // each]))
+                which = pictures[np.arange(rows.start, rows.stop) // each]
+                stack.enter_context(target.of(which, unchanged=unchanged))
             yield
 
     def _size_for(self, kind: str, samples: Samples[Any]) -> BatchSize:

@@ -68,6 +68,44 @@ def test_batches_are_filled_across_pictures(method: str) -> None:
     assert found[0].calls == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "evaluated"), [("gradient", 6), ("grad_cam", 6), ("integrated_gradients", 6 * 4 + 4)]
+)
+def test_a_pass_over_the_pictures_finds_their_top_classes(method: str, evaluated: int) -> None:
+    """After the first batch, each picture is evaluated once, for its score, top class and gradient alike.
+
+    Methods without a pass over the pictures evaluate each once more, for its class.
+    """
+    net, steps = Counting(), {"steps": 4} if evaluated > 6 else {}
+    model = saliency.adapt(net)
+    options: dict[str, Any] = {"preprocess": "0..1", **steps}
+    list(saliency.explain_each(model, PICTURES, method, batch_size=2, **options))
+    Counting.calls.clear()
+    pictures = [picture(seed=i) for i in range(10, 16)]
+    found = list(saliency.explain_each(model, pictures, method, batch_size=2, **options))
+
+    assert sum(Counting.calls) == evaluated + 2
+    for each, image in zip(found, pictures, strict=True):
+        expected = saliency.explain(net, image, method, progress=False, **options)
+        alike(each, expected)
+        assert each.notes == expected.notes
+
+
+def test_presets_are_compared_on_the_first_pictures_only() -> None:
+    """A preset that fits better is noted on them, and costs no calls for all others; the model itself is as before."""
+    model = saliency.adapt(Counting())
+    each = saliency.explain_each(model, [picture(seed=i) for i in range(12)], "gradient", 1, batch_size=6)
+    first = [next(each) for _ in range(6)]
+    Counting.calls.clear()
+    second = list(each)
+
+    assert any(any("seems to be missing" in note for note in one.notes) for one in first)
+    assert not any("seems to be missing" in note for one in second for note in one.notes)
+    assert Counting.calls == [6]
+    (noted,) = [each for each in saliency.explain(model, PICTURES[0], progress=False).notes if "missing" in each]
+    assert "preprocess=" in noted
+
+
 def test_a_compiled_model_gives_each_picture_its_target() -> None:
     """Where targets are compiled, pictures of one target share calls; the results are the same and in order."""
     jnp = pytest.importorskip("jax.numpy")
