@@ -17,7 +17,7 @@ from scripts import methods_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SCENES = 18
+SCENES = 12
 """Scenes of each group of beds."""
 
 LEAST = 2
@@ -29,7 +29,7 @@ SAME_AS_TORCH = "photographs_mobilenet_keras"
 SMALL = {"birds_cnn": 1, "wired_distractor_brightness": 2, "wired_shortcut_texture": 2}
 """Scenes of the beds of a small run."""
 
-RECORDED = 6
+RECORDED = 4
 """Scenes of a bed on which verdicts are recorded."""
 
 

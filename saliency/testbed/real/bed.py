@@ -26,6 +26,9 @@ BATCH = 25
 SMALLEST, LARGEST = 0.01, 0.8
 """Share of the picture that the objects of a scene cover."""
 
+FEWEST = 8
+"""Number of scenes of a bed with outlines: the intervals of fewer say little."""
+
 
 @dataclass(frozen=True, eq=False)
 class Network:
@@ -170,7 +173,7 @@ class PhotographBed(Bed):
         scenes = sum(each and not other for each, other in zip(lost, lost_elsewhere, strict=True))
         where = f"the {len(lost)} photographs whose top class is that of outlined objects"
         return [
-            Gate("At least 10 photographs are scenes", scenes, 10),
+            Gate(f"At least {FEWEST} photographs are scenes", scenes, FEWEST),
             Gate(f"Removing the objects takes the class away on at least 50 % of {where}", share, 0.5),
             Gate("Removing the same shape elsewhere does so at least 30 points less often", share - elsewhere, 0.3),
         ]
