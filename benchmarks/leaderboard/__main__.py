@@ -44,6 +44,18 @@ def scene_counts(beds: list[testbed.Bed], scenes: int, least: int) -> dict[str, 
     return {name: len(run.scenes_of(name, count)) if name in real else count for name, count in counts.items()}
 
 
+def is_chosen(bed: testbed.Bed, photographs: list[str] | None) -> bool:
+    """Return whether a bed is measured.
+
+    Args:
+        bed: the bed.
+        photographs: ids of beds of photographs; an empty list chooses all but :data:`SAME_AS_TORCH`.
+    """
+    if not isinstance(bed, PhotographBed):
+        return True
+    return photographs is not None and (bed.id in photographs or (not photographs and bed.id != SAME_AS_TORCH))
+
+
 def board_of(counts: dict[str, int], folder: Path, jobs: int, *, seconds: bool = True) -> page.Board:
     """Return the results of beds, measured as far as the files of the folder do not hold them.
 
@@ -67,7 +79,8 @@ def board_of(counts: dict[str, int], folder: Path, jobs: int, *, seconds: bool =
     rows: dict[str, list[EvaluationRow]] = defaultdict(list)
     for task, found in run.in_processes(run.measured, tasks, jobs):
         rows[task.bed] += found
-    missing = run.all_beds()[1] if any(isinstance(each, PhotographBed) for each in beds) else []
+    others = [each for each in run.all_beds()[0] if isinstance(each, PhotographBed) and each not in beds]
+    missing = [*run.all_beds()[1], *(f"{each.id} was not measured." for each in others)]
     results = {each.id: result_of(each.id, sorted(rows[each.id], key=lambda row: row.image)) for each in sound}
     return page.Board(beds, results, gates, recorded(tasks, jobs), missing, seconds)
 
@@ -91,12 +104,13 @@ def main() -> None:
         "--beds", nargs="*", help="ids of beds, whose pages go to the folder; by default all, for docs/"
     )
     parser.add_argument("--scenes", type=int, default=SCENES, help="scenes of each group of beds")
-    parser.add_argument("--photographs", action="store_true", help="beds of photographs too: they take hours")
+    parser.add_argument(
+        "--photographs", nargs="*", metavar="ID", help="beds of photographs too: those named, or all, which takes hours"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "leaderboard", help="where rows are kept")
     given = parser.parse_args()
-    beds = [each for each in run.all_beds()[0] if given.photographs or not isinstance(each, PhotographBed)]
-    beds = [each for each in beds if each.id != SAME_AS_TORCH]
+    beds = [each for each in run.all_beds()[0] if is_chosen(each, given.photographs)]
     beds = [each for each in run.all_beds()[0] if each.id in given.beds] if given.beds else beds
     if given.small:
         folder = ROOT / "build" / "leaderboard-small"

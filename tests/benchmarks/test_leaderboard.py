@@ -10,7 +10,7 @@ import torch
 
 import saliency
 from benchmarks.leaderboard import page, peers, record, run
-from benchmarks.leaderboard.__main__ import board_of, scene_counts
+from benchmarks.leaderboard.__main__ import board_of, is_chosen, scene_counts
 from benchmarks.leaderboard.entries import BUDGET, LARGE_BUDGET, OF_LAYERS, methods_for
 from benchmarks.leaderboard.references import REFERENCES, ColourFilter, references_of
 from benchmarks.leaderboard.standings import BedResult, overall, result_of
@@ -276,6 +276,14 @@ def test_photographs_stand_apart(tmp_path: Path) -> None:
         "leaderboard.png",
         "leaderboard-photographs.png",
     }
+
+
+def test_beds_of_photographs_are_chosen() -> None:
+    """They are measured on request: those named, or all; the others always."""
+    beds = [testbed.beds()[0], testbed.imagenet()]
+
+    for photographs, chosen in ((None, [True, False]), ([], [True, True]), (["other"], [True, False])):
+        assert [is_chosen(bed, photographs) for bed in beds] == chosen
 
 
 def test_scenes_of_a_group_share_its_number() -> None:
