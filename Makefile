@@ -115,7 +115,7 @@ lock:  ## write constraints.txt from pyproject.toml
 	scripts/lock.sh
 
 clean:  ## remove what was built and cached; .venv and node_modules stay
-	rm -rf build dist saliency_widget/static/widget.js saliency_widget/static/widget.css
+	rm -rf build dist saliency_widget/static
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.kernels: Makefile | $(VENV)/.test

@@ -12,8 +12,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLE = ("saliency_widget/static/widget.js", "saliency_widget/static/widget.css")
-SOURCES = ("js/src", "package.json", "package-lock.json")
+BUNDLE = tuple(f"saliency_widget/static/{name}" for name in ("widget.js", "more.js", "widget.css"))
+SOURCES = ("js/src", "js/build.mjs", "package.json", "package-lock.json")
 
 
 class FrontEnd(BuildHookInterface[Any]):

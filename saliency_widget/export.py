@@ -57,14 +57,20 @@ PRINTED = """
 """
 
 EXPORTED = re.compile(r"export\s*\{\s*([\w$]+) as default\s*\};?\s*$")
+"""The end of the first module."""
+
+EXPORTS = "export default "
+"""The start of the second module."""
 
 # Replaces anywidget's model: traits are stored in the page, and messages are dropped.
 HOST = """
 const saliencyWidget = {factory};
+const saliencyMore = {more};
 {{
   const text = (id) => document.getElementById(id).textContent;
   const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  const traits = {{ ...JSON.parse(text("traits")), _alone: true, _snapshot: bytes(text("packet")) }};
+  const own = {{ _alone: true, _snapshot: bytes(text("packet")), _more: saliencyMore }};
+  const traits = {{ ...JSON.parse(text("traits")), ...own }};
   const listeners = new Map();
   const model = {{
     get: (name) => traits[name],
@@ -94,20 +100,21 @@ const saliencyWidget = {factory};
 """
 
 
-def page(title: str, code: str, css: str, traits: Mapping[str, Any], packet: bytes, fallback: str) -> str:
+def page(title: str, code: str, more: str, css: str, traits: Mapping[str, Any], packet: bytes, fallback: str) -> str:
     """Return the page.
 
     Args:
         title: title as plain text.
-        code: the front end, one ES module.
+        code: the front end, an ES module.
+        more: its second module, whose default export is a function.
         css: style sheet of the front end.
         traits: the traits that the front end reads, without the snapshot.
         packet: the messages, see :func:`saliency_widget.protocol.messages.pack`.
         fallback: HTML for browsers that cannot run the scripts.
     """
     exported = EXPORTED.search(code)
-    if exported is None:
-        raise ValueError("Expected the built widget.js, which ends in a default export; run `npm run build`.")
+    if exported is None or not more.startswith(EXPORTS):
+        raise ValueError("Expected the built widget.js and more.js, which have a default export; run `npm run build`.")
     return PAGE.format(
         title=html.escape(title),
         style=STYLE.strip(),
@@ -117,10 +124,15 @@ def page(title: str, code: str, css: str, traits: Mapping[str, Any], packet: byt
         fallback=fallback,
         traits=_json(traits),
         packet=base64.b64encode(packet).decode(),
-        # inline: every content security policy that allows scripts allows it. Tags and comments in strings are escaped
-        code=code[: exported.start()].replace("</", r"<\/").replace("<!--", r"<\!--").replace("<script", r"<\script"),
-        host=HOST.format(factory=exported[1]).strip(),
+        # inline: every content security policy that allows scripts allows it
+        code=_script(code[: exported.start()]),
+        host=HOST.format(factory=exported[1], more=_script(more.removeprefix(EXPORTS).rstrip("; \n"))).strip(),
     )
+
+
+def _script(code: str) -> str:
+    """Return code that is safe within a script element: tags and comments in its strings are escaped."""
+    return code.replace("</", r"<\/").replace("<!--", r"<\!--").replace("<script", r"<\script")
 
 
 def _json(value: object) -> str:

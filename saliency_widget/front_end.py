@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 STATIC = Path(__file__).with_name("static")
@@ -19,3 +20,8 @@ def built(name: str) -> str:
             "`npm ci && npm run build` (Node.js 20 or newer). Released wheels include it."
         )
     return path.read_text(encoding="utf-8")
+
+
+def compressed(code: str) -> bytes:
+    """Return code as the browser inflates it, see "Second module" in docs/widget-protocol.md."""
+    return zlib.compress(code.encode(), 9)

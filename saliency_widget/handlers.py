@@ -35,6 +35,8 @@ class WidgetActions(NamedTuple):
     """Sets the parameters of a method; returns those that differ from the method as it was offered."""
     add: Callable[[Any, str | None], int]
     """Adds an image; returns its index."""
+    module: bytes
+    """The code of the front end's second module, compressed."""
 
 
 class MessageHandler:
@@ -80,6 +82,9 @@ class MessageHandler:
                 explainers.shown.search(request.rid, request.query)
             case "what_if" | "curve" | "check" | "change" | "code" | "describe" | "configure":
                 self._dispatch_method(request, explainers[request.model, request.image])
+            case "module":
+                code = Message({"op": "module", "rid": request.rid}, {"code": self._actions.module})
+                self._outbox.post(code, answering=True)
             case "picture":
                 explainers.shown.what_if_requests.respond(request.rid, lambda: self._add_picture(request))
             case "poll":

@@ -63,7 +63,7 @@ class Stills:
         png = base64.b64encode(drawing.png(image.quantize(256))).decode()
         return {"image/png": png, "text/html": _figure(smaller, self._caption())}
 
-    def page(self, title: str | None, code: str, css: str) -> str:
+    def page(self, title: str | None, code: str, more: str, css: str) -> str:
         """Return a page with everything computed so far; see :func:`saliency_widget.export.page`."""
         settings, explainers = self._settings, self._explainers
         traits: dict[str, Any] = {name: getattr(settings, name) for name in ("spec", "parameters", *SETTINGS)}
@@ -71,6 +71,7 @@ class Stills:
         return export.page(
             settings.spec["title"] if title is None else readable(title),
             code=code,
+            more=more,
             css=css,
             traits=traits,
             packet=explainers.packet(self._described(methods), settings.picked),

@@ -11,7 +11,7 @@ import numpy as np
 import traitlets
 
 import saliency
-from saliency_widget.front_end import built
+from saliency_widget.front_end import built, compressed
 from saliency_widget.handlers import MessageHandler, WidgetActions
 from saliency_widget.host import after_each_cell
 from saliency_widget.pictures import drawing
@@ -67,6 +67,9 @@ class SaliencyWidget(Settings):
 
     _esm = built("widget.js")
     _css = built("widget.css")
+    _code = built("more.js")
+    """The second module of the front end. It is read at the same time as the first, as both must be of one build."""
+    _compressed = compressed(_code)
 
     _explainers: Explainers | None = None
     _fallbacks: Sequence[str] = ()
@@ -130,7 +133,7 @@ class SaliencyWidget(Settings):
         self._stills = Stills(self, self._explainers, controls, self._screen)
         self._snapshot_writer = SnapshotWriter(self, self._write_snapshot, self._explainers, self._stills)
         self._apply_parameters()
-        actions = WidgetActions(self._screen, self._configure, self.add)
+        actions = WidgetActions(self._screen, self._configure, self.add, self._compressed)
         self.on_msg(MessageHandler(self._explainers, controls, self._outbox, actions))
         self._stop_watching_cells = after_each_cell(self, "_check_weights")
 
@@ -436,7 +439,7 @@ class SaliencyWidget(Settings):
         more["evidence"] = saliency.checks.flag(evidence, "evidence")
         if any(more.values()):
             self._stills.precompute(**more)
-        text = self._stills.page(title, code=self._esm, css=self._css)
+        text = self._stills.page(title, code=self._esm, more=self._code, css=self._css)
         if file is None:
             return text
         with saliency.checks.opening(file, saliency.BadField):
@@ -508,7 +511,7 @@ class SaliencyWidget(Settings):
         self._snapshot_writer.on_result()
 
     def _write_snapshot(self, packet: bytes) -> None:
-        self._write(_snapshot=packet)
+        self._write(_snapshot=packet, _more=self._compressed)
 
     def _check_weights(self) -> None:
         """Look for changed weights after a cell has run, as it may have trained a model."""

@@ -2,6 +2,7 @@
  * The widget without a notebook. In the address: `size=1024` (of the maps), `dark`, `whole` (the model saw only a part of the
  * picture), `wide=3` (its shape: three times as wide as high; 0.33 for the other way), `pixels=2000` (its longer side), `long` (names), `models=2`, `images=3`, `grid={"methods":["xrai","grad_cam"]}`, `polls` (no pushes, as in Colab), `dead` (no kernel, a snapshot), `mode=heat`, `views=2`.
  */
+import PANELS from "../src/more.ts";
 import widget from "../src/widget.ts";
 import photo from "./chelsea.jpg";
 import { createFakeKernel, METHODS } from "./fake-kernel.ts";
@@ -36,7 +37,7 @@ async function start(): Promise<void> {
     traits: {
       model_index: 0, image_index: 0, grid: JSON.parse(wish.get("grid") ?? "{}") as unknown, gamma: 1, smooth: true, contours: false, scale: "own",
       method: wish.get("method") ?? "xrai", target: 281, mode: wish.get("mode") ?? "area", sign: "auto", keep: 30, threshold: 0, opacity: 0.7,
-      colormap: "inferno", region: 0, picked: {}, fill: "blur", live: wish.has("live"), parameters: {},
+      colormap: "inferno", region: 0, picked: {}, fill: "blur", live: wish.has("live"), parameters: {}, _more: () => PANELS,
     },
     onlyPolls: wish.has("polls"),
     dead: wish.has("dead"),

@@ -16,7 +16,7 @@ import { compareButton, comparePanel } from "./panels/stage/compare.ts";
 import { modesPanel } from "./panels/stage/modes.ts";
 import { stagePanel } from "./panels/stage/stage.ts";
 import { announcer } from "./panels/ui/announcer.ts";
-import { h, hasModifier, isTyping, on, setAttribute, setText, type Context } from "./panels/ui/dom.ts";
+import { h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Panel } from "./panels/ui/dom.ts";
 import { followTheme } from "./panels/ui/theme.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
@@ -34,6 +34,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
     },
     watch: frames.watch,
     id: (name) => `${prefix}-${name}`,
+    load: async (name) => (await commands.more())[name] as Panel,
   };
 
   const frame = h("div", { class: "slw-frame", tabindex: -1 });
@@ -103,7 +104,13 @@ function createFrames(store: StateStore, glance: Store<Glance, Partial<Glance>>,
   store.subscribe(schedule, signal);
   glance.subscribe(schedule, signal);
   ended(signal, () => frame !== null && cancelAnimationFrame(frame));
-  return { watch: (select, draw) => void watchers.push({ select, draw, last: null }), flush };
+  return {
+    watch(select, draw) {
+      watchers.push({ select, draw, last: null });
+      schedule();
+    },
+    flush,
+  };
 }
 
 /** A notebook's one-letter commands must not be reached from here: "x" would cut the cell. */

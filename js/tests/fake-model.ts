@@ -1,4 +1,5 @@
 import type { Settings, Spec } from "../src/core/settings.ts";
+import PANELS from "../src/more.ts";
 import type { Model } from "../src/kernel/traits.ts";
 
 type Handler = (...args: unknown[]) => void;
@@ -40,7 +41,7 @@ export const SETTINGS: Settings = {
 
 /** A model that records; `listeners` counts what is still attached. */
 export function fakeModel(more: Fields = {}) {
-  const traits: Record<string, unknown> = { ...SETTINGS, spec: SPEC, _snapshot: null, ...more };
+  const traits: Record<string, unknown> = { ...SETTINGS, spec: SPEC, _snapshot: null, _more: () => PANELS, ...more };
   const handlers = new Map<string, Set<Handler>>();
   const saved: Fields[] = [];
   const sent: Fields[] = [];

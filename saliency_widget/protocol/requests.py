@@ -76,7 +76,7 @@ def parse(
     if buffers:
         raise InvalidRequest(f"expected no buffers, got {len(buffers)}")
     match op:
-        case "hello" | "poll" | "cancel":
+        case "hello" | "poll" | "cancel" | "module":
             return Request(op, rid)
         case "classes":
             return Request(op, rid, query=_text(content, "query", QUERY_LENGTH, least=0))

@@ -88,6 +88,7 @@ class Settings(anywidget.AnyWidget):
     live = Flag(False)
     parameters = traitlets.Dict().tag(sync=True)
     _snapshot = traitlets.Bytes().tag(sync=True, echo_update=False)
+    _more = traitlets.Bytes().tag(sync=True, echo_update=False)
 
     def __init__(self, controls: Controls, **values: Any) -> None:
         self._controls = controls

@@ -36,7 +36,11 @@ SHIM = """async ({code, traits, quirks}) => {
     room.set(bytes, 5);
     return room.subarray(5);
   };
-  const state = {...traits, _snapshot: quirks.snapshot === null ? undefined : view(quirks.snapshot)};
+  const state = {
+    ...traits,
+    _snapshot: quirks.snapshot === null ? undefined : view(quirks.snapshot),
+    _more: quirks.more === null ? undefined : view(quirks.more),
+  };
   window.delivered = [];
   const deliver = (messages) => {
     for (const {data, buffers} of messages) {
@@ -137,6 +141,7 @@ class Host:
         }
         given = {name: getattr(quirks, name) for name in ("buffers", "pushes", "polls", "answers")}
         given["snapshot"] = _text(widget._snapshot) if quirks.open_buffers else None
+        given["more"] = _text(widget._more) if quirks.open_buffers else None
         page.evaluate(SHIM, {"code": (STATIC / "widget.js").read_text(), "traits": state, "quirks": given})
         self.widget = Widget(page.locator(".slw-root"))
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 import saliency
 from saliency_widget import SaliencyWidget
-from tests.browser.driving import PATIENCE
+from tests.browser.driving import PATIENCE, Widget
 from tests.browser.hosts import COLAB, VSCODE, Host, Quirks
 from tests.nets import LABELS, picture, small_net
 
@@ -46,6 +46,12 @@ def host(browser: Browser, trouble: list[str]) -> Iterator[Open]:
     assert trouble == []
 
 
+def open_keys(widget: Widget, selector: str = "dl.slw-keys") -> Locator:
+    """Open a tab, whose content is loaded then, and return its content."""
+    widget.root.locator(".slw-tab", has_text="Keys").click()
+    return widget.root.locator(".slw-drawer").locator(selector)
+
+
 def test_colab_shows_requested_maps(host: Open) -> None:
     """Maps arrive by polling if nothing is pushed, buffers are Uint8Array and the first state has no binary traits."""
     colab = host(COLAB)
@@ -53,6 +59,7 @@ def test_colab_shows_requested_maps(host: Open) -> None:
     colab.widget.wait(state="ready", method="xrai", theme="dark")
     colab.widget.method("Gradient").locator("button").first.click()
     colab.widget.wait(state="ready", method="gradient")
+    open_keys(colab.widget).wait_for(timeout=PATIENCE)
 
 
 def test_without_polling_colab_waits_for_ever(host: Open) -> None:
@@ -92,6 +99,27 @@ def test_a_notebook_without_kernel_shows_what_it_kept(host: Open) -> None:
 
     again.widget.wait(state="ready", method="xrai")
     again.widget.root.get_by_text("no kernel", exact=False).first.wait_for(timeout=PATIENCE)
+    open_keys(again.widget).wait_for(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("sources", "selector"),
+    [("data:", "dl.slw-keys"), ("", "text=/security policy of this page blocks this tab.*to_html/")],
+    ids=["no blobs", "neither"],
+)
+def test_a_policy_against_code_is_reported(host: Open, sources: str, selector: str) -> None:
+    """Where a page's policy allows no blob, a data URL loads the tabs; where it allows neither, a sentence says so."""
+    strict = host(VSCODE)
+    strict.widget.wait(state="ready")
+    # after the start, as this host loads the first module from a blob too
+    strict.page.evaluate(
+        """sources => document.head.append(Object.assign(document.createElement("meta"), {
+          httpEquiv: "Content-Security-Policy", content: `script-src 'unsafe-inline' ${sources}`,
+        }))""",
+        sources,
+    )
+
+    open_keys(strict.widget, selector).wait_for(timeout=PATIENCE)
 
 
 def test_keys_do_not_reach_the_notebook(host: Open) -> None:

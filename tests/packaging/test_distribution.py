@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-BUNDLE = {"saliency_widget/static/widget.js", "saliency_widget/static/widget.css"}
+BUNDLE = {f"saliency_widget/static/{name}" for name in ("widget.js", "more.js", "widget.css")}
 TYPED = {"saliency/py.typed", "saliency_widget/py.typed"}
 
 

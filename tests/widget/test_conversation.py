@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 import saliency
 from saliency_widget import SaliencyWidget
+from saliency_widget.front_end import built
 from saliency_widget.pictures.selection import checked
 from saliency_widget.protocol.values import FILLS
 from tests.nets import LABELS, picture, small_net
@@ -369,6 +371,18 @@ def test_what_waits_for_a_poll_is_bounded(make: Make, monkeypatch: pytest.Monkey
     browser.request("poll")
 
     assert [m.fields["result"]["method"] for m in browser.of("result")] == ["grad_cam"]
+
+
+def test_the_second_module_is_sent_on_request(make: Make) -> None:
+    """A `module` is answered within its handler, which reaches the browser in every host, with the built more.js."""
+    browser = Browser(make())
+
+    rid = browser.request("module")
+
+    assert [m.op for m in browser.messages] == ["accepted", "module"]
+    assert zlib.decompress(browser.of("module", rid)[0].buffers["code"]).decode() == built("more.js")
+    browser.request("poll")
+    assert len(browser.raw) == 3
 
 
 def test_errors_are_replies(make: Make) -> None:

@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import re
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 
 import saliency
 from saliency_widget import SaliencyWidget, export
+from saliency_widget.front_end import built
 from saliency_widget.pictures import drawing
 from saliency_widget.pictures.selection import of_mask
 from tests.nets import LABELS, black_box, picture, small_net
@@ -23,6 +25,10 @@ from tests.widget.front_end import PATIENCE, Browser, unpack
 
 NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml", "http://www.w3.org/1999/xlink"}
 """Names that look like addresses."""
+
+
+CODE, MORE = "const t = 1; export { t as default };", "export default (shared) => ({});"
+"""The forms of the two modules."""
 
 
 class Page(HTMLParser):
@@ -103,14 +109,16 @@ def test_the_page_needs_nobody(make: Make, checkout: Path) -> None:
 def test_an_invalid_front_end_is_not_exported(make: Make) -> None:
     """A bundle that does not end in a default export is refused, as the page would be empty."""
     with pytest.raises(ValueError, match="default export"):
-        export.page("title", "console.log(1)", "", {}, b"", "")
+        export.page("title", "console.log(1)", MORE, "", {}, b"", "")
+    with pytest.raises(ValueError, match="npm run build"):
+        export.page("title", CODE, "nothing", "", {}, b"", "")
 
 
 def test_scripts_within_the_script_end_nothing(make: Make) -> None:
     """Tags and comments in the front end's own strings do not end its element."""
-    code = 'const t = "</script><!--<script>"; export { t as default };'
+    code = CODE.replace("1", '"</script><!--<script>"')
 
-    page = Page(export.page("title", code, "", {}, b"", ""))
+    page = Page(export.page("title", code, MORE, "", {}, b"", ""))
 
     assert r'const t = "<\/script><\!--<\script>";' in page.texts["script"]
     assert page.texts["script"].rstrip().endswith("}")
@@ -183,6 +191,27 @@ def test_a_dead_notebook_keeps_what_was_shown(make: Make) -> None:
     np.testing.assert_allclose(messages[2].array("values"), values, atol=0.51 * np.ptp(values) / 254)
     pushed = [update for update in browser.updates if ["_snapshot"] in update["buffer_paths"]]
     assert len(pushed) == 1
+
+
+def test_a_notebook_keeps_the_second_module_once(make: Make) -> None:
+    """`_more` is empty until the first result, so that a new widget does not send it, and is sent once."""
+    widget = make(target=1, method="gradient")
+    assert widget._more == b""
+    browser = Browser(widget)
+    for target in (1, 0):
+        widget.compute(target=target, wait=True)
+    widget.wait(PATIENCE)
+
+    assert zlib.decompress(widget._more).decode() == built("more.js")
+    assert len([update for update in browser.updates if ["_more"] in update["buffer_paths"]]) == 1
+
+
+def test_a_page_holds_the_second_module(make: Make) -> None:
+    """The page's script has both modules, without their exports."""
+    script = Page(make(target=1).to_html()).texts["script"]
+
+    assert built("more.js")[len("export default ") :][:2000].replace("</", r"<\/") in script
+    assert re.search(r"\bexport\s*(default|\{)", script) is None
 
 
 def test_the_snapshot_follows_what_is_shown(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +353,7 @@ def test_labels_reach_the_page(make: Make) -> None:
 def growth(widget: SaliencyWidget) -> int:
     """A notebook grows by a limited number of bytes, next to the script, the styles and one PNG."""
     bundle, _ = widget._repr_mimebundle_()  # type: ignore[misc]  # it is shown
-    state = {name: value for name, value in widget.get_state().items() if name not in ("_esm", "_css")}
+    state = {name: value for name, value in widget.get_state().items() if name not in ("_esm", "_more", "_css")}
     assert state["_snapshot"]
     snapshot = base64.b64encode(state.pop("_snapshot"))
     html = json.dumps({kind: text for kind, text in bundle.items() if kind != "image/png"})

@@ -55,6 +55,8 @@ export interface State {
   readonly descriptions: ReadonlyMap<string, Described>;
   /** By the id of a method, the fields that are not as it was offered. */
   readonly parameters: ChangedParameters;
+  /** The code of the second module, compressed, once it has arrived. */
+  readonly code: Uint8Array | null;
   /** The kernel is busy with something else, was restarted, or is gone. */
   readonly silent: boolean;
   /** The failure outside any method, e.g. while predicting. */
@@ -81,6 +83,7 @@ export function initialState(spec: Spec, settings: Settings): State {
     answers: new Map(),
     descriptions: new Map(),
     parameters: {},
+    code: null,
     silent: false,
     trouble: null,
   };

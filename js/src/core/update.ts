@@ -34,6 +34,7 @@ export type StateEvent =
   | { readonly kind: "verdict"; readonly about: Explained; readonly verdict: Verdict | null }
   | { readonly kind: "change"; readonly about: Explained; readonly key: string; readonly change: Change }
   | { readonly kind: "described"; readonly method: string; readonly fields: ParameterValues; readonly described: Described }
+  | { readonly kind: "code"; readonly code: Uint8Array }
   | { readonly kind: "silent"; readonly silent: boolean }
   | { readonly kind: "forgotten"; readonly keys: readonly string[] }
   | { readonly kind: "trouble"; readonly failure: Failure };
@@ -64,6 +65,7 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
   parameters: (state, { parameters }) => configured(state, parameters),
 
   linked: (state, { link, image, picture }) => linked(state, link, image, picture),
+  code: (state, { code }) => ({ ...state, code }),
   silent: (state, { silent }) => (state.silent === silent ? state : { ...state, silent }),
   trouble: (state, { failure }) => ({ ...state, trouble: failure }),
 

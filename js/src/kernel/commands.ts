@@ -10,6 +10,8 @@ export interface Commands {
   cancel(cell: Cell): void;
   /** Search classes by their label; the result stands in the state. */
   search(query: string): void;
+  /** The panels of the second module, by name; it is loaded once. Rejects with an Error whose message is a sentence for users. */
+  more(): Promise<Readonly<Record<string, unknown>>>;
   /** Send a request whose answer goes to the caller. */
   request<Op extends keyof Requests>(op: Op, fields: Requests[Op]["fields"], options?: Options<Requests[Op]["answer"]>): Request<Requests[Op]["answer"]>;
 }

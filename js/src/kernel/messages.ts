@@ -37,6 +37,11 @@ const PARSERS: Readonly<Record<string, Parser>> = {
     const picture = new Blob([bytes.slice()], { type: text(raw, "format") });
     return [{ kind: "linked", link, image: whole(raw, "image", 0), picture }];
   },
+  module(_raw, _rid, buffers) {
+    const code = buffers.get("code");
+    if (!code) throw unexpected("code in module", code);
+    return [{ kind: "code", code }];
+  },
   prediction: (raw) => [{ kind: "predicted", ...pair(raw), classes: classRows(raw, "classes") }],
   stale: (raw) => [{ kind: "stale", ...pair(raw) }],
   warning: (raw) => [{ kind: "warning", ...pair(raw), text: text(raw, "text") }],

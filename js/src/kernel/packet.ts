@@ -156,7 +156,7 @@ function widened(stored: Uint8Array): Uint8Array {
   return bytesOf(Float32Array.from(stored.subarray(8), (level) => low + step * level));
 }
 
-async function inflate(bytes: Uint8Array): Promise<Uint8Array> {
+export async function inflate(bytes: Uint8Array): Promise<Uint8Array> {
   // a copy, so that the Blob is made of an ArrayBuffer whatever memory the host handed over
   const stream = new Blob([bytes.slice()]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());

@@ -11,6 +11,7 @@ import { Refusal, type Commands } from "./commands.ts";
 import { followCells } from "./follow.ts";
 import { createLiveness } from "./liveness.ts";
 import { classRows, failureIn, number, parseReply, type Reply } from "./messages.ts";
+import { createLoader } from "./module.ts";
 import { createAssembler, warn, type Message, type Raw } from "./packet.ts";
 import { createPolling } from "./polling.ts";
 import { replayIfAlone } from "./replay.ts";
@@ -51,6 +52,8 @@ export function connect(model: Model, store: StateStore, signal: AbortSignal): C
   let searching = "";
   return {
     compute,
+    more: createLoader(model, store, signal, (failed) =>
+      request(newRid(), "module", {}, ({ op, raw }) => op === "error" && failed(failureIn(raw).message))),
     cancel(cell) {
       const job = store.state.jobs.get(keyOf(cell));
       if (job) send({ op: "cancel", rid: job.rid });

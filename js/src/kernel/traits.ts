@@ -4,6 +4,7 @@ import type { AnyModel } from "@anywidget/types";
 import type { ChangedParameters, Settings, Spec } from "../core/settings.ts";
 import { ended } from "../core/store.ts";
 import type { StateStore } from "../core/update.ts";
+import { bytesOf } from "./packet.ts";
 
 export interface Traits extends Settings {
   readonly spec: Spec;
@@ -11,7 +12,11 @@ export interface Traits extends Settings {
   readonly _snapshot: DataView | Uint8Array | null;
   /** On a page that no kernel has. */
   readonly _alone?: boolean;
+  /** The code of the second module, compressed, where the kernel has sent it; on a page that no kernel has, its default export. */
+  readonly _more?: DataView | Uint8Array | Factory;
 }
+/** The second module is a function of what it needs from the first (see js/build.mjs). */
+export type Factory = (shared: unknown) => Readonly<Record<string, unknown>>;
 export type Model = AnyModel<Traits & Record<string, unknown>>;
 
 const SETTINGS = [
@@ -48,6 +53,12 @@ export function connectTraits(model: Model, store: StateStore, signal: AbortSign
   const parameters = (): void => store.send({ kind: "parameters", parameters: model.get("parameters") ?? {} });
   parameters();
   listen(model, "change:parameters", signal, parameters);
+  const code = (): void => {
+    const held = model.get("_more");
+    if (ArrayBuffer.isView(held) && held.byteLength > 0) store.send({ kind: "code", code: bytesOf(held) });
+  };
+  code();
+  listen(model, "change:_more", signal, code);
   listen(model, "change:spec", signal, () => store.send({ kind: "spec", spec: model.get("spec") }));
   store.subscribe(({ saved }, before) => {
     // Of what changed only what the model does not know: the rest came from Python. And only what changed: where Python sets

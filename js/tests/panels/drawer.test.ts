@@ -32,21 +32,22 @@ describe("keys", () => {
 
   test("a question mark lists the keys, and puts the list away; typed into a field it is text", async () => {
     const { root } = await shown();
-    const list = find(root, ".slw-keys").parentElement!;
-    expect(list.hidden).toBe(true);
+    const list = (): HTMLElement => find(root, ".slw-drawer [aria-label=Keys]");
+    expect(list().hidden).toBe(true);
 
     press(find(root, "canvas.slw-picture"), "?");
     await frame();
-    expect(list.hidden).toBe(false);
+    expect(list().hidden).toBe(false);
+    expect(list().querySelectorAll("dt").length).toBeGreaterThan(5);
     expect(tab(root, "Keys").getAttribute("aria-expanded")).toBe("true");
 
     press(find(root, "input[type=text], input[type=search], input[type=number]"), "?");
     await frame();
-    expect(list.hidden).toBe(false);
+    expect(list().hidden).toBe(false);
 
     press(find(root, "canvas.slw-picture"), "?");
     await frame();
-    expect(list.hidden).toBe(true);
+    expect(list().hidden).toBe(true);
   });
 });
 
@@ -182,6 +183,7 @@ describe("selecting", () => {
   test("in the list, regions are added and removed; Clear starts again", async () => {
     const { fake, root } = await shown();
     tab(root, "What if…").click();
+    await frame();
     [...root.querySelectorAll<HTMLElement>("[role=radio]")].find((each) => each.textContent === "Regions")!.click();
     await frame();
     const rows = (): HTMLElement[] => [...root.querySelectorAll<HTMLElement>(".slw-region")];
@@ -210,6 +212,7 @@ describe("selecting", () => {
   test("with the keyboard: a brush moves by the arrows and paints by Enter, Escape puts it away", async () => {
     const { fake, root } = await shown();
     tab(root, "What if…").click();
+    await frame();
     [...root.querySelectorAll<HTMLElement>("[role=radio]")].find((each) => each.textContent === "Brush")!.click();
     await frame();
     const canvas = find(root, "canvas");

@@ -23,7 +23,7 @@ const ABOUT: Readonly<Record<ChangeKind, string>> = {
   keep: "Searches the smallest set of segments that alone gives the model's answer.",
 };
 
-export function changePanel(context: Context): readonly HTMLElement[] {
+export function changePanel(context: Context): HTMLElement {
   const { store, glance, watch, choose } = context;
   const runner = createRunner(context, () => draw(store.state));
   const row = runnerRow(context, runner, "The smallest change could not be computed", () => start());
@@ -69,5 +69,6 @@ export function changePanel(context: Context): readonly HTMLElement[] {
   };
   watch((state, { change }) => [state.shown, state.explained, state.answers, state.link, change], draw);
   const kinds = segments(context, "Part of the picture", KINDS, (_, { change }) => change, (change) => glance.send({ change }));
-  return [h("section", { class: "slw-block slw-change" }, h("div", { class: "slw-row" }, kinds.element, fillField(context)), sentence, ...row.parts, found)];
+  const block = h("section", { class: "slw-block slw-change" }, h("div", { class: "slw-row" }, kinds.element, fillField(context)), sentence, ...row.parts, found);
+  return h("div", { class: "slw-drawer-body slw-evidence" }, block);
 }

@@ -1,21 +1,12 @@
-/** The tabs beneath the picture, one open at a time: what-if, evidence, smallest change, parameters, save, keys. */
+/** The tabs beneath the picture, one open at a time. Their bodies are loaded when they are first opened: see more.ts. */
 
-import type { Glance } from "../../core/glance.ts";
 import { shownExplained } from "../../core/lookup.ts";
 import { fits } from "../../core/picked.ts";
-import { h, hasFocus, isTyping, on, setAttribute, setText, type Context } from "../ui/dom.ts";
-import { changePanel } from "./change.ts";
+import { failureOf } from "../../kernel/commands.ts";
+import { button, h, hasFocus, isTyping, on, setAttribute, setText, type Context, type LazyPanel } from "../ui/dom.ts";
 import { droppingPanel } from "./dropping.ts";
-import { evidencePanel } from "./evidence.ts";
-import { savePanel } from "./export.ts";
-import { keysPanel } from "./keys.ts";
-import { parametersPanel } from "./parameters.ts";
-import { selectionPanel } from "./selection.ts";
-import { whatIfPanel } from "./whatif.ts";
 
-type Drawer = Exclude<Glance["drawer"], "">;
-
-const TABS: readonly (readonly [Drawer, string, string])[] = [
+const TABS: readonly (readonly [LazyPanel, string, string])[] = [
   ["selection", "What if…", "The model's prediction for a part of the picture"],
   ["evidence", "Evidence", "Whether the model supports the map, compared with random maps"],
   ["change", "Smallest change", "The smallest part of the picture on which the model's answer depends"],
@@ -24,17 +15,17 @@ const TABS: readonly (readonly [Drawer, string, string])[] = [
   ["keys", "Keys", "Keyboard shortcuts (?)"],
 ];
 
+interface Body {
+  /** A placeholder, until the panel is loaded. */
+  readonly element: HTMLElement;
+  /** Load the content, unless it is there or on its way. */
+  readonly open: () => void;
+}
+
 export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   const { glance, signal, choose, watch } = context;
-  const bodies: Record<Drawer, HTMLElement> = {
-    selection: h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), ...whatIfPanel(context)),
-    evidence: h("div", { class: "slw-drawer-body slw-evidence" }, ...evidencePanel(context)),
-    change: h("div", { class: "slw-drawer-body slw-evidence" }, ...changePanel(context)),
-    parameters: parametersPanel(context),
-    save: savePanel(context),
-    keys: keysPanel(),
-  };
-  const toggle = (name: Drawer): void => {
+  const bodies = TABS.map(([name, label]) => bodyOf(context, name, label));
+  const toggle = (name: LazyPanel): void => {
     const drawer = glance.state.drawer === name ? "" : name;
     glance.send({ drawer, tool: "look" });
     choose({ live: drawer === "selection" });
@@ -42,13 +33,7 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   const note = h("span", { class: "slw-muted slw-drawer-note" });
   const buttons = TABS.map(([name, text, title]) =>
     h("button", { class: "slw-tab", title, "aria-expanded": "false", "aria-controls": context.id(name) }, text));
-  for (const [i, [name]] of TABS.entries()) {
-    bodies[name].id = context.id(name);
-    bodies[name].hidden = true;
-    setAttribute(bodies[name], "role", "group");
-    setAttribute(bodies[name], "aria-label", TABS[i]![1]);
-    on(buttons[i]!, "click", signal, () => toggle(name));
-  }
+  for (const [i, [name]] of TABS.entries()) on(buttons[i]!, "click", signal, () => toggle(name));
   on(root, "keydown", signal, (event) => {
     const { drawer } = glance.state;
     if (event.key === "?" && !isTyping(event)) toggle("keys");
@@ -62,16 +47,60 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
     else if (!shown.live && drawer === "selection") glance.send({ drawer: "", tool: "look" });
   });
   watch((_, { drawer }) => [drawer], (_, { drawer }) => {
-    for (const [i, [name]] of TABS.entries()) {
-      const hadFocus = hasFocus(bodies[name]);
-      bodies[name].hidden = drawer !== name;
-      if (hadFocus && drawer !== name) buttons[i]!.focus();
-      setAttribute(buttons[i]!, "aria-expanded", String(drawer === name));
+    for (const [i, body] of bodies.entries()) {
+      const opened = TABS[i]![0] === drawer;
+      const hadFocus = hasFocus(body.element);
+      body.element.hidden = !opened;
+      if (opened) body.open();
+      if (hadFocus && !opened) buttons[i]!.focus();
+      setAttribute(buttons[i]!, "aria-expanded", String(opened));
     }
   });
   watch(({ shown, explained }) => [shown.picked, explained, shown.method, shown.target], (state) => {
     const explained = shownExplained(state);
     setText(note, explained && fits(explained, state.shown.picked) ? "manual selection" : "");
   });
-  return h("div", { class: "slw-drawer" }, h("div", { class: "slw-tabs" }, ...buttons, note, droppingPanel(context, root)), ...Object.values(bodies));
+  return h("div", { class: "slw-drawer" }, h("div", { class: "slw-tabs" }, ...buttons, note, droppingPanel(context, root)), ...bodies.map(({ element }) => element));
+}
+
+function bodyOf(context: Context, name: LazyPanel, label: string): Body {
+  const { load, signal, watch } = context;
+  const words = h("p", { class: "slw-muted", role: "status" });
+  const again = button(context, { hidden: true }, "Try again", () => open());
+  const named = (body: HTMLElement): HTMLElement => {
+    for (const [attribute, value] of Object.entries({ id: context.id(name), role: "group", "aria-label": label })) setAttribute(body, attribute, value);
+    return body;
+  };
+  let element = named(h("div", { class: "slw-drawer-body", hidden: true }, words, h("div", {}, again)));
+  let state: "closed" | "loading" | "failed" | "loaded" = "closed";
+  const open = (): void => {
+    if (state === "loading" || state === "loaded") return;
+    state = "loading";
+    again.hidden = true;
+    setText(words, "Loading…");
+    load(name).then(
+      (panel) => {
+        state = "loaded";
+        if (signal.aborted) return;
+        const loaded = named(panel(context));
+        loaded.hidden = element.hidden;
+        element.replaceWith(loaded);
+        element = loaded;
+      },
+      (reason: unknown) => {
+        state = "failed";
+        again.hidden = false;
+        setText(words, failureOf(reason).message);
+      },
+    );
+  };
+  watch(({ silent }) => [silent], ({ silent }) => {
+    if (state === "loading") setText(words, silent ? "Not loaded yet: the kernel is not responding. Run the cell again." : "Loading…");
+  });
+  return {
+    get element() {
+      return element;
+    },
+    open,
+  };
 }

@@ -11,7 +11,7 @@ import { rankingPanel } from "./ranking.ts";
 import { removalPlot } from "./removal.ts";
 import { obstacle, runnerRow, type Runner } from "./runner.ts";
 
-export function evidencePanel(context: Context): readonly HTMLElement[] {
+export function evidencePanel(context: Context): HTMLElement {
   const { store, watch } = context;
   const measuring = createMeasuring(context, () => draw(store.state));
   const row = runnerRow(context, measuring.runner, "The evidence could not be measured", () => measuring.start([shownCell(store.state)]));
@@ -48,7 +48,7 @@ export function evidencePanel(context: Context): readonly HTMLElement[] {
   watch((state) => [state.shown, state.explained, state.answers, state.link, state.spec, state.predictions], draw);
   const head = h("section", { class: "slw-block slw-verdict" }, h("p", { class: "slw-says-so" }, mark, sentence), ...row.parts);
   const curves = h("div", { class: "slw-removals" }, ...plots.map(({ element }) => element));
-  return [head, curves, measures, notes, ranking.element];
+  return h("div", { class: "slw-drawer-body slw-evidence" }, head, curves, measures, notes, ranking.element);
 }
 
 /** The progress, or the cost: before a measurement that of all of it, afterwards what was evaluated. */

@@ -13,9 +13,10 @@ import { failureBox } from "../ui/failure.ts";
 import { slowNotice } from "../ui/slow.ts";
 import { curvePanel } from "./curve.ts";
 import { figure, fillField } from "./parts.ts";
+import { selectionPanel } from "./selection.ts";
 
-/** Two blocks: the numbers, and the curves. */
-export function whatIfPanel(context: Context): readonly HTMLElement[] {
+/** Three blocks: the selection, the numbers, and the curves. */
+export function whatIfPanel(context: Context): HTMLElement {
   const { store, watch } = context;
   const requester = createRequester(context, () => draw(store.state));
   const figures = [figure("Selection only", "slw-only"), figure("Selection removed", "slw-without"), figure("Whole picture", "")] as const;
@@ -46,7 +47,8 @@ export function whatIfPanel(context: Context): readonly HTMLElement[] {
     },
   );
   const title = h("h3", {}, "Model's prediction");
-  return [h("section", { class: "slw-block" }, title, what, fillField(context), h("div", { class: "slw-says" }, ...figures.map(({ element }) => element)), spoken, requester.slow, trouble.element, rows), curves.element];
+  const numbers = h("section", { class: "slw-block" }, title, what, fillField(context), h("div", { class: "slw-says" }, ...figures.map(({ element }) => element)), spoken, requester.slow, trouble.element, rows);
+  return h("div", { class: "slw-drawer-body slw-ask" }, selectionPanel(context), numbers, curves.element);
 }
 
 /** Why there is no request; empty where there is one. */

@@ -25,7 +25,14 @@ export interface Context {
   ) => void;
   /** An element id that is unique in the page. */
   readonly id: (name: string) => string;
+  /** Load a panel that the first module lacks. */
+  readonly load: (name: LazyPanel) => Promise<Panel>;
 }
+
+export type Panel = (context: Context) => HTMLElement;
+
+/** The panels of the second module, see more.ts. */
+export type LazyPanel = Exclude<Glance["drawer"], "">;
 
 type Attributes = Readonly<Record<string, string | number | boolean>>;
 

@@ -1,0 +1,22 @@
+/**
+ * The panels that are loaded when they are first opened: the second module, more.js. To add a tab beneath the picture, name it in
+ * `Glance["drawer"]`, in `TABS` (panels/drawer/drawer.ts) and here.
+ */
+
+import { changePanel } from "./panels/drawer/change.ts";
+import { evidencePanel } from "./panels/drawer/evidence.ts";
+import { savePanel } from "./panels/drawer/export.ts";
+import { keysPanel } from "./panels/drawer/keys.ts";
+import { parametersPanel } from "./panels/drawer/parameters.ts";
+import { whatIfPanel } from "./panels/drawer/whatif.ts";
+import type { LazyPanel, Panel } from "./panels/ui/dom.ts";
+
+const PANELS: Readonly<Record<LazyPanel, Panel>> = {
+  selection: whatIfPanel,
+  evidence: evidencePanel,
+  change: changePanel,
+  parameters: parametersPanel,
+  save: savePanel,
+  keys: keysPanel,
+};
+export default PANELS;
