@@ -212,6 +212,17 @@ class Adapter:
         paths: tuple[bool, bool] = self._fact("paths", images, lambda: self._paths(images[:1]))
         return paths == (False, True)
 
+    def penultimate_layer(self, images: Any) -> str:
+        """See :meth:`saliency.model.protocols.Cuttable.penultimate_layer`."""
+        found: str | None = self._fact("penultimate", images, lambda: self._penultimate(images[:1]))
+        if found is None:
+            raise Unsupported(
+                f"The layer before the last linear layer of {self.name} was not found: its program shows no operator "
+                "with weights that reads a layer. Name the layer with layer=…; saliency.layers(model, image) lists "
+                "those with a grid."
+            )
+        return found
+
     def operators(self, images: Any) -> frozenset[str]:
         """See :meth:`saliency.model.protocols.Rewirable.operators`."""
         found: frozenset[str] = self._fact("operators", images, lambda: self._operators(images))
@@ -253,6 +264,10 @@ class Adapter:
 
     def _paths(self, images: Any) -> tuple[bool, bool]:
         """Return whether the scores depend on the image around the bound layer, and whether through it."""
+        raise NotImplementedError
+
+    def _penultimate(self, images: Any) -> str | None:
+        """Return the name of the layer that the last operator with weights reads; None if there is none."""
         raise NotImplementedError
 
     def _place(self, values: Any, images: Any) -> Grid | None:

@@ -214,6 +214,16 @@ class Cuttable(Inspectable[A], Protocol[A]):
     def cuts(self, images: A) -> bool:
         """Return whether the scores depend on the image through the bound layer alone; only the first is evaluated."""
 
+    def penultimate_layer(self, images: A) -> str:
+        """Return the name of the layer that the last operator with weights reads.
+
+        Args:
+            images: (N, H, W, C); only the first is evaluated.
+
+        Raises:
+            Unsupported: the program shows no such operator, or it reads the image itself.
+        """
+
     def gated(self, selected: np.ndarray) -> Differentiable[A]:
         """Return the model with gradients that flow through selected values of the bound layer, and around it.
 

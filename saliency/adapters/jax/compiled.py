@@ -171,6 +171,11 @@ class JaxCalls(TracedCalls):
         found = last_uses(steps, names, program.images, scores)
         return [found.get(str(i)) for i in range(len(names))]
 
+    def penultimate(self, weights: Any, images: Any) -> str | None:
+        """Return the name of the layer that the last operator with weights reads."""
+        program, scores = self.to_scores(weights, images)
+        return program.penultimate(scores)
+
     def paths(self, weights: Any, images: Any) -> tuple[bool, bool]:
         """Return whether the scores depend on the images around the bound layer, and whether through it."""
         program, scores = self.to_scores(weights, images)

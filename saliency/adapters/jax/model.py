@@ -165,6 +165,11 @@ class JaxModel(Weighted, TracedModel[JaxCalls]):
         with self.lock:
             return self._to_trace().paths(self.weights(), images[:1])
 
+    def _penultimate(self, images: Any) -> str | None:
+        """See :class:`Adapter`."""
+        with self.lock:
+            return self._to_trace().penultimate(self.weights(), images[:1])
+
     def _tail(self, images: Any) -> Self:
         """See :class:`Adapter`."""
         view = self.at(self._targets)

@@ -400,13 +400,28 @@ class Program:
                 continue
             if not grid.of_tokens:
                 maps.add((moved[1], moved[2]))
-            following = self.steps[i + 1].modules if i + 1 < len(self.steps) else ()
-            # a module's name is shorter than an operator's, where its call ends here
-            ends = [module for module in step.modules if module not in following]
-            named = ends[0] if ends and self.layer(ends[0]) == step.gives[0] else step.name
-            found.append(Laid(named, shape, grid, tuple(called)))
+            found.append(Laid(self._name(i), shape, grid, tuple(called)))
             called = []
         return Surveyed(nameable(found), dense)
+
+    def _name(self, i: int) -> str:
+        """Return the name of the layer that step `i` returns."""
+        step, following = self.steps[i], self.steps[i + 1].modules if i + 1 < len(self.steps) else ()
+        # a module's name is shorter than an operator's, where its call ends here
+        ends = [module for module in step.modules if module not in following]
+        return ends[0] if ends and self.layer(ends[0]) == step.gives[0] else step.name
+
+    def penultimate(self, scores: set[int]) -> str | None:
+        """Return the name of the layer that the last operator with weights before the scores reads; None without."""
+        wanted, alive = self.before(scores), self.after(self.images)
+        for step in reversed(self.steps):
+            read = [slot for slot in step.takes if slot in alive]
+            if step.primitive in LINEAR and len(read) == 1 and not wanted.isdisjoint(step.gives):
+                # names of moves depend on the batch size: broadcasting one image is a squeeze
+                while (made := self._makers.get(read[0])) is not None and made.primitive in MOVES:
+                    read = made.takes[:1]
+                return None if made is None else self._name(self.steps.index(made))
+        return None
 
     def _in_stream(self, step: Step) -> bool:
         """Return whether a step is in a residual stream: a sum of two rows of tokens, or a norm's output."""

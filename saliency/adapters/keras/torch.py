@@ -24,7 +24,7 @@ from saliency.adapters.layers import Laid, Surveyed, last_part, made_by, nameabl
 from saliency.adapters.outputs import parts_of
 from saliency.adapters.tokens import Grid, over_image, token_grid
 from saliency.adapters.torch.attention import Attending, exits_of
-from saliency.adapters.torch.cut import Tail, paths_of
+from saliency.adapters.torch.cut import Inputs, Tail, paths_of
 from saliency.adapters.torch.gradients import backward, by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch.layers import Replaced, as_output
 from saliency.adapters.torch.ops import TorchOps
@@ -290,6 +290,15 @@ class KerasOnTorch(Weighted, GridAdapter):
 
         with self.ready(grad=True):
             return paths_of(scores, images, values)
+
+    def _penultimate(self, images: Tensor) -> str | None:
+        """See :class:`Adapter`; operators inside a layer have no names."""
+        leaf, seen = leaf_of(images), Seen()
+        with self.lock, self.ready(grad=True):
+            with _watching(Inputs(torch.nn.Module())) as watch:
+                scores = self.scored(leaf, seen)
+            found = watch.last(scores, leaf) if scores.requires_grad else None
+        return next((name for name, each in reversed(seen.items()) if each is found), None)
 
     def _tail(self, images: Tensor) -> Self:
         """See :class:`Adapter`."""

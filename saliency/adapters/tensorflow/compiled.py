@@ -162,6 +162,11 @@ class TensorFlowCalls(TracedCalls):
         layer = traced.layer(self.names[0])
         return scores.name in traced.around(layer), scores is layer or layer.op.name in before(scores.op)
 
+    def penultimate(self, images: Any) -> str | None:
+        """Return the name of the layer that the last operator with weights reads."""
+        traced, scores = self.to_scores(images)
+        return traced.penultimate(scores)
+
     def last_uses(self, images: Any, handles: Mapping[int, str]) -> dict[str, int]:
         """Return :func:`last_uses_in` of the scores."""
         return last_uses_in(images, self.to_scores(images)[1], handles)

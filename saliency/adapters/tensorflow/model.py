@@ -141,6 +141,11 @@ class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
         found: tuple[bool, bool] = self._inspected(lambda calls, images: calls.paths(images), images)
         return found
 
+    def _penultimate(self, images: Any) -> str | None:
+        """See :class:`Adapter`."""
+        found: str | None = self._inspected(lambda calls, images: calls.penultimate(images), images)
+        return found
+
     def _tail(self, images: Any) -> Self:
         """See :class:`Adapter`."""
         view = self.at(self._targets)

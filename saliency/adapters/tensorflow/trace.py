@@ -9,7 +9,17 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from saliency.adapters.answers import Arrays, not_called
-from saliency.adapters.layers import REARRANGES, Laid, Surveyed, last_part, made_by, nameable, read_from_map, spatial
+from saliency.adapters.layers import (
+    REARRANGES,
+    WEIGHTS,
+    Laid,
+    Surveyed,
+    last_part,
+    made_by,
+    nameable,
+    read_from_map,
+    spatial,
+)
 from saliency.adapters.outputs import Choice, parts_of
 from saliency.adapters.tokens import Grid, no_blocks, over_image, token_grid
 from saliency.errors import NoGradient, unknown
@@ -176,6 +186,13 @@ class Traced:
         if len(blocks) < len(maps) or len({tuple(each.shape) for each in blocks}) > 1:
             raise no_blocks(self.choice.name)
         return blocks
+
+    def penultimate(self, scores: Any) -> str | None:
+        """Return the name of the layer that the last operator with weights before the scores reads; None without."""
+        for operator, came in reversed(list(self._on_the_way(scores))):
+            if operator.type.lower() in WEIGHTS and len(came) == 1:
+                return next((place.name for place in self._all() if place.output.name == came[0].name), None)
+        return None
 
     def survey(self, scores: Any, size: tuple[int, int]) -> Surveyed:
         """Return every layer with a grid between the image and the scores, in order.

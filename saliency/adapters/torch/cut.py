@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saliency.adapters.layers import WEIGHTS
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch.gradients import backward, leaf_of
 from saliency.adapters.torch.layers import Replaced, as_output, channels_last
+from saliency.adapters.torch.trace import Watch
 
 ROUNDING = 1e-3
 """Largest relative difference of scores that is a rounding error."""
@@ -39,6 +41,54 @@ class Tail(NamedTuple):
     def replaced(self, module: nn.Module, values: Tensor) -> Replaced:
         """Return the mode in which the layer's output is `values` (N, …), channels last."""
         return Replaced(module, self.layer, self.call, lambda output: as_output(values, self.grid, output))
+
+
+PRODUCTS = WEIGHTS | {"__matmul__", "__rmatmul__", "mm"}
+"""Functions that may multiply with weights."""
+
+
+class Inputs(Watch):
+    """Records what each operator with weights reads.
+
+    Args:
+        module: its forward pass is recorded while the mode is active.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(module)
+        # by id, with the tensors, so that no id is used twice
+        self._named: dict[int, tuple[str, Tensor]] = {}
+        self._read: list[tuple[list[Tensor], Tensor]] = []
+
+    def see(self, name: str, result: Tensor, args: Any) -> Tensor:
+        if name.split(":")[1] in PRODUCTS:
+            self._read.append(([each for each in args if id(each) in self._named], result))
+        self._named[id(result)] = name, result
+        return result
+
+    def leave(self, path: str, result: Any) -> Any:
+        if path and id(result) in self._named:
+            self._named[id(result)] = path, result
+        return None
+
+    def last(self, scores: Tensor, leaf: Tensor) -> Tensor | None:
+        """Return what the last operator reads that multiplies a value of the image with weights; None without one.
+
+        Args:
+            scores: of the recorded pass.
+            leaf: the images.
+        """
+        for read, result in reversed(self._read):
+            if not result.requires_grad or backward(scores, [result])[0] is None:
+                continue
+            values = [each for each in read if each.requires_grad and backward(each, [leaf])[0] is not None]
+            if len(values) == 1:
+                return values[0]
+        return None
+
+    def name(self, tensor: Tensor) -> str:
+        """Return the name of a recorded result."""
+        return self._named[id(tensor)][0]
 
 
 def paths_of(scores: Callable[[Tensor], Tensor], images: Tensor, values: Tensor) -> tuple[bool, bool]:

@@ -22,7 +22,7 @@ from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch.answers import TORCH, shape_error
 from saliency.adapters.torch.attention import Attending, exits_of
-from saliency.adapters.torch.cut import Tail, gated, paths_of
+from saliency.adapters.torch.cut import Inputs, Tail, gated, paths_of
 from saliency.adapters.torch.gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch.layers import Captured, Hooked, Replaced, channels_last, off_grid, on_grid
 from saliency.adapters.torch.ops import TorchOps
@@ -287,6 +287,15 @@ class TorchModel(Weighted, Adapter):
 
         with self._ready(grad=True) as module:
             return paths_of(scores, images, values)
+
+    def _penultimate(self, images: Tensor) -> str | None:
+        leaf, view = leaf_of(images), copy.copy(self)
+        view._working = self._uncompiled()
+        with view._ready(grad=True) as module:
+            with Inputs(module) as watch:
+                scores = view._scores(module, leaf) if self._targets else view._classes(module, leaf)
+            found = watch.last(scores, leaf) if scores.requires_grad else None
+        return None if found is None else watch.name(found)
 
     def _tail(self, images: Tensor) -> Self:
         captured = self._captured(images)
