@@ -205,9 +205,11 @@ def _compared(adapted: Adapted[Any], fed: np.ndarray, unit: np.ndarray) -> Compa
     blind = float(unit.mean()) >= SEEN and _blind(adapted, fed, now)
     as_fed = next((name for name in PRESETS if np.allclose(preset(name)(unit[0])[None], fed)), None)
     for size in _sizes(adapted, unit):
-        others = {name: preset(name + size)(unit[0])[None] for name in PRESETS}
+        made = {name: preset(name + size)(unit[0])[None] for name in PRESETS}
+        # those for three channels turn a grey picture into colours, which its model does not accept
+        others = {name: each for name, each in made.items() if each.shape[-1] == unit.shape[-1]}
         # resizing alone may raise the confidence: a preset must also be better than no preset at that size
-        same_size = now if as_fed is None or not size else _shares(adapted, others[as_fed])
+        same_size = now if as_fed is None or not size else _shares(adapted, made[as_fed])
         for name, other in others.items():
             # fed 255 times too large values, any network is confident of something
             if name == as_fed or (name == WIDE and not blind):
