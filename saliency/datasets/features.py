@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -280,10 +281,14 @@ def collected(
     progress: bool | Progress = False,
     cancelled: Callable[[], bool] | None = None,
     shared: Callable[[], bool] | None = None,
+    file: Path | None = None,
 ) -> tuple[np.ndarray, tuple[Any, ...], tuple[str, ...]]:
     """Return what a reader keeps of each image of a collection, (N, …), with the labels and names of the images.
 
-    For the arguments see :func:`features`.
+    For the other arguments see :func:`features`.
+
+    Args:
+        file: where the rows are written, as float32, and read when they are used; None for memory.
     """
     checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared)
     source = labelled_source_of(images)
@@ -300,7 +305,8 @@ def collected(
         return batches.values(reads, reader)
 
     rows = results(source, batches, compute, progress, cancelled, "raise", "Features")
-    values = _stacked(rows, len(source), lambda: repr(reader.name))
+    alike = _alike(rows, lambda: repr(reader.name))
+    values = _stacked(alike, len(source)) if file is None else _written(alike, file)
     names = source.ids if source.ids is not None else [str(i) for i in range(len(values))]
     return values, tuple(labels), tuple(names)
 
@@ -324,31 +330,43 @@ def layer_of(adapted: Adapted[Any], layer: Any, images: Any) -> str:
     return name
 
 
-def _stacked(rows: Iterator[np.ndarray], count: int, layer: Callable[[], str]) -> np.ndarray:
-    """Return rows as one array (N, …), without a second copy where their number is known.
+def _alike(rows: Iterator[np.ndarray], layer: Callable[[], str]) -> Iterator[np.ndarray]:
+    """Yield the rows.
 
     Raises:
         BadImage: there are no rows.
         BadShape: two of them differ in shape.
     """
-    first = next(rows, None)
+    first = None
+    for i, each in enumerate(rows):
+        first = each if first is None else first
+        if each.shape != first.shape:
+            raise BadShape(
+                f"The values of {layer()} have the shape {first.shape} for the first picture and {each.shape} for "
+                f"picture {i}, which is fed at another size. Use pooling='mean', or a preprocess with a size, such "
+                "as preprocess='0..1 224'."
+            )
+        yield each
     if first is None:
         raise BadImage("There are no pictures: the collection is empty.")
 
-    def alike() -> Iterator[np.ndarray]:
-        yield first
-        for i, each in enumerate(rows, 1):
-            if each.shape != first.shape:
-                raise BadShape(
-                    f"The values of {layer()} have the shape {first.shape} for the first picture and {each.shape} for "
-                    f"picture {i}, which is fed at another size. Use pooling='mean', or a preprocess with a size, such "
-                    "as preprocess='0..1 224'."
-                )
-            yield each
 
+def _stacked(rows: Iterator[np.ndarray], count: int) -> np.ndarray:
+    """Return rows as one array (N, …), without a second copy where their number is known."""
     if not count:
-        return np.stack(list(alike()))
+        return np.stack(list(rows))
+    first = next(rows)
     found = np.empty((count, *first.shape), np.float32)
-    for i, each in enumerate(alike()):
+    for i, each in enumerate(chain([first], rows)):
         found[i] = each
     return found
+
+
+def _written(rows: Iterator[np.ndarray], file: Path) -> np.ndarray:
+    """Write rows to a file of float32, and return the file as an array (N, …)."""
+    count, shape = 0, tuple[int, ...]()
+    with checks.opening(file, BadField), file.open("wb") as opened:
+        for each in rows:
+            opened.write(np.ascontiguousarray(each, np.float32).tobytes())
+            count, shape = count + 1, each.shape
+    return np.memmap(file, np.float32, "r", shape=(count, *shape))

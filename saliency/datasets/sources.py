@@ -125,7 +125,15 @@ def _by_class(sources: Mapping[Any, Source]) -> Source:
 
     known = all(each.ids is not None for each in sources.values())
     ids = [f"{label}/{name}" for label, each in sources.items() for name in each.ids or ()]
-    return Source("dict", ids if known else None, None, stream)
+    if not known:
+        return Source("dict", None, None, stream)
+    places = [(label, each, i) for label, each in sources.items() for i in range(len(each))]
+
+    def at(i: int) -> tuple[Any, Any]:
+        label, source, inside = places[i]
+        return _at(source, inside)[0], _class_of(label)
+
+    return Source("dict", ids, at if all(each.at for each in sources.values()) else None, stream)
 
 
 def _by_subfolder(folder: Source) -> Source:
@@ -135,11 +143,13 @@ def _by_subfolder(folder: Source) -> Source:
         first, slash, _ = name.partition("/")
         return first if slash else None
 
-    def stream() -> Iterator[Item]:
-        for each in folder.stream():
-            yield Item(each.id, lambda each=each: (each.read()[0], label(each.id)))  # type: ignore[misc]
+    ids = folder.ids or ()
+    return _listed(FOLDER, ids, lambda i: (_at(folder, i)[0], label(ids[i])))
 
-    return Source(FOLDER, folder.ids, None, stream)
+
+def _at(source: Source, i: int) -> tuple[Any, Any]:
+    assert source.at is not None
+    return source.at(i)
 
 
 def indexed_source_of(images: Any) -> Source:

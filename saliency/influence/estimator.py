@@ -80,6 +80,8 @@ class Estimator(Parameters):
     """Its number on arXiv."""
     unit: ClassVar[str] = ""
     """What a score is, in words."""
+    checkpoints: ClassVar[bool] = False
+    """Whether it uses checkpoints of the training; the others use the model alone."""
 
     @abstractmethod
     def fit(self, snapshots: Sequence[Snapshot]) -> Fitted:

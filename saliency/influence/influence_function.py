@@ -31,7 +31,7 @@ class InfluenceFunction(Estimator):
     without the image. It does not include the image's influence on the features.
     """
 
-    id: ClassVar[str] = "influence_function"
+    id: ClassVar[str] = "influence"
     title: ClassVar[str] = "influence function of the head"
     paper: ClassVar[str] = "1703.04730"
     unit: ClassVar[str] = "change of the {measure} by training with the image"

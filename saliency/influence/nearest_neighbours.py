@@ -20,7 +20,7 @@ class NearestNeighbours(Estimator):
     No gradient and no Hessian: immediate, and independent of the weights of the head.
     """
 
-    id: ClassVar[str] = "nearest_neighbours"
+    id: ClassVar[str] = "nearest"
     title: ClassVar[str] = "signed nearest neighbours"
     unit: ClassVar[str] = "cosine of the features, negative for other labels"
 
@@ -43,7 +43,7 @@ class _Fitted:
 
     def self_influence(self) -> np.ndarray:
         raise Unsupported(
-            "Nearest neighbours have no self-influence: every image is its own neighbour. Use 'influence_function'."
+            "Nearest neighbours have no self-influence: every image is its own neighbour. Use method='influence'."
         )
 
 

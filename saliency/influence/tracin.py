@@ -23,6 +23,7 @@ class TracIn(Estimator):
     title: ClassVar[str] = "TracIn over the last layer"
     paper: ClassVar[str] = "2002.08484"
     unit: ClassVar[str] = "decrease of the loss by steps with the image"
+    checkpoints: ClassVar[bool] = True
 
     def fit(self, snapshots: Sequence[Snapshot]) -> Fitted:
         return _Fitted(snapshots)

@@ -30,6 +30,7 @@ class TRAK(Estimator):
     title: ClassVar[str] = "TRAK over the last layer"
     paper: ClassVar[str] = "2303.14186"
     unit: ClassVar[str] = "change of the margin by training with the image, up to a factor"
+    checkpoints: ClassVar[bool] = True
 
     size: int = parameter(512, "numbers of a projected gradient", low=1)
     projections: int = parameter(1, "random projections that are averaged", low=1)
@@ -107,4 +108,4 @@ class _Fitted:
 
 def _require_one_label(head: LinearHead) -> None:
     if head.loss == "sigmoid" and head.outputs > 1:
-        raise Unsupported("TRAK needs one label for each image; for several labels use 'influence_function'.")
+        raise Unsupported("TRAK needs one label for each image; for several labels use method='influence'.")
