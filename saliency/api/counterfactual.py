@@ -12,6 +12,7 @@ from saliency import checks
 from saliency.api.cases import target_of
 from saliency.api.prepare import Prepared, only, prepare
 from saliency.api.what_if import salience_of
+from saliency.core.quadrature import nodes
 from saliency.counterfactuals.composites import Composites
 from saliency.counterfactuals.goal import goal_of
 from saliency.counterfactuals.result import Counterfactual
@@ -19,7 +20,7 @@ from saliency.counterfactuals.search import Chosen, Found, Search, Sets
 from saliency.errors import BadImage, BadShape, NotReached
 from saliency.metrics.metric import in_words
 from saliency.model.inputs import Inputs
-from saliency.model.protocols import Adapted
+from saliency.model.protocols import Adapted, Differentiable
 from saliency.model.resolve import Resolved
 from saliency.pictures.picture import FILLS, Picture, held
 from saliency.pictures.picture import fill as fill_of
@@ -29,13 +30,16 @@ from saliency.pictures.segments import SEGMENTERS, Segments, labelled, masks_of,
 from saliency.results.explanation import Explanation
 from saliency.session.consistency import inconsistency
 from saliency.session.progress import ProgressBar
-from saliency.session.samples import Originals
+from saliency.session.samples import Originals, StraightPath
 from saliency.session.session import Progress, Session
 
 KINDS = ("remove", "keep")
 
 BUDGET = 100
 """Number of images evaluated at most."""
+
+PATH_STEPS = 10
+"""Number of gradients on the path from the filled picture to the picture."""
 
 LEAST_FOR_FILLS = 20
 """The smallest budget of which some is used to test other fills."""
@@ -71,7 +75,8 @@ def counterfactual(
     need not be the smallest set. With the smallest sets, others of the same size are found along the way.
 
     Segments are evaluated one by one, along their order by bisection, by a greedy search, and by leaving members out.
-    Gradients are not needed.
+    Gradients are not needed. With kind="keep", where the effect of one segment says little while all others are there,
+    the order is that of gradients on the path from the filled picture to the picture, if the model provides them.
 
     Args:
         model: see :func:`saliency.adapt`.
@@ -88,7 +93,8 @@ def counterfactual(
         count: number of segments of a named segmentation.
         fill: replacement of removed pixels, see :func:`what_if`.
         order: a map by which segments are tried first: an explanation of this image, or an array (h, w) at the
-            resolution of the model's input, larger where more salient. By default the effect of each segment.
+            resolution of the model's input, larger where more salient. By default the effect of each segment, or of
+            gradients on a path, see above.
         budget: how many images may be evaluated; by default 100, and twice the number of segments where that is more.
         labels: names of the classes.
         preprocess: see :func:`saliency.explain`.
@@ -120,16 +126,14 @@ def counterfactual(
     salience = None if order is None else _by_segment(salience_of(order, prepared, "order"), places)
     allowed = max(BUDGET, 2 * len(ids)) if budget is None else budget
     with ProgressBar(progress, allowed, "Smallest change", False) as report:
+        options = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
         composites = _composites(
-            prepared,
-            target,
-            to,
-            kind == "keep",
-            places,
-            {"batch_size": batch_size, "progress": report, "cancelled": cancelled, "shared": shared, "total": allowed},
+            prepared, target, to, kind == "keep", places, {**options, "progress": report, "total": allowed}
         )
+        if salience is None and kind == "keep":
+            salience = _path_gains(prepared, composites, fill, allowed, options)
         # the first image is the picture itself, whose answer is known by now
-        found = _searched(composites, fill, allowed - 1, salience)
+        found = _searched(composites, fill, allowed - 1 - composites.elsewhere, salience)
         return _result(prepared, composites, found, fill, allowed - 1, ids)
 
 
@@ -165,6 +169,27 @@ def _composites(
     return Composites(session, prepared.images, prepared.filled, places, keep, goal, before)
 
 
+def _path_gains(
+    prepared: Prepared, composites: Composites[Any], fill: str, budget: int, options: Mapping[str, Any]
+) -> np.ndarray | None:
+    """Return the effect of each segment, (d,), integrated on the path from the filled picture (arXiv:1703.01365).
+
+    None if the model provides no gradients, or the budget is too small.
+    """
+    adapted = prepared.adapted
+    if not isinstance(adapted.at([0]), Differentiable) or budget / 4 < PATH_STEPS:
+        return None
+    ops, (ascent, sign) = adapted.ops, composites.goal.ascent(adapted.ops)
+    session = Session(composites.session.model if ascent is None else adapted.at([ascent]), **options)
+    alphas, weights = nodes(PATH_STEPS, "gauss_legendre")
+    path = StraightPath(ops, composites.filled(fill), composites.image, alphas)
+    (found,) = session.summed_gradients(path, weights)
+    composites.elsewhere += session.images
+    gains = sign * ops.tohost(found.total * path.difference).astype(np.float64)[0, 0].sum(-1)
+    inside = composites.labels >= 0
+    return np.bincount(composites.labels[inside], gains[inside])
+
+
 def value_of(adapted: Adapted[Any], target: Resolved, prepared: Prepared) -> np.ndarray:
     """Return the model's outputs for the picture, (K,); for a function as target its value, (1,)."""
     if isinstance(target.name, int):
@@ -187,13 +212,13 @@ def _searched(composites: Composites[Any], fill: str, budget: int, salience: np.
 def _result(
     prepared: Prepared, composites: Composites[Any], found: Found, fill: str, budget: int, ids: np.ndarray
 ) -> Counterfactual:
-    goal, session, picture = composites.goal, composites.session, prepared.picture
+    goal, picture = composites.goal, prepared.picture
     assert isinstance(picture, Picture)
     if found.best is None:
         raise _not_reached(composites, found, fill, budget)
     changed = composites.outputs[found.best, fill]
     original = composites.before
-    holds = {name: name == fill for name in FILLS if name == fill or session.images < budget}
+    holds = {name: name == fill for name in FILLS if name == fill or composites.calls < budget}
     notes = [*picture.notes, *prepared.adapted.notes]
     for name in [each for each in holds if each != fill]:
         try:
@@ -219,7 +244,7 @@ def _result(
         others=tuple(map(named, found.others)),
         fill=fill,
         holds_under=holds,
-        calls=session.images + 1,
+        calls=composites.calls + 1,
         percent=goal.percent,
         picture=picture.shown,
         changed=_changed(picture, replaced, fill),

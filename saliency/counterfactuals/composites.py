@@ -43,8 +43,15 @@ class Composites(Generic[A]):
         self.session, self.image, self.filled = session, image, filled
         self.labels, self.keep, self.goal, self.before = labels, keep, goal, before
         self.count = int(labels.max()) + 1
+        self.elsewhere = 0
+        """Number of images that were evaluated for this search outside of the session."""
         self.outputs: dict[tuple[Chosen, str], np.ndarray] = {}
         """The outputs, (K,), by set and fill."""
+
+    @property
+    def calls(self) -> int:
+        """The number of images evaluated so far."""
+        return self.session.images + self.elsewhere
 
     @property
     def original(self) -> Chosen:

@@ -150,15 +150,17 @@ class Search:
     def _measured(self) -> np.ndarray:
         """Return the effect of each segment by itself, (d,), where the picture is whole; if affordable, at both ends.
 
-        Where the budget is too small for one end, return the salience, or zeros.
+        Where the budget is too small for one end, return the salience, or zeros. With a given order, the effects of
+        leaving one segment out are worth less of the budget: while all others are there, many segments have none.
         """
         sets, nothing, everything = self.sets, Chosen(), Chosen(range(self.sets.count))
+        saturated = self.salience is not None and self.original == everything
         added = [Chosen([i]) for i in range(sets.count)]
         left_out = [everything - each for each in added]
         total, measured = np.zeros(sets.count), False
         for start, each in sorted(((nothing, added), (everything, left_out)), key=lambda end: end[0] != self.original):
             # the first end may take most of the budget, the other one little of it
-            if start in sets.known and sets.count <= (0.25 if measured else 0.75) * sets.left:
+            if start in sets.known and sets.count <= (0.25 if measured or saturated else 0.75) * sets.left:
                 sets.test(each)
                 sign = 1 if start == nothing else -1
                 total += [sign * (sets.margin(one) - sets.margin(start)) for one in each]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import saliency
 from tests.adapters import same_net
@@ -221,3 +222,24 @@ def test_bad_input_is_refused(model: Any, given: dict[str, Any], error: type[Exc
     """What cannot be reached or does not fit is named, with what was expected."""
     with pytest.raises(error, match=words):
         saliency.counterfactual(model, WHITE, **{**QUARTERS, **given})
+
+
+def test_kept_segments_follow_the_gradients_where_single_effects_are_zero() -> None:
+    """Three of six cells are enough: three are found, though leaving one out of the whole picture changes nothing."""
+    needed = torch.zeros(64)
+    needed[[3, 18, 29, 40, 51, 62]] = 1
+
+    class Cells(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            cells = torch.nn.functional.avg_pool2d(x.mean(1, keepdim=True), 4).flatten(1)
+            score = (cells * needed).sum(1).clamp(max=4) - 2.5
+            return torch.stack([-score, score], 1)
+
+    cells = np.arange(64).reshape(8, 8).repeat(4, 0).repeat(4, 1)
+    found = saliency.counterfactual(
+        Cells(), np.ones((32, 32, 3), np.float32), kind="keep", segments=cells, fill="black", progress=False
+    )
+
+    assert len(found.segments) == 3
+    assert found.minimal
+    assert found.calls <= 128
