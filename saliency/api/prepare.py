@@ -30,7 +30,7 @@ from saliency.model.resolve import (
     resolved_index,
     scores_in,
 )
-from saliency.pictures.picture import FILLS, Picture, decoded, read
+from saliency.pictures.picture import FILLS, Decoded, Picture, decoded, read
 from saliency.pictures.presets import Preprocess
 from saliency.results.run import Run
 from saliency.session.consistency import Inconsistency, batches, inconsistency
@@ -280,7 +280,7 @@ def prepare(
     """
     if not isinstance(images, list | tuple) or not images:
         raise BadImage(f"images must be a list of at least one image, [image], got {brief(images)}.")
-    given = [decoded(inputs_of(each)) for each in images]
+    given = [each if isinstance(each, Decoded) else decoded(inputs_of(each)) for each in images]
     first = given[0]
     if isinstance(first, Inputs):
         adapted = read_as(_several(model, first, labels, preprocess, framework), activation, output)

@@ -20,6 +20,8 @@ from saliency.datasets.sources import Item
 from saliency.errors import BadArgument, BadField, Cancelled, MissingPackage, Unsupported
 from saliency.model.inputs import Inputs
 from saliency.model.resolve import Each
+from saliency.pictures.picture import Picture
+from saliency.pictures.placement import Placed
 from saliency.pictures.presets import Preprocess
 from saliency.results.assemble import explained
 from saliency.results.run import Run
@@ -29,7 +31,10 @@ LOOK_AHEAD, MOST = 256, 32
 """Images to evaluate, and pictures, that are read ahead where the batch size is automatic."""
 
 BYTES = 1 << 26
-"""Largest size of the model's input for the pictures that are read ahead."""
+"""Largest size of the model's input for the pictures that are read ahead; they themselves may have four times that."""
+
+CONFIRMED = 8
+"""Number of pictures of one size whose placement is confirmed; if all have the same one, so have the others."""
 
 OF_THE_CALL = (Cancelled, Unsupported, BadArgument, BadField, MissingPackage, MemoryError)
 """Errors of the model, the method or the machine, which every picture would have."""
@@ -85,6 +90,8 @@ class Batches:
     setting: Setting
     targets: Callable[[int, Any], Any]
     first: Prepared | None = None
+    joined: list[Prepared] = field(default_factory=list)
+    """The last batch of several pictures; methods that share it share the model's outputs."""
     _apart: bool = field(default=False, init=False)
     """Whether pictures of different targets are explained apart."""
     _late: bool = field(default=True, init=False)
@@ -92,7 +99,8 @@ class Batches:
     _explained: int = field(default=0, init=False)
     """Number of pictures so far."""
     _fitted: Method | None = field(default=None, init=False)
-    _last: Prepared | None = field(default=None, init=False)
+    _places: dict[Any, list[Placed]] = field(default_factory=dict, init=False)
+    """By size, the placements of the first pictures."""
 
     def read(self, index: int, item: Item) -> Read:
         """Return a picture prepared for the model, or with its error."""
@@ -135,7 +143,8 @@ class Batches:
             return 1
         shape = tuple(map(int, prepared.images.shape))
         cost = 1 if self.setting.method is None else self.method(prepared).cost(shape)
-        fitting = max(1, BYTES // (4 * int(np.prod(shape))))
+        held = 0 if isinstance(prepared.picture, Inputs) else prepared.picture.values.nbytes
+        fitting = max(1, BYTES // max(4 * int(np.prod(shape)), held // 4))
         if size == "auto":
             return min(fitting, MOST, max(1, LOOK_AHEAD // cost))
         return max(1, min(fitting, int(size) if cost == 1 else 4 * int(size) // cost))
@@ -177,6 +186,9 @@ class Batches:
     def _together(self, reads: Sequence[Read]) -> list[Any]:
         """Return the explanations of pictures of one shape, from shared model calls."""
         self._compare_presets(reads)
+        for read in reads:
+            if read.prepared is not None and isinstance(picture := read.prepared.picture, Picture):
+                self._place(picture)
         run = self._run(self._joined(reads), reads)
         apart = not run.own and len({each[0].row for each in run.targets}) > 1
         if not apart and not self._apart:
@@ -198,6 +210,23 @@ class Batches:
                 found[i] = result
         return found
 
+    def _place(self, picture: Picture) -> None:
+        """Take the placement of the first pictures of the same size, if it was the same for all of them.
+
+        Confirming that of a picture calls the preprocessing, which may cost as much as the model.
+        """
+        if picture.locate is None:
+            return
+        first = self._places.setdefault((picture.values.shape, picture.values.dtype, picture.fed.shape), [])
+        if len(first) < CONFIRMED:
+            first.append(picture.placed)
+        elif all(each is first[0] for each in first) and not first[0].notes:
+            picture.placed = first[0]
+
+    def forget_places(self) -> None:
+        """Confirm the placement of the next pictures again."""
+        self._places.clear()
+
     def _compare_presets(self, reads: Sequence[Read]) -> None:
         """End the comparison with presets, a few model calls for each picture, after the first pictures."""
         assert self.first is not None
@@ -212,10 +241,11 @@ class Batches:
         if len(prepared) == 1:
             return prepared[0]
         pictures = [each.picture for each in prepared]
-        last = self._last
-        if last is None or len(last.pictures) != len(pictures) or not all(map(operator.is_, last.pictures, pictures)):
-            self._last = last = Prepared(prepared[0].adapted, pictures)
-        return last
+        for last in self.joined:
+            if len(last.pictures) == len(pictures) and all(map(operator.is_, last.pictures, pictures)):
+                return last
+        self.joined[:] = [Prepared(prepared[0].adapted, pictures)]
+        return self.joined[0]
 
     def _run(self, batch: Prepared, reads: Sequence[Read]) -> Run:
         given = self.setting

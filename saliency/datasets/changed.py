@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saliency import checks
-from saliency.datasets.masks import Masks
-from saliency.datasets.pooled import maps_of, store_of
+from saliency.datasets.masks import Masks, store_of
 from saliency.errors import BadField, brief
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ def _opened(masks: Any, name: str) -> Masks:
 
 def _by_picture(store: Masks, method: str | None) -> dict[tuple[str, str], tuple[dict[str, Any], np.ndarray]]:
     """Return row and map of each picture, by its name and content."""
-    rows, maps = maps_of(store, method)
+    rows, maps = store.maps(method)
     return {(row["id"], row["digest"]): (row, each) for row, each in zip(rows, maps, strict=True)}
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saliency import checks
-from saliency.datasets.masks import Masks
-from saliency.datasets.pooled import given_maps, maps_of, place_of, spectrum, store_of
+from saliency.datasets.masks import Masks, store_of
+from saliency.datasets.pooled import described, given_maps, place_of, unit
 from saliency.errors import BadField, BadImage, BadShape, MissingPackage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ALGORITHMS, FEATURES = ("spectral", "hdbscan"), ("shape", "place")
+ALGORITHMS, EMBEDDINGS = ("spectral", "hdbscan"), ("t-sne", "umap")
 
 MOST = 1500
 """Number of maps that are clustered directly; others join the cluster of the nearest one."""
@@ -85,21 +85,41 @@ class Clusters:
 
     __repr__ = __str__
 
-    def embedding(self, seed: int = 0) -> np.ndarray:
-        """Return a position (N, 2) for each picture by t-SNE of the features; near ones are alike."""
+    def embedding(self, seed: int = 0, by: str = "t-sne") -> np.ndarray:
+        """Return a position (N, 2) for each picture, from the features; near ones are alike.
+
+        Args:
+            seed: seed of the random parts.
+            by: "t-sne", or "umap", which needs umap-learn.
+
+        Raises:
+            MissingPackage: umap-learn is not installed.
+        """
+        if checks.choice(by, "by", EMBEDDINGS) == "umap":
+            try:
+                from umap import UMAP
+            except ImportError as error:
+                raise MissingPackage(f"by='umap' needs umap-learn ({error}): pip install umap-learn.") from error
+            near = min(15, len(self.images) - 1)
+            return np.asarray(UMAP(n_neighbors=near, random_state=seed).fit_transform(self.features))
         from sklearn.manifold import TSNE
 
         perplexity = min(30.0, max(1.0, (len(self.images) - 1) / 3))
         found: np.ndarray = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(self.features)
         return found
 
-    def plot(self, ax: Any = None) -> Axes:
-        """Draw the embedding, one colour for each cluster; return the matplotlib axes."""
+    def plot(self, ax: Any = None, by: str = "t-sne") -> Axes:
+        """Draw the embedding, one colour for each cluster; return the matplotlib axes.
+
+        Args:
+            ax: matplotlib axes; by default new ones.
+            by: see :meth:`embedding`.
+        """
         import matplotlib.pyplot as plt
 
         if ax is None:
             _, ax = plt.subplots(figsize=(5, 5), layout="constrained")
-        at = self.embedding()
+        at = self.embedding(by=by)
         for each in self.clusters:
             mine = self.numbers == each.number
             title = " ".join(filter(None, [str(each.number), each.group, each.place]))
@@ -168,16 +188,16 @@ def cluster(
         maps = given_maps(checks.several(masks, "masks"))
         images, groups = np.arange(len(maps)), [None] * len(maps)
     else:
-        rows, maps = maps_of(store, method)
+        rows, maps = store.maps(method)
         images = np.array([each["image"] for each in rows])
         groups = [each["label"] if checks.flag(by_class, "by_class") else None for each in rows]
-    described = _features(features, maps)
+    points = _features(features, maps)
     found: list[Cluster] = []
     numbers = np.full(len(maps), -1)
     eigenvalues: dict[str | None, np.ndarray] = {}
     for group in dict.fromkeys(groups):
         which = np.array([i for i, each in enumerate(groups) if each == group])
-        labels, values = _grouped(described[which], algorithm, count, seed)
+        labels, values = _grouped(points[which], algorithm, count, seed)
         if values is not None:
             eigenvalues[group] = values
         sizes = np.bincount(labels[labels >= 0])
@@ -185,23 +205,20 @@ def cluster(
         for label in order:
             mine = which[labels == label]
             numbers[mine] = len(found)
-            centre = described[mine].mean(0)
-            typical = mine[np.argsort(((described[mine] - centre) ** 2).sum(1), kind="stable")]
+            centre = points[mine].mean(0)
+            typical = mine[np.argsort(((points[mine] - centre) ** 2).sum(1), kind="stable")]
             found.append(Cluster(len(found), group, images[typical].tolist(), place_of(maps[mine]), maps[mine].mean(0)))
-    return Clusters(found, images, numbers, described, eigenvalues, store, method)
+    return Clusters(found, images, numbers, points, eigenvalues, store, method)
 
 
 def _features(features: Any, maps: np.ndarray) -> np.ndarray:
     """Return the features (N, D), each picture's of length 1."""
     if isinstance(features, str):
-        checks.choice(features, "features", FEATURES)
-        found = spectrum(maps) if features == "shape" else maps.reshape(len(maps), -1)
-    else:
-        found = checks.array(features, "features", BadField).astype(np.float32)
-        if found.ndim != 2 or len(found) != len(maps):
-            raise BadShape(f"features must be (N, D) with N = {len(maps)}, got {found.shape}.")
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
+        return described(maps, features)
+    found = checks.array(features, "features", BadField).astype(np.float32)
+    if found.ndim != 2 or len(found) != len(maps):
+        raise BadShape(f"features must be (N, D) with N = {len(maps)}, got {found.shape}.")
+    return unit(found)
 
 
 def _grouped(

@@ -12,7 +12,7 @@ from saliency.api.methods import named
 from saliency.api.predict import Prediction, ranked
 from saliency.core.method import Method
 from saliency.datasets.batches import Batches, Read, Setting
-from saliency.datasets.sources import Source, source_of
+from saliency.datasets.sources import Source, decoded_ahead, source_of
 from saliency.errors import BadTarget, Cancelled, brief
 from saliency.pictures.presets import Preprocess
 from saliency.session.baselines import Baseline
@@ -171,7 +171,9 @@ def results(
     """Yield the results of all pictures in order."""
     total, done = len(source), 0
     with ProgressBar(progress, total, title, total == 0, "picture") as report:
-        for reads in batches.groups(iter(source.stream()), batches.setting.options["batch_size"]):
+        # a stream is read when it is needed
+        items = iter(source.stream()) if source.at is None else decoded_ahead(source.stream())
+        for reads in batches.groups(items, batches.setting.options["batch_size"]):
             if cancelled is not None and cancelled():
                 raise Cancelled("The explanation was cancelled.")
             for read, result in zip(reads, compute(reads), strict=True):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from saliency import checks
 from saliency.core.captions import method_from
 from saliency.datasets import manifest, store
+from saliency.datasets.pooled import described, pooled
 from saliency.datasets.sources import indexed_source_of
-from saliency.errors import BadField, BadImage, unknown
+from saliency.errors import BadField, BadImage, BadShape, unknown
+from saliency.pictures import display
 from saliency.pictures.picture import read
 from saliency.results.explanation import Explanation
 from saliency.results.layer_explanation import LayerExplanation
@@ -43,6 +45,25 @@ def open_masks(path: str | os.PathLike[str], images: Any = None) -> Masks:
     return Masks(root, found, images)
 
 
+def store_of(masks: Any) -> Masks | None:
+    """Return stored masks, opened where a path was given; None for other masks."""
+    if isinstance(masks, str | os.PathLike):
+        return open_masks(masks)
+    return masks if isinstance(masks, Masks) else None
+
+
+class Near(NamedTuple):
+    """A picture whose map is like that of another one.
+
+    Attributes:
+        image: its number.
+        similarity: cosine of both maps' features, 0–1.
+    """
+
+    image: int
+    similarity: float
+
+
 class Masks:
     """Masks of a data set, on disk. Build it with :func:`open_masks`.
 
@@ -61,6 +82,7 @@ class Masks:
             raise BadImage(f"Expected the {len(self):,} pictures that were explained, got {len(self._source):,}.")
         self._tables: dict[int, dict[tuple[int, str], dict[str, Any]]] = {}
         self._arrays: dict[str, Any] = {}
+        self._features: dict[tuple[str, str], tuple[list[int], np.ndarray]] = {}
 
     def __len__(self) -> int:
         return int(self.manifest["pictures"]["count"])
@@ -113,11 +135,7 @@ class Masks:
         index = checks.whole(index, "index")
         if not -len(self) <= index < len(self):
             raise IndexError(f"There are {len(self):,} pictures, counted from 0, got {index}.")
-        index %= len(self)
-        if method is None and len(self.methods) == 1:
-            (method,) = self.methods
-        if method not in self.methods:
-            raise unknown("stored method", method, self.methods)
+        index, method = index % len(self), self._method(method)
         shard = index // self._shard_size
         if shard not in self._tables:
             if not store.finished(self.path, shard):
@@ -128,6 +146,39 @@ class Masks:
             while len(self._tables) > KEPT:
                 del self._tables[next(iter(self._tables))]
         return self._tables[shard][index, method]
+
+    def _method(self, method: str | None) -> str:
+        if method is None and len(self.methods) == 1:
+            (method,) = self.methods
+        if method not in self.methods:
+            raise unknown("stored method", method, self.methods)
+        return str(method)
+
+    def rows(
+        self,
+        method: str | None = None,
+        sort: str = "image",
+        *,
+        descending: bool = False,
+        where: Callable[[dict[str, Any]], Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of the index for one method, sorted and filtered.
+
+        Args:
+            method: see :meth:`row`.
+            sort: a column of the index; rows without a value in it are last.
+            descending: whether the largest value is first.
+            where: returns whether to keep a row, a dict by column.
+
+        Raises:
+            UnknownName: there is no such method or column.
+        """
+        method = self._method(method)
+        checks.choice(sort, "column", self.table.column_names)
+        rows = [each for each in self.table.to_pylist() if each["method"] == method and (where is None or where(each))]
+        known = [each for each in rows if each[sort] is not None]
+        unknown_ = [each for each in rows if each[sort] is None]
+        return sorted(known, key=lambda row: row[sort], reverse=checks.flag(descending, "descending")) + unknown_
 
     def mask(self, index: int, method: str | None = None) -> np.ndarray | None:
         """Return a mask, float32 (H, W) or (H, W, C); None where the row has an error. Arguments as for :meth:`row`."""
@@ -175,6 +226,70 @@ class Masks:
             return None
         return read(self._source.at(index)[0]).shown
 
+    def thumbnail(self, index: int, side: int = 160) -> np.ndarray | None:
+        """Return a picture shrunk to at most `side` pixels, uint8 (h, w, 3); None where no `images` were passed."""
+        picture = self.picture(index)
+        return None if picture is None else _shrunk(picture, side)
+
+    def overlay(self, index: int, method: str | None = None, side: int = 160) -> np.ndarray | None:
+        """Return a mask on its picture, or alone where no `images` were passed, shrunk to at most `side` pixels.
+
+        Returns:
+            uint8 (h, w, 3); None where the row has an error.
+        """
+        if self.row(index, method)["error"] is not None:
+            return None
+        exp = self.explanation(index, method)
+        if exp.picture.size:
+            return _shrunk(exp.overlay(), side)
+        return _shrunk(np.asarray(np.rint(255 * display.coloured(exp.heatmap(), False, None)), np.uint8), side)
+
+    def nearest(self, index: int, method: str | None = None, count: int = 8, *, features: str = "shape") -> list[Near]:
+        """Return the pictures whose maps are most like that of a picture, the nearest first, without itself.
+
+        The first call reads all masks of complete shards; their features, 1 kB for each picture, stay in memory.
+
+        Args:
+            index: number of the picture.
+            method: see :meth:`row`.
+            count: largest number of pictures.
+            features: "shape" or "place", see :func:`saliency.cluster`.
+
+        Raises:
+            BadImage: the row has an error.
+        """
+        row, key = self.row(index, method), (self._method(method), features)
+        if row["error"] is not None:
+            raise BadImage(f"Picture {row['id']!r} was not explained: {row['error']}")
+        if key not in self._features:
+            rows, maps = self.maps(method)
+            self._features[key] = [each["image"] for each in rows], described(maps, features)
+        images, points = self._features[key]
+        if row["image"] not in images:
+            raise BadField(f"Picture {index} was explained after these masks were opened: open them again.")
+        likeness = points @ points[images.index(row["image"])]
+        order = [i for i in np.argsort(-likeness, kind="stable") if images[i] != row["image"]]
+        return [Near(images[i], float(np.clip(likeness[i], 0, 1))) for i in order[: checks.whole(count, "count", 1)]]
+
+    def maps(self, method: str | None = None) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Return the rows of the index of all explained pictures, and their maps on a coarse grid, (N, 16, 16).
+
+        Raises:
+            BadField: no picture was explained.
+            BadShape: the masks are of no pictures.
+        """
+        rows: list[dict[str, Any]] = []
+        maps: list[np.ndarray] = []
+        for i, mask in self.masks(method):
+            row = self.row(i, method)
+            if mask.ndim not in (2, 3) or row["grid"] is not None:
+                raise BadShape(f"Expected maps (H, W) or (H, W, C) of pictures, got {mask.shape}.")
+            rows.append(row)
+            maps.append(pooled(mask, row["sign"]))
+        if not maps:
+            raise BadField(f"{self!r} has no mask.")
+        return rows, np.stack(maps)
+
     def masks(self, method: str | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the number and the mask of each picture that has one. For `method` see :meth:`row`."""
         for shard in range(self.shards):
@@ -195,6 +310,14 @@ class Masks:
         """Return the arrays and shards whose file is missing or differs from the one that was written."""
         done = [each for each in range(self.shards) if store.finished(self.path, each)]
         return [f"{name}, shard {each}" for each in done for name in store.damaged(self.path, each)]
+
+
+def _shrunk(picture: np.ndarray, side: int) -> np.ndarray:
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((checks.whole(side, "side", 1, 1 << 14),) * 2)
+    return np.asarray(image)
 
 
 KEPT = 16

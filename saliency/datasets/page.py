@@ -8,11 +8,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from saliency.datasets.masks import Masks
-from saliency.errors import BadField
-from saliency.pictures import display
 
 SIDE = 160
 """Height and width of a picture, in pixels."""
@@ -42,11 +38,7 @@ def page(
         descending: whether the largest value is first.
     """
     method = masks.methods[0] if method is None else method
-    if method not in masks.methods:
-        raise BadField(f"There is no method {method!r} in {masks!r}.")
-    rows = [each for each in masks.table.to_pylist() if each["method"] == method]
-    known = [each for each in rows if each[sort] is not None]
-    rows = sorted(known, key=lambda row: row[sort], reverse=descending) + [each for each in rows if each[sort] is None]
+    rows = masks.rows(method, sort, descending=descending)
     title = html.escape(f"{method}: {min(most, len(rows)):,} of {len(masks):,} pictures")
     body = "\n".join(_figures(masks, rows[:most], method))
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"
@@ -69,13 +61,7 @@ def _png(masks: Masks, index: int, method: str) -> bytes:
     """Return a mask on its picture, or alone, as a small PNG."""
     from PIL import Image
 
-    exp = masks.explanation(index, method)
-    if exp.picture.size:
-        drawn = exp.overlay()
-    else:
-        drawn = np.asarray(np.rint(255 * display.coloured(exp.heatmap(), False, None)), np.uint8)
-    image = Image.fromarray(drawn)
-    image.thumbnail((2 * SIDE, 2 * SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "png")
+    drawn, buffer = masks.overlay(index, method, 2 * SIDE), io.BytesIO()
+    assert drawn is not None
+    Image.fromarray(drawn).save(buffer, "png")
     return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,9 +9,10 @@ import numpy as np
 
 from saliency import checks
 from saliency.core.cam import stretch
-from saliency.datasets.masks import Masks, open_masks
 from saliency.errors import BadField, BadShape, brief
 from saliency.results.explanation import Explanation
+
+FEATURES = "shape", "place"
 
 GRID = 16
 """Height and width of the grid."""
@@ -42,26 +42,16 @@ def spectrum(maps: np.ndarray) -> np.ndarray:
     return np.asarray(amplitudes[:, :half, :half].reshape(len(maps), -1)[:, 1:], np.float32)
 
 
-def store_of(masks: Any) -> Masks | None:
-    """Return stored masks, opened where a path was given; None for other masks."""
-    if isinstance(masks, str | os.PathLike):
-        return open_masks(masks)
-    return masks if isinstance(masks, Masks) else None
+def unit(features: np.ndarray) -> np.ndarray:
+    """Return features (N, D) with each row of length 1, float32; a row of zeros stays so."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.where(lengths > 0, lengths, 1), np.float32)
 
 
-def maps_of(store: Masks, method: str | None) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Return the rows of the index of all explained pictures, and their maps (N, g, g)."""
-    rows: list[dict[str, Any]] = []
-    maps: list[np.ndarray] = []
-    for i, mask in store.masks(method):
-        row = store.row(i, method)
-        if mask.ndim not in (2, 3) or row["grid"] is not None:
-            raise BadShape(f"Expected maps (H, W) or (H, W, C) of pictures, got {mask.shape}.")
-        rows.append(row)
-        maps.append(pooled(mask, row["sign"]))
-    if not maps:
-        raise BadField(f"{store!r} has no mask.")
-    return rows, np.stack(maps)
+def described(maps: np.ndarray, features: str) -> np.ndarray:
+    """Return features (N, D) of maps (N, g, g): "shape", wherever it is, or "place"; each row of length 1."""
+    checks.choice(features, "features", FEATURES)
+    return unit(spectrum(maps) if features == "shape" else maps.reshape(len(maps), -1))
 
 
 def given_maps(masks: Iterable[Any]) -> np.ndarray:

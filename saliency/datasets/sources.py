@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +16,7 @@ import numpy as np
 
 from saliency import checks
 from saliency.errors import BadImage, BadTarget, brief
+from saliency.pictures.picture import decoded
 
 ENDINGS = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
@@ -26,6 +30,10 @@ LABEL_KEYS = "label", "labels", "target", "fine_label"
 
 FOLDER = "folder"
 """The kind of source that is a folder."""
+
+
+THREADS, DECODED = 2, 4
+"""Threads that decode files, and pictures that they are ahead of their use."""
 
 
 class Item(NamedTuple):
@@ -77,6 +85,8 @@ def source_of(images: Any) -> Source:
     if isinstance(images, str | os.PathLike):
         return _folder(checks.path(images, "images", BadImage))
     if isinstance(images, bytes | bytearray | Mapping) or type(images).__module__.partition(".")[0] == "PIL":
+        if isinstance(images, Mapping) and all(hasattr(each, "column_names") for each in images.values()):
+            raise BadImage(f"Expected one data set, got the splits {', '.join(map(str, images))}: pass one of them.")
         raise BadImage(f"Expected many pictures, got {brief(images)}: pass a list, or call saliency.explain.")
     shape = getattr(images, "shape", None)
     if shape is not None and len(shape) != 1 and not hasattr(images, "column_names"):
@@ -170,6 +180,36 @@ def indexed_source_of(images: Any) -> Source:
             f"{brief(images)}: pass list(images), or call saliency.explain_each."
         )
     return source
+
+
+def decoded_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items whose files are decoded by threads, a few pictures ahead of their use.
+
+    The collection itself is read in the caller's thread, as its code may not be made for several.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        begun: deque[Item] = deque()
+        for item in items:
+            begun.append(_begun(item, pool))
+            if len(begun) > DECODED:
+                yield begun.popleft()
+        yield from begun
+
+
+def _begun(item: Item, pool: ThreadPoolExecutor) -> Item:
+    """Return an item that has been read, and whose file is being decoded."""
+    try:
+        image, label = item.read()
+    except Exception as error:  # noqa: BLE001  # raised again in its turn
+        return Item(item.id, partial(_raised, error))
+    if not isinstance(image, str | os.PathLike | bytes | bytearray):
+        return Item(item.id, lambda: (image, label))
+    future = pool.submit(decoded, image)
+    return Item(item.id, lambda: (future.result(), label))
+
+
+def _raised(error: Exception) -> tuple[Any, Any]:
+    raise error
 
 
 def _is_loader(images: Any) -> bool:

@@ -18,11 +18,12 @@ import numpy as np
 from saliency.api.check import check
 from saliency.api.feeding import FIRST
 from saliency.api.predict import ranked
+from saliency.api.prepare import Prepared
 from saliency.core.method import Method
 from saliency.datasets import manifest, store
 from saliency.datasets.batches import Batches, Read, Setting
 from saliency.datasets.each import target_for
-from saliency.datasets.sources import Item, Source, indexed_source_of
+from saliency.datasets.sources import Item, Source, decoded_ahead, indexed_source_of
 from saliency.errors import BadField, BadImage, Unsupported, brief
 from saliency.pictures.presets import Preprocess
 from saliency.results.layer_explanation import LayerExplanation
@@ -70,10 +71,11 @@ class Worker:
         targets = target_for(job.targets, self.source)
         model = model_of(job.model)
         self.batches: list[Batches] = []
+        joined: list[Prepared] = []
         for method in job.methods:
             options = {"batch_size": job.batch_size}
             setting = Setting(method, {}, None, job.preprocess, job.options, options)
-            self.batches.append(Batches(model, setting, targets))
+            self.batches.append(Batches(model, setting, targets, joined=joined))
         self._begin()
 
     def _begin(self) -> None:
@@ -167,13 +169,19 @@ class Worker:
         writer = store.Shard(job.root, shard, job.shard_size, len(self.source))
         ids = self.source.ids or ()
         size = int(job.batch_size)
+        for batches in self.batches:
+            # so that a shard does not depend on those before it
+            batches.forget_places()
+        items = decoded_ahead(self._item(i, ids[i]) for i in writer.images)
         for start in range(writer.images.start, writer.images.stop, size):
             which = range(start, min(start + size, writer.images.stop))
-            reads = [self.batches[0].read(i, self._item(i, ids[i])) for i in which]
+            reads = [self.batches[0].read(i, item) for i, item in zip(which, items, strict=False)]
+            found = [batches.explanations(reads) for batches in self.batches]
+            # after the explanations, whose passes may have found them
             outputs = self.batches[0].outputs(reads)
-            for (method, caption), batches in zip(self.chosen, self.batches, strict=True):
-                for i, read, found, output in zip(which, reads, batches.explanations(reads), outputs, strict=True):
-                    self._add(writer, i, read, method, caption, found, output)
+            for (method, caption), explanations in zip(self.chosen, found, strict=True):
+                for i, read, explanation, output in zip(which, reads, explanations, outputs, strict=True):
+                    self._add(writer, i, read, method, caption, explanation, output)
         return writer.write()
 
     def _add(self, writer: store.Shard, i: int, read: Read, method: str, caption: str, found: Any, output: Any) -> None:

@@ -177,6 +177,8 @@ class Assembly:
     def _common(self, i: int, target: Resolved, mask: np.ndarray, values: np.ndarray) -> dict[str, Any]:
         """Return every field of the explanation of a target of picture `i`, except the mask."""
         picture, at = self.run.pictures[i], (target.row, i)
+        # before the notes, to which it may add
+        placement = picture.placement
         regions, errors, sums, losses = map(
             self.session.details.get, ("regions", "standard_error", "attributed", "losses")
         )
@@ -206,7 +208,7 @@ class Assembly:
             "images": self.session.images,
             "seconds": time.perf_counter() - self.started,
             "picture": picture.shown,
-            "placement": picture.placement,
+            "placement": placement,
         }
 
     def _notes(self, i: int) -> tuple[str, ...]:

@@ -14,6 +14,10 @@ from PIL import Image
 
 import saliency
 from saliency.core.catalogue import METHODS
+from saliency.datasets import sources
+from saliency.pictures.picture import decoded as read_file
+from saliency.pictures.placement import LOST
+from tests.datasets.hugging_face import Rows
 from tests.nets import black_box, few, picture, small_net
 
 PICTURES = [picture(seed=i) for i in range(5)]
@@ -141,6 +145,7 @@ COLLECTIONS: dict[str, Callable[[Path], Any]] = {
     "folder": lambda path: path,
     "pairs": lambda _: [(each, i % 4) for i, each in enumerate(PICTURES)],
     "rows": lambda _: [{"image": Image.fromarray(each), "label": i % 4} for i, each in enumerate(PICTURES)],
+    "Hugging Face": lambda _: Rows(PICTURES, [i % 4 for i in range(5)]),
     "Dataset": lambda _: Labelled(),
     "DataLoader": lambda _: torch.utils.data.DataLoader(Labelled(), 2),
 }
@@ -152,7 +157,7 @@ def test_any_collection_is_read_in_order(kind: str, tmp_path: Path) -> None:
     net = small_net()
     for i, each in enumerate(PICTURES):
         Image.fromarray(each).save(tmp_path / f"{i}.png")
-    labelled = kind in ("pairs", "rows", "Dataset", "DataLoader")
+    labelled = kind in ("pairs", "rows", "Hugging Face", "Dataset", "DataLoader")
     found = list(saliency.explain_each(net, COLLECTIONS[kind](tmp_path), "gradient"))
 
     assert len(found) == 5
@@ -179,6 +184,69 @@ def damaged(path: Path) -> list[Any]:
     (path / "cut.png").write_bytes((path / "good.png").read_bytes()[:200])
     (path / "empty.png").write_bytes(b"")
     return [path / "cut.png", path / "empty.png", path / "none.png", PICTURES[0], np.zeros((0, 5, 3)), PICTURES[0]]
+
+
+def cropped(image: np.ndarray) -> np.ndarray:
+    """Return a crop of half of the size, as floats."""
+    return np.asarray(image[2:18, 3:19] / np.float32(255))
+
+
+def test_the_placement_is_confirmed_on_the_first_pictures_of_a_size() -> None:
+    """A preprocessing is called once for each of the others, which are placed alike."""
+    calls: list[int] = []
+
+    def preprocess(image: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        return cropped(image)
+
+    pictures = [picture(40, 40, seed=i) for i in range(16)]
+    each = saliency.explain_each(small_net(), pictures, "gradient", 1, preprocess=preprocess, batch_size=4)
+    found = [next(each) for _ in range(12)]
+    before = len(calls)
+    found += each
+
+    assert len(calls) - before == 4
+    for one in found:
+        np.testing.assert_allclose(one.placement, [[1, 0, 2], [0, 1, 3]], atol=0.05)
+
+
+def test_a_placement_that_depends_on_the_content_is_confirmed_for_each() -> None:
+    """Where some of the first pictures are placed otherwise, no picture is taken to be placed as they are."""
+
+    def preprocess(image: np.ndarray) -> np.ndarray:
+        rows = image.mean((1, 2))
+        return cropped(np.roll(image, -int(rows.argmax()) if rows.max() > 1.5 * rows.mean() else 0, 0))
+
+    pictures = [np.random.default_rng(i).integers(60, 100, (40, 40, 3), np.uint8) for i in range(16)]
+    for image in pictures[1::2]:
+        image[11:13] = 250
+    found = list(saliency.explain_each(small_net(), pictures, "gradient", 1, preprocess=preprocess, batch_size=4))
+
+    assert [LOST in each.notes for each in found] == [False, True] * 8
+
+
+def test_files_are_decoded_a_few_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads decode the files of at most the next pictures; the order is that of the names, errors in their place."""
+    for i in range(20):
+        Image.fromarray(picture(seed=i)).save(tmp_path / f"{i:02}.png")
+    (tmp_path / "07.png").write_bytes(b"no picture")
+    begun: list[str] = []
+    decode = read_file
+
+    def noted(image: Any) -> Any:
+        begun.append(image.name)
+        return decode(image)
+
+    monkeypatch.setattr(sources, "decoded", noted)
+    net = small_net()
+    each = saliency.explain_each(net, tmp_path, "gradient", 1, batch_size=2, errors="yield")
+    first = next(each)
+    assert 2 <= len(begun) <= 2 + sources.DECODED + 1
+    found = [first, *each]
+
+    assert isinstance(found[7], saliency.BadImage)
+    assert sorted(begun) == [f"{i:02}.png" for i in range(20)]
+    alike(found[19], saliency.explain(net, tmp_path / "19.png", "gradient", 1, progress=False))
 
 
 def test_an_error_takes_the_place_of_its_explanation(tmp_path: Path) -> None:
@@ -216,9 +284,10 @@ def test_what_all_pictures_share_is_raised() -> None:
         ([], None, saliency.BadImage),
         (3, None, saliency.BadImage),
         ("no such folder", None, FileNotFoundError),
+        ({"train": Rows(PICTURES, [0] * 5)}, None, saliency.BadImage),
         (PICTURES, [0], saliency.BadTarget),
     ],
-    ids=["one picture", "empty", "a number", "no folder", "targets"],
+    ids=["one picture", "empty", "a number", "no folder", "splits", "targets"],
 )
 def test_a_bad_collection_is_refused_before_work(images: Any, targets: Any, error: type[Exception]) -> None:
     """The call itself raises, not the first result."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,50 @@ def test_a_planted_logo_is_a_cluster_of_its_own(stores: Stores) -> None:
     assert len(found) == 1 + int(np.argmax(np.diff(found.eigenvalues[None])))
     assert found.montage(logo, 3, 40).shape == (40, 120, 3)
     assert found.plot() is not None
+
+
+def test_the_nearest_masks_are_those_of_the_same_reason(stores: Stores) -> None:
+    """Maps on the logo have maps on the logo next to them; similarities fall, and are those of the features."""
+    store = saliency.open_masks(stores.of("shortcut", "guided_backprop").path, stores.pictures)
+    found = [store.nearest(i, count=5) for i in (1, 3, 5, 7)]
+
+    assert np.mean([each.image % 2 for near in found for each in near]) >= 0.9
+    for i, near in zip((1, 3, 5, 7), found, strict=True):
+        assert [each.similarity for each in near] == sorted((each.similarity for each in near), reverse=True)
+        assert i not in {each.image for each in near}
+    assert [each.image for each in store.nearest(0, count=200, features="place")] != list(range(1, COUNT))
+    assert len(store.nearest(0, count=200)) == COUNT - 1
+
+
+def test_rows_are_sorted_filtered_and_drawn_when_they_are_needed(stores: Stores) -> None:
+    """Rows with a value are first in order; thumbnails and overlays are small; without pictures masks are alone."""
+    store = saliency.open_masks(stores.of("shortcut", "guided_backprop").path, stores.pictures)
+    rows = store.rows(sort="probability", descending=True, where=lambda row: row["label"] == "cat")
+
+    assert [each["probability"] for each in rows] == sorted((each["probability"] for each in rows), reverse=True)
+    assert {each["label"] for each in rows} == {"cat"}
+    assert 0 < len(rows) < COUNT
+    thumbnail, overlay = store.thumbnail(3, 32), store.overlay(3, side=32)
+    assert thumbnail is not None
+    assert overlay is not None
+    assert thumbnail.shape == overlay.shape == (32, 32, 3)
+    assert np.abs(thumbnail.astype(int) - overlay).max() > 20
+    alone = saliency.open_masks(store.path)
+    assert alone.thumbnail(3) is None
+    drawn = alone.overlay(3, side=32)
+    assert drawn is not None
+    assert drawn.shape == (32, 32, 3)
+    with pytest.raises(saliency.UnknownName, match="colour"):
+        store.rows(sort="colour")
+
+
+def test_umap_is_named_where_it_is_missing() -> None:
+    """The error names the package; t-SNE needs scikit-learn only."""
+    found = saliency.cluster(list(np.random.default_rng(0).random((12, 8, 8))), clusters=2)
+    assert found.embedding().shape == (12, 2)
+    if importlib.util.find_spec("umap") is None:
+        with pytest.raises(saliency.MissingPackage, match="umap-learn"):
+            found.plot(by="umap")
 
 
 def test_classes_are_grouped_apart(stores: Stores) -> None:
