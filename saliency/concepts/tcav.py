@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ from saliency.results.run import LayerPlace
 from saliency.results.tables import aligned
 
 POOLINGS = ("mean", "none")
+
+EQUAL = 1e-3
+"""Largest difference of the values of equal images, as a share of each value's standard deviation."""
 
 FEWEST = 20
 """Smallest number of random sets: with fewer, the null band is too uncertain."""
@@ -427,20 +430,31 @@ def _band(null: np.ndarray) -> tuple[float, float]:
 
 def _require_apart(concepts: Mapping[str, np.ndarray], sets: Sequence[np.ndarray]) -> None:
     """Raise BadImage if two random sets, or a concept and a random set, share an image."""
-    scale = float(np.concatenate(list(sets)).std()) or 1.0
-    seen: dict[bytes, str] = {}
-    for i, each in enumerate(sets):
-        for row in np.unique(np.round(each / scale, 4) + 0.0, axis=0):
-            if (before := seen.get(key := row.tobytes())) is not None:
-                raise BadImage(
-                    f"The {before} and the random set {i} share an image, so that they are not independent: pass sets "
-                    "without overlap, or one collection, which is divided without overlap."
-                )
-            seen[key] = f"random set {i}"
+    random, owner = np.concatenate(list(sets)), np.repeat(np.arange(len(sets)), [len(each) for each in sets])
+    for i, j in _equal(random, random):
+        if owner[i] != owner[j]:
+            raise BadImage(
+                f"The random sets {owner[i]} and {owner[j]} share an image, so that they are not independent: pass "
+                "sets without overlap, or one collection without repeated images."
+            )
     for name, rows in concepts.items():
-        shared = sum(row.tobytes() in seen for row in np.round(rows / scale, 4) + 0.0)
-        if shared:
+        if shared := len({i for i, _ in _equal(rows, random)}):
             raise BadImage(f"{shared} images of the concept {name!r} are also in the random images: remove them there.")
+
+
+def _equal(rows: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of rows and of others that are equal up to rounding, as a share of each value's spread."""
+    spread = np.maximum(others.std(0), 1e-5 * np.abs(others).max(initial=1e-300))
+    # equal rows have equal projections, so that few pairs are compared
+    line = np.random.default_rng(0).normal(size=others.shape[1]) / spread / np.sqrt(others.shape[1])
+    places, theirs = rows @ line, others @ line
+    order = np.argsort(theirs)
+    first = np.searchsorted(theirs[order], places - EQUAL)
+    last = np.searchsorted(theirs[order], places + EQUAL)
+    for i in range(len(rows)):
+        for j in order[first[i] : last[i]]:
+            if np.abs((rows[i] - others[j]) / spread).max() < EQUAL:
+                yield i, int(j)
 
 
 def _twice(images: Any) -> Any:

@@ -5,6 +5,7 @@ For DeepExplain see tests/deepexplain, for PAIR tests/pair.
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from pathlib import Path
@@ -23,9 +24,9 @@ pytestmark = pytest.mark.needs("captum")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/migrating.md"
 SECTION = PAGE.read_text(encoding="utf-8").partition("# Coming from Captum")[2].partition("\n# ")[0]
-ROWS, UNITS, ATTACKS = (
+ROWS, UNITS, ATTACKS, CONCEPTS = (
     re.findall(r"^\| `(.+?)` \| `(.+?)` \|(.*)\|$", part, re.MULTILINE)
-    for part in re.split("Layers and neurons; the position|Attacks and corruptions; `p`", SECTION)
+    for part in re.split("Layers and neurons; the position|Attacks and corruptions; `p`|Concepts; `folder`", SECTION)
 )
 
 
@@ -57,7 +58,7 @@ def names() -> dict[str, Any]:
 
 def test_every_row_is_read() -> None:
     """The test reads every row of the table."""
-    assert len(ROWS) + len(UNITS) + len(ATTACKS) == len(re.findall(r"^\| `", SECTION, re.MULTILINE))
+    assert sum(map(len, (ROWS, UNITS, ATTACKS, CONCEPTS))) == len(re.findall(r"^\| `", SECTION, re.MULTILINE))
     assert len(ROWS) >= 13
 
 
@@ -216,3 +217,50 @@ def test_maps_are_those_of_cam_libraries(names: dict[str, Any], method: str) -> 
         found = saliency.explain(net, names["x"], method, target, layer="pool", progress=False, **fields).mask
 
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(expected.max(), 1e-3))
+
+
+@pytest.mark.agreement
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("theirs", "ours", "otherwise"), CONCEPTS, ids=[ours for _, ours, _ in CONCEPTS])
+def test_a_row_of_concepts_holds(names: dict[str, Any], tmp_path: Path, theirs: str, ours: str, otherwise: str) -> None:
+    """Both sides run; a score is a share of the images, and a direction is the same."""
+    from captum.concept import TCAV, Concept
+    from captum.concept._utils.classifier import DefaultClassifier
+    from torch.utils.data import DataLoader, TensorDataset
+
+    random = np.random.default_rng(0)
+    torch.manual_seed(0)
+    images = torch.tensor(random.random((230, 3, 12, 10))).float()  # Captum's classifier is of float32
+    folder, pool = 0.5 * images[:12] + 0.5, images[12:]
+    one, other = (random.normal((side, 0, 0), 0.1, (40, 3)) for side in (1, -1))
+
+    def dataset_to_dataloader(given: torch.Tensor) -> Any:
+        return DataLoader(list(given), 6)  # type: ignore[arg-type]
+
+    def direction(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        made = DefaultClassifier()
+        rows = torch.tensor(np.concatenate([one, other])).float()
+        data = TensorDataset(rows, torch.tensor([0] * len(one) + [1] * len(other)))
+        made.train_and_eval(DataLoader(data, 40, shuffle=True))
+        weights = made.weights()[0]
+        return np.asarray(weights / weights.norm())
+
+    def tcav(net: Any, layers: list[str]) -> Any:
+        return TCAV(net, layers, save_path=str(tmp_path))
+
+    concepts = [Concept(i, name, dataset_to_dataloader(each)) for i, (name, each) in
+                enumerate({"bright": folder, "dark": 0.5 * pool[:12]}.items())]  # fmt: skip
+    x = images[:3].clone().requires_grad_()
+    net = copy.deepcopy(names["net"]).float()
+    given = {**names, "net": net, "folder": folder, "pool": pool, "one": one, "other": other, "direction": direction,
+             "x": x, "TCAV": tcav, "Concept": Concept, "dataset_to_dataloader": dataset_to_dataloader,
+             "bright": concepts[0], "dark": concepts[1]}  # fmt: skip
+    found, expected = eval(ours, {**given, "x": x.detach()}), eval(theirs, given)
+
+    if "≈" in otherwise:
+        np.testing.assert_allclose(found, expected, atol=0.15)
+    elif isinstance(found, saliency.Features):
+        assert found.values.shape == (12, 5)
+    else:
+        assert 0 <= found <= 1
+        assert 0 <= float(expected[0]) <= 1

@@ -115,6 +115,29 @@ def test_the_code_of_the_page_on_layers_runs() -> None:
     assert names["neuron"].mask.shape == (24, 20, 3)
 
 
+def test_the_code_of_the_page_on_concepts_runs() -> None:
+    """All Python blocks on concepts of docs/why-concepts-and-examples.md run, here on a small network and noise."""
+    noise = "np.random.default_rng(sum(map(ord, name))).integers(0, 256, (300, 451, 3), np.uint8)"
+    replaced = {
+        'saliency.demo.model("imagenet"), saliency.demo.image("cat")': f"small_net(), (lambda name: {noise})('cat')",
+        "saliency.demo.image(name)": noise,
+        "_blocks.15": "relu",
+        "_blocks.10": "relu",
+        "_swish": "relu",
+        '"tiger cat"': "1",
+        # noise at the size of a photograph takes long
+        ", 96, seed": ", 24, seed",
+        "windows(cat, 12, 256": "windows(cat, 12, 24",
+        "[cat, *others]": "[each[:40, :40] for each in (cat, *others)]",
+        "model, cat,": "model, cat[:40, :40],",
+        "windows(cat, 16, 240, seed=5)": "windows(cat, 10, 40, seed=5)",
+    }
+    names = run_page("why-concepts-and-examples.md", replaced)
+
+    assert len(names["scores"]) == 3
+    assert len(names["crafted"].importance) >= 2
+
+
 def test_the_code_of_the_evidence_page_runs() -> None:
     """All Python blocks of docs/evidence.md run, here on a small network and picture."""
     replaced = {
