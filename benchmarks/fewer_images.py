@@ -1,9 +1,11 @@
 """The number of images that a map needs, on the trained ImageNet network and photographs.
 
     python benchmarks/fewer_images.py xrai --photographs 8
+    python benchmarks/fewer_images.py rise --photographs 3
 
 `xrai` compares maps of few steps with that of PAIR's 200 images: rank correlation, overlap of the most salient tenth
-and fifth, and the difference in two metrics of evidence, with 95 % intervals over the photographs. Photographs are
+and fifth, and the difference in two metrics of evidence, with 95 % intervals over the photographs. `rise`
+compares the variance of maps over seeds, of orthogonal masks and of independent ones at equal images. Photographs are
 those of scikit-image and scikit-learn, then of the folder that SALIENCY_REAL_DATA names, if any.
 """
 
@@ -24,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import saliency  # noqa: E402  # of this checkout
+from saliency.session.masks import RandomGrids  # noqa: E402
 
 Array = np.ndarray
 
@@ -108,7 +111,31 @@ def xrai_steps() -> dict[str, saliency.Method]:
     return found
 
 
-PARTS = {"xrai": lambda images: beside(xrai_steps(), images)}
+class Independent(saliency.Rise):
+    """RISE with independent masks."""
+
+    def _masks(self, ops: Any, shape: tuple[int, int]) -> Any:
+        return RandomGrids(ops, shape, self.cells, self.probability, self.seed)
+
+
+def rise_masks(images: Mapping[str, Array]) -> None:
+    """Print the variance of RISE's map over seeds, as a share of that of independent masks."""
+    print("| photograph | variance, independent masks | orthogonal masks | ratio |")
+    print("|---|---:|---:|---:|")
+    for name, image in images.items():
+        found = [
+            float(
+                np.var([explained(image, cls(samples=512, seed=seed)).mask for seed in range(SEEDS)], 0, ddof=1).mean()
+            )
+            for cls in (Independent, saliency.Rise)
+        ]
+        print(f"| {name} | {found[0]:.3g} | {found[1]:.3g} | {found[1] / found[0]:.2f} |", flush=True)
+
+
+SEEDS = 5
+"""Number of maps of which a variance is computed."""
+
+PARTS = {"xrai": lambda images: beside(xrai_steps(), images), "rise": rise_masks}
 
 
 def main() -> None:

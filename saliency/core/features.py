@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from saliency.core.method import Method, parameter
+from saliency.core.stopping import Stopping, growing, store_notes, until_parameter
 from saliency.errors import BadField, brief
 from saliency.pictures.regions import NO_REGION, Regions, region_table
 from saliency.pictures.segments import SEGMENTERS, Segments, count_of, labelled, split
@@ -46,26 +47,35 @@ class Game(Generic[A]):
     def __init__(self, session: Session[A], image: A, covers: list[A], labels: np.ndarray) -> None:
         self.session, self.image, self.covers, self.labels = session, image, covers, labels
         self.players = int(labels.max()) + 1
+        self.notes: list[list[str]] = []
+        """For each target, notes on the number of coalitions evaluated."""
 
-    def worth(self, coalitions: np.ndarray) -> Iterator[np.ndarray]:
+    def worth(self, coalitions: np.ndarray, stops: Sequence[int] = ()) -> Iterator[np.ndarray]:
         """Yield the values of the first m coalitions, (k, m) in float64, for growing m, finally for all.
 
         Args:
             coalitions: (n, d) with n > 0, bool; or the degree in [0, 1] to which each segment is visible.
+            stops: increasing numbers m < n that are yielded whatever the batch size, before more are evaluated.
         """
-        each = len(self.covers)
-        masks = FeatureMasks(self.session.ops, self.labels, np.repeat(coalitions, each, axis=0))
-        copies = Masked(self.session.ops, self.image, self.covers, masks, each * len(coalitions))
+        each, total = len(self.covers), len(self.covers) * len(coalitions)
         values: list[np.ndarray] = []
-        shown = 0
-        for rows, scores in self.session.scores(copies):
-            values.append(np.asarray(self.session.ops.tohost(scores), np.float64))
-            share = rows.stop / len(copies)
-            if rows.stop == len(copies) or (self.session.streaming and rows.stop >= each and shown < share * SHOWINGS):
-                shown = int(share * SHOWINGS) + 1
-                known = np.concatenate(values, 1)
-                known = known[:, : rows.stop // each * each]
-                yield known.reshape(len(known), -1, each).mean(2)
+        first = shown = 0
+        for stop in (*stops, len(coalitions)):
+            masks = FeatureMasks(self.session.ops, self.labels, np.repeat(coalitions[first:stop], each, axis=0))
+            copies = Masked(self.session.ops, self.image, self.covers, masks, each * (stop - first))
+            for rows, scores in self.session.scores(copies):
+                values.append(np.asarray(self.session.ops.tohost(scores), np.float64))
+                reached = first * each + rows.stop
+                partial = self.session.streaming and reached >= each and shown < reached / total * SHOWINGS
+                if rows.stop == len(copies) or partial:
+                    shown = int(reached / total * SHOWINGS) + 1
+                    known = np.concatenate(values, 1)[:, : reached // each * each]
+                    yield known.reshape(len(known), -1, each).mean(2)
+            first = stop
+
+    def skip(self, coalitions: int) -> None:
+        """Subtract coalitions that are not evaluated from the expected number of images."""
+        self.session.expect(-coalitions * len(self.covers))
 
     def evaluate(self, coalitions: np.ndarray) -> np.ndarray:
         """Return the values of all coalitions (n, d), (k, n)."""
@@ -101,6 +111,7 @@ class FeatureMethod(Method):
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         ops, covers = session.ops, session.baselines(self.baseline, images)
         maps: list[np.ndarray] = []
+        notes: list[list[list[str]]] = []
         done: list[tuple[np.ndarray, Attribution]] = []
         for i in range(int(images.shape[0])):
             image = images[i : i + 1]
@@ -112,8 +123,11 @@ class FeatureMethod(Method):
                         _store_errors(so_far, session)
                         yield ops.asarray(np.stack([*maps, spread(found.values, game.labels)], 1))
             done.append((game.labels, found))
+            notes.append(game.notes)
             maps.append(spread(found.values, game.labels))
         _store_errors(done, session)
+        if all(notes):
+            store_notes(session, notes)
         session.details["regions"] = _by_target([_ranked(labels, found) for labels, found in done])
         session.details["attributed"] = np.stack([found.values.sum(1) for _, found in done], 1)
         yield ops.asarray(np.stack(maps, 1))
@@ -151,6 +165,47 @@ class FeatureMethod(Method):
             none = FeatureMasks(session.ops, labels, np.zeros((1, int(labels.max()) + 1)))
             nothing.append([Masked(session.ops, images[i : i + 1], [own(c, i)], none, 1)[slice(0, 1)] for c in covers])
         return [session.ops.concat(list(each)) for each in zip(*nothing, strict=True)]
+
+
+@dataclass(eq=False, repr=False)
+class SamplingMethod(FeatureMethod):
+    """A method that estimates values in units of the score from random coalitions, and may stop early."""
+
+    until: float | None = until_parameter()
+
+    def estimates(
+        self,
+        game: Game[Any],
+        coalitions: np.ndarray,
+        estimate: Callable[[np.ndarray], Attribution | None],
+        unit: int,
+        least: int,
+    ) -> Iterator[Attribution]:
+        """Yield estimates from growing numbers of coalitions, until all, or until the errors are within `until`.
+
+        Args:
+            game: the image.
+            coalitions: (n, d): none, all, then random ones.
+            estimate: from the values (k, m) of the first m coalitions to the attribution; None if they are too few.
+            unit: number of coalitions that are drawn together.
+            least: number of these units before the first comparison.
+        """
+        count = len(coalitions)
+        stops = [] if self.until is None else [2 + unit * n for n in growing(least, -(-(count - 2) // unit))]
+        stopping: Stopping | None = None
+        for worth in game.worth(coalitions, stops):
+            found, used = estimate(worth), worth.shape[1]
+            if found is None:
+                continue
+            if self.until is not None and used in (*stops, count):
+                if stopping is None:
+                    stopping = Stopping(self.until, worth[:, 1] - worth[:, 0], count, "coalitions")
+                found = Attribution(*stopping(used, *found))
+                game.notes = stopping.notes
+            yield found
+            if stopping is not None and stopping.done:
+                game.skip(count - used)
+                return
 
 
 @dataclass(eq=False, repr=False)

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.core.features import Attribution, FeatureMethod, Game
+from saliency.core.features import Attribution, Game, SamplingMethod
 from saliency.core.method import LARGEST_SEED, parameter
 
 
 @dataclass(eq=False, repr=False)
-class KernelShap(FeatureMethod):
+class KernelShap(SamplingMethod):
     """Shapley values as the additive model that best fits the values of coalitions (arXiv:1705.07874, theorem 2).
 
     Coalitions are evaluated together with their complements. Sizes are enumerated completely as far as the samples
     allow, the smallest and largest coalitions first, because they have the largest weights; of the other sizes a random
     sample without repetition is drawn. Exact once `samples` reaches 2^d for d segments. The values always sum to
-    f(image) - f(baseline). Cost: `samples` forward passes per baseline, or 2^d if that is less.
+    f(image) - f(baseline). Cost: `samples` forward passes per baseline, or 2^d if that is less; fewer with `until`.
     """
 
     id = "kernel_shap"
@@ -45,11 +45,15 @@ class KernelShap(FeatureMethod):
         design = Design.drawn(game.players, self._pairs(game.players), np.random.default_rng(self.seed))
         ends = np.repeat([[False], [True]], game.players, 1)
         both = np.stack([design.coalitions, ~design.coalitions], 1).reshape(-1, game.players)
-        for worth in game.worth(np.concatenate([ends, both])):
+
+        def estimate(worth: np.ndarray) -> Attribution | None:
             pairs = (worth.shape[1] - 2) // 2
             # fewer pairs than segments leave most values undetermined
-            if pairs >= min(game.players, len(design.coalitions)):
-                yield regression(design, pairs, worth[:, : 2 + 2 * pairs])
+            enough = pairs >= min(game.players, len(design.coalitions))
+            return regression(design, pairs, worth[:, : 2 + 2 * pairs]) if enough else None
+
+        # with twice as many pairs as segments, the residuals give the standard errors
+        yield from self.estimates(game, np.concatenate([ends, both]), estimate, 2, 2 * game.players)
 
     def _pairs(self, players: int) -> int:
         return min(self.samples // 2, 1 << players - 1) - 1

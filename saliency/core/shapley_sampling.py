@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from saliency.core.features import Attribution, FeatureMethod, Game
+from saliency.core.features import Attribution, Game, SamplingMethod
 from saliency.core.method import LARGEST_SEED, parameter
+
+PAIRS = 5
+"""Number of antithetic pairs of orders before their standard errors are first compared."""
 
 
 @dataclass(eq=False, repr=False)
-class ShapleySampling(FeatureMethod):
+class ShapleySampling(SamplingMethod):
     """Each segment's marginal contribution, averaged over random orders of joining (doi:10.1016/j.cor.2008.04.004).
 
     Every second order is the reverse of the one before: antithetic pairs reduce the variance (Mitchell et al., JMLR
     2022). The values sum to f(image) - f(baseline) for any sample. Cost: `samples` * (d - 1) + 2 forward passes per
-    baseline for d segments.
+    baseline for d segments; fewer with `until`.
     """
 
     id = "shapley_sampling"
@@ -41,15 +44,19 @@ class ShapleySampling(FeatureMethod):
         # of each order, the coalitions after 1 … d-1 segments; the empty and the full one are evaluated once
         joined = np.argsort(orders, 1)[:, None] < np.arange(1, players)[:, None]
         ends = np.repeat([[False], [True]], players, 1)
-        for worth in game.worth(np.concatenate([ends, joined.reshape(-1, players)])):
+
+        def estimate(worth: np.ndarray) -> Attribution | None:
             done = (worth.shape[1] - 2) // (players - 1) if players > 1 else self.samples
             if done < 1:
-                continue
+                return None
             chains = worth[:, 2 : 2 + done * (players - 1)].reshape(len(worth), done, players - 1)
             none, all_ = (np.broadcast_to(worth[:, i, None, None], (*chains.shape[:2], 1)) for i in (0, 1))
             steps = np.diff(np.concatenate([none, chains, all_], 2), axis=2)
             marginal = np.take_along_axis(steps, np.argsort(orders[:done], 1)[None], 2)
-            yield Attribution(marginal.mean(1), _error(marginal))
+            return Attribution(marginal.mean(1), _error(marginal))
+
+        coalitions = np.concatenate([ends, joined.reshape(-1, players)])
+        yield from self.estimates(game, coalitions, estimate, max(1, 2 * (players - 1)), PAIRS)
 
     def order(self, index: int, players: int) -> np.ndarray:
         """Return order `index` in which segments join: a permutation, or for odd numbers the previous one reversed."""

@@ -179,8 +179,8 @@ class Assembly:
         picture, at = self.run.pictures[i], (target.row, i)
         # before the notes, to which it may add
         placement = picture.placement
-        regions, errors, sums, losses = map(
-            self.session.details.get, ("regions", "standard_error", "attributed", "losses")
+        regions, errors, sums, losses, sampling = map(
+            self.session.details.get, ("regions", "standard_error", "attributed", "losses", "sampling")
         )
         baseline_score = None if self.baseline_scores is None else float(self.baseline_scores[at])
         score, rise = float(self.scores[at]), float(self.scores[at]) - (baseline_score or 0.0)
@@ -202,7 +202,13 @@ class Assembly:
             "gap": gap,
             "regions": None if regions is None else regions[target.row][i],
             "standard_error": None if errors is None else errors[at].astype(np.float32),
-            "notes": (*self._notes(i), *loss, *(() if losses is None else losses[target.row][i]), *empty),
+            "notes": (
+                *self._notes(i),
+                *loss,
+                *(() if losses is None else losses[target.row][i]),
+                *(() if sampling is None else sampling[target.row][i]),
+                *empty,
+            ),
             "sign": self.method.sign,
             "calls": self.session.calls,
             "images": self.session.images,

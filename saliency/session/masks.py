@@ -104,12 +104,60 @@ class RandomGrids(Generic[A]):
         across: Any = ops.asarray(np.repeat(thin, channels, axis=2))
         return ops.matmul(ops.matmul(down, grids), across)
 
+    def after(self, first: int) -> Masks[A]:
+        """Return the masks from number `first` on."""
+        return lambda which, channels=1: self(slice(first + which.start, first + which.stop), channels)
+
     def draw(self, index: int) -> tuple[np.ndarray, int, int]:
         """Return mask `index`: its grid (cells, cells) of zeros and ones, and its offset down and to the right."""
         random = np.random.default_rng([self.seed, index])
         grid = (random.random((self.cells, self.cells)) < self.probability).astype(np.float64)
         top, left = (int(random.integers(step)) for step in self.steps)
         return grid, top, left
+
+
+class OrthogonalGrids(RandomGrids[A]):
+    """RISE's masks for probability ½, drawn in blocks in which no cells are correlated.
+
+    The rows of a block are those of a Hadamard matrix of Sylvester's type, whose columns are assigned to cells in
+    random order and with random signs, followed by their complements. In a block each cell is visible in half of the
+    masks, each two cells together in a quarter, each three in an eighth: an orthogonal array of strength three
+    (Hedayat, Sloane and Stufken, 1999). The effects of other cells, alone or in pairs, cancel exactly. All masks of a
+    block have the same offset. Each single mask has the distribution of :class:`RandomGrids`: estimates stay unbiased.
+    Block b is drawn from ``numpy.random.default_rng([seed, b])``.
+    """
+
+    def __init__(self, ops: Ops[A], shape: tuple[int, int], cells: int, seed: int) -> None:
+        super().__init__(ops, shape, cells, 0.5, seed)
+        self._half = 1 << (cells * cells).bit_length()
+        self.block = 2 * self._half
+        """Number of masks of a block."""
+        self._drawn: tuple[int, Any] = (-1, None)
+
+    def draw(self, index: int) -> tuple[np.ndarray, int, int]:
+        """See :class:`RandomGrids`."""
+        number, row = divmod(index, self.block)
+        if self._drawn[0] != number:
+            self._drawn = number, self._block(np.random.default_rng([self.seed, number]))
+        columns, flipped, orders, (top, left) = self._drawn[1]
+        complement, place = divmod(row, self._half)
+        visible = _parity(orders[complement][place] & columns) ^ flipped ^ complement
+        return visible.reshape(self.cells, self.cells).astype(np.float64), top, left
+
+    def _block(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], list[int]]:
+        """Return the column and the flip (0 or 1) of each cell, the order of rows in both halves, and the offset."""
+        # not column 0, which is constant
+        columns = 1 + random.permutation(self._half - 1)[: self.cells**2]
+        flipped = random.integers(2, size=self.cells**2)
+        orders = [random.permutation(self._half) for _ in range(2)]
+        return columns, flipped, orders, [int(random.integers(step)) for step in self.steps]
+
+
+def _parity(numbers: np.ndarray) -> np.ndarray:
+    """Return 1 where the number of set bits is odd; the entries of Sylvester's matrix are these of row & column."""
+    for shift in (32, 16, 8, 4, 2, 1):
+        numbers = numbers ^ (numbers >> shift)
+    return numbers & 1
 
 
 def enlarging(size: int, to: int) -> np.ndarray:

@@ -113,7 +113,8 @@ class Session(Generic[A]):
         """Auxiliary results of the last mask that a method yielded.
 
         "regions", by target and image; "standard_error", (k, B, H, W), of methods that sample at random; "attributed",
-        (k, B), the sum of the attribution where the mask has another sum.
+        (k, B), the sum of the attribution where the mask has another sum; "sampling", by target and image, notes on the
+        number of draws.
         """
         self.notes: list[str] = []
         """A method's notes on its run, in sentences."""

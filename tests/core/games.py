@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,12 +23,13 @@ class Table:
         self.labels = np.arange(players)[None] if labels is None else labels
         self.session = SimpleNamespace(order=np.arange)
 
-    def worth(self, coalitions: np.ndarray) -> Iterator[np.ndarray]:
+    def worth(self, coalitions: np.ndarray, stops: Sequence[int] = ()) -> Iterator[np.ndarray]:
         """As :meth:`saliency.core.features.Game.worth`."""
         self.evaluated += len(coalitions)
         found = self.of(np.asarray(coalitions, np.float64))[None]
-        for part in (1, 2, 3):
-            yield found[:, : max(1, part * len(coalitions) // 3)]
+        thirds = [max(1, part * len(coalitions) // 3) for part in (1, 2)]
+        for reached in (*(stops or thirds), len(coalitions)):
+            yield found[:, :reached]
 
     def evaluate(self, coalitions: np.ndarray) -> np.ndarray:
         """Same as :meth:`saliency.core.features.Game.evaluate`."""
