@@ -2,11 +2,13 @@
 
     python benchmarks/fewer_images.py xrai --photographs 8
     python benchmarks/fewer_images.py rise --photographs 3
+    python benchmarks/fewer_images.py score_cam --photographs 3
 
-`xrai` compares maps of few steps with that of PAIR's 200 images: rank correlation, overlap of the most salient tenth
-and fifth, and the difference in two metrics of evidence, with 95 % intervals over the photographs. `rise`
-compares the variance of maps over seeds, of orthogonal masks and of independent ones at equal images. Photographs are
-those of scikit-image and scikit-learn, then of the folder that SALIENCY_REAL_DATA names, if any.
+`xrai` compares maps of few steps with that of PAIR's 200 images, `score_cam` those of clusters with that of all
+channels: rank correlation, overlap of the most salient tenth and fifth, and the difference in two metrics of evidence,
+with 95 % intervals over the photographs. `rise` compares the variance of maps over seeds, of orthogonal masks and of
+independent ones at equal images. Photographs are those of scikit-image and scikit-learn, then of the folder that
+SALIENCY_REAL_DATA names, if any.
 """
 
 from __future__ import annotations
@@ -111,6 +113,14 @@ def xrai_steps() -> dict[str, saliency.Method]:
     return found
 
 
+def clusters() -> dict[str, saliency.Method]:
+    """Return Score-CAM of every channel, and of clusters."""
+    counts = (None, 256, 128, 64, 32)
+    return {
+        "every channel" if each is None else f"{each} clusters": saliency.ScoreCam(clusters=each) for each in counts
+    }
+
+
 class Independent(saliency.Rise):
     """RISE with independent masks."""
 
@@ -135,7 +145,11 @@ def rise_masks(images: Mapping[str, Array]) -> None:
 SEEDS = 5
 """Number of maps of which a variance is computed."""
 
-PARTS = {"xrai": lambda images: beside(xrai_steps(), images), "rise": rise_masks}
+PARTS = {
+    "xrai": lambda images: beside(xrai_steps(), images),
+    "rise": rise_masks,
+    "score_cam": lambda images: beside(clusters(), images),
+}
 
 
 def main() -> None:

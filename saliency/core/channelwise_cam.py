@@ -30,22 +30,30 @@ class ChannelwiseCam(Cam):
         done: list[Any] = []
         for rows, (activations, *_) in session.activations(originals(session, images)):
             require_grid(activations, self.title, self.layer)
-            count, channels = int(activations.shape[0]), int(activations.shape[-1])
-            each = channels + self.extra
+            count = int(activations.shape[0])
+            units, members = self.units(activations, session)
+            each = int(units.shape[-1]) + self.extra
             session.expect(count * each)
             flat: Any = None
             with session.of_pictures(np.arange(rows.start, rows.stop)):
-                for evaluated, scores in self.evaluated(images[rows], activations, session):
+                for evaluated, scores in self.evaluated(images[rows], units, session):
                     if flat is None:
                         flat = np.full((int(scores.shape[0]), count * each), np.nan)
                     flat[:, evaluated] = ops.tohost(scores)
                     if not session.streaming and evaluated.stop < count * each:
                         continue
                     reached = -(-evaluated.stop // each)
-                    weights = self.weighed(flat[:, : reached * each].reshape(len(flat), reached, each))
+                    known = flat[:, : reached * each].reshape(len(flat), reached, each)
+                    if members is not None:
+                        known = np.take_along_axis(known, members[None, :reached], 2)
+                    weights = self.weighed(known)
                     cam = weighted(ops.asarray(np.nan_to_num(weights)), activations[:reached], ops)
                     yield ops.concat([*done, ops.maximum(cam, 0.0) if self.relu else cam], 1)
             done.append(ops.maximum(cam, 0.0) if self.relu else cam)
+
+    def units(self, activations: Any, session: Session[Any]) -> tuple[Any, np.ndarray | None]:
+        """Return the maps that are evaluated, (b, h, w, U), and the map of each channel, (b, K); None for its own."""
+        return activations, None
 
     extra: ClassVar[int] = 0
     """Number of evaluations per image before those of its channels."""

@@ -13,6 +13,7 @@ import saliency
 from saliency.core.cam import stretch
 from saliency.core.eigen_cam import first_component
 from saliency.core.method import run
+from saliency.core.score_cam import clustered
 from saliency.model.ops import NumpyOps
 from saliency.session.session import Session
 from tests.nets import bilinear, black_box, picture, small_net
@@ -485,3 +486,42 @@ def test_maps_are_resized_as_torch_resizes(size: int, to: int) -> None:
 
     np.testing.assert_allclose(stretch(size, to), expected, atol=1e-12)
     np.testing.assert_allclose(stretch(size, to).sum(1), 1, atol=1e-12)
+
+
+def test_clusters_of_equal_channels_lose_nothing() -> None:
+    """Channels with the same map share one evaluation: each has the score of its cluster, whose mask is theirs."""
+    base = np.random.default_rng(0).uniform(size=(5, 4, 3))
+    copies = np.array([0, 2, 1, 1, 0, 2, 2])
+    means, members = clustered(2.0 * base[..., copies] + 1.0, 3)
+    scaled = (base - base.min((0, 1))) / np.ptp(base, axis=(0, 1))
+
+    np.testing.assert_allclose(means[..., members], scaled[..., copies], atol=1e-12)
+
+
+def test_score_cam_of_clusters() -> None:
+    """One forward pass per cluster; with as many clusters as channels the map is Score-CAM's own, for all pictures."""
+    net = small_net().eval()
+
+    def found(clusters: int | None) -> Any:
+        method = saliency.ScoreCam(layer="block", clusters=clusters)
+        return saliency.explain(net, IMAGES[0], method, 1, progress=False, batch_size=4)
+
+    whole = found(None)
+    channels = whole.images - 1
+    np.testing.assert_array_equal(found(channels).mask, whole.mask)
+    assert found(2).images == 3
+    model, _, _ = bound(net, "block")
+    together = cams(saliency.ScoreCam(clusters=channels - 1), model)
+    single = np.concatenate(
+        [
+            list(saliency.ScoreCam(clusters=channels - 1).cams(model.ops.asarray(IMAGES[i : i + 1]), Session(model)))[
+                -1
+            ]
+            for i in range(len(IMAGES))
+        ],
+        1,
+    )
+    np.testing.assert_allclose(together, single, rtol=1e-4, atol=1e-6)
+    assert np.corrcoef(together.ravel(), cams(saliency.ScoreCam(), model).ravel())[0, 1] > 0.8
+    with pytest.raises(saliency.BadField, match="clusters"):
+        saliency.ScoreCam(clusters=0)
