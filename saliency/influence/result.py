@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 DIMMED = 0.3
 """Brightness of the parts that two images do not share, in the plot."""
 
+TOP = 0.95
+"""Share of the height of the plot below the first row's titles."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainingImage:
@@ -127,6 +130,8 @@ class Influence:
         figure, axes = plt.subplots(2, columns, figsize=(2 * columns, 4.6), layout="constrained", squeeze=False)
         for ax in axes.flat:
             ax.set_axis_off()
+        # the layout leaves no room for titles above axes that are off
+        figure.get_layout_engine().set(rect=(0, 0, 1, TOP))  # type: ignore[union-attr, call-arg]
         axes[0, 0].imshow(self.picture)
         _title(axes[0, 0], f"{self.label} {in_words(self.probability, percent=True)}")
         for row, several in zip(axes, (self.proponents, self.opponents), strict=True):

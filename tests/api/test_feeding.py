@@ -339,6 +339,15 @@ def test_a_missing_preprocessing_is_noted_once_it_matters() -> None:
     assert exp.images == right.images
 
 
+def test_a_grey_picture_is_compared_in_one_channel() -> None:
+    """A model of one channel is not called with the three channels that presets for colours give."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    exp = saliency.explain(net, picture(24, 20, 1)[..., :1] / np.float32(255), "gradient", progress=False)
+
+    assert exp.mask.shape == (24, 20, 1)
+
+
 def test_the_comparison_is_made_on_first_pictures_only() -> None:
     """While no preset is better, five pictures are compared and no more; a picture is compared once."""
     net = Wants(0.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,12 @@ pytestmark = pytest.mark.needs("captum")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/migrating.md"
 SECTION = PAGE.read_text(encoding="utf-8").partition("# Coming from Captum")[2].partition("\n# ")[0]
-ROWS, UNITS, ATTACKS, CONCEPTS = (
+ROWS, UNITS, ATTACKS, CONCEPTS, TRAINING = (
     re.findall(r"^\| `(.+?)` \| `(.+?)` \|(.*)\|$", part, re.MULTILINE)
-    for part in re.split("Layers and neurons; the position|Attacks and corruptions; `p`|Concepts; `folder`", SECTION)
+    for part in re.split(
+        "Layers and neurons; the position|Attacks and corruptions; `p`|Concepts; `folder`|Training images; `Index`",
+        SECTION,
+    )
 )
 
 
@@ -58,7 +62,8 @@ def names() -> dict[str, Any]:
 
 def test_every_row_is_read() -> None:
     """The test reads every row of the table."""
-    assert sum(map(len, (ROWS, UNITS, ATTACKS, CONCEPTS))) == len(re.findall(r"^\| `", SECTION, re.MULTILINE))
+    read = sum(map(len, (ROWS, UNITS, ATTACKS, CONCEPTS, TRAINING)))
+    assert read == len(re.findall(r"^\| `", SECTION, re.MULTILINE))
     assert len(ROWS) >= 13
 
 
@@ -132,6 +137,44 @@ def test_a_row_of_attacks_holds(names: dict[str, Any], theirs: str, ours: str, o
     assert (moved != 0).mean() > 0.9
     # float32 may turn the sign of a gradient near zero
     assert np.isclose(found, moved, atol=1e-5)[moved != 0].mean() > 0.99
+
+
+def test_every_class_of_training_images_has_a_row() -> None:
+    """Each estimator of Captum is in the table of training images, or is named below it."""
+    section = SECTION.partition("Training images; `Index`")[2].partition("Intended differences")[0]
+    classes = [name for name in lazy("captum.influence").__all__ if not re.search("Base|DataInf", name)]
+
+    assert [name for name in classes if not re.search(rf"`{name}\b", section)] == []
+
+
+@pytest.fixture(scope="module")
+def with_training(names: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the names that the table of training images uses."""
+    theirs, folder, net = lazy("captum.influence"), tmp_path_factory.mktemp("training"), names["net"]
+    draw = torch.Generator().manual_seed(1)
+    train = [(torch.rand(3, 12, 10, dtype=torch.float64, generator=draw), i % 4) for i in range(8)]
+    paths = [str(folder / f"{i}.pt") for i in range(2)]
+    for i, path in enumerate(paths):
+        torch.save({name: each * (1 + 0.1 * i) for name, each in net.state_dict().items()}, path)
+    classes = {name: getattr(theirs, name) for name in theirs.__all__}
+    ours = {"Index": partial(saliency.influence.Index, progress=False), "np": np, "torch": torch}
+    losses = {"ce": nn.CrossEntropyLoss(reduction="none"), "total": nn.CrossEntropyLoss(reduction="sum")}
+    given = {"train": train, "paths": paths, "t": torch.tensor([1]), "folder": str(folder)}
+    return {**names, **classes, **ours, **losses, **given}
+
+
+@pytest.mark.agreement
+@pytest.mark.parametrize(("theirs", "ours", "otherwise"), TRAINING, ids=[theirs for theirs, _, _ in TRAINING])
+def test_a_row_of_training_images_holds(with_training: dict[str, Any], theirs: str, ours: str, otherwise: str) -> None:
+    """Both sides run, and give the same scores unless the row gives a reason."""
+    found = np.asarray(eval(ours, with_training))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Captum warns of its batch size
+        expected = eval(theirs, with_training).detach().numpy()
+
+    assert found.shape == expected.shape
+    if "≠" not in otherwise:
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_a_tuple_of_inputs_is_a_list() -> None:

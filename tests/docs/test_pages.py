@@ -115,8 +115,8 @@ def test_the_code_of_the_page_on_layers_runs() -> None:
     assert names["neuron"].mask.shape == (24, 20, 3)
 
 
-def test_the_code_of_the_page_on_concepts_runs() -> None:
-    """All Python blocks on concepts of docs/why-concepts-and-examples.md run, here on a small network and noise."""
+def test_the_code_of_the_page_on_concepts_and_examples_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """All Python blocks of docs/why-concepts-and-examples.md run, here on a small network and noise."""
     noise = "np.random.default_rng(sum(map(ord, name))).integers(0, 256, (300, 451, 3), np.uint8)"
     replaced = {
         'saliency.demo.model("imagenet"), saliency.demo.image("cat")': f"small_net(), (lambda name: {noise})('cat')",
@@ -124,6 +124,12 @@ def test_the_code_of_the_page_on_concepts_runs() -> None:
         "_blocks.15": "relu",
         "_blocks.10": "relu",
         "_swish": "relu",
+        '{"tiger cat": "cat", "espresso": "coffee", "missile": "rocket", "moped": "motorcycle", "palace": "china"}': (
+            '{0: "a", 1: "cat", 2: "b", 3: "c"}'
+        ),
+        '[0], "espresso")': "[0], 3)",
+        "8, 224, seed=0": "8, 24, seed=0",
+        ', preprocess="imagenet 224"': "",
         '"tiger cat"': "1",
         # noise at the size of a photograph takes long
         ", 96, seed": ", 24, seed",
@@ -136,6 +142,8 @@ def test_the_code_of_the_page_on_concepts_runs() -> None:
 
     assert len(names["scores"]) == 3
     assert len(names["crafted"].importance) >= 2
+    assert len(names["index"]) == 32
+    assert "rank by loss" in capsys.readouterr().out
 
 
 def test_the_code_of_the_evidence_page_runs() -> None:
