@@ -34,7 +34,7 @@ BYTES = 1 << 26
 """Largest size of the model's input for the pictures that are read ahead; they themselves may have four times that."""
 
 CONFIRMED = 8
-"""Number of pictures of one size whose placement is confirmed; if all have the same one, so have the others."""
+"""Number of pictures whose placement is confirmed; if all are, the others have that of the first one of their size."""
 
 OF_THE_CALL = (Cancelled, Unsupported, BadArgument, BadField, MissingPackage, MemoryError)
 """Errors of the model, the method or the machine, which every picture would have."""
@@ -99,8 +99,10 @@ class Batches:
     _explained: int = field(default=0, init=False)
     """Number of pictures so far."""
     _fitted: Method | None = field(default=None, init=False)
-    _places: dict[Any, list[Placed]] = field(default_factory=dict, init=False)
-    """By size, the placements of the first pictures."""
+    _places: dict[Any, Placed] = field(default_factory=dict, init=False)
+    """By size, the placement of the first picture."""
+    _confirmed: list[bool] = field(default_factory=list, init=False)
+    """Of the pictures whose placement was looked for, whether it was found."""
 
     def read(self, index: int, item: Item) -> Read:
         """Return a picture prepared for the model, or with its error."""
@@ -211,21 +213,23 @@ class Batches:
         return found
 
     def _place(self, picture: Picture) -> None:
-        """Take the placement of the first pictures of the same size, if it was the same for all of them.
+        """Take the placement of the first picture of the same size, if all pictures so far could be placed.
 
         Confirming that of a picture calls the preprocessing, which may cost as much as the model.
         """
         if picture.locate is None:
             return
-        first = self._places.setdefault((picture.values.shape, picture.values.dtype, picture.fed.shape), [])
-        if len(first) < CONFIRMED:
-            first.append(picture.placed)
-        elif all(each is first[0] for each in first) and not first[0].notes:
-            picture.placed = first[0]
+        size = picture.values.shape, picture.values.dtype, picture.fed.shape
+        if size in self._places and len(self._confirmed) >= CONFIRMED and all(self._confirmed):
+            picture.placed = self._places[size]
+        else:
+            self._places.setdefault(size, picture.placed)
+            self._confirmed.append(not picture.placed.notes)
 
     def forget_places(self) -> None:
         """Confirm the placement of the next pictures again."""
         self._places.clear()
+        self._confirmed.clear()
 
     def _compare_presets(self, reads: Sequence[Read]) -> None:
         """End the comparison with presets, a few model calls for each picture, after the first pictures."""
