@@ -225,8 +225,8 @@ class TorchModel(Weighted, Adapter):
             if not all(map(captured.is_plain, self._layers)):
                 return {}
             last = {name: captured.calls[name] for name in self._layers}
-            # a model may switch gradients off after the layer
-            return last if self._hooked(images[:1], last)[0].requires_grad else {}
+            # a model may switch gradients off after the layer; all images, as each may have a target of its own
+            return last if self._hooked(images, last)[0].requires_grad else {}
 
         return dict(self._fact("plain layers", images, found))
 
