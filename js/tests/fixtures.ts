@@ -16,7 +16,7 @@ export const STEP = Uint16Array.from([0, 0, 1, 1, 2, 2, 2, 2]);
 export function result(more: Partial<Result> = {}): Result {
   return {
     method: "xrai", target: 3, model: 0, image: 0, label: "cat", caption: "XRAI()", quality: "3 regions", shape: [2, 4], place: [0, 0, 20, 20], sign: "absolute", images: 200, check: null,
-    seconds: 1.9, layer: null, notes: ["the logit was explained"], regions: REGIONS, ...more,
+    seconds: 1.9, layer: null, notes: ["the logit was explained"], regions: REGIONS, concern: null, ...more,
   };
 }
 

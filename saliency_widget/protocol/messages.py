@@ -13,16 +13,13 @@ import numpy as np
 import saliency
 from saliency_widget.pictures.maps import NO_REGION, Maps, maps_of, table_of, tabled
 from saliency_widget.pictures.placement import Placement
+from saliency_widget.protocol.quality import concern, quality
 
 PART = 1 << 20
 """Maximum bytes of the buffers in one part of a message."""
 
 QUANTIZED = {name: name.removesuffix("_table") for name in ("values", "values_table", "magnitude", "magnitude_table")}
 """Buffers that compact packets hold at one byte a number, with the buffer whose range is used."""
-
-
-HIGH = 0.1
-"""Completeness error, as a share of the scores' difference, that is marked as high."""
 
 
 class Message(NamedTuple):
@@ -62,6 +59,7 @@ def result_message(
         "label": readable(explanation.label),
         "caption": readable(explanation.caption),
         "quality": quality(explanation, method),
+        "concern": concern(explanation, method),
         "shape": [height, width],
         "place": list(placement.rectangle),
         "sign": explanation.sign,
@@ -93,33 +91,6 @@ def located(whole: Message, model: int, image: int) -> Message:
 def maps_in(result: Message) -> Maps:
     """Return the maps of a `result`."""
     return Maps(**{name: result.buffers.get(name) for name in Maps._fields})  # type: ignore[arg-type]  # arrays, all of them
-
-
-def quality(explanation: saliency.Explanation, method: saliency.Method) -> str:
-    """Return a short phrase on the accuracy or the extent of a result."""
-    if explanation.regions is not None:
-        return _count(len(explanation.regions.table), "region")
-    if explanation.gap is not None:
-        return _completeness(explanation)
-    if isinstance(method, saliency.SmoothGrad):
-        return _count(method.samples, "sample")
-    if isinstance(method, saliency.Occlusion):
-        down, across = method.windows((1, *explanation.mask.shape[:2]))
-        return _count(len(down) * len(across), "window")
-    if explanation.layer:
-        return f"layer: {explanation.layer}"
-    return f"{_count(explanation.images, 'image')} evaluated"
-
-
-def _completeness(explanation: saliency.Explanation) -> str:
-    """Return how far the attribution is from the sum it promises."""
-    assert explanation.gap is not None
-    share = explanation.gap_share
-    if share is None or share >= 100:
-        return f"Completeness error {abs(explanation.gap):.2g} (high)"
-    if explanation.baseline_score is None:
-        return f"Conserves {_percent(1 + explanation.gap / explanation.score)} of the score"
-    return f"Completeness error {_percent(share)}{' (high)' if share > HIGH else ''}"
 
 
 def parts(whole: Message, limit: int = PART) -> Iterator[tuple[dict[str, Any], list[memoryview]]]:
@@ -256,12 +227,3 @@ def _region(region: saliency.Region) -> dict[str, Any]:
 def finite(value: float | None) -> float | None:
     """Return a number that JSON can hold; None in place of NaN and infinity."""
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _percent(share: float) -> str:
-    percent = 100 * share
-    return f"{percent:.{1 if abs(percent) < 10 else 0}f} %"

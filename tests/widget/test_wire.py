@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import saliency
 from saliency_widget.pictures.maps import maps_of
 from saliency_widget.pictures.placement import Placement
-from saliency_widget.protocol.messages import Message, pack, parts, quality, result_message
+from saliency_widget.protocol.messages import Message, pack, parts, result_message
+from saliency_widget.protocol.quality import quality
 from tests.nets import LABELS, picture, small_net
 from tests.widget.front_end import Message as Received
 from tests.widget.front_end import unpack

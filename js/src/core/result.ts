@@ -34,6 +34,14 @@ export interface Result extends Cell {
   readonly layer: string | null;
   readonly notes: readonly string[];
   readonly regions: readonly Region[] | null;
+  readonly concern: Concern | null;
+}
+
+/** Why a result is poor. */
+export interface Concern {
+  readonly sentence: string;
+  /** One change of the method that improves it: the label of a button, and the parameters that it changes. */
+  readonly remedy: { readonly label: string; readonly fields: ParameterValues } | null;
 }
 
 /** A result with its maps. */

@@ -1,6 +1,6 @@
 /** Parses messages of the kernel: one that does not hold what docs/widget-protocol.md promises throws here, and nowhere later. */
 
-import type { ClassRow, Explained, Failure, Region, Result, Sign, VerdictImages } from "../core/result.ts";
+import type { ClassRow, Concern, Explained, Failure, ParameterValues, Region, Result, Sign, VerdictImages } from "../core/result.ts";
 import type { Link } from "../core/state.ts";
 import type { StateEvent } from "../core/update.ts";
 import { floatsOf, shortsOf, unexpected, type Buffers, type Message, type Raw } from "./packet.ts";
@@ -110,7 +110,13 @@ function resultOf(raw: Raw): Result {
     layer: typeof raw["layer"] === "string" ? raw["layer"] : null,
     notes: Array.isArray(raw["notes"]) ? raw["notes"].map(String) : [],
     regions: Array.isArray(raw["regions"]) ? raw["regions"].map(region) : null,
+    concern: raw["concern"] == null ? null : concern(object(raw["concern"], "concern")),
   };
+}
+
+function concern(raw: Raw): Concern {
+  const remedy = raw["remedy"] == null ? null : object(raw["remedy"], "remedy");
+  return { sentence: text(raw, "sentence"), remedy: remedy && { label: text(remedy, "label"), fields: object(remedy["fields"], "fields") as ParameterValues } };
 }
 
 export function images(raw: Raw, name: string): VerdictImages {

@@ -113,6 +113,7 @@ function methodRow(context: Context, method: MethodSpec): Row {
       const job = jobOf(state, cell);
       const text = statusText(state, cell, method, now, job);
       element.dataset["status"] = now.kind;
+      setAttribute(element, "data-poor", now.kind === "done" && now.explained.result.concern !== null);
       setAttribute(button, "aria-current", state.shown.method === method.id ? "true" : false);
       setText(status, text);
       setAttribute(button, "title", now.kind === "failed" ? `${now.failure.kind}: ${now.failure.message}` : `${method.name}: ${text}`);

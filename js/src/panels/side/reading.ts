@@ -5,8 +5,10 @@ import { formatImages, formatNumber, formatSeconds, formatShare } from "../../co
 import { pixelOf, type Point } from "../../core/geometry.ts";
 import { imageOf, shownExplained, shownMethod } from "../../core/lookup.ts";
 import { readingAt } from "../../core/reading.ts";
+import type { Concern } from "../../core/result.ts";
 import { shownCell, type State } from "../../core/state.ts";
-import { h, on, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { failureOf } from "../../kernel/commands.ts";
+import { button, h, on, setAttribute, setText, type Context } from "../ui/dom.ts";
 
 const FIGURES = ["x", "y", "value", "region", "gain", "area"] as const;
 type Figure = (typeof FIGURES)[number];
@@ -57,7 +59,38 @@ export function readingPanel(context: Context): HTMLElement {
       notes.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence)));
     },
   );
-  return h("div", { class: "slw-foot" }, warning, reading, cost, decided, notes);
+  return h("div", { class: "slw-foot" }, warning, concernPart(context), reading, cost, decided, notes);
+}
+
+/** A badge where the shown result is poor, with the reason and a button that improves it. */
+function concernPart(context: Context): HTMLElement {
+  const { store, commands, watch } = context;
+  const words = h("span");
+  const improve = button(context, {}, "", () => {
+    const { state } = store;
+    const { method } = state.shown;
+    const remedy = concernOf(state)?.remedy;
+    if (!remedy) return;
+    const fields = { ...state.parameters[method], ...remedy.fields };
+    commands.request("configure", { method, fields }).answer.catch((reason: unknown) => setText(words, failureOf(reason).message));
+  });
+  const badge = h("span", { class: "slw-badge", "aria-hidden": "true" }, "!");
+  const element = h("div", { class: "slw-concern", role: "status", hidden: true }, badge, words, improve);
+  watch((state) => [concernOf(state), state.link], (state) => {
+    const concern = concernOf(state);
+    element.hidden = concern === null;
+    setText(words, concern?.sentence ?? "");
+    improve.hidden = !concern?.remedy || state.link !== "live";
+    setText(improve, concern?.remedy?.label ?? "");
+    setAttribute(improve, "title", concern?.remedy ? "Compute this map again with this setting" : false);
+  });
+  return element;
+}
+
+/** What is poor about the shown result; null where nothing is, or while it is computed. */
+function concernOf(state: State): Concern | null {
+  const explained = shownExplained(state);
+  return explained && explained.share >= 1 ? explained.result.concern : null;
 }
 
 function warningOf({ warnings, shown }: State): string {
