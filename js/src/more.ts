@@ -1,6 +1,6 @@
 /**
  * The panels that are loaded when they are first opened: the second module, more.js. To add a tab beneath the picture, name it in
- * `Glance["drawer"]`, in `TABS` (panels/drawer/drawer.ts) and here.
+ * `Glance["drawer"]` (core/glance.ts), in `TABS` (panels/ui/tabs.ts) and here.
  */
 
 import { changePanel } from "./panels/drawer/change.ts";
@@ -9,6 +9,7 @@ import { savePanel } from "./panels/drawer/export.ts";
 import { keysPanel } from "./panels/drawer/keys.ts";
 import { parametersPanel } from "./panels/drawer/parameters.ts";
 import { whatIfPanel } from "./panels/drawer/whatif.ts";
+import { palettePanel } from "./panels/palette/palette.ts";
 import type { LazyPanel, Panel } from "./panels/ui/dom.ts";
 
 const PANELS: Readonly<Record<LazyPanel, Panel>> = {
@@ -18,5 +19,6 @@ const PANELS: Readonly<Record<LazyPanel, Panel>> = {
   parameters: parametersPanel,
   save: savePanel,
   keys: keysPanel,
+  palette: palettePanel,
 };
 export default PANELS;

@@ -34,6 +34,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
     },
     watch: frames.watch,
     id: (name) => `${prefix}-${name}`,
+    present: () => present(root),
     load: async (name) => (await commands.more())[name] as Panel,
   };
 
@@ -53,6 +54,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
   keepKeys(root, signal);
   holdSpace(root, glance, signal);
   undoKeys(root, store, signal);
+  paletteKey(root, frame, context);
   el.classList.add("slw-host");
   el.append(root);
   frames.flush();
@@ -86,6 +88,7 @@ function createFrames(store: StateStore, glance: Store<Glance, Partial<Glance>>,
   }
   const watchers: Watcher[] = [];
   let frame: number | null = null;
+  let added: Promise<void> | undefined;
 
   const flush = (): void => {
     for (const watcher of watchers) {
@@ -107,7 +110,11 @@ function createFrames(store: StateStore, glance: Store<Glance, Partial<Glance>>,
   return {
     watch(select, draw) {
       watchers.push({ select, draw, last: null });
-      schedule();
+      // a panel that was loaded is drawn once it is whole, before the browser paints it
+      added ??= Promise.resolve().then(() => {
+        added = undefined;
+        if (!signal.aborted) flush();
+      });
     },
     flush,
   };
@@ -129,6 +136,27 @@ function undoKeys(root: HTMLElement, store: StateStore, signal: AbortSignal): vo
     event.stopPropagation();
     store.send({ kind: key === "y" || event.shiftKey ? "redo" : "undo" });
   });
+}
+
+/** Ctrl+K opens the command palette, which is loaded then. */
+function paletteKey(root: HTMLElement, frame: HTMLElement, context: Context): void {
+  const { glance, load, signal } = context;
+  let loading: Promise<void> | undefined;
+  on(root, "keydown", signal, (event) => {
+    if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    loading ??= load("palette").then((panel) => frame.append(panel(context)));
+    loading.then(() => glance.send({ palette: !glance.state.palette }), (reason: unknown) => {
+      loading = undefined;
+      console.warn("saliency-widget: no commands:", reason);
+    });
+  });
+}
+
+function present(root: HTMLElement): void {
+  const done = document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen();
+  done.catch((reason: unknown) => console.warn("saliency-widget: no full screen:", reason));
 }
 
 /** Show the picture without the map while Space is held, unless the focused control uses that key. */

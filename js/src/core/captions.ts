@@ -91,7 +91,7 @@ export function statusText(state: State, cell: Cell, method: MethodSpec, status:
     case "failed":
       return `failed: ${status.failure.kind}`;
     case "lacking":
-      return lackOf(state, cell);
+      return `unsupported: ${lackOf(state, cell)}`;
     case "unreachable":
       return state.silent ? "kernel not responding" : "needs a running kernel";
     case "idle": {

@@ -22,9 +22,11 @@ export function statusOf(state: State, cell: Cell): Status {
   return { kind: state.link === "packed" || state.silent ? "unreachable" : "idle" };
 }
 
-/** Why the model of a cell does not support its method; empty where it does. */
+/** Why the model of a cell does not support its method, as known before or found when it ran; empty where it does. */
 export function lackOf(state: State, cell: Cell): string {
-  return methodOf(state, cell)?.lacks[cell.model] ?? "";
+  const known = methodOf(state, cell)?.lacks[cell.model] ?? "";
+  const failure = state.failures.get(keyOf(cell));
+  return known === "" && failure?.kind === "Unsupported" ? failure.message : known;
 }
 
 export function shownStatus(state: State): Status {

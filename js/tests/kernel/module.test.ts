@@ -2,6 +2,7 @@ import { deflateSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { pack } from "../../playground/pack.ts";
 import PANELS from "../../src/more.ts";
+import { TABS } from "../../src/panels/ui/tabs.ts";
 import { fakeModel, type FakeModel } from "../fake-model.ts";
 import { find, finish, frame, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";
 
@@ -108,6 +109,7 @@ describe("the second module", () => {
       await frame();
       expect(document.getElementById(each.getAttribute("aria-controls")!)!.textContent).not.toContain("Loading");
     }
-    expect(root.querySelectorAll(".slw-tab[aria-controls]")).toHaveLength(Object.keys(PANELS).length);
+    expect(root.querySelectorAll(".slw-tab[aria-controls]")).toHaveLength(TABS.length);
+    expect(Object.keys(PANELS)).toEqual(expect.arrayContaining(TABS.map(([name]) => name)));
   });
 });

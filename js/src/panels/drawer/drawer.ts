@@ -3,17 +3,9 @@
 import { shownExplained } from "../../core/lookup.ts";
 import { fits } from "../../core/picked.ts";
 import { failureOf } from "../../kernel/commands.ts";
-import { button, h, hasFocus, isTyping, on, setAttribute, setText, type Context, type LazyPanel } from "../ui/dom.ts";
+import { button, h, hasFocus, isTyping, on, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { openTab, TABS, type Tab } from "../ui/tabs.ts";
 import { droppingPanel } from "./dropping.ts";
-
-const TABS: readonly (readonly [LazyPanel, string, string])[] = [
-  ["selection", "What if…", "The model's prediction for a part of the picture"],
-  ["evidence", "Evidence", "Whether the model supports the map, compared with random maps"],
-  ["change", "Smallest change", "The smallest part of the picture on which the model's answer depends"],
-  ["parameters", "Parameters", "Parameters of this method, and their cost"],
-  ["save", "Save", "Save the picture, its numbers, or a Python script"],
-  ["keys", "Keys", "Keyboard shortcuts (?)"],
-];
 
 interface Body {
   /** A placeholder, until the panel is loaded. */
@@ -23,13 +15,9 @@ interface Body {
 }
 
 export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
-  const { glance, signal, choose, watch } = context;
+  const { glance, signal, watch } = context;
   const bodies = TABS.map(([name, label]) => bodyOf(context, name, label));
-  const toggle = (name: LazyPanel): void => {
-    const drawer = glance.state.drawer === name ? "" : name;
-    glance.send({ drawer, tool: "look" });
-    choose({ live: drawer === "selection" });
-  };
+  const toggle = (name: Tab): void => openTab(context, glance.state.drawer === name ? "" : name);
   const note = h("span", { class: "slw-muted slw-drawer-note" });
   const buttons = TABS.map(([name, text, title]) =>
     h("button", { class: "slw-tab", title, "aria-expanded": "false", "aria-controls": context.id(name) }, text));
@@ -63,7 +51,7 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
   return h("div", { class: "slw-drawer" }, h("div", { class: "slw-tabs" }, ...buttons, note, droppingPanel(context, root)), ...bodies.map(({ element }) => element));
 }
 
-function bodyOf(context: Context, name: LazyPanel, label: string): Body {
+function bodyOf(context: Context, name: Tab, label: string): Body {
   const { load, signal, watch } = context;
   const words = h("p", { class: "slw-muted", role: "status" });
   const again = button(context, { hidden: true }, "Try again", () => open());

@@ -12,6 +12,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["Arrows, Enter, Esc", "with a tool: move, use, close it; Shift for small steps"],
   ["Page Up, Page Down", "on a slider: ten steps"],
   ["Ctrl Z, Ctrl Shift Z", "undo and redo: selections, regions, view and settings"],
+  ["Ctrl K", "find a method, class, view or action"],
   ["?", "this list; Esc closes it"],
 ];
 

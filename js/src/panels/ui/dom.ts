@@ -25,6 +25,8 @@ export interface Context {
   ) => void;
   /** An element id that is unique in the page. */
   readonly id: (name: string) => string;
+  /** Show the widget on the whole screen, or no longer. */
+  readonly present: () => void;
   /** Load a panel that the first module lacks. */
   readonly load: (name: LazyPanel) => Promise<Panel>;
 }
@@ -32,7 +34,7 @@ export interface Context {
 export type Panel = (context: Context) => HTMLElement;
 
 /** The panels of the second module, see more.ts. */
-export type LazyPanel = Exclude<Glance["drawer"], "">;
+export type LazyPanel = Exclude<Glance["drawer"], ""> | "palette";
 
 type Attributes = Readonly<Record<string, string | number | boolean>>;
 
