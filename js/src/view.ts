@@ -17,6 +17,7 @@ import { modesPanel } from "./panels/stage/modes.ts";
 import { stagePanel } from "./panels/stage/stage.ts";
 import { announcer } from "./panels/ui/announcer.ts";
 import { h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Panel } from "./panels/ui/dom.ts";
+import { keepFocus } from "./panels/ui/focus.ts";
 import { followTheme } from "./panels/ui/theme.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
@@ -52,6 +53,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
   );
   followTheme(root, signal);
   keepKeys(root, signal);
+  keepFocus(root, signal);
   holdSpace(root, glance, signal);
   undoKeys(root, store, signal);
   paletteKey(root, frame, context);
