@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from playwright.sync_api import Locator
 
 KEPT = Path(__file__).with_name("pictures")
 
@@ -18,6 +19,24 @@ a `SHARE` of its pixels: another version of a font or of the browser may move an
 
 SHOWN = Path(__file__).resolve().parents[2] / "docs" / "images"
 """Folder of the pictures that the README shows."""
+
+
+CHANGING = (".slw-status", ".slw-cost")
+"""What shows durations, which differ every time."""
+
+SAME_DURATIONS = r"""(root, changing) => {
+  for (const each of root.querySelectorAll(changing)) {
+    const texts = document.createTreeWalker(each, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replace(/[\d.]+\s(s|min)\b/gu, "1.0 s");
+  }
+}"""
+
+
+def photograph(root: Locator, part: Locator | None = None, *covered: str) -> bytes:
+    """Return a screenshot of the widget, or of a part of it; durations are equally long, and covered."""
+    root.evaluate(SAME_DURATIONS, ", ".join(CHANGING))
+    mask = [root.locator(each) for each in (*CHANGING, *covered)]
+    return (part or root).screenshot(animations="disabled", mask=mask, mask_color="#888888")
 
 
 def assert_same_picture(name: str, png: bytes, folder: Path = KEPT) -> None:

@@ -17,8 +17,8 @@ import saliency
 from saliency_widget import SaliencyWidget
 from tests.browser.driving import PATIENCE, Notebook, Widget
 from tests.browser.jupyter import Jupyter
-from tests.browser.pictures import assert_same_picture
-from tests.browser.test_pictures import photograph, violations
+from tests.browser.pictures import assert_same_picture, photograph
+from tests.browser.test_pictures import violations
 
 SETUP = """
 import json, numpy as np, torch, saliency
@@ -313,4 +313,4 @@ def test_what_if_looks(offline: Widget, tool: str) -> None:
     assert violations(page) == []
     dark = offline.root.get_attribute("data-theme")
     if tool == "Brush":
-        assert_same_picture(f"what-if-{dark}", photograph(offline))
+        assert_same_picture(f"what-if-{dark}", photograph(offline.root))

@@ -19,7 +19,7 @@ import saliency
 from saliency_widget import SaliencyWidget
 from tests.browser.driving import PATIENCE, Widget
 from tests.browser.hosts import Host, Quirks
-from tests.browser.pictures import assert_same_picture
+from tests.browser.pictures import assert_same_picture, photograph
 from tests.browser.test_pictures import violations
 
 
@@ -114,9 +114,8 @@ def compare(host: Host) -> Compare:
             page.evaluate("theme => { document.body.className = theme; }", theme)
             host.widget.wait(theme=theme)
             assert violations(page) == []
-            mask = [root.locator(each) for each in (".slw-status", ".slw-cost", *covered)]
             page.mouse.move(0, 0)
-            png = part.screenshot(animations="disabled", mask=mask, mask_color="#888888")
+            png = photograph(root, part, *covered)
             try:
                 assert_same_picture(f"{name}-{theme}", png)
             except AssertionError as error:

@@ -14,7 +14,7 @@ import saliency
 from saliency_widget import SaliencyWidget
 from tests.browser.driving import PATIENCE, Notebook, Widget
 from tests.browser.jupyter import Jupyter
-from tests.browser.pictures import assert_same_picture
+from tests.browser.pictures import assert_same_picture, photograph
 
 AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -59,12 +59,6 @@ def opened(browser: Browser, path: Path, width: int, dark: bool = False) -> tupl
     return page, widget
 
 
-def photograph(widget: Widget) -> bytes:
-    """Return a screenshot of the widget; durations are covered, because they differ every time."""
-    changing = [widget.root.locator(".slw-status"), widget.root.locator(".slw-cost")]
-    return widget.root.screenshot(animations="disabled", mask=changing, mask_color="#888888")
-
-
 def violations(page: Page) -> list[str]:
     """Return axe-core's findings in the widget."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
@@ -79,7 +73,7 @@ def test_regions(browser: Browser, path: Path, width: int, dark: bool) -> None:
     page, widget = opened(browser, path, width, dark)
 
     assert violations(page) == []
-    assert_same_picture(f"regions-{width}-{'dark' if dark else 'light'}", photograph(widget))
+    assert_same_picture(f"regions-{width}-{'dark' if dark else 'light'}", photograph(widget.root))
     page.context.close()
 
 
@@ -93,7 +87,7 @@ def test_heat_map(browser: Browser, path: Path) -> None:
     page.wait_for_timeout(200)
 
     assert violations(page) == []
-    assert_same_picture("heat-map", photograph(widget))
+    assert_same_picture("heat-map", photograph(widget.root))
     page.context.close()
 
 
@@ -108,7 +102,7 @@ def test_signed_map(browser: Browser, path: Path) -> None:
     page.wait_for_timeout(200)
 
     assert violations(page) == []
-    assert_same_picture("signed-map", photograph(widget))
+    assert_same_picture("signed-map", photograph(widget.root))
     page.context.close()
 
 
@@ -143,7 +137,7 @@ def test_compare(browser: Browser, several: Path, width: int, dark: bool) -> Non
     page.wait_for_timeout(200)
 
     assert violations(page) == []
-    assert_same_picture(f"compare-{width}-{'dark' if dark else 'light'}", photograph(widget))
+    assert_same_picture(f"compare-{width}-{'dark' if dark else 'light'}", photograph(widget.root))
     page.context.close()
 
 
@@ -161,7 +155,7 @@ def test_swipe(browser: Browser, several: Path, dark: bool) -> None:
     page.wait_for_timeout(200)
 
     assert violations(page) == []
-    assert_same_picture(f"swipe-{'dark' if dark else 'light'}", photograph(widget))
+    assert_same_picture(f"swipe-{'dark' if dark else 'light'}", photograph(widget.root))
     page.context.close()
 
 
@@ -178,7 +172,7 @@ def test_images(browser: Browser, several: Path, dark: bool) -> None:
     page.wait_for_timeout(300)
 
     assert violations(page) == []
-    assert_same_picture(f"images-{'dark' if dark else 'light'}", photograph(widget))
+    assert_same_picture(f"images-{'dark' if dark else 'light'}", photograph(widget.root))
     page.context.close()
 
 
@@ -210,4 +204,4 @@ def test_dark_lab(shown_in_lab: tuple[Page, Widget]) -> None:
     page.wait_for_timeout(300)
 
     assert violations(page) == []
-    assert_same_picture("lab-dark", photograph(widget))
+    assert_same_picture("lab-dark", photograph(widget.root))
