@@ -19,10 +19,12 @@ import { announcer } from "./panels/ui/announcer.ts";
 import { h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Panel } from "./panels/ui/dom.ts";
 import { keepFocus } from "./panels/ui/focus.ts";
 import { followTheme } from "./panels/ui/theme.ts";
+import { toolsPanel } from "./panels/ui/tools.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
 export function mount(el: HTMLElement, store: StateStore, commands: Commands, signal: AbortSignal): void {
-  const glance = createStore<Glance, Partial<Glance>>(FIRST_GLANCE, (now, news) => ({ ...now, ...news }));
+  const first = { ...FIRST_GLANCE, presentable: document.fullscreenEnabled };
+  const glance = createStore<Glance, Partial<Glance>>(first, (now, news) => ({ ...now, ...news }));
   const frames = createFrames(store, glance, signal);
   const prefix = `slw-${Math.random().toString(36).slice(2, 8)}`;
   const set: Context["set"] = (settings) => store.send({ kind: "set", settings });
@@ -35,14 +37,15 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
     },
     watch: frames.watch,
     id: (name) => `${prefix}-${name}`,
-    present: () => present(root),
+    present: () => present(root, glance),
     load: async (name) => (await commands.more())[name] as Panel,
   };
 
   const frame = h("div", { class: "slw-frame", tabindex: -1 });
   const root = h("div", { class: "slw-root", role: "group", "aria-label": store.state.spec.title || "Saliency", "data-state": "waiting" }, frame);
+  const openPalette = paletteOpener(frame, context);
   frame.append(
-    h("div", { class: "slw-head" }, classesPanel(context), linkNote(context), compareButton(context)),
+    h("div", { class: "slw-head" }, classesPanel(context), linkNote(context), compareButton(context), toolsPanel(context, root, openPalette)),
     subjectsPanel(context),
     methodsPanel(context),
     h("div", { class: "slw-main" }, modesPanel(context), comparePanel(context, root), stagePanel(context, root)),
@@ -56,7 +59,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
   keepFocus(root, signal);
   holdSpace(root, glance, signal);
   undoKeys(root, store, signal);
-  paletteKey(root, frame, context);
+  paletteKey(root, glance, openPalette, signal);
   el.classList.add("slw-host");
   el.append(root);
   frames.flush();
@@ -140,25 +143,37 @@ function undoKeys(root: HTMLElement, store: StateStore, signal: AbortSignal): vo
   });
 }
 
-/** Ctrl+K opens the command palette, which is loaded then. */
-function paletteKey(root: HTMLElement, frame: HTMLElement, context: Context): void {
-  const { glance, load, signal } = context;
+/** Return a function that opens the command palette, which is loaded then. */
+function paletteOpener(frame: HTMLElement, context: Context): () => void {
+  const { glance, load } = context;
   let loading: Promise<void> | undefined;
+  return () => {
+    loading ??= load("palette").then((panel) => frame.append(panel(context)));
+    loading.then(() => glance.send({ palette: true }), (reason: unknown) => {
+      loading = undefined;
+      console.warn("saliency-widget: no commands:", reason);
+    });
+  };
+}
+
+/** Ctrl+K opens and closes the command palette. */
+function paletteKey(root: HTMLElement, glance: Store<Glance, Partial<Glance>>, open: () => void, signal: AbortSignal): void {
   on(root, "keydown", signal, (event) => {
     if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
     event.preventDefault();
     event.stopPropagation();
-    loading ??= load("palette").then((panel) => frame.append(panel(context)));
-    loading.then(() => glance.send({ palette: !glance.state.palette }), (reason: unknown) => {
-      loading = undefined;
-      console.warn("saliency-widget: no commands:", reason);
-    });
+    if (glance.state.palette) glance.send({ palette: false });
+    else open();
   });
 }
 
-function present(root: HTMLElement): void {
-  const done = document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen();
-  done.catch((reason: unknown) => console.warn("saliency-widget: no full screen:", reason));
+/** Start or end the full screen. Some hosts refuse it although they offer it: then it is not offered again. */
+function present(root: HTMLElement, glance: Store<Glance, Partial<Glance>>): void {
+  const done = root.matches(":fullscreen") ? document.exitFullscreen() : root.requestFullscreen();
+  done.catch((reason: unknown) => {
+    console.warn("saliency-widget: no full screen:", reason);
+    glance.send({ presentable: false });
+  });
 }
 
 /** Show the picture without the map while Space is held, unless the focused control uses that key. */

@@ -350,3 +350,23 @@ def test_in_a_wide_page_the_drawer_opens_beside_the_picture(host: Host) -> None:
     expect(widget.root.locator(".slw-drawer-body:visible")).to_have_count(0)
     assert widget.canvas.bounding_box() == picture
     page.set_viewport_size({"width": 1000, "height": 1000})
+
+
+def test_full_screen(host: Host) -> None:
+    """The button shows the widget on the whole screen, where the command palette works, and ends it again."""
+    root = host.widget.root
+    button = root.get_by_role("button", name="Full screen", exact=True)
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    size = host.page.evaluate("[innerWidth, innerHeight]")
+    box = root.bounding_box()
+    assert box is not None
+    assert [box["width"], box["height"]] == size
+    assert violations(host.page) == []
+
+    root.get_by_role("button", name="Commands").click()
+    expect(root.get_by_role("combobox", name="Find a command")).to_be_focused()
+    host.page.keyboard.press("Escape")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    assert host.page.evaluate("document.fullscreenElement") is None

@@ -22,6 +22,8 @@ export interface Glance {
   readonly drawer: "" | "selection" | "evidence" | "change" | "parameters" | "save" | "keys";
   /** Whether the command palette is open. */
   readonly palette: boolean;
+  /** Whether the host allows the full screen. */
+  readonly presentable: boolean;
   /** Which smallest change is shown. */
   readonly change: ChangeKind;
   /** The tool of the pointer on the picture. */
@@ -35,6 +37,6 @@ export interface Glance {
 export type Tool = "look" | "regions" | "brush" | "box";
 
 export const FIRST_GLANCE: Glance = {
-  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", palette: false, change: "remove",
+  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", palette: false, presentable: false, change: "remove",
   tool: "look", radius: 0.04, erases: false,
 };

@@ -78,6 +78,6 @@ function actions({ store, glance, choose, present }: Context, state: State): rea
     entry("Undo", "back", "Ctrl Z", () => store.send({ kind: "undo" })),
     entry("Redo", "forward", "Ctrl Shift Z", () => store.send({ kind: "redo" })),
     entry("Reset the view", "default settings", "", () => store.send({ kind: "reset" })),
-    ...(document.fullscreenEnabled ? [entry("Full screen", "presentation", "", present)] : []),
+    ...(glance.state.presentable ? [entry("Full screen", "presentation", "", present)] : []),
   ];
 }
