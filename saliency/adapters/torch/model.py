@@ -226,15 +226,17 @@ class TorchModel(Weighted, Adapter):
                 return {}
             last = {name: captured.calls[name] for name in self._layers}
             # a model may switch gradients off after the layer; all images, as each may have a target of its own
-            return last if self._hooked(images, last)[0].requires_grad else {}
+            with self._ready(grad=False) as module:
+                return last if self._hooked(module, images, last)[0].requires_grad else {}
 
         return dict(self._fact("plain layers", images, found))
 
     def _plain_layers(self, images: Tensor, last: Mapping[str, int]) -> Read[Layer[Tensor]]:
         """Return the same as :meth:`layers`, without intercepting operators."""
-        scores, outputs = self._hooked(images, last)
-        seen = [outputs[name] for name in self._layers]
-        with self._ready(grad=True):
+        with self._ready(grad=False) as module:
+            scores, outputs = self._hooked(module, images, last)
+            seen = [outputs[name] for name in self._layers]
+            # before the buffers are restored, which the backward pass may need as they were
             gradients = list(each_gradient(scores, seen, self._layers, half=self._goes_through_half()))
         found = (
             Layer(self._wide_map(output), torch.stack([self._wide_map(each[i]) for each in gradients]))
@@ -242,9 +244,9 @@ class TorchModel(Weighted, Adapter):
         )
         return Read(found, scores.detach())
 
-    def _hooked(self, images: Tensor, last: Mapping[str, int]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _hooked(self, module: nn.Module, images: Tensor, last: Mapping[str, int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the scores (k, N), and the outputs of modules with the graph from there to the scores."""
-        with self._ready(grad=False) as module, Hooked(module, last) as hooked:
+        with Hooked(module, last) as hooked:
             return self._scores(module, images), hooked.outputs
 
     def _wide_map(self, array: Tensor) -> Tensor:
