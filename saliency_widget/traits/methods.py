@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import saliency
 from saliency_widget.protocol.summary import summary
+from saliency_widget.traits.formulas import plain
 from saliency_widget.traits.timing import TimeEstimator
 
 FAVOURITES = ("xrai", "integrated_gradients", "smooth_grad", "grad_cam", "gradient", "occlusion")
@@ -43,6 +44,8 @@ class OfferedMethod(NamedTuple):
             "name": self.name,
             "cost": TimeEstimator().images(self.method, shape),
             "paper": self.method.paper,
+            "formula": plain(self.method.formula),
+            "advice": self.method.advice,
             "family": "" if self.favourite else self.method.family,
             "standing": _standings().get(type(self.method)),
             "lacks": list(unsupported),

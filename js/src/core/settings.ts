@@ -19,6 +19,9 @@ export interface MethodSpec {
   /** Images evaluated; 0 = not known. */
   readonly cost: number;
   readonly paper: string;
+  /** Its formula as plain text, and when to use it; empty or missing where there is none. */
+  readonly formula?: string;
+  readonly advice?: string;
   /** Its heading in the list; empty for methods before all headings. */
   readonly family?: string;
   /** Its standing on the leaderboard, 0 to 1; null or missing where it was not measured. */

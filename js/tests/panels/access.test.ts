@@ -305,6 +305,46 @@ describe("a long list of methods", () => {
     expect(root.querySelector(".slw-family")?.textContent).toBe("layers");
   });
 
+  test("has the methods with a map on top, and compared ones instead of them, but not before the focus has left the list", async () => {
+    const { fake, root } = await shown({ spec: { ...SPEC, methods: many }, method: "m0" });
+    const headings = (): (string | null)[] => [...root.querySelectorAll(".slw-family")].map((each) => each.textContent);
+    const row = root.querySelector<HTMLElement>(".slw-method-list [data-name='Method 9']")!.closest("button")!;
+    row.focus();
+    finish(fake, explained({ result: result({ method: "m9" }) }));
+    await frame();
+    expect(names(root)[0]).toBe("Method 0");
+    row.blur();
+    await frame();
+    expect(names(root).slice(0, 3)).toEqual(["Method 9", "Method 0", "Method 1"]);
+    expect(headings()).toEqual(["Computed", "Others", "layers"]);
+
+    fake.tell({ grid: { methods: ["m0", "m7"] } });
+    await frame();
+    expect(names(root).slice(0, 3)).toEqual(["Method 0", "Method 7", "Method 1"]);
+    expect(headings()[0]).toBe("Compared");
+  });
+
+  test("keeps the focus of a row that moves when the pointer leaves", async () => {
+    const { fake, root } = await shown({ spec: { ...SPEC, methods: many }, method: "m0" });
+    const row = root.querySelector<HTMLElement>(".slw-method-list [data-name='Method 9']")!.closest("button")!;
+    row.focus();
+    finish(fake, explained({ result: result({ method: "m9" }) }));
+    await frame();
+    find(root, ".slw-method-list").dispatchEvent(new Event("pointerleave"));
+
+    expect(names(root)[0]).toBe("Method 9");
+    expect(document.activeElement).toBe(row);
+  });
+
+  test("has a tooltip with status, formula, advice and standing", async () => {
+    const spec = { ...SPEC, methods: many.map((each) => ({ ...each, formula: "M = ∂f / ∂x", advice: "A first look.", standing: 0.5 })) };
+    const { root } = await shown({ spec, method: "m0" });
+
+    expect(find(root, ".slw-method").title.split("\n")).toEqual([
+      expect.stringMatching(/^Method 0: /), "M = ∂f / ∂x", "A first look.", "Better than 50 % of the other methods on the leaderboard.",
+    ]);
+  });
+
   test("has no sorter where no standing is known", async () => {
     const { root } = await shown({ spec: { ...SPEC, methods: many.map((each) => ({ ...each, standing: null })) }, method: "m0" });
 

@@ -2,12 +2,12 @@
 
 import { statusText } from "../../core/captions.ts";
 import type { Cell } from "../../core/cell.ts";
-import { choosing } from "../../core/grid.ts";
+import { choosing, comparing, pinned } from "../../core/grid.ts";
 import type { MethodSpec } from "../../core/settings.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { jobOf, jobShare, statusOf } from "../../core/status.ts";
 import { compareBox } from "../ui/compare-box.ts";
-import { h, on, reveal, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { h, hasFocus, on, reveal, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
 
 /** From this many on they can be searched. */
 const MANY = 12;
@@ -22,29 +22,31 @@ interface Row {
 export function methodsPanel(context: Context): HTMLElement {
   const list = h("ul", { class: "slw-method-list", "aria-label": "Methods" });
   const rove = roving(list, context.signal);
-  const finder = h("input", { class: "slw-field slw-finder", type: "search", placeholder: "find a method", "aria-label": "Find a method", spellcheck: "false" });
-  const sorter = h("button", { class: "slw-segment slw-sorter", "aria-label": "Sort by evidence", "aria-pressed": "false", title: "Sort by evidence: the standing on the leaderboard" }, "↓");
+  const { finder, sorter } = listControls();
   let rows: Row[] = [];
   let found: Row[] = [];
   let sorted = false;
   let revealed = "";
-  /** Show the methods that match, each family under its heading. */
+  /** The methods at the top of a long list. */
+  let lead: readonly string[] = [];
   const layOut = (): void => {
-    const wanted = finder.value.trim().toLowerCase();
-    const ordered = sorted ? [...rows].sort((a, b) => (b.method.standing ?? -1) - (a.method.standing ?? -1)) : rows;
-    found = ordered.filter(({ method }) => `${method.name} ${method.id} ${method.family ?? ""}`.toLowerCase().includes(wanted));
-    let family = "";
-    const items = found.flatMap((row) => {
-      const heading = !sorted && row.method.family && row.method.family !== family ? [h("li", { class: "slw-family slw-muted" }, row.method.family)] : [];
-      family = row.method.family ?? "";
-      return [...heading, row.element];
-    });
-    list.replaceChildren(...(found.length ? items : [h("li", { class: "slw-family slw-muted" }, "no such method")]));
+    found = matching(rows, finder.value, sorted, lead);
+    const top = comparing(context.store.state) ? "Compared" : "Computed";
+    list.replaceChildren(...(found.length ? headed(found, (row) => headingOf(row, sorted, lead, top)) : [familyHeading("no such method")]));
   };
   const again = (): void => {
     layOut();
-    rove.refresh(found.map(({ button }) => button), 0);
+    rove.refresh(found.map(({ button }) => button), found.findIndex(({ method }) => method.id === revealed));
   };
+  const settle = (): void => {
+    const { state } = context.store;
+    const next = rows.length < MANY ? [] : chosenMethods(state);
+    if (next.join() === lead.join()) return;
+    lead = next;
+    keepingFocus(list, again);
+    list.scrollTo(0, 0);
+  };
+  whenLeft(list, context.signal, settle);
   on(finder, "input", context.signal, again);
   on(sorter, "click", context.signal, () => {
     sorted = !sorted;
@@ -58,6 +60,7 @@ export function methodsPanel(context: Context): HTMLElement {
       rows = spec.methods.map((method) => methodRow(context, method));
       finder.hidden = rows.length < MANY;
       sorter.hidden = finder.hidden || !rows.some(({ method }) => method.standing);
+      lead = [];
       layOut();
     },
   );
@@ -69,6 +72,8 @@ export function methodsPanel(context: Context): HTMLElement {
       const { method } = state.shown;
       const current = state.spec.methods.findIndex(({ id }) => id === method);
       for (const row of rows) row.show(state);
+      // rows must not move under a pointer, nor while the arrow keys go through them
+      if (!list.matches(":hover") && !hasFocus(list)) settle();
       rove.refresh(found.map(({ button }) => button), found.findIndex((row) => row.method.id === method));
       const row = rows[current];
       if (row && revealed !== method) reveal(list, row.element);
@@ -76,6 +81,69 @@ export function methodsPanel(context: Context): HTMLElement {
     },
   );
   return h("div", { class: "slw-methods" }, sorter, finder, list);
+}
+
+function listControls() {
+  const finder = h("input", { class: "slw-field slw-finder", type: "search", placeholder: "find a method", "aria-label": "Find a method", spellcheck: "false" });
+  const sorter = h("button", { class: "slw-segment slw-sorter", "aria-label": "Sort by evidence", "aria-pressed": "false", title: "Sort by evidence: the standing on the leaderboard" }, "↓");
+  return { finder, sorter };
+}
+
+/** Run what moves elements of a list: one that moves loses the focus. */
+function keepingFocus(list: HTMLElement, run: () => void): void {
+  const focused = list.querySelector<HTMLElement>(":focus");
+  run();
+  focused?.focus({ preventScroll: true });
+}
+
+/** The rows that match what is typed: the chosen ones first, the others as offered or by their standing. */
+function matching(rows: readonly Row[], typed: string, sorted: boolean, lead: readonly string[]): Row[] {
+  const wanted = typed.trim().toLowerCase();
+  const matches = rows.filter(({ method }) => `${method.name} ${method.id} ${method.family ?? ""}`.toLowerCase().includes(wanted));
+  if (sorted) matches.sort((a, b) => (b.method.standing ?? -1) - (a.method.standing ?? -1));
+  const isLead = ({ method }: Row): boolean => lead.includes(method.id);
+  return [...matches.filter(isLead), ...matches.filter((row) => !isLead(row))];
+}
+
+function headingOf({ method: { id, family } }: Row, sorted: boolean, lead: readonly string[], top: string): string {
+  if (lead.includes(id)) return top;
+  if (family && !sorted) return family;
+  return lead.length ? "Others" : "";
+}
+
+/** The elements of rows, those of one heading under it. */
+function headed(rows: readonly Row[], headingOf: (row: Row) => string): HTMLElement[] {
+  return rows.flatMap((row, i) => {
+    const heading = headingOf(row);
+    return heading && (i === 0 || headingOf(rows[i - 1]!) !== heading) ? [familyHeading(heading), row.element] : [row.element];
+  });
+}
+
+function familyHeading(text: string): HTMLElement {
+  return h("li", { class: "slw-family slw-muted" }, text);
+}
+
+/** Run after the pointer or the focus has left a list. */
+function whenLeft(list: HTMLElement, signal: AbortSignal, run: () => void): void {
+  on(list, "pointerleave", signal, run);
+  on(list, "focusout", signal, (event) => {
+    if (!list.contains(event.relatedTarget as Node | null) && !list.matches(":hover")) run();
+  });
+}
+
+/** The compared methods, or those with a map of the shown image. */
+function chosenMethods(state: State): readonly string[] {
+  if (comparing(state)) return pinned(state, "methods") as readonly string[];
+  const { model_index: model, image_index: image } = state.shown;
+  const computed = new Set<string>();
+  for (const { result } of state.explained.values()) if (result.model === model && result.image === image) computed.add(result.method);
+  return state.spec.methods.map(({ id }) => id).filter((id) => computed.has(id));
+}
+
+/** The name, status, formula, advice and standing of a method, one a line. */
+function tooltipOf({ name, formula, advice, standing }: MethodSpec, status: string): string {
+  const rank = typeof standing === "number" ? `Better than ${Math.round(100 * standing)} % of the other methods on the leaderboard.` : "";
+  return [`${name}: ${status}`, formula, advice, rank].filter(Boolean).join("\n");
 }
 
 function methodRow(context: Context, method: MethodSpec): Row {
@@ -116,7 +184,7 @@ function methodRow(context: Context, method: MethodSpec): Row {
       setAttribute(element, "data-poor", now.kind === "done" && now.explained.result.concern !== null);
       setAttribute(button, "aria-current", state.shown.method === method.id ? "true" : false);
       setText(status, text);
-      setAttribute(button, "title", now.kind === "failed" ? `${now.failure.kind}: ${now.failure.message}` : `${method.name}: ${text}`);
+      setAttribute(button, "title", now.kind === "failed" ? `${now.failure.kind}: ${now.failure.message}` : tooltipOf(method, text));
       const hadFocus = stop.matches(":focus");
       stop.hidden = !job;
       if (hadFocus && !job) button.focus({ preventScroll: true });
