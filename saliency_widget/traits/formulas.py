@@ -11,8 +11,9 @@ TOKEN = re.compile(r"\\[a-zA-Z]+\*?|\\.|\s+|.")
 SYMBOLS = {
     "alpha": "α", "beta": "β", "gamma": "γ", "epsilon": "ε", "varepsilon": "ε", "lambda": "λ", "pi": "π", "rho": "ρ",
     "sigma": "σ", "varphi": "φ", "Sigma": "Σ", "partial": "∂", "nabla": "∇", "infty": "∞", "varnothing": "∅",
-    "sum": "∑", "prod": "∏", "int": "∫", "odot": "⊙", "sim": "~", "leftarrow": "←", "mapsto": "↦", "cup": "∪", "setminus": "∖",
-    "in": "∈", "ni": "∋", "le": "≤", "mid": "|", "top": "T", "lVert": "‖", "rVert": "‖", "|": "‖", "!": "",
+    "sum": "∑", "prod": "∏", "int": "∫", "odot": "⊙", "sim": "~", "leftarrow": "←", "mapsto": "↦", "cup": "∪",
+    "setminus": "∖", "in": "∈", "ni": "∋", "le": "≤", "mid": "|", "top": "T", "lVert": "‖", "rVert": "‖",
+    "|": "‖", "!": "",
 }
 # fmt: on
 """Commands that are one character, or none."""
