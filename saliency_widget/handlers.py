@@ -80,7 +80,7 @@ class MessageHandler:
                     logger.info("Ignored a cancel: %r is not waiting or running.", request.rid)
             case "classes":
                 explainers.shown.search(request.rid, request.query)
-            case "what_if" | "curve" | "check" | "change" | "code" | "describe" | "configure":
+            case "what_if" | "curve" | "check" | "change" | "channels" | "code" | "describe" | "configure":
                 self._dispatch_method(request, explainers[request.model, request.image])
             case "module":
                 code = Message({"op": "module", "rid": request.rid}, {"code": self._actions.module})
@@ -104,6 +104,12 @@ class MessageHandler:
                 explainer.what_if_requests.check(request.rid, explanation)
             case "change":
                 explainer.what_if_requests.change(request.rid, explanation, request.kind, request.fill)
+            case "channels":
+                if explainer.layers is None:
+                    explainer.find_layers()
+                explainer.what_if_requests.channels(
+                    request.rid, explanation, request.layer, request.by, lambda: explainer.layers
+                )
             case "code":
                 cell = Cell(request.method, request.target, request.model, request.image)
                 explainer.what_if_requests.respond(

@@ -95,6 +95,16 @@ CHANGES = """
 
 CHANGE = "print(saliency.counterfactual({arguments}, progress=False))\n"
 
+CHANNELS = """
+# the channels of a layer by their attribution, and the map of the first one on the picture
+"""
+
+CHANNEL = """\
+by_channel = saliency.explain({arguments}, progress=False)
+print(by_channel.channels)
+first = by_channel.channel(by_channel.channels[0].index)
+"""
+
 MEASURED = '''\
 def measured(found, sign):
     """Return the coloured values, those compared with the percentile, and the ends of the colour scale."""

@@ -114,6 +114,7 @@ class Screen:
             size=inputs.pictures[cell.image].size,
             checked=self.verdict(cell) is not None,
             changes=[] if result is None else self._explainers[cell.pair].what_if_requests.changes(result),
+            layers=[] if result is None else self._explainers[cell.pair].what_if_requests.layers(result),
         )
 
     def drawn(self, cell: Cell) -> Shown | None:

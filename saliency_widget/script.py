@@ -56,6 +56,8 @@ class Part(NamedTuple):
     """Whether its verdict was measured."""
     changes: Sequence[tuple[str, str]]
     """Kind and fill of each smallest change that was computed."""
+    layers: Sequence[tuple[str, str]]
+    """Layer and method of each ranking of channels that was computed."""
 
     def arguments(self, model: str, image: str) -> str:
         """Return the arguments of :func:`saliency.explain` as Python source."""
@@ -85,7 +87,7 @@ def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
     if single and view.live and view.mode == "area":
         options = [each for each in parts[0].options if not each.startswith("batch_size")]
         text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in options))
-    return f"{_head(parts, text)}{text}{_checks(parts)}{_changes(parts)}\nplt.show()\n"
+    return f"{_head(parts, text)}{text}{_checks(parts)}{_changes(parts)}{_channels(parts)}\nplt.show()\n"
 
 
 def _checks(parts: Sequence[Part]) -> str:
@@ -110,6 +112,18 @@ def _changes(parts: Sequence[Part]) -> str:
         for kind, fill in part.changes
     ]
     return f"{phrases.CHANGES}{''.join(calls)}" if calls else ""
+
+
+def _channels(parts: Sequence[Part]) -> str:
+    """Return the code that ranks the channels of the layers that were chosen in the widget."""
+    calls = [
+        phrases.CHANNEL.format(
+            arguments=", ".join([*names, repr(by), f"target={part.target!r}", f"at={layer!r}", *part.options])
+        )
+        for part, names, _ in _named(parts)
+        for layer, by in part.layers
+    ]
+    return f"{phrases.CHANNELS}{''.join(calls)}" if calls else ""
 
 
 def _named(parts: Sequence[Part]) -> list[tuple[Part, tuple[str, str], str]]:

@@ -4,6 +4,7 @@
  */
 
 import { changePanel } from "./panels/drawer/change.ts";
+import { channelsPanel } from "./panels/drawer/channels.ts";
 import { evidencePanel } from "./panels/drawer/evidence.ts";
 import { savePanel } from "./panels/drawer/export.ts";
 import { keysPanel } from "./panels/drawer/keys.ts";
@@ -16,6 +17,7 @@ const PANELS: Readonly<Record<LazyPanel, Panel>> = {
   selection: whatIfPanel,
   evidence: evidencePanel,
   change: changePanel,
+  channels: channelsPanel,
   parameters: parametersPanel,
   save: savePanel,
   keys: keysPanel,

@@ -178,7 +178,7 @@ def _compact(whole: Message, side: int) -> Message:
     small: dict[str, np.ndarray] = {}
     for name in whole.buffers.keys() & {"values", "magnitude", "step"}:
         array = np.asarray(whole.buffers[name])
-        small[name] = array[every // 2 :: every, every // 2 :: every] if name == "step" else _blocks(array, every)
+        small[name] = array[every // 2 :: every, every // 2 :: every] if name == "step" else blocks(array, every)
     buffers: dict[str, bytes | np.ndarray] = {}
     for name in ("values", "magnitude"):
         if name in small:
@@ -191,7 +191,7 @@ def _compact(whole: Message, side: int) -> Message:
     return Message({**whole.fields, "result": result}, buffers)
 
 
-def _blocks(values: np.ndarray, every: int) -> np.ndarray:
+def blocks(values: np.ndarray, every: int) -> np.ndarray:
     """Return the means of blocks of `every` pixels a side, as many as there are samples at the middles of blocks."""
     if every == 1:
         return values

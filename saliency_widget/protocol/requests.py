@@ -11,7 +11,7 @@ import numpy as np
 import saliency
 from saliency_widget.pictures.selection import checked
 from saliency_widget.protocol.summary import summary
-from saliency_widget.protocol.values import FILLS, KINDS, SIGNS
+from saliency_widget.protocol.values import CHANNEL_METHODS, FILLS, KINDS, SIGNS
 
 TOP = -1
 """The target that stands for the top class, until its index is known."""
@@ -43,6 +43,10 @@ class Request(NamedTuple):
     """For a `what_if`, `curve` or `change`."""
     kind: str = ""
     """For a `change`."""
+    layer: str = ""
+    """For `channels`: empty for the automatic one."""
+    by: str = ""
+    """For `channels`: the id of the method that attributes to the layer."""
     fields: Mapping[str, Any] = MappingProxyType({})
     """For a `describe` or `configure`."""
     data: bytes = b""
@@ -99,6 +103,14 @@ def parse(
                 *_cell(content, methods, models, images),
                 fill=_one_of(content, "fill", FILLS),
                 kind=_one_of(content, "kind", KINDS),
+            )
+        case "channels":
+            return Request(
+                op,
+                rid,
+                *_cell(content, methods, models, images),
+                layer=_text(content, "layer", QUERY_LENGTH, least=0),
+                by=_one_of(content, "by", CHANNEL_METHODS),
             )
         case "describe" | "configure":
             return Request(op, rid, _method(content, methods), fields=_fields(content))

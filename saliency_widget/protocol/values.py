@@ -18,6 +18,9 @@ FILLS = ("blur", "mean", "grey", "noise", "black", "white")
 KINDS = ("remove", "keep")
 """Kinds of a smallest change, see :func:`saliency.counterfactual`."""
 
+CHANNEL_METHODS = ("input_x_gradient", "integrated_gradients", "deep_lift", "lrp")
+"""Ids of the methods that rank the channels of a layer: those that take about a second."""
+
 SCALES = ("own", "shared")
 AXES = ("methods", "targets", "models", "images")
 """The axes of a grid."""

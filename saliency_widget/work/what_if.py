@@ -1,4 +1,4 @@
-"""What-if results: the prediction for a selection and for the rest, insertion and deletion curves, and verdicts."""
+"""Answers about an explanation: predictions for selections, curves, verdicts, smallest changes, and channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,8 +18,10 @@ import saliency
 from saliency_widget.pictures.drawing import View, selection_of
 from saliency_widget.pictures.placement import Placement
 from saliency_widget.protocol.change import change_message
+from saliency_widget.protocol.channels import channels_message
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.protocol.verdict import verdict_message
+from saliency_widget.traits.parameters import Layers
 from saliency_widget.work.tasks import BETWEEN_PROGRESS, class_row
 
 CACHE_LENGTH = 512
@@ -29,6 +31,9 @@ POINTS = 24
 """Number of points of a curve."""
 
 TOP_CLASSES = 5
+
+TRIED = 4
+"""Maximum number of layers that are tried where the automatic one does not cut the model."""
 
 SHARES = range(5, 100, 5)
 """Percentages of the pixels that are evaluated in advance for a page without a kernel."""
@@ -210,6 +215,56 @@ class Evaluator:
         key = ("change", self.prepared.adapted.version, kind, fill, explanation.target, _digest(explanation.mask))
         return self.cache.get(key, compute, explanation, {"op": "change", "kind": kind, "fill": fill}).message
 
+    def channels(
+        self,
+        explanation: saliency.Explanation,
+        layer: str,
+        by: str,
+        layers: Layers | None,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Message:
+        """Return the `channels` of a layer: those with the largest attributions to the explanation's target.
+
+        Args:
+            explanation: the explanation.
+            layer: name of the layer; "" for the one that CAMs use, or if it does not cut the model, the next that does.
+            by: id of the method that attributes to the layer.
+            layers: the layers of the model, if it has any.
+            progress: called with the numbers of images evaluated, and in total.
+        """
+
+        def at(name: str) -> saliency.LayerExplanation:
+            found: saliency.LayerExplanation = saliency.explain(
+                self.prepared.adapted,
+                self.prepared.picture,
+                by,
+                explanation.target,
+                at=name,
+                batch_size=self.batch_size,
+                progress=progress,
+                cancelled=self.cancelled,
+                shared=self.shared,
+            )
+            return found
+
+        def compute() -> Answer:
+            names = self._layers(layers)
+            tried = [layer] if layer else [names.automatic, *reversed(names.names)][:TRIED]
+            found = _first(at, tried)
+            fed = explanation.mask.shape[:2]
+            return Answer(channels_message(found, names.names, self.placement, fed, explanation.notes))
+
+        key = ("channels", self.prepared.adapted.version, layer, by, explanation.target)
+        return self.cache.get(key, compute, explanation, {"op": "channels", "layer": layer, "by": by}).message
+
+    def _layers(self, layers: Layers | None) -> Layers:
+        """Return the layers to choose from, without those inside others: a block's own layers seldom cut the model."""
+        if layers is None:
+            saliency.layers(self.prepared.adapted, self.prepared.picture)
+            raise saliency.Unsupported("The channels of a layer need a model with a layer that has a spatial grid.")
+        inside = [name for name in layers.names if any(name.startswith(f"{each}.") for each in layers.names)]
+        return layers._replace(names=tuple(name for name in layers.names if name not in inside))
+
     def precompute(self, explanation: saliency.Explanation, view: View, fill: str) -> None:
         """Compute the answers that a page without a kernel can look up.
 
@@ -233,6 +288,17 @@ def progress_messages(post: Callable[[Message], None], rid: str) -> Callable[[in
             post(message("progress", rid, done=done, total=total, seconds_left=None))
 
     return progress
+
+
+def _first(at: Callable[[str], saliency.LayerExplanation], layers: Sequence[str]) -> saliency.LayerExplanation:
+    """Return the attribution to the first of the layers that cuts the model; the error of the first if none does."""
+    refusals = []
+    for each in layers:
+        try:
+            return at(each)
+        except saliency.Unsupported as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
 
 
 def _digest(array: np.ndarray) -> bytes:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, wait
 import saliency
 from saliency_widget.pictures.drawing import View
 from saliency_widget.protocol.messages import Message, message
+from saliency_widget.traits.parameters import Layers
 from saliency_widget.work.jobs import Job
 from saliency_widget.work.queue import HEARTBEAT, LATER, NOW, JobQueue
 from saliency_widget.work.result_cache import Result
@@ -21,7 +22,7 @@ GetExplanation = Callable[[], saliency.Explanation]
 Progress = Callable[[int, int], None]
 """Called with the numbers of images evaluated, and in total."""
 
-KEPT = ("verdict", "change")
+KEPT = ("verdict", "change", "channels")
 """Answers that are sent again to a page that is opened later."""
 
 
@@ -71,6 +72,12 @@ class WhatIfRequests:
     def change(self, rid: str, explanation: GetExplanation, kind: str, fill: str) -> None:
         """Send the smallest set of segments that changes the answer, or that is enough for it."""
         self._measure(rid, lambda evaluator, progress: evaluator.change(explanation(), kind, fill, progress))
+
+    def channels(
+        self, rid: str, explanation: GetExplanation, layer: str, by: str, layers: Callable[[], Layers | None]
+    ) -> None:
+        """Send the top channels of a layer; `layers` returns the layers of the model, once they are found."""
+        self._measure(rid, lambda evaluator, progress: evaluator.channels(explanation(), layer, by, layers(), progress))
 
     def _measure(self, rid: str, compute: Callable[[Evaluator, Progress], Message]) -> None:
         """Enqueue what needs several model calls: send its progress, and the message that it returns."""
@@ -171,6 +178,11 @@ class WhatIfRequests:
         """Return the kind and the fill of each smallest change that was computed for a result."""
         asked = [each.fields["asked"] for each in self.answers(result)]
         return [(each["kind"], each["fill"]) for each in asked if each["op"] == "change"]
+
+    def layers(self, result: Result) -> list[tuple[str, str]]:
+        """Return the layer and the method of each ranking of channels that was computed for a result."""
+        answers = [each.fields for each in self.answers(result) if each.fields["op"] == "channels"]
+        return list(dict.fromkeys((each["layer"], each["asked"]["by"]) for each in answers))
 
     def cancel(self, rid: str | None = None) -> bool:
         """Cancel the request `rid`, or all. Return False if no such request is open."""

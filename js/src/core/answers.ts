@@ -1,10 +1,10 @@
 /** Answers of the model about a result: what-if requests and curves (verdicts: evidence.ts). They stand in the state, on a page without a kernel too. */
 
 import { keyOf, type Cell } from "./cell.ts";
-import { shownExplained } from "./lookup.ts";
+import { explainedOf, shownExplained } from "./lookup.ts";
 import { fits, type Picked } from "./picked.ts";
 import { shownRegions } from "./regions.ts";
-import type { ClassRow, Curve, Explained, WhatIf } from "./result.ts";
+import type { Channels, ClassRow, Curve, Explained, WhatIf } from "./result.ts";
 import { shownSign, signsDiffer } from "./scale.ts";
 import { selected } from "./selection.ts";
 import type { Settings } from "./settings.ts";
@@ -34,6 +34,33 @@ export type ChangeKind = "remove" | "keep";
 
 export function changeKey(kind: ChangeKind, fill: string): string {
   return `${kind} ${fill}`;
+}
+
+/** The method that ranks the channels of a layer. */
+export type ChannelMethod = "input_x_gradient" | "integrated_gradients" | "deep_lift" | "lrp";
+
+/** Channels are those of a layer, "" for the automatic one, by a method. */
+export function channelsKey(layer: string, by: ChannelMethod): string {
+  return `${by} ${layer}`;
+}
+
+/** Return the channels for the class, model and image of a cell: those of the present weights are the same beside the maps of all methods. */
+export function channelsOf(state: State, cell: Cell, key: string): { readonly channels: Channels; readonly about: Explained } | undefined {
+  const found = [cell.method, ...state.spec.methods.map(({ id }) => id)].flatMap((method) => {
+    const about = explainedOf(state, { ...cell, method });
+    const channels = state.answers.get(keyOf({ ...cell, method }))?.channels?.get(key);
+    return about && channels && (!about.stale || method === cell.method) ? [{ channels, about }] : [];
+  });
+  return found.find(({ about }) => !about.stale) ?? found[0];
+}
+
+/** Return the layers of a model that are known to be a choice. */
+export function layersOf(state: State, { model }: Cell): readonly string[] {
+  for (const [key, { channels }] of state.answers) {
+    if (state.explained.get(key)?.result.model !== model) continue;
+    for (const { layers } of channels?.values() ?? []) return layers;
+  }
+  return [];
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The state of one view: its pointer, zoom, layout and open tab. Python and other views do not see it. */
 
-import type { ChangeKind } from "./answers.ts";
+import type { ChangeKind, ChannelMethod } from "./answers.ts";
 import { WHOLE, type Point, type Viewport } from "./geometry.ts";
 
 export interface Glance {
@@ -19,13 +19,16 @@ export interface Glance {
   /** Whether blinking is at the other cell. */
   readonly turned: boolean;
   /** The open tab below the picture. */
-  readonly drawer: "" | "selection" | "evidence" | "change" | "parameters" | "save" | "keys";
+  readonly drawer: "" | "selection" | "evidence" | "change" | "channels" | "parameters" | "save" | "keys";
   /** Whether the command palette is open. */
   readonly palette: boolean;
   /** Whether the host allows the full screen. */
   readonly presentable: boolean;
   /** Which smallest change is shown. */
   readonly change: ChangeKind;
+  /** Which channels are shown: those of a layer, "" for the automatic one, by a method. */
+  readonly layer: string;
+  readonly by: ChannelMethod;
   /** The tool of the pointer on the picture. */
   readonly tool: Tool;
   /** Radius of the brush, as a share of the map's longer side. */
@@ -38,5 +41,6 @@ export type Tool = "look" | "regions" | "brush" | "box";
 
 export const FIRST_GLANCE: Glance = {
   point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", palette: false, presentable: false, change: "remove",
+  layer: "", by: "input_x_gradient",
   tool: "look", radius: 0.04, erases: false,
 };

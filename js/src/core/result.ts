@@ -141,6 +141,29 @@ export interface Change {
   readonly sets: readonly { readonly shape: readonly [height: number, width: number]; readonly runs: readonly number[] }[];
 }
 
+/** The channels of a layer with the largest attributions, the largest first. */
+export interface Channels {
+  readonly layer: string;
+  /** The layers that can be chosen. */
+  readonly layers: readonly string[];
+  /** The explained class or value. */
+  readonly label: string;
+  /** Number of channels of the layer. */
+  readonly count: number;
+  /** Images that were evaluated. */
+  readonly images: number;
+  readonly notes: readonly string[];
+  /** Share: the absolute sum, as a share of those of all channels. */
+  readonly channels: readonly { readonly index: number; readonly sum: number; readonly share: number }[];
+  /** Their maps, each from −127 to 127 by its own largest absolute value; null for a layer without a grid. */
+  readonly maps: ChannelMaps | null;
+}
+
+export interface ChannelMaps extends Pick<Result, "shape" | "place"> {
+  /** One map after the other. */
+  readonly levels: Int8Array;
+}
+
 export type ParameterValue = number | string | boolean | readonly string[] | null;
 export type ParameterValues = Readonly<Record<string, ParameterValue>>;
 

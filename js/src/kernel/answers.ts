@@ -1,36 +1,37 @@
 /** Parses the answers to requests of panels, as messages.ts parses the other messages. */
 
-import { changeKey, type ChangeKind, type WhatIfRequest } from "../core/answers.ts";
+import { changeKey, channelsKey, type ChangeKind, type ChannelMethod, type WhatIfRequest } from "../core/answers.ts";
 import { keyOf, type Cell } from "../core/cell.ts";
-import type { Change, Curve, Described, Measure, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { Change, Channels, Curve, Described, Measure, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
 import type { State } from "../core/state.ts";
 import type { StateEvent } from "../core/update.ts";
 import type { Requests } from "./commands.ts";
-import { classRows, images, list, number, object, text, type Reply } from "./messages.ts";
-import { unexpected, warn, type Raw } from "./packet.ts";
+import { classRows, images, list, number, object, placeOf, text, type Reply } from "./messages.ts";
+import { unexpected, warn, type Buffers, type Raw } from "./packet.ts";
 
 /** By the `op` of the request. Each throws an Error that names what was expected and what came. */
-export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw) => Requests[Op]["answer"] } = {
-  what_if: whatIf, curve, check: verdict, change, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
+export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw, buffers: Buffers) => Requests[Op]["answer"] } = {
+  what_if: whatIf, curve, check: verdict, change, channels, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
 };
 
 /** Return the changes of the state by a message. An answer that no panel requested brings its request, and follows the result that it is about. */
-export function eventsOf({ raw, events }: Reply, state: State): readonly StateEvent[] {
-  return raw["asked"] ? answeredBy(raw, state) : events;
+export function eventsOf({ raw, buffers, events }: Reply, state: State): readonly StateEvent[] {
+  return raw["asked"] ? answeredBy(raw, buffers, state) : events;
 }
 
-function answeredBy(raw: Raw, { explained }: State): readonly StateEvent[] {
+function answeredBy(raw: Raw, buffers: Buffers, { explained }: State): readonly StateEvent[] {
   const { op, ...request } = object(raw["asked"], "asked");
   const about = explained.get(keyOf(request as unknown as Cell));
   try {
     if (op === "describe") {
       const { method, fields } = request as { method: string; fields: ParameterValues };
-      return [{ kind: "described", method, fields, described: ANSWERS.describe(raw) }];
+      return [{ kind: "described", method, fields, described: described(raw) }];
     }
-    if (about && op === "what_if") return [{ kind: "answered", about, request: request as unknown as WhatIfRequest, answer: ANSWERS.what_if(raw) }];
-    if (about && op === "curve") return [{ kind: "curve", about, fill: String(request["fill"]), curve: ANSWERS.curve(raw) }];
-    if (about && op === "check") return [{ kind: "verdict", about, verdict: ANSWERS.check(raw) }];
-    if (about && op === "change") return [{ kind: "change", about, key: changeKey(request["kind"] as ChangeKind, String(request["fill"])), change: ANSWERS.change(raw) }];
+    if (about && op === "what_if") return [{ kind: "answered", about, request: request as unknown as WhatIfRequest, answer: whatIf(raw) }];
+    if (about && op === "curve") return [{ kind: "curve", about, fill: String(request["fill"]), curve: curve(raw) }];
+    if (about && op === "check") return [{ kind: "verdict", about, verdict: verdict(raw) }];
+    if (about && op === "change") return [{ kind: "change", about, key: changeKey(request["kind"] as ChangeKind, String(request["fill"])), change: change(raw) }];
+    if (about && op === "channels") return [{ kind: "channels", about, key: channelsKey(String(request["layer"]), request["by"] as ChannelMethod), channels: channels(raw, buffers) }];
   } catch (error) {
     // one answer that is malformed hides no other message
     warn(error);
@@ -99,6 +100,26 @@ export function change(raw: Raw): Change {
       return set as unknown as Change["sets"][number];
     }),
   };
+}
+
+export function channels(raw: Raw, buffers: Buffers): Channels {
+  const rows = list(raw, "channels").map((each) => {
+    const row = object(each, "channel");
+    return { index: number(row, "index"), sum: number(row, "sum"), share: number(row, "share") };
+  });
+  return {
+    layer: text(raw, "layer"), layers: list(raw, "layers").map(String), label: text(raw, "label"),
+    count: number(raw, "count"), images: number(raw, "images"), notes: list(raw, "notes").map(String),
+    channels: rows,
+    maps: raw["shape"] == null ? null : channelMaps(raw, buffers, rows.length),
+  };
+}
+
+function channelMaps(raw: Raw, buffers: Buffers, count: number): Channels["maps"] {
+  const [height, width] = list(raw, "shape") as readonly number[];
+  const bytes = buffers.get("maps");
+  if (!height || !width || bytes?.length !== count * height * width) throw unexpected("shape [h, w], and a byte for each pixel of each map", raw["shape"]);
+  return { shape: [height, width], place: placeOf(raw["place"]), levels: Int8Array.from(bytes) };
 }
 
 /** A number, or null. */

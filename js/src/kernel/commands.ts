@@ -1,8 +1,8 @@
 /** The requests that panels may send to the kernel. */
 
-import type { ChangeKind, WhatIfRequest } from "../core/answers.ts";
+import type { ChangeKind, ChannelMethod, WhatIfRequest } from "../core/answers.ts";
 import type { Cell } from "../core/cell.ts";
-import type { Change, Curve, Described, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { Change, Channels, Curve, Described, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
 
 export interface Commands {
   /** Compute a cell, unless it is there, running or unsupported; after a failure or a change of weights only `again`. */
@@ -22,6 +22,7 @@ export interface Requests {
   readonly curve: { readonly fields: Cell & { readonly fill: string }; readonly answer: Curve };
   readonly check: { readonly fields: Cell; readonly answer: Verdict };
   readonly change: { readonly fields: Cell & { readonly kind: ChangeKind; readonly fill: string }; readonly answer: Change };
+  readonly channels: { readonly fields: Cell & { readonly layer: string; readonly by: ChannelMethod }; readonly answer: Channels };
   readonly describe: { readonly fields: OfMethod; readonly answer: Described };
   readonly configure: { readonly fields: OfMethod; readonly answer: unknown };
   readonly code: { readonly fields: Cell; readonly answer: string };

@@ -9,6 +9,7 @@ export interface Reply {
   readonly op: string;
   readonly rid: string;
   readonly raw: Raw;
+  readonly buffers: Buffers;
   /** The changes of the state. */
   readonly events: readonly StateEvent[];
 }
@@ -20,7 +21,7 @@ export function parseReply({ raw, buffers }: Message, link: Link): Reply {
   const op = raw["op"];
   const rid = typeof raw["rid"] === "string" ? raw["rid"] : "";
   if (typeof op !== "string" || !Object.hasOwn(PARSERS, op)) throw unexpected("a known op", op);
-  return { op, rid, raw, events: PARSERS[op]!(raw, rid, buffers, link) };
+  return { op, rid, raw, buffers, events: PARSERS[op]!(raw, rid, buffers, link) };
 }
 
 type Parser = (raw: Raw, rid: string, buffers: Buffers, link: Link) => readonly StateEvent[];
@@ -29,7 +30,7 @@ type Parser = (raw: Raw, rid: string, buffers: Buffers, link: Link) => readonly 
 const none: Parser = () => [];
 
 const PARSERS: Readonly<Record<string, Parser>> = {
-  accepted: none, what_if: none, curve: none, verdict: none, partial_verdict: none, change: none, described: none, configured: none, code: none, taken: none, classes: none,
+  accepted: none, what_if: none, curve: none, verdict: none, partial_verdict: none, change: none, channels: none, described: none, configured: none, code: none, taken: none, classes: none,
   welcome(raw, _rid, buffers, link) {
     const bytes = buffers.get("picture");
     if (!bytes) throw unexpected("a picture in welcome", bytes);
@@ -125,7 +126,7 @@ export function images(raw: Raw, name: string): VerdictImages {
   throw unexpected(`${name} to be three numbers of images`, raw[name]);
 }
 
-function placeOf(value: unknown): Result["place"] {
+export function placeOf(value: unknown): Result["place"] {
   if (Array.isArray(value) && value.length === 4 && value.every(Number.isFinite)) return value as unknown as Result["place"];
   throw unexpected("place [x, y, width, height]", value);
 }

@@ -69,16 +69,17 @@ export function connect(model: Model, store: StateStore, signal: AbortSignal): C
     },
     request(op, fields, { progress, partial, buffers } = {}) {
       const rid = newRid();
-      const answer = new Promise<Raw>((resolve, reject) => {
-        request(rid, op, fields, ({ op: kind, raw }) => {
+      const answer = new Promise<Reply>((resolve, reject) => {
+        request(rid, op, fields, (reply) => {
+          const { op: kind, raw, buffers: maps } = reply;
           if (kind === "progress") progress?.(number(raw, "done") / Math.max(number(raw, "total"), 1));
-          else if (kind === "partial_verdict") partial?.(ANSWERS[op](raw));
+          else if (kind === "partial_verdict") partial?.(ANSWERS[op](raw, maps));
           else if (kind === "error") reject(new Refusal(failureIn(raw)));
-          else if (kind !== "accepted" && kind !== "cancelled") resolve(raw);
+          else if (kind !== "accepted" && kind !== "cancelled") resolve(reply);
         }, buffers);
       });
       return {
-        answer: answer.then(ANSWERS[op]),
+        answer: answer.then((reply) => ANSWERS[op](reply.raw, reply.buffers)),
         cancel() {
           if (drop(rid)) send({ op: "cancel", rid });
         },

@@ -9,6 +9,7 @@ export const TABS: readonly (readonly [Tab, string, string])[] = [
   ["selection", "What if…", "The model's prediction for a part of the picture"],
   ["evidence", "Evidence", "Whether the model supports the map, compared with random maps"],
   ["change", "Smallest change", "The smallest part of the picture on which the model's answer depends"],
+  ["channels", "Channels", "The channels of a layer that the class depends on most, and their maps"],
   ["parameters", "Parameters", "Parameters of this method, and their cost"],
   ["save", "Save", "Save the picture, its numbers, or a Python script"],
   ["keys", "Keys", "Keyboard shortcuts (?)"],

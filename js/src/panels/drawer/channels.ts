@@ -1,0 +1,157 @@
+/** The channels of a layer with the largest attributions to the class, as bars; the map of the selected one on the picture. */
+
+import { channelsKey, channelsOf, layersOf, type ChannelMethod } from "../../core/answers.ts";
+import { keyOf } from "../../core/cell.ts";
+import { formatImages, formatNumber, formatShare } from "../../core/format.ts";
+import { WHOLE } from "../../core/geometry.ts";
+import { imageOf, shownExplained } from "../../core/lookup.ts";
+import type { Channels } from "../../core/result.ts";
+import { shownCell, type State } from "../../core/state.ts";
+import { drawChannel } from "../../paint/channel.ts";
+import { layerOf, resize } from "../../paint/layer.ts";
+import { createPictures } from "../../paint/pictures.ts";
+import { h, on, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { createRunner, obstacle, runnerRow } from "./runner.ts";
+
+const METHODS: readonly (readonly [ChannelMethod, string])[] = [
+  ["input_x_gradient", "gradient × activation"],
+  ["integrated_gradients", "integrated gradients"],
+  ["deep_lift", "DeepLIFT"],
+  ["lrp", "LRP"],
+];
+/** Longer side of the picture, in CSS pixels. */
+const SIDE = 380;
+const ABOUT = "Ranks the channels of a layer by their contribution to the score of the class.";
+
+export function channelsPanel(context: Context): HTMLElement {
+  const { store, glance, signal, watch } = context;
+  const runner = createRunner(context, () => draw(store.state));
+  const row = runnerRow(context, runner, "The channels could not be computed", () => start());
+  const sentence = h("p", { role: "status" });
+  const list = h("div", { class: "slw-channel-list", role: "listbox", "aria-label": "Channels" });
+  const picture = channelPicture(context, () => draw(store.state));
+  const found = h("div", { class: "slw-channel-table", hidden: true }, list, picture.element);
+  const notes = h("p", { class: "slw-muted" });
+  let rows: readonly HTMLElement[] = [];
+  let [listed, rank]: [Channels | null, number] = [null, 0];
+
+  const select = (index: number): void => {
+    if (!rows[index]) return;
+    rank = index;
+    draw(store.state);
+  };
+  on(list, "click", signal, (event) => select(rows.findIndex((each) => each.contains(event.target as Node))));
+  const rove = roving(list, signal, select);
+
+  const start = (): void => {
+    const { state } = store;
+    const [cell, about, { layer, by }] = [shownCell(state), shownExplained(state), glance.state];
+    if (!about) return;
+    const key = channelsKey(layer, by);
+    runner.run(`${keyOf(cell)} ${key}`, "channels", { ...cell, layer, by }, (channels) => {
+      if (channels) store.send({ kind: "channels", about, key, channels });
+    });
+  };
+  const draw = (state: State): void => {
+    const [cell, { layer, by }] = [shownCell(state), glance.state];
+    const key = channelsKey(layer, by);
+    const answer = channelsOf(state, cell, key);
+    const hindrance = answer ? "" : obstacle(state, cell);
+    const cost = answer ? `${formatImages(answer.channels.images)} evaluated` : "";
+    row.draw(state, `${keyOf(cell)} ${key}`, answer || hindrance ? "" : "Rank channels", runner.cell ? `${Math.floor(runner.share * 100)} %` : cost);
+    setText(sentence, answer ? `${answer.about.stale ? "Outdated, the weights changed. " : ""}${summaryOf(answer.channels)}` : hindrance || ABOUT);
+    setAttribute(sentence, "class", answer ? "slw-sentence" : "slw-muted");
+    found.hidden = notes.hidden = !answer;
+    if (!answer) return;
+    const { channels } = answer;
+    if (channels !== listed) {
+      [listed, rank] = [channels, 0];
+      rows = rowsOf(channels);
+      list.replaceChildren(...rows);
+      setText(notes, channels.notes.join(" · "));
+    }
+    for (const [i, each] of rows.entries()) setAttribute(each, "aria-selected", String(i === rank));
+    rove.refresh(rows, rank);
+    picture.draw(state, channels, rank);
+  };
+  watch((state, { layer, by }) => [state.shown, state.explained, state.answers, state.pictures, state.link, layer, by], draw);
+  const choices = h("div", { class: "slw-row slw-channel-choices" }, layerField(context), methodField(context));
+  return h("div", { class: "slw-drawer-body" }, h("section", { class: "slw-block slw-channels" }, choices, sentence, ...row.parts, found, notes));
+}
+
+function summaryOf({ layer, label, count, channels }: Channels): string {
+  const share = channels.reduce((sum, each) => sum + each.share, 0);
+  const top = channels.length < count ? `the top ${channels.length} of ${count} channels hold ${formatShare(share)} of the attribution` : `all ${count} channels`;
+  return `Layer ${layer} for ${label}: ${top}.`;
+}
+
+/** One bar a channel: to the right where it supports the class, to the left where it opposes it. */
+function rowsOf({ channels }: Channels): HTMLElement[] {
+  const most = Math.max(...channels.map(({ share }) => share)) || 1;
+  return channels.map(({ index, sum, share }) => {
+    const bar = h("span", { class: `slw-channel-bar ${sum < 0 ? "slw-opposes" : "slw-supports"}` });
+    bar.style.setProperty("--slw-share", String(share / most));
+    const signed = `${sum < 0 ? "−" : ""}${formatShare(share)}`;
+    return h("div", { class: "slw-channel", role: "option", tabindex: -1, title: `Channel ${index}: ${formatNumber(sum)}` },
+      h("span", { class: "slw-number" }, h("span", { class: "slw-hidden" }, "channel "), String(index)), h("span", { class: "slw-channel-track" }, bar), h("span", { class: "slw-number" }, signed));
+  });
+}
+
+interface ChannelPicture {
+  readonly element: HTMLElement;
+  readonly draw: (state: State, channels: Channels, rank: number) => void;
+}
+
+/** `refresh` is called when the picture is decoded. */
+function channelPicture({ signal }: Context, refresh: () => void): ChannelPicture {
+  const pictures = createPictures(signal, refresh);
+  const canvas = h("canvas", { class: "slw-channel-map", role: "img" });
+  const words = h("figcaption", { class: "slw-muted" });
+  const screen = layerOf(canvas);
+  return {
+    element: h("figure", { class: "slw-channel-figure" }, canvas, words),
+    draw(state, { channels, maps, layer }, rank) {
+      const channel = channels[rank];
+      canvas.hidden = !maps;
+      if (!channel) return;
+      const effect = channel.sum < 0 ? "opposes" : "supports";
+      const named = `Channel ${channel.index}`;
+      setText(words, maps ? `${named} ${effect} the class: sum ${formatNumber(channel.sum)}. Red supports, blue opposes; each map has its own scale.` : `The layer ${layer} has no grid on the picture, so its channels have no maps.`);
+      setAttribute(canvas, "aria-label", `Map of channel ${channel.index}`);
+      if (!maps) return;
+      const { image } = shownCell(state);
+      const { size } = imageOf(state, shownCell(state));
+      const scale = (SIDE * (window.devicePixelRatio || 1)) / Math.max(...size);
+      resize(screen, Math.max(1, Math.round(size[1] * scale)), Math.max(1, Math.round(size[0] * scale)));
+      canvas.style.aspectRatio = `${size[1]} / ${size[0]}`;
+      pictures.load(state.pictures, [image]);
+      const grey = pictures.at(image, canvas.width, canvas.height, WHOLE, true);
+      if (grey) drawChannel(screen, grey, size, maps, rank, state.shown);
+    },
+  };
+}
+
+/** The layers are known from the first answer on. */
+function layerField({ glance, signal, watch }: Context): HTMLElement {
+  const field = h("select", { class: "slw-field" });
+  let shown = "";
+  on(field, "change", signal, () => glance.send({ layer: field.value }));
+  watch((state, { layer, by }) => [state.answers, state.shown, layer, by], (state, { layer, by }) => {
+    const automatic = channelsOf(state, shownCell(state), channelsKey("", by))?.channels.layer;
+    const names = layersOf(state, shownCell(state));
+    const options: readonly (readonly [string, string])[] = [["", automatic ? `automatic (${automatic})` : "automatic"], ...[...names].reverse().map((name) => [name, name] as const)];
+    if (JSON.stringify(options) !== shown) field.replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
+    shown = JSON.stringify(options);
+    field.value = layer;
+  });
+  return h("label", { class: "slw-row slw-muted" }, "Layer", field);
+}
+
+function methodField({ glance, signal, watch }: Context): HTMLElement {
+  const field = h("select", { class: "slw-field" }, ...METHODS.map(([value, name]) => h("option", { value }, name)));
+  on(field, "change", signal, () => glance.send({ by: field.value as ChannelMethod }));
+  watch((_, { by }) => [by], (_, { by }) => {
+    field.value = by;
+  });
+  return h("label", { class: "slw-row slw-muted" }, "Method", field);
+}
