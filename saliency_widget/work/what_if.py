@@ -262,8 +262,8 @@ class Evaluator:
         if layers is None:
             saliency.layers(self.prepared.adapted, self.prepared.picture)
             raise saliency.Unsupported("The channels of a layer need a model with a layer that has a spatial grid.")
-        inside = [name for name in layers.names if any(name.startswith(f"{each}.") for each in layers.names)]
-        return layers._replace(names=tuple(name for name in layers.names if name not in inside))
+        inside = tuple(f"{each}{mark}" for each in layers.names for mark in ".:")
+        return layers._replace(names=tuple(name for name in layers.names if not name.startswith(inside)))
 
     def precompute(self, explanation: saliency.Explanation, view: View, fill: str) -> None:
         """Compute the answers that a page without a kernel can look up.

@@ -147,6 +147,32 @@ def test_the_smallest_change_becomes_the_selection(notebook: Notebook, widget: W
     expect(widget.root.locator(".slw-says .slw-without").first).to_have_text(per_cent(values[1]), timeout=PATIENCE)
 
 
+def test_the_channels_are_the_engine_s(notebook: Notebook, widget: Widget) -> None:
+    """One click lists the engine's channels and draws the map of the first; a click on another bar draws its own."""
+    notebook.run("w.target = w.predictions[0].index; exp = w.compute(wait=True)")
+    opened(widget, "Channels")
+    panel = widget.root.locator(".slw-channels")
+    panel.get_by_role("button", name="Rank channels").click()
+    rows = panel.get_by_role("option").filter(has_text="channel")
+    expect(rows.first).to_be_visible(timeout=PATIENCE)
+
+    shares = notebook.run(
+        "layer = w._explainers[0, 0].layers.automatic\n"
+        "c = saliency.explain(model, img, 'input_x_gradient', w.target, at=layer, labels=labels, progress=False)\n"
+        "signs = {True: '−', False: ''}\n"
+        "texts = [f'channel {e.index}{signs[e.sum < 0]}{100 * e.share:.1f} %' for e in c.channels[:20]]\n"
+        "print(json.dumps(texts))"
+    )
+    expect(rows).to_have_text(json.loads(shares))
+    canvas = panel.locator("canvas")
+    first = canvas.evaluate("each => each.toDataURL()")
+    rows.nth(1).click()
+    expect(rows.nth(1)).to_have_attribute("aria-selected", "true")
+    changed = "([canvas, before]) => canvas.toDataURL() !== before"
+    widget.page.wait_for_function(changed, arg=[canvas.element_handle(), first])
+    assert notebook.run("'.channel(' in w.code()") == "True"
+
+
 def test_a_brushed_mask_is_the_selection(notebook: Notebook, widget: Widget) -> None:
     """The brushed mask is `w.selection` in Python, at the brushed position."""
     opened(widget, "What if…")
