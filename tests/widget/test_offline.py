@@ -361,7 +361,7 @@ def growth(widget: SaliencyWidget) -> int:
 
 
 def test_a_notebook_grows_by_little(make: Make) -> None:
-    """A noisy gradient, which hardly compresses, with its what-if answers adds at most 60 kB."""
+    """A noisy gradient, which hardly compresses, with its what-if answers adds at most 75 kB, 12 kB of them advice."""
     demo = saliency.demo
     widget = make(demo.model(), demo.image(), labels=demo.labels, target="cat", method="gradient")
     widget.compute(wait=True)
@@ -374,7 +374,7 @@ def test_a_notebook_grows_by_little(make: Make) -> None:
     browser.wait("curve", rid=browser.request("curve", **cell, fill="blur"))
     assert widget.wait(60)
 
-    assert growth(widget) <= 60_000
+    assert growth(widget) <= 75_000
     assert len(told_in(widget._snapshot, "curve")) == 1
     # the last ones
     answers = told_in(widget._snapshot, "what_if")
@@ -383,7 +383,7 @@ def test_a_notebook_grows_by_little(make: Make) -> None:
 
 
 def test_a_grid_makes_a_notebook_grow_by_little(make: Make) -> None:
-    """Noisy maps of two models and two images add at most 60 kB."""
+    """Noisy maps of two models and two images add at most 75 kB, of which 12 kB are the texts on methods."""
     demo = saliency.demo
     images = [demo.image(), demo.image()[:, ::-1]]
     widget = make([demo.model()] * 2, images, labels=demo.labels, target="cat", method="gradient")
@@ -393,7 +393,7 @@ def test_a_grid_makes_a_notebook_grow_by_little(make: Make) -> None:
     widget.compare(models=[0, 1], images=[0, 1])
     assert widget.wait(60)
 
-    assert growth(widget) <= 60_000
+    assert growth(widget) <= 75_000
 
 
 def test_computed_what_ifs_are_in_the_page(make: Make) -> None:
