@@ -17,10 +17,10 @@ from saliency.counterfactuals.composites import Composites
 from saliency.counterfactuals.goal import goal_of
 from saliency.counterfactuals.result import Counterfactual
 from saliency.counterfactuals.search import Chosen, Found, Search, Sets
-from saliency.errors import BadImage, BadShape, NotReached
+from saliency.errors import BadImage, BadShape, NoGradient, NotReached
 from saliency.metrics.metric import in_words
 from saliency.model.inputs import Inputs
-from saliency.model.protocols import Adapted, Differentiable
+from saliency.model.protocols import Adapted, Differentiable, lacking
 from saliency.model.resolve import Resolved
 from saliency.pictures.picture import FILLS, Picture, held
 from saliency.pictures.picture import fill as fill_of
@@ -126,7 +126,9 @@ def counterfactual(
     salience = None if order is None else _by_segment(salience_of(order, prepared, "order"), places)
     allowed = max(BUDGET, 2 * len(ids)) if budget is None else budget
     with ProgressBar(progress, allowed, "Smallest change", False) as report:
-        options = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
+        differs = inconsistency(prepared.adapted, prepared.picture.fed)
+        size = 1 if differs is not None and differs.alone else batch_size
+        options = {"batch_size": size, "cancelled": cancelled, "shared": shared}
         composites = _composites(
             prepared, target, to, kind == "keep", places, {**options, "progress": report, "total": allowed}
         )
@@ -156,16 +158,14 @@ def _composites(
     prepared: Prepared, target: Any, to: Any, keep: bool, places: np.ndarray, options: Mapping[str, Any]
 ) -> Composites[Any]:
     """Return what evaluates sets of segments. `options` are those of :class:`Session`."""
-    adapted, picture = prepared.adapted, prepared.picture
+    adapted = prepared.adapted
     one = target_of(prepared, target)
     names = prepared.head.names(adapted.labels, prepared.outputs.shape[1])
     before = value_of(adapted, one, prepared)
     goal = goal_of(one, to, prepared.head, names, before)
     if keep and (goal.to is None or not goal.exclusive):
         goal = replace(goal, hold=True)
-    found = inconsistency(adapted, picture.fed)
-    size = {"batch_size": 1} if found is not None and found.alone else {}
-    session = Session(adapted.at([one.explained]), **{**options, **size})
+    session = Session(adapted.at([one.explained]), **options)
     return Composites(session, prepared.images, prepared.filled, places, keep, goal, before)
 
 
@@ -177,14 +177,18 @@ def _path_gains(
     None if the model provides no gradients, or the budget is too small.
     """
     adapted = prepared.adapted
-    if not isinstance(adapted.at([0]), Differentiable) or budget / 4 < PATH_STEPS:
+    if lacking(adapted, Differentiable) is not None or budget / 4 < PATH_STEPS:
         return None
     ops, (ascent, sign) = adapted.ops, composites.goal.ascent(adapted.ops)
     session = Session(composites.session.model if ascent is None else adapted.at([ascent]), **options)
     alphas, weights = nodes(PATH_STEPS, "gauss_legendre")
     path = StraightPath(ops, composites.filled(fill), composites.image, alphas)
-    (found,) = session.summed_gradients(path, weights)
-    composites.elsewhere += session.images
+    try:
+        (found,) = session.summed_gradients(path, weights)
+    except NoGradient:
+        return None
+    finally:
+        composites.elsewhere += session.images
     gains = sign * ops.tohost(found.total * path.difference).astype(np.float64)[0, 0].sum(-1)
     inside = composites.labels >= 0
     return np.bincount(composites.labels[inside], gains[inside])

@@ -243,3 +243,16 @@ def test_kept_segments_follow_the_gradients_where_single_effects_are_zero() -> N
     assert len(found.segments) == 3
     assert found.minimal
     assert found.calls <= 128
+
+
+def test_a_module_without_gradients_is_searched_like_a_function() -> None:
+    """A module that detaches its input has no order of gradients: what is kept is that of the function."""
+
+    class Detached(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(np.asarray(AND(x.detach().numpy().transpose(0, 2, 3, 1)), np.float32))
+
+    options = {**QUARTERS, "segments": "grid", "count": 16, "kind": "keep"}
+    found, wanted = (saliency.counterfactual(model, WHITE, **options) for model in (Detached(), AND))
+
+    assert found.segments == wanted.segments
