@@ -46,7 +46,7 @@ def fit_cav(concept: Any, others: Any, classifier: str = "logistic", *, held_out
 
     Raises:
         BadImage: a set has fewer than 10 images.
-        BadField: the sets cannot be told apart because they are equal.
+        BadField: the sets are equal.
         MissingPackage: scikit-learn is not installed, and the classifier needs it.
     """
     checks.choice(classifier, "classifier", CLASSIFIERS)
@@ -69,7 +69,7 @@ def fit_cav(concept: Any, others: Any, classifier: str = "logistic", *, held_out
     weights, bias, converged = _linear(fitted[0] / scale, fitted[1] / scale, classifier, seed)
     length = float(np.linalg.norm(weights))
     if not length > 0:
-        raise BadField("The two sets of images have equal values at the layer, so that no direction tells them apart.")
+        raise BadField("The two sets of images have equal values at the layer, so that no direction separates them.")
     right = [np.mean(tested[0] / scale @ weights + bias > 0), np.mean(tested[1] / scale @ weights + bias <= 0)]
     return CAV((weights / length).astype(np.float32), float(np.mean(right)), converged)
 
