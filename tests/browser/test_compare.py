@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 import saliency
 from saliency_widget import SaliencyWidget
@@ -63,30 +63,37 @@ def canvases(page: Page) -> Locator:
     return page.locator("canvas.slw-picture")
 
 
+def box_of(locator: Locator) -> FloatRect:
+    """Return the position and size of an element that is shown."""
+    box = locator.bounding_box()
+    assert box is not None
+    return box
+
+
 def settled(page: Page) -> None:
     """Wait until all changes are painted."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def test_every_cell_shows_its_own_map(page: Page) -> None:
-    """Four cells, which differ by method and class, are four different pictures."""
+    """Four cells, which differ by method and class, are four different pictures, under headers with their names."""
     shown = [pixels_of(canvases(page).nth(i)) for i in range(4)]
 
     assert len({each.tobytes() for each in shown}) == 4
-    captions = page.locator(".slw-caption").all_inner_texts()
-    assert [" ".join(each.split()) for each in captions] == [
-        "Grad-CAM cat",
-        "Gradient cat",
-        "Grad-CAM coffee cup",
-        "Gradient coffee cup",
-    ]
+    assert page.locator(".slw-column").all_inner_texts() == ["Grad-CAM", "Gradient"]
+    assert page.locator(".slw-of-row").all_inner_texts() == ["cat", "coffee cup"]
+    assert "".join(page.locator(".slw-caption").all_inner_texts()).strip() == ""
+    for i in range(4):
+        cell = box_of(canvases(page).nth(i))
+        column, row = box_of(page.locator(".slw-column").nth(i % 2)), box_of(page.locator(".slw-of-row").nth(i // 2))
+        assert column["x"] == pytest.approx(cell["x"], abs=1)
+        assert 0 <= cell["y"] - row["y"] - row["height"] < 12
 
 
 def test_all_cells_are_zoomed_together(page: Page) -> None:
     """Ctrl with the wheel zooms every picture about the pointer; 0 restores the first view."""
     before = [pixels_of(canvases(page).nth(i)) for i in range(4)]
-    box = canvases(page).first.bounding_box()
-    assert box is not None
+    box = box_of(canvases(page).first)
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
     page.keyboard.down("Control")
     page.mouse.wheel(0, -100)
@@ -131,8 +138,7 @@ def test_two_fingers_pinch_all_cells(browser: Browser, path: Path) -> None:
     Widget(page.locator(".slw-root")).wait(state="ready", cells="4")
     settled(page)
     before = [pixels_of(canvases(page).nth(i)) for i in range(4)]
-    box = canvases(page).first.bounding_box()
-    assert box is not None
+    box = box_of(canvases(page).first)
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     fingers = context.new_cdp_session(page)
 
@@ -153,16 +159,13 @@ def test_two_fingers_pinch_all_cells(browser: Browser, path: Path) -> None:
 
 def test_one_cursor_is_read_in_every_cell(page: Page) -> None:
     """The pointer over one picture marks the position in all, and each shows its own value."""
-    box = canvases(page).nth(3).bounding_box()
-    assert box is not None
+    box = box_of(canvases(page).nth(3))
     page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4)
     settled(page)
     cursors = page.locator(".slw-cursor:visible")
     expect(cursors).to_have_count(4)
     for i in range(4):
-        own, mark = canvases(page).nth(i).bounding_box(), cursors.nth(i).bounding_box()
-        assert own is not None
-        assert mark is not None
+        own, mark = box_of(canvases(page).nth(i)), box_of(cursors.nth(i))
         assert mark["x"] + mark["width"] / 2 - own["x"] == pytest.approx(0.3 * own["width"], abs=2)
         assert mark["y"] + mark["height"] / 2 - own["y"] == pytest.approx(0.4 * own["height"], abs=2)
     values = page.locator(".slw-caption > :last-child").all_inner_texts()
@@ -183,10 +186,7 @@ def test_a_swipe_shows_both_sides(page: Page) -> None:
         settled(page)
         ends[key] = pixels_of(canvas)
     assert difference(ends["Home"], ends["End"]) > 3
-    box = canvas.bounding_box()
-    line = divider.bounding_box()
-    assert box is not None
-    assert line is not None
+    box, line = box_of(canvas), box_of(divider)
     page.mouse.move(line["x"] + line["width"] / 2, line["y"] + 40)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2, line["y"] + 40)
@@ -277,8 +277,7 @@ def test_viewing_in_the_notebook_sends_no_request(browser: Browser, lab: Jupyter
     notebook.until("w.wait(60)", True)
     page.wait_for_timeout(500)
     notebook.count_messages()
-    box = canvases(page).first.bounding_box()
-    assert box is not None
+    box = box_of(canvases(page).first)
     for share in (0.2, 0.4, 0.6, 0.8):
         page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] * 0.5)
     page.keyboard.down("Control")

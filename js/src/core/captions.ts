@@ -15,8 +15,14 @@ import type { MethodSpec } from "./settings.ts";
 import type { Job, State } from "./state.ts";
 import { jobOf, jobShare, lackOf, statusOf, type Status } from "./status.ts";
 
-export function captionOf(state: State, cell: Cell): string {
-  const name = comparing(state) ? (namesOf(state, cell)[0] ?? "") : nameOf(state, cell);
+/** The caption of a cell; `headed`: without the names that the headers of the grid have. */
+export function captionOf(state: State, cell: Cell, headed = false): string {
+  const text = wholeCaptionOf(state, cell, headed);
+  return headed ? text.replace(/^ · /, "") : text;
+}
+
+function wholeCaptionOf(state: State, cell: Cell, headed: boolean): string {
+  const name = headed ? "" : comparing(state) ? (namesOf(state, cell)[0] ?? "") : nameOf(state, cell);
   const explained = explainedOf(state, cell);
   const job = jobOf(state, cell);
   if (job) return `${name} · ${progressText(job)}`;
@@ -41,10 +47,11 @@ function viewText(state: State, cell: Cell, explained: Explained): string {
 }
 
 /** In a grid the names that differ, or the value under the shared cursor. */
-export function besideOf(state: State, cell: Cell, share: number, { point }: Glance): string {
+export function besideOf(state: State, cell: Cell, share: number, { point }: Glance, headed = false): string {
   if (comparing(state)) {
     const value = point && readingAt(state, cell, point).value;
-    return typeof value === "number" ? formatNumber(value) : namesOf(state, cell).slice(1).join(" · ");
+    if (typeof value === "number") return formatNumber(value);
+    return headed ? "" : namesOf(state, cell).slice(1).join(" · ");
   }
   if (!explainedOf(state, cell)) return "";
   return state.shown.mode === "area" ? `${formatShare(share)} of the area` : labelOf(state, cell);

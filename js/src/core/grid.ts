@@ -121,6 +121,24 @@ export function namesOf(state: State, cell: Cell, cells: readonly Cell[] = cells
   return parts.length > 0 ? parts : [nameOf(state, cell)];
 }
 
+export interface Headers {
+  readonly columns: readonly string[];
+  readonly rows: readonly string[];
+}
+
+/** The names of the columns and rows of a grid in which two axes or more differ; null where its cells do not share them. */
+export function headersOf(state: State): Headers | null {
+  const count = columnsOf(state);
+  if (!count) return null;
+  const cells = cellsOf(state);
+  const names = cells.map((cell) => namesOf(state, cell, cells));
+  const columns = names.slice(0, count).map(([first]) => first ?? "");
+  const rest = names.map((each) => each.slice(1).join(" · "));
+  const rows = rest.filter((_, i) => i % count === 0);
+  const fits = names.every(([first], i) => first === columns[i % count] && rest[i] === rows[Math.floor(i / count)]);
+  return fits ? { columns, rows } : null;
+}
+
 /** A key of all cells on the screen: it changes when they do. */
 export function gridKey(state: State): string {
   return cellsOf(state).map(keyOf).join(" ");

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { captionOf } from "../../src/core/captions.ts";
 import { keyOf, pairOf, TOP } from "../../src/core/cell.ts";
-import { MOST_CELLS, cellsOf, choosing, columnsOf, firstGrid, namesOf, pairShown, pinned, toggling } from "../../src/core/grid.ts";
+import { MOST_CELLS, cellsOf, choosing, columnsOf, firstGrid, headersOf, namesOf, pairShown, pinned, toggling } from "../../src/core/grid.ts";
 import { regionCount } from "../../src/core/regions.ts";
 import type { Explained } from "../../src/core/result.ts";
 import { scaleOf } from "../../src/core/scale.ts";
@@ -61,6 +62,28 @@ describe("cells", () => {
     expect(cellsOf(now).map((cell) => namesOf(now, cell).join(" · "))).toEqual([
       "XRAI · A", "Integrated Gradients · A", "XRAI · B", "Integrated Gradients · B",
     ]);
+  });
+
+  test("of two axes share the names of their columns and rows", () => {
+    expect(headersOf(withGrid({ methods: ["xrai", "ig"], models: [0, 1] }))).toEqual({ columns: ["XRAI", "Integrated Gradients"], rows: ["A", "B"] });
+    const three = withGrid({ methods: ["xrai", "ig"], models: [0, 1], images: [0, 1] });
+    expect(headersOf(three)?.rows).toEqual(["A · dog", "B · dog", "A · cat", "B · cat"]);
+  });
+
+  test("of one axis, or where every image has classes of its own, have no shared headers", () => {
+    expect(headersOf(withGrid({}))).toBeNull();
+    expect(headersOf(withGrid({ methods: ["xrai", "ig"] }))).toBeNull();
+    const predictions = new Map([[pairOf(0, 0), rows(3, 4)], [pairOf(0, 1), rows(4, 3)]]);
+    expect(headersOf(withGrid({ images: [0, 1], targets: [TOP] }, { predictions }))).toBeNull();
+  });
+
+  test("under headers have captions only for what is particular to them", () => {
+    const now = withGrid({ methods: ["xrai", "ig"], models: [0, 1] });
+    const [first] = cellsOf(now);
+    expect(captionOf(now, first!, true)).toBe("");
+    expect(captionOf(now, first!)).toBe("XRAI");
+    const busy = { ...now, jobs: new Map([[keyOf(first!), { rid: "r1", done: 1, total: 4, secondsLeft: null }]]) };
+    expect(captionOf(busy, first!, true)).toMatch(/^25 %/);
   });
 
   test("that keep regions keep as much of the area as the shown one", () => {

@@ -20,8 +20,8 @@ import { messageBox } from "./message.ts";
 
 export interface CellView {
   readonly element: HTMLElement;
-  /** Show one cell, or two that are laid over each other. */
-  readonly show: (cells: readonly Cell[]) => void;
+  /** Show one cell, or two that are laid over each other; `headed`: under headers that name it. */
+  readonly show: (cells: readonly Cell[], headed: boolean) => void;
   /** Whether anything was painted; a canvas that shows the same is left alone. */
   readonly paint: (state: State, glance: Glance, version: number) => boolean;
   /** Move the cursor and its reading. */
@@ -37,6 +37,7 @@ export function createCellView(context: Context, pictures: Pictures): CellView {
   let cells: readonly Cell[] = [shownCell(context.store.state)];
   let last: readonly unknown[] = [];
   let share = 1;
+  let headed = false;
 
   const at = (glance: Glance): Cell => (glance.turned ? cells[1] : undefined) ?? cells[0]!;
   followTools(own, canvas, () => cells[0]!);
@@ -46,8 +47,9 @@ export function createCellView(context: Context, pictures: Pictures): CellView {
 
   return {
     element,
-    show(next) {
+    show(next, under) {
       cells = next;
+      headed = under;
       last = [];
     },
     paint(state, glance, version) {
@@ -62,8 +64,8 @@ export function createCellView(context: Context, pictures: Pictures): CellView {
       const cell = at(glance);
       setAttribute(element, "aria-current", comparing(state) && keyOf(cell) === keyOf(shownCell(state)) ? "true" : false);
       const two = cells[1] && glance.layout === "swipe";
-      setText(left, glance.plain ? "Original" : cells[1] ? namesOf(state, cell).join(" · ") : captionOf(state, cell));
-      setText(right, glance.plain ? "" : two ? namesOf(state, cells[1]!).join(" · ") : besideOf(state, cell, share, glance));
+      setText(left, glance.plain ? "Original" : cells[1] ? namesOf(state, cell).join(" · ") : captionOf(state, cell, headed));
+      setText(right, glance.plain ? "" : two ? namesOf(state, cells[1]!).join(" · ") : besideOf(state, cell, share, glance, headed));
       setAttribute(canvas, "aria-label", `${describeCell(state, cell)}${glance.plain ? ", hidden while the picture is shown" : ""}`);
       for (const words of [left, right]) setAttribute(words, "title", words.textContent);
       message.show(state, cell);
@@ -74,7 +76,7 @@ export function createCellView(context: Context, pictures: Pictures): CellView {
       const place = point && onCanvas(view, point);
       cursor.hidden = !place || !comparing(state) || place.some((each) => each < 0 || each > 1);
       if (place) cursor.style.translate = `${place[0] * canvas.clientWidth}px ${place[1] * canvas.clientHeight}px`;
-      if (comparing(state) && !glance.plain && glance.layout !== "swipe") setText(right, besideOf(state, at(glance), share, glance));
+      if (comparing(state) && !glance.plain && glance.layout !== "swipe") setText(right, besideOf(state, at(glance), share, glance, headed));
     },
     remove() {
       life.abort();

@@ -2,7 +2,7 @@
 
 import type { Cell } from "../../core/cell.ts";
 import type { Glance } from "../../core/glance.ts";
-import { cellsOf, columnsOf, comparing, gridKey, pairShown } from "../../core/grid.ts";
+import { cellsOf, columnsOf, comparing, gridKey, headersOf, pairShown, type Headers } from "../../core/grid.ts";
 import { regionCount } from "../../core/regions.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { jobOf } from "../../core/status.ts";
@@ -19,31 +19,36 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
   const element = h("div", { class: "slw-stage" }, grid);
   const screen = watchScreen(context, grid);
   const pictures = createPictures(context.signal, screen.refresh);
+  const headings = headingsOf(grid);
   const views: CellView[] = [];
   let painted = 0;
+  const create = (): CellView => {
+    const view = createCellView(context, pictures.at);
+    grid.append(view.element);
+    screen.observe(view.element);
+    return view;
+  };
 
   watch(
     (state) => [state.pictures, imagesOf(state).join(" ")],
     (state) => pictures.load(state.pictures, imagesOf(state)),
   );
   watch(
-    (state, { layout, other }) => [gridKey(state), columnsOf(state), layout, other, state.spec.images],
+    (state, { layout, other }) => [gridKey(state), columnsOf(state), layout, other, state.spec.images, state.predictions],
     (state, glance) => {
       const laid = arranged(state, glance);
-      while (views.length < laid.length) {
-        const view = createCellView(context, pictures.at);
-        views.push(view);
-        grid.append(view.element);
-        screen.observe(view.element);
-      }
+      while (views.length < laid.length) views.push(create());
       for (const view of views.splice(laid.length)) view.remove();
       const alone = laid.length === 1;
       const columns = alone ? 1 : columnsOf(state) || Math.ceil(Math.sqrt(laid.length));
-      root.style.setProperty("--slw-columns", String(columns));
-      root.style.setProperty("--slw-rows", String(Math.ceil(laid.length / columns)));
-      setAttribute(element, "data-layout", alone ? (comparing(state) ? glance.layout : "one") : "grid");
-      for (const [i, cells] of laid.entries()) views[i]?.show(cells);
-      root.style.setProperty("--slw-aspect", String(widest(state)));
+      setSize(root, columns, Math.ceil(laid.length / columns), widest(state));
+      setAttribute(element, "data-layout", !alone ? "grid" : comparing(state) ? glance.layout : "one");
+      const headers = alone ? null : headersOf(state);
+      headings(headers);
+      for (const [i, view] of views.entries()) {
+        view.show(laid[i]!, headers !== null);
+        view.element.style.order = String(orderOf(i, columns));
+      }
     },
   );
   watch(
@@ -64,12 +69,38 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
       for (const view of views) view.point(state, glance);
     },
   );
-  watch(
-    (_, { view }) => [view.zoom > 1],
-    (_, { view }) => setAttribute(element, "data-near", view.zoom > 1),
-  );
+  watch((_, { view }) => [view.zoom > 1], (_, { view }) => setAttribute(element, "data-near", view.zoom > 1));
   element.append(divider(context), zoomPanel(context), h("div", { class: "slw-notices" }, slowPanel(context), stalePanel(context)));
   return element;
+}
+
+/** The CSS order of a picture: rows are placed by it, as an element that moves in the document loses the focus. Headers of columns have 0. */
+function orderOf(index: number, columns: number): number {
+  return 2 * Math.floor(index / columns) + 2;
+}
+
+/** The headers of a grid: one over each column, and one over each row. Each picture's own name has them for screen readers. */
+function headingsOf(grid: HTMLElement): (headers: Headers | null) => void {
+  let shown: readonly HTMLElement[] = [];
+  const heading = (kind: string, text: string, order: number): HTMLElement => {
+    const element = h("div", { class: `slw-heading ${kind}`, title: text, "aria-hidden": "true" }, text);
+    element.style.order = String(order);
+    return element;
+  };
+  return (headers) => {
+    for (const element of shown) element.remove();
+    setAttribute(grid, "data-headed", headers !== null);
+    const { columns, rows } = headers ?? { columns: [], rows: [] };
+    shown = [...columns.map((text) => heading("slw-column", text, 0)), ...rows.map((text, i) => heading("slw-of-row", text, orderOf(i, 1) - 1))];
+    grid.append(...shown);
+  };
+}
+
+/** Set the numbers from which the style sheet computes the size of the pictures. */
+function setSize({ style }: HTMLElement, columns: number, rows: number, aspect: number): void {
+  style.setProperty("--slw-columns", String(columns));
+  style.setProperty("--slw-rows", String(rows));
+  style.setProperty("--slw-aspect", String(aspect));
 }
 
 /** The content of each picture: a cell, or two overlaid ones. */
