@@ -20,8 +20,8 @@ from saliency.datasets.sources import Item
 from saliency.errors import BadArgument, BadField, Cancelled, MissingPackage, Unsupported
 from saliency.model.inputs import Inputs
 from saliency.model.resolve import Each
-from saliency.pictures.picture import Picture
-from saliency.pictures.placement import Placed
+from saliency.pictures.picture import Picture, guessed
+from saliency.pictures.placement import Placed, Sizes
 from saliency.pictures.presets import Preprocess
 from saliency.results.assemble import explained
 from saliency.results.run import Run
@@ -34,7 +34,7 @@ BYTES = 1 << 26
 """Largest size of the model's input for the pictures that are read ahead; they themselves may have four times that."""
 
 CONFIRMED = 8
-"""Number of pictures whose placement is confirmed; if all are, the others have that of the first one of their size."""
+"""Number of pictures whose placement is confirmed; if all are, that of the others follows from theirs."""
 
 OF_THE_CALL = (Cancelled, Unsupported, BadArgument, BadField, MissingPackage, MemoryError)
 """Errors of the model, the method or the machine, which every picture would have."""
@@ -99,8 +99,8 @@ class Batches:
     _explained: int = field(default=0, init=False)
     """Number of pictures so far."""
     _fitted: Method | None = field(default=None, init=False)
-    _places: dict[Any, Placed] = field(default_factory=dict, init=False)
-    """By size, the placement of the first picture."""
+    _places: dict[Any, dict[Sizes, Placed]] = field(default_factory=dict, init=False)
+    """By kind of picture and by size, the placement of the first one."""
     _confirmed: list[bool] = field(default_factory=list, init=False)
     """Of the pictures whose placement was looked for, whether it was found."""
 
@@ -213,18 +213,20 @@ class Batches:
         return found
 
     def _place(self, picture: Picture) -> None:
-        """Take the placement of the first picture of the same size, if all pictures so far could be placed.
+        """Take the placement that follows from those of the first pictures, if all of them could be placed.
 
         Confirming that of a picture calls the preprocessing, which may cost as much as the model.
         """
         if picture.locate is None:
             return
-        size = picture.values.shape, picture.values.dtype, picture.fed.shape
-        if size in self._places and len(self._confirmed) >= CONFIRMED and all(self._confirmed):
-            picture.placed = self._places[size]
-        else:
-            self._places.setdefault(size, picture.placed)
-            self._confirmed.append(not picture.placed.notes)
+        places = self._places.setdefault(picture.kind, {})
+        if len(self._confirmed) >= CONFIRMED and all(self._confirmed):
+            known = places.get(picture.sizes) or guessed(picture, places)
+            if known is not None:
+                picture.placed = places[picture.sizes] = known
+                return
+        places.setdefault(picture.sizes, picture.placed)
+        self._confirmed.append(not picture.placed.notes)
 
     def forget_places(self) -> None:
         """Confirm the placement of the next pictures again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -14,7 +14,19 @@ from saliency import checks
 from saliency.errors import BadImage, SaliencyError, unknown
 from saliency.pictures.arrays import CHANNELS, LITTLE, WHITE_8, Values, bits_used, channel_axis, from_array
 from saliency.pictures.files import from_file
-from saliency.pictures.placement import IDENTITY, LOST, Placed, Probe, composed, confirmed, find, resized
+from saliency.pictures.placement import (
+    IDENTITY,
+    LOST,
+    Placed,
+    Probe,
+    Sizes,
+    alike,
+    composed,
+    confirmed,
+    find,
+    nearby,
+    resized,
+)
 from saliency.pictures.preprocessing import Prepare, in_type, of_8_bits, prepared
 from saliency.pictures.presets import UNITS, Preprocess, Preprocessing, chosen_preprocess, no_unit
 
@@ -170,6 +182,17 @@ class Picture:
             self.notes.append(f"preprocess divides zero by zero on the baseline {name!r}: treated as zero")
         return np.nan_to_num(fed)
 
+    @property
+    def kind(self) -> tuple[int, np.dtype[Any]]:
+        """The number of channels and the type of its values."""
+        return self.values.shape[-1], self.values.dtype
+
+    @property
+    def sizes(self) -> Sizes:
+        """Height and width of the picture, and of the model's input for it."""
+        height, width = self.values.shape[:2]
+        return (height, width), (self.fed.shape[1], self.fed.shape[2])
+
     @cached_property
     def placed(self) -> Placed:
         """The placement of the model's input in the picture, with notes."""
@@ -297,25 +320,41 @@ def _is_clipped(values: np.ndarray, fed: np.ndarray) -> bool:
 
 def _located(preprocess: Callable[..., Any], picture: Picture) -> Placed:
     """Find the placement of a preprocessing; the result is cached for all pictures of the same size."""
-    height, width, count = picture.values.shape
-    size, fed = (height, width), (picture.fed.shape[1], picture.fed.shape[2])
-    probe = Probe(picture.enter, (picture.low, picture.high), picture.values, picture.fed[0])
+    probe = _probe(picture)
     try:
         known = _PLACED.setdefault(preprocess, {})
     except TypeError:  # unhashable, or without weak references
         known = {}
-    key = (size, fed, count, picture.values.dtype)
+    same = known.setdefault(picture.kind, {})
+    if picture.sizes not in same and (guess := guessed(picture, same)) is not None:
+        same[picture.sizes] = guess
     # a cached result may predate a change of the preprocessing
-    for fresh in (False, True) if key in known else (True,):
+    for fresh in (False, True) if picture.sizes in same else (True,):
         if fresh:
-            known[key] = find(probe, size, fed)
-        if LOST in known[key].notes or confirmed(probe, known[key]):
-            return known[key]
-    return Placed(resized(size, fed), (LOST,))
+            same[picture.sizes] = find(probe, *picture.sizes)
+        if LOST in same[picture.sizes].notes or confirmed(probe, same[picture.sizes]):
+            return same[picture.sizes]
+    return Placed(resized(*picture.sizes), (LOST,))
 
 
-_PLACED: weakref.WeakKeyDictionary[Callable[..., Any], dict[Any, Placed]] = weakref.WeakKeyDictionary()
-"""Placements by preprocessing, and by size and kind of picture."""
+def guessed(picture: Picture, known: Mapping[Sizes, Placed]) -> Placed | None:
+    """Return the placement of a picture that follows from those of other sizes, as patterns show; else None.
+
+    Args:
+        picture: its placement is not known.
+        known: placements of the same preprocessing.
+    """
+    guesses = alike(known, *picture.sizes) if known else ()
+    refined = (nearby(_probe(picture), *picture.sizes, guess) for guess in guesses)
+    return next((each for each in refined if each is not None), None)
+
+
+def _probe(picture: Picture) -> Probe:
+    return Probe(picture.enter, (picture.low, picture.high), picture.values, picture.fed[0])
+
+
+_PLACED: weakref.WeakKeyDictionary[Callable[..., Any], dict[Any, dict[Sizes, Placed]]] = weakref.WeakKeyDictionary()
+"""Placements by preprocessing, by kind of picture, and by sizes of picture and input."""
 
 
 def unscaled(picture: Picture) -> Picture:

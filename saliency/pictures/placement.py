@@ -6,11 +6,14 @@ other patterns are the checkerboard with some cells inverted: those whose row, o
 Gray code, where neighbours differ in one bit. All patterns are half bright everywhere, so that a preprocessing that
 uses the picture's statistics, also local ones, treats them alike. The affine map through the cells is then refined at
 the borders between them, and verified on the user's own picture with a random half of its cells darkened.
+
+Where other sizes of picture follow a rule, two patterns suffice: see :func:`alike` and :func:`nearby`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +44,12 @@ RANDOM = "preprocess returns different results for one picture (random augmentat
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
 
 Size = tuple[int, int]
+
+Sizes = tuple[Size, Size]
+"""Of a picture, and of the model's input for it."""
+
+SIDES: tuple[Callable[[Size], float], ...] = (min, max, lambda _: 1)
+"""What the scale of an input may be proportional to."""
 
 
 class Unreadable(Exception):
@@ -317,6 +326,62 @@ def find(probe: Probe, size: Size, fed: Size) -> Placed:
     except Unreadable:
         notes.append(LOST)
     return Placed(matrix, tuple(notes))
+
+
+def alike(known: Mapping[Sizes, Placed], size: Size, fed: Size) -> Iterator[np.ndarray]:
+    """Yield guesses (2, 3) for another size of picture, by the rules that all known placements follow.
+
+    The rules: the whole picture is resized; or the input is in the middle of the picture, and its scale follows the
+    shorter side, or the longer side, or is constant.
+
+    Args:
+        known: placements by sizes of picture and input, not empty.
+        size: size of the picture.
+        fed: size of the model's input for it.
+    """
+    (shape, _), first = next(iter(known.items()))
+    scale = np.sqrt(abs(np.linalg.det(first.matrix[:, :2])))
+    centred = [partial(_centred, side=side, share=scale / side(shape)) for side in SIDES]
+    rules: list[Callable[[Size, Size], np.ndarray]] = [resized, *centred]
+    for rule in rules:
+        if all(not each.notes and _apart(rule(*sizes), each.matrix, sizes[1]) < 1 for sizes, each in known.items()):
+            yield rule(size, fed)
+
+
+def nearby(probe: Probe, size: Size, fed: Size, matrix: np.ndarray) -> Placed | None:
+    """Return a guessed placement, refined at the borders of random cells; None if these are elsewhere.
+
+    Two patterns are sent.
+
+    Args:
+        probe: sends patterns.
+        size: size of the picture.
+        fed: size of the model's input for it.
+        matrix: the guess (2, 3).
+    """
+    cells = Cells.of(size, max(size) / (2 * FED_PER_CELL * np.sqrt(abs(np.linalg.det(matrix[:, :2])))))
+    try:
+        whole = probe.contrast(cells, cells.half())
+        if whole.fed != fed or not whole.agrees(cells, cells.half(), matrix):
+            return None
+        refined = _refined(cells, whole.crossings(), matrix, fed)
+    except Unreadable:
+        return None
+    # a rule is wrong by rounding alone
+    return Placed(refined) if _apart(refined, matrix, fed) < 1 else None
+
+
+def _centred(size: Size, fed: Size, side: Callable[[Size], float], share: float) -> np.ndarray:
+    """Return the placement (2, 3) of an input in the middle of the picture, whose pixels are a share of a side."""
+    scale = share * side(size)
+    offset = (np.array(size) - 1) / 2 - scale * (np.array(fed) - 1) / 2
+    return np.column_stack([scale * np.eye(2), offset])
+
+
+def _apart(one: np.ndarray, other: np.ndarray, fed: Size) -> float:
+    """Return the largest distance between two placements (2, 3) of a corner of the input, in pixels of the input."""
+    corners = np.array([[i * (fed[0] - 1), j * (fed[1] - 1), 1] for i in (0, 1) for j in (0, 1)])
+    return float(np.abs(corners @ (one - other).T).max() / np.sqrt(abs(np.linalg.det(other[:, :2]))))
 
 
 def confirmed(probe: Probe, placed: Placed) -> bool:

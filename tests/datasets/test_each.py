@@ -211,6 +211,32 @@ def test_the_placement_is_confirmed_on_the_first_pictures_of_a_size() -> None:
         np.testing.assert_allclose(one.placement, [[1, 0, 2], [0, 1, 3]], atol=0.05)
 
 
+def test_a_further_size_costs_two_calls_where_it_follows_the_rule_of_the_first_pictures() -> None:
+    """The placement is that of the picture alone; the preprocessing is called for the picture and for two patterns."""
+    calls: list[int] = []
+
+    def preprocess(image: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        side = min(image.shape[:2]) // 40
+        rows, columns = (n // side for n in image.shape[:2])
+        blocks = image[: rows * side, : columns * side].reshape(rows, side, columns, side, 3).mean((1, 3)) / 255
+        top, left = (rows - 32) // 2, (columns - 32) // 2
+        return np.asarray(blocks[top : top + 32, left : left + 32], np.float32)
+
+    sizes = [(80, 120), (160, 120), (80, 80), (120, 200)] * 2 + [(200, 160), (240, 200), (160, 160), (80, 120)]
+    pictures = [picture(*size, seed=i) for i, size in enumerate(sizes)]
+    options: dict[str, Any] = {"preprocess": preprocess, "progress": False}
+    each = saliency.explain_each(small_net(), pictures, "gradient", 1, batch_size=4, **options)
+    found = [next(each) for _ in range(8)]
+    before = len(calls)
+    found += each
+
+    assert len(calls) - before == 4 + 3 * 2
+    for one, image in zip(found, pictures, strict=True):
+        alone = saliency.explain(small_net(), image, "gradient", 1, **options)
+        np.testing.assert_allclose(one.placement, alone.placement, atol=0.1)
+
+
 def test_a_placement_that_depends_on_the_content_is_confirmed_for_each() -> None:
     """Where some of the first pictures are placed otherwise, no picture is taken to be placed as they are."""
 

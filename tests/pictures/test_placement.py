@@ -341,6 +341,64 @@ def test_a_large_picture_that_keeps_its_size_costs_four_calls_at_that_size() -> 
     assert sum(pixels) < 6 * 1200 * 1600
 
 
+def by_side(a: np.ndarray) -> np.ndarray:
+    """The shorter side resized to 40 pixels, then the 32×32 pixels in the middle."""
+    height, width = (max(40, round(40 * n / min(a.shape[:2]))) for n in a.shape[:2])
+    return central(unit(Image.fromarray(a).resize((width, height), Image.Resampling.BILINEAR)), 32)
+
+
+def of_by_side(size: tuple[int, int]) -> np.ndarray:
+    """The placement of `by_side`, by hand."""
+    inner = (max(40, round(40 * size[0] / min(size))), max(40, round(40 * size[1] / min(size))))
+    return composed(resized(size, inner), moved((inner[0] - 32) // 2, (inner[1] - 32) // 2))
+
+
+def to_32(a: np.ndarray) -> np.ndarray:
+    """Resized as a whole."""
+    return unit(Image.fromarray(a).resize((32, 32), Image.Resampling.BILINEAR))
+
+
+def middle(a: np.ndarray) -> np.ndarray:
+    """Not resized."""
+    return central(unit(a), 48)
+
+
+def upper_when_wide(a: np.ndarray) -> np.ndarray:
+    """Cropped by no rule: at the top left of wide pictures, in the middle of others."""
+    return unit(a)[:48, :48] if a.shape[1] > a.shape[0] else middle(a)
+
+
+OTHER_SIZES = [(96, 72), (72, 96), (60, 60), (80, 131), (133, 64), (97, 71)]
+
+RULES: dict[str, tuple[Any, Callable[[tuple[int, int]], np.ndarray]]] = {
+    "as a whole": (to_32, lambda size: resized(size, (32, 32))),
+    "by the shorter side": (by_side, of_by_side),
+    "not resized": (middle, lambda size: moved((size[0] - 48) // 2, (size[1] - 48) // 2)),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_further_size_costs_four_calls_where_it_follows_the_rule_of_the_others(rule: str) -> None:
+    """Two patterns and the picture half darkened beside the picture itself; two more for each rule tried before."""
+    preprocess, expected = RULES[rule]
+    preprocess, sizes = counted(preprocess)
+    for i, size in enumerate(OTHER_SIZES):
+        before = len(sizes)
+        placed(preprocess, expected(size), np.asarray(Image.fromarray(CAT).resize(size[::-1])))
+        if i > 0:
+            assert len(sizes) - before <= 8
+    assert len(sizes) - before == 4
+
+
+def test_a_size_that_follows_no_rule_is_placed_by_itself() -> None:
+    """Guesses from other sizes are refuted by patterns, in either order of the sizes."""
+    for sizes in (OTHER_SIZES, OTHER_SIZES[::-1]):
+        preprocess, _ = counted(upper_when_wide)
+        for size in sizes:
+            expected = moved(0, 0) if size[1] > size[0] else RULES["not resized"][1](size)
+            placed(preprocess, expected, np.asarray(Image.fromarray(CAT).resize(size[::-1])))
+
+
 def test_a_preprocessing_that_changes_is_placed_again() -> None:
     """A cached placement is not used if the picture itself is placed differently."""
     left = [0]
