@@ -17,7 +17,7 @@ from scripts import methods_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SCENES = 12
+SCENES = 18
 """Scenes of each group of beds."""
 
 LEAST = 2
@@ -29,7 +29,7 @@ SAME_AS_TORCH = "photographs_mobilenet_keras"
 SMALL = {"birds_cnn": 1, "wired_distractor_brightness": 2, "wired_shortcut_texture": 2}
 """Scenes of the beds of a small run."""
 
-RECORDED = 4
+RECORDED = 9
 """Scenes of a bed on which verdicts are recorded."""
 
 
@@ -79,10 +79,24 @@ def board_of(counts: dict[str, int], folder: Path, jobs: int, *, seconds: bool =
     rows: dict[str, list[EvaluationRow]] = defaultdict(list)
     for task, found in run.in_processes(run.measured, tasks, jobs):
         rows[task.bed] += found
-    others = [each for each in run.all_beds()[0] if isinstance(each, PhotographBed) and each not in beds]
-    missing = [*run.all_beds()[1], *(f"{each.id} was not measured." for each in others)]
     results = {each.id: result_of(each.id, sorted(rows[each.id], key=lambda row: row.image)) for each in sound}
-    return page.Board(beds, results, gates, recorded(tasks, jobs), missing, seconds)
+    verdicts = recorded(tasks, jobs)
+    known = [each for each in [*first, *tasks] if not isinstance(run.bed_of(each.bed), PhotographBed)]
+    return page.Board(beds, results, gates, verdicts, not_measured(beds), seconds, run.cpu_seconds(known))
+
+
+def not_measured(beds: list[testbed.Bed]) -> list[str]:
+    """Return a line for each bed of photographs that is left out."""
+    found, lines = run.all_beds()
+    known = {each.id for each in beds}
+    others = [each.id for each in found if isinstance(each, PhotographBed) and each.id not in known]
+    if SAME_AS_TORCH in others:
+        others.remove(SAME_AS_TORCH)
+        lines = [*lines, f"`{SAME_AS_TORCH}` is not measured: its maps equal those of the same weights in torch."]
+    if others:
+        command = f"python -m benchmarks.leaderboard --photographs {' '.join(others)}"
+        lines = [*lines, f"Not measured yet: {page.in_code(others)}. To measure: `{command}`."]
+    return lines
 
 
 def recorded(tasks: list[run.Task], jobs: int) -> list[str]:

@@ -26,6 +26,7 @@ from benchmarks.leaderboard.references import REFERENCES
 from benchmarks.leaderboard.standings import NETWORKS, OTHER, BedResult, Entry, Overall, overall
 from saliency import testbed
 from saliency.core.catalogue import METHODS
+from saliency.core.evidence import Evidence, automatic
 from saliency.model.protocols import Model
 from saliency.results.statistics import Interval, interval
 from saliency.testbed.real.bed import PhotographBed
@@ -37,38 +38,50 @@ CLASSES = {"one pass": 2, "tens": 64, "hundreds": 10**9}
 TRANSFORMERS, CONVOLUTIONAL = NETWORKS
 """Kinds of networks."""
 
+TIED = 3
+"""How many methods that do not differ significantly from the best one are listed."""
+
 PHOTOGRAPHS = "trained networks and photographs"
-"""The kind of networks whose reasons are unknown. They are no part of any other standing, nor of the evidence."""
+"""The kind of networks for which the pixels that matter are unknown. Other standings and the evidence exclude them."""
 
 CHEATING = "planted"
 """The group of beds whose networks may depend on a logo or a trigger."""
 
+ABOUT = """\
+Which method to use. All methods were measured on networks for which the pixels that matter are known, and checked by
+intervention ([test-beds](testbeds.md)).
+"""
+
 STANDING = """\
 The **standing** of a map is the share of the other methods that it beats, on the same picture by the same measure;
-ties count half. A method's standing is the mean over measures, pictures and beds. Four kinds of measures have the
-same weight: removal (SRG and ROAD), interventions (parts of the scene are removed by rendering it again), class
-contrast, and weight shuffling. The last two are conditions that a map meets or not. The interval is a 95 % bootstrap
-over the pictures. Beds of one group count once. Kinds of networks stand apart: the standings of two methods are
-comparable only where both have a map.
+ties count half, so 0.5 is the middle. A method's standing is the mean over measures, pictures and beds. Four kinds of
+measures have the same weight: removal (SRG and ROAD), interventions (parts of the scene are removed by rendering it
+again), class contrast (maps of two classes differ), and weight shuffling (the map changes with the weights). A map
+passes or fails the last two; "fails" counts the beds where it fails. "Better than random on" counts the beds where
+its pixels matter more than those of a random map, in removal and interventions. Cost is the number of images
+evaluated for one mask. Intervals are 95 % bootstraps over the pictures; two methods differ significantly if that of
+their difference excludes zero. Beds of one group count once. Each kind of network has its own table, because
+standings are comparable only where both methods have a map.
 """
 
 REAL = f"""\
-What these networks depend on is unknown, and photographs cannot be rendered again, so only removal, class contrast and
-weight shuffling count. The networks are large: on photographs a method evaluates at most {LARGE_BUDGET} images for a
-mask (`shapley` and `sobol` need more), and peers are not measured. The networks for CIFAR-10 have the budget of the
-other beds. These beds have few pictures, and are no part of the standings above, of the sentences, or of what the
-package chooses.
+Which pixels these networks use is unknown, and photographs cannot be rendered again. Only removal, class contrast and
+weight shuffling count. Networks for photographs are large: a method evaluates at most {LARGE_BUDGET} images for a mask
+(`shapley` and `sobol` need more), and peers are not measured. The networks for CIFAR-10 have the budget of the other
+beds. Few pictures were measured (see [the beds](#the-beds)). These beds change neither the standings above, nor the
+advice at the top, nor what `method="auto"` chooses.
 """
 
 VOID = """\
-All cells, with each measure's mean and interval, are in [leaderboard-beds.md](leaderboard-beds.md). A bed is **void**
-if the colour filter, which never sees the model, beats the median method: then the bed can be won by looking at the
-picture, and its scores do not count.
+[leaderboard-beds.md](leaderboard-beds.md) has every measure of every method on each bed. A bed's gates check, before
+any method runs, that its network is accurate and that it depends on the known pixels. A bed is **void** if the colour
+filter, which never calls the model, has a higher standing than the median method: then looking at the picture is
+enough to win, and the bed's scores do not count.
 """
 
 BESIDE = """\
-The same methods by other packages, on the same beds and scenes, at equal cost where it can be set. The difference is
-ours minus theirs, and higher is better; the interval is a bootstrap over all scenes of the beds that both support.
+The same methods by other packages, on the same beds and scenes, at equal cost where it can be set. A positive
+difference means that ours is better; intervals are 95 % bootstraps over all scenes of the beds that both support.
 """
 
 CELLS = """\
@@ -90,6 +103,7 @@ class Board:
         record: lines of the verdict's own record.
         absent: lines on beds that are left out here.
         seconds: whether durations are shown: they differ from run to run.
+        cpu_seconds: CPU time of the beds that are not of photographs.
     """
 
     beds: Sequence[testbed.Bed]
@@ -98,6 +112,7 @@ class Board:
     record: Sequence[str] = ()
     absent: Sequence[str] = ()
     seconds: bool = True
+    cpu_seconds: float = 0
 
     @property
     def groups(self) -> dict[str, str]:
@@ -107,7 +122,7 @@ class Board:
     def standings(self, network: str | None = None, group: str | None = None) -> list[Overall]:
         """Return every method and reference over the valid beds of one kind of network or group, best first.
 
-        By default over all networks whose reasons are known.
+        By default over all networks for which the pixels that matter are known.
         """
         kinds = [network] if network else [CONVOLUTIONAL, TRANSFORMERS, OTHER]
         chosen = [
@@ -124,7 +139,7 @@ class Board:
 
     @property
     def networks(self) -> list[str]:
-        """The kinds of networks of valid beds whose reasons are known: convolutional ones first."""
+        """The kinds of networks of valid beds with known pixels that matter: convolutional ones first."""
         found = {self.network(each) for each in self.results.values() if not each.void}
         return [each for each in (CONVOLUTIONAL, TRANSFORMERS, OTHER) if each in found]
 
@@ -184,41 +199,45 @@ def why_not(method: Overall) -> str:
 
 
 def sentences(board: Board) -> list[str]:
-    """Return which method to take for which question at which cost, one sentence each."""
+    """Return which method to use for which purpose at which cost, one sentence each."""
     if not board.networks:
-        return ["Only networks whose reasons are unknown were measured."]
+        return ["Only networks were measured for which the pixels that matter are unknown."]
     ranked = methods_of(board.standings(board.networks[0]))
     by_class = {name: [each for each in ranked if cost_class(each.images) == name] for name in CLASSES}
     of_scores = [each for each in ranked if METHODS[each.name]().needs is Model]
-    best = _best(by_class["hundreds"])
     found = [
-        f"**For a first look**, at one or two forward and backward passes: {_best(by_class['one pass'])}.",
-        f"**For the best map**: with up to 64 images evaluated, {_best(by_class['tens'])}; with more, {best}.",
-        f"**If the model gives only scores**: {_best_and_quick(of_scores)}.",
+        f"**For a first look**, with one or two forward and backward passes, {_best(by_class['one pass'])}.",
+        f"**With more time**, {_best_and_quick([each for each in ranked if each not in by_class['one pass']])}.",
+        f"**If the model returns scores but no gradients**, {_best_and_quick(of_scores)}.",
     ]
     if TRANSFORMERS in board.networks:
         own = methods_of(board.standings(TRANSFORMERS))
-        found.append(f"**For a transformer**: {_best_and_quick(own)}.")
+        found.append(f"**For a vision transformer**, {_best_and_quick(own)}.")
     if own := methods_of(board.standings(group=CHEATING)):
-        found.append(f"**To see whether a network cheats**, by a logo or a trigger: {_best_and_quick(own)}.")
+        found.append(f"**To detect that a class depends on a logo or a trigger**, {_best_and_quick(own)}.")
     return found
 
 
 def _best_and_quick(chosen: Sequence[Overall]) -> str:
     """Return the best of some methods, and the best of up to 64 images if it is another one."""
     quick = [each for each in chosen if cost_class(each.images) != "hundreds"]
-    more = f"; within 64 images, {_best(quick)}" if quick and quick[0] is not chosen[0] else ""
+    more = f"; with up to {CLASSES['tens']} images, {_best(quick)}" if quick and quick[0] is not chosen[0] else ""
     return f"{_best(chosen)}{more}"
 
 
 def _best(chosen: Sequence[Overall]) -> str:
-    """Return the best of some methods, and those that cannot be told apart from it, in words."""
+    """Return the best of some methods, with its cost, and those that do not differ significantly from it, in words."""
     if not chosen:
         return "none was measured"
     first, *others = chosen
-    tied = [f"`{each.name}`" for each in others if each.standing.high >= first.standing.mean][:3]
-    beside = f" (not to be told apart: {', '.join(tied)})" if tied else ""
-    return f"`{first.name}`, which beats {100 * first.standing.mean:.0f} % of the other methods{beside}"
+    tied = [each.name for each in others if not first.differs(each)]
+    listed = in_code(tied[:TIED]) + (f" and {len(tied) - TIED} more" if len(tied) > TIED else "")
+    beside = f" ({listed} do{'es' * (len(tied) == 1)} not differ significantly)" if tied else ""
+    images = f"{first.images:.0f} image{'s' * (round(first.images) > 1)}"
+    return (
+        f"use `{first.name}`, which evaluates {images} and beats {100 * first.standing.mean:.0f} % of the other "
+        f"methods{beside}"
+    )
 
 
 def never_better(board: Board) -> str:
@@ -227,13 +246,24 @@ def never_better(board: Board) -> str:
     return f"Never better than a random map: {'; '.join(never) or 'none'}.\n"
 
 
+def chosen_first(board: Board) -> str:
+    """Return which methods "auto" and the widget choose, in words."""
+    found = {name: Evidence(**each) for name, each in evidence(board).items()}
+    names = [next(iter(automatic(transformer, found)), "none") for transformer in (False, True)]
+    return (
+        f'`method="auto"`, which is also the first method of the widget, is `{names[0]}`, and for transformers '
+        f"`{names[1]}`: the highest method of up to {CLASSES['tens']} images that is sure to support the model. "
+        "Methods that need a rule for each of its layers are not.\n"
+    )
+
+
 def text(board: Board) -> str:
     """Return the page."""
     parts = [
         "# The leaderboard\n",
-        "Which method to take, measured on models whose reasons are known (`saliency.testbed`):\n",
+        ABOUT,
         "\n".join(f"{i}. {each}" for i, each in enumerate(sentences(board), 1)) + "\n",
-        never_better(board),
+        *([never_better(board), chosen_first(board)] if board.networks else []),
         "![Standing of each method, with intervals](images/leaderboard.png)\n",
         _standings(board),
         _beds(board),
@@ -313,7 +343,9 @@ def _beds(board: Board) -> str:
         cells = [f"[{bed.title}](leaderboard-beds.md#{bed.id})", f"{found.scenes}", passed, f"{found.median:.2f}"]
         cells += [f"{colour:.2f}", f"`{best.name}` ({best.standing.mean:.2f})", "**void**" if found.void else ""]
         rows.append(f"| {' | '.join(cells)} |")
-    rows += ["", *(f"* {each}" for each in board.absent)]
+    void = [bed.title for bed in board.beds if bed.id in board.results and board.results[bed.id].void]
+    rows += ["", f"Void: {', '.join(void)}.\n" if void else "No bed is void.\n"]
+    rows += [f"* {each}" for each in board.absent]
     return "\n".join(rows) + "\n"
 
 
@@ -414,9 +446,13 @@ def _how(board: Board) -> str:
     for each in board.beds:
         scenes[each.group] += board.results[each.id].scenes if each.id in board.results else 0
     sizes = ", ".join(f"{group} {count}" for group, count in scenes.items())
-    machine = (
-        f"{platform.machine()}, Python {platform.python_version()}, one thread a process." if board.seconds else ""
-    )
+    machine = ""
+    if board.seconds:
+        machine = (
+            f"\n**Time**: the offline beds took {board.cpu_seconds:.0f} s of CPU time, which is "
+            f"{board.cpu_seconds / 120:.0f} minutes on two cores without other work ({platform.machine()}, Python "
+            f"{platform.python_version()}, one thread a process).\n"
+        )
     return f"""## How to repeat it
 
 ```sh
@@ -430,14 +466,14 @@ Peers are measured where they are installed: `pip install captum grad-cam torchc
 The table is deterministic: the same code and packages give the same digits, except durations. Delete
 `build/leaderboard` to measure again after a change of a method.
 
-**Sample sizes**: scenes of each group of beds: {sizes}. Measures that run the method again use the first {RERUNS}
-scenes of each bed, on photographs the first {LARGE_RERUNS}. {machine}
-
+**Sample sizes**: scenes of each group of beds: {sizes}. Peers, and measures that run the method again, use the first
+{RERUNS} scenes of each bed; on networks for photographs the first {LARGE_RERUNS}.
+{machine}
 **Budget**: at most {BUDGET} images evaluated for a mask. Methods that need more by default get fewer samples, steps or
 windows. Cost classes: one pass (up to 2 images), tens (up to 64), hundreds.
 
 **Undefined values** count as the lowest where most methods have a value (a constant map ranks no pixel), and a measure
-that is undefined for most methods is left out of that scene.
+that is undefined for most methods does not count for that scene.
 
 ## How it could be gamed, and what prevents it
 
@@ -447,7 +483,7 @@ that is undefined for most methods is left out of that scene.
   conditions with the limits of `saliency.check`, not contests.
 * *Spend more.* Every method has the same budget, and standings are read within a class of cost.
 * *Suit one measure.* Removal by blur, by imputation and by rendering again have different weaknesses; the standing
-  needs all. Beds of one group count once.
+  averages all. Beds of one group count once.
 * *Choose the scenes.* Scenes follow from seed 0. Methods run with their defaults; none was tuned on these beds.
 * *Enter many variants.* Near copies share their rank, and change the standings of others little: look at the intervals.
 

@@ -140,19 +140,34 @@ def in_processes(work: Callable[[Any], T], tasks: Sequence[Any], jobs: int) -> I
     """
     started = time.perf_counter()
     if not jobs:
-        results = ((task, work(task)) for task in tasks)
+        results = ((task, _timed(work, task)) for task in tasks)
         yield from _reported(results, len(tasks), started)
         return
     # frameworks do not survive a fork
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, initializer=_start) as pool:
-        futures = {pool.submit(work, task): task for task in tasks}
+        futures = {pool.submit(_timed, work, task): task for task in tasks}
         try:
             results = ((futures[each], each.result()) for each in as_completed(futures))
             yield from _reported(results, len(tasks), started)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _timed(work: Callable[[Any], T], task: Task) -> T:
+    """Return the result of a task, and add the CPU time that it took to its file."""
+    started = time.process_time()
+    result = work(task)
+    with task.file("seconds").open("a") as file:
+        file.write(f"{time.process_time() - started:.2f}\n")
+    return result
+
+
+def cpu_seconds(tasks: Sequence[Task]) -> float:
+    """Return the CPU time that tasks took, over all runs that use their folder."""
+    files = {task.file("seconds") for task in tasks}
+    return sum(float(line) for each in files if each.exists() for line in each.read_text().split())
 
 
 def _reported(results: Iterator[tuple[Any, T]], total: int, started: float) -> Iterator[tuple[Any, T]]:

@@ -239,6 +239,8 @@ class Overall:
         beats: number of these on which it beats the random map.
         images: largest mean number of images evaluated over beds.
         fails: kinds of conditions that it fails, with the number of beds.
+        resampled: the standing in each bootstrap resample, (RESAMPLES,); those of methods with the same beds are
+            paired: they draw the same scenes.
     """
 
     name: str
@@ -247,6 +249,12 @@ class Overall:
     beats: int
     images: float
     fails: Mapping[str, int]
+    resampled: np.ndarray = field(repr=False)
+
+    def differs(self, other: Overall) -> bool:
+        """Return whether the 95 % interval of the difference of two standings excludes zero."""
+        low, high = np.percentile(self.resampled - other.resampled, [2.5, 97.5])
+        return bool(low > 0 or high < 0)
 
 
 def overall(results: Sequence[BedResult], groups: Mapping[str, str], seed: int = 0) -> list[Overall]:
@@ -286,4 +294,5 @@ def _overall(name: str, own: Sequence[tuple[str, Entry]], seed: int) -> Overall:
         sum(each.beats_random for each in entries),
         max(each.images for each in entries),
         {kind: count for kind, count in fails.items() if count},
+        resampled,
     )

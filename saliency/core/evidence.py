@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -59,17 +60,18 @@ def evidence() -> dict[str, Evidence]:
     return dict(sorted(found.items(), key=lambda item: -item[1].standing))
 
 
-def automatic(transformer: bool) -> list[str]:
+def automatic(transformer: bool, known: Mapping[str, Evidence] | None = None) -> list[str]:
     """Return the ids of the methods that "auto" may choose, the highest standing first.
 
     They evaluate at most 64 images, and need a capability of :data:`CERTAIN`: a method chosen for the user must run.
 
     Args:
         transformer: whether the model is one.
+        known: the evidence on each method; by default the stored one.
     """
     able = {
         name: each
-        for name, each in evidence().items()
+        for name, each in (evidence() if known is None else known).items()
         if each.cost in INTERACTIVE and each.beats_random and METHODS[name]().needs in CERTAIN
     }
     # standings on different kinds of networks are not comparable

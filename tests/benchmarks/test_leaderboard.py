@@ -10,7 +10,7 @@ import torch
 
 import saliency
 from benchmarks.leaderboard import page, peers, record, run
-from benchmarks.leaderboard.__main__ import board_of, is_chosen, scene_counts
+from benchmarks.leaderboard.__main__ import board_of, is_chosen, not_measured, scene_counts
 from benchmarks.leaderboard.entries import BUDGET, LARGE_BUDGET, OF_LAYERS, methods_for
 from benchmarks.leaderboard.references import REFERENCES, ColourFilter, references_of
 from benchmarks.leaderboard.standings import BedResult, overall, result_of
@@ -122,6 +122,9 @@ def test_a_bed_that_colours_can_win_is_void() -> None:
     assert (void.void, valid.void) == (True, False)
     found = overall([void, valid], {"won": "a", "lost": "b"})
     assert {each.beds for each in found} == {1}
+    (bed, *_) = testbed.beds()
+    for won, line in ((void, f"Void: {bed.title}."), (valid, "No bed is void.")):
+        assert line in page.text(page.Board([bed], {bed.id: won._replace(bed=bed.id)}, {bed.id: []}))
 
 
 def test_a_failing_method_is_listed_with_its_reason() -> None:
@@ -142,6 +145,25 @@ def test_groups_count_once() -> None:
     (gradient,) = [each for each in overall(beds, {"a": "one", "b": "one", "c": "two"}) if each.name == "gradient"]
 
     assert gradient.standing.mean == 0.5
+
+
+def test_methods_differ_where_the_interval_of_their_difference_excludes_zero() -> None:
+    """A method that is a little better on every picture differs, though intervals overlap; one that varies does not."""
+    draw = np.random.default_rng(0)
+    level = draw.uniform(0, 10, 12)
+    values = {
+        "gradient": list(level),
+        "lrp": list(level - 0.1),
+        "grad_cam": list(draw.permutation(level)),
+        **{name: [1 + 2.0 * i] * 12 for i, name in enumerate(("rise", "lime", "hsic", "xrai", "sobol"))},
+        **blind(12, -1),
+    }
+    found = {each.name: each for each in overall([result({"srg": values})], {"bed": "a"})}
+
+    assert found["gradient"].standing.low < found["lrp"].standing.high
+    assert found["gradient"].differs(found["lrp"])
+    assert not found["gradient"].differs(found["grad_cam"])
+    assert not found["gradient"].differs(found["gradient"])
 
 
 @pytest.mark.parametrize("side", [32, 56, 128, 224])
@@ -243,10 +265,11 @@ def test_evidence_follows_from_the_standings() -> None:
     }
     assert found["smooth_grad"]["standing"] == 1
     assert found["rise"]["reason"].startswith("the pixels that it marks matter no more than random ones")
-    first, second, scores = page.sentences(board)
-    assert "`grad_cam`" in first
-    assert "`smooth_grad`" in second
-    assert "`feature_ablation`" in scores
+    first, more, scores = page.sentences(board)
+    assert "use `grad_cam`, which evaluates 1 image and beats 50 % of the other methods." in first
+    assert "use `smooth_grad`, which evaluates 25 images and beats 100 % of the other methods." in more
+    assert "`feature_ablation`, which evaluates 51 images" in scores
+    assert '`method="auto"`, which is also the first method of the widget, is `smooth_grad`' in page.text(board)
     assert "`rise`" in page.never_better(board)
     assert "`grad_cam`" not in page.never_better(board)
 
@@ -284,6 +307,8 @@ def test_beds_of_photographs_are_chosen() -> None:
 
     for photographs, chosen in ((None, [True, False]), ([], [True, True]), (["other"], [True, False])):
         assert [is_chosen(bed, photographs) for bed in beds] == chosen
+    assert any("python -m benchmarks.leaderboard --photographs imagenet" in line for line in not_measured(beds[:1]))
+    assert not any("--photographs imagenet" in line for line in not_measured(beds))
 
 
 def test_scenes_of_a_group_share_its_number() -> None:
@@ -318,6 +343,9 @@ def test_a_run_is_reproduced_bit_by_bit(tmp_path: Path, monkeypatch: pytest.Monk
     assert pages(bed, tmp_path / "one") == first
     assert pages(bed, tmp_path / "two") == first
     assert "`lime`" in first[1]
+    scene = run.Task(bed, 0, 1, tmp_path / "one")
+    once, twice = run.cpu_seconds([scene]), run.cpu_seconds([scene, scene])
+    assert once == twice > 0
 
 
 @pytest.mark.long
