@@ -11,6 +11,7 @@ import { keysPanel } from "./panels/drawer/keys.ts";
 import { parametersPanel } from "./panels/drawer/parameters.ts";
 import { whatIfPanel } from "./panels/drawer/whatif.ts";
 import { palettePanel } from "./panels/palette/palette.ts";
+import { differencePanel } from "./panels/stage/difference.ts";
 import type { LazyPanel, Panel } from "./panels/ui/dom.ts";
 
 const PANELS: Readonly<Record<LazyPanel, Panel>> = {
@@ -22,5 +23,6 @@ const PANELS: Readonly<Record<LazyPanel, Panel>> = {
   save: savePanel,
   keys: keysPanel,
   palette: palettePanel,
+  difference: differencePanel,
 };
 export default PANELS;

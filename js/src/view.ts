@@ -19,6 +19,7 @@ import { announcer } from "./panels/ui/announcer.ts";
 import { h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Panel } from "./panels/ui/dom.ts";
 import { keepFocus } from "./panels/ui/focus.ts";
 import { followTheme } from "./panels/ui/theme.ts";
+import { appender } from "./panels/ui/lazy.ts";
 import { toolsPanel } from "./panels/ui/tools.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
@@ -66,13 +67,13 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
   ended(signal, () => root.remove());
 }
 
-/** A note where there never was a kernel, and a banner over the whole width where one stopped responding. */
+/** A note where there never was a kernel; a banner over the whole width where one stopped responding, or where a panel could not be loaded. */
 function linkNote({ watch }: Context): HTMLElement {
   const note = h("span", { class: "slw-link", role: "status", hidden: true });
-  watch(({ link, silent }) => [link, silent], ({ link, silent }) => {
-    note.hidden = link !== "packed" && !silent;
-    setText(note, silent ? "Kernel not responding. Run the cell again. Maps that are computed can still be viewed and saved." : "No kernel: showing stored results");
-    setAttribute(note, "data-silent", silent);
+  watch(({ link, silent }, { unloaded }) => [link, silent, unloaded], ({ link, silent }, { unloaded }) => {
+    note.hidden = link !== "packed" && !silent && !unloaded;
+    setText(note, silent ? "Kernel not responding. Run the cell again. Maps that are computed can still be viewed and saved." : unloaded || "No kernel: showing stored results");
+    setAttribute(note, "data-silent", silent || unloaded !== "");
     setAttribute(note, "title", note.textContent);
   });
   return note;
@@ -145,15 +146,8 @@ function undoKeys(root: HTMLElement, store: StateStore, signal: AbortSignal): vo
 
 /** Return a function that opens the command palette, which is loaded then. */
 function paletteOpener(frame: HTMLElement, context: Context): () => void {
-  const { glance, load } = context;
-  let loading: Promise<void> | undefined;
-  return () => {
-    loading ??= load("palette").then((panel) => frame.append(panel(context)));
-    loading.then(() => glance.send({ palette: true }), (reason: unknown) => {
-      loading = undefined;
-      console.warn("saliency-widget: no commands:", reason);
-    });
-  };
+  const append = appender(context, "palette", frame);
+  return () => void append().then((there) => there && context.glance.send({ palette: true }));
 }
 
 /** Ctrl+K opens and closes the command palette. */

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 import saliency
+from saliency.metrics import similarity
 from saliency_widget import SaliencyWidget
 from tests.browser.driving import PATIENCE, Notebook, Widget, difference, pixels_of
 from tests.browser.jupyter import Jupyter
@@ -88,6 +89,40 @@ def test_every_cell_shows_its_own_map(page: Page) -> None:
         column, row = box_of(page.locator(".slw-column").nth(i % 2)), box_of(page.locator(".slw-of-row").nth(i // 2))
         assert column["x"] == pytest.approx(cell["x"], abs=1)
         assert 0 <= cell["y"] - row["y"] - row["height"] < 12
+
+
+def test_a_difference_has_the_figures_that_python_computes(page: Page) -> None:
+    """The figures are those of the explanations' salience; red is higher in the first map, blue in the second."""
+    demo = saliency.demo
+    canvases(page).first.focus()
+    page.keyboard.press("d")
+    panel = page.get_by_role("region", name="Difference")
+    expect(panel).to_contain_text("Grad-CAM · cat minus Gradient · cat")
+    maps = saliency.explain(demo.model(), demo.image(), METHODS[:2], demo.labels.index("cat"), labels=demo.labels)
+    one, two = (each.salience().astype(np.float64) for each in maps)
+    top = [each.top(20) for each in maps]
+    expected = [
+        similarity.spearman(one, two),
+        similarity.correlation(one, two),
+        100 * (top[0] & top[1]).sum() / (top[0] | top[1]).sum(),
+    ]
+    shown = [float(each.replace("−", "-").removesuffix(" %")) for each in panel.locator("p strong").all_inner_texts()]
+    assert shown == pytest.approx(expected, abs=0.06)
+    assert shown[:2] == pytest.approx(expected[:2], abs=0.0051)
+
+    difference = one / np.percentile(one, 99) - two / np.percentile(two, 99)
+    reach = np.percentile(np.abs(difference), 99)
+    ends = panel.locator(".slw-number span").all_inner_texts()
+    assert float(ends[-1]) == pytest.approx(reach, rel=0.01)
+    settled(page)
+    pixels = pixels_of(panel.locator("canvas")).astype(int)
+    redness = pixels[..., 0] - pixels[..., 2]
+    step = pixels.shape[0] / len(difference)
+    for sign in (1, -1):
+        rows, columns = np.nonzero(sign * difference > 0.6 * reach)
+        at = redness[((rows + 0.5) * step).astype(int), ((columns + 0.5) * step).astype(int)]
+        assert len(at) > 20
+        assert np.median(sign * at) > 50
 
 
 def test_all_cells_are_zoomed_together(page: Page) -> None:

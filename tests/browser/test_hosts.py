@@ -104,7 +104,7 @@ def test_a_notebook_without_kernel_shows_what_it_kept(host: Open) -> None:
 
 @pytest.mark.parametrize(
     ("sources", "selector"),
-    [("data:", "dl.slw-keys"), ("", "text=/security policy of this page blocks this tab.*to_html/")],
+    [("data:", "dl.slw-keys"), ("", "text=/security policy of this page blocks this part of the widget.*to_html/")],
     ids=["no blobs", "neither"],
 )
 def test_a_policy_against_code_is_reported(host: Open, sources: str, selector: str) -> None:

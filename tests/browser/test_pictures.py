@@ -142,6 +142,21 @@ def test_compare(browser: Browser, several: Path, width: int, dark: bool) -> Non
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_difference(browser: Browser, several: Path, dark: bool) -> None:
+    """One map minus another, with the legend that names both and the figures on how alike they are."""
+    page, widget = opened(browser, several, 1000, dark)
+    widget.root.get_by_role("radio", name="Difference").click()
+    widget.root.get_by_label("Second").select_option(label="XRAI · cat")
+    widget.root.get_by_role("region", name="Difference").get_by_text("Grad-CAM · cat minus XRAI · cat").wait_for()
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(200)
+
+    assert violations(page) == []
+    assert_same_picture(f"difference-{'dark' if dark else 'light'}", photograph(widget.root))
+    page.context.close()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_swipe(browser: Browser, several: Path, dark: bool) -> None:
     """One map over another up to a line, with contours, above a percentile that the histogram marks."""
     page, widget = opened(browser, several, 1000, dark)

@@ -10,8 +10,8 @@ export interface Glance {
   readonly plain: boolean;
   /** The part of the picture that all cells show. */
   readonly view: Viewport;
-  /** `swipe` and `blink` overlay two cells. */
-  readonly layout: "grid" | "swipe" | "blink";
+  /** All but `grid` show two cells. */
+  readonly layout: "grid" | "swipe" | "blink" | "difference";
   /** The cell under the shown one, by `keyOf`. */
   readonly other: string;
   /** The share of the width that the shown cell has in a swipe. */
@@ -22,6 +22,8 @@ export interface Glance {
   readonly drawer: "" | "selection" | "evidence" | "change" | "channels" | "parameters" | "save" | "keys";
   /** Whether the command palette is open. */
   readonly palette: boolean;
+  /** Why a part of the second module that was opened could not be loaded, as a sentence; empty where it could. */
+  readonly unloaded: string;
   /** Whether the host allows the full screen. */
   readonly presentable: boolean;
   /** Which smallest change is shown. */
@@ -40,7 +42,7 @@ export interface Glance {
 export type Tool = "look" | "regions" | "brush" | "box";
 
 export const FIRST_GLANCE: Glance = {
-  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", palette: false, presentable: false, change: "remove",
+  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", palette: false, unloaded: "", presentable: false, change: "remove",
   layer: "", by: "input_x_gradient",
   tool: "look", radius: 0.04, erases: false,
 };

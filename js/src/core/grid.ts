@@ -144,7 +144,7 @@ export function gridKey(state: State): string {
   return cellsOf(state).map(keyOf).join(" ");
 }
 
-/** The two cells of a swipe or a blink: the shown one, and `other` or else the next; null where there is only one. */
+/** The two cells of a layout other than a grid: the shown one, and `other` or else the next; null where there is only one. */
 export function pairShown(state: State, other: string): readonly [Cell, Cell] | null {
   const shown = shownCell(state);
   const rest = cellsOf(state).filter((cell) => keyOf(cell) !== keyOf(shown));

@@ -34,7 +34,7 @@ function codeIn(store: StateStore, signal: AbortSignal, request: Request): Promi
   return new Promise((resolve, reject) => {
     const look = ({ code, link }: State): void => {
       if (code) resolve(code);
-      else if (link === "packed") reject(new Error("This tab needs a running kernel. Run the cell again."));
+      else if (link === "packed") reject(new Error("This part of the widget needs a running kernel. Run the cell again."));
     };
     store.subscribe(look, signal);
     look(store.state);
@@ -50,7 +50,7 @@ async function imported(code: Uint8Array): Promise<Factory> {
   try {
     return await factoryAt(url).catch(() => factoryAt(data));
   } catch (error) {
-    throw new Error("The security policy of this page blocks this tab. A page saved with to_html() includes it.", { cause: error });
+    throw new Error("The security policy of this page blocks this part of the widget. A page saved with to_html() includes it.", { cause: error });
   } finally {
     URL.revokeObjectURL(url);
   }

@@ -70,7 +70,7 @@ describe("the second module", () => {
     const { root } = await open(fake);
     tab(root).click();
 
-    await until(() => body(root).textContent.includes("This tab needs a running kernel. Run the cell again."));
+    await until(() => body(root).textContent.includes("This part of the widget needs a running kernel. Run the cell again."));
   });
 
   test("a failure of the kernel is shown, and Try again requests the module once more", async () => {
@@ -87,6 +87,31 @@ describe("the second module", () => {
     expect(fake.requested("module")).toHaveLength(2);
     answer(fake, CODE + "// at the second try");
     await until(() => root.querySelector(".loaded") !== null);
+  });
+
+  test("a failure is also shown where no tab is open, until the next try succeeds; the grid stays", async () => {
+    const fake = fakeModel({ _more: null, grid: { methods: ["xrai", "ig"] } });
+    const { root } = await open(fake);
+    welcome(fake);
+    finish(fake);
+    await frame();
+    const note = find(root, ".slw-link");
+    expect(note.hidden).toBe(true);
+    const difference = [...root.querySelectorAll<HTMLElement>("[role=radio]")].find((each) => each.textContent === "Difference")!;
+    for (const [i, start] of [() => difference.click(), () => find(root, "[aria-label='Commands']").click()].entries()) {
+      start();
+      await frame();
+      fake.say({ op: "error", rid: fake.requested("module").at(-1)!.rid, kind: "OSError", message: `The file is gone: ${i}.` });
+      await until(() => note.textContent === `The file is gone: ${i}.` && !note.hidden);
+      await frame();
+      expect(root.querySelectorAll("canvas")).toHaveLength(2);
+      expect(difference.getAttribute("aria-checked")).toBe("false");
+    }
+
+    difference.click();
+    await frame();
+    answer(fake, `export default () => ({ difference: () => Object.assign(document.createElement("div"), { className: "loaded" }) });`);
+    await until(() => root.querySelector(".slw-stage > .loaded") !== null && note.hidden);
   });
 
   test("code that the page does not run is reported in a sentence", async () => {

@@ -8,7 +8,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["← →, Home, End", "on the picture: region by region; in a grid from cell to cell"],
   ["+ − 0", "on the picture: zoom in, zoom out, fit"],
   ["Shift ← → ↑ ↓", "on the picture: move the view when zoomed in"],
-  ["G S B", "while comparing: grid, swipe, blink"],
+  ["G S B D", "while comparing: grid, swipe, blink, difference"],
   ["Arrows, Enter, Esc", "with a tool: move, use, close it; Shift for small steps"],
   ["Page Up, Page Down", "on a slider: ten steps"],
   ["Ctrl Z, Ctrl Shift Z", "undo and redo: selections, regions, view and settings"],

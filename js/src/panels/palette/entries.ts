@@ -20,7 +20,7 @@ export interface Entry {
   readonly run: () => void;
 }
 
-const LAYOUTS = [["grid", "Grid"], ["swipe", "Swipe"], ["blink", "Blink"]] as const;
+const LAYOUTS = [["grid", "Grid"], ["swipe", "Swipe"], ["blink", "Blink"], ["difference", "Difference"]] as const;
 
 /** The entries that match what is typed, each group together; every word must be found. */
 export function matching(entries: readonly Entry[], typed: string): readonly Entry[] {

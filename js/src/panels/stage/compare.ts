@@ -1,4 +1,4 @@
-/** Comparison: on or off, and its layout (grid, swipe, blink). */
+/** Comparison: on or off, and its layout (grid, swipe, blink, difference). */
 
 import { keyOf } from "../../core/cell.ts";
 import type { Glance } from "../../core/glance.ts";
@@ -13,8 +13,9 @@ const LAYOUTS: Choices<Glance["layout"]> = [
   ["grid", "Grid", "All pictures side by side (g)"],
   ["swipe", "Swipe", "Two pictures with a line to drag (s)"],
   ["blink", "Blink", "Two pictures in turns (b)"],
+  ["difference", "Difference", "One map minus another (d)"],
 ];
-const KEYS: Readonly<Record<string, Glance["layout"]>> = { g: "grid", s: "swipe", b: "blink" };
+const KEYS: Readonly<Record<string, Glance["layout"]>> = { g: "grid", s: "swipe", b: "blink", d: "difference" };
 const BEAT = 700;
 
 export function compareButton(context: Context): HTMLElement {
@@ -55,12 +56,13 @@ export function comparePanel(context: Context, root: HTMLElement): HTMLElement {
   return bar;
 }
 
-/** Choose the two cells of a swipe or a blink. */
+/** Choose the two cells of a swipe, a blink or a difference. */
 function pairPanel(context: Context): HTMLElement {
   const { store, glance, signal, commit, watch } = context;
   const first = h("select", { class: "slw-field", "aria-label": "First" });
   const second = h("select", { class: "slw-field", "aria-label": "Second" });
-  const element = h("div", { class: "slw-two", hidden: true }, first, h("span", { class: "slw-muted", "aria-hidden": "true" }, "↔"), second);
+  const between = h("span", { class: "slw-muted", "aria-hidden": "true" });
+  const element = h("div", { class: "slw-two", hidden: true }, first, between, second);
   const cellOf = (select: HTMLSelectElement) => cellsOf(store.state).find((cell) => keyOf(cell) === select.value);
   on(first, "change", signal, () => {
     const cell = cellOf(first);
@@ -76,6 +78,7 @@ function pairPanel(context: Context): HTMLElement {
       const pair = pairShown(state, other);
       element.hidden = layout === "grid" || !pair;
       if (!pair) return;
+      setText(between, layout === "difference" ? "−" : "↔");
       const options = cellsOf(state);
       fill(first, state, options, keyOf(pair[0]));
       fill(second, state, options.filter((cell) => keyOf(cell) !== keyOf(pair[0])), keyOf(pair[1]));

@@ -8,6 +8,7 @@ import { shownCell, type State } from "../../core/state.ts";
 import { jobOf } from "../../core/status.ts";
 import { createPictures } from "../../paint/pictures.ts";
 import { h, setAttribute, type Context } from "../ui/dom.ts";
+import { appender } from "../ui/lazy.ts";
 import { createCellView, type CellView } from "./cell.ts";
 import { slowPanel, stalePanel } from "./notices.ts";
 import { divider } from "./swipe.ts";
@@ -42,7 +43,7 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
       const alone = laid.length === 1;
       const columns = alone ? 1 : columnsOf(state) || Math.ceil(Math.sqrt(laid.length));
       setSize(root, columns, Math.ceil(laid.length / columns), widest(state));
-      setAttribute(element, "data-layout", !alone ? "grid" : comparing(state) ? glance.layout : "one");
+      setAttribute(element, "data-layout", !alone ? "grid" : laid[0]?.[1] ? glance.layout : "one");
       const headers = alone ? null : headersOf(state);
       headings(headers);
       for (const [i, view] of views.entries()) {
@@ -70,8 +71,17 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
     },
   );
   watch((_, { view }) => [view.zoom > 1], (_, { view }) => setAttribute(element, "data-near", view.zoom > 1));
+  differenceOn(context, element);
   element.append(divider(context), zoomPanel(context), h("div", { class: "slw-notices" }, slowPanel(context), stalePanel(context)));
   return element;
+}
+
+/** Load the panel of the difference when that is first chosen; the grid is shown again if it cannot be loaded. */
+function differenceOn(context: Context, stage: HTMLElement): void {
+  const open = appender(context, "difference", stage);
+  context.watch((state, { layout }) => [comparing(state) && layout === "difference"], (state, { layout }) => {
+    if (comparing(state) && layout === "difference") void open().then((there) => there || context.glance.send({ layout: "grid" }));
+  });
 }
 
 /** The CSS order of a picture: rows are placed by it, as an element that moves in the document loses the focus. Headers of columns have 0. */
