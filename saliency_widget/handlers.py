@@ -80,7 +80,7 @@ class MessageHandler:
                     logger.info("Ignored a cancel: %r is not waiting or running.", request.rid)
             case "classes":
                 explainers.shown.search(request.rid, request.query)
-            case "what_if" | "curve" | "check" | "change" | "channels" | "code" | "describe" | "configure":
+            case "what_if" | "curve" | "check" | "change" | "channels" | "examples" | "code" | "describe" | "configure":
                 self._dispatch_method(request, explainers[request.model, request.image])
             case "module":
                 code = Message({"op": "module", "rid": request.rid}, {"code": self._actions.module})
@@ -110,6 +110,8 @@ class MessageHandler:
                 explainer.what_if_requests.channels(
                     request.rid, explanation, request.layer, request.by, lambda: explainer.layers
                 )
+            case "examples":
+                explainer.what_if_requests.examples(request.rid, explanation)
             case "code":
                 cell = Cell(request.method, request.target, request.model, request.image)
                 explainer.what_if_requests.respond(

@@ -105,6 +105,16 @@ print(by_channel.channels)
 first = by_channel.channel(by_channel.channels[0].index)
 """
 
+EXAMPLES = """
+# the training images for and against the answer, with what they share with the picture
+"""
+
+EXAMPLE = """\
+influence = {index}.explain({arguments})
+print(influence)
+influence.plot()
+"""
+
 MEASURED = '''\
 def measured(found, sign):
     """Return the coloured values, those compared with the percentile, and the ends of the colour scale."""

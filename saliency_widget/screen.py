@@ -101,6 +101,7 @@ class Screen:
 
     def _part(self, cell: Cell, name: str) -> Part:
         inputs, result = self._explainers.inputs, self.result(cell)
+        requests = self._explainers[cell.pair].what_if_requests
         return Part(
             name=name,
             model=inputs.expressions["models"][cell.model],
@@ -113,9 +114,15 @@ class Screen:
             placement=inputs.placements[cell.pair],
             size=inputs.pictures[cell.image].size,
             checked=self.verdict(cell) is not None,
-            changes=[] if result is None else self._explainers[cell.pair].what_if_requests.changes(result),
-            layers=[] if result is None else self._explainers[cell.pair].what_if_requests.layers(result),
+            changes=[] if result is None else requests.changes(result),
+            layers=[] if result is None else requests.layers(result),
+            training=self._index(cell) if result is not None and requests.explained_by_examples(result) else "",
         )
+
+    def _index(self, cell: Cell) -> str:
+        """Return the Python expression for the index of a cell's training images."""
+        several = isinstance(self._explainers.options.index, list | tuple)
+        return f"index[{cell.model}]" if several else "index"
 
     def drawn(self, cell: Cell) -> Shown | None:
         """Return what is drawn over the picture of a cell; None if it has no result."""

@@ -16,6 +16,7 @@ from saliency_widget.pictures.drawing import LONGEST_OUTLINE, LUMA, SHADE, View,
 from saliency_widget.pictures.maps import COLD, GRAIN, region_count
 from saliency_widget.pictures.placement import Placement
 from saliency_widget.pictures.selection import of_mask
+from saliency_widget.work.examples import COUNT
 from saliency_widget.work.inputs import ADDED
 
 LARGEST_ARRAY = 64
@@ -58,6 +59,8 @@ class Part(NamedTuple):
     """Kind and fill of each smallest change that was computed."""
     layers: Sequence[tuple[str, str]]
     """Layer and method of each ranking of channels that was computed."""
+    training: str
+    """Python expression for the index of training images that was asked; empty if none was."""
 
     def arguments(self, model: str, image: str) -> str:
         """Return the arguments of :func:`saliency.explain` as Python source."""
@@ -87,7 +90,8 @@ def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
     if single and view.live and view.mode == "area":
         options = [each for each in parts[0].options if not each.startswith("batch_size")]
         text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in options))
-    return f"{_head(parts, text)}{text}{_checks(parts)}{_changes(parts)}{_channels(parts)}\nplt.show()\n"
+    others = f"{_checks(parts)}{_changes(parts)}{_channels(parts)}{_examples(parts)}"
+    return f"{_head(parts, text)}{text}{others}\nplt.show()\n"
 
 
 def _checks(parts: Sequence[Part]) -> str:
@@ -124,6 +128,16 @@ def _channels(parts: Sequence[Part]) -> str:
         for layer, by in part.layers
     ]
     return f"{phrases.CHANNELS}{''.join(calls)}" if calls else ""
+
+
+def _examples(parts: Sequence[Part]) -> str:
+    """Return the code that finds the training images for and against each answer for which they were found."""
+    calls = [
+        phrases.EXAMPLE.format(index=part.training, arguments=f"{names[1]}, {part.target!r}, {COUNT}")
+        for part, names, _ in _named(parts)
+        if part.training
+    ]
+    return f"{phrases.EXAMPLES}{''.join(dict.fromkeys(calls))}" if calls else ""
 
 
 def _named(parts: Sequence[Part]) -> list[tuple[Part, tuple[str, str], str]]:
@@ -176,7 +190,7 @@ def _head(parts: Sequence[Part], text: str) -> str:
 
 def _sources(parts: Sequence[Part]) -> str:
     """Return a comment on the names that the script does not define."""
-    terms = [term for part in parts for term in (part.model, part.image)]
+    terms = [term for part in parts for term in (part.model, part.image, *[part.training] * bool(part.training))]
     roots = [term.partition("[")[0] for term in terms]
     written = [option.split("=", 1) for part in parts for option in part.options]
     options = [name for name, value in written if value.partition("[")[0] == name]

@@ -58,6 +58,8 @@ class SaliencyWidget(Settings):
         batch_size: images per model call; "auto" measures the fastest.
         activation: what the model's outputs are, see :func:`saliency.adapt`.
         output: which of several outputs is explained, see :func:`saliency.adapt`.
+        index: the model's training images, a :class:`saliency.influence.Index`, for the tab *Like these*; or a list
+            with one, or None, for each model.
         **initial_traits: `method`, `model_index`, `image_index`, `grid`, `mode`, `sign`, `keep`, `threshold`,
             `opacity`, `colormap`, `gamma`, `smooth`, `contours`, `scale`, `region`, `layout`, ….
 
@@ -89,6 +91,7 @@ class SaliencyWidget(Settings):
         batch_size: int | str = "auto",
         activation: str = "auto",
         output: Any = None,
+        index: Any = None,
         **initial_traits: Any,
     ) -> None:
         for name in initial_traits:
@@ -105,6 +108,7 @@ class SaliencyWidget(Settings):
             batch_size=saliency.checks.batch_size(batch_size),
             activation=activation,
             output=output,
+            index=index,
         )
         inputs = read_inputs(model, img, options)
         offered = {each.id: each.method for each in inputs.methods}

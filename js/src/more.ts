@@ -6,6 +6,7 @@
 import { changePanel } from "./panels/drawer/change.ts";
 import { channelsPanel } from "./panels/drawer/channels.ts";
 import { evidencePanel } from "./panels/drawer/evidence.ts";
+import { examplesPanel } from "./panels/drawer/examples.ts";
 import { savePanel } from "./panels/drawer/export.ts";
 import { keysPanel } from "./panels/drawer/keys.ts";
 import { parametersPanel } from "./panels/drawer/parameters.ts";
@@ -19,6 +20,7 @@ const PANELS: Readonly<Record<LazyPanel, Panel>> = {
   evidence: evidencePanel,
   change: changePanel,
   channels: channelsPanel,
+  examples: examplesPanel,
   parameters: parametersPanel,
   save: savePanel,
   keys: keysPanel,

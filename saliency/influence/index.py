@@ -18,7 +18,7 @@ from saliency.influence.estimators import named
 from saliency.influence.head import LinearHead
 from saliency.influence.result import Influence, Suspect, Suspects, TrainingImage
 from saliency.influence.similarity import shared_parts
-from saliency.influence.training import Reading, Trained, files_of, peeked, trained
+from saliency.influence.training import Reading, Trained, files_of, is_unchanged, peeked, trained
 from saliency.model.inputs import Inputs
 from saliency.pictures.presets import Preprocess
 from saliency.results.explanation import Explanation
@@ -109,6 +109,7 @@ class Index:
         found = self._trained.features
         given = found.labels if targets is None else _listed(targets)
         self.labels, self._label_notes = classes_of(given, found.names, self.head, self.class_names)
+        self._version = self._trained.prepared.adapted.version
         self._fitted: Fitted | None = None
         self._self_influence: np.ndarray | None = None
 
@@ -180,8 +181,12 @@ class Index:
             image: see :func:`saliency.explain`.
             target: index or label of a class; by default the top class.
             count: largest number of images for, and of images against.
+
+        Raises:
+            BadField: the model's weights have changed since the training images were read.
         """
         count = checks.whole(count, "count", 1)
+        self._require_same_weights()
         picture = self._trained.prepared.with_image(image, self._reading.preprocess)
         if isinstance(picture.picture, Inputs):
             raise Unsupported("Training images are of pictures, one input each, and this model has several inputs.")
@@ -217,7 +222,11 @@ class Index:
         Args:
             images: q pictures, see :func:`saliency.explain_each`.
             targets: a class index for each, (q,); by default the top classes.
+
+        Raises:
+            BadField: the model's weights have changed since the training images were read.
         """
+        self._require_same_weights()
         return self._scores(images, targets)
 
     def self_influence(self) -> np.ndarray:
@@ -292,6 +301,15 @@ class Index:
             Unsupported: the data set can be read in order only.
         """
         return self._shared(self._trained.prepared.with_image(image, self._reading.preprocess), index)
+
+    def _require_same_weights(self) -> None:
+        version = self._trained.prepared.adapted.version
+        if version != self._version and not is_unchanged(self._trained):
+            raise BadField(
+                "The model's weights have changed since the training images were read, so that their features are of "
+                "another model: make the index again, saliency.influence.Index(model, dataset)."
+            )
+        self._version = version
 
     def _shared(self, picture: Prepared, index: int) -> tuple[Explanation, Explanation]:
         other = picture.with_image(self.image(index), self._reading.preprocess)

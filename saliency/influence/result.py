@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,7 +151,8 @@ def _lit(item: TrainingImage) -> np.ndarray:
         _, found = item.similarity()
     except SaliencyError:
         return item.picture
-    heat = display.heat(found.on_picture())
+    # scaled before it is placed: what the model does not see has the value 0, which may be the smallest
+    heat = replace(found, mask=display.heat(found.mask)).on_picture()
     return np.asarray(np.rint(found.picture * (DIMMED + (1 - DIMMED) * heat)[..., None]), np.uint8)
 
 

@@ -21,6 +21,9 @@ from saliency.influence.head import LinearHead
 from saliency.influence.last_layer import LastLayer, last_layer
 from saliency.session.session import Progress
 
+NEAR = 1e-3
+"""Largest difference between the features of one image that are read twice, as a share of the largest."""
+
 VERIFIED = 4
 """Maximum number of images on which the last layer is verified to be linear."""
 
@@ -127,6 +130,15 @@ def trained(
     if file is not None:
         _store(file, last.head, found)
     return Trained(alone, last, found)
+
+
+def is_unchanged(known: Trained) -> bool:
+    """Return whether a model still computes the features and the outputs of the first training image that were read."""
+    alone = Prepared(known.prepared.adapted, known.prepared.pictures)
+    now, read = _head_input(alone, known.last), known.features.values[:1]
+    shares = alone.head.shares(alone.outputs[0])
+    same = np.allclose(now, read[0], rtol=NEAR, atol=NEAR * float(np.abs(read).max()))
+    return same and (shares is None or np.allclose(shares, known.last.head.probabilities(read)[0], atol=NEAR))
 
 
 def _head_input(prepared: Prepared, last: LastLayer) -> np.ndarray:

@@ -84,7 +84,7 @@ def parse(
             return Request(op, rid)
         case "classes":
             return Request(op, rid, query=_text(content, "query", QUERY_LENGTH, least=0))
-        case "compute" | "code" | "check":
+        case "compute" | "code" | "check" | "examples":
             return Request(op, rid, *_cell(content, methods, models, images))
         case "what_if":
             return Request(

@@ -140,7 +140,7 @@ class Explainers(Mapping[Pair, Explainer]):
             each.close()
         # these hold models and images too
         self.inputs = self.inputs._replace(subjects={})
-        self.options = self.options._replace(preprocess=None, methods=None)
+        self.options = self.options._replace(preprocess=None, methods=None, index=None)
 
     def precompute(
         self, view: View, fill: str, on_error: Callable[[Exception], None], *, what_if: bool, evidence: bool
@@ -194,7 +194,8 @@ class Explainers(Mapping[Pair, Explainer]):
         begin = [self.inputs.pictures[image].thumbnail(side) for image in images]
         begin += [self._prediction(pair) for pair in pairs]
         wanted = 1 + sum(_cell_of(group[0]) in cells for group in others)
-        results = [[each for each in group if not _is_answer(each)] for group in [[*first, *fields], *others]]
+        groups = [[*first, *fields], *others]
+        results = [[each for each in group if not (_is_answer(each) or _has_pictures(each))] for group in groups]
         answers = [each for each in first if _is_answer(each)][: -SAVED_ANSWERS - 1 : -1]
         return compact_packet(begin, results, wanted, answers)
 
@@ -234,6 +235,11 @@ class Explainers(Mapping[Pair, Explainer]):
 def _is_answer(message: Message) -> bool:
     """Return whether a message is the answer about a selection; there may be hundreds of these."""
     return message.fields["op"] == "what_if"
+
+
+def _has_pictures(message: Message) -> bool:
+    """Return whether a message has training images, which are too large for a saved notebook."""
+    return message.fields["op"] == "examples"
 
 
 def _reachable(message: Message, picked: Picked) -> bool:

@@ -19,6 +19,7 @@ from saliency_widget.protocol.requests import TOP, index_of
 from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import MOST_CELLS
 from saliency_widget.traits.methods import OfferedMethod, offered_methods
+from saliency_widget.work.examples import checked_index
 from saliency_widget.work.options import Options
 from saliency_widget.work.picture import PICTURE_SIDE, ShownPicture
 from saliency_widget.work.subject import Subject
@@ -62,7 +63,7 @@ def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
         SaliencyError: an image cannot be read, a model is not one, or a method, field or label is unknown.
     """
     models, images = _named(model, _model_name), _named(img, _image_name)
-    preprocess = _preprocess_of_each(options.preprocess, len(models))
+    preprocess, index = _preprocess_of_each(options.preprocess, len(models)), checked_index(options.index, len(models))
     image, *others = images.values()
     # each model is adapted once, with the first image
     first = [options.prepared(each, image, own) for each, own in zip(models.values(), preprocess, strict=True)]
@@ -79,7 +80,15 @@ def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
     # an adapted model that loaded its file is kept, so that the file is loaded once
     originals = [each if own.loaded is None else own for each, own in zip(models.values(), adapted, strict=True)]
     subjects = {
-        (m, i): Subject(originals[m], picture, {each.id: each for each in methods[m]}, placements[m, i], options)
+        (m, i): Subject(
+            originals[m],
+            picture,
+            {each.id: each for each in methods[m]},
+            placements[m, i],
+            options,
+            list(images.values())[i],
+            index[m],
+        )
         for (m, i), picture in pictures.items()
     }
     shape = pictures[0, 0].fed.shape
@@ -91,6 +100,7 @@ def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
         "models": list(models),
         "images": [_image_spec(name, each) for name, each in zip(images, shown, strict=True)],
         "notes": _notes(list(models), list(images), prepared),
+        "index": [each is not None for each in index],
     }
     return Inputs(
         models=tuple(models),
@@ -129,7 +139,8 @@ def with_image(before: Inputs, img: Any, name: str | None, options: Options) -> 
     shown = _shown(pictures[0], at)
     placements = {(m, at): _placement(picture, shown) for m, picture in enumerate(pictures)}
     subjects = {
-        (m, at): replace(models[m], picture=picture, placement=placements[m, at]) for m, picture in enumerate(pictures)
+        (m, at): replace(models[m], picture=picture, placement=placements[m, at], image=img)
+        for m, picture in enumerate(pictures)
     }
     unique = _unique(readable(_image_name(img, at) if name is None else name), before.images)
     images = [*before.expressions["images"], f"{ADDED}[{unique!r}]"]

@@ -19,6 +19,7 @@ class Options(NamedTuple):
     batch_size: int | str
     activation: str
     output: Any = None
+    index: Any = None
 
     def arguments(self, model: int) -> list[str]:
         """Return the arguments of :func:`saliency.explain` that follow model and image, as Python source.

@@ -23,6 +23,10 @@ class Subject:
     placement: Placement
     """Placement of the maps in the shown picture."""
     options: Options
+    image: Any
+    """The picture, as it was given to the widget."""
+    index: saliency.influence.Index | None = None
+    """The model's training images, if they are known."""
 
     def prepared(self) -> saliency.Prepared:
         """Prepare the model in its present state: this is cheap, and sees layers and tensors that were replaced.

@@ -1,4 +1,4 @@
-"""Answers about an explanation: predictions for selections, curves, verdicts, smallest changes, and channels."""
+"""Answers about an explanation: predictions for selections, curves, verdicts, and what its tabs compute."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from saliency_widget.pictures.drawing import View, selection_of
 from saliency_widget.pictures.placement import Placement
 from saliency_widget.protocol.change import change_message
 from saliency_widget.protocol.channels import channels_message
+from saliency_widget.protocol.examples import examples_message
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.protocol.verdict import verdict_message
 from saliency_widget.traits.parameters import Layers
+from saliency_widget.work.examples import influence_of
+from saliency_widget.work.subject import Subject
 from saliency_widget.work.tasks import BETWEEN_PROGRESS, class_row
 
 CACHE_LENGTH = 512
@@ -256,6 +259,34 @@ class Evaluator:
 
         key = ("channels", self.prepared.adapted.version, layer, by, explanation.target)
         return self.cache.get(key, compute, explanation, {"op": "channels", "layer": layer, "by": by}).message
+
+    def examples(
+        self,
+        explanation: saliency.Explanation,
+        subject: Subject,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Message:
+        """Return the `examples` for and against the explanation's target, which depend on no map.
+
+        Args:
+            explanation: the explanation.
+            subject: the picture, and the training images.
+            progress: called with the numbers of training images read, and in total.
+        """
+
+        def compute() -> Answer:
+            found = influence_of(subject.index, subject.image, self.prepared, explanation.target)
+            total = len(found.proponents) + len(found.opponents)
+
+            def done(count: int) -> None:
+                if self.cancelled():
+                    raise saliency.Cancelled("The search for training images was cancelled.")
+                progress(count, total)
+
+            return Answer(examples_message(found, explanation.notes, done))
+
+        key = ("examples", self.prepared.adapted.version, explanation.target)
+        return self.cache.get(key, compute, explanation, {"op": "examples"}).message
 
     def _layers(self, layers: Layers | None) -> Layers:
         """Return the layers to choose from, without those inside others: a block's own layers seldom cut the model."""

@@ -22,7 +22,7 @@ GetExplanation = Callable[[], saliency.Explanation]
 Progress = Callable[[int, int], None]
 """Called with the numbers of images evaluated, and in total."""
 
-KEPT = ("verdict", "change", "channels")
+KEPT = ("verdict", "change", "channels", "examples")
 """Answers that are sent again to a page that is opened later."""
 
 
@@ -78,6 +78,10 @@ class WhatIfRequests:
     ) -> None:
         """Send the top channels of a layer; `layers` returns the layers of the model, once they are found."""
         self._measure(rid, lambda evaluator, progress: evaluator.channels(explanation(), layer, by, layers(), progress))
+
+    def examples(self, rid: str, explanation: GetExplanation) -> None:
+        """Send the training images for and against the answer."""
+        self._measure(rid, lambda evaluator, progress: evaluator.examples(explanation(), self._subject(), progress))
 
     def _measure(self, rid: str, compute: Callable[[Evaluator, Progress], Message]) -> None:
         """Enqueue what needs several model calls: send its progress, and the message that it returns."""
@@ -183,6 +187,10 @@ class WhatIfRequests:
         """Return the layer and the method of each ranking of channels that was computed for a result."""
         answers = [each.fields for each in self.answers(result) if each.fields["op"] == "channels"]
         return list(dict.fromkeys((each["layer"], each["asked"]["by"]) for each in answers))
+
+    def explained_by_examples(self, result: Result) -> bool:
+        """Return whether the training images for and against the answer of a result were found."""
+        return any(each.fields["op"] == "examples" for each in self.answers(result))
 
     def cancel(self, rid: str | None = None) -> bool:
         """Cancel the request `rid`, or all. Return False if no such request is open."""

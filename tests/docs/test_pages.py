@@ -62,6 +62,7 @@ def test_the_code_of_the_widget_page_runs(tmp_path: Path, monkeypatch: pytest.Mo
     demo = saliency.demo
     names: dict[str, Any] = {"model": demo.model(), "img": demo.image()[::2, ::2], "labels": demo.labels}
     names["another"] = names["img"][::-1].copy()
+    names["dataset"] = [(names["img"], 0), (names["another"], 1)]
     first, *others = blocks(text(ROOT / "docs/widget.md"))
     exec(first.replace("(model, img)", "(model, img, labels=labels)"), names)
     for block in others:

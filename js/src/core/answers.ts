@@ -8,7 +8,7 @@ import type { Channels, ClassRow, Curve, Explained, WhatIf } from "./result.ts";
 import { shownSign, signsDiffer } from "./scale.ts";
 import { selected } from "./selection.ts";
 import type { Settings } from "./settings.ts";
-import { shownCell, type State } from "./state.ts";
+import { shownCell, type Answers, type State } from "./state.ts";
 
 /** A cell, the selection in it, and what replaces removed pixels: the answer depends on nothing else. */
 export interface WhatIfRequest extends Cell {
@@ -44,12 +44,19 @@ export function channelsKey(layer: string, by: ChannelMethod): string {
   return `${by} ${layer}`;
 }
 
-/** Return the channels for the class, model and image of a cell: those of the present weights are the same beside the maps of all methods. */
+/** Return the channels for the class, model and image of a cell. */
 export function channelsOf(state: State, cell: Cell, key: string): { readonly channels: Channels; readonly about: Explained } | undefined {
+  const found = shared(state, cell, ({ channels }) => channels?.get(key));
+  return found && { channels: found.answer, about: found.about };
+}
+
+/** Return an answer for the class, model and image of a cell: one of the present weights is the same beside the maps of all methods. */
+export function shared<T>(state: State, cell: Cell, pick: (answers: Answers) => T | undefined): { readonly answer: T; readonly about: Explained } | undefined {
   const found = [cell.method, ...state.spec.methods.map(({ id }) => id)].flatMap((method) => {
     const about = explainedOf(state, { ...cell, method });
-    const channels = state.answers.get(keyOf({ ...cell, method }))?.channels?.get(key);
-    return about && channels && (!about.stale || method === cell.method) ? [{ channels, about }] : [];
+    const answers = state.answers.get(keyOf({ ...cell, method }));
+    const answer = answers && pick(answers);
+    return about && answer && (!about.stale || method === cell.method) ? [{ answer, about }] : [];
   });
   return found.find(({ about }) => !about.stale) ?? found[0];
 }

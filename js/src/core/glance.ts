@@ -19,7 +19,7 @@ export interface Glance {
   /** Whether blinking is at the other cell. */
   readonly turned: boolean;
   /** The open tab below the picture. */
-  readonly drawer: "" | "selection" | "evidence" | "change" | "channels" | "parameters" | "save" | "keys";
+  readonly drawer: "" | "selection" | "evidence" | "change" | "channels" | "examples" | "parameters" | "save" | "keys";
   /** Whether the command palette is open. */
   readonly palette: boolean;
   /** Why a part of the second module that was opened could not be loaded, as a sentence; empty where it could. */

@@ -164,6 +164,40 @@ export interface ChannelMaps extends Pick<Result, "shape" | "place"> {
   readonly levels: Int8Array;
 }
 
+/** The training images with the largest influence on an answer. */
+export interface Examples {
+  /** The explained class or value. */
+  readonly label: string;
+  /** The estimator of the influence, and what a score is. */
+  readonly method: string;
+  readonly unit: string;
+  /** Number of training images. */
+  readonly count: number;
+  readonly notes: readonly string[];
+  /** Those for the answer, with positive scores, then those against it; each with the largest first. */
+  readonly examples: readonly Example[];
+}
+
+export interface Example {
+  readonly name: string;
+  /** The label that it was trained with. */
+  readonly label: string;
+  readonly score: number;
+  /** The model's loss on it. */
+  readonly loss: number;
+  /** A JPEG file; null where the images cannot be read again. */
+  readonly picture: Blob | null;
+  readonly size: readonly [height: number, width: number];
+  /** What the shown picture shares with it, and what it shares with the picture, each on the whole of it; null where there are no maps. */
+  readonly shared: readonly [Shared, Shared] | null;
+}
+
+export interface Shared {
+  readonly shape: readonly [height: number, width: number];
+  /** From 0 to 255, the most alike. */
+  readonly levels: Uint8Array;
+}
+
 export type ParameterValue = number | string | boolean | readonly string[] | null;
 export type ParameterValues = Readonly<Record<string, ParameterValue>>;
 

@@ -42,6 +42,8 @@ export interface Spec {
   readonly models: readonly string[];
   readonly images: readonly ImageSpec[];
   readonly notes: readonly string[];
+  /** For each model, whether its training images are known. */
+  readonly index?: readonly boolean[];
 }
 
 /** The traits a person can change, each a word of the protocol. */

@@ -4,7 +4,7 @@ import type { WhatIfRequest } from "./answers.ts";
 import { keyOf, pairOf, TOP, type Cell } from "./cell.ts";
 import { clamp } from "./geometry.ts";
 import { including, without } from "./immutable.ts";
-import type { Change, Channels, ClassRow, Curve, Described, Explained, Failure, ParameterValues, Verdict, WhatIf } from "./result.ts";
+import type { Change, Channels, ClassRow, Curve, Described, Examples, Explained, Failure, ParameterValues, Verdict, WhatIf } from "./result.ts";
 import type { ChangedParameters, Settings, Spec } from "./settings.ts";
 import { descriptionKey, shownCell, type Answers, type Job, type Link, type State } from "./state.ts";
 import type { Store } from "./store.ts";
@@ -34,6 +34,7 @@ export type StateEvent =
   | { readonly kind: "verdict"; readonly about: Explained; readonly verdict: Verdict | null }
   | { readonly kind: "change"; readonly about: Explained; readonly key: string; readonly change: Change }
   | { readonly kind: "channels"; readonly about: Explained; readonly key: string; readonly channels: Channels }
+  | { readonly kind: "examples"; readonly about: Explained; readonly examples: Examples }
   | { readonly kind: "described"; readonly method: string; readonly fields: ParameterValues; readonly described: Described }
   | { readonly kind: "code"; readonly code: Uint8Array }
   | { readonly kind: "silent"; readonly silent: boolean }
@@ -95,6 +96,7 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
   change: (state, { about, key, change }) => answered(state, about, (old) => ({ ...old, changes: including(old.changes ?? new Map<string, Change>(), key, change) })),
   channels: (state, { about, key, channels }) =>
     answered(state, about, (old) => ({ ...old, channels: including(old.channels ?? new Map<string, Channels>(), key, channels) })),
+  examples: (state, { about, examples }) => answered(state, about, (old) => ({ ...old, examples })),
   described: (state, { method, fields, described }) =>
     ({ ...state, descriptions: including(state.descriptions, descriptionKey(method, fields), described) }),
 };
@@ -113,7 +115,7 @@ function answered(state: State, about: Explained, add: (answers: Answers) => Ans
 
 const NO_ANSWERS: Answers = { whatIfs: new Map(), curves: new Map() };
 
-/** A map whose weights have changed keeps its verdict, smallest changes and channels, which are shown as outdated. */
+/** A map whose weights have changed keeps its verdict, smallest changes, channels and training images, which are shown as outdated. */
 function withoutOldAnswers(state: State, before: State): State {
   const valid = [...state.answers].flatMap(([key, answers]): readonly (readonly [string, Answers])[] => {
     const [now, was] = [state.explained.get(key), before.explained.get(key)];

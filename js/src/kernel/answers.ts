@@ -2,7 +2,7 @@
 
 import { changeKey, channelsKey, type ChangeKind, type ChannelMethod, type WhatIfRequest } from "../core/answers.ts";
 import { keyOf, type Cell } from "../core/cell.ts";
-import type { Change, Channels, Curve, Described, Measure, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { Change, Channels, Curve, Described, Example, Examples, Measure, Shared, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
 import type { State } from "../core/state.ts";
 import type { StateEvent } from "../core/update.ts";
 import type { Requests } from "./commands.ts";
@@ -11,7 +11,7 @@ import { unexpected, warn, type Buffers, type Raw } from "./packet.ts";
 
 /** By the `op` of the request. Each throws an Error that names what was expected and what came. */
 export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw, buffers: Buffers) => Requests[Op]["answer"] } = {
-  what_if: whatIf, curve, check: verdict, change, channels, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
+  what_if: whatIf, curve, check: verdict, change, channels, examples, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
 };
 
 /** Return the changes of the state by a message. An answer that no panel requested brings its request, and follows the result that it is about. */
@@ -32,6 +32,7 @@ function answeredBy(raw: Raw, buffers: Buffers, { explained }: State): readonly 
     if (about && op === "check") return [{ kind: "verdict", about, verdict: verdict(raw) }];
     if (about && op === "change") return [{ kind: "change", about, key: changeKey(request["kind"] as ChangeKind, String(request["fill"])), change: change(raw) }];
     if (about && op === "channels") return [{ kind: "channels", about, key: channelsKey(String(request["layer"]), request["by"] as ChannelMethod), channels: channels(raw, buffers) }];
+    if (about && op === "examples") return [{ kind: "examples", about, examples: examples(raw, buffers) }];
   } catch (error) {
     // one answer that is malformed hides no other message
     warn(error);
@@ -120,6 +121,30 @@ function channelMaps(raw: Raw, buffers: Buffers, count: number): Channels["maps"
   const bytes = buffers.get("maps");
   if (!height || !width || bytes?.length !== count * height * width) throw unexpected("shape [h, w], and a byte for each pixel of each map", raw["shape"]);
   return { shape: [height, width], place: placeOf(raw["place"]), levels: Int8Array.from(bytes) };
+}
+
+export function examples(raw: Raw, buffers: Buffers): Examples {
+  const maps = buffers.get("maps") ?? new Uint8Array();
+  let at = 0;
+  const shared = (shape: unknown): Shared => {
+    const [height, width] = shape as readonly [number, number];
+    const levels = maps.slice(at, (at += height * width));
+    if (levels.length !== height * width) throw unexpected("a byte for each pixel of each map", shape);
+    return { shape: [height, width], levels };
+  };
+  return {
+    label: text(raw, "label"), method: text(raw, "method"), unit: text(raw, "unit"), count: number(raw, "count"), notes: list(raw, "notes").map(String),
+    examples: list(raw, "examples").map((each, i): Example => {
+      const one = object(each, "example");
+      const picture = buffers.get(String(i));
+      return {
+        name: text(one, "name"), label: text(one, "label"), score: number(one, "score"), loss: number(one, "loss"),
+        size: list(one, "size") as unknown as Example["size"],
+        picture: picture ? new Blob([picture.slice()], { type: "image/jpeg" }) : null,
+        shared: one["shared"] == null ? null : list(one, "shared").map(shared) as unknown as readonly [Shared, Shared],
+      };
+    }),
+  };
 }
 
 /** A number, or null. */

@@ -2,7 +2,7 @@
 
 import type { ChangeKind, ChannelMethod, WhatIfRequest } from "../core/answers.ts";
 import type { Cell } from "../core/cell.ts";
-import type { Change, Channels, Curve, Described, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { Change, Channels, Curve, Described, Examples, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
 
 export interface Commands {
   /** Compute a cell, unless it is there, running or unsupported; after a failure or a change of weights only `again`. */
@@ -23,6 +23,7 @@ export interface Requests {
   readonly check: { readonly fields: Cell; readonly answer: Verdict };
   readonly change: { readonly fields: Cell & { readonly kind: ChangeKind; readonly fill: string }; readonly answer: Change };
   readonly channels: { readonly fields: Cell & { readonly layer: string; readonly by: ChannelMethod }; readonly answer: Channels };
+  readonly examples: { readonly fields: Cell; readonly answer: Examples };
   readonly describe: { readonly fields: OfMethod; readonly answer: Described };
   readonly configure: { readonly fields: OfMethod; readonly answer: unknown };
   readonly code: { readonly fields: Cell; readonly answer: string };

@@ -4,7 +4,7 @@ import { shownExplained } from "../../core/lookup.ts";
 import { fits } from "../../core/picked.ts";
 import { failureOf } from "../../kernel/commands.ts";
 import { button, h, hasFocus, isTyping, on, setAttribute, setText, type Context } from "../ui/dom.ts";
-import { openTab, TABS, type Tab } from "../ui/tabs.ts";
+import { isOffered, openTab, TABS, type Tab } from "../ui/tabs.ts";
 import { droppingPanel } from "./dropping.ts";
 
 interface Body {
@@ -43,6 +43,9 @@ export function drawerPanel(context: Context, root: HTMLElement): HTMLElement {
       if (hadFocus && !opened) buttons[i]!.focus();
       setAttribute(buttons[i]!, "aria-expanded", String(opened));
     }
+  });
+  watch(({ spec, shown, link, answers, descriptions }) => [spec, shown.model_index, link, answers, descriptions], (state) => {
+    for (const [i, [name]] of TABS.entries()) buttons[i]!.hidden = !isOffered(state, name);
   });
   watch(({ shown, explained }) => [shown.picked, explained, shown.method, shown.target], (state) => {
     const explained = shownExplained(state);

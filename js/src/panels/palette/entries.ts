@@ -7,7 +7,7 @@ import { classesOf } from "../../core/lookup.ts";
 import type { State } from "../../core/state.ts";
 import type { ClassRow } from "../../core/result.ts";
 import type { Context } from "../ui/dom.ts";
-import { openTab, TABS } from "../ui/tabs.ts";
+import { isOffered, openTab, TABS } from "../ui/tabs.ts";
 
 export interface Entry {
   /** The heading that it stands under. */
@@ -33,7 +33,7 @@ export function matching(entries: readonly Entry[], typed: string): readonly Ent
 
 /** Everything that can be done now. */
 export function entriesOf(context: Context, state: State): readonly Entry[] {
-  return [...actions(context, state), ...views(context, state), ...tabs(context), ...methods(context, state), ...classes(context, state)];
+  return [...actions(context, state), ...views(context, state), ...tabs(context, state), ...methods(context, state), ...classes(context, state)];
 }
 
 function methods({ store, choose }: Context, { spec, shown }: State): readonly Entry[] {
@@ -65,8 +65,8 @@ function views({ glance, choose }: Context, state: State): readonly Entry[] {
   ];
 }
 
-function tabs(context: Context): readonly Entry[] {
-  return TABS.map(([tab, name, title]) => ({ group: "Tabs", name, note: tab === "keys" ? "?" : "", also: title, run: () => openTab(context, tab) }));
+function tabs(context: Context, state: State): readonly Entry[] {
+  return TABS.filter(([tab]) => isOffered(state, tab)).map(([tab, name, title]) => ({ group: "Tabs", name, note: tab === "keys" ? "?" : "", also: title, run: () => openTab(context, tab) }));
 }
 
 function actions({ store, glance, choose, present }: Context, state: State): readonly Entry[] {
