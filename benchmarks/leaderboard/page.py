@@ -79,6 +79,10 @@ filter, which never calls the model, has a higher standing than the median metho
 enough to win, and the bed's scores do not count.
 """
 
+SHOWN = """\
+By removal and interventions alone, the colour filter beats the median method on these beds, because the pixels that
+matter differ in colour from the others; it loses on them because its map is the same for every class:"""
+
 BESIDE = """\
 The same methods by other packages, on the same beds and scenes, at equal cost where it can be set. A positive
 difference means that ours is better; intervals are 95 % bootstraps over all scenes of the beds that both support.
@@ -204,10 +208,11 @@ def sentences(board: Board) -> list[str]:
         return ["Only networks were measured for which the pixels that matter are unknown."]
     ranked = methods_of(board.standings(board.networks[0]))
     by_class = {name: [each for each in ranked if cost_class(each.images) == name] for name in CLASSES}
+    longer = [each for each in ranked if each not in by_class["one pass"]]
     of_scores = [each for each in ranked if METHODS[each.name]().needs is Model]
     found = [
         f"**For a first look**, with one or two forward and backward passes, {_best(by_class['one pass'])}.",
-        f"**With more time**, {_best_and_quick([each for each in ranked if each not in by_class['one pass']])}.",
+        f"**With more time**, {_best_and_quick(longer)}{_no_better(longer, by_class['one pass'])}.",
         f"**If the model returns scores but no gradients**, {_best_and_quick(of_scores)}.",
     ]
     if TRANSFORMERS in board.networks:
@@ -231,13 +236,21 @@ def _best(chosen: Sequence[Overall]) -> str:
         return "none was measured"
     first, *others = chosen
     tied = [each.name for each in others if not first.differs(each)]
-    listed = in_code(tied[:TIED]) + (f" and {len(tied) - TIED} more" if len(tied) > TIED else "")
+    named = [f"`{each}`" for each in tied[:TIED]] + [f"{len(tied) - TIED} more"] * (len(tied) > TIED)
+    listed = " and ".join([", ".join(named[:-1]), named[-1]] if named[1:] else named)
     beside = f" ({listed} do{'es' * (len(tied) == 1)} not differ significantly)" if tied else ""
     images = f"{first.images:.0f} image{'s' * (round(first.images) > 1)}"
     return (
         f"use `{first.name}`, which evaluates {images} and beats {100 * first.standing.mean:.0f} % of the other "
         f"methods{beside}"
     )
+
+
+def _no_better(chosen: Sequence[Overall], cheap: Sequence[Overall]) -> str:
+    """Return that none of some methods has a higher standing than the best of the cheap ones; empty if one has."""
+    if not chosen or not cheap or chosen[0].standing.mean > cheap[0].standing.mean:
+        return ""
+    return f"; no such method has a higher standing than `{cheap[0].name}`"
 
 
 def never_better(board: Board) -> str:
@@ -252,8 +265,8 @@ def chosen_first(board: Board) -> str:
     names = [next(iter(automatic(transformer, found)), "none") for transformer in (False, True)]
     return (
         f'`method="auto"`, which is also the first method of the widget, is `{names[0]}`, and for transformers '
-        f"`{names[1]}`: the highest method of up to {CLASSES['tens']} images that is sure to support the model. "
-        "Methods that need a rule for each of its layers are not.\n"
+        f"`{names[1]}`: the highest standing among methods of up to {CLASSES['tens']} images whose support for a model "
+        "is known before they run. That excludes methods that need a rule for each layer.\n"
     )
 
 
@@ -345,6 +358,8 @@ def _beds(board: Board) -> str:
         rows.append(f"| {' | '.join(cells)} |")
     void = [bed.title for bed in board.beds if bed.id in board.results and board.results[bed.id].void]
     rows += ["", f"Void: {', '.join(void)}.\n" if void else "No bed is void.\n"]
+    shown = [bed.title for bed in board.beds if bed.id in board.results and board.results[bed.id].shown_by_colours]
+    rows += [f"{SHOWN} {'; '.join(shown)}.\n"] if shown else []
     rows += [f"* {each}" for each in board.absent]
     return "\n".join(rows) + "\n"
 

@@ -96,6 +96,12 @@ class BedResult(NamedTuple):
         """Whether the colour filter, which never sees the model, beats the median method."""
         return self.entries["colour_filter"].standing.mean > self.median
 
+    @property
+    def shown_by_colours(self) -> bool:
+        """Whether the colour filter beats the median method in removal and interventions alone."""
+        median = np.median([each.over_random.mean for each in self.methods])
+        return bool(self.entries["colour_filter"].over_random.mean > median)
+
 
 def result_of(bed: str, rows: Sequence[EvaluationRow]) -> BedResult:
     """Return the entries of a bed from the rows of its scenes."""

@@ -127,6 +127,27 @@ def test_a_bed_that_colours_can_win_is_void() -> None:
         assert line in page.text(page.Board([bed], {bed.id: won._replace(bed=bed.id)}, {bed.id: []}))
 
 
+def test_a_bed_is_listed_where_colours_show_the_pixels_that_matter() -> None:
+    """A colour filter that wins by removal and loses by class contrast makes no bed void, and is reported."""
+    methods = {"gradient": [1.0, 1.0], "grad_cam": [2.0, 2.0], "lrp": [3.0, 3.0]}
+    contrast = {name: [1.0, 1.0] for name in methods}
+    (bed, *_) = testbed.beds()
+    for value, shown in ((2.5, True), (1.5, False)):
+        found = result_of(
+            bed.id,
+            rows_of(
+                {
+                    "srg": {**methods, **blind(2), "colour_filter": [value] * 2},
+                    "random_logit": {**contrast, **blind(2, NAN)},
+                }
+            ),
+        )
+        text = page.text(page.Board([bed], {bed.id: found}, {bed.id: []}))
+
+        assert (found.void, found.shown_by_colours) == (False, shown)
+        assert (page.SHOWN in text) is shown
+
+
 def test_a_failing_method_is_listed_with_its_reason() -> None:
     """A method that fails on every scene has no entry; its error is kept."""
     rows = rows_of({"srg": {"gradient": [1.0], "grad_cam": [2.0], **blind(1)}})
@@ -269,6 +290,10 @@ def test_evidence_follows_from_the_standings() -> None:
     assert "use `grad_cam`, which evaluates 1 image and beats 50 % of the other methods." in first
     assert "use `smooth_grad`, which evaluates 25 images and beats 100 % of the other methods." in more
     assert "`feature_ablation`, which evaluates 51 images" in scores
+    assert "no such method" not in more
+    slow = [row._replace(method_images=1 if row.method == "smooth_grad" else 99) for row in rows]
+    _, later, *_ = page.sentences(page.Board([bed], {bed.id: result_of(bed.id, slow)}, {bed.id: []}))
+    assert later.endswith("; no such method has a higher standing than `smooth_grad`.")
     assert '`method="auto"`, which is also the first method of the widget, is `smooth_grad`' in page.text(board)
     assert "`rise`" in page.never_better(board)
     assert "`grad_cam`" not in page.never_better(board)
