@@ -36,6 +36,7 @@ from saliency.model.protocols import Adapted, lacking
 from saliency.pictures.picture import Picture, read
 from saliency.pictures.presets import Preprocessing
 from saliency.pictures.regions import Region, Regions
+from saliency.pictures.thumbnails import thumbnail
 from saliency.results.explanation import Explanation
 from saliency.results.layer_explanation import LayerExplanation
 from saliency.results.tables import ChannelInfo, ChannelTable, LayerInfo, LayerTable, MethodInfo, MethodTable
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from saliency.datasets.each import explain_each, predict_each
     from saliency.datasets.features import Features, features
     from saliency.datasets.masks import Masks, open_masks
+    from saliency.datasets.sources import collection
     from saliency.metrics.perturbation import PerturbationCurves
     from saliency.metrics.verdict import Recommendation, Recommendations, Verdict
     from saliency.results.evaluation import Evaluation
@@ -73,6 +75,7 @@ _LATER = {
     "saliency.datasets.each": "explain_each predict_each",
     "saliency.datasets.features": "Features features",
     "saliency.datasets.masks": "Masks open_masks",
+    "saliency.datasets.sources": "collection",
     "saliency.metrics.perturbation": "PerturbationCurves",
     "saliency.metrics.verdict": "Recommendation Recommendations Verdict",
     "saliency.results.evaluation": "Evaluation",
@@ -136,6 +139,7 @@ __all__ = [
     "check_cost",
     "checks",
     "cluster",
+    "collection",
     "concepts",
     "core",
     "counterfactual",
@@ -165,6 +169,7 @@ __all__ = [
     "targets",
     "testbed",
     "tf1",
+    "thumbnail",
     "what_if",
 ]
 __all__ += core.catalogue.__all__

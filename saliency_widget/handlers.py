@@ -18,6 +18,7 @@ from saliency_widget.screen import Screen
 from saliency_widget.traits.parameters import Controls
 from saliency_widget.work.explainer import Explainer
 from saliency_widget.work.explainers import Explainers
+from saliency_widget.work.gallery import Gallery
 from saliency_widget.work.tasks import error_message
 
 logger = logging.getLogger(__name__.partition(".")[0])
@@ -37,6 +38,10 @@ class WidgetActions(NamedTuple):
     """Adds an image; returns its index."""
     module: bytes
     """The code of the front end's second module, compressed."""
+    gallery: Gallery | None
+    """The gallery of a widget with many pictures."""
+    open: Callable[[int], None]
+    """Opens a picture of the gallery."""
 
 
 class MessageHandler:
@@ -76,12 +81,15 @@ class MessageHandler:
             case "compute":
                 explainers[request.model, request.image].compute((request.method, request.target), request.rid)
             case "cancel":
-                if not explainers.cancel(request.rid):
+                in_gallery = self._actions.gallery is not None and self._actions.gallery.cancel(request.rid)
+                if not in_gallery and not explainers.cancel(request.rid):
                     logger.info("Ignored a cancel: %r is not waiting or running.", request.rid)
             case "classes":
                 explainers.shown.search(request.rid, request.query)
             case "what_if" | "curve" | "check" | "change" | "channels" | "examples" | "code" | "describe" | "configure":
                 self._dispatch_method(request, explainers[request.model, request.image])
+            case "items" | "order" | "predict" | "open":
+                self._dispatch_gallery(request)
             case "module":
                 code = Message({"op": "module", "rid": request.rid}, {"code": self._actions.module})
                 self._outbox.post(code, answering=True)
@@ -89,6 +97,20 @@ class MessageHandler:
                 explainers.shown.what_if_requests.respond(request.rid, lambda: self._add_picture(request))
             case "poll":
                 self._outbox.resend()
+
+    def _dispatch_gallery(self, request: Request) -> None:
+        if (gallery := self._actions.gallery) is None:
+            raise InvalidRequest("expected no request about a gallery: this widget has none")
+
+        def open_picture() -> Message:
+            self._actions.open(request.image)
+            return message("done")
+
+        if request.op == "open":
+            # reading may take long, so it is done on the model's thread
+            self._explainers.shown.what_if_requests.respond(request.rid, open_picture)
+        else:
+            gallery.handle(request)
 
     def _dispatch_method(self, request: Request, explainer: Explainer) -> None:
         def explanation() -> saliency.Explanation:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from saliency_widget import export
 from saliency_widget.pictures import drawing
 from saliency_widget.pictures.sheet import GAP, sheet
 from saliency_widget.protocol.cells import Cell
+from saliency_widget.protocol.gallery import items_message
 from saliency_widget.protocol.messages import Message, readable
 from saliency_widget.screen import Screen
 from saliency_widget.traits.parameters import Controls
 from saliency_widget.traits.settings import SETTINGS, Settings, view_of
 from saliency_widget.work.explainers import Explainers
+from saliency_widget.work.gallery import Gallery
 
 LEAST_WIDTH, MOST_WIDTH = 448, 1600
 """Default widths in pixels of a PNG file: the minimum of a single picture, the maximum of several side by side."""
@@ -28,6 +31,9 @@ SMALL_SIDE, PAGE_SIDE = 384, 240
 
 LONGEST = 400
 """Maximum number of characters of a caption."""
+
+SHEET_PICTURES, SHEET_COLUMNS = 12, 6
+"""Number of pictures of a gallery that are drawn without a browser, and in a row."""
 
 SHEET_SIDE, SHEET_PAGE_SIDE = 720, 224
 """The same for several pictures side by side."""
@@ -41,9 +47,18 @@ class Stills:
         explainers: the explainers of the widget.
         controls: the parameters of the methods.
         screen: the cells on the screen.
+        gallery: the gallery of a widget with many pictures.
     """
 
-    def __init__(self, settings: Settings, explainers: Explainers, controls: Controls, screen: Screen) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        explainers: Explainers,
+        controls: Controls,
+        screen: Screen,
+        gallery: Gallery | None = None,
+    ) -> None:
+        self._gallery = gallery
         self._settings, self._explainers, self._controls, self._screen = settings, explainers, controls, screen
 
     def png(self, width: int | None = None) -> bytes:
@@ -52,7 +67,7 @@ class Stills:
 
     def bundle(self) -> dict[str, str]:
         """Return what is shown as a small PNG file and as HTML with a caption, by MIME type."""
-        several = len(self._screen.cells) > 1
+        several = self._settings.gallery or len(self._screen.cells) > 1
         height, width = self._explainers.shown_picture.size
         side = SHEET_SIDE if several else SMALL_SIDE
         image = self._draw(side if several else max(1, round(side * width / max(height, width))))
@@ -68,13 +83,14 @@ class Stills:
         settings, explainers = self._settings, self._explainers
         traits: dict[str, Any] = {name: getattr(settings, name) for name in ("spec", "parameters", *SETTINGS)}
         methods = sorted(explainers.computed_methods)
+        gallery = [] if self._gallery is None else [items_message(self._gallery.still(), settings.model_index, "")]
         return export.page(
             settings.spec["title"] if title is None else readable(title),
             code=code,
             more=more,
             css=css,
             traits=traits,
-            packet=explainers.packet(self._described(methods), settings.picked),
+            packet=explainers.packet([*self._described(methods), *gallery], settings.picked),
             fallback=_figure(self._draw(None), self._caption()),
         )
 
@@ -119,6 +135,8 @@ class Stills:
     def _draw(self, width: int | None) -> Image.Image:
         """Draw all cells, `width` pixels wide together."""
         screen, cells = self._screen, self._screen.cells
+        if self._settings.gallery and self._gallery is not None:
+            return self._first_pictures(self._gallery, SHEET_SIDE if width is None else width)
         if len(cells) == 1:
             shown_picture = self._explainers.shown_picture
             wide = max(shown_picture.size[1], LEAST_WIDTH) if width is None else width
@@ -127,6 +145,19 @@ class Stills:
         whole = min(columns * (LEAST_WIDTH + GAP), MOST_WIDTH) if width is None else width
         each = max(1, (whole + GAP) // columns - GAP)
         return sheet([self._one(cell, each) for cell in cells], [screen.name(cell, cells) for cell in cells], columns)
+
+    def _first_pictures(self, gallery: Gallery, width: int) -> Image.Image:
+        """Draw the first pictures of the gallery with their names and predictions, `width` pixels wide together."""
+        items = [each for each in gallery.still() if each.picture][:SHEET_PICTURES]
+        if not items:
+            return Image.new("RGB", (width, 1))
+        columns = min(len(items), SHEET_COLUMNS)
+        side = max(1, (width + GAP) // columns - GAP)
+        pictures, names = [], []
+        for each in items:
+            pictures.append(ImageOps.fit(Image.open(io.BytesIO(each.picture)), (side, side)))
+            names.append(f"{each.name} · {each.label}" if each.label else each.name)
+        return sheet(pictures, names, columns)
 
     def _one(self, cell: Cell, width: int) -> Image.Image:
         picture = self._explainers.inputs.pictures[cell.image].pixels
@@ -140,6 +171,8 @@ class Stills:
     def _full_caption(self) -> str:
         spec, screen = self._settings.spec, self._screen
         cells = screen.cells
+        if self._settings.gallery:
+            return f"{spec['title']}: {spec['gallery']['count']:,} pictures, the first of them"
         if len(cells) > 1:
             return f"{spec['title']}: {'; '.join(screen.name(cell, cells) for cell in cells)}"
         name = next(each["name"] for each in spec["methods"] if each["id"] == self._settings.method)

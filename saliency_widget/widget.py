@@ -29,8 +29,10 @@ from saliency_widget.traits.parameters import Controls, Layers
 from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, linked, shown_in, view_of
 from saliency_widget.work.explainer import REFUSALS, Explainer
 from saliency_widget.work.explainers import Explainers
-from saliency_widget.work.inputs import grid_of, index_in, read_inputs
+from saliency_widget.work.gallery import Gallery
+from saliency_widget.work.inputs import UNREADABLE, grid_of, index_in, read_inputs
 from saliency_widget.work.options import Options
+from saliency_widget.work.picture import ShownPicture
 
 NAME_LENGTH = 1000
 """Maximum number of characters of an image's name."""
@@ -48,7 +50,8 @@ class SaliencyWidget(Settings):
     Args:
         model: any model that :func:`saliency.explain` takes; or several, in a list or a dict by name.
         img: picture, path, array or tensor, see :func:`saliency.explain`; or a result of :func:`saliency.read`; or
-            several of these, in a list or a dict by name.
+            several of these, in a list or a dict by name. Nine or more open a gallery, as do a folder, an array of
+            pictures (N, H, W, C) or (N, C, H, W), and a data set of torch or Hugging Face.
         methods: ids, instances or classes of methods; None for all methods.
         target: index or label of the class to explain; None for the class with the highest score.
         labels: names of the classes.
@@ -60,6 +63,8 @@ class SaliencyWidget(Settings):
         output: which of several outputs is explained, see :func:`saliency.adapt`.
         index: the model's training images, a :class:`saliency.influence.Index`, for the tab *Like these*; or a list
             with one, or None, for each model.
+        truth: the true class of each image of a gallery, an index or a label; None for one that is not known. By
+            default the classes that a data set gives. A list with `truth` opens a gallery however short it is.
         **initial_traits: `method`, `model_index`, `image_index`, `grid`, `mode`, `sign`, `keep`, `threshold`,
             `opacity`, `colormap`, `gamma`, `smooth`, `contours`, `scale`, `region`, `layout`, ….
 
@@ -74,6 +79,7 @@ class SaliencyWidget(Settings):
     _compressed = compressed(_code)
 
     _explainers: Explainers | None = None
+    _gallery: Gallery | None = None
     _fallbacks: Sequence[str] = ()
     """Ids of the methods that are shown, in this order, while the model turns out not to support the shown one."""
 
@@ -92,6 +98,7 @@ class SaliencyWidget(Settings):
         activation: str = "auto",
         output: Any = None,
         index: Any = None,
+        truth: Any = None,
         **initial_traits: Any,
     ) -> None:
         for name in initial_traits:
@@ -110,18 +117,24 @@ class SaliencyWidget(Settings):
             output=output,
             index=index,
         )
-        inputs = read_inputs(model, img, options)
+        inputs = read_inputs(model, img, options, truth, initial_traits.get("image_index"))
         offered = {each.id: each.method for each in inputs.methods}
         controls = Controls(offered, inputs.shape, self._known_layers)
         choices = first_choices(inputs.methods, methods is not None)
         # a method that the user chose is not replaced
         fallbacks = [] if methods is not None or "method" in initial_traits else choices[1:]
+        many = inputs.collection is not None
         initial_traits = {
             "method": choices[0],
             "target": TOP if target is None else index_of(target, inputs.labels),
+            "image_index": next(iter(inputs.pictures)),
+            "gallery": many and "image_index" not in initial_traits,
             **initial_traits,
         }
-        super().__init__(controls, spec={"title": _title(inputs.models), **inputs.spec}, **initial_traits)
+        spec = {"title": _title(inputs.models), **inputs.spec, "images": inputs.image_specs}
+        if inputs.collection is not None:
+            spec["gallery"] = {"count": len(inputs.collection)}
+        super().__init__(controls, spec=spec, **initial_traits)
         self._fallbacks = fallbacks
         self._outbox = Outbox(self.send)
         self._explainers = Explainers(
@@ -133,11 +146,18 @@ class SaliencyWidget(Settings):
             on_result=self._on_result,
             on_unsupported=self._on_unsupported,
         )
+        if inputs.collection is not None:
+            self._gallery = Gallery(inputs.collection, self._explainers, self._outbox.post, lambda: view_of(self))
+            self._write(spec={**self.spec, "gallery": self._gallery.spec}, _more=self._compressed)
+            for image in self.grid.get("images", []):
+                self._open(image)
         self._screen = Screen(self, self._explainers)
-        self._stills = Stills(self, self._explainers, controls, self._screen)
+        self._stills = Stills(self, self._explainers, controls, self._screen, self._gallery)
         self._snapshot_writer = SnapshotWriter(self, self._write_snapshot, self._explainers, self._stills)
         self._apply_parameters()
-        actions = WidgetActions(self._screen, self._configure, self.add, self._compressed)
+        actions = WidgetActions(
+            self._screen, self._configure, self.add, self._compressed, self._gallery, self._open_from_gallery
+        )
         self.on_msg(MessageHandler(self._explainers, controls, self._outbox, actions))
         self._stop_watching_cells = after_each_cell(self, "_check_weights")
 
@@ -249,11 +269,18 @@ class SaliencyWidget(Settings):
         if name is not None and len(saliency.checks.text(name, "name")) > NAME_LENGTH:
             raise saliency.BadField(f"name must have at most {NAME_LENGTH} characters, got {len(name)}.")
         picture = explainers.add(img, name)
-        self._write(spec={**self.spec, "images": explainers.inputs.spec["images"]})
-        self._outbox.post(picture.welcome())
+        self._announce(picture)
         # show the top class of the new image
-        self._write(image_index=picture.index, target=TOP, picked={})
+        self._write(image_index=picture.index, target=TOP, picked={}, gallery=False)
         return picture.index
+
+    def _announce(self, picture: ShownPicture) -> None:
+        """Send a picture that was read."""
+        spec = {**self.spec, "images": self._ready_explainers().inputs.image_specs}
+        if self._gallery is not None:
+            spec["gallery"] = self._gallery.spec
+        self._write(spec=spec)
+        self._outbox.post(picture.welcome())
 
     def compare(
         self,
@@ -283,15 +310,21 @@ class SaliencyWidget(Settings):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for all requested explanations. Return False if that takes longer than `timeout` seconds."""
         timeout = timeout if timeout is None else saliency.checks.number(timeout, "timeout", 0)
+        if self._gallery is not None and not self._gallery.wait(timeout):
+            return False
         return self._explainers is None or self._explainers.wait(timeout)
 
     def cancel(self) -> None:
         """Cancel all waiting and running explanations; a running one ends after the current model call."""
+        if self._gallery is not None:
+            self._gallery.cancel()
         if self._explainers is not None:
             self._explainers.cancel()
 
     def close(self) -> None:
         """Remove the widget from the screen, cancel all explanations and release the model. Explanations stay."""
+        if self._gallery is not None:
+            self._gallery.close()
         if self._explainers is not None:
             self._explainers.close()
             self._stop_watching_cells()
@@ -466,6 +499,30 @@ class SaliencyWidget(Settings):
 
     # reactions to changes
 
+    def _open(self, image: int) -> None:
+        """Read an image of a gallery, unless it is open.
+
+        Raises:
+            BadTrait: it cannot be read.
+        """
+        if (explainers := self._explainers) is None:
+            return
+        needed = {self.image_index, *self.grid.get("images", [])}
+        try:
+            picture = explainers.open(image, needed)
+        except UNREADABLE as error:
+            raise BadTrait(f"image {image} cannot be opened: {error}") from error
+        if picture is not None:
+            self._announce(picture)
+
+    def _open_from_gallery(self, image: int) -> None:
+        """Show an image of the gallery with the top class of its own."""
+        if image == self.image_index:
+            self._write(gallery=False)
+        else:
+            self._open(image)
+            self._write(image_index=image, target=TOP, picked={}, gallery=False)
+
     def _class_index(self, label: str) -> int:
         try:
             return index_of(label, None if self._explainers is None else self._explainers.inputs.labels)
@@ -493,10 +550,12 @@ class SaliencyWidget(Settings):
             self.spec = spec
 
     @traitlets.observe("method", "target", "model_index", "image_index", "grid")
-    def _follow(self, _change: object) -> None:
-        """Replace the top class by its index if that is known, and update the snapshot."""
+    def _follow(self, change: Any) -> None:
+        """Leave the gallery for a picture, replace the top class by its index if known, and update the snapshot."""
         if self._explainers is None:
             return
+        if change.name == "image_index":
+            self.gallery = False
         if self.target == TOP and (predictions := self._explainers.shown.predictions):
             self.target = predictions[0].index
         else:
@@ -520,6 +579,8 @@ class SaliencyWidget(Settings):
     def _check_weights(self) -> None:
         """Look for changed weights after a cell has run, as it may have trained a model."""
         self._ready_explainers().check_weights()
+        if self._gallery is not None:
+            self._gallery.check_weights()
 
     def _shown_cell(self) -> Cell:
         return shown_in(self)
@@ -546,6 +607,7 @@ class SaliencyWidget(Settings):
             raise saliency.UnknownName(
                 f"This widget offers no method {summary(method_id)}. It offers: {', '.join(self._ids)}."
             )
+        self._open(pair[1])
         return explainers[pair], (method_id, self.target if target is None else index_of(target, inputs.labels))
 
     def _ready_explainers(self) -> Explainers:

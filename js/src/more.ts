@@ -11,6 +11,7 @@ import { savePanel } from "./panels/drawer/export.ts";
 import { keysPanel } from "./panels/drawer/keys.ts";
 import { parametersPanel } from "./panels/drawer/parameters.ts";
 import { whatIfPanel } from "./panels/drawer/whatif.ts";
+import { galleryPanel } from "./panels/gallery/gallery.ts";
 import { palettePanel } from "./panels/palette/palette.ts";
 import { differencePanel } from "./panels/stage/difference.ts";
 import type { LazyPanel, Panel } from "./panels/ui/dom.ts";
@@ -26,5 +27,6 @@ const PANELS: Readonly<Record<LazyPanel, Panel>> = {
   keys: keysPanel,
   palette: palettePanel,
   difference: differencePanel,
+  gallery: galleryPanel,
 };
 export default PANELS;

@@ -55,6 +55,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
     readingPanel(context),
     announcer(context),
   );
+  if (store.state.spec.gallery) openGallery(root, context);
   followTheme(root, signal);
   keepKeys(root, signal);
   keepFocus(root, signal);
@@ -144,10 +145,18 @@ function undoKeys(root: HTMLElement, store: StateStore, signal: AbortSignal): vo
   });
 }
 
+/** The gallery is shown in place of the frame. */
+function openGallery(root: HTMLElement, context: Context): void {
+  const note = h("p", { class: "slw-gallery-frame", role: "status" }, "Loading…");
+  root.prepend(note);
+  context.watch(({ shown }) => [shown.gallery], ({ shown }) => setAttribute(root, "data-gallery", shown.gallery));
+  context.load("gallery").then((panel) => note.replaceWith(panel(context)), (reason: unknown) => setText(note, String(reason)));
+}
+
 /** Return a function that opens the command palette, which is loaded then. */
 function paletteOpener(frame: HTMLElement, context: Context): () => void {
   const append = appender(context, "palette", frame);
-  return () => void append().then((there) => there && context.glance.send({ palette: true }));
+  return () => void (context.store.state.shown.gallery || append().then((there) => there && context.glance.send({ palette: true })));
 }
 
 /** Ctrl+K opens and closes the command palette. */

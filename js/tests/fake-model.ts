@@ -37,6 +37,7 @@ export const SETTINGS: Settings = {
   picked: {},
   fill: "blur",
   live: false,
+  gallery: false,
 };
 
 /** A model that records; `listeners` counts what is still attached. */

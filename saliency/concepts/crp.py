@@ -14,7 +14,7 @@ from saliency.api.explain import explain
 from saliency.api.prepare import Prepared, prepare
 from saliency.core.lrp import LRP
 from saliency.datasets.each import explain_each
-from saliency.datasets.sources import indexed_source_of
+from saliency.datasets.sources import collection
 from saliency.errors import BadField, BadImage, Unsupported, brief
 from saliency.model.inputs import Inputs
 from saliency.model.protocols import Rewirable, lacking
@@ -291,7 +291,7 @@ def relevance_maximization(
     checks.choice(by, "value of by", ("relevance", "activation"))
     checks.choice(reduce, "value of reduce", ("sum", "max"))
     keep = checks.whole(keep, "keep", 1)
-    source = indexed_source_of(images)
+    source = collection(images)
     assert source.at is not None
     assert source.ids is not None
     image, _ = source.at(0)

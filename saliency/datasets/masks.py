@@ -15,10 +15,11 @@ from saliency import checks
 from saliency.core.captions import method_from
 from saliency.datasets import manifest, store
 from saliency.datasets.pooled import described, pooled
-from saliency.datasets.sources import indexed_source_of
+from saliency.datasets.sources import collection
 from saliency.errors import BadField, BadImage, BadShape, unknown
 from saliency.pictures import display
 from saliency.pictures.picture import read
+from saliency.pictures.thumbnails import thumbnail
 from saliency.results.explanation import Explanation
 from saliency.results.layer_explanation import LayerExplanation
 
@@ -77,7 +78,7 @@ class Masks:
 
     def __init__(self, path: Path, manifest: Mapping[str, Any], images: Any = None) -> None:
         self.path, self.manifest = path, manifest
-        self._source = None if images is None else indexed_source_of(images)
+        self._source = None if images is None else collection(images)
         if self._source is not None and len(self._source) != len(self):
             raise BadImage(f"Expected the {len(self):,} pictures that were explained, got {len(self._source):,}.")
         self._tables: dict[int, dict[tuple[int, str], dict[str, Any]]] = {}
@@ -228,8 +229,9 @@ class Masks:
 
     def thumbnail(self, index: int, side: int = 160) -> np.ndarray | None:
         """Return a picture shrunk to at most `side` pixels, uint8 (h, w, 3); None where no `images` were passed."""
-        picture = self.picture(index)
-        return None if picture is None else _shrunk(picture, side)
+        if self._source is None or self._source.at is None:
+            return None
+        return thumbnail(self._source.at(index)[0], side)
 
     def overlay(self, index: int, method: str | None = None, side: int = 160) -> np.ndarray | None:
         """Return a mask on its picture, or alone where no `images` were passed, shrunk to at most `side` pixels.

@@ -162,11 +162,20 @@ def _at(source: Source, i: int) -> tuple[Any, Any]:
     return source.at(i)
 
 
-def indexed_source_of(images: Any) -> Source:
-    """Return a collection whose pictures can be read in any order.
+def collection(images: Any) -> Source:
+    """Return pictures as a collection in which each can be read alone, in any order.
+
+    Args:
+        images: a list, an array or tensor (N, H, W, C) or (N, C, H, W), a folder, a torch ``Dataset``, or a data set of
+            Hugging Face; for the items see :func:`saliency.explain_each`.
+
+    Returns:
+        the collection: `len()` is the number of pictures, `ids` are their names, the paths inside a folder, and
+        ``at(i)`` returns picture i with its class, or None.
 
     Raises:
-        BadImage: it can be read in order only.
+        BadImage: it can be read in order only, is one picture, or empty.
+        FileNotFoundError: there is no such folder.
     """
     if _is_loader(images):
         raise BadImage(

@@ -23,7 +23,7 @@ from saliency.core.method import Method
 from saliency.datasets import manifest, store
 from saliency.datasets.batches import Batches, Read, Setting
 from saliency.datasets.each import target_for
-from saliency.datasets.sources import Item, Source, decoded_ahead, indexed_source_of
+from saliency.datasets.sources import Item, Source, collection, decoded_ahead
 from saliency.errors import BadField, BadImage, Unsupported, brief
 from saliency.pictures.presets import Preprocess
 from saliency.results.layer_explanation import LayerExplanation
@@ -67,7 +67,7 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job = job
         made = job.source() if _is_factory(job.source) else job.source
-        self.source: Source = indexed_source_of(made)
+        self.source: Source = collection(made)
         targets = target_for(job.targets, self.source)
         model = model_of(job.model)
         self.batches: list[Batches] = []

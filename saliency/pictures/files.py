@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from saliency.pictures.arrays import WHITE_8, WHITE_16, Values
 
 if TYPE_CHECKING:
     from PIL import Image
+
+T = TypeVar("T")
 
 DEPTHS = {"I;16": "<u2", "I;16L": "<u2", "I;16N": "=u2", "I;16B": ">u2", "I": "=i4", "F": "=f4"}
 """PIL's modes of more than 8 bits, with the array type of each; their values are not changed."""
@@ -106,6 +108,39 @@ def from_pil(image: Any, notes: list[str]) -> Values:
     return Values(array.reshape(*array.shape[:2], -1), WHITE_8, rebuild)
 
 
+def reduced(image: Any, side: int) -> Image.Image | None:
+    """Return a JPEG file decoded at a fraction of its size; None for anything else.
+
+    Args:
+        image: a path or the bytes of a file.
+        side: the result's sides are at least twice as long, so that it can be reduced smoothly.
+
+    Raises:
+        BadImage: it is truncated, or a URL.
+        FileNotFoundError: there is no such file.
+    """
+    from PIL import JpegImagePlugin, UnidentifiedImageError
+
+    if isinstance(image, str | os.PathLike):
+        path = checks.path(image, "image", BadImage)
+        with checks.opening(path, BadImage), path.open("rb") as file:
+            return reduced(file.read(), side)
+    if not isinstance(image, bytes | bytearray):
+        return None
+    try:
+        found = JpegImagePlugin.JpegImageFile(io.BytesIO(image))
+    except (SyntaxError, UnidentifiedImageError):
+        return None
+
+    def decode() -> Image.Image:
+        if found.mode in ("L", "RGB"):
+            found.draft(found.mode, (2 * side, 2 * side))
+        found.load()
+        return found
+
+    return _checked(decode, f"{len(image):,} bytes")
+
+
 def _note_lost_bits(image: Image.Image, notes: list[str]) -> None:
     """Note that PIL reduces 16-bit colours to 8 bits, which only an unloaded image's tiles reveal."""
     if any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ())) and image.mode not in DEPTHS:
@@ -191,7 +226,7 @@ def _decoded(file: Any, name: str, notes: list[str]) -> Values:
     return _checked(decode, name)
 
 
-def _checked(read: Callable[[], Values], name: str) -> Values:
+def _checked(read: Callable[[], T], name: str) -> T:
     """Read a picture, and turn PIL's errors into a BadImage.
 
     Args:

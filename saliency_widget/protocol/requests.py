@@ -19,6 +19,7 @@ TOP = -1
 RID_LENGTH = 128
 QUERY_LENGTH = 200
 FIELDS_AT_MOST = 100
+ITEMS_AT_MOST = 400
 PICTURE_BYTES = 8 << 20
 LARGEST_TARGET = 2**31 - 1
 
@@ -51,6 +52,10 @@ class Request(NamedTuple):
     """For a `describe` or `configure`."""
     data: bytes = b""
     """For a `picture`: the file."""
+    images: Sequence[int] = ()
+    """For `items`: the indices of the pictures that are seen."""
+    order: Mapping[str, Any] = MappingProxyType({})
+    """For an `order`: its `sort`, `descending`, `show` and `near`."""
 
 
 def parse(
@@ -111,6 +116,24 @@ def parse(
                 *_cell(content, methods, models, images),
                 layer=_text(content, "layer", QUERY_LENGTH, least=0),
                 by=_one_of(content, "by", CHANNEL_METHODS),
+            )
+        case "open":
+            return Request(op, rid, image=_index(content, "image", images))
+        case "predict":
+            return Request(op, rid, model=_index(content, "model", models))
+        case "items":
+            method = _method(content, methods) if content.get("method") else ""
+            return Request(
+                op, rid, method, model=_index(content, "model", models), images=_indices(content, "images", images)
+            )
+        case "order":
+            return Request(
+                op,
+                rid,
+                _method(content, methods) if content.get("method") else "",
+                model=_index(content, "model", models),
+                query=_text(content, "query", QUERY_LENGTH, least=0),
+                order=_order(content, images),
             )
         case "describe" | "configure":
             return Request(op, rid, _method(content, methods), fields=_fields(content))
@@ -175,6 +198,22 @@ def _fields(content: dict[Any, Any]) -> dict[str, Any]:
             f"expected fields to be an object of at most {FIELDS_AT_MOST} fields, got {summary(fields)}"
         )
     return fields
+
+
+def _indices(content: dict[Any, Any], name: str, count: int) -> list[int]:
+    found = content.get(name)
+    if not isinstance(found, list) or len(found) > ITEMS_AT_MOST:
+        raise InvalidRequest(f"expected {name} to be a list of at most {ITEMS_AT_MOST} indices, got {summary(found)}")
+    return [_index({name: each}, name, count) for each in found]
+
+
+def _order(content: dict[Any, Any], images: int) -> dict[str, Any]:
+    descending = content.get("descending")
+    if not isinstance(descending, bool):
+        raise InvalidRequest(f"expected descending to be true or false, got {summary(descending)}")
+    names = {name: _text(content, name, QUERY_LENGTH) for name in ("sort", "show")}
+    near = None if content.get("near") is None else _index(content, "near", images)
+    return {**names, "descending": descending, "near": near}
 
 
 def _text(content: dict[Any, Any], name: str, most: int, least: int = 1) -> str:

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__.partition(".")[0])
 
 SETTINGS = (
     *("method", "target", "model_index", "image_index", "grid", "mode", "sign", "keep", "threshold", "opacity"),
-    *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "live"),
+    *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "live", "gallery"),
 )
 """The traits that the browser may set."""
 
@@ -86,6 +86,7 @@ class Settings(anywidget.AnyWidget):
     picked = PickedTrait()
     fill = OneOf(*FILLS)
     live = Flag(False)
+    gallery = Flag(False)
     parameters = traitlets.Dict().tag(sync=True)
     _snapshot = traitlets.Bytes().tag(sync=True, echo_update=False)
     _more = traitlets.Bytes().tag(sync=True, echo_update=False)
@@ -130,21 +131,41 @@ class Settings(anywidget.AnyWidget):
     @traitlets.validate("model_index", "image_index")
     def _check_index(self, proposal: Any) -> int:
         kind = proposal.trait.name.partition("_")[0]
-        names = self.spec[f"{kind}s"]
-        if proposal.value >= len(names):
-            raise BadTrait(
-                f"{proposal.trait.name} must be below {len(names)}, the number of {kind}s, got {proposal.value}."
-            )
+        count = self._count(f"{kind}s")
+        if proposal.value >= count:
+            raise BadTrait(f"{proposal.trait.name} must be below {count}, the number of {kind}s, got {proposal.value}.")
+        if kind == "image":
+            self._open(proposal.value)
         return int(proposal.value)
+
+    def _count(self, kind: str) -> int:
+        """Return the number of models or images; in a gallery `spec` lists only the images that are open."""
+        gallery = self.spec.get("gallery")
+        return int(gallery["count"]) if kind == "images" and gallery else len(self.spec[kind])
+
+    def _open(self, image: int) -> None:
+        """Read an image of a gallery, unless it is open.
+
+        Raises:
+            BadTrait: it cannot be read.
+        """
+
+    @traitlets.validate("gallery")
+    def _check_gallery(self, proposal: Any) -> bool:
+        if proposal.value and not self.spec.get("gallery"):
+            raise BadTrait("gallery must be False: this widget shows its few pictures side by side.")
+        return bool(proposal.value)
 
     @traitlets.validate("grid")
     def _check_grid(self, proposal: Any) -> dict[str, Any]:
         if unknown := [each for each in proposal.value.get("methods", []) if each not in self._ids]:
             raise BadTrait(f"grid's methods must be among {', '.join(self._ids)}, got {summary(unknown)}.")
         for kind in ("models", "images"):
-            count = len(self.spec[kind])
+            count = self._count(kind)
             if wrong := [each for each in proposal.value.get(kind, []) if not 0 <= each < count]:
                 raise BadTrait(f"grid's {kind} must be indices below {count}, got {summary(wrong)}.")
+        for image in proposal.value.get("images", []):
+            self._open(image)
         if wrong := [each for each in proposal.value.get("targets", []) if not TOP <= each < LARGEST_TARGET]:
             raise BadTrait(f"grid's targets must be indices of classes or {TOP}, got {summary(wrong)}.")
         return dict(proposal.value)

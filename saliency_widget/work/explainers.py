@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +17,18 @@ from saliency_widget.protocol.messages import Message, located, pack
 from saliency_widget.protocol.requests import TOP
 from saliency_widget.traits.parameters import Layers
 from saliency_widget.work.explainer import Explainer
-from saliency_widget.work.inputs import Inputs, with_image
+from saliency_widget.work.inputs import Inputs, opened, with_image, without_image
 from saliency_widget.work.options import Options
 from saliency_widget.work.picture import SMALL_SIDE, ShownPicture, compact_packet
 from saliency_widget.work.result_cache import Result
+from saliency_widget.work.subject import Subject
 from saliency_widget.work.tasks import Listener, Post
 
 MOST_IMAGES = 32
 """Maximum number of pictures of a widget, with those that are added."""
+
+MOST_OPENED = 64
+"""Maximum number of pictures of a gallery that are open; of the others, only the thumbnails are kept."""
 
 SAVED_ANSWERS = 32
 """Maximum number of what-if answers in a snapshot; the latest are saved."""
@@ -58,6 +63,7 @@ class Explainers(Mapping[Pair, Explainer]):
         # encoded here, as the handlers of the browser's messages must not block
         self.shown_picture.png  # noqa: B018
         self._all = {pair: Explainer(subject, self._listener(pair)) for pair, subject in inputs.subjects.items()}
+        self._opening = threading.RLock()
 
     def __getitem__(self, pair: Pair) -> Explainer:
         return self._all[pair]
@@ -74,14 +80,63 @@ class Explainers(Mapping[Pair, Explainer]):
         Raises:
             SaliencyError: it cannot be read, or there are too many images.
         """
-        if len(self.inputs.images) >= MOST_IMAGES:
+        collection = self.inputs.collection
+        if collection is None and len(self.inputs.images) >= MOST_IMAGES:
             raise saliency.BadImage(f"A widget shows at most {MOST_IMAGES} pictures: create another widget.")
-        self.inputs = with_image(self.inputs, img, name, self.options)
-        for pair, subject in self.inputs.subjects.items():
+        with self._opening:
+            self._take(with_image(self.inputs, img, name, self.options))
+            added = len(self.inputs.images) - 1
+            if collection is not None:
+                collection.append(img, self.inputs.images[added])
+            return self.inputs.pictures[added]
+
+    def open(self, index: int, needed: Container[int] = ()) -> ShownPicture | None:
+        """Read a picture of a gallery; the picture that was opened first may be closed for it.
+
+        Args:
+            index: index of the picture.
+            needed: indices of pictures that are not closed.
+
+        Returns:
+            The picture; None if it was open.
+
+        Raises:
+            Exception: it cannot be read.
+        """
+        with self._opening:
+            if index in self.inputs.pictures or (collection := self.inputs.collection) is None:
+                return None
+            self._take(opened(self.inputs, index, collection.image(index), self.options))
+            self.inputs.pictures[index].png  # noqa: B018  # as in the constructor
+            closable = [each for each in self.inputs.pictures if each != index and each not in needed]
+            for each in closable[: max(0, len(self.inputs.pictures) - MOST_OPENED)]:
+                for pair in [pair for pair in self._all if pair[1] == each]:
+                    self._all.pop(pair).close()
+                self.inputs = without_image(self.inputs, each)
+            return self.inputs.pictures[index]
+
+    def _take(self, inputs: Inputs) -> None:
+        """Create the explainers of a new picture, with the current parameters of the methods."""
+        methods = {model: each.methods for (model, _), each in self._all.items()}
+        for pair, subject in inputs.subjects.items():
             if pair not in self._all:
-                methods = self._all[pair[0], 0].methods
-                self._all[pair] = Explainer(replace(subject, methods=methods), self._listener(pair))
-        return self.inputs.pictures[-1]
+                self._all[pair] = Explainer(replace(subject, methods=methods[pair[0]]), self._listener(pair))
+        self.inputs = inputs
+
+    def any_of(self, model: int) -> Explainer:
+        """Return the explainer of a model and any picture that is open."""
+        return next(each for (m, _), each in list(self._all.items()) if m == model)
+
+    def subject(self, model: int) -> Subject:
+        """Return a model with any picture that is open.
+
+        Raises:
+            Cancelled: the widget was closed.
+        """
+        found = next((each for (m, _), each in self.inputs.subjects.items() if m == model), None)
+        if found is None:
+            raise saliency.Cancelled("The widget was closed.")
+        return found
 
     @property
     def shown(self) -> Explainer:
@@ -103,7 +158,7 @@ class Explainers(Mapping[Pair, Explainer]):
         shown = self._shown()
         self._post(self.shown_picture.welcome(rid), answering=True)
         self.shown.send_state(rid)
-        for (model, image), explainer in self._all.items():
+        for (model, image), explainer in list(self._all.items()):
             if (model, image) != shown.pair:
                 # a picture is sent once, by the explainer of the first model
                 unsent = model == 0 and image != shown.image
@@ -111,14 +166,14 @@ class Explainers(Mapping[Pair, Explainer]):
 
     def cancel(self, rid: str | None = None) -> bool:
         """Cancel the request `rid`, or all. Return False if there is none."""
-        cancelled = [each.cancel(rid) for each in self._all.values()]
+        cancelled = [each.cancel(rid) for each in list(self._all.values())]
         return any(cancelled)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no job is waiting or running. Return False if that took longer than `timeout` seconds."""
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         # the last job of one model's thread may enqueue jobs on another's
-        while busy := [each for each in self._all.values() if not each.idle]:
+        while busy := [each for each in list(self._all.values()) if not each.idle]:
             for each in busy:
                 if not each.wait(None if timeout is None else max(deadline - time.monotonic(), 0)):
                     return False
@@ -126,17 +181,17 @@ class Explainers(Mapping[Pair, Explainer]):
 
     def configure(self, method_id: str, method: saliency.Method) -> None:
         """Offer a method with other parameters."""
-        for each in self._all.values():
+        for each in list(self._all.values()):
             each.configure(method_id, method)
 
     def check_weights(self) -> None:
         """Send `stale` for each model whose weights changed after its results were computed."""
-        for each in self._all.values():
+        for each in list(self._all.values()):
             each.check_weights()
 
     def close(self) -> None:
         """Cancel all jobs and release the models."""
-        for each in self._all.values():
+        for each in list(self._all.values()):
             each.close()
         # these hold models and images too
         self.inputs = self.inputs._replace(subjects={})
@@ -146,14 +201,14 @@ class Explainers(Mapping[Pair, Explainer]):
         self, view: View, fill: str, on_error: Callable[[Exception], None], *, what_if: bool, evidence: bool
     ) -> None:
         """Compute the answers that a page without a kernel can look up; see :meth:`WhatIfRequests.precompute`."""
-        for each in self._all.values():
+        for each in list(self._all.values()):
             results = list(each.results.values())
             each.what_if_requests.precompute(results, view, fill, on_error, what_if=what_if, evidence=evidence)
 
     @property
     def layers(self) -> Layers | None:
         """The known layers of all models, with the automatic layer of the first; None if none are known."""
-        known = [each.layers for each in self._all.values() if each.layers is not None]
+        known = [each.layers for each in list(self._all.values()) if each.layers is not None]
         if not known:
             return None
         return Layers(tuple(dict.fromkeys(name for each in known for name in each.names)), known[0].automatic)
@@ -161,7 +216,7 @@ class Explainers(Mapping[Pair, Explainer]):
     @property
     def computed_methods(self) -> set[str]:
         """Ids of the methods that have results."""
-        return {method for each in self._all.values() for method, _ in list(each.results)}
+        return {method for each in list(self._all.values()) for method, _ in list(each.results)}
 
     def packet(self, fields: Sequence[Message], picked: Picked) -> bytes:
         """Pack all pictures, predictions and results in full, the shown ones first.
@@ -170,7 +225,7 @@ class Explainers(Mapping[Pair, Explainer]):
             fields: the `described` messages of the methods.
             picked: the current selection by hand: of the answers about brushed masks only those about it are packed.
         """
-        pictures = sorted(self.inputs.pictures, key=lambda each: each is not self.shown_picture)
+        pictures = sorted(self.inputs.pictures.values(), key=lambda each: each is not self.shown_picture)
         messages = [each.welcome() for each in pictures]
         for pair in self._in_order():
             messages += [self._prediction(pair), *(each for group in self._messages(pair, picked) for each in group)]

@@ -19,10 +19,14 @@ from saliency_widget.protocol.requests import TOP, index_of
 from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import MOST_CELLS
 from saliency_widget.traits.methods import OfferedMethod, offered_methods
+from saliency_widget.work.collection import Collection, collected, distinct, is_collection, several
 from saliency_widget.work.examples import checked_index
 from saliency_widget.work.options import Options
 from saliency_widget.work.picture import PICTURE_SIDE, ShownPicture
 from saliency_widget.work.subject import Subject
+
+LISTED = 20
+"""Maximum number of names in an error."""
 
 ADDED = "added"
 """Name of the dict that holds the images that were added later, in scripts."""
@@ -38,44 +42,114 @@ class Inputs(NamedTuple):
     labels: Sequence[str] | None
     methods: Sequence[OfferedMethod]
     """The methods on offer, with the support of the first model."""
-    pictures: Sequence[ShownPicture]
-    """By the index of the image."""
+    pictures: Mapping[int, ShownPicture]
+    """By the index of the image; in a gallery, those that were opened."""
     subjects: Mapping[Pair, Subject]
     placements: Mapping[Pair, Placement]
     """Placement of the maps in the shown picture."""
     shape: tuple[int, ...]
     """Shape (1, H, W, C) of the first image as the first model is fed it."""
     spec: Mapping[str, Any]
-    """The trait `spec` without its title."""
+    """The trait `spec` without its title and its images."""
     expressions: Mapping[str, Sequence[str]]
     """By "models" and "images": the Python expression for each, in scripts."""
+    collection: Collection | None = None
+    """The pictures of a gallery."""
+
+    @property
+    def image_specs(self) -> list[Any] | dict[int, Any]:
+        """The images of the trait `spec`; in a gallery those that were opened, by their indices."""
+        specs = {i: {"name": self.images[i], "size": list(each.size)} for i, each in self.pictures.items()}
+        return list(specs.values()) if self.collection is None else specs
 
 
-def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
+UNREADABLE = (saliency.SaliencyError, OSError, ValueError)
+"""Errors of a picture that cannot be read."""
+
+
+def read_inputs(model: Any, img: Any, options: Options, truth: Any = None, shown: int | None = None) -> Inputs:
     """Read the images as the models will see them, and find the methods that each model supports.
 
     Args:
         model: one model, a list of models, or a dict by name.
         img: one image, a list of images, or a dict by name.
         options: the other arguments of the widget.
+        truth: the true class of each image of a gallery.
+        shown: index of the image of a gallery that is opened first; by default the first that can be read.
 
     Raises:
         SaliencyError: an image cannot be read, a model is not one, or a method, field or label is unknown.
     """
-    models, images = _named(model, _model_name), _named(img, _image_name)
+    if is_collection(img, truth):
+        return _read_gallery(model, img, options, truth, shown)
+    return _read(model, _named(img, _image_name), _expressions(img, "img", "images"), options)
+
+
+def _read_gallery(model: Any, img: Any, options: Options, truth: Any, shown: int | None) -> Inputs:
+    """Return the inputs of a gallery, of which one picture is open: the others are read when they are seen."""
+    collection = collected(img, _image_name)
+    first, image = _first(collection, shown)
+    names = collection.names
+    plain = isinstance(img, list | Mapping) or hasattr(img, "shape")
+    expressions = (
+        _expressions_of(img, len(names), "images")
+        if plain
+        else [f"saliency.collection(images).at({i})[0]" for i in range(len(names))]
+    )
+    inputs = _read(model, {names[first]: image}, expressions, options, first)
+    # the labels are known once a model is adapted
+    collection.judge(inputs.labels, truth)
+    return inputs._replace(images=tuple(names), collection=collection)
+
+
+def _first(collection: Collection, shown: int | None) -> tuple[int, Any]:
+    """Return the index and the image of the picture that is opened first.
+
+    Raises:
+        BadField: there is no picture of that index.
+        Exception: the error of the first picture, if none can be read.
+    """
+    if shown is not None:
+        index = saliency.checks.whole(shown, "image_index", 0, len(collection) - 1)
+        return index, collection.image(index)
+    error: Exception | None = None
+    for i in range(len(collection)):
+        try:
+            image = collection.image(i)
+            saliency.thumbnail(image, 16)
+        except UNREADABLE as reason:
+            error = error or reason
+        else:
+            return i, image
+    raise error or saliency.BadImage("There are no pictures: the collection is empty.")
+
+
+def _read(
+    model: Any, images: Mapping[str, Any], expressions: Sequence[str], options: Options, start: int = 0
+) -> Inputs:
+    """Return the inputs of some images.
+
+    Args:
+        model: see :func:`read_inputs`.
+        images: the images by name.
+        expressions: the Python expression for each image of the widget.
+        options: see :func:`read_inputs`.
+        start: index of the first of them.
+    """
+    models = _named(model, _model_name)
     preprocess, index = _preprocess_of_each(options.preprocess, len(models)), checked_index(options.index, len(models))
     image, *others = images.values()
     # each model is adapted once, with the first image
     first = [options.prepared(each, image, own) for each, own in zip(models.values(), preprocess, strict=True)]
     prepared = {
-        (m, i): each
+        (m, start + i): each
         for m, own in enumerate(first)
         for i, each in enumerate([own, *(own.with_image(other, preprocess[m]) for other in others)])
     }
     pictures = {pair: _picture(each) for pair, each in prepared.items()}
     adapted = [each.adapted for each in first]
     methods = _methods_of_each(first, options)
-    shown = [_shown(pictures[0, i], i) for i in range(len(images))]
+    shown = {i: _shown(picture, i) for (m, i), picture in pictures.items() if m == 0}
     placements = {(m, i): _placement(picture, shown[i]) for (m, i), picture in pictures.items()}
     # an adapted model that loaded its file is kept, so that the file is loaded once
     originals = [each if own.loaded is None else own for each, own in zip(models.values(), adapted, strict=True)]
@@ -86,20 +160,19 @@ def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
             {each.id: each for each in methods[m]},
             placements[m, i],
             options,
-            list(images.values())[i],
+            list(images.values())[i - start],
             index[m],
         )
         for (m, i), picture in pictures.items()
     }
-    shape = pictures[0, 0].fed.shape
+    shape = pictures[0, start].fed.shape
     spec = {
         "version": 2,
         "methods": [
             each.spec(shape, [of_model[at].unsupported for of_model in methods]) for at, each in enumerate(methods[0])
         ],
         "models": list(models),
-        "images": [_image_spec(name, each) for name, each in zip(images, shown, strict=True)],
-        "notes": _notes(list(models), list(images), prepared),
+        "notes": _notes(list(models), dict(zip(shown, images, strict=True)), prepared),
         "index": [each is not None for each in index],
     }
     return Inputs(
@@ -112,15 +185,12 @@ def read_inputs(model: Any, img: Any, options: Options) -> Inputs:
         placements=placements,
         shape=shape,
         spec=spec,
-        expressions={
-            "models": _expressions(model, "model", "models"),
-            "images": _expressions(img, "img", "images"),
-        },
+        expressions={"models": _expressions(model, "model", "models"), "images": expressions},
     )
 
 
 def with_image(before: Inputs, img: Any, name: str | None, options: Options) -> Inputs:
-    """Return inputs with one more image.
+    """Return inputs with one more image, the last.
 
     Args:
         before: the inputs without it.
@@ -131,26 +201,52 @@ def with_image(before: Inputs, img: Any, name: str | None, options: Options) -> 
     Raises:
         SaliencyError: the image cannot be read.
     """
-    count, at = len(before.models), len(before.images)
-    models = [before.subjects[m, 0] for m in range(count)]
+    unique = _unique(readable(_image_name(img, len(before.images)) if name is None else name), before.images)
+    expressions = {**before.expressions, "images": [*before.expressions["images"], f"{ADDED}[{unique!r}]"]}
+    after = before._replace(images=(*before.images, unique), expressions=expressions)
+    return opened(after, len(before.images), img, options)
+
+
+def opened(before: Inputs, at: int, img: Any, options: Options) -> Inputs:
+    """Return inputs with one of their images read.
+
+    Args:
+        before: the inputs.
+        at: index of the image.
+        img: the image.
+        options: the arguments of the widget.
+
+    Raises:
+        SaliencyError: the image cannot be read.
+    """
+    count = len(before.models)
+    others = {m: subject for (m, _), subject in before.subjects.items()}
     preprocess = _preprocess_of_each(options.preprocess, count)
-    prepared = [options.prepared(each.model, img, own) for each, own in zip(models, preprocess, strict=True)]
+    prepared = [options.prepared(others[m].model, img, preprocess[m]) for m in range(count)]
     pictures = [_picture(each) for each in prepared]
     shown = _shown(pictures[0], at)
     placements = {(m, at): _placement(picture, shown) for m, picture in enumerate(pictures)}
     subjects = {
-        (m, at): replace(models[m], picture=picture, placement=placements[m, at], image=img)
+        (m, at): replace(others[m], picture=picture, placement=placements[m, at], image=img)
         for m, picture in enumerate(pictures)
     }
-    unique = _unique(readable(_image_name(img, at) if name is None else name), before.images)
-    images = [*before.expressions["images"], f"{ADDED}[{unique!r}]"]
     return before._replace(
-        images=(*before.images, unique),
-        pictures=[*before.pictures, shown],
+        pictures={**before.pictures, at: shown},
         subjects={**before.subjects, **subjects},
         placements={**before.placements, **placements},
-        spec={**before.spec, "images": [*before.spec["images"], _image_spec(unique, shown)]},
-        expressions={**before.expressions, "images": images},
+    )
+
+
+def without_image(before: Inputs, at: int) -> Inputs:
+    """Return inputs in which an image is no longer read; it keeps its index."""
+
+    def kept(pairs: Mapping[Pair, Any]) -> dict[Pair, Any]:
+        return {pair: each for pair, each in pairs.items() if pair[1] != at}
+
+    return before._replace(
+        pictures={i: each for i, each in before.pictures.items() if i != at},
+        subjects=kept(before.subjects),
+        placements=kept(before.placements),
     )
 
 
@@ -188,11 +284,6 @@ def _placement(picture: saliency.Picture, shown: ShownPicture) -> Placement:
     return find_placement(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], shown.size)
 
 
-def _image_spec(name: str, shown: ShownPicture) -> dict[str, Any]:
-    """Return the entry of an image in the trait `spec`."""
-    return {"name": name, "size": list(shown.size)}
-
-
 def _unique(name: str, names: Sequence[str]) -> str:
     """Return a name with a number appended if it is in use."""
     if name not in names:
@@ -220,7 +311,8 @@ def index_in(names: Sequence[str], wanted: int | str, what: str) -> int:
         return names.index(wanted)
     if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool) and 0 <= wanted < len(names):
         return int(wanted)
-    raise saliency.UnknownName(f"There is no {what} {summary(wanted)}. Available: {', '.join(names)}.")
+    more = f", … ({len(names):,} in all)" if len(names) > LISTED else ""
+    raise saliency.UnknownName(f"There is no {what} {summary(wanted)}. Available: {', '.join(names[:LISTED])}{more}.")
 
 
 def grid_of(
@@ -245,8 +337,8 @@ def grid_of(
         "images": [index_in(inputs.images, each, "image") for each in _listed(images, "images")],
     }
     if not any(axes.values()):
-        several = {"models": inputs.models, "images": inputs.images}
-        axes = {name: list(range(len(names))) for name, names in several.items() if len(names) > 1}
+        several_of = {"models": range(len(inputs.models)), "images": inputs.pictures}
+        axes = {name: list(which)[:MOST_CELLS] for name, which in several_of.items() if len(which) > 1}
         favourites = [each.id for each in inputs.methods if each.favourite and not each.unsupported]
         axes = axes or {"methods": favourites[:MOST_CELLS]}
     return {name: axis for name, axis in axes.items() if axis}
@@ -256,29 +348,23 @@ def _named(given: Any, name_of: Callable[[Any, int], str]) -> dict[str, Any]:
     """Return one or several models or images by name; a number is appended to a repeated name."""
     if isinstance(given, Mapping):
         items = [(readable(name), each) for name, each in given.items()]
-    elif _is_several(given):
+    elif several(given):
         items = [(name_of(each, i), each) for i, each in enumerate(given)]
     else:
         items = [(name_of(given, 0), given)]
     if not items:
         raise saliency.BadField("Expected at least one model and one image, got an empty list.")
-    names = [name for name, _ in items]
-    return {
-        name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}": each
-        for i, (name, each) in enumerate(items)
-    }
+    return dict(zip(distinct([name for name, _ in items]), (each for _, each in items), strict=True))
 
 
-def _is_several(given: Any) -> bool:
-    # a tuple is a single JAX model: (f, weights), or (module, variables)
-    return isinstance(given, list) and not (given and isinstance(given[0], int | float | list | tuple))
-
-
-def _expressions(given: Any, one: str, several: str) -> list[str]:
+def _expressions(given: Any, one: str, many: str) -> list[str]:
     """Return the Python expression for each model or image, in terms of the argument as it was given."""
-    if isinstance(given, Mapping):
-        return [f"{several}[{name!r}]" for name in given]
-    return [f"{several}[{i}]" for i in range(len(given))] if _is_several(given) else [one]
+    return _expressions_of(given, len(given), many) if isinstance(given, Mapping) or several(given) else [one]
+
+
+def _expressions_of(given: Any, count: int, many: str) -> list[str]:
+    """Return the Python expression for each of several models or images."""
+    return [f"{many}[{key!r}]" for key in (given if isinstance(given, Mapping) else range(count))]
 
 
 def _model_name(model: Any, _index: int) -> str:
@@ -311,11 +397,11 @@ def _listed(given: Any, what: str = "methods") -> list[Any]:
     return saliency.checks.several(given, what)
 
 
-def _notes(models: Sequence[str], images: Sequence[str], prepared: Mapping[Pair, saliency.Prepared]) -> list[str]:
+def _notes(models: Sequence[str], images: Mapping[int, str], prepared: Mapping[Pair, saliency.Prepared]) -> list[str]:
     """Return the notes on automatic settings; one that does not hold for all pairs names the pairs it holds for."""
     notes: dict[str, list[str]] = {}
     for m, model in enumerate(models):
-        for i, image in enumerate(images):
+        for i, image in images.items():
             who = [model] * (len(models) > 1) + [image] * (len(images) > 1)
             for note in (*prepared[m, i].picture.notes, *prepared[m, i].adapted.notes):
                 notes.setdefault(note, []).append(", ".join(who))

@@ -63,12 +63,15 @@ def test_the_code_of_the_widget_page_runs(tmp_path: Path, monkeypatch: pytest.Mo
     names: dict[str, Any] = {"model": demo.model(), "img": demo.image()[::2, ::2], "labels": demo.labels}
     names["another"] = names["img"][::-1].copy()
     names["dataset"] = [(names["img"], 0), (names["another"], 1)]
+    names |= {"images": [names["img"]] * 9, "classes": ["cat"] * 9}
     first, *others = blocks(text(ROOT / "docs/widget.md"))
     exec(first.replace("(model, img)", "(model, img, labels=labels)"), names)
     for block in others:
         exec(block, names)
     names["again"].close()
+    names["many"].close()
 
+    assert names["many"].spec["gallery"]["count"] == 9
     assert names["exp"].method == "grad_cam"
     assert (tmp_path / "why.html").stat().st_size > 100_000
 

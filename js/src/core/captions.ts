@@ -5,7 +5,7 @@ import { markOf } from "./evidence.ts";
 import { formatImages, formatNumber, formatPercent, formatSeconds, formatShare } from "./format.ts";
 import type { Glance } from "./glance.ts";
 import { comparing, namesOf } from "./grid.ts";
-import { explainedOf, imageOf, labelOf, nameOf, shownExplained } from "./lookup.ts";
+import { explainedOf, imageOf, labelOf, nameOf, openImages, shownExplained } from "./lookup.ts";
 import { fits } from "./picked.ts";
 import { readingAt } from "./reading.ts";
 import { keepShown, regionCount, regionsOf, shownRegions } from "./regions.ts";
@@ -63,8 +63,8 @@ export function titleOf(state: State, cell: Cell): string {
 }
 
 function subjectOf(state: State, cell: Cell): readonly string[] {
-  const { models, images } = state.spec;
-  const names = [labelOf(state, cell), models.length > 1 && models[cell.model], images.length > 1 && imageOf(state, cell).name];
+  const { models } = state.spec;
+  const names = [labelOf(state, cell), models.length > 1 && models[cell.model], openImages(state.spec).length > 1 && imageOf(state, cell).name];
   return names.filter((name) => typeof name === "string");
 }
 

@@ -1,7 +1,7 @@
 /** The cells on the screen. */
 
 import { TOP, keyOf, pairOf, type Cell } from "./cell.ts";
-import { classesOf, imageOf, labelOf, nameOf } from "./lookup.ts";
+import { classesOf, imageOf, labelOf, nameOf, openImages } from "./lookup.ts";
 import type { Grid, Settings } from "./settings.ts";
 import { shownCell, type State } from "./state.ts";
 import { statusOf } from "./status.ts";
@@ -82,12 +82,13 @@ export function toggling(state: State, name: keyof Grid, value: string | number)
 
 /** The first grid of a comparison: all models, or all images, or else the computed methods and the cheapest others. */
 export function firstGrid(state: State): Grid {
-  const { models, images, methods } = state.spec;
+  const { models, methods } = state.spec;
+  const images = openImages(state.spec).map(([index]) => index);
   const shown = shownCell(state);
   if (models.length > 1) return { models: [...models.keys()] };
   if (images.length > 1) {
     const top = classesOf(state)[0]?.index === shown.target;
-    return { images: [...images.keys()].slice(0, MOST_CELLS), ...(top ? { targets: [TOP] } : {}) };
+    return { images: images.slice(0, MOST_CELLS), ...(top ? { targets: [TOP] } : {}) };
   }
   const standing = methods.map(({ id, cost }) => ({ id, cost: cost || Infinity, status: statusOf(state, { ...shown, method: id }).kind }));
   const here = standing.filter(({ id, status }) => id === shown.method || ["done", "stale", "running"].includes(status));

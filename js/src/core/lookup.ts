@@ -2,11 +2,16 @@
 
 import { keyOf, pairOf, type Cell } from "./cell.ts";
 import type { ClassRow, Explained } from "./result.ts";
-import type { ImageSpec, MethodSpec } from "./settings.ts";
+import type { ImageSpec, MethodSpec, Spec } from "./settings.ts";
 import { shownCell, type State } from "./state.ts";
 
 export function imageOf({ spec }: State, { image }: Cell): ImageSpec {
   return spec.images[image] ?? { name: "", size: [1, 1] };
+}
+
+/** The images that are open, with their indices. */
+export function openImages({ images }: Spec): readonly (readonly [index: number, image: ImageSpec])[] {
+  return Object.entries(images).map(([index, image]) => [Number(index), image]);
 }
 
 export function methodOf({ spec }: State, { method }: Cell): MethodSpec | undefined {

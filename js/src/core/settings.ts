@@ -40,10 +40,21 @@ export interface Spec {
   readonly methods: readonly MethodSpec[];
   /** The names of the models; one at least. */
   readonly models: readonly string[];
-  readonly images: readonly ImageSpec[];
+  /** By their indices; in a gallery only those that are open. */
+  readonly images: Readonly<Record<number, ImageSpec>>;
   readonly notes: readonly string[];
   /** For each model, whether its training images are known. */
   readonly index?: readonly boolean[];
+  readonly gallery?: GallerySpec;
+}
+
+/** What a gallery of many pictures offers. */
+export interface GallerySpec {
+  /** The number of pictures. */
+  readonly count: number;
+  /** What they can be sorted and filtered by: the key and its name. */
+  readonly sorts: readonly (readonly [key: string, name: string])[];
+  readonly shows: readonly (readonly [key: string, name: string])[];
 }
 
 /** The traits a person can change, each a word of the protocol. */
@@ -76,6 +87,8 @@ export interface Settings {
   readonly fill: string;
   /** Whether what-if requests follow the selection as it changes. */
   readonly live: boolean;
+  /** Whether the gallery is shown instead of a picture. */
+  readonly gallery: boolean;
 }
 
 export type ChangedParameters = Readonly<Record<string, ParameterValues>>;

@@ -29,6 +29,12 @@ export interface Answers {
   readonly examples?: Examples;
 }
 
+/** A message with pictures of the gallery, which its panel parses. */
+export interface ItemsMessage {
+  readonly raw: Readonly<Record<string, unknown>>;
+  readonly buffers: ReadonlyMap<string, Uint8Array>;
+}
+
 export interface State {
   readonly spec: Spec;
   readonly shown: Settings;
@@ -61,6 +67,8 @@ export interface State {
   readonly parameters: ChangedParameters;
   /** The code of the second module, compressed, once it has arrived. */
   readonly code: Uint8Array | null;
+  /** The last pictures of the gallery that arrived. */
+  readonly items: ItemsMessage | null;
   /** The kernel is busy with something else, was restarted, or is gone. */
   readonly silent: boolean;
   /** The failure outside any method, e.g. while predicting. */
@@ -88,6 +96,7 @@ export function initialState(spec: Spec, settings: Settings): State {
     descriptions: new Map(),
     parameters: {},
     code: null,
+    items: null,
     silent: false,
     trouble: null,
   };

@@ -6,7 +6,7 @@ import { clamp } from "./geometry.ts";
 import { including, without } from "./immutable.ts";
 import type { Change, Channels, ClassRow, Curve, Described, Examples, Explained, Failure, ParameterValues, Verdict, WhatIf } from "./result.ts";
 import type { ChangedParameters, Settings, Spec } from "./settings.ts";
-import { descriptionKey, shownCell, type Answers, type Job, type Link, type State } from "./state.ts";
+import { descriptionKey, shownCell, type Answers, type ItemsMessage, type Job, type Link, type State } from "./state.ts";
 import type { Store } from "./store.ts";
 
 export type StateEvent =
@@ -36,6 +36,7 @@ export type StateEvent =
   | { readonly kind: "channels"; readonly about: Explained; readonly key: string; readonly channels: Channels }
   | { readonly kind: "examples"; readonly about: Explained; readonly examples: Examples }
   | { readonly kind: "described"; readonly method: string; readonly fields: ParameterValues; readonly described: Described }
+  | { readonly kind: "items"; readonly items: ItemsMessage }
   | { readonly kind: "code"; readonly code: Uint8Array }
   | { readonly kind: "silent"; readonly silent: boolean }
   | { readonly kind: "forgotten"; readonly keys: readonly string[] }
@@ -50,7 +51,8 @@ export function update(state: State, event: StateEvent): State {
 }
 
 const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extract<StateEvent, { kind: K }>) => State } = {
-  spec: (state, { spec }) => ({ ...state, spec }),
+  spec: (state, { spec }) => ({ ...(spec.gallery ? withoutClosed(state, spec) : state), spec }),
+  items: (state, { items }) => ({ ...state, items }),
   synced: (state, { settings }) => synced(state, settings),
   set(state, { settings }) {
     const shown = changed(state.shown, coupled(state, settings));
@@ -58,8 +60,8 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
   },
   commit: (state) => committed(state, state.shown),
   reset(state) {
-    const { method, target, model_index, image_index, grid, mode, live } = state.shown;
-    const settings = { ...state.initial, method, target, model_index, image_index, grid, mode, live };
+    const { method, target, model_index, image_index, grid, mode, live, gallery } = state.shown;
+    const settings = { ...state.initial, method, target, model_index, image_index, grid, mode, live, gallery };
     return committed(state, settings);
   },
   undo: (state) => restored(state, "past", "undone"),
@@ -131,6 +133,14 @@ const MOST_ANSWERS = 500;
 function newest<V>(map: ReadonlyMap<string, V>): ReadonlyMap<string, V> {
   const [oldest] = map.keys();
   return map.size > MOST_ANSWERS && oldest !== undefined ? without(map, oldest) : map;
+}
+
+/** The state without the pictures of a gallery that were closed: the kernel has no results of them any more. */
+function withoutClosed(state: State, { images }: Spec): State {
+  const open = <V>(map: ReadonlyMap<string, V>): ReadonlyMap<string, V> =>
+    new Map([...map].filter(([key]) => Number(key.slice(key.lastIndexOf(":") + 1)) in images));
+  const pictures = new Map([...state.pictures].filter(([image]) => image in images));
+  return pictures.size === state.pictures.size ? state : { ...state, pictures, predictions: open(state.predictions), explained: open(state.explained) };
 }
 
 /** Results of other parameters stay on the screen, but count as provisional until new ones arrive. */
@@ -237,7 +247,7 @@ export type StateStore = Store<State, StateEvent>;
 function committed(state: State, settings: Settings): State {
   const { saved } = state;
   if (saved === settings) return state.shown === settings ? state : { ...state, shown: settings };
-  const changed = Object.keys(settings).some((name) => name !== "live" && !Object.is(settings[name as keyof Settings], saved[name as keyof Settings]));
+  const changed = Object.keys(settings).some((name) => name !== "live" && name !== "gallery" && !Object.is(settings[name as keyof Settings], saved[name as keyof Settings]));
   const history = changed && saved.target >= 0 ? { past: [...state.past, saved].slice(-MOST_UNDONE), undone: [] } : {};
   return { ...state, ...history, shown: settings, saved: settings };
 }
@@ -246,6 +256,7 @@ function committed(state: State, settings: Settings): State {
 function restored(state: State, from: "past" | "undone", to: "past" | "undone"): State {
   const last = state[from].at(-1);
   if (!last) return state;
-  const settings = { ...last, live: state.shown.live };
+  const { live, gallery } = state.shown;
+  const settings = { ...last, live, gallery };
   return { ...state, shown: settings, saved: settings, [from]: state[from].slice(0, -1), [to]: [...state[to], state.saved] };
 }

@@ -12,6 +12,7 @@ import { unexpected, warn, type Buffers, type Raw } from "./packet.ts";
 /** By the `op` of the request. Each throws an Error that names what was expected and what came. */
 export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw, buffers: Buffers) => Requests[Op]["answer"] } = {
   what_if: whatIf, curve, check: verdict, change, channels, examples, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
+  items: String, open: String, predict: String, order: (raw, buffers) => ({ raw, buffers }),
 };
 
 /** Return the changes of the state by a message. An answer that no panel requested brings its request, and follows the result that it is about. */

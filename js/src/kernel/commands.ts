@@ -3,6 +3,7 @@
 import type { ChangeKind, ChannelMethod, WhatIfRequest } from "../core/answers.ts";
 import type { Cell } from "../core/cell.ts";
 import type { Change, Channels, Curve, Described, Examples, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { ItemsMessage } from "../core/state.ts";
 
 export interface Commands {
   /** Compute a cell, unless it is there, running or unsupported; after a failure or a change of weights only `again`. */
@@ -27,7 +28,23 @@ export interface Requests {
   readonly describe: { readonly fields: OfMethod; readonly answer: Described };
   readonly configure: { readonly fields: OfMethod; readonly answer: unknown };
   readonly code: { readonly fields: Cell; readonly answer: string };
+  readonly items: { readonly fields: { readonly images: readonly number[]; readonly model: number; readonly method: string }; readonly answer: unknown };
+  readonly order: { readonly fields: OrderRequest; readonly answer: ItemsMessage };
+  readonly open: { readonly fields: { readonly image: number }; readonly answer: unknown };
+  readonly predict: { readonly fields: { readonly model: number }; readonly answer: unknown };
   readonly picture: { readonly fields: { readonly name: string }; readonly answer: unknown };
+}
+
+/** An order of the gallery's pictures. */
+export interface OrderRequest {
+  readonly model: number;
+  readonly method: string;
+  readonly sort: string;
+  readonly descending: boolean;
+  readonly show: string;
+  readonly query: string;
+  /** The picture whose nearest are listed. */
+  readonly near: number | null;
 }
 
 interface OfMethod {

@@ -11,7 +11,8 @@ export function followCells(store: StateStore, compute: (cell: Cell) => void, si
   let queued = false;
   const look = (): void => {
     queued = false;
-    if (signal.aborted) return;
+    // the maps of a picture are computed when it is opened
+    if (signal.aborted || store.state.shown.gallery) return;
     const shown = keyOf(shownCell(store.state));
     const cells = [...cellsOf(store.state)].sort((a, b) => Number(keyOf(b) === shown) - Number(keyOf(a) === shown));
     const news = cells.filter((cell) => !requested.has(keyOf(cell)));
@@ -21,7 +22,7 @@ export function followCells(store: StateStore, compute: (cell: Cell) => void, si
   store.subscribe((state, before) => {
     if (state.parameters !== before.parameters || (before.silent && !state.silent)) requested = new Set();
     else if (state.shown === before.shown && state.predictions === before.predictions) return;
-    else if (gridKey(state) === gridKey(before)) return;
+    else if (gridKey(state) === gridKey(before) && state.shown.gallery === before.shown.gallery) return;
     if (queued) return;
     queued = true;
     queueMicrotask(look);

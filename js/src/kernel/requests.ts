@@ -1,6 +1,7 @@
 /** The connection to the kernel: requests by their id, each with what handles its replies (see "Messages" in docs/widget-protocol.md). */
 
 import { keyOf, pairOf, type Cell } from "../core/cell.ts";
+import { openImages } from "../core/lookup.ts";
 import { surplus } from "../core/memory.ts";
 import type { Spec } from "../core/settings.ts";
 import { shownCell } from "../core/state.ts";
@@ -18,7 +19,7 @@ import { replayIfAlone } from "./replay.ts";
 import { listen, type Model } from "./traits.ts";
 
 /** Replies after which others follow. */
-const UNFINISHED: readonly string[] = ["accepted", "welcome", "progress", "partial", "partial_verdict"];
+const UNFINISHED: readonly string[] = ["accepted", "welcome", "progress", "partial", "partial_verdict", "items"];
 
 type Handler = (reply: Reply) => void;
 
@@ -153,7 +154,7 @@ function createRequests(model: Model, store: StateStore, newRid: () => string, s
 function countPairs(spec: () => Spec): (reply: Reply) => boolean {
   const known = new Set<string>();
   return ({ events: [event] }) =>
-    event?.kind === "predicted" && known.add(pairOf(event.model, event.image)).size >= spec().models.length * spec().images.length;
+    event?.kind === "predicted" && known.add(pairOf(event.model, event.image)).size >= spec().models.length * openImages(spec()).length;
 }
 
 /** Request ids that no other widget, and no other page on the same kernel, will use. */

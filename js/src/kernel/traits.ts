@@ -39,6 +39,7 @@ const SETTINGS = [
   "picked",
   "fill",
   "live",
+  "gallery",
 ] as const satisfies readonly (keyof Settings)[];
 
 export function readSettings(model: Model): Settings {

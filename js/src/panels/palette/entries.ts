@@ -75,6 +75,7 @@ function actions({ store, glance, choose, present }: Context, state: State): rea
     ...(comparing(state)
       ? [entry("Stop comparing", "single picture", "", () => choose({ grid: {} }))]
       : [entry("Compare", "side by side grid", "", () => { choose({ grid: firstGrid(state) }); glance.send({ layout: "grid" }); })]),
+    ...(state.spec.gallery ? [entry("All pictures", "gallery back", "Esc", () => choose({ gallery: true }))] : []),
     entry("Undo", "back", "Ctrl Z", () => store.send({ kind: "undo" })),
     entry("Redo", "forward", "Ctrl Shift Z", () => store.send({ kind: "redo" })),
     entry("Reset the view", "default settings", "", () => store.send({ kind: "reset" })),

@@ -1,6 +1,7 @@
 /** The models and images: shown only where there are several. */
 
 import { choosing } from "../../core/grid.ts";
+import { openImages } from "../../core/lookup.ts";
 import type { State } from "../../core/state.ts";
 import { layerOf, resize } from "../../paint/layer.ts";
 import { compareBox } from "../ui/compare-box.ts";
@@ -14,13 +15,14 @@ export function subjectsPanel(context: Context): HTMLElement {
   const filmstrip = createFilmstrip(context);
   // what there is does not change in the widget's life
   context.watch(
-    ({ spec }) => [spec.models.join("\n"), spec.images.map(({ name }) => name).join("\n")],
+    ({ spec }) => [spec.models.join("\n"), openImages(spec).map(([i, { name }]) => `${i} ${name}`).join("\n")],
     ({ spec }) => {
       const parts: HTMLElement[] = [];
-      if (spec.models.length > 1) parts.push(strip(context, "Model", "models", spec.models.map((name) => [h("span", {}, name)])));
-      if (spec.images.length > 1) {
-        const pictures = spec.images.map(({ name }, i) => [filmstrip(i), h("span", { class: "slw-chip-label" }, name)]);
-        parts.push(strip(context, "Image", "images", pictures));
+      if (spec.models.length > 1) parts.push(strip(context, "Model", "models", spec.models.map((name, i) => [i, h("span", {}, name)])));
+      const images = openImages(spec);
+      if (images.length > 1) {
+        const pictures = images.map(([i, { name }]) => [i, filmstrip(i), h("span", { class: "slw-chip-label" }, name)] as const);
+        parts.push(strip(context, spec.gallery ? "Opened" : "Image", "images", pictures));
       }
       element.hidden = parts.length === 0;
       element.replaceChildren(...parts);
@@ -29,11 +31,12 @@ export function subjectsPanel(context: Context): HTMLElement {
   return element;
 }
 
-function strip(context: Context, title: string, axis: "models" | "images", contents: readonly (readonly HTMLElement[])[]): HTMLElement {
+function strip(context: Context, title: string, axis: "models" | "images", contents: readonly (readonly [index: number, ...content: HTMLElement[]])[]): HTMLElement {
   const { store, signal, choose, watch } = context;
   const row = h("div", { class: "slw-chips", role: "radiogroup", "aria-label": title });
   const rove = roving(row, signal);
-  const chips = contents.map((content, i) => {
+  const indices = contents.map(([index]) => index);
+  const chips = contents.map(([i, ...content]) => {
     const chip = h("button", { class: `slw-chip slw-subject slw-of-${axis}`, role: "radio" }, ...content);
     setAttribute(chip, "title", chip.textContent);
     on(chip, "click", signal, () => {
@@ -42,7 +45,7 @@ function strip(context: Context, title: string, axis: "models" | "images", conte
     row.append(h("span", { class: "slw-slot" }, compareBox(context, axis, i, `${title.toLowerCase()} ${chip.textContent}`), chip));
     return chip;
   });
-  const shownIndex = (state: State): number => (axis === "models" ? state.shown.model_index : state.shown.image_index);
+  const shownIndex = (state: State): number => indices.indexOf(axis === "models" ? state.shown.model_index : state.shown.image_index);
   watch(
     (state) => [shownIndex(state)],
     (state) => {

@@ -34,7 +34,7 @@ export interface Context {
 export type Panel = (context: Context) => HTMLElement;
 
 /** The panels of the second module, see more.ts. */
-export type LazyPanel = Exclude<Glance["drawer"], ""> | "palette" | "difference";
+export type LazyPanel = Exclude<Glance["drawer"], ""> | "palette" | "difference" | "gallery";
 
 type Attributes = Readonly<Record<string, string | number | boolean>>;
 
