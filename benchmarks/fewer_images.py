@@ -3,12 +3,13 @@
     python benchmarks/fewer_images.py xrai --photographs 8
     python benchmarks/fewer_images.py rise --photographs 3
     python benchmarks/fewer_images.py score_cam --photographs 3
+    python benchmarks/fewer_images.py occlusion --photographs 6
 
 `xrai` compares maps of few steps with that of PAIR's 200 images, `score_cam` those of clusters with that of all
-channels: rank correlation, overlap of the most salient tenth and fifth, and the difference in two metrics of evidence,
-with 95 % intervals over the photographs. `rise` compares the variance of maps over seeds, of orthogonal masks and of
-independent ones at equal images. Photographs are those of scikit-image and scikit-learn, then of the folder that
-SALIENCY_REAL_DATA names, if any.
+channels, `occlusion` those of a share of the windows with that of all: rank correlation, overlap of the most salient
+tenth and fifth, and the difference in two metrics of evidence, with 95 % intervals over the photographs. `rise`
+compares the variance of maps over seeds, of orthogonal masks and of independent ones at equal images. Photographs are
+those of scikit-image and scikit-learn, then of the folder that SALIENCY_REAL_DATA names, if any.
 """
 
 from __future__ import annotations
@@ -121,6 +122,13 @@ def clusters() -> dict[str, saliency.Method]:
     }
 
 
+def windows() -> dict[str, saliency.Method]:
+    """Return occlusion by every window, by a share of them, and by a wider stride."""
+    found: dict[str, saliency.Method] = {"every window": saliency.Occlusion()}
+    found |= {f"share {share}": saliency.Occlusion(share=share) for share in (0.6, 0.5, 0.4, 0.3)}
+    return found | {f"stride {stride}": saliency.Occlusion(stride=stride) for stride in (11, 15)}
+
+
 class Independent(saliency.Rise):
     """RISE with independent masks."""
 
@@ -149,6 +157,7 @@ PARTS = {
     "xrai": lambda images: beside(xrai_steps(), images),
     "rise": rise_masks,
     "score_cam": lambda images: beside(clusters(), images),
+    "occlusion": lambda images: beside(windows(), images),
 }
 
 

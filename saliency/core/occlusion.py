@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from saliency.core.coarse_to_fine import CoarseToFine
 from saliency.core.method import parameter
 from saliency.core.pair.occlusion import PairOcclusion
 from saliency.core.windows import Windows
 from saliency.errors import BadField
 from saliency.model.protocols import Model
 from saliency.session.baselines import Baseline, baseline_count
-from saliency.session.samples import Patches, spans
+from saliency.session.samples import Patches, own, spans
 from saliency.session.session import Session, originals
 
 
@@ -22,8 +23,9 @@ from saliency.session.session import Session, originals
 class Occlusion(PairOcclusion):
     """The drop of the score while a window slides over the image (arXiv:1311.2901, section 4.2).
 
-    A pixel's value is the mean drop over the windows that cover it, or their sum as in PAIR. Needs scores only. Cost:
-    one forward pass per window and cover, and one for the image.
+    A pixel's value is the mean drop over the windows that cover it, or their sum as in PAIR. With `share` below 1,
+    every second window down and across is evaluated, and then those where the drop, interpolated, is largest. Needs
+    scores only. Cost: one forward pass per window and cover, and one for the image.
     """
 
     id = "occlusion"
@@ -52,6 +54,12 @@ class Occlusion(PairOcclusion):
         "Combination of the windows that cover a pixel; with 'sum' no window is cropped at the border",
         choices=("mean", "sum"),
     )
+    share: float = parameter(
+        1.0,
+        "Share of the windows to evaluate: a quarter evenly, then those of the largest drop; others are interpolated",
+        low=0.3,
+        high=1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,20 +75,57 @@ class Occlusion(PairOcclusion):
         if not len(order):
             yield ops.asarray(np.zeros((*whole.shape, *shape[1:3])))
             return
+        if self.share < 1:
+            order = np.arange(len(order))
         windows = Windows(ops, shape, axes, deep=self._in_channels, order=order)
+        drops = self._some if self.share < 1 else self._all
         done: Any = 0.0
         for i, cover in enumerate(session.baselines(self._covers(), images)):
-            patches = Patches(ops, images, windows.cuts, cover)
-            drops: list[Any] = []
-            for evaluated, scores in session.scores(patches):
-                for image, which in spans(evaluated, patches.each):
-                    first = image * patches.each + which.start - evaluated.start
-                    part = scores[:, first : first + which.stop - which.start]
-                    drops.append(whole[:, image : image + 1] - part)
-                if session.streaming or evaluated.stop == len(patches):
-                    mask = windows.map(ops.concat(drops, 1), evaluated.stop, self.reduce)
-                    yield mask if i == 0 else (done[:, : mask.shape[1]] + mask) / (i + 1)
+            for found, evaluated in drops(images, whole, windows, cover, session):
+                mask = windows.map(found, evaluated, self.reduce)
+                yield mask if i == 0 else (done[:, : mask.shape[1]] + mask) / (i + 1)
             done = done + mask
+
+    def _all(
+        self, images: Any, whole: Any, windows: Windows[Any], cover: Any, session: Session[Any]
+    ) -> Iterator[tuple[Any, int]]:
+        """Yield the drops (k, n) of the first n windows of all images, with n."""
+        patches = Patches(session.ops, images, windows.cuts, cover)
+        drops: list[Any] = []
+        for evaluated, scores in session.scores(patches):
+            for image, which in spans(evaluated, patches.each):
+                first = image * patches.each + which.start - evaluated.start
+                drops.append(whole[:, image : image + 1] - scores[:, first : first + which.stop - which.start])
+            if session.streaming or evaluated.stop == len(patches):
+                yield session.ops.concat(drops, 1), evaluated.stop
+
+    def _some(
+        self, images: Any, whole: Any, windows: Windows[Any], cover: Any, session: Session[Any]
+    ) -> Iterator[tuple[Any, int]]:
+        """Yield the drops (k, n) of all windows of all images, a share of them evaluated, with n."""
+        ops, plan = session.ops, CoarseToFine(windows.grid, self.share)
+        tops = ops.tohost(whole)
+        drops = np.zeros((len(tops), len(images), len(windows.cuts)))
+
+        def evaluated(image: int, which: np.ndarray) -> Iterator[slice]:
+            """Store the drops of some windows of one image, and yield their numbers as they come."""
+            patches = Patches(ops, images[image : image + 1], windows.cuts[which], own(cover, image))
+            for rows, scores in session.scores(patches):
+                drops[:, image, which[rows]] = tops[:, image : image + 1] - ops.tohost(scores)
+                yield rows
+
+        def drawn() -> tuple[Any, int]:
+            return ops.asarray(drops.reshape(len(tops), -1)), drops.shape[1] * drops.shape[2]
+
+        for image in range(len(images)):
+            for _ in evaluated(image, plan.coarse):
+                pass
+            drops[:, image] = plan.filled(drops[:, image, plan.coarse])
+            for _ in evaluated(image, plan.next(drops[:, image])):
+                if session.streaming:
+                    yield drawn()
+        if not session.streaming or not plan.fine:
+            yield drawn()
 
     @property
     def _in_channels(self) -> bool:
@@ -122,7 +167,11 @@ class Occlusion(PairOcclusion):
 
     def cost(self, shape: tuple[int, ...]) -> int:
         down, across = self.windows(shape)
-        windows = len(down) * len(across) * len(self.channel_windows(shape))
+        grid = len(down), len(across), len(self.channel_windows(shape))
+        windows = int(np.prod(grid))
+        if self.share < 1 and windows:
+            plan = CoarseToFine(grid, self.share)
+            windows = len(plan.coarse) + plan.fine
         return shape[0] * (1 + windows * baseline_count(self._covers()))
 
     def _covers(self) -> Baseline:

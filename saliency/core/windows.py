@@ -30,8 +30,9 @@ class Windows(Generic[A]):
         self, ops: Ops[A], shape: tuple[int, ...], axes: Sequence[Spans], *, deep: bool, order: np.ndarray
     ) -> None:
         self._ops, self._deep = ops, deep
-        self._grid = tuple(map(len, axes))
-        places = np.unravel_index(order, self._grid)
+        self.grid = tuple(map(len, axes))
+        """Number of windows down, across and in channels."""
+        places = np.unravel_index(order, self.grid)
         cut = axes if deep else axes[:2]
         self.cuts = np.concatenate([np.array(axis)[at] for axis, at in zip(cut, places, strict=False)], 1)
         """(top, bottom, left, right) of each window, half-open; with (first, last) channel where windows have them."""
@@ -63,13 +64,13 @@ class Windows(Generic[A]):
             visited[evaluated:] = 0
             values = ops.concat([values, ops.asarray(np.zeros((k, missing)))], 1)
         in_grid = ops.take(ops.reshape(values, (k, images, each)), self._place)
-        total: Any = self._spread(ops.reshape(in_grid, (-1, *self._grid)))
+        total: Any = self._spread(ops.reshape(in_grid, (-1, *self.grid)))
         total = ops.reshape(total, (k, images, *total.shape[1:]))
         if reduce == "sum" and not missing:
             return total
-        count = self._spread(ops.asarray(visited.reshape(images, each)[:, self._place].reshape(images, *self._grid)))
+        count = self._spread(ops.asarray(visited.reshape(images, each)[:, self._place].reshape(images, *self.grid)))
         mean = total / ops.maximum(count, 1.0)
-        return mean if reduce == "mean" else mean * self._spread(ops.asarray(np.ones((1, *self._grid))))
+        return mean if reduce == "mean" else mean * self._spread(ops.asarray(np.ones((1, *self.grid))))
 
     def _spread(self, windows: Any) -> Any:
         """Add the values of a grid's windows, (n, down, across, channels), to their pixels: (n, H, W[, C])."""

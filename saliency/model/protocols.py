@@ -9,6 +9,7 @@ broadcasting: one target is k = 1. The framework's own layout is handled by its 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
@@ -463,9 +464,16 @@ def lacking(model: Model[Any], needs: type) -> str | None:
         # a model without the lesser capability does not have the greater one either
         if each in model.lacks:
             return model.lacks[each]
-    if isinstance(model, needs):
+    provided = _PROVIDED.setdefault(type(model), {})
+    if needs not in provided:
+        provided[needs] = isinstance(model, needs)
+    if provided[needs]:
         return None
     return f"{name_in_sentence(model)} provides only {CAPABILITY[Model]}"
+
+
+_PROVIDED: weakref.WeakKeyDictionary[type, dict[type, bool]] = weakref.WeakKeyDictionary()
+"""By class of model, whether it has a capability: comparing with a protocol takes 0.1 ms."""
 
 
 def require_adapted(model: Any) -> None:

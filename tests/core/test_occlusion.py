@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
 import saliency
 from tests.nets import black_box, picture, small_net
@@ -44,6 +45,47 @@ def test_occlusion_is_its_formula(size: Any, stride: Any, value: Any, reduce: st
 
     np.testing.assert_allclose(found.mask, oracle(size, stride, value, reduce), atol=2e-5)
     assert found.images == method.cost((1, 22, 19, 3))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_a_share_of_the_windows_is_evaluated_and_the_others_are_interpolated(share: float) -> None:
+    """Every second window, then those of the largest interpolated drop, against windows evaluated one by one."""
+    method = saliency.Occlusion(size=5, stride=2, share=share)
+    found = saliency.explain(FUNCTION, IMAGE, method, 1, progress=False)
+    starts = [range(0, length - 5 + 2, 2) for length in (22, 19)]
+    whole = FUNCTION(IMAGE[None])[0, 1]
+    true = np.zeros(tuple(map(len, starts)))
+    for (i, row), (j, column) in itertools.product(*map(enumerate, starts)):
+        shown = IMAGE.copy()
+        shown[row : row + 5, column : column + 5] = 0
+        true[i, j] = whole - FUNCTION(shown[None])[0, 1]
+    coarse = true[::2, ::2]
+    last = [n - 1 for n in coarse.shape]
+    at = np.minimum(np.indices(true.shape) / 2, np.reshape(last, (2, 1, 1)))
+    drops = scipy.ndimage.map_coordinates(coarse, at, order=1)
+    left = [each for each in itertools.product(*map(range, true.shape)) if each[0] % 2 or each[1] % 2]
+    fine = max(0, round(share * true.size) - coarse.size)
+    for each in sorted(left, key=lambda each: -drops[each])[:fine]:
+        drops[each] = true[each]
+    total, count = np.zeros((22, 19)), np.zeros((22, 19))
+    for (i, row), (j, column) in itertools.product(*map(enumerate, starts)):
+        total[row : row + 5, column : column + 5] += drops[i, j]
+        count[row : row + 5, column : column + 5] += 1
+
+    np.testing.assert_allclose(found.mask, total / count, atol=2e-5)
+    assert found.images == method.cost((1, 22, 19, 3)) == 1 + coarse.size + fine
+
+
+def test_a_share_of_the_windows_is_chosen_for_each_picture_of_a_batch() -> None:
+    """Two pictures and two covers in one call give the masks of each picture alone, streamed or not."""
+    images = [IMAGE, IMAGE[::-1].copy()]
+    method = saliency.Occlusion(size=5, stride=2, share=0.5, value=["black", "blur"])
+    together = list(saliency.explain_each(FUNCTION, images, method, 1))
+    for found, image in zip(together, images, strict=True):
+        seen: list[Any] = []
+        alone = saliency.explain(FUNCTION, image, method, 1, progress=False, batch_size=16, partial=seen.append)
+        np.testing.assert_allclose(found.mask, alone.mask, atol=2e-6)
+        assert len(seen) > 2
 
 
 def test_a_cover_may_be_a_picture() -> None:

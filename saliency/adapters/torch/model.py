@@ -106,10 +106,11 @@ class TorchModel(Weighted, Adapter):
 
     def at(self, targets: Sequence[int | Target], layers: Sequence[str] = ()) -> Self:
         """See :meth:`saliency.model.protocols.Adapted.at`."""
-        names = {name for name, _ in self.module.named_modules()}
-        for layer in (*layers, *units(targets)):
-            if layer.partition(":")[0] not in names:
-                raise unknown("layer", layer, sorted(names - {""}))
+        if asked := (*layers, *units(targets)):
+            names = {name for name, _ in self.module.named_modules()}
+            for layer in asked:
+                if layer.partition(":")[0] not in names:
+                    raise unknown("layer", layer, sorted(names - {""}))
         self._renew()
         bound = super().at(targets, layers)
         bound._places = {}
