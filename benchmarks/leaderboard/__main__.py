@@ -101,8 +101,9 @@ def not_measured(beds: list[testbed.Bed]) -> list[str]:
 
 def recorded(tasks: list[run.Task], jobs: int) -> list[str]:
     """Return the section on the verdict's own record, of the first scenes of beds whose truth is known."""
-    titles = {each.id: each.title for each in run.all_beds()[0]}
-    chosen = [each for each in tasks if each.index < RECORDED and each.has_truth]
+    # what networks for photographs depend on is unknown, also where people outlined the objects
+    titles = {each.id: each.title for each in run.all_beds()[0] if not isinstance(each, PhotographBed)}
+    chosen = [each for each in tasks if each.bed in titles and each.index < RECORDED and each.has_truth]
     found: dict[str, dict[int, list[record.Checked]]] = defaultdict(dict)
     for task, checked in run.in_processes(record.checked, chosen, jobs):
         found[task.bed][task.index] = checked

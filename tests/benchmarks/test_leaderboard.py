@@ -10,7 +10,7 @@ import torch
 
 import saliency
 from benchmarks.leaderboard import page, peers, record, run
-from benchmarks.leaderboard.__main__ import board_of, is_chosen, not_measured, scene_counts
+from benchmarks.leaderboard.__main__ import board_of, is_chosen, not_measured, recorded, scene_counts
 from benchmarks.leaderboard.entries import BUDGET, LARGE_BUDGET, OF_LAYERS, methods_for
 from benchmarks.leaderboard.references import REFERENCES, ColourFilter, references_of
 from benchmarks.leaderboard.standings import BedResult, overall, result_of
@@ -260,6 +260,19 @@ def test_truth_of_maps_in_the_record() -> None:
     assert "| A bed | 3 | 67 % | – | – | 50 % | 100 % | 4 | 50.0 % [15.0, 85.0] | 25.0 % [4.6, 69.9] |" in table
     assert "[4.6, 69.9] | 100.0 % [20.7, 100.0] |" in table
     assert "smooth 100.0 % [34.2, 100.0]" in table
+
+
+def test_verdicts_are_recorded_where_the_truth_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outlined objects of a photograph are no known truth: no verdict is recorded there."""
+    known, real = (run.Task(bed, 0, 1, tmp_path) for bed in ("wired_one_patch_texture", "imagenet"))
+    monkeypatch.setattr(run.Task, "has_truth", True)
+    maps = [record.Checked(record.TRUE, 1.0, 1.0, True), record.Checked("random cells", 0.0, 0.0, False)]
+    maps.append(record.Checked("elsewhere", 0.0, 0.0, False))
+    monkeypatch.setattr(record, "checked", lambda _: maps)
+    (table,) = recorded([known, real], 0)
+
+    assert "| One patch, texture |" in table
+    assert "EfficientNet" not in table
 
 
 def test_evidence_follows_from_the_standings() -> None:
