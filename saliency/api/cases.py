@@ -15,7 +15,7 @@ from saliency.model.inputs import Inputs
 from saliency.model.resolve import Resolved, functions_of, resolved
 from saliency.pictures.picture import Picture, fill
 from saliency.results.run import Run
-from saliency.session.consistency import inconsistency
+from saliency.session.consistency import size_for
 from saliency.session.session import Session
 
 
@@ -57,8 +57,7 @@ def case_of(
     """
     adapted = prepared.adapted
     one = target_of(prepared, target)
-    found = inconsistency(adapted, prepared.picture.fed)
-    size = 1 if found is not None and found.alone else batch_size
+    size = size_for(adapted, prepared.picture.fed, batch_size)
     session = Session(adapted.at([one.explained]), batch_size=size, **options)
     index = one.name if isinstance(one.name, int) else None
     return Case(session, prepared.images, index, filled=prepared.filled, truth=truth, seed=seed)

@@ -12,12 +12,11 @@ from saliency import checks
 from saliency.api.cases import target_of
 from saliency.api.prepare import Prepared, only, prepare
 from saliency.api.what_if import salience_of
-from saliency.core.quadrature import nodes
 from saliency.counterfactuals.composites import Composites
 from saliency.counterfactuals.goal import goal_of
 from saliency.counterfactuals.result import Counterfactual
 from saliency.counterfactuals.search import Chosen, Found, Search, Sets
-from saliency.errors import BadImage, BadShape, NoGradient, NotReached
+from saliency.errors import BadImage, BadShape, NotReached
 from saliency.metrics.metric import in_words
 from saliency.model.inputs import Inputs
 from saliency.model.protocols import Adapted, Differentiable, lacking
@@ -26,20 +25,17 @@ from saliency.pictures.picture import FILLS, Picture, held
 from saliency.pictures.picture import fill as fill_of
 from saliency.pictures.placement import onto
 from saliency.pictures.presets import Preprocess
-from saliency.pictures.segments import SEGMENTERS, Segments, labelled, masks_of, split
+from saliency.pictures.segments import SEGMENTERS, Segments, labelled, masks_of, split, touching
 from saliency.results.explanation import Explanation
-from saliency.session.consistency import inconsistency
+from saliency.session.consistency import size_for
 from saliency.session.progress import ProgressBar
-from saliency.session.samples import Originals, StraightPath
+from saliency.session.samples import Originals
 from saliency.session.session import Progress, Session
 
 KINDS = ("remove", "keep")
 
 BUDGET = 100
 """Number of images evaluated at most."""
-
-PATH_STEPS = 10
-"""Number of gradients on the path from the filled picture to the picture."""
 
 LEAST_FOR_FILLS = 20
 """The smallest budget of which some is used to test other fills."""
@@ -75,8 +71,9 @@ def counterfactual(
     need not be the smallest set. With the smallest sets, others of the same size are found along the way.
 
     Segments are evaluated one by one, along their order by bisection, by a greedy search, and by leaving members out.
-    Gradients are not needed. With kind="keep", where the effect of one segment says little while all others are there,
-    the order is that of gradients on the path from the filled picture to the picture, if the model provides them.
+    With kind="keep", where a single segment says little, the search starts with each segment and its neighbours. With
+    kind="remove", gradients at the changed picture name the next segments to try, if the model provides them; each
+    gradient counts as one image.
 
     Args:
         model: see :func:`saliency.adapt`.
@@ -93,9 +90,8 @@ def counterfactual(
         count: number of segments of a named segmentation.
         fill: replacement of removed pixels, see :func:`what_if`.
         order: a map by which segments are tried first: an explanation of this image, or an array (h, w) at the
-            resolution of the model's input, larger where more salient. By default the effect of each segment, or of
-            gradients on a path, see above.
-        budget: how many images may be evaluated; by default 100, and twice the number of segments where that is more.
+            resolution of the model's input, larger where more salient.
+        budget: how many images may be evaluated; by default 100, and 3/2 of the number of segments where that is more.
         labels: names of the classes.
         preprocess: see :func:`saliency.explain`.
         activation: see :func:`saliency.adapt`.
@@ -124,18 +120,15 @@ def counterfactual(
         raise BadShape("A counterfactual removes segments of a picture, and was given a list of inputs.")
     ids, places = _segmented(segments, count, prepared.picture.fed[0])
     salience = None if order is None else _by_segment(salience_of(order, prepared, "order"), places)
-    allowed = max(BUDGET, 2 * len(ids)) if budget is None else budget
+    allowed = max(BUDGET, 3 * len(ids) // 2) if budget is None else budget
     with ProgressBar(progress, allowed, "Smallest change", False) as report:
-        differs = inconsistency(prepared.adapted, prepared.picture.fed)
-        size = 1 if differs is not None and differs.alone else batch_size
+        size = size_for(prepared.adapted, prepared.picture.fed, batch_size)
         options = {"batch_size": size, "cancelled": cancelled, "shared": shared}
         composites = _composites(
             prepared, target, to, kind == "keep", places, {**options, "progress": report, "total": allowed}
         )
-        if salience is None and kind == "keep":
-            salience = _path_gains(prepared, composites, fill, allowed, options)
         # the first image is the picture itself, whose answer is known by now
-        found = _searched(composites, fill, allowed - 1 - composites.elsewhere, salience)
+        found = _searched(composites, fill, allowed - 1, salience, _climbing(prepared, composites, options))
         return _result(prepared, composites, found, fill, allowed - 1, ids)
 
 
@@ -169,29 +162,13 @@ def _composites(
     return Composites(session, prepared.images, prepared.filled, places, keep, goal, before)
 
 
-def _path_gains(
-    prepared: Prepared, composites: Composites[Any], fill: str, budget: int, options: Mapping[str, Any]
-) -> np.ndarray | None:
-    """Return the effect of each segment, (d,), integrated on the path from the filled picture (arXiv:1703.01365).
-
-    None if the model provides no gradients, or the budget is too small.
-    """
+def _climbing(prepared: Prepared, composites: Composites[Any], options: Mapping[str, Any]) -> Session[Any] | None:
+    """Return the session that computes gradients towards the goal; None if the model provides none."""
     adapted = prepared.adapted
-    if lacking(adapted, Differentiable) is not None or budget / 4 < PATH_STEPS:
+    if lacking(adapted, Differentiable) is not None:
         return None
-    ops, (ascent, sign) = adapted.ops, composites.goal.ascent(adapted.ops)
-    session = Session(composites.session.model if ascent is None else adapted.at([ascent]), **options)
-    alphas, weights = nodes(PATH_STEPS, "gauss_legendre")
-    path = StraightPath(ops, composites.filled(fill), composites.image, alphas)
-    try:
-        (found,) = session.summed_gradients(path, weights)
-    except NoGradient:
-        return None
-    finally:
-        composites.elsewhere += session.images
-    gains = sign * ops.tohost(found.total * path.difference).astype(np.float64)[0, 0].sum(-1)
-    inside = composites.labels >= 0
-    return np.bincount(composites.labels[inside], gains[inside])
+    ascent, _ = composites.goal.ascent(adapted.ops)
+    return Session(composites.session.model if ascent is None else adapted.at([ascent]), **options)
 
 
 def value_of(adapted: Adapted[Any], target: Resolved, prepared: Prepared) -> np.ndarray:
@@ -203,14 +180,17 @@ def value_of(adapted: Adapted[Any], target: Resolved, prepared: Prepared) -> np.
     return adapted.ops.tohost(scores).astype(np.float64)[0]
 
 
-def _searched(composites: Composites[Any], fill: str, budget: int, salience: np.ndarray | None) -> Found:
+def _searched(
+    composites: Composites[Any], fill: str, budget: int, salience: np.ndarray | None, climbing: Session[Any] | None
+) -> Found:
     """Search within a budget of images, of which some are left for other fills."""
     sets = Sets(
         lambda each: composites.outcomes(each, fill),
         np.bincount(composites.labels[composites.labels >= 0]),
         budget - (len(FILLS) - 1 if budget >= LEAST_FOR_FILLS else 0),
+        None if climbing is None else lambda each: composites.slopes(each, fill, climbing),
     )
-    return Search(sets, composites.original, salience).run()
+    return Search(sets, composites.original, salience, touching(composites.labels)).run()
 
 
 def _result(

@@ -14,7 +14,7 @@ from saliency.counterfactuals.goal import goal_of
 from saliency.errors import BadImage, BadShape
 from saliency.model.protocols import Ops
 from saliency.pictures.picture import Picture
-from saliency.session.consistency import inconsistency
+from saliency.session.consistency import size_for
 from saliency.session.samples import PerImage
 from saliency.session.session import Session
 
@@ -44,12 +44,11 @@ class Attacked:
         self.picture, self.before = picture, value_of(adapted, one, prepared)
         self.goal = goal_of(one, to, prepared.head, names, self.before)
         self.ascent, self.sign = self.goal.ascent(adapted.ops)
-        found = inconsistency(adapted, picture.fed)
-        size = {"batch_size": 1} if found is not None and found.alone else {}
-        self.session = Session(adapted.at([one.explained]), **{**options, **size})
+        options["batch_size"] = size_for(adapted, picture.fed, options.get("batch_size", "auto"))
+        self.session = Session(adapted.at([one.explained]), **options)
         self.climbing = self.session
         if self.ascent is not None:
-            self.climbing = Session(adapted.at([self.ascent]), **{**options, **size})
+            self.climbing = Session(adapted.at([self.ascent]), **options)
         self.notes = tuple(dict.fromkeys([*picture.notes, *adapted.notes]))
 
     def outputs(self, each: int, build: Callable[[int], np.ndarray]) -> np.ndarray:

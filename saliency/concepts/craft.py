@@ -21,7 +21,7 @@ from saliency.model.protocols import Cut
 from saliency.pictures.placement import onto
 from saliency.pictures.presets import Preprocess
 from saliency.results.tables import aligned
-from saliency.session.consistency import inconsistency
+from saliency.session.consistency import size_for
 from saliency.session.samples import Originals
 from saliency.session.session import Session
 
@@ -221,8 +221,8 @@ class Found:
         self.cut, self.label, notes = cut_at(first, layer, target)
         self.notes = list(notes)
         self.ops = first.adapted.ops
-        known = inconsistency(first.adapted, self.fed[0])
-        self._options = {**options, "batch_size": 1} if known is not None and known.alone else options
+        size = size_for(first.adapted, self.fed[0], options.get("batch_size", "auto"))
+        self._options = {**options, "batch_size": size}
         height, width = self.fed[0].shape[1:3]
         side = round(PATCH * min(height, width)) if patch is None else patch
         self.side = checks.whole(side, "patch", 2, min(height, width))

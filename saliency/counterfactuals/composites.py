@@ -9,6 +9,7 @@ import numpy as np
 
 from saliency.counterfactuals.goal import Goal
 from saliency.counterfactuals.search import Chosen, Outcome
+from saliency.errors import NoGradient
 from saliency.session.samples import PerImage
 from saliency.session.session import Session
 
@@ -43,15 +44,15 @@ class Composites(Generic[A]):
         self.session, self.image, self.filled = session, image, filled
         self.labels, self.keep, self.goal, self.before = labels, keep, goal, before
         self.count = int(labels.max()) + 1
-        self.elsewhere = 0
-        """Number of images that were evaluated for this search outside of the session."""
+        self.gradients = 0
+        """The number of gradients computed so far."""
         self.outputs: dict[tuple[Chosen, str], np.ndarray] = {}
         """The outputs, (K,), by set and fill."""
 
     @property
     def calls(self) -> int:
         """The number of images evaluated so far."""
-        return self.session.images + self.elsewhere
+        return self.session.images + self.gradients
 
     @property
     def original(self) -> Chosen:
@@ -72,6 +73,26 @@ class Composites(Generic[A]):
         self.outputs.update(zip([(each, fill) for each in sets], outputs, strict=True))
         reached, margins = self.goal.reached(outputs), self.goal.margins(outputs)
         return [Outcome(bool(yes), float(margin)) for yes, margin in zip(reached, margins, strict=True)]
+
+    def slopes(self, chosen: Chosen, fill: str, session: Session[A]) -> np.ndarray | None:
+        """Return first-order estimates of what choosing each segment adds to a set's margin, (d,); None without them.
+
+        Args:
+            chosen: the set.
+            fill: name of the fill.
+            session: runs the model, bound to what rises or falls towards the goal.
+        """
+        _, sign = self.goal.ascent(session.ops)
+        self.gradients += 1
+        try:
+            ((_, found),) = session.gradients(_Composed(self, [chosen], fill))
+        except NoGradient:
+            return None
+        filled: Any = self.filled(fill)
+        gradients: Any = found.gradients
+        effects = session.ops.tohost(gradients[0] * (filled - self.image)).astype(np.float64)[0].sum(-1)
+        inside = self.labels >= 0
+        return np.bincount(self.labels[inside], (-sign if self.keep else sign) * effects[inside])
 
     def _evaluated(self, samples: Any) -> Any:
         """Yield outputs (n, K); for a function as target, its values (n, 1)."""

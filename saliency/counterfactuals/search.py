@@ -20,6 +20,12 @@ Chosen = frozenset[int]
 CANDIDATES = 4
 """Number of segments that one step of the greedy search tries to add."""
 
+STEEPEST = 12
+"""Number of segments that are tried after the first gradient; after each later one, two and the best known other."""
+
+RESERVE = 10
+"""Number of evaluations that the search by gradients leaves for a bisection."""
+
 
 class Outcome(NamedTuple):
     """The result of evaluating one set."""
@@ -52,12 +58,18 @@ class Sets:
         evaluate: from sets to their outcomes.
         areas: number of pixels of each segment.
         budget: number of sets that may be evaluated.
+        slopes: from a set to estimates of what adding each segment does to the margin, (d,), by a gradient; None in
+            either place if there is no gradient. Each counts as one evaluation.
     """
 
     def __init__(
-        self, evaluate: Callable[[Sequence[Chosen]], Sequence[Outcome]], areas: np.ndarray, budget: int
+        self,
+        evaluate: Callable[[Sequence[Chosen]], Sequence[Outcome]],
+        areas: np.ndarray,
+        budget: int,
+        slopes: Callable[[Chosen], np.ndarray | None] | None = None,
     ) -> None:
-        self._evaluate, self.areas, self.left = evaluate, areas, budget
+        self._evaluate, self._slopes, self.areas, self.left = evaluate, slopes, areas, budget
         self.known: dict[Chosen, Outcome] = {}
 
     @property
@@ -73,6 +85,13 @@ class Sets:
             self.left -= len(unknown)
             self.known.update(zip(unknown, self._evaluate(unknown), strict=True))
         return [each for each in wanted if each in self.known]
+
+    def slopes(self, chosen: Chosen) -> np.ndarray | None:
+        """Return estimates of the effect of adding each segment to a set, (d,); None if there are none."""
+        if self._slopes is None or not self.left:
+            return None
+        self.left -= 1
+        return self._slopes(chosen)
 
     def reached(self, sets: Iterable[Chosen]) -> list[Chosen]:
         """Evaluate sets, as many as the budget allows; return those that reach the goal."""
@@ -98,25 +117,30 @@ class Search:
     Attributes:
         sets: evaluates sets.
         original: the set that leaves the picture as it is: no segments, or all.
-        salience: (d,), larger for segments to be tried first; None for the effect of each segment by itself.
+        salience: (d,), larger for segments to be tried first; None for no order.
+        near: bool (d, d), whether two segments touch, or are the same; None where that has no meaning.
     """
 
     sets: Sets
     original: Chosen
     salience: np.ndarray | None = None
+    near: np.ndarray | None = None
 
     def run(self) -> Found:
         """Search within the budget."""
         sets, nothing, everything = self.sets, Chosen(), Chosen(range(self.sets.count))
+        self.pieces: list[Chosen] = []
+        self.gains = np.zeros(sets.count) if self.salience is None else self.salience
         if not sets.reached([nothing]):
             sets.test([everything])
             if self.salience is not None:
                 self._bisect(self.salience)
-            self.gains = self._measured()
+            if self.original == nothing:
+                self._ascend()
+            self._measure()
             if self._size() > 1:
                 self._bisect(self.gains)
-                steps = (self._greedy, self._shrink) if self.original == nothing else (self._shrink, self._greedy)
-                for step in (self._pairs, *steps, self._earlier, self._shrink):
+                for step in (self._pairs, self._greedy, self._shrink_all, self._earlier, self._shrink_all):
                     step()
         return self._found()
 
@@ -147,25 +171,48 @@ class Search:
         best = self.sets.best()
         return self.sets.count + 1 if best is None else len(best)
 
-    def _measured(self) -> np.ndarray:
-        """Return the effect of each segment by itself, (d,), where the picture is whole; if affordable, at both ends.
+    def _ascend(self) -> None:
+        """Add the segment with the largest effect, one at a time.
 
-        Where the budget is too small for one end, return the salience, or zeros. With a given order, the effects of
-        leaving one segment out are worth less of the budget: while all others are there, many segments have none.
+        Those are tried that a gradient at the changed picture ranks highest, and the one with the largest effect when
+        it was measured last.
+        """
+        sets, now, most = self.sets, Chosen(), STEEPEST
+        effects: dict[int, float] = {}
+        while len(now) + 1 < self._size() and sets.left > most + RESERVE and (slopes := sets.slopes(now)) is not None:
+            self.gains = self.gains if now else slopes
+            tried = [i for i in self._order(slopes) if i not in now][:most]
+            tried += sorted(effects.keys() - now - set(tried), key=lambda i: -effects[i])[:1]
+            found = sets.test(now | {i} for i in tried)
+            for i, each in zip(tried, found, strict=True):
+                effects[i] = sets.margin(each) - sets.margin(now)
+            now, most = max(found, key=lambda each: sets.known[each]), 2
+            if sets.known[now].reached:
+                self._shrink(now)
+                return
+
+    def _measure(self) -> None:
+        """Measure the effects of pieces of the picture, and from these the `gains` of the segments, if affordable.
+
+        The pieces are the segments. Where the picture is whole only with all of them, one alone has little effect: the
+        pieces are first the neighbourhoods of the segments. The gain of a segment is the mean effect of its pieces.
         """
         sets, nothing, everything = self.sets, Chosen(), Chosen(range(self.sets.count))
-        saturated = self.salience is not None and self.original == everything
-        added = [Chosen([i]) for i in range(sets.count)]
-        left_out = [everything - each for each in added]
-        total, measured = np.zeros(sets.count), False
-        for start, each in sorted(((nothing, added), (everything, left_out)), key=lambda end: end[0] != self.original):
-            # the first end may take most of the budget, the other one little of it
-            if start in sets.known and sets.count <= (0.25 if measured or saturated else 0.75) * sets.left:
-                sets.test(each)
-                sign = 1 if start == nothing else -1
-                total += [sign * (sets.margin(one) - sets.margin(start)) for one in each]
-                measured = True
-        return self.salience if not measured and self.salience is not None else total
+        single = [Chosen([i]) for i in range(sets.count)]
+        ends = [(nothing, single), (everything, [everything - each for each in single])]
+        if self.original == everything and self.near is not None:
+            ends.insert(0, (nothing, [Chosen(np.flatnonzero(row).tolist()) for row in self.near]))
+        gains = np.zeros(sets.count)
+        for start, tried in ends:
+            # the first pieces may take most of the budget, the others little of it
+            cost = sum(each not in sets.known for each in tried)
+            if start in sets.known and cost <= (0.25 if gains.any() else 0.75) * sets.left:
+                sets.test(tried)
+                inside = np.array([[i in each ^ start for i in range(sets.count)] for each in tried])
+                effects = np.array([sets.margin(each) - sets.margin(start) for each in tried])
+                gains += (1 if start == nothing else -1) * (effects @ inside) / inside.sum(0)
+                self.pieces += tried if start == nothing else []
+        self.gains = gains if gains.any() else self.gains
 
     def _order(self, gains: np.ndarray) -> list[int]:
         """Return the segments, largest gain first; equal ones in random order, which favours no side."""
@@ -173,12 +220,15 @@ class Search:
         return [int(i) for i in shuffled[np.argsort(-gains[shuffled], kind="stable")]]
 
     def _bisect(self, gains: np.ndarray) -> None:
-        """Find, by bisection, a place in the order of gains at which the first segments begin to reach the goal."""
+        """Find, by bisection, a place in the order of gains at which the first segments begin to reach the goal.
+
+        Where a set is known already, only places that give a smaller one are looked for.
+        """
         order = self._order(gains)
-        sets, low, high = self.sets, 0, len(order)
-        if not sets.reached([Chosen(order)]):
+        sets, low, high = self.sets, 0, min(len(order), self._size() - 1)
+        if not sets.reached([Chosen(order[:high])]):
             # the goal may be reached in between
-            between = sets.reached(Chosen(order[: 2**k]) for k in range(1, high.bit_length()))
+            between = sets.best() is None and sets.reached(Chosen(order[: 2**k]) for k in range(1, high.bit_length()))
             if not between:
                 return
             high = min(map(len, between))
@@ -192,34 +242,47 @@ class Search:
             self.sets.test(map(Chosen, combinations(range(self.sets.count), 2)))
 
     def _greedy(self) -> None:
-        """Add the segment with the largest effect, one at a time, while the result would be smaller than the best set.
+        """Add the piece with the largest effect, one at a time, while the result would be smaller than the best set.
 
-        In each step a few segments are tried: those whose effects were the largest when they were measured last, as in
-        lazy greedy search (Minoux 1978). The budget for testing the members of the result is not used.
+        In each step a few pieces are tried: segments whose effects were the largest when they were measured last, as
+        in lazy greedy search (Minoux 1978), and neighbourhoods, the best first. The budget for testing the members of
+        the result is not used.
         """
         sets, gains = self.sets, self.gains.copy()
-        now = max((each for each in sets.known if len(each) <= 1), key=sets.margin)
-        while len(now) + 1 < self._size() and sets.left > len(now) + 1 + CANDIDATES:
-            order = [i for i in self._order(gains) if i not in now]
-            tried = sets.test(now | {i} for i in order[:CANDIDATES])
+        wide = sorted((each for each in self.pieces if len(each) > 1), key=sets.margin, reverse=True)
+        now = max(self.pieces, key=lambda each: sets.known[each], default=Chosen())
+        while len(now) + 1 < self._size() and sets.left > len(now) + 1 + CANDIDATES and not sets.known[now].reached:
+            added = [each for each in wide if each - now and len(now | each) < self._size()][: CANDIDATES // 2]
+            added += [Chosen([i]) for i in self._order(gains) if i not in now][: CANDIDATES - len(added)]
+            tried = sets.test(now | each for each in added)
             for each in tried:
-                gains[list(each - now)] = sets.margin(each) - sets.margin(now)
+                gains[list(each - now)] = (sets.margin(each) - sets.margin(now)) / len(each - now)
             # one that reaches the goal ends the search
             now = max(tried, key=lambda each: sets.known[each])
 
-    def _shrink(self) -> None:
-        """Leave members out of the best set until none can be left out, or the budget ends."""
-        sets = self.sets
-        while (best := sets.best()) is not None and len(best) > 1 and sets.left:
-            smaller = sets.reached(best - {i} for i in sorted(best, key=lambda i: self.gains[i]))
+    def _shrink_all(self) -> None:
+        """Leave members out of the best set, then of pieces that reach the goal, smaller ones first."""
+        if (best := self.sets.best()) is not None:
+            self._shrink(best)
+        for each in sorted((each for each in self.pieces if self.sets.known[each].reached), key=self.sets.size):
+            self._shrink(each)
+
+    def _shrink(self, now: Chosen) -> None:
+        """Leave members out of a set that reaches the goal until none can be left out, or the budget ends."""
+        sets, likely = self.sets, now
+        while len(now) > 1 and sets.left:
+            # members that could not be left out of a larger set are tested last
+            smaller = sets.reached(now - {i} for i in sorted(likely, key=lambda i: self.gains[i]))
+            smaller = smaller or sets.reached(now - {i} for i in now - likely)
             if not smaller:
                 return
             # those whose absence does least: as many at once as possible
-            spare = [i for each in sorted(smaller, key=sets.margin, reverse=True) for i in best - each]
+            spare = [i for each in sorted(smaller, key=sets.margin, reverse=True) for i in now - each]
             low, high = 1, len(spare) + 1
             while high - low > 1 and sets.left:
                 middle = (low + high) // 2
-                low, high = (middle, high) if sets.reached([best - set(spare[:middle])]) else (low, middle)
+                low, high = (middle, high) if sets.reached([now - set(spare[:middle])]) else (low, middle)
+            now, likely = now - set(spare[:low]), Chosen(spare[low:])
 
     def _earlier(self) -> None:
         """Evaluate the shorter beginnings of the order, so that no plain search along it finds a smaller set."""

@@ -21,7 +21,7 @@ from saliency.model.inputs import Inputs
 from saliency.model.protocols import CAPABILITY, Adapted, Cuttable, Layered, lacking
 from saliency.model.resolve import resolved
 from saliency.pictures.presets import Preprocess
-from saliency.session.consistency import inconsistency
+from saliency.session.consistency import size_for
 from saliency.session.samples import Originals
 from saliency.session.session import Progress, Session
 
@@ -235,7 +235,6 @@ class Reader:
             raise BadImage("A collection is of pictures, one input each: multi-input models have no features here.")
         adapted, self.picture = prepared.adapted, prepared.picture
         self.name = layer_of(adapted, self.layer, prepared.images)
-        found = inconsistency(adapted, prepared.picture.fed)
         targets: list[Any] = []
         if self.target is not None:
             if (why := lacking(adapted, Layered)) is not None:
@@ -243,8 +242,8 @@ class Reader:
             (((target, _, self.label, _),),), _ = resolved([self.target], adapted, lambda: prepared.outputs, 1)
             targets = [target]
         self._bound = adapted.at(targets, [self.name])
-        alone = {"batch_size": 1} if found is not None and found.alone else {}
-        self._session = Session(self._bound, **{**options, **alone})
+        size = size_for(adapted, prepared.picture.fed, options.get("batch_size", "auto"))
+        self._session = Session(self._bound, **{**options, "batch_size": size})
 
     def compare_presets(self, pictures: Sequence[Prepared]) -> None:
         """Compare the presets on the first pictures, for a note on one under which the model is more confident."""

@@ -215,3 +215,22 @@ def _joined(labels: np.ndarray, picture: np.ndarray, count: int) -> np.ndarray:
                 beside[neighbour].add(large)
                 beside[large].add(neighbour)
     return np.unique(into[labels], return_inverse=True)[1].reshape(labels.shape)
+
+
+def touching(labels: np.ndarray) -> np.ndarray:
+    """Return which segments touch, also at a corner, or are the same, bool (d, d).
+
+    Args:
+        labels: int (H, W), the segment of each pixel, 0 to d - 1, or -1.
+    """
+    count = int(labels.max()) + 1
+    # the last row and column are those of pixels in no segment
+    found = np.eye(count + 1, dtype=bool)
+    for one, other in (
+        (labels[1:], labels[:-1]),
+        (labels[:, 1:], labels[:, :-1]),
+        (labels[1:, 1:], labels[:-1, :-1]),
+        (labels[1:, :-1], labels[:-1, 1:]),
+    ):
+        found[one, other] = found[other, one] = True
+    return found[:count, :count]

@@ -45,6 +45,18 @@ def inconsistency(adapted: Adapted[Any], fed: np.ndarray) -> Inconsistency | Non
     return found
 
 
+def size_for(adapted: Adapted[Any], fed: np.ndarray, batch_size: int | str = "auto") -> int | str:
+    """Return the batch size, or 1 where the outputs for an image depend on the rest of its batch.
+
+    Args:
+        adapted: the model.
+        fed: an image, (1, H, W, C).
+        batch_size: images per model call, or "auto".
+    """
+    found = inconsistency(adapted, fed)
+    return 1 if found is not None and found.alone else batch_size
+
+
 def batches(images: Any, *, alone: bool) -> list[Any]:
     """Return images (N, …) as the batches with which to call the model: all together, or each image alone."""
     return [images[i : i + 1] for i in range(int(images.shape[0]))] if alone else [images]

@@ -224,8 +224,8 @@ def test_bad_input_is_refused(model: Any, given: dict[str, Any], error: type[Exc
         saliency.counterfactual(model, WHITE, **{**QUARTERS, **given})
 
 
-def test_kept_segments_follow_the_gradients_where_single_effects_are_zero() -> None:
-    """Three of six cells are enough: three are found, though leaving one out of the whole picture changes nothing."""
+def test_kept_segments_are_found_where_leaving_one_out_changes_nothing() -> None:
+    """Three of six cells are enough, and three are found in 100 images for 64 segments."""
     needed = torch.zeros(64)
     needed[[3, 18, 29, 40, 51, 62]] = 1
 
@@ -242,17 +242,18 @@ def test_kept_segments_follow_the_gradients_where_single_effects_are_zero() -> N
 
     assert len(found.segments) == 3
     assert found.minimal
-    assert found.calls <= 128
+    assert found.calls <= 100
 
 
 def test_a_module_without_gradients_is_searched_like_a_function() -> None:
-    """A module that detaches its input has no order of gradients: what is kept is that of the function."""
+    """A module that detaches its input provides no gradients: what is removed or kept is that of the function."""
 
     class Detached(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.from_numpy(np.asarray(AND(x.detach().numpy().transpose(0, 2, 3, 1)), np.float32))
 
-    options = {**QUARTERS, "segments": "grid", "count": 16, "kind": "keep"}
-    found, wanted = (saliency.counterfactual(model, WHITE, **options) for model in (Detached(), AND))
+    for kind in ("remove", "keep"):
+        options = {**QUARTERS, "count": 16, "kind": kind}
+        found, wanted = (saliency.counterfactual(model, WHITE, **options) for model in (Detached(), AND))
 
-    assert found.segments == wanted.segments
+        assert found.segments == wanted.segments

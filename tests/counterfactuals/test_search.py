@@ -11,24 +11,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saliency.counterfactuals.search import Chosen, Found, Outcome, Search, Sets
+from saliency.pictures.segments import touching
 
 Rule = Callable[[Chosen], float]
 """The margin of a set: the goal is reached where it is positive."""
 
 
 def searched(
-    rule: Rule, count: int, budget: int = 94, *, keep: bool = False, salience: np.ndarray | None = None
+    rule: Rule,
+    count: int,
+    budget: int = 94,
+    *,
+    keep: bool = False,
+    salience: np.ndarray | None = None,
+    near: np.ndarray | None = None,
+    slopes: Callable[[Chosen], np.ndarray] | None = None,
 ) -> tuple[Found, int]:
-    """Return the result of a search and the number of sets evaluated; each is evaluated once."""
+    """Return the result of a search and the number of sets and slopes evaluated; each set is evaluated once."""
     seen: list[Chosen] = []
+    climbed: list[Chosen] = []
 
     def evaluate(sets: Sequence[Chosen]) -> list[Outcome]:
         seen.extend(sets)
         return [Outcome(rule(each) > 0, rule(each)) for each in sets]
 
-    found = Search(Sets(evaluate, np.ones(count, int), budget), Chosen(range(count * keep)), salience).run()
-    assert len(seen) == len(set(seen)) <= budget
-    return found, len(seen)
+    def sloped(chosen: Chosen) -> np.ndarray | None:
+        if slopes is None:
+            return None
+        climbed.append(chosen)
+        return slopes(chosen)
+
+    sets = Sets(evaluate, np.ones(count, int), budget, None if slopes is None else sloped)
+    found = Search(sets, Chosen(range(count * keep)), salience, near).run()
+    assert len(seen) == len(set(seen))
+    assert len(seen) + len(climbed) <= budget
+    return found, len(seen) + len(climbed)
 
 
 def smaller(chosen: Chosen) -> list[Chosen]:
@@ -83,9 +100,12 @@ def test_what_is_stated_holds_for_sums(seed: int, count: int, keep: bool, budget
         members = sorted(chosen)
         return float(weights[members].sum() + pairs[np.ix_(members, members)].sum() - 0.35 * weights.clip(0).sum())
 
-    found, _ = searched(rule, count, budget, keep=keep)
+    beside = draw.uniform(size=(count, count)) < 0.2
+    near = beside | beside.T | np.eye(count, dtype=bool)
+    for options in ({}, {"near": near, "slopes": lambda _: draw.normal(size=count)}):
+        found, _ = searched(rule, count, budget, keep=keep, **options)
 
-    require_true(found, rule, count)
+        require_true(found, rule, count)
 
 
 @pytest.mark.parametrize("count", [49, 64])
@@ -150,3 +170,45 @@ def test_nothing_needed_is_the_smallest_set() -> None:
 
     assert found == Found(Chosen(), True, True, (), Chosen())
     assert evaluated == 1
+
+
+def grid(side: int) -> np.ndarray:
+    """Return which cells of a square grid touch."""
+    return touching(np.arange(side * side).reshape(side, side))
+
+
+def test_kept_segments_are_found_by_their_neighbourhoods() -> None:
+    """Four cells in a square act only together, so that no single one says anything: they are found within 100."""
+    square = Chosen([16, 17, 23, 24])
+
+    def rule(chosen: Chosen) -> float:
+        return {3: -0.5, 4: 1.0}.get(len(chosen & square), -1.0)
+
+    found, _ = searched(rule, 49, keep=True, near=grid(7))
+
+    assert found.best == square
+    assert found.minimal
+
+
+def test_slopes_find_many_segments_with_small_effects() -> None:
+    """Of 49 segments ten are needed; slopes that name them find them, where orders of single effects find all."""
+    needed = Chosen(range(3, 43, 4))
+    plain = {"rule": lambda chosen: 1.0 if needed <= chosen else 0.001 * len(chosen & needed) - 1, "count": 49}
+
+    def slopes(chosen: Chosen) -> np.ndarray:
+        return np.array([i in needed and i not in chosen for i in range(49)], float)
+
+    found, _ = searched(**plain, slopes=slopes)
+
+    assert found.best == needed
+    assert found.minimal
+
+
+def test_segments_that_touch() -> None:
+    """Segments touch along an edge or at a corner; pixels in no segment join nothing."""
+    cells = np.array([[0, 0, 1], [2, -1, 3], [2, -1, 4]])
+    expected = np.eye(5, dtype=bool)
+    for one, other in ((0, 1), (0, 2), (0, 3), (1, 3), (3, 4)):
+        expected[one, other] = expected[other, one] = True
+
+    np.testing.assert_array_equal(touching(cells), expected)
