@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import saliency
 from saliency_widget.pictures.drawing import Shown, View, sign_of
@@ -22,10 +22,11 @@ class Screen:
     Args:
         settings: the traits.
         explainers: the explainers of the widget.
+        script: returns a script for a cell without a model; None where there is one.
     """
 
-    def __init__(self, settings: Settings, explainers: Explainers) -> None:
-        self._settings, self._explainers = settings, explainers
+    def __init__(self, settings: Settings, explainers: Explainers, script: Callable[[Cell], str] | None = None) -> None:
+        self._settings, self._explainers, self._script = settings, explainers, script
 
     @property
     def shown(self) -> Cell:
@@ -91,6 +92,8 @@ class Screen:
             Unsupported: no cell's model supports its method.
         """
         shown = shown_in(self._settings) if shown is None else shown
+        if self._script is not None:
+            return self._script(shown)
         on_screen = laid_out(shown, self._settings.grid, self._resolved)
         cells = [cell for cell in on_screen if not self.unsupported(cell)]
         if not cells:
@@ -111,7 +114,7 @@ class Screen:
             target=None if cell.target == TOP else cell.target,
             options=self._explainers.options.arguments(cell.model),
             explanation=None if result is None else result.explanation,
-            placement=inputs.placements[cell.pair],
+            placement=inputs.placings[cell.pair].placement,
             size=inputs.pictures[cell.image].size,
             checked=self.verdict(cell) is not None,
             changes=[] if result is None else requests.changes(result),

@@ -28,11 +28,12 @@ from saliency_widget.traits.methods import MethodLike, first_choices
 from saliency_widget.traits.parameters import Controls, Layers
 from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, linked, shown_in, view_of
 from saliency_widget.work.explainer import REFUSALS, Explainer
-from saliency_widget.work.explainers import Explainers
+from saliency_widget.work.explainers import Explainers, Opening
 from saliency_widget.work.gallery import Gallery
 from saliency_widget.work.inputs import UNREADABLE, grid_of, index_in, read_inputs
 from saliency_widget.work.options import Options
 from saliency_widget.work.picture import ShownPicture
+from saliency_widget.work.stored import NO_MODEL, StoredGallery, StoredImages, StoredMasks
 
 NAME_LENGTH = 1000
 """Maximum number of characters of an image's name."""
@@ -117,7 +118,15 @@ class SaliencyWidget(Settings):
             output=output,
             index=index,
         )
-        inputs = read_inputs(model, img, options, truth, initial_traits.get("image_index"))
+        shown = initial_traits.get("image_index")
+        stored = img if isinstance(img, StoredImages) else None
+        opening: Opening | None = None
+        if stored is None or model is not None:
+            images = img if stored is None else stored.images
+            inputs = read_inputs(model, images, options, truth, shown, many=stored is not None)
+        else:
+            opening = stored.opening(options)
+            inputs = stored.inputs(options, truth, shown)
         offered = {each.id: each.method for each in inputs.methods}
         controls = Controls(offered, inputs.shape, self._known_layers)
         choices = first_choices(inputs.methods, methods is not None)
@@ -145,13 +154,15 @@ class SaliencyWidget(Settings):
             on_prediction=self._on_prediction,
             on_result=self._on_result,
             on_unsupported=self._on_unsupported,
+            opening=opening,
         )
         if inputs.collection is not None:
-            self._gallery = Gallery(inputs.collection, self._explainers, self._outbox.post, lambda: view_of(self))
+            given = inputs.collection, self._explainers, self._outbox.post, lambda: view_of(self)
+            self._gallery = Gallery(*given) if stored is None else StoredGallery(stored, *given)
             self._write(spec={**self.spec, "gallery": self._gallery.spec}, _more=self._compressed)
             for image in self.grid.get("images", []):
                 self._open(image)
-        self._screen = Screen(self, self._explainers)
+        self._screen = Screen(self, self._explainers, None if stored is None or model is not None else stored.script)
         self._stills = Stills(self, self._explainers, controls, self._screen, self._gallery)
         self._snapshot_writer = SnapshotWriter(self, self._write_snapshot, self._explainers, self._stills)
         self._apply_parameters()
@@ -160,6 +171,33 @@ class SaliencyWidget(Settings):
         )
         self.on_msg(MessageHandler(self._explainers, controls, self._outbox, actions))
         self._stop_watching_cells = after_each_cell(self, "_check_weights")
+
+    @classmethod
+    def from_masks(
+        cls, path: str | os.PathLike[str] | saliency.Masks, images: Any = None, model: Any = None, **options: Any
+    ) -> SaliencyWidget:
+        """Create a widget with the gallery of the masks that :func:`saliency.explain_dataset` stored.
+
+        Pictures are sorted and filtered by the columns of the index, and each lists those with the nearest maps.
+        Without a model the stored maps are shown, and nothing new is computed.
+
+        Args:
+            path: the folder, or the result of :func:`saliency.open_masks`.
+            images: the pictures that were explained, in the same order; None to show the maps alone.
+            model: the model, for all tools on an opened picture; it needs `images`.
+            **options: as for the widget. Without a model: `labels`, `truth` and traits.
+
+        Raises:
+            BadImage: there are more or fewer `images` than masks.
+            BadArgument: a model was passed without images.
+            BadField: the folder holds no masks.
+            FileNotFoundError: there is no such folder.
+            MissingPackage: zarr or pyarrow is not installed.
+        """
+        if model is not None and images is None:
+            raise saliency.BadArgument("A model needs the pictures: pass images=…, the collection that was explained.")
+        masks = saliency.open_masks(path.path if isinstance(path, saliency.Masks) else path, images)
+        return cls(model, StoredImages(StoredMasks(masks), images), **options)
 
     # the Python interface
 
@@ -266,6 +304,8 @@ class SaliencyWidget(Settings):
             SaliencyError: the image cannot be read, or there are too many images.
         """
         explainers = self._ready_explainers()
+        if self.spec.get("stored"):
+            raise saliency.Unsupported(NO_MODEL)
         if name is not None and len(saliency.checks.text(name, "name")) > NAME_LENGTH:
             raise saliency.BadField(f"name must have at most {NAME_LENGTH} characters, got {len(name)}.")
         picture = explainers.add(img, name)
@@ -364,8 +404,8 @@ class SaliencyWidget(Settings):
         """
         if (shown := self.explanation) is None:
             raise saliency.BadField(f"{self.method!r} is not computed for this class: call compute(wait=True) first.")
-        placements = self._ready_explainers().inputs.placements
-        return drawing.selection_of(shown, view_of(self), placements[shown_in(self).pair])
+        placing = self._ready_explainers().inputs.placings[shown_in(self).pair]
+        return drawing.selection_of(shown, view_of(self), placing.placement)
 
     def select(self, mask: np.ndarray | None = None, *, regions: Iterable[int] | None = None) -> None:
         """Select pixels or regions by hand; without arguments, return to the selection by `keep` or `region`.
@@ -531,7 +571,8 @@ class SaliencyWidget(Settings):
 
     @traitlets.validate("target")
     def _check_target(self, proposal: Any) -> int:
-        if (classes := len(self.predictions)) and proposal.value >= classes:
+        classes = 1 + max((each.index for each in self.predictions), default=-1)
+        if classes and proposal.value >= classes:
             raise BadTrait(f"target must be the index of a class, 0 to {classes - 1}, got {proposal.value}.")
         return int(proposal.value)
 

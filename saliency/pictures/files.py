@@ -23,6 +23,9 @@ T = TypeVar("T")
 DEPTHS = {"I;16": "<u2", "I;16L": "<u2", "I;16N": "=u2", "I;16B": ">u2", "I": "=i4", "F": "=f4"}
 """PIL's modes of more than 8 bits, with the array type of each; their values are not changed."""
 
+ORIENTATION = 0x0112
+"""EXIF tag of the orientation; 1 is upright."""
+
 OPACITIES = ("LA", "La", "PA", "RGBA", "RGBa")
 
 GREY = ("1", "L", "LA", "La")
@@ -85,7 +88,8 @@ def from_pil(image: Any, notes: list[str]) -> Values:
     pages, page = getattr(image, "n_frames", 1), image.tell()
     if pages > 1:
         notes.append(f"page {page + 1} of {pages} is read: image = PIL.Image.open(path); image.seek(n) chooses another")
-    upright = ImageOps.exif_transpose(image)
+    # exif_transpose copies images that are upright already
+    upright = image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
     if upright.mode in DEPTHS:
         return _deep(upright, notes)
     transparent = upright.mode in OPACITIES or "transparency" in upright.info

@@ -43,6 +43,10 @@ LINE_SIDE, FINER = 500, 3
 LUMA = (0.2126, 0.7152, 0.0722)
 
 
+GAP = 3.0
+"""A picture is reduced by averaging to this many times its final size at least, then smoothly: as good and faster."""
+
+
 class View(NamedTuple):
     """The appearance of a result: the traits of the same names."""
 
@@ -144,7 +148,7 @@ def shrunk(picture: np.ndarray, longest: int) -> np.ndarray:
         return picture
     factor = longest / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=GAP))
 
 
 class _Canvas:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+
+import saliency
 
 Size = tuple[int, int]
 
@@ -24,6 +27,26 @@ class Placement:
         if self.turn is None:
             return None
         return self.turn(np.arange(shape[0] * shape[1]).reshape(shape), -1)
+
+
+class Placing:
+    """The placement of a model's view in a shown picture, found when it is first needed.
+
+    Finding it may call the preprocessing of a large picture.
+
+    Args:
+        picture: the picture as it was read for the model.
+        shown: height and width of the picture as it is shown, which may be smaller.
+    """
+
+    def __init__(self, picture: saliency.Picture, shown: Size) -> None:
+        self._picture, self.shown = picture, shown
+
+    @cached_property
+    def placement(self) -> Placement:
+        """The placement."""
+        picture = self._picture
+        return find_placement(picture.placement, picture.fed.shape[1:3], picture.values.shape[:2], self.shown)
 
 
 def find_placement(matrix: np.ndarray, fed: Size, picture: Size, shown: Size) -> Placement:

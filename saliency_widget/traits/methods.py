@@ -89,6 +89,11 @@ def offered_methods(
     ]
 
 
+def offered_alone(method_id: str, method: saliency.Method) -> OfferedMethod:
+    """Return a method whose maps exist already, under its id."""
+    return OfferedMethod(method_id, method.title, method, "", True)
+
+
 def first_choices(methods: Sequence[OfferedMethod], named: bool) -> list[str]:
     """Return the ids of the methods that may be shown first, the best first.
 

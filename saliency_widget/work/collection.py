@@ -89,6 +89,11 @@ class Collection:
         self._take(index, label)
         return image
 
+    def label(self, index: int) -> str:
+        """Return the label of a class."""
+        labels = self._labels
+        return labels[index] if labels is not None and 0 <= index < len(labels) else f"class {index}"
+
     def append(self, image: Any, name: str) -> None:
         """Add a picture at the end."""
         self._added[len(self.names)] = image

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import saliency
 from saliency_widget.pictures.drawing import View
@@ -34,6 +34,15 @@ SAVED_ANSWERS = 32
 """Maximum number of what-if answers in a snapshot; the latest are saved."""
 
 
+class Opening(NamedTuple):
+    """How a picture of a gallery is opened."""
+
+    read: Callable[[Inputs, int, Any], Inputs]
+    """Returns the inputs with the picture of an index, given the image."""
+    explainer: Callable[[Subject, Listener, int], Explainer]
+    """Returns the explainer of a model and the picture of an index."""
+
+
 class Explainers(Mapping[Pair, Explainer]):
     """The explainers of a widget, by model and image.
 
@@ -45,6 +54,7 @@ class Explainers(Mapping[Pair, Explainer]):
         on_prediction: called with the prediction of the shown model for the shown image.
         on_result: called after each new result.
         on_unsupported: called with the id of a method that the shown model turns out not to support.
+        opening: how pictures are opened, where not for a model.
     """
 
     def __init__(
@@ -56,13 +66,18 @@ class Explainers(Mapping[Pair, Explainer]):
         on_prediction: Callable[[Sequence[saliency.Prediction]], None],
         on_result: Callable[[], None],
         on_unsupported: Callable[[str], None],
+        opening: Opening | None = None,
     ) -> None:
+        self._how = opening or Opening(
+            lambda inputs, at, image: opened(inputs, at, image, options),
+            lambda subject, listener, _: Explainer(subject, listener),
+        )
         self.inputs, self.options = inputs, options
         self._post, self._shown = post, shown
         self._on_prediction, self._on_result, self._on_unsupported = on_prediction, on_result, on_unsupported
         # encoded here, as the handlers of the browser's messages must not block
         self.shown_picture.png  # noqa: B018
-        self._all = {pair: Explainer(subject, self._listener(pair)) for pair, subject in inputs.subjects.items()}
+        self._all = {pair: self._explainer(subject, pair) for pair, subject in inputs.subjects.items()}
         self._opening = threading.RLock()
 
     def __getitem__(self, pair: Pair) -> Explainer:
@@ -106,7 +121,7 @@ class Explainers(Mapping[Pair, Explainer]):
         with self._opening:
             if index in self.inputs.pictures or (collection := self.inputs.collection) is None:
                 return None
-            self._take(opened(self.inputs, index, collection.image(index), self.options))
+            self._take(self._how.read(self.inputs, index, collection.image(index)))
             self.inputs.pictures[index].png  # noqa: B018  # as in the constructor
             closable = [each for each in self.inputs.pictures if each != index and each not in needed]
             for each in closable[: max(0, len(self.inputs.pictures) - MOST_OPENED)]:
@@ -120,8 +135,11 @@ class Explainers(Mapping[Pair, Explainer]):
         methods = {model: each.methods for (model, _), each in self._all.items()}
         for pair, subject in inputs.subjects.items():
             if pair not in self._all:
-                self._all[pair] = Explainer(replace(subject, methods=methods[pair[0]]), self._listener(pair))
+                self._all[pair] = self._explainer(replace(subject, methods=methods[pair[0]]), pair)
         self.inputs = inputs
+
+    def _explainer(self, subject: Subject, pair: Pair) -> Explainer:
+        return self._how.explainer(subject, self._listener(pair), pair[1])
 
     def any_of(self, model: int) -> Explainer:
         """Return the explainer of a model and any picture that is open."""

@@ -132,14 +132,17 @@ class Gallery:
                 raise saliency.Cancelled("The pictures are no longer seen.")
             items = [self._item(i, request, self.thumbnail(i)) for i in part]
             self._post(items_message(items, request.model, request.method, request.rid))
-        readable = [i for i in request.images if i not in self._unreadable]
+        if self._complete(request, [i for i in request.images if i not in self._unreadable], job):
+            self._post(message("done", request.rid))
+
+    def _complete(self, request: Request, readable: Sequence[int], _job: Job) -> bool:
+        """Send what else is known of pictures; return False if the model is still computing some of it."""
         predicted = self._predictions(request.model)
         unmapped = [i for i in readable if request.method and self._map_key(i, request) not in self._maps]
         for part in _parts([i for i in readable if request.method and i not in unmapped]):
             self._send_maps(part, request)
         if not unmapped and not predicted.missing(readable):
-            self._post(message("done", request.rid))
-            return
+            return True
 
         def compute(on_model: Job) -> None:
             self._predict(predicted.missing(readable), request, on_model)
@@ -147,13 +150,14 @@ class Gallery:
             self._post(message("done", request.rid))
 
         self._enqueue(self._queue(request.model), request.rid, LATER, compute)
+        return False
 
     def thumbnail(self, index: int) -> bytes:
         """Return a picture as a small JPEG file; empty if it cannot be read."""
         if index not in self._thumbnails and index not in self._unreadable:
             try:
                 small = Image.fromarray(saliency.thumbnail(self._collection.image(index), SIDE))
-                _keep(self._thumbnails, index, drawing.encoded(small, "JPEG", quality=QUALITY))
+                keep(self._thumbnails, index, drawing.encoded(small, "JPEG", quality=QUALITY))
             except Exception as error:  # noqa: BLE001  # whatever the user's collection raises
                 self._unreadable[index] = str(error) or type(error).__name__
         return self._thumbnails.get(index, b"")
@@ -176,10 +180,7 @@ class Gallery:
         )
 
     def _label(self, index: int, predicted: Predicted) -> str:
-        labels = self._explainers.inputs.labels
-        if index in predicted.labels:
-            return predicted.labels[index]
-        return labels[index] if labels is not None and 0 <= index < len(labels) else f"class {index}"
+        return predicted.labels[index] if index in predicted.labels else self._collection.label(index)
 
     def _order(self, request: Request) -> Any:
         wanted = request.order
@@ -244,7 +245,7 @@ class Gallery:
             )
             for i, each in zip(part, found, strict=True):
                 if not isinstance(each, Exception):
-                    _keep(self._maps, self._map_key(i, request), self._drawn(i, each, request))
+                    keep(self._maps, self._map_key(i, request), self._drawn(i, each, request))
             self._send_maps(part, request)
 
     def _how(self, request: Request, job: Job) -> dict[str, Any]:
@@ -342,7 +343,7 @@ def _parts(images: Sequence[int]) -> Iterator[Sequence[int]]:
         yield images[start : start + TOGETHER]
 
 
-def _keep(cache: dict[Any, bytes], key: Any, value: bytes) -> None:
+def keep(cache: dict[Any, bytes], key: Any, value: bytes) -> None:
     """Add an entry to a cache; the oldest is dropped for it."""
     cache[key] = value
     while len(cache) > KEPT:

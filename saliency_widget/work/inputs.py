@@ -12,7 +12,7 @@ import numpy as np
 
 import saliency
 from saliency_widget.pictures import drawing
-from saliency_widget.pictures.placement import Placement, find_placement
+from saliency_widget.pictures.placement import Placing
 from saliency_widget.protocol.cells import Pair
 from saliency_widget.protocol.messages import readable
 from saliency_widget.protocol.requests import TOP, index_of
@@ -45,7 +45,7 @@ class Inputs(NamedTuple):
     pictures: Mapping[int, ShownPicture]
     """By the index of the image; in a gallery, those that were opened."""
     subjects: Mapping[Pair, Subject]
-    placements: Mapping[Pair, Placement]
+    placings: Mapping[Pair, Placing]
     """Placement of the maps in the shown picture."""
     shape: tuple[int, ...]
     """Shape (1, H, W, C) of the first image as the first model is fed it."""
@@ -67,7 +67,9 @@ UNREADABLE = (saliency.SaliencyError, OSError, ValueError)
 """Errors of a picture that cannot be read."""
 
 
-def read_inputs(model: Any, img: Any, options: Options, truth: Any = None, shown: int | None = None) -> Inputs:
+def read_inputs(
+    model: Any, img: Any, options: Options, truth: Any = None, shown: int | None = None, many: bool = False
+) -> Inputs:
     """Read the images as the models will see them, and find the methods that each model supports.
 
     Args:
@@ -76,11 +78,12 @@ def read_inputs(model: Any, img: Any, options: Options, truth: Any = None, shown
         options: the other arguments of the widget.
         truth: the true class of each image of a gallery.
         shown: index of the image of a gallery that is opened first; by default the first that can be read.
+        many: whether even few images are a gallery.
 
     Raises:
         SaliencyError: an image cannot be read, a model is not one, or a method, field or label is unknown.
     """
-    if is_collection(img, truth):
+    if many or is_collection(img, truth):
         return _read_gallery(model, img, options, truth, shown)
     return _read(model, _named(img, _image_name), _expressions(img, "img", "images"), options)
 
@@ -150,7 +153,7 @@ def _read(
     adapted = [each.adapted for each in first]
     methods = _methods_of_each(first, options)
     shown = {i: _shown(picture, i) for (m, i), picture in pictures.items() if m == 0}
-    placements = {(m, i): _placement(picture, shown[i]) for (m, i), picture in pictures.items()}
+    placings = {(m, i): Placing(picture, shown[i].size) for (m, i), picture in pictures.items()}
     # an adapted model that loaded its file is kept, so that the file is loaded once
     originals = [each if own.loaded is None else own for each, own in zip(models.values(), adapted, strict=True)]
     subjects = {
@@ -158,7 +161,7 @@ def _read(
             originals[m],
             picture,
             {each.id: each for each in methods[m]},
-            placements[m, i],
+            placings[m, i],
             options,
             list(images.values())[i - start],
             index[m],
@@ -182,7 +185,7 @@ def _read(
         methods=methods[0],
         pictures=shown,
         subjects=subjects,
-        placements=placements,
+        placings=placings,
         shape=shape,
         spec=spec,
         expressions={"models": _expressions(model, "model", "models"), "images": expressions},
@@ -225,15 +228,15 @@ def opened(before: Inputs, at: int, img: Any, options: Options) -> Inputs:
     prepared = [options.prepared(others[m].model, img, preprocess[m]) for m in range(count)]
     pictures = [_picture(each) for each in prepared]
     shown = _shown(pictures[0], at)
-    placements = {(m, at): _placement(picture, shown) for m, picture in enumerate(pictures)}
+    placings = {(m, at): Placing(picture, shown.size) for m, picture in enumerate(pictures)}
     subjects = {
-        (m, at): replace(others[m], picture=picture, placement=placements[m, at], image=img)
+        (m, at): replace(others[m], picture=picture, placing=placings[m, at], image=img)
         for m, picture in enumerate(pictures)
     }
     return before._replace(
         pictures={**before.pictures, at: shown},
         subjects={**before.subjects, **subjects},
-        placements={**before.placements, **placements},
+        placings={**before.placings, **placings},
     )
 
 
@@ -246,7 +249,7 @@ def without_image(before: Inputs, at: int) -> Inputs:
     return before._replace(
         pictures={i: each for i, each in before.pictures.items() if i != at},
         subjects=kept(before.subjects),
-        placements=kept(before.placements),
+        placings=kept(before.placings),
     )
 
 
@@ -278,10 +281,6 @@ def _picture(prepared: saliency.Prepared) -> saliency.Picture:
 
 def _shown(picture: saliency.Picture, index: int) -> ShownPicture:
     return ShownPicture(drawing.shrunk(picture.shown, PICTURE_SIDE), index)
-
-
-def _placement(picture: saliency.Picture, shown: ShownPicture) -> Placement:
-    return find_placement(picture.placement, picture.fed.shape[1:3], picture.shown.shape[:2], shown.size)
 
 
 def _unique(name: str, names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import saliency
-from saliency_widget.pictures.placement import Placement
+from saliency_widget.pictures.placement import Placement, Placing
 from saliency_widget.traits.methods import OfferedMethod
 from saliency_widget.work.options import Options
 
@@ -20,13 +20,18 @@ class Subject:
     picture: saliency.Picture
     methods: Mapping[str, OfferedMethod]
     """By their ids."""
-    placement: Placement
+    placing: Placing
     """Placement of the maps in the shown picture."""
     options: Options
     image: Any
     """The picture, as it was given to the widget."""
     index: saliency.influence.Index | None = None
     """The model's training images, if they are known."""
+
+    @property
+    def placement(self) -> Placement:
+        """Placement of the maps in the shown picture."""
+        return self.placing.placement
 
     def prepared(self) -> saliency.Prepared:
         """Prepare the model in its present state: this is cheap, and sees layers and tensors that were replaced.

@@ -34,7 +34,8 @@ def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for block in blocks:
         exec(block, names)
 
-    assert len(names["masks"]) == 6
+    assert len(names["masks"]) == names["gallery"].spec["gallery"]["count"] == 6
+    names["gallery"].close()
     assert saliency.open_masks("masks.zarr").methods == ["gradient", "grad_cam"]
 
 

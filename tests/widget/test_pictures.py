@@ -148,3 +148,20 @@ def test_nonsense_is_ignored_with_a_reason(make: Make, caplog: pytest.LogCapture
     assert browser.messages == []
     assert "expected" in caplog.text
     assert widget.wait(PATIENCE)
+
+
+def test_a_large_picture_is_preprocessed_once_before_it_is_shown(make: Make) -> None:
+    """The constructor calls the preprocessing once: the placement is found with the first map. The page stays small."""
+    calls: list[tuple[int, ...]] = []
+
+    def preprocess(image: Any) -> np.ndarray:
+        calls.append(np.shape(image))
+        return np.asarray(Image.fromarray(np.asarray(image)).resize((32, 24)), np.float32) / 255
+
+    large = np.kron(picture(30, 40), np.ones((50, 50, 1), np.uint8))
+    widget = make(small_net(), large, ["gradient"], labels=LABELS, preprocess=preprocess)
+    assert calls == [(1500, 2000, 3)]
+    assert widget.spec["images"][0]["size"] == [768, 1024]
+    widget.compute("gradient", wait=True)
+    assert len(calls) > 1
+    assert len(widget.to_html()) < 2_000_000

@@ -20,6 +20,8 @@ export interface Glance {
   readonly turned: boolean;
   /** The open tab below the picture. */
   readonly drawer: "" | "selection" | "evidence" | "change" | "channels" | "examples" | "parameters" | "save" | "keys";
+  /** The picture whose nearest are listed in the gallery. */
+  readonly near: number | null;
   /** Whether the command palette is open. */
   readonly palette: boolean;
   /** Why a part of the second module that was opened could not be loaded, as a sentence; empty where it could. */
@@ -42,7 +44,7 @@ export interface Glance {
 export type Tool = "look" | "regions" | "brush" | "box";
 
 export const FIRST_GLANCE: Glance = {
-  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", palette: false, unloaded: "", presentable: false, change: "remove",
+  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", near: null, palette: false, unloaded: "", presentable: false, change: "remove",
   layer: "", by: "input_x_gradient",
   tool: "look", radius: 0.04, erases: false,
 };

@@ -46,6 +46,8 @@ export interface Spec {
   /** For each model, whether its training images are known. */
   readonly index?: readonly boolean[];
   readonly gallery?: GallerySpec;
+  /** Whether there is no model: maps were stored, and nothing new is computed. */
+  readonly stored?: boolean;
 }
 
 /** What a gallery of many pictures offers. */
@@ -55,6 +57,8 @@ export interface GallerySpec {
   /** What they can be sorted and filtered by: the key and its name. */
   readonly sorts: readonly (readonly [key: string, name: string])[];
   readonly shows: readonly (readonly [key: string, name: string])[];
+  /** Whether the pictures with the nearest maps can be listed. */
+  readonly nearest?: boolean;
 }
 
 /** The traits a person can change, each a word of the protocol. */

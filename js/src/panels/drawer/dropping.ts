@@ -10,13 +10,13 @@ const LARGEST = 6 << 20;
 const SIDE = 2048;
 
 export function droppingPanel(context: Context, root: HTMLElement): HTMLElement {
-  const { store, commands, signal, watch } = context;
+  const { commands, signal, watch } = context;
   const file = h("input", { type: "file", accept: "image/*", hidden: true, tabindex: -1 });
   const button = h("button", { class: "slw-tab slw-open", title: "Explain another picture: choose it, drop it here, or paste it" }, "Open", h("span", { class: "slw-roomy" }, " picture"), "…");
   const status = h("span", { class: "slw-muted", role: "status" });
   const take = (pictures: readonly File[] | FileList | undefined): boolean => {
     const picture = [...(pictures ?? [])].find(({ type }) => type.startsWith("image/"));
-    if (!picture || store.state.link !== "live") return false;
+    if (!picture || button.hidden) return false;
     setText(status, "reading…");
     explain(picture).then(() => setText(status, ""), (reason: unknown) => setText(status, failureOf(reason).message));
     return true;
@@ -33,7 +33,7 @@ export function droppingPanel(context: Context, root: HTMLElement): HTMLElement 
     file.value = "";
   });
   on(root, ["dragover", "dragenter"], signal, (event) => {
-    if (!event.dataTransfer?.types.includes("Files") || store.state.link !== "live") return;
+    if (!event.dataTransfer?.types.includes("Files") || button.hidden) return;
     event.preventDefault();
     root.dataset["dropping"] = "";
   });
@@ -55,7 +55,7 @@ export function droppingPanel(context: Context, root: HTMLElement): HTMLElement 
     event.preventDefault();
     event.stopPropagation();
   });
-  watch(({ link }) => [link], ({ link }) => (button.hidden = link !== "live"));
+  watch(({ link }) => [link], ({ link, spec }) => (button.hidden = link !== "live" || spec.stored === true));
   return h("div", { class: "slw-opening" }, status, button, file);
 }
 

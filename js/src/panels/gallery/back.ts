@@ -5,7 +5,7 @@ import type { Order } from "./order.ts";
 import type { Item } from "./shelf.ts";
 
 export function backBar(context: Context, items: ReadonlyMap<number, Item>, order: () => Order, open: (image: number) => void): HTMLElement {
-  const { store, watch, signal, choose } = context;
+  const { store, glance, watch, signal, choose } = context;
   const back = (): void => choose({ gallery: true });
   const step = (by: number): void => open(order().imageAt(order().placeOf(store.state.shown.image_index) + by));
   const before = button(context, { class: "slw-button slw-icon", title: "Previous picture", "aria-label": "Previous picture" }, "‹", () => step(-1));
@@ -14,7 +14,11 @@ export function backBar(context: Context, items: ReadonlyMap<number, Item>, orde
   const name = h("strong", { class: "slw-back-name" });
   const truth = h("span", { class: "slw-item-below" });
   const all = button(context, { title: "Back to all pictures (Esc)" }, "All pictures", back);
-  const element = h("div", { class: "slw-back", role: "group", "aria-label": "Place in the gallery" }, all, before, after, place, name, truth);
+  const nearest = button(context, { title: "List the pictures whose maps are most like this one", hidden: !store.state.spec.gallery?.nearest }, "Nearest maps", () => {
+    glance.send({ near: store.state.shown.image_index });
+    back();
+  });
+  const element = h("div", { class: "slw-back", role: "group", "aria-label": "Place in the gallery" }, all, before, after, place, name, truth, nearest);
   let listens = false;
   watch(
     ({ shown, spec, items: news }) => [shown.image_index, shown.gallery, spec, news],

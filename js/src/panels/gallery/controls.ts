@@ -69,6 +69,7 @@ export function controls(context: Context, callbacks: Callbacks): HTMLElement {
   on(fields.sort, "change", signal, chosen);
   on(fields.show, "change", signal, chosen);
   on(fields.query, "input", signal, () => ordering.soon(TYPING));
+  const near = nearPart(context, () => ordering.send(true));
   const maps = mapsBox(context, callbacks.map);
   setText(status, words(count, count, 0, {}));
   watch(({ link }) => [link], ({ link }) => {
@@ -79,7 +80,7 @@ export function controls(context: Context, callbacks: Callbacks): HTMLElement {
     "div", { class: "slw-gallery-bar" },
     h("label", {}, h("span", { class: "slw-muted" }, "Sort by"), fields.sort), direction,
     h("label", {}, h("span", { class: "slw-muted" }, "Show"), fields.show), fields.query,
-    maps, h("span", { class: "slw-row" }, predictor.button, update), status,
+    maps, near, h("span", { class: "slw-row" }, predictor.button, update), status,
   );
 }
 
@@ -91,7 +92,7 @@ interface Ordering {
 
 /** Requests the order that the controls name, one at a time. */
 function createOrdering(
-  { store, commands, signal }: Context, wanted: () => Pick<OrderRequest, "sort" | "show" | "query" | "descending">,
+  { store, glance, commands, signal }: Context, wanted: () => Pick<OrderRequest, "sort" | "show" | "query" | "descending">,
   arrived: (answer: ItemsMessage, top: boolean) => void, report: (text: string) => void,
 ): Ordering {
   let running: Request<ItemsMessage> | null = null;
@@ -102,7 +103,7 @@ function createOrdering(
     if (store.state.link !== "live") return;
     running?.cancel();
     const { model_index: model, method } = store.state.shown;
-    running = commands.request("order", { model, method, near: null, ...wanted() });
+    running = commands.request("order", { model, method, near: glance.state.near, ...wanted() });
     running.answer.then((answer) => arrived(answer, top), (reason: unknown) => report(failureOf(reason).message));
   };
   ended(signal, () => clearTimeout(timer));
@@ -112,6 +113,21 @@ function createOrdering(
       timer ??= setTimeout(() => send(true), delay);
     },
   };
+}
+
+/** Names the picture whose nearest are listed, and ends that; `changed` follows either. */
+function nearPart(context: Context, changed: () => void): HTMLElement {
+  const { store, glance, watch } = context;
+  const name = h("span", {});
+  const end = button(context, { class: "slw-button slw-icon", "aria-label": "List all pictures", title: "List all pictures" }, "×", () => glance.send({ near: null }));
+  const element = h("span", { class: "slw-row", hidden: true }, name, end);
+  watch((_, { near }) => [near], (_, { near }) => {
+    const before = element.hidden;
+    element.hidden = near === null;
+    if (near !== null) setText(name, `Nearest maps to ${store.state.spec.images[near]?.name ?? ""}`);
+    if (near !== null || !before) changed();
+  });
+  return element;
 }
 
 /** Whether the maps of the shown method are drawn on the pictures. */

@@ -34,7 +34,7 @@ export function searchPanel(context: Context, choose: (row: ClassRow) => void): 
     close();
     choose(row);
   };
-  context.watch(({ link }) => [link], ({ link }) => setAttribute(button, "hidden", link !== "live"));
+  context.watch(({ link }) => [link], ({ link, spec }) => setAttribute(button, "hidden", link !== "live" || spec.stored === true));
   on(button, "click", signal, () => open(popup.hidden));
   on(input, "input", signal, () => search(PAUSE));
   on(list, "click", signal, (event) => pick(options.at(event.target as Node)));

@@ -20,8 +20,9 @@ export const TABS: readonly (readonly [Tab, string, string, (keyof Answers)?])[]
   ["keys", "Keys", "Keyboard shortcuts (?)"],
 ];
 
-/** Whether a tab is on offer: without a kernel, only one that has something to show. */
+/** Whether a tab is on offer: without a model only those that need none, without a kernel only one that has something to show. */
 export function isOffered({ spec, shown, link, answers, descriptions }: State, tab: Tab): boolean {
+  if (spec.stored) return tab === "save" || tab === "keys";
   if (link !== "packed") return tab !== "examples" || Boolean(spec.index?.[shown.model_index]);
   const kind = TABS.find(([name]) => name === tab)?.[3];
   return kind ? [...answers.values()].some((each) => each[kind]) : tab !== "parameters" || descriptions.size > 0;
