@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,8 @@ def test_what_is_stated_holds_for_sums(seed: int, count: int, keep: bool, budget
 
     beside = draw.uniform(size=(count, count)) < 0.2
     near = beside | beside.T | np.eye(count, dtype=bool)
-    for options in ({}, {"near": near, "slopes": lambda _: draw.normal(size=count)}):
+    guided: dict[str, Any] = {"near": near, "slopes": lambda _: draw.normal(size=count)}
+    for options in ({}, guided):
         found, _ = searched(rule, count, budget, keep=keep, **options)
 
         require_true(found, rule, count)
@@ -191,14 +193,16 @@ def test_kept_segments_are_found_by_their_neighbourhoods() -> None:
 
 
 def test_slopes_find_many_segments_with_small_effects() -> None:
-    """Of 49 segments ten are needed; slopes that name them find them, where orders of single effects find all."""
+    """Of 49 segments ten are needed; slopes that name them find them, within the budget."""
     needed = Chosen(range(3, 43, 4))
-    plain = {"rule": lambda chosen: 1.0 if needed <= chosen else 0.001 * len(chosen & needed) - 1, "count": 49}
+
+    def rule(chosen: Chosen) -> float:
+        return 1.0 if needed <= chosen else 0.001 * len(chosen & needed) - 1
 
     def slopes(chosen: Chosen) -> np.ndarray:
         return np.array([i in needed and i not in chosen for i in range(49)], float)
 
-    found, _ = searched(**plain, slopes=slopes)
+    found, _ = searched(rule, 49, slopes=slopes)
 
     assert found.best == needed
     assert found.minimal
