@@ -66,6 +66,9 @@ class SaliencyWidget(Settings):
             with one, or None, for each model.
         truth: the true class of each image of a gallery, an index or a label; None for one that is not known. By
             default the classes that a data set gives. A list with `truth` opens a gallery however short it is.
+        prefetch: whether to compute XRAI for the shown class while the model is idle, once a map that the browser
+            requested is there. It ends if it would take more than 10 seconds, and any request comes first. With several
+            models none is computed.
         **initial_traits: `method`, `model_index`, `image_index`, `grid`, `mode`, `sign`, `keep`, `threshold`,
             `opacity`, `colormap`, `gamma`, `smooth`, `contours`, `scale`, `region`, `layout`, ….
 
@@ -100,6 +103,7 @@ class SaliencyWidget(Settings):
         output: Any = None,
         index: Any = None,
         truth: Any = None,
+        prefetch: bool = True,
         **initial_traits: Any,
     ) -> None:
         for name in initial_traits:
@@ -117,6 +121,8 @@ class SaliencyWidget(Settings):
             activation=activation,
             output=output,
             index=index,
+            # the threads of several models would compete
+            prefetch=saliency.checks.flag(prefetch, "prefetch") and not isinstance(model, list | tuple | dict),
         )
         shown = initial_traits.get("image_index")
         stored = img if isinstance(img, StoredImages) else None

@@ -78,6 +78,10 @@ def result_message(
     return Message({"op": "result", "rid": "", "result": result}, _buffers(shown))
 
 
+LOCATED = ("prediction", "pace", "ready", "stale", "warning")
+"""Messages about a model and an image, besides results and stored answers."""
+
+
 def located(whole: Message, model: int, image: int) -> Message:
     """Return a message with the indices of the model and the image that it is about."""
     where = {"model": model, "image": image}
@@ -85,7 +89,7 @@ def located(whole: Message, model: int, image: int) -> Message:
         return whole.but(asked={**whole.fields["asked"], **where})
     if "result" in whole.fields:
         return whole.but(result={**whole.fields["result"], **where})
-    return whole.but(**where) if whole.fields["op"] in ("prediction", "stale", "pace") else whole
+    return whole.but(**where) if whole.fields["op"] in LOCATED else whole
 
 
 def maps_in(result: Message) -> Maps:

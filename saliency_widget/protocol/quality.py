@@ -46,6 +46,9 @@ def quality(explanation: saliency.Explanation, method: saliency.Method) -> str:
 def concern(explanation: saliency.Explanation, method: saliency.Method) -> dict[str, Any] | None:
     """Return why a result is poor, and one change of the method that improves it; None if nothing is found.
 
+    A completeness error is no concern where regions are ranked, as by XRAI: it is that of the map inside, and the
+    order of the regions' means hardly depends on it.
+
     Args:
         explanation: the result.
         method: the method that computed it.
@@ -57,7 +60,8 @@ def concern(explanation: saliency.Explanation, method: saliency.Method) -> dict[
     constant = _constant(explanation)
     if constant:
         return {"sentence": constant, "remedy": None}
-    share = explanation.gap_share
+    # a ranking of regions does not depend on their sum
+    share = None if explanation.regions is not None else explanation.gap_share
     if share is not None and share > HIGH:
         remedy = _steps(method, fields) or _samples(fields, MORE)
         return {"sentence": _incomplete(explanation), "remedy": remedy}

@@ -15,7 +15,7 @@ from saliency_widget.protocol.messages import Message, message, readable, result
 from saliency_widget.protocol.requests import TOP
 from saliency_widget.traits.parameters import Layers
 from saliency_widget.traits.timing import TimeEstimator
-from saliency_widget.work.queue import HEARTBEAT, LAST, LATER, NOW, SHOWN, JobQueue
+from saliency_widget.work.queue import HEARTBEAT, IDLE, LAST, LATER, NOW, SHOWN, JobQueue
 from saliency_widget.work.result_cache import Result, ResultCache
 from saliency_widget.work.subject import Subject
 from saliency_widget.work.tasks import Listener, Reports, Task, as_exception, class_row, error_message
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__.partition(".")[0])
 
 REFUSALS = saliency.Unsupported, saliency.UnknownName
 """Errors of a method that the model does not support; the second where it has no layer that the method could read."""
+
+NEXT = "xrai"
+"""Id of the method that is computed while the model is idle: its regions are the easiest map to read."""
 
 MOST_CLASSES = 50
 TOP_CLASSES = 5
@@ -53,6 +56,7 @@ class Explainer:
         self._surer_preset: saliency.Surer | None = None
         self._warned = ""
         self._checked_version: Hashable = None
+        self._prefetched = False
         self._lock = threading.RLock()
         self._tasks: dict[Key, Task] = {}
 
@@ -144,17 +148,20 @@ class Explainer:
             key = self.resolved(key)
             running = self._tasks.get(key)
             if running is not None and not running.job.cancelled.is_set():
-                task = running
+                task, running.requested = running, True
                 # a request from Python has no rid: it waits for the task itself
                 older, task.rid = (task.rid, rid) if rid else ("", task.rid)
             else:
-                older, task = "", Task(key, rid)
-                task.job = self._queue.create(lambda: self._explain(task), lambda: self._urgency(task))
-                self._tasks[key] = task
-                self._queue.submit(task.job)
+                older, task = "", self._submitted(Task(key, rid))
         # a message that a host delivers twice is one request
         if older and older != rid:
             self._listener.post(message("cancelled", older), answering=True)
+        return task
+
+    def _submitted(self, task: Task) -> Task:
+        task.job = self._queue.create(lambda: self._explain(task), lambda: self._urgency(task))
+        self._tasks[task.key] = task
+        self._queue.submit(task.job)
         return task
 
     def cancel(self, rid: str | None = None) -> bool:
@@ -217,11 +224,11 @@ class Explainer:
 
     @property
     def idle(self) -> bool:
-        """Whether no job is waiting or running."""
+        """Whether no requested job is waiting or running."""
         return self._queue.idle
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no job is waiting or running. Return False if that took longer than `timeout` seconds."""
+        """Wait until no requested job waits or runs. Return False if that took longer than `timeout` seconds."""
         return self._queue.wait(timeout)
 
     def close(self) -> None:
@@ -313,8 +320,9 @@ class Explainer:
             batch_size=subject.options.batch_size,
             progress=reports.progress,
             partial=reports.partial,
-            cancelled=lambda: self._queue.interrupted(task.job),
-            shared=lambda: self._queue.in_demand,
+            cancelled=lambda: self._queue.interrupted(task.job) or self._superfluous(task),
+            # in small batches, so that a request need not wait long
+            shared=lambda: not task.requested or self._queue.in_demand,
         )
         self.timing.add_run(offered.method, explanation.images, explanation.seconds)
         result = result_message(explanation, method_id, offered.method, subject.placement)
@@ -338,7 +346,14 @@ class Explainer:
         if isinstance(outcome, Result):
             self.post_timing()
             self._listener.post(outcome.message.but(rid=rid))
+            if not task.requested:
+                self._listener.post(message("ready", method=task.key[0], target=task.key[1]))
             self._listener.on_result()
+            if rid and task.key == self._listener.shown():
+                self._prefetch(task.key[1])
+        elif not task.requested:
+            # why it failed is reported when it is requested
+            self._prefetched = not self._superfluous(task)
         elif isinstance(outcome, saliency.Cancelled):
             self._listener.post(message("cancelled", rid))
         else:
@@ -350,6 +365,22 @@ class Explainer:
                 # log the text, not the error: a stored log record would keep the model alive
                 logger.warning("%s failed: %s", task.key[0], failure.fields["message"])
         task.ended.set()
+
+    def _prefetch(self, target: int) -> None:
+        """Compute the next method for a class when the model is idle, once."""
+        offered = self.methods.get(NEXT)
+        if self._prefetched or not self._current_subject().options.prefetch or offered is None or offered.unsupported:
+            return
+        with self._lock:
+            key = (NEXT, target)
+            if key not in self.results and key not in self._tasks:
+                self._prefetched = True
+                self._submitted(Task(key, "", requested=False))
+
+    def _superfluous(self, task: Task) -> bool:
+        """Return whether nobody requested the task, and another class or picture is shown now."""
+        shown = self._listener.shown()
+        return not task.requested and (shown is None or shown[1] != task.key[1])
 
     def _predict(self, prepared: saliency.Prepared) -> bool:
         """Compute the prediction, unless there is one of the same weights. Return whether it was computed."""
@@ -384,6 +415,8 @@ class Explainer:
         return subject
 
     def _urgency(self, task: Task) -> int:
+        if not task.requested:
+            return IDLE
         shown = self._listener.shown()
         return SHOWN if shown is not None and task.key == self.resolved(shown) else LATER
 

@@ -20,6 +20,7 @@ class Options(NamedTuple):
     activation: str
     output: Any = None
     index: Any = None
+    prefetch: bool = False
 
     def arguments(self, model: int) -> list[str]:
         """Return the arguments of :func:`saliency.explain` that follow model and image, as Python source.

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from saliency_widget.work.jobs import Job, worker_for
 
-NOW, SHOWN, LATER, LAST = range(4)
-"""Urgencies of jobs: single model calls, what is on the screen, the rest, tidying up."""
+NOW, SHOWN, LATER, LAST, IDLE = range(5)
+"""Urgencies of jobs: single model calls, what is on the screen, the rest, tidying up, what nobody requested."""
 
 HEARTBEAT = 0.2
 """Seconds between two checks of a waiting thread, so that it sees an interrupt that came just before the wait."""
@@ -79,15 +79,16 @@ class JobQueue:
 
     @property
     def idle(self) -> bool:
-        """Whether no job is waiting or running."""
-        return not self._open
+        """Whether no requested job is waiting or running."""
+        with self._idle:
+            return all(job.urgency() >= IDLE for job in self._open)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no job is waiting or running. Return False if that took longer than `timeout` seconds."""
+        """Wait until no requested job waits or runs. Return False if that took longer than `timeout` seconds."""
         self.refuse_own_thread()
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         with self._idle:
-            while self._open:
+            while not self.idle:
                 if (left := deadline - time.monotonic()) <= 0:
                     return False
                 self._idle.wait(min(left, HEARTBEAT))

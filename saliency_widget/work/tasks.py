@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
@@ -19,6 +20,9 @@ from saliency_widget.work.jobs import Job
 BETWEEN_PROGRESS = 0.1
 BETWEEN_PARTIALS = 0.125
 """Minimum seconds between two messages."""
+
+PREFETCH_TIME = 10.0
+"""Maximum seconds, by the measured speed, that an explanation may still take that nobody requested."""
 
 PARTIALS_SHARE = 0.25
 """Maximum share of the time that is spent on partial results."""
@@ -48,17 +52,19 @@ class Listener:
 
 
 class Task:
-    """An explanation that was requested.
+    """An explanation to be computed.
 
     Args:
         key: method and class; the class may be resolved later.
         rid: the browser's id of the request; empty for a request from Python.
+        requested: whether the browser or Python requested it; otherwise it is computed while the model is idle, and
+            reports no progress. A request changes this.
     """
 
     job: Job
 
-    def __init__(self, key: Key, rid: str) -> None:
-        self.key, self.rid = key, rid
+    def __init__(self, key: Key, rid: str, *, requested: bool = True) -> None:
+        self.key, self.rid, self.requested = key, rid, requested
         self.explanation: saliency.Explanation | None = None
         self.error: Exception | None = None
         self.ended = threading.Event()
@@ -70,12 +76,17 @@ class Reports:
     def __init__(self, listener: Listener, task: Task, offered: OfferedMethod, placement: Placement) -> None:
         self._listener, self._task, self._offered, self._placement = listener, task, offered, placement
         self._began: tuple[float, int] | None = None
+        self._latest: tuple[float, int] | None = None
+        self._fastest = math.inf
         self._next_progress = self._next_partial = 0.0
         self._share = 0.0
 
     def progress(self, done: int, total: int) -> None:
         now = time.monotonic()
         self._share = min(done / max(total, 1), 1.0)
+        if not self._task.requested:
+            self._end_if_slow(now, done, total)
+            return
         if now < self._next_progress:
             return
         self._next_progress = now + BETWEEN_PROGRESS
@@ -86,12 +97,21 @@ class Reports:
 
     def partial(self, explanation: saliency.Explanation) -> None:
         began = time.monotonic()
-        if began < self._next_partial:
+        if began < self._next_partial or not self._task.requested:
             return
         whole = result_message(explanation, self._offered.id, self._offered.method, self._placement)
         self._post(whole.but(op="partial", share=self._share))
         ended = time.monotonic()
         self._next_partial = ended + max(BETWEEN_PARTIALS, (ended - began) / PARTIALS_SHARE)
+
+    def _end_if_slow(self, now: float, done: int, total: int) -> None:
+        """Cancel what nobody requested if it takes long even at the highest speed so far, without interruptions."""
+        since, at = self._latest or (now, done)
+        if done > at:
+            self._fastest = min(self._fastest, (now - since) / (done - at))
+            if self._fastest * (total - done) > PREFETCH_TIME:
+                self._task.job.cancelled.set()
+        self._latest = now, done
 
     def _post(self, message: Message) -> None:
         self._listener.post(message.but(rid=self._task.rid))

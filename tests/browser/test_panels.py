@@ -65,7 +65,15 @@ def host(browser: Browser) -> Iterator[Host]:
     context = browser.new_context(viewport={"width": 1000, "height": 1000}, reduced_motion="reduce")
     demo = saliency.demo
     widget = SaliencyWidget(
-        Moody(), demo.image(), METHODS, labels=demo.labels, target="cat", keep=20, batch_size=4, mode="area"
+        Moody(),
+        demo.image(),
+        METHODS,
+        labels=demo.labels,
+        target="cat",
+        keep=20,
+        batch_size=4,
+        mode="area",
+        prefetch=False,
     )
     shown = Host(context.new_page(), widget, Quirks(body='class="light"'))
     shown.widget.wait(state="ready")

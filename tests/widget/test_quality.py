@@ -91,6 +91,16 @@ def test_a_constant_map_is_a_concern(mask: np.ndarray, sentence: str | None) -> 
         assert sentence in found["sentence"]
 
 
+def test_the_completeness_error_of_a_ranking_of_regions_is_no_concern() -> None:
+    """XRAI with few steps has a high completeness error, and no badge: its regions are ranked by their means."""
+    method = saliency.XRAI(steps=2)
+    explanation = explain(method)
+
+    assert explanation.gap_share is not None
+    assert explanation.gap_share > HIGH
+    assert concern(explanation, method) is None
+
+
 def test_lost_relevance_is_a_concern() -> None:
     """LRP that conserves a quarter of the score is poor; no parameter is known to mend it."""
     found = concern(explained(noise(4, 4), baseline_score=None, gap=-1.5), saliency.LRP())

@@ -61,6 +61,8 @@ export interface State {
   readonly failures: ReadonlyMap<string, Failure>;
   /** By `keyOf`: answers about the result that is there now. */
   readonly answers: ReadonlyMap<string, Answers>;
+  /** A result that nobody requested, computed while the model was idle; null where there is none. */
+  readonly ready: Cell | null;
   /** Stored descriptions of methods, by `descriptionKey`. */
   readonly descriptions: ReadonlyMap<string, Described>;
   /** By the id of a method, the fields that are not as it was offered. */
@@ -93,6 +95,7 @@ export function initialState(spec: Spec, settings: Settings): State {
     explained: new Map(),
     failures: new Map(),
     answers: new Map(),
+    ready: null,
     descriptions: new Map(),
     parameters: {},
     code: null,

@@ -27,6 +27,7 @@ export type StateEvent =
   | { readonly kind: "explained"; readonly explained: Explained }
   | { readonly kind: "ended"; readonly rid: string }
   | { readonly kind: "failed"; readonly rid: string; readonly failure: Failure }
+  | { readonly kind: "ready"; readonly cell: Cell | null }
   | { readonly kind: "stale"; readonly model: number; readonly image: number }
   | { readonly kind: "parameters"; readonly parameters: ChangedParameters }
   | { readonly kind: "answered"; readonly about: Explained; readonly request: WhatIfRequest; readonly answer: WhatIf }
@@ -88,6 +89,7 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
     ofJob(state, rid, (key) => ({ ...state, jobs: without(state.jobs, key), failures: including(state.failures, key, failure) })),
 
   explained: (state, event) => explained(state, event.explained),
+  ready: (state, { cell }) => ({ ...state, ready: cell }),
   stale: (state, event) => ({ ...state, explained: marked(state.explained, event) }),
   forgotten: (state, { keys }) => (keys.length === 0 ? state : { ...state, explained: keys.reduce(without, state.explained) }),
 

@@ -46,6 +46,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
     return [{ kind: "code", code }];
   },
   prediction: (raw) => [{ kind: "predicted", ...pair(raw), classes: classRows(raw, "classes") }],
+  ready: (raw) => [{ kind: "ready", cell: { method: text(raw, "method"), target: whole(raw, "target"), ...pair(raw) } }],
   stale: (raw) => [{ kind: "stale", ...pair(raw) }],
   warning: (raw) => [{ kind: "warning", ...pair(raw), text: text(raw, "text") }],
   pace: (raw) => [{ kind: "paced", ...pair(raw), seconds: object(raw["seconds"], "seconds") }],

@@ -26,6 +26,44 @@ const named = (root: HTMLElement, label: string): HTMLInputElement => find(root,
 const radio = (root: HTMLElement, name: string): HTMLElement =>
   [...root.querySelectorAll<HTMLElement>("[role=radio]")].find(({ textContent }) => textContent === name)!;
 
+describe("a map that was computed while the model was idle", () => {
+  const say = (fake: ReturnType<typeof fakeModel>, target = 3): void => fake.say({ op: "ready", seq: 900 + target, method: "ig", target, model: 0, image: 0 });
+  async function offered() {
+    const fake = fakeModel();
+    const { root } = await open(fake);
+    welcome(fake);
+    finish(fake);
+    say(fake);
+    await frame();
+    const chip = [...root.querySelectorAll<HTMLElement>(".slw-notice")].find(({ textContent }) => textContent.includes("is ready"))!;
+    return { fake, root, chip };
+  }
+
+  test("is offered, and shown only when the user agrees", async () => {
+    const { fake, root, chip } = await offered();
+    expect(chip.hidden).toBe(false);
+    expect(chip.querySelector("span")!.textContent).toBe("Integrated Gradients is ready");
+    expect(root.dataset["method"]).toBe("xrai");
+
+    chip.querySelector("button")!.click();
+    await frame();
+    expect(fake.saved.at(-1)).toMatchObject({ method: "ig" });
+    expect(chip.hidden).toBe(true);
+  });
+
+  test("is not offered again once it was declined, nor for another class", async () => {
+    const { fake, chip } = await offered();
+    chip.querySelectorAll("button")[1]!.click();
+    await frame();
+    expect(chip.hidden).toBe(true);
+
+    say(fake, 4);
+    await frame();
+    expect(chip.hidden).toBe(true);
+    expect(fake.saved).toEqual([]);
+  });
+});
+
 describe("a grid", () => {
   test("requests each of its cells once, the shown one first", async () => {
     const { fake, root, canvases } = await compared();

@@ -10,7 +10,7 @@ import { createPictures } from "../../paint/pictures.ts";
 import { h, setAttribute, type Context } from "../ui/dom.ts";
 import { appender } from "../ui/lazy.ts";
 import { createCellView, type CellView } from "./cell.ts";
-import { slowPanel, stalePanel } from "./notices.ts";
+import { readyPanel, slowPanel, stalePanel } from "./notices.ts";
 import { divider } from "./swipe.ts";
 import { zoomPanel } from "./zoom.ts";
 
@@ -72,7 +72,7 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
   );
   watch((_, { view }) => [view.zoom > 1], (_, { view }) => setAttribute(element, "data-near", view.zoom > 1));
   differenceOn(context, element);
-  element.append(divider(context), zoomPanel(context), h("div", { class: "slw-notices" }, slowPanel(context), stalePanel(context)));
+  element.append(divider(context), zoomPanel(context), h("div", { class: "slw-notices" }, slowPanel(context), stalePanel(context), readyPanel(context)));
   return element;
 }
 
