@@ -117,7 +117,7 @@ class Screen:
             placement=inputs.placings[cell.pair].placement,
             size=inputs.pictures[cell.image].size,
             checked=self.verdict(cell) is not None,
-            changes=[] if result is None else requests.changes(result),
+            changes=[] if result is None else list(requests.changes(result)),
             layers=[] if result is None else requests.layers(result),
             training=self._index(cell) if result is not None and requests.explained_by_examples(result) else "",
         )

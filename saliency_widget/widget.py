@@ -20,7 +20,7 @@ from saliency_widget.protocol.cells import Cell, Key
 from saliency_widget.protocol.outbox import Outbox
 from saliency_widget.protocol.requests import TOP, index_of
 from saliency_widget.protocol.summary import summary
-from saliency_widget.protocol.values import BadTrait
+from saliency_widget.protocol.values import FILLS, KINDS, BadTrait
 from saliency_widget.screen import Screen
 from saliency_widget.snapshot import SnapshotWriter
 from saliency_widget.stills import Stills
@@ -296,6 +296,43 @@ class SaliencyWidget(Settings):
         explainer.wait_for(task)
         return explainer.what_if_requests.wait_for_verdict(explainer.result_of(task.key))
 
+    def change(
+        self,
+        kind: str = "remove",
+        fill: str | None = None,
+        *,
+        method: str | None = None,
+        target: int | str | None = None,
+        model: int | str | None = None,
+        image: int | str | None = None,
+    ) -> saliency.Counterfactual:
+        """Find the smallest part on which the model's answer depends, as *Find smallest change* does, and return it.
+
+        The tab *Smallest change* shows it too. It is searched first along the map, which is computed if it is not yet.
+        A change that was found before is returned at once. An interrupt cancels the search.
+
+        Args:
+            kind: "remove" or "keep", see :func:`saliency.counterfactual`.
+            fill: what removed pixels are replaced by; by default the trait `fill`.
+            method: see :meth:`compute`.
+            target: see :meth:`compute`; the model's answer.
+            model: see :meth:`compute`.
+            image: see :meth:`compute`.
+
+        Returns:
+            the result of :func:`saliency.counterfactual`.
+
+        Raises:
+            NotReached: no set of segments was found.
+            SaliencyError: an argument is invalid, the explanation or the search failed, or it was cancelled.
+        """
+        kind = saliency.checks.choice(kind, "kind of counterfactual", KINDS)
+        fill = saliency.checks.choice(self.fill if fill is None else fill, "fill", FILLS)
+        explainer, key = self._explainer_and_key(method, target, model, image)
+        task = explainer.compute(key)
+        explainer.wait_for(task)
+        return explainer.what_if_requests.wait_for_change(explainer.result_of(task.key), kind, fill)
+
     def add(self, img: Any, name: str | None = None) -> int:
         """Add an image and show it, as if it had been dropped onto the widget.
 
@@ -400,6 +437,18 @@ class SaliencyWidget(Settings):
         shown = self._explainers.shown
         measured = {key: shown.what_if_requests.verdict(each) for key, each in dict(shown.results).items()}
         return {key: verdict for key, verdict in measured.items() if verdict is not None}
+
+    @property
+    def changes(self) -> dict[tuple[str, int, str, str], saliency.Counterfactual]:
+        """Every smallest change of the shown model and image, by (id of the method, index of the class, kind, fill)."""
+        if self._explainers is None:
+            return {}
+        shown = self._explainers.shown
+        return {
+            (*key, *asked): change
+            for key, each in dict(shown.results).items()
+            for asked, change in shown.what_if_requests.changes(each).items()
+        }
 
     @property
     def selection(self) -> np.ndarray:

@@ -48,6 +48,8 @@ class Answer(NamedTuple):
     message: Message
     verdict: saliency.Verdict | None = None
     """Of a `check`; None for other requests."""
+    change: saliency.Counterfactual | None = None
+    """Of a `change`; None for other requests."""
 
 
 class WhatIfCache:
@@ -190,8 +192,8 @@ class Evaluator:
         kind: str,
         fill: str,
         progress: Callable[[int, int], None] = lambda *_: None,
-    ) -> Message:
-        """Return a `change`: the smallest set of segments that changes the answer, searched first along the map.
+    ) -> Answer:
+        """Return the smallest set of segments that changes the answer, searched first along the map, and its `change`.
 
         Args:
             explanation: the explanation.
@@ -213,10 +215,10 @@ class Evaluator:
                 cancelled=self.cancelled,
                 shared=self.shared,
             )
-            return Answer(change_message(found, self.placement, explanation.notes))
+            return Answer(change_message(found, self.placement, explanation.notes), change=found)
 
         key = ("change", self.prepared.adapted.version, kind, fill, explanation.target, _digest(explanation.mask))
-        return self.cache.get(key, compute, explanation, {"op": "change", "kind": kind, "fill": fill}).message
+        return self.cache.get(key, compute, explanation, {"op": "change", "kind": kind, "fill": fill})
 
     def channels(
         self,

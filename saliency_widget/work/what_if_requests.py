@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
+from typing import TypeVar
 
 import saliency
 from saliency_widget.pictures.drawing import View
@@ -15,6 +16,8 @@ from saliency_widget.work.result_cache import Result
 from saliency_widget.work.subject import Subject
 from saliency_widget.work.tasks import Listener, as_exception, error_message
 from saliency_widget.work.what_if import Evaluator, WhatIfCache, progress_messages
+
+T = TypeVar("T")
 
 GetExplanation = Callable[[], saliency.Explanation]
 """Returns the explanation that a request is about once its job runs; raises ValueError if it is not computed."""
@@ -71,7 +74,7 @@ class WhatIfRequests:
 
     def change(self, rid: str, explanation: GetExplanation, kind: str, fill: str) -> None:
         """Send the smallest set of segments that changes the answer, or that is enough for it."""
-        self._measure(rid, lambda evaluator, progress: evaluator.change(explanation(), kind, fill, progress))
+        self._measure(rid, lambda evaluator, progress: evaluator.change(explanation(), kind, fill, progress).message)
 
     def channels(
         self, rid: str, explanation: GetExplanation, layer: str, by: str, layers: Callable[[], Layers | None]
@@ -94,21 +97,36 @@ class WhatIfRequests:
         self._enqueue(rid, run, lambda error: self._listener.post(error_message(rid, error)))
 
     def wait_for_verdict(self, result: Result) -> saliency.Verdict:
-        """Measure the verdict on a result, send it, and return it. An interrupt cancels it.
+        """Measure the verdict on a result, send it, and return it; see :meth:`_wait_for`."""
+        return self._wait_for(lambda evaluator: self._check(evaluator, result), "verdict")
+
+    def wait_for_change(self, result: Result, kind: str, fill: str) -> saliency.Counterfactual:
+        """Find the smallest change of a result, send it, and return it; see :meth:`_wait_for`."""
+
+        def compute(evaluator: Evaluator) -> saliency.Counterfactual:
+            found = evaluator.change(result.explanation, kind, fill).change
+            assert found is not None
+            self._post(result, "change")
+            return found
+
+        return self._wait_for(compute, "smallest change")
+
+    def _wait_for(self, compute: Callable[[Evaluator], T], what: str) -> T:
+        """Compute something on the model's thread, and return it. An interrupt cancels it.
 
         Raises:
             Cancelled: it was cancelled.
             Exception: any error of the model.
         """
         self._queue.refuse_own_thread()
-        found: Future[saliency.Verdict] = Future()
+        found: Future[T] = Future()
         rid = f"python:{id(found)}"
 
         def run(job: Job) -> None:
-            found.set_result(self._check(self._evaluator(job), result))
+            found.set_result(compute(self._evaluator(job)))
 
         def cancelled() -> None:
-            found.set_exception(saliency.Cancelled("The verdict was cancelled."))
+            found.set_exception(saliency.Cancelled(f"The {what} was cancelled."))
 
         self._enqueue(rid, run, found.set_exception, cancelled)
         try:
@@ -123,11 +141,15 @@ class WhatIfRequests:
         """Measure the verdict on a result, and send it with its request."""
         verdict = evaluator.check(result.explanation).verdict
         assert verdict is not None
+        self._post(result, "verdict")
+        return verdict
+
+    def _post(self, result: Result, op: str) -> None:
+        """Send the answers of one kind about a result, each with its request."""
         for each in self.answers(result):
-            if each.fields["op"] == "verdict":
+            if each.fields["op"] == op:
                 self._listener.post(each)
         self._listener.on_result()
-        return verdict
 
     def precompute(
         self,
@@ -178,10 +200,10 @@ class WhatIfRequests:
         """Return the measurements of a result that are :data:`KEPT`, each with its request as `asked`."""
         return [each for each in self.answers(result) if each.fields["op"] in KEPT]
 
-    def changes(self, result: Result) -> list[tuple[str, str]]:
-        """Return the kind and the fill of each smallest change that was computed for a result."""
-        asked = [each.fields["asked"] for each in self.answers(result)]
-        return [(each["kind"], each["fill"]) for each in asked if each["op"] == "change"]
+    def changes(self, result: Result) -> dict[tuple[str, str], saliency.Counterfactual]:
+        """Return the smallest changes that were computed for a result, by kind and fill."""
+        answers = [(each.message.fields["asked"], each.change) for each in self._cache.answers(result.explanation)]
+        return {(asked["kind"], asked["fill"]): change for asked, change in answers if change is not None}
 
     def layers(self, result: Result) -> list[tuple[str, str]]:
         """Return the layer and the method of each ranking of channels that was computed for a result."""

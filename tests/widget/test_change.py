@@ -126,6 +126,27 @@ def test_a_smallest_change_is_computed_once(make: Make) -> None:
     assert sum(evaluated) > 0
 
 
+def test_python_finds_and_reads_the_smallest_change(make: Make) -> None:
+    """`change` returns the engine's result, shows it in the browser, and `changes` has all that were found."""
+    widget = of_corners(make, target=1)
+    browser = Browser(widget)
+    assert widget.changes == {}
+
+    found = widget.change("remove", "black")
+    assert widget.change("remove", "black") is found
+    assert browser.wait("change").fields["sentence"] == found.sentence
+    kept = widget.change("keep", "black", method="occlusion", target="both")
+
+    assert (found.kind, kept.kind) == ("remove", "keep")
+    assert widget.changes == {("occlusion", 1, "remove", "black"): found, ("occlusion", 1, "keep", "black"): kept}
+    with pytest.raises(saliency.UnknownName, match="keep"):
+        widget.change("less")
+    with pytest.raises(saliency.UnknownName, match="grey"):
+        widget.change(fill="pink")
+    with pytest.raises(saliency.BadTarget, match="both"):
+        widget.change(target=0)
+
+
 def test_reasons_of_the_engine_are_errors(make: Make) -> None:
     """A class that is not the answer, and a map that is not computed, give the engine's reason; invalid fields none."""
     widget = of_corners(make)
