@@ -68,7 +68,7 @@ def test_every_row_is_read() -> None:
 
 
 def test_every_class_of_layers_and_neurons_has_a_row() -> None:
-    """Each Layer… and Neuron… class of Captum is in the table of layers, or is named below it."""
+    """Each Layer… and Neuron… class of Captum is in the table of layers."""
     section = SECTION.partition("Layers and neurons; the position")[2].partition("Intended differences")[0]
     classes = [
         name for name in attr.__all__ if re.match("Layer|Neuron|InternalInf", name) and "Attribution" not in name
@@ -86,7 +86,8 @@ def test_a_row_of_layers_holds(names: dict[str, Any], theirs: str, ours: str, ot
     def to(x: torch.Tensor) -> torch.Tensor:
         return x.detach().permute(0, 2, 3, 1)
 
-    more = {"to": to, "unit": saliency.targets.unit, "channels": torch.arange(5)[None, :, None, None]}
+    more: dict[str, Any] = {"torch": torch, "to": to, "unit": saliency.targets.unit}
+    more["channels"] = torch.arange(5)[None, :, None, None]
     found = np.asarray(eval(ours, {**names, **more}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Captum warns of its hooks
