@@ -324,6 +324,26 @@ def test_all_units_cost_one_path() -> None:
     assert (units.images, units.calls) == (pixels.images, pixels.calls)
 
 
+def test_a_large_completeness_error_names_the_steps_to_try() -> None:
+    """With three steps, F = max(h - 0.9, 0) from 0 to 1 is 0.25, not 0.1: a note gives the error and more steps."""
+
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            score = (self.relu(x).sum(1) - 0.9).clamp(min=0)
+            return torch.stack([score, 0 * score], 1)
+
+    coarse, fine = (explained(Late(), (1, 0), saliency.Conductance("relu", steps=steps)) for steps in (3, 1001))
+
+    assert_allclose(coarse.gap, 0.15, atol=1e-6)
+    assert any("completeness error 150 %" in note and "try steps=12" in note for note in coarse.notes)
+    assert fine.gap_share < 0.01
+    assert not any("completeness error" in note for note in fine.notes)
+
+
 def test_a_branch_has_a_note() -> None:
     """Conductance of a layer beside a skip connection has no completeness error, and a note on the path around it."""
     exp = saliency.explain(small_net(), picture(), saliency.Conductance("block"), 1, **QUIET)
