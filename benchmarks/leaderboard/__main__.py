@@ -95,7 +95,10 @@ def not_measured(beds: list[testbed.Bed]) -> list[str]:
         lines = [*lines, f"`{SAME_AS_TORCH}` is not measured: its maps equal those of the same weights in torch."]
     if others:
         command = f"python -m benchmarks.leaderboard --photographs {' '.join(others)}"
-        lines = [*lines, f"Not measured yet: {page.in_code(others)}. To measure: `{command}`."]
+        lines = [
+            *lines,
+            f"Not measured (up to 15 minutes of CPU time each): {page.in_code(others)}. Run `{command}`.",
+        ]
     return lines
 
 
