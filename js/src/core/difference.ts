@@ -29,7 +29,7 @@ export function differenceOf(state: State, first: Explained, second: Explained):
   const count = one.values.length;
   const values = new Float32Array(count).fill(NaN);
   const [x, y] = [new Float32Array(count), new Float32Array(count)];
-  let [found, both, either, inOne, inTwo] = [0, 0, 0, 0, 0];
+  let [found, both, inOne, inTwo] = [0, 0, 0, 0];
   for (let i = 0; i < count; i++) {
     const row = rows[Math.floor(i / columns.length)]!;
     const column = columns[i % columns.length]!;
@@ -42,7 +42,6 @@ export function differenceOf(state: State, first: Explained, second: Explained):
     if (ofOne) inOne++;
     if (ofTwo) inTwo++;
     if (ofOne && ofTwo) both++;
-    if (ofOne || ofTwo) either++;
   }
   const [left, right] = [x.subarray(0, found), y.subarray(0, found)];
   return {
@@ -50,7 +49,7 @@ export function differenceOf(state: State, first: Explained, second: Explained):
     common: found / count,
     correlation: correlation(left, right),
     rankCorrelation: correlation(meanRanks(left), meanRanks(right)),
-    overlap: inOne < found && inTwo < found ? both / either : NaN,
+    overlap: inOne < found && inTwo < found ? both / (inOne + inTwo - both) : NaN,
   };
 }
 

@@ -36,3 +36,12 @@ export function createStore<S, E>(initial: S, update: (state: S, event: E) => S)
     },
   };
 }
+
+/** Computes again only for other arguments than last time. */
+export function remembered<A extends readonly unknown[], T>(make: (...of: A) => T): (...of: A) => T {
+  let last: { readonly of: A; readonly made: T } | null = null;
+  return (...of) => {
+    if (!last || !same(of, last.of)) last = { of, made: make(...of) };
+    return last.made;
+  };
+}

@@ -9,7 +9,7 @@ import type { Explained } from "../core/result.ts";
 import { colormapOf, cutOf, fieldShown, selecting, signOf } from "../core/scale.ts";
 import { keepAbove, keepRegions } from "../core/selection.ts";
 import type { State } from "../core/state.ts";
-import { same } from "../core/store.ts";
+import { remembered, same } from "../core/store.ts";
 import { lookupTable, pack } from "./colormaps.ts";
 import { isoLine } from "./contour.ts";
 import { newLayer, type Layer } from "./layer.ts";
@@ -148,13 +148,4 @@ function buffersFor(shape: Size, before: Buffers | null): Buffers {
   };
   const count = width * height;
   return { shape, ...pixels(), border: pixels(), kept: new Uint8Array(count), one: new Uint8Array(count) };
-}
-
-/** Computes again only for other arguments than last time. */
-function remembered<A extends readonly unknown[], T>(make: (...of: A) => T): (...of: A) => T {
-  let last: { readonly of: A; readonly made: T } | null = null;
-  return (...of) => {
-    if (!last || !same(of, last.of)) last = { of, made: make(...of) };
-    return last.made;
-  };
 }

@@ -100,16 +100,14 @@ describe("the second module", () => {
     const difference = [...root.querySelectorAll<HTMLElement>("[role=radio]")].find((each) => each.textContent === "Difference")!;
     for (const [i, start] of [() => difference.click(), () => find(root, "[aria-label='Commands']").click()].entries()) {
       start();
-      await frame();
+      await until(() => fake.requested("module").length === i + 1);
       fake.say({ op: "error", rid: fake.requested("module").at(-1)!.rid, kind: "OSError", message: `The file is gone: ${i}.` });
       await until(() => note.textContent === `The file is gone: ${i}.` && !note.hidden);
-      await frame();
-      expect(root.querySelectorAll("canvas")).toHaveLength(2);
-      expect(difference.getAttribute("aria-checked")).toBe("false");
+      await until(() => root.querySelectorAll("canvas").length === 2 && difference.getAttribute("aria-checked") === "false");
     }
 
     difference.click();
-    await frame();
+    await until(() => fake.requested("module").length === 3);
     answer(fake, `export default () => ({ difference: () => Object.assign(document.createElement("div"), { className: "loaded" }) });`);
     await until(() => root.querySelector(".slw-stage > .loaded") !== null && note.hidden);
   });

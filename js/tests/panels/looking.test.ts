@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { percentiles } from "../../playground/maps.ts";
 import { fakeModel, SPEC } from "../fake-model.ts";
 import { explained, result } from "../fixtures.ts";
@@ -182,22 +182,19 @@ describe("only looking", () => {
     finish(fake);
     await frame();
     key(find(root, "canvas"), "d");
-    await frame();
-    await frame();
+    await vi.waitFor(() => expect(root.querySelector(".slw-difference [role=status]")?.textContent).toContain("appears once"));
     const panel = find(root, ".slw-difference");
     expect(panel.textContent).toContain("XRAI minus Integrated Gradients appears once both maps are computed.");
     expect(find(root, ".slw-two span").textContent).toBe("−");
 
     const values = Float32Array.from([0, 0, 0, 0, 0, 0, 0.5, 0.9]);
     finish(fake, explained({ values, valuesTable: percentiles(values), step: null, result: result({ method: "ig", regions: null }) }));
-    await frame();
-    expect(find(panel, "canvas").getAttribute("aria-label")).toBe("XRAI minus Integrated Gradients");
+    await vi.waitFor(() => expect(find(panel, "canvas").getAttribute("aria-label")).toBe("XRAI minus Integrated Gradients"));
     expect([...panel.querySelectorAll(".slw-ends span")].map(({ textContent }) => textContent)).toEqual(["Blue: higher in Integrated Gradients", "Red: higher in XRAI"]);
     expect(find(panel, ".slw-likeness").textContent).toBe("Rank correlation −0.54Correlation −0.50Overlap of the top 20 % 0.0 %");
 
     key(find(panel, "canvas"), "g");
-    await frame();
-    expect(panel.hidden).toBe(true);
+    await vi.waitFor(() => expect(panel.hidden).toBe(true));
   });
 
   test("a scrolled page is not zoomed: the wheel alone is the page's", async () => {

@@ -9,8 +9,9 @@ import { comparing, namesOf, pairShown } from "../../core/grid.ts";
 import { explainedOf } from "../../core/lookup.ts";
 import { readingAt } from "../../core/reading.ts";
 import type { Explained } from "../../core/result.ts";
+import type { Settings } from "../../core/settings.ts";
 import { shownCell, type State } from "../../core/state.ts";
-import { ended, same } from "../../core/store.ts";
+import { ended, remembered } from "../../core/store.ts";
 import { cssColours, lookupTable } from "../../paint/colormaps.ts";
 import { layerOf, resize } from "../../paint/layer.ts";
 import { createPainter } from "../../paint/painter.ts";
@@ -36,7 +37,8 @@ export function differencePanel(context: Context): HTMLElement {
   const figures = h("p", { class: "slw-likeness" }, ...FIGURES.map(([name, title], i) => h("span", { title }, `${name} `, numbers[i]!)));
   const content = h("div", {}, view.element, legend.element, figures);
   const element = h("section", { class: "slw-difference", "aria-label": "Difference" }, content, sentence);
-  const compute = memory();
+  const compute = remembered((first: Explained, second: Explained, sign: Settings["sign"], scale: Settings["scale"]) =>
+    differenceOf({ ...store.state, shown: { ...store.state.shown, sign, scale } }, first, second));
   const active = (state: State, { layout, other }: Glance) => (layout === "difference" && comparing(state) ? pairShown(state, other) : null);
 
   watch(
@@ -52,7 +54,7 @@ export function differencePanel(context: Context): HTMLElement {
         setText(sentence, `${one} minus ${two} appears once both maps are computed.`);
         return;
       }
-      const difference = compute(state, first, second);
+      const difference = compute(first, second, state.shown.sign, state.shown.scale);
       const { correlation, rankCorrelation, overlap } = difference;
       for (const [i, value] of [rankCorrelation, correlation, overlap].entries()) {
         setText(numbers[i]!, Number.isNaN(value) ? "–" : i < 2 ? formatAlike([1, value])[1]! : formatShare(value));
@@ -74,23 +76,10 @@ function whole(explained: Explained | undefined): explained is Explained {
   return explained !== undefined && explained.share >= 1;
 }
 
-/** Computes a difference again only for other maps, signs or scales. */
-function memory(): typeof differenceOf {
-  let last: readonly unknown[] = [];
-  let known: Difference;
-  return (state, first, second) => {
-    const now = [first, second, state.shown.sign, state.shown.scale];
-    if (!same(now, last)) known = differenceOf(state, first, second);
-    last = now;
-    return known;
-  };
-}
-
 function aboutOf({ shown: { scale } }: State, { map, common }: Difference): string {
-  const most = Math.max(-map.valuesTable[0]!, map.valuesTable[1000]!);
+  const most = map.magnitudeTable?.[1000] ?? 0;
   return [
-    most === 0 ? "The maps are equal." : "",
-    most > 0 && most < VISIBLE && scale === "own" ? "The maps are nearly equal." : "",
+    most === 0 ? "The maps are equal." : most < VISIBLE && scale === "own" ? "The maps are nearly equal." : "",
     scale === "own" ? "Each map is divided by the end of its colour scale first." : "In the unit of the values.",
     common < 1 ? `Both maps cover ${formatShare(common)} of the first; the rest has no colour.` : "",
   ].filter(Boolean).join(" ");
