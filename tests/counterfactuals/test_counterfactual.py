@@ -70,6 +70,34 @@ def test_probabilities_are_those_of_the_model() -> None:
     assert set(found.holds_under) == {"black", "white", "grey", "mean", "blur", "noise"}
 
 
+@pytest.mark.parametrize("kind", ["remove", "keep"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_brute_force_on_random_networks(seed: int, kind: str) -> None:
+    """Of all 4,096 sets of 12 segments, none is smaller than the one found, and what is stated of it is so."""
+    torch.manual_seed(seed)
+    net = small_net()
+    with torch.no_grad():
+        for each in net.parameters():
+            each.copy_(1.5 * each.abs().mean() * torch.randn_like(each))
+    image = np.random.default_rng(seed).integers(0, 256, (24, 20, 3), np.uint8)
+    found = saliency.counterfactual(net, image, kind=kind, segments="grid", count=12, fill="black", progress=False)
+
+    chosen = (np.arange(2**12)[:, None] >> np.arange(12)) & 1 == 1
+    replaced = torch.tensor(chosen[:, found.segmentation] ^ (kind == "keep"))[:, None]
+    picture = torch.tensor(image / 255, dtype=torch.float32).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        answers = net(torch.where(replaced, 0.0, picture)).argmax(1).numpy()
+        before = int(net(picture).argmax())
+    reached = (answers == before) == (kind == "keep")
+    sizes = chosen.sum(1)
+    mine = sum(1 << each for each in found.segments)
+
+    assert reached[mine]
+    assert len(found.segments) == sizes[reached].min()
+    assert found.minimal
+    assert not any(reached[mine ^ (1 << each)] for each in found.segments)
+
+
 def test_every_id_of_a_label_map_is_a_segment() -> None:
     """Ids need not be consecutive, and 0 is one; pixels in no mask are never replaced."""
     ids = np.array([[0, 7], [9, 40]]).repeat(8, 0).repeat(8, 1)

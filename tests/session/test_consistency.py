@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import saliency
+from saliency.session.consistency import size_for
 from tests.nets import CLASSES, picture, small_net
 
 IMAGE = picture()
@@ -70,6 +71,15 @@ def test_batch_dependence_is_noted_and_mended(kind: str) -> None:
     assert exp.calls == exp.images
     assert exp.score == pytest.approx(alone, rel=1e-4)
     assert exp.mask[0, 0] == pytest.approx(alone - less, rel=1e-2, abs=1e-4)
+
+
+def test_the_batch_size_is_one_where_images_depend_on_each_other() -> None:
+    """The size that is given holds for other models only."""
+    fed = (IMAGE[None] / 255).astype(np.float32)
+    alone, together = (saliency.adapt(net) for net in (norm_in_training(), small_net()))
+
+    assert (size_for(alone, fed), size_for(alone, fed, 8)) == (1, 1)
+    assert (size_for(together, fed), size_for(together, fed, 8)) == ("auto", 8)
 
 
 def test_chance_is_noted() -> None:
