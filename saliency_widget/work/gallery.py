@@ -127,7 +127,7 @@ class Gallery:
 
     def _send_items(self, request: Request, job: Job) -> None:
         """Send the thumbnails that were requested, then what the model has to compute for them."""
-        for part in _parts(request.images):
+        for part in parts(request.images):
             if job.cancelled.is_set():
                 raise saliency.Cancelled("The pictures are no longer seen.")
             items = [self._item(i, request, self.thumbnail(i)) for i in part]
@@ -139,7 +139,7 @@ class Gallery:
         """Send what else is known of pictures; return False if the model is still computing some of it."""
         predicted = self._predictions(request.model)
         unmapped = [i for i in readable if request.method and self._map_key(i, request) not in self._maps]
-        for part in _parts([i for i in readable if request.method and i not in unmapped]):
+        for part in parts([i for i in readable if request.method and i not in unmapped]):
             self._send_maps(part, request)
         if not unmapped and not predicted.missing(readable):
             return True
@@ -221,7 +221,7 @@ class Gallery:
     def _predict(self, images: Sequence[int], request: Request, job: Job) -> None:
         """Predict pictures and send what was found. Raises Cancelled."""
         predicted = self._predictions(request.model)
-        for part in _parts(images):
+        for part in parts(images):
             adapted = self._adapted(request.model)
             predicted.version = adapted.version
             found = saliency.predict_each(
@@ -233,7 +233,7 @@ class Gallery:
 
     def _explain(self, images: Sequence[int], request: Request, job: Job) -> None:
         """Explain the top class of pictures, and send the maps. Raises Cancelled."""
-        for part in _parts(images):
+        for part in parts(images):
             adapted = self._adapted(request.model)
             method = self._offered(request).method
             found = saliency.explain_each(
@@ -338,9 +338,11 @@ class _Part:
         return self._collection.image(self._images[index])
 
 
-def _parts(images: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(images), TOGETHER):
-        yield images[start : start + TOGETHER]
+def parts(images: Sequence[int], most: int | None = None) -> Iterator[Sequence[int]]:
+    """Yield consecutive parts of a list, of at most `most` or :data:`TOGETHER` items."""
+    step = TOGETHER if most is None else most
+    for start in range(0, len(images), step):
+        yield images[start : start + step]
 
 
 def keep(cache: dict[Any, bytes], key: Any, value: bytes) -> None:

@@ -21,7 +21,7 @@ from saliency_widget.traits.methods import offered_alone
 from saliency_widget.work.collection import UNKNOWN, Collection
 from saliency_widget.work.explainer import Explainer
 from saliency_widget.work.explainers import Explainers, Opening
-from saliency_widget.work.gallery import QUALITY, SIDE, Gallery, keep
+from saliency_widget.work.gallery import QUALITY, SIDE, Gallery, keep, parts
 from saliency_widget.work.inputs import Inputs
 from saliency_widget.work.jobs import Job
 from saliency_widget.work.options import Options
@@ -58,6 +58,9 @@ SHOWS = {
     "error": "Not explained",
 }
 """What pictures are filtered by, with its name in the gallery."""
+
+EACH = 4
+"""Number of maps in a message: drawing one takes about as long as reading its picture."""
 
 NEAREST = 60
 """Number of pictures that are listed as nearest."""
@@ -152,6 +155,7 @@ class StoredExplainer(Explainer):
 
     def compute(self, key: Key, rid: str = "") -> Task:
         """Return a stored explanation as a task that has ended, or one that failed."""
+        self._listener.post(self.prediction_message())
         task = Task(self.resolved(key), rid)
         self._end(task, self.results.get(task.key) or saliency.Unsupported(NO_MODEL))
         return task
@@ -345,11 +349,14 @@ class StoredGallery(Gallery):
             return super().thumbnail(index)
         return self._map(index, self._default)
 
-    def _complete(self, request: Request, images: Sequence[int], _job: Job) -> bool:
-        if request.method:
-            method = self._method(request)
-            items = [self._item(i, request, self._map(i, method), mapped=True) for i in images]
-            self._post(items_message([each for each in items if each.picture], request.model, request.method))
+    def _complete(self, request: Request, images: Sequence[int], job: Job) -> bool:
+        method = self._method(request)
+        for part in parts(images if request.method else [], EACH):
+            if job.cancelled.is_set():
+                raise saliency.Cancelled("The maps are no longer seen.")
+            items = [self._item(i, request, self._map(i, method), mapped=True) for i in part]
+            if drawn := [each for each in items if each.picture]:
+                self._post(items_message(drawn, request.model, request.method))
         return True
 
     def _map(self, index: int, method: str) -> bytes:

@@ -96,6 +96,11 @@ def test_without_a_model_stored_maps_are_shown_and_nothing_new_is_computed(
         widget.compute("gradient", 0, wait=True)
     with pytest.raises(saliency.Unsupported, match="pass model="):
         widget.add(picture())
+    sent = [each.fields for each in browser.of("prediction") if each.fields["image"] == 5]
+    row = saliency.open_masks(path).row(5, "gradient")
+    assert sent[0]["classes"][0]["label"] == "cat"
+    expected_score = row["probability"] if row["prediction"] == "cat" else None
+    assert sent[0]["classes"][0]["probability"] == expected_score
     cell = {"method": "gradient", "target": 2, "model": 0, "image": 5}
     assert (
         "pass model="

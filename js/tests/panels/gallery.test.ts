@@ -178,6 +178,23 @@ describe("the gallery", () => {
     expect(stop.textContent).toBe("Predict all");
   });
 
+  test("nearest maps are listed for an open picture, until another order is chosen", async () => {
+    const { fake, root } = await opened({ spec: { ...SPEC, gallery: { ...GALLERY, nearest: true }, stored: true } });
+    const press = (name: string): void => [...root.querySelectorAll("button")].find((each) => each.textContent === name)!.click();
+    find(root, ".slw-gallery-list").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+    await pause();
+    // nothing that needs a model is on offer
+    expect([...root.querySelectorAll<HTMLElement>(".slw-tab")].filter(({ hidden }) => !hidden).map(({ textContent }) => textContent)).toEqual(["Save", "Keys"]);
+    press("Nearest maps");
+    await pause();
+    expect(root.hasAttribute("data-gallery")).toBe(true);
+    expect(last(fake, "order")).toMatchObject({ near: 0 });
+    expect(find(root, ".slw-gallery-bar").textContent).toContain("Nearest maps to image");
+    press("×");
+    await pause();
+    expect(last(fake, "order")).toMatchObject({ near: null });
+  });
+
   test("pictures that the kernel closed are forgotten", async () => {
     const { fake, root } = await opened(NO_GALLERY);
     fake.tell({ spec: { ...SPEC, gallery: GALLERY, images: { 0: { name: "image", size: [20, 20] }, 5: { name: "five", size: [20, 20] } } } });

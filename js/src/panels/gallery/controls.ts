@@ -62,6 +62,7 @@ export function controls(context: Context, callbacks: Callbacks): HTMLElement {
     ordering.send(true);
   };
   const chosen = (): void => {
+    context.glance.send({ near: null });
     if (fields.show.value === "confident") fields.sort.value = "score";
     if (PREDICTED.includes(fields.sort.value) || PREDICTED.includes(fields.show.value)) predictor.start();
     turn(FALLING.includes(fields.sort.value));

@@ -12,7 +12,6 @@ const THUMB = 40;
 
 export function subjectsPanel(context: Context): HTMLElement {
   const element = h("div", { class: "slw-subjects", hidden: true });
-  const filmstrip = createFilmstrip(context);
   // what there is does not change in the widget's life
   context.watch(
     ({ spec }) => [spec.models.join("\n"), openImages(spec).map(([i, { name }]) => `${i} ${name}`).join("\n")],
@@ -28,6 +27,8 @@ export function subjectsPanel(context: Context): HTMLElement {
       element.replaceChildren(...parts);
     },
   );
+  // drawn after the strip, which makes its canvases
+  const filmstrip = createFilmstrip(context);
   return element;
 }
 
