@@ -86,7 +86,18 @@ class MessageHandler:
                     logger.info("Ignored a cancel: %r is not waiting or running.", request.rid)
             case "classes":
                 explainers.shown.search(request.rid, request.query)
-            case "what_if" | "curve" | "check" | "change" | "channels" | "examples" | "code" | "describe" | "configure":
+            case (
+                "what_if"
+                | "curve"
+                | "check"
+                | "change"
+                | "channels"
+                | "concepts"
+                | "examples"
+                | "code"
+                | "describe"
+                | "configure"
+            ):
                 self._dispatch_method(request, explainers[request.model, request.image])
             case "items" | "order" | "predict" | "open":
                 self._dispatch_gallery(request)
@@ -131,6 +142,17 @@ class MessageHandler:
                     explainer.find_layers()
                 explainer.what_if_requests.channels(
                     request.rid, explanation, request.layer, request.by, lambda: explainer.layers
+                )
+            case "concepts":
+                if explainer.layers is None:
+                    explainer.find_layers()
+                explainer.what_if_requests.concepts(
+                    request.rid,
+                    explanation,
+                    request.layer,
+                    request.brushed,
+                    lambda: self._explainers.regions(request.model, request.brushed),
+                    lambda: explainer.layers,
                 )
             case "examples":
                 explainer.what_if_requests.examples(request.rid, explanation)

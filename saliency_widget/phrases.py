@@ -42,11 +42,11 @@ NEAREST = """\
 nearest = np.argmin([abs(each.cumulative - {share}) for each in found.regions.table])
 kept, last = found.regions.ranks <= nearest, found.regions.ranks == nearest"""
 
-RUNS = "kept = np.repeat(np.arange({count}) % 2 == 1, {runs}).reshape({shape})"
+RUNS = "{name} = np.repeat(np.arange({count}) % 2 == 1, {runs}).reshape({shape})"
 
 DEFLATED = """\
-kept = np.unpackbits(np.frombuffer(zlib.decompress(base64.b85decode("{text}")), np.uint8), count={count})
-kept = kept.astype(bool).reshape({shape})"""
+{name} = np.unpackbits(np.frombuffer(zlib.decompress(base64.b85decode("{text}")), np.uint8), count={count})
+{name} = {name}.astype(bool).reshape({shape})"""
 
 HEAT = """\
 values, strength, low, high = measured(found, {sign})
@@ -104,6 +104,22 @@ by_channel = saliency.explain({arguments}, progress=False)
 print(by_channel.channels)
 first = by_channel.channel(by_channel.channels[0].index)
 """
+
+CONCEPTS = """
+# the concepts on which the score depends: the sensitivity to each, with the band of random sets
+"""
+
+CONCEPT = """\
+{regions}tcav = saliency.concepts.TCAV(
+    {model},
+    {concepts},
+    random={random},
+    layers={layer!r},
+{options})
+print(tcav.scores([{image}], {target!r}))
+"""
+
+CONCEPT_MAP = "concept_map = tcav.maps({image}, {target!r})[0].on_picture()\n"
 
 EXAMPLES = """
 # the training images for and against the answer, with what they share with the picture

@@ -10,8 +10,9 @@ from saliency_widget.pictures.maps import field_of
 from saliency_widget.protocol.cells import Cell, columns, distinguishing_names, laid_out
 from saliency_widget.protocol.messages import maps_in
 from saliency_widget.protocol.requests import TOP
-from saliency_widget.script import Part, recipe
+from saliency_widget.script import ConceptTest, Part, recipe
 from saliency_widget.traits.settings import Settings, shown_in, view_of
+from saliency_widget.work.concepts import crop_size
 from saliency_widget.work.explainers import Explainers
 from saliency_widget.work.result_cache import Result
 
@@ -119,8 +120,24 @@ class Screen:
             checked=self.verdict(cell) is not None,
             changes=[] if result is None else list(requests.changes(result)),
             layers=[] if result is None else requests.layers(result),
+            tests=[] if result is None else self._tests(cell, result),
             training=self._index(cell) if result is not None and requests.explained_by_examples(result) else "",
         )
+
+    def _tests(self, cell: Cell, result: Result) -> list[ConceptTest]:
+        explainers = self._explainers
+        options, fed = explainers.options, result.explanation.mask.shape[:2]
+        return [
+            ConceptTest(
+                layer,
+                explainers.regions(cell.model, brushed),
+                bool(options.concepts),
+                options.random is not None,
+                crop_size(fed),
+                maps,
+            )
+            for layer, brushed, maps in explainers[cell.pair].what_if_requests.tests(result)
+        ]
 
     def _index(self, cell: Cell) -> str:
         """Return the Python expression for the index of a cell's training images."""

@@ -16,6 +16,7 @@ from saliency_widget.pictures.drawing import LONGEST_OUTLINE, LUMA, SHADE, View,
 from saliency_widget.pictures.maps import COLD, GRAIN, region_count
 from saliency_widget.pictures.placement import Placement
 from saliency_widget.pictures.selection import of_mask
+from saliency_widget.work.concepts import CROPS, OUTSIDE, Region
 from saliency_widget.work.examples import COUNT
 from saliency_widget.work.inputs import ADDED
 
@@ -30,6 +31,22 @@ METHODS = "methods"
 
 SIDE = 3.2, 3.5
 """Width and height in inches of one of several pictures, with its caption."""
+
+
+class ConceptTest(NamedTuple):
+    """A test of concepts."""
+
+    layer: str
+    regions: Sequence[Region]
+    """The brushed regions."""
+    given: bool
+    """Whether concepts were given to the widget."""
+    random: bool
+    """Whether random images were given to the widget."""
+    size: int
+    """Side of the crops of regions."""
+    maps: bool
+    """Whether the layer has a grid."""
 
 
 class Part(NamedTuple):
@@ -59,6 +76,8 @@ class Part(NamedTuple):
     """Kind and fill of each smallest change that was computed."""
     layers: Sequence[tuple[str, str]]
     """Layer and method of each ranking of channels that was computed."""
+    tests: Sequence[ConceptTest]
+    """The tests of concepts that were made."""
     training: str
     """Python expression for the index of training images that was asked; empty if none was."""
 
@@ -90,7 +109,7 @@ def recipe(parts: Sequence[Part], view: View, columns: int) -> str:
     if single and view.live and view.mode == "area":
         options = [each for each in parts[0].options if not each.startswith("batch_size")]
         text += phrases.WHAT_IF.format(fill=view.fill, options="".join(f", {each}" for each in options))
-    others = f"{_checks(parts)}{_changes(parts)}{_channels(parts)}{_examples(parts)}"
+    others = f"{_checks(parts)}{_changes(parts)}{_channels(parts)}{_concepts(parts)}{_examples(parts)}"
     return f"{_head(parts, text)}{text}{others}\nplt.show()\n"
 
 
@@ -128,6 +147,39 @@ def _channels(parts: Sequence[Part]) -> str:
         for layer, by in part.layers
     ]
     return f"{phrases.CHANNELS}{''.join(calls)}" if calls else ""
+
+
+def _concepts(parts: Sequence[Part]) -> str:
+    """Return the code that tests the concepts that were tested in the widget."""
+    calls = [_concept_test(part, names, each) for part, names, _ in _named(parts) for each in part.tests]
+    return f"{phrases.CONCEPTS}{''.join(calls)}" if calls else ""
+
+
+def _concept_test(part: Part, names: tuple[str, str], test: ConceptTest) -> str:
+    """Return the code of a test of concepts: its regions, the crops of these, and the scores."""
+    masks = {f"region_{i}": each for i, each in enumerate(test.regions, 1)}
+    concepts, pictures = dict[str, list[str]](), dict[str, list[str]]()
+    for name, each in masks.items():
+        crop = f"*saliency.concepts.crops({each.expression}, {name}, {CROPS}, size={test.size})"
+        concepts.setdefault(each.name, []).append(crop)
+        pictures.setdefault(each.expression, []).append(name)
+    written = ["**concepts"] * test.given + [f"{name!r}: [{', '.join(each)}]" for name, each in concepts.items()]
+    count = -(-OUTSIDE // max(len(pictures), 1))
+    rest = [
+        f"*saliency.concepts.crops_outside({picture}, [{', '.join(several)}], {count}, size={test.size})"
+        for picture, several in pictures.items()
+    ]
+    subject = {"image": names[1], "target": part.target}
+    text = phrases.CONCEPT.format(
+        regions="".join(f"{_mask(each.mask, name)}\n" for name, each in masks.items()),
+        model=names[0],
+        concepts=f"{{{', '.join(written)}}}",
+        random="random" if test.random else f"[{', '.join(rest)}]",
+        layer=test.layer,
+        options="".join(f"    {each},\n" for each in part.options),
+        **subject,
+    )
+    return text + phrases.CONCEPT_MAP.format(**subject) if test.maps else text
 
 
 def _examples(parts: Sequence[Part]) -> str:
@@ -190,7 +242,7 @@ def _head(parts: Sequence[Part], text: str) -> str:
 
 def _sources(parts: Sequence[Part]) -> str:
     """Return a comment on the names that the script does not define."""
-    terms = [term for part in parts for term in (part.model, part.image, *[part.training] * bool(part.training))]
+    terms = [term for part in parts for term in (part.model, part.image, *_also(part)) if term]
     roots = [term.partition("[")[0] for term in terms]
     written = [option.split("=", 1) for part in parts for option in part.options]
     options = [name for name, value in written if value.partition("[")[0] == name]
@@ -203,6 +255,14 @@ def _sources(parts: Sequence[Part]) -> str:
         *(f"# {METHODS}[{each!r}]: the method that was given to the widget, and has this id there" for each in own),
     ]
     return "\n".join(comments) + "\n"
+
+
+def _also(part: Part) -> list[str]:
+    """Return what else of the widget's arguments the code of a part names."""
+    regions = [region.expression for test in part.tests for region in test.regions]
+    given = ["concepts" if any(each.given for each in part.tests) else ""]
+    given += ["random" if any(each.random for each in part.tests) else ""]
+    return [*regions, *given, part.training]
 
 
 def _single(part: Part, body: str, show: str) -> str:
@@ -268,14 +328,16 @@ def _by_hand(parts: Sequence[Part], view: View) -> Way | None:
     if not fitting or fitting[0].explanation is None:
         return None
     mask = selection_of(fitting[0].explanation, view, fitting[0].placement)
-    picked = of_mask(mask)
-    runs, shape = picked["runs"], tuple(picked["shape"])
+    return f"found.mask.shape[:2] == {mask.shape}", _mask(mask, "kept"), len(fitting) == len(parts)
+
+
+def _mask(mask: np.ndarray, name: str) -> str:
+    """Return the code that sets a variable to a mask."""
+    runs = of_mask(mask)["runs"]
     if len(runs) <= MOST_RUNS:
-        code = phrases.RUNS.format(count=len(runs), runs=runs, shape=shape)
-    else:
-        text = base64.b85encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode()
-        code = phrases.DEFLATED.format(text=text, count=mask.size, shape=shape)
-    return f"found.mask.shape[:2] == {shape}", code, len(fitting) == len(parts)
+        return phrases.RUNS.format(name=name, count=len(runs), runs=runs, shape=mask.shape)
+    text = base64.b85encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode()
+    return phrases.DEFLATED.format(name=name, text=text, count=mask.size, shape=mask.shape)
 
 
 def _fits(part: Part, view: View) -> bool:

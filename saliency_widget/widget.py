@@ -62,6 +62,10 @@ class SaliencyWidget(Settings):
         batch_size: images per model call; "auto" measures the fastest.
         activation: what the model's outputs are, see :func:`saliency.adapt`.
         output: which of several outputs is explained, see :func:`saliency.adapt`.
+        concepts: for the tab *Concepts*, for each name the images of a concept, at least 10, see
+            :class:`saliency.concepts.TCAV`; regions that are brushed in the widget are concepts too.
+        random: images without a common concept with which concepts are compared, at least 200: a folder, a list, …; by
+            default, brushed regions are compared with the rest of their pictures.
         index: the model's training images, a :class:`saliency.influence.Index`, for the tab *Like these*; or a list
             with one, or None, for each model.
         truth: the true class of each image of a gallery, an index or a label; None for one that is not known. By
@@ -101,6 +105,8 @@ class SaliencyWidget(Settings):
         batch_size: int | str = "auto",
         activation: str = "auto",
         output: Any = None,
+        concepts: Mapping[str, Any] | None = None,
+        random: Any = None,
         index: Any = None,
         truth: Any = None,
         prefetch: bool = True,
@@ -123,6 +129,8 @@ class SaliencyWidget(Settings):
             index=index,
             # the threads of several models would compete
             prefetch=saliency.checks.flag(prefetch, "prefetch") and not isinstance(model, list | tuple | dict),
+            concepts=concepts,
+            random=random,
         )
         shown = initial_traits.get("image_index")
         stored = img if isinstance(img, StoredImages) else None

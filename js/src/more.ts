@@ -5,6 +5,7 @@
 
 import { changePanel } from "./panels/drawer/change.ts";
 import { channelsPanel } from "./panels/drawer/channels.ts";
+import { conceptsPanel } from "./panels/drawer/concepts.ts";
 import { evidencePanel } from "./panels/drawer/evidence.ts";
 import { examplesPanel } from "./panels/drawer/examples.ts";
 import { savePanel } from "./panels/drawer/export.ts";
@@ -21,6 +22,7 @@ const PANELS: Readonly<Record<LazyPanel, Panel>> = {
   evidence: evidencePanel,
   change: changePanel,
   channels: channelsPanel,
+  concepts: conceptsPanel,
   examples: examplesPanel,
   parameters: parametersPanel,
   save: savePanel,

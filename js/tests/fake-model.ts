@@ -38,6 +38,7 @@ export const SETTINGS: Settings = {
   fill: "blur",
   live: false,
   gallery: false,
+  brushed: [],
 };
 
 /** A model that records; `listeners` counts what is still attached. */

@@ -8,7 +8,7 @@ attributes a score to the units of a :class:`Basis` of a layer, :func:`condition
 from saliency.concepts.basis import Basis, BasisAttribution, Channels, Vectors, attribute
 from saliency.concepts.cav import CAV, fit_cav
 from saliency.concepts.craft import Craft, Crop, craft
-from saliency.concepts.crops import crops
+from saliency.concepts.crops import crops, crops_outside
 from saliency.concepts.crp import ChannelImages, conditional, relevance_maximization
 from saliency.concepts.factors import NMF, SemiNMF
 from saliency.concepts.tcav import TCAV, ConceptMap, ConceptScore, ConceptScores
@@ -32,6 +32,7 @@ __all__ = [
     "conditional",
     "craft",
     "crops",
+    "crops_outside",
     "fit_cav",
     "relevance_maximization",
 ]

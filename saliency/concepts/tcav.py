@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from saliency import checks
-from saliency.concepts.cav import CLASSIFIERS, LEAST, fit_cav, flat
+from saliency.concepts.cav import CAV, CLASSIFIERS, LEAST, fit_cav, flat
 from saliency.datasets.features import Features, LayerRead, Reader, collected, features
-from saliency.errors import BadField, BadImage, BadShape, brief
+from saliency.errors import BadField, BadImage, BadShape, Cancelled, brief
 from saliency.pictures.placement import onto
 from saliency.pictures.presets import Preprocess
 from saliency.results.run import LayerPlace
@@ -173,6 +173,8 @@ class TCAV:
         seed: seed of the random sets and of the classifiers.
         preprocess: see :func:`saliency.explain`.
         progress: see :func:`saliency.features`.
+        cancelled: called between model calls and between classifiers; when it returns true,
+            :class:`saliency.Cancelled` is raised.
         **options: `labels`, `activation`, `output`, `framework`, `batch_size`, see :func:`saliency.features`.
 
     Raises:
@@ -180,6 +182,8 @@ class TCAV:
         UnknownName: there is no such layer.
         Unsupported: the model provides no gradients at a layer.
     """
+
+    _cancelled: Callable[[], bool] | None = None
 
     def __init__(
         self,
@@ -195,8 +199,10 @@ class TCAV:
         seed: int = 0,
         preprocess: Preprocess | None = None,
         progress: Any = False,
+        cancelled: Callable[[], bool] | None = None,
         **options: Any,
     ) -> None:
+        checks.callbacks(cancelled=cancelled)
         given: Any = concepts
         if not isinstance(given, Mapping) or not given:
             raise BadField(f"concepts must be a dict from name to images, {{'stripes': […]}}, got {brief(concepts)}.")
@@ -206,6 +212,7 @@ class TCAV:
         self.pooling = checks.choice(pooling, "pooling", POOLINGS)
         self.alpha = checks.number(alpha, "alpha", 1e-9, 0.5)
         self.seed = checks.whole(seed, "seed", 0)
+        self._cancelled = cancelled
         self.notes: list[str] = []
         self.directions: dict[str, Directions] = {}
         listed = list(layers) if isinstance(layers, list | tuple) else [layers]
@@ -216,9 +223,8 @@ class TCAV:
         def read(images: Any, layer: Any) -> Features:
             if isinstance(images, Features):
                 return images
-            return features(
-                model, images, layer, pooling=pooling, preprocess=preprocess, progress=progress, **options
-            )  # fmt: skip
+            calls = {"progress": progress, "cancelled": cancelled}
+            return features(model, images, layer, pooling=pooling, preprocess=preprocess, **calls, **options)
 
         for layer in listed:
             of_concepts = {name: read(each, layer) for name, each in collections.items()}
@@ -326,7 +332,7 @@ class TCAV:
         failed, directions, accuracy = 0, dict[str, np.ndarray](), dict[str, float]()
         for name, each in rows.items():
             cavs = [
-                fit_cav(each[draw.permutation(len(each))[:size]], other, self.classifier, seed=self.seed + i)
+                self._cav(each[draw.permutation(len(each))[:size]], other, self.seed + i)
                 for i, other in enumerate(sets)
             ]
             directions[name] = np.stack([each.vector for each in cavs])
@@ -335,7 +341,7 @@ class TCAV:
         pairs = np.zeros((len(sets), len(sets), sets[0].shape[1]), np.float32)
         for i in range(len(sets)):
             for j in range(i + 1, len(sets)):
-                cav = fit_cav(sets[i], sets[j], self.classifier, seed=self.seed + i)
+                cav = self._cav(sets[i], sets[j], self.seed + i)
                 pairs[i, j], pairs[j, i] = cav.vector, -cav.vector
                 failed += not cav.converged
         if failed:
@@ -348,6 +354,11 @@ class TCAV:
             f"{'averaged over places' if self.pooling == 'mean' else 'of all places'}"
         )
         return Directions(directions, pairs, accuracy, failed, size)
+
+    def _cav(self, concept: np.ndarray, others: np.ndarray, seed: int) -> CAV:
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled("The test of concepts was cancelled.")
+        return fit_cav(concept, others, self.classifier, seed=seed)
 
     def _random_sets(self, random: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
         """Return the random sets: as given, or disjoint parts of one collection.

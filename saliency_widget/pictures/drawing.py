@@ -97,17 +97,37 @@ def selection_of(explanation: saliency.Explanation, view: View, placement: Place
     """Return the selected pixels in the orientation of the model's input: bool (h, w)."""
     regions = None if explanation.regions is None else explanation.regions.table
     maps = maps_of(explanation)
-    if "runs" in view.picked:
-        shape = maps.values.shape
-        upright = placement.upright(shape)
-        mask = mask_of(view.picked, None, shape if upright is None else upright.shape)
-        if mask is not None:
-            if upright is None:
-                return mask
-            turned = np.zeros(shape, bool)
-            turned.flat[upright[mask & (upright >= 0)]] = True
-            return turned
+    if "runs" in view.picked and (mask := _as_fed(view.picked, maps.values.shape, placement)) is not None:
+        return mask
     return selection(maps, view, explanation.sign, regions)
+
+
+def region_of(picked: Picked, picture: saliency.Picture, placement: Placement) -> np.ndarray | None:
+    """Return a mask that was selected by hand on the picture's own pixels, bool (H, W); None if it is of other maps."""
+    shape = picture.fed.shape[1:3]
+    if (mask := _as_fed(picked, shape, placement)) is None:
+        return None
+    whole = saliency.Explanation(
+        mask.astype(np.float32),
+        method="",
+        caption="",
+        target=0,
+        label="",
+        picture=picture.shown,
+        placement=picture.placement,
+    )
+    return whole.on_picture(smooth=False) > 0.5
+
+
+def _as_fed(picked: Picked, shape: tuple[int, ...], placement: Placement) -> np.ndarray | None:
+    """Return a mask that was selected by hand, in the orientation of the model's input; None if it is of other maps."""
+    upright = placement.upright((shape[0], shape[1]))
+    mask = mask_of(picked, None, shape if upright is None else upright.shape)
+    if mask is None or upright is None:
+        return mask
+    turned = np.zeros(shape, bool)
+    turned.flat[upright[mask & (upright >= 0)]] = True
+    return turned
 
 
 def draw(picture: np.ndarray, shown: Shown | None, view: View, width: int) -> Image.Image:

@@ -12,6 +12,15 @@ import numpy as np
 Picked = Mapping[str, Any]
 """`{}` if `keep` or `region` selects; `{"regions": [rank…]}`; or `{"shape": [h, w], "runs": [n…]}`."""
 
+Brushed = Mapping[str, Any]
+"""A region of a picture that is a concept: `{"name", "image" (index), "shape": [h, w], "runs": [n…]}`."""
+
+MOST_BRUSHED = 24
+"""Maximum number of brushed regions."""
+
+NAME_LENGTH = 60
+"""Maximum number of characters of a concept's name."""
+
 MOST_PIXELS = 1 << 26
 MOST_RUNS = 1 << 18
 
@@ -38,6 +47,25 @@ def checked(value: Any) -> dict[str, Any]:
     if len(runs) > MOST_RUNS or sum(runs) != math.prod(shape):
         raise ValueError("expected runs to cover the shape")
     return {"shape": shape, "runs": runs}
+
+
+def checked_brushed(value: Any) -> list[dict[str, Any]]:
+    """Return the value as a list of :data:`Brushed`.
+
+    Raises:
+        ValueError: it is not valid.
+    """
+    if not isinstance(value, list | tuple) or len(value) > MOST_BRUSHED:
+        raise ValueError(f"expected a list of at most {MOST_BRUSHED} regions")
+    found = []
+    for each in value:
+        if not isinstance(each, Mapping) or set(each) != {"name", "image", "shape", "runs"}:
+            raise ValueError("expected regions with name, image, shape and runs")
+        name, (image,) = each["name"], _wholes([each["image"]], "image", math.inf)
+        if not isinstance(name, str) or not 1 <= len(name) <= NAME_LENGTH:
+            raise ValueError(f"expected name to be text of 1 to {NAME_LENGTH} characters")
+        found.append({"name": name, "image": image, **checked({"shape": each["shape"], "runs": each["runs"]})})
+    return found
 
 
 def of_mask(mask: np.ndarray) -> dict[str, Any]:

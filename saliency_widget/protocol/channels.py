@@ -38,12 +38,7 @@ def channels_message(
     """
     table = found.channels[:MOST_CHANNELS]
     laid = _laid(found)
-    planes = [] if laid is None else [_shown(laid[..., each.index], placement, fed) for each in table]
-    reaches = [float(np.abs(each).max()) for each in planes]
-    levels = [
-        np.rint(plane * (LEVELS / reach if reach else 0)).astype(np.int8)
-        for plane, reach in zip(planes, reaches, strict=True)
-    ]
+    levels = levels_of([] if laid is None else [laid[..., each.index] for each in table], placement, fed)
     fields = message(
         "channels",
         layer=found.layer,
@@ -57,6 +52,24 @@ def channels_message(
         channels=[{"index": each.index, "sum": finite(each.sum), "share": finite(each.share)} for each in table],
     )
     return Message(fields.fields, {"maps": np.stack(levels)} if levels else {})
+
+
+def levels_of(planes: Sequence[np.ndarray], placement: Placement, fed: Size) -> list[np.ndarray]:
+    """Return maps on a layer's grid as they are sent: int8, in the orientation of the shown picture.
+
+    The level of the largest absolute value of each is :data:`LEVELS`.
+
+    Args:
+        planes: the maps, (h, w).
+        placement: placement of the model's input in the shown picture.
+        fed: height and width of the model's input.
+    """
+    shown = [_shown(each, placement, fed) for each in planes]
+    reaches = [float(np.abs(each).max()) for each in shown]
+    return [
+        np.rint(plane * (LEVELS / reach if reach else 0)).astype(np.int8)
+        for plane, reach in zip(shown, reaches, strict=True)
+    ]
 
 
 def _laid(found: saliency.LayerExplanation) -> np.ndarray | None:

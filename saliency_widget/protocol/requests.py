@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import saliency
-from saliency_widget.pictures.selection import checked
+from saliency_widget.pictures.selection import Brushed, checked, checked_brushed
 from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import CHANNEL_METHODS, FILLS, KINDS, SIGNS
 
@@ -45,9 +45,11 @@ class Request(NamedTuple):
     kind: str = ""
     """For a `change`."""
     layer: str = ""
-    """For `channels`: empty for the automatic one."""
+    """For `channels` and `concepts`: empty for the automatic one."""
     by: str = ""
     """For `channels`: the id of the method that attributes to the layer."""
+    brushed: Sequence[Brushed] = ()
+    """For `concepts`: the brushed regions that are concepts."""
     fields: Mapping[str, Any] = MappingProxyType({})
     """For a `describe` or `configure`."""
     data: bytes = b""
@@ -117,6 +119,14 @@ def parse(
                 layer=_text(content, "layer", QUERY_LENGTH, least=0),
                 by=_one_of(content, "by", CHANNEL_METHODS),
             )
+        case "concepts":
+            return Request(
+                op,
+                rid,
+                *_cell(content, methods, models, images),
+                layer=_text(content, "layer", QUERY_LENGTH, least=0),
+                brushed=_brushed(content, images),
+            )
         case "open":
             return Request(op, rid, image=_index(content, "image", images))
         case "predict":
@@ -178,6 +188,16 @@ def _view(content: dict[Any, Any]) -> dict[str, Any]:
     except ValueError as reason:
         raise InvalidRequest(f"picked: {reason}") from None
     return {"sign": _one_of(content, "sign", SIGNS), "keep": float(keep), "region": region, "picked": picked}
+
+
+def _brushed(content: dict[Any, Any], images: int) -> list[dict[str, Any]]:
+    try:
+        found = checked_brushed(content.get("brushed"))
+    except ValueError as reason:
+        raise InvalidRequest(f"brushed: {reason}") from None
+    for each in found:
+        _index(each, "image", images)
+    return found
 
 
 def _one_of(content: dict[Any, Any], name: str, names: Sequence[str]) -> str:

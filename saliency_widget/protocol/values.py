@@ -8,7 +8,7 @@ from typing import Any
 import traitlets
 
 import saliency
-from saliency_widget.pictures.selection import checked
+from saliency_widget.pictures.selection import checked, checked_brushed
 from saliency_widget.protocol.summary import summary
 
 COLORMAPS = ("inferno", "viridis", "magma", "cividis", "gray")
@@ -147,6 +147,20 @@ def _float(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+class BrushedTrait(traitlets.TraitType[Any, Any]):
+    """Trait for the brushed regions that are concepts, see :data:`saliency_widget.pictures.selection.Brushed`."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> list[dict[str, Any]]:
+        try:
+            return checked_brushed(value)
+        except ValueError as reason:
+            raise BadTrait(f"{self.name}: {reason}.") from None
 
 
 class PickedTrait(traitlets.TraitType[Any, Any]):

@@ -26,6 +26,7 @@ from saliency_widget.protocol.values import (
     SCALES,
     SIGNS,
     BadTrait,
+    BrushedTrait,
     Class,
     Flag,
     Grid,
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__.partition(".")[0])
 
 SETTINGS = (
     *("method", "target", "model_index", "image_index", "grid", "mode", "sign", "keep", "threshold", "opacity"),
-    *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "live", "gallery"),
+    *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "live", "gallery", "brushed"),
 )
 """The traits that the browser may set."""
 
@@ -87,6 +88,7 @@ class Settings(anywidget.AnyWidget):
     fill = OneOf(*FILLS)
     live = Flag(False)
     gallery = Flag(False)
+    brushed = BrushedTrait()
     parameters = traitlets.Dict().tag(sync=True)
     _snapshot = traitlets.Bytes().tag(sync=True, echo_update=False)
     _more = traitlets.Bytes().tag(sync=True, echo_update=False)

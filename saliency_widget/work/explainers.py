@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import saliency
-from saliency_widget.pictures.drawing import View
-from saliency_widget.pictures.selection import Picked
+from saliency_widget.pictures.drawing import View, region_of
+from saliency_widget.pictures.selection import Brushed, Picked
 from saliency_widget.protocol.cells import Cell, Key, Pair
 from saliency_widget.protocol.messages import Message, located, pack
 from saliency_widget.protocol.requests import TOP
 from saliency_widget.traits.parameters import Layers
+from saliency_widget.work.concepts import Region
 from saliency_widget.work.explainer import Explainer
 from saliency_widget.work.inputs import Inputs, opened, with_image, without_image
 from saliency_widget.work.options import Options
@@ -213,7 +214,7 @@ class Explainers(Mapping[Pair, Explainer]):
             each.close()
         # these hold models and images too
         self.inputs = self.inputs._replace(subjects={})
-        self.options = self.options._replace(preprocess=None, methods=None, index=None)
+        self.options = self.options._replace(preprocess=None, methods=None, index=None, concepts=None, random=None)
 
     def precompute(
         self, view: View, fill: str, on_error: Callable[[Exception], None], *, what_if: bool, evidence: bool
@@ -230,6 +231,34 @@ class Explainers(Mapping[Pair, Explainer]):
         if not known:
             return None
         return Layers(tuple(dict.fromkeys(name for each in known for name in each.names)), known[0].automatic)
+
+    def regions(self, model: int, brushed: Sequence[Brushed]) -> list[Region]:
+        """Return brushed regions on the pixels of their pictures, with these as they were given.
+
+        Args:
+            model: index of the model in whose maps they were brushed.
+            brushed: the regions.
+
+        Raises:
+            BadField: a region is not of the size of the maps.
+        """
+        found = []
+        for each in brushed:
+            subject = self._subject_of(model, each["image"])
+            mask = region_of(each, subject.picture, subject.placement)
+            if mask is None:
+                raise saliency.BadField(
+                    f"The region {each['name']!r} was brushed in maps of another size, {each['shape']}: brush it again."
+                )
+            found.append(Region(each["name"], subject.image, mask, self.inputs.expressions["images"][each["image"]]))
+        return found
+
+    def _subject_of(self, model: int, image: int) -> Subject:
+        """Return a model with a picture; one of a gallery that is not open is read for the caller alone."""
+        inputs = self.inputs
+        if (model, image) not in inputs.subjects and inputs.collection is not None:
+            inputs = opened(inputs, image, inputs.collection.image(image), self.options)
+        return inputs.subjects[model, image]
 
     @property
     def computed_methods(self) -> set[str]:

@@ -20,6 +20,7 @@ from saliency_widget.protocol.summary import summary
 from saliency_widget.protocol.values import MOST_CELLS
 from saliency_widget.traits.methods import OfferedMethod, offered_methods
 from saliency_widget.work.collection import Collection, collected, distinct, is_collection, several
+from saliency_widget.work.concepts import Concepts, checked_concepts
 from saliency_widget.work.examples import checked_index
 from saliency_widget.work.options import Options
 from saliency_widget.work.picture import PICTURE_SIDE, ShownPicture
@@ -141,6 +142,8 @@ def _read(
     """
     models = _named(model, _model_name)
     preprocess, index = _preprocess_of_each(options.preprocess, len(models)), checked_index(options.index, len(models))
+    given, random = checked_concepts(options.concepts, options.random)
+    concepts = [Concepts(given, random, own) for own in preprocess]
     image, *others = images.values()
     # each model is adapted once, with the first image
     first = [options.prepared(each, image, own) for each, own in zip(models.values(), preprocess, strict=True)]
@@ -165,6 +168,7 @@ def _read(
             options,
             list(images.values())[i - start],
             index[m],
+            concepts[m],
         )
         for (m, i), picture in pictures.items()
     }
@@ -176,6 +180,7 @@ def _read(
         ],
         "models": list(models),
         "notes": _notes(list(models), dict(zip(shown, images, strict=True)), prepared),
+        "concepts": list(given),
         "index": [each is not None for each in index],
     }
     return Inputs(

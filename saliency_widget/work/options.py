@@ -21,6 +21,8 @@ class Options(NamedTuple):
     output: Any = None
     index: Any = None
     prefetch: bool = False
+    concepts: Any = None
+    random: Any = None
 
     def arguments(self, model: int) -> list[str]:
         """Return the arguments of :func:`saliency.explain` that follow model and image, as Python source.

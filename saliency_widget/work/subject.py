@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import saliency
 from saliency_widget.pictures.placement import Placement, Placing
 from saliency_widget.traits.methods import OfferedMethod
+from saliency_widget.work.concepts import Concepts
 from saliency_widget.work.options import Options
 
 
@@ -27,6 +28,8 @@ class Subject:
     """The picture, as it was given to the widget."""
     index: saliency.influence.Index | None = None
     """The model's training images, if they are known."""
+    concepts: Concepts = field(default_factory=Concepts)
+    """The concepts that were given, with the values of their images."""
 
     @property
     def placement(self) -> Placement:

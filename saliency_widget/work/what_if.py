@@ -17,12 +17,15 @@ import numpy as np
 import saliency
 from saliency_widget.pictures.drawing import View, selection_of
 from saliency_widget.pictures.placement import Placement
+from saliency_widget.pictures.selection import Brushed
 from saliency_widget.protocol.change import change_message
 from saliency_widget.protocol.channels import channels_message
+from saliency_widget.protocol.concepts import concepts_message
 from saliency_widget.protocol.examples import examples_message
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.protocol.verdict import verdict_message
 from saliency_widget.traits.parameters import Layers
+from saliency_widget.work.concepts import Calls, Region, crop_size, maps_of
 from saliency_widget.work.examples import influence_of
 from saliency_widget.work.subject import Subject
 from saliency_widget.work.tasks import BETWEEN_PROGRESS, class_row
@@ -290,11 +293,46 @@ class Evaluator:
         key = ("examples", self.prepared.adapted.version, explanation.target)
         return self.cache.get(key, compute, explanation, {"op": "examples"}).message
 
+    def concepts(
+        self,
+        explanation: saliency.Explanation,
+        subject: Subject,
+        layer: str,
+        brushed: Sequence[Brushed],
+        regions: Callable[[], Sequence[Region]],
+        layers: Layers | None,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Message:
+        """Return the `concepts` that were tested for the explanation's target, which depend on no map.
+
+        Args:
+            explanation: the explanation.
+            subject: the picture, and the concepts that were given.
+            layer: name of the layer; "" for the automatic one.
+            brushed: the brushed regions, as the browser sends them.
+            regions: returns them on the pixels of their pictures.
+            layers: the layers of the model, if it has any.
+            progress: called with what is done, and in total.
+        """
+
+        def compute() -> Answer:
+            names = self._layers(layers).names
+            calls = Calls(self.batch_size, progress, self.cancelled, self.shared)
+            fed = explanation.mask.shape[:2]
+            test = subject.concepts.test(self.prepared.adapted, layer, regions(), crop_size(fed), calls)
+            scores = test.scores([subject.image], explanation.target)
+            maps = maps_of(test, subject.image, explanation.target)
+            return Answer(concepts_message(scores, maps, names, self.placement, fed, explanation.notes))
+
+        request = {"op": "concepts", "layer": layer, "brushed": [dict(each) for each in brushed]}
+        key = ("concepts", self.prepared.adapted.version, json.dumps(request), explanation.target)
+        return self.cache.get(key, compute, explanation, request).message
+
     def _layers(self, layers: Layers | None) -> Layers:
         """Return the layers to choose from, without those inside others: a block's own layers seldom cut the model."""
         if layers is None:
             saliency.layers(self.prepared.adapted, self.prepared.picture)
-            raise saliency.Unsupported("The channels of a layer need a model with a layer that has a spatial grid.")
+            raise saliency.Unsupported("Channels and concepts need a model with a layer that has a spatial grid.")
         inside = tuple(f"{each}{mark}" for each in layers.names for mark in ".:")
         return layers._replace(names=tuple(name for name in layers.names if not name.startswith(inside)))
 

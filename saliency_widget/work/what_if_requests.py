@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import saliency
 from saliency_widget.pictures.drawing import View
+from saliency_widget.pictures.selection import Brushed
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.traits.parameters import Layers
+from saliency_widget.work.concepts import Region
 from saliency_widget.work.jobs import Job
 from saliency_widget.work.queue import HEARTBEAT, LATER, NOW, JobQueue
 from saliency_widget.work.result_cache import Result
@@ -25,7 +27,7 @@ GetExplanation = Callable[[], saliency.Explanation]
 Progress = Callable[[int, int], None]
 """Called with the numbers of images evaluated, and in total."""
 
-KEPT = ("verdict", "change", "channels", "examples")
+KEPT = ("verdict", "change", "channels", "concepts", "examples")
 """Answers that are sent again to a page that is opened later."""
 
 
@@ -81,6 +83,23 @@ class WhatIfRequests:
     ) -> None:
         """Send the top channels of a layer; `layers` returns the layers of the model, once they are found."""
         self._measure(rid, lambda evaluator, progress: evaluator.channels(explanation(), layer, by, layers(), progress))
+
+    def concepts(
+        self,
+        rid: str,
+        explanation: GetExplanation,
+        layer: str,
+        brushed: Sequence[Brushed],
+        regions: Callable[[], Sequence[Region]],
+        layers: Callable[[], Layers | None],
+    ) -> None:
+        """Send the test of the concepts; for the arguments see :meth:`Evaluator.concepts`."""
+        self._measure(
+            rid,
+            lambda evaluator, progress: evaluator.concepts(
+                explanation(), self._subject(), layer, brushed, regions, layers(), progress
+            ),
+        )
 
     def examples(self, rid: str, explanation: GetExplanation) -> None:
         """Send the training images for and against the answer."""
@@ -209,6 +228,11 @@ class WhatIfRequests:
         """Return the layer and the method of each ranking of channels that was computed for a result."""
         answers = [each.fields for each in self.answers(result) if each.fields["op"] == "channels"]
         return list(dict.fromkeys((each["layer"], each["asked"]["by"]) for each in answers))
+
+    def tests(self, result: Result) -> list[tuple[str, list[dict[str, Any]], bool]]:
+        """Return the layer and the brushed regions of each test of concepts for a result, and whether it has maps."""
+        answers = [each.fields for each in self.answers(result) if each.fields["op"] == "concepts"]
+        return [(each["layer"], each["asked"]["brushed"], each["shape"] is not None) for each in answers]
 
     def explained_by_examples(self, result: Result) -> bool:
         """Return whether the training images for and against the answer of a result were found."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import saliency
@@ -217,6 +218,47 @@ def test_crops_of_a_region_are_a_concept() -> None:
         saliency.concepts.crops(picture, mask[:9])
     with pytest.raises(saliency.BadField, match="selects no pixels"):
         saliency.concepts.crops(picture, np.zeros((40, 60), bool))
+
+
+def test_crops_have_the_type_of_the_picture() -> None:
+    """A PIL image gives PIL images, a tensor (C, H, W) such tensors; `size` is their side."""
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    mask = np.zeros((40, 60), bool)
+    mask[10:20, 30:40] = True
+    arrays = saliency.concepts.crops(picture, mask, 3, size=24)
+
+    images = saliency.concepts.crops(Image.fromarray(picture), mask, 3, size=24)
+    tensors = saliency.concepts.crops(torch.tensor(picture).permute(2, 0, 1), mask, 3, size=24)
+
+    assert {each.size for each in images} == {(24, 24)}
+    np.testing.assert_array_equal([np.asarray(each) for each in images], arrays)
+    np.testing.assert_array_equal([each.permute(1, 2, 0).numpy() for each in tensors], arrays)
+
+
+def test_crops_of_the_rest_avoid_the_regions() -> None:
+    """They have the regions' sizes, hardly touch them, and differ; without room, smaller regions are the way out."""
+    picture = np.zeros((60, 80, 1), np.float32)
+    picture[5:15, 5:15] = picture[40:56, 60:76] = 1
+    masks = [np.zeros((60, 80), bool) for _ in range(2)]
+    masks[0][5:15, 5:15] = masks[1][40:56, 60:76] = True
+
+    found = saliency.concepts.crops_outside(picture, masks, 200, size=16)
+
+    assert {each.shape for each in found} == {(16, 16, 1)}
+    assert max(each.mean() for each in found) < 0.3
+    assert len(found) == 200
+    again = saliency.concepts.crops_outside(picture, masks, 200, size=16)
+    np.testing.assert_array_equal(found, again)
+    with pytest.raises(saliency.BadImage, match=r"no room.*smaller regions"):
+        saliency.concepts.crops_outside(picture, np.ones((60, 80), bool))
+
+
+def test_a_test_is_cancelled() -> None:
+    """`cancelled` is called between classifiers."""
+    calls = iter([False] * 40 + [True])
+
+    with pytest.raises(saliency.Cancelled):
+        TCAV(tiny(), {"a": NOISE[:12]}, NOISE[12:], "1", classifier="mean_difference", cancelled=lambda: next(calls))
 
 
 NOISE = np.random.default_rng(3).random((260, 8, 8, 3)).astype(np.float32)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import saliency
@@ -62,6 +63,8 @@ def test_the_code_of_the_widget_page_runs(tmp_path: Path, monkeypatch: pytest.Mo
     demo = saliency.demo
     names: dict[str, Any] = {"model": demo.model(), "img": demo.image()[::2, ::2], "labels": demo.labels}
     names["another"] = names["img"][::-1].copy()
+    noise = np.random.default_rng(0).integers(0, 256, (24, 48, 48, 3)).astype(np.uint8)
+    names |= {"stripes": noise[:12], "others": noise[12:]}
     names["dataset"] = [(names["img"], 0), (names["another"], 1)]
     names |= {"images": [names["img"]] * 9, "classes": ["cat"] * 9}
     first, *others = blocks(text(ROOT / "docs/widget.md"))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +14,7 @@ from PIL import Image
 import saliency
 from saliency_widget import SaliencyWidget
 from tests.nets import LABELS, picture, small_net
-from tests.widget.conftest import Make
+from tests.widget.conftest import Make, Run
 from tests.widget.front_end import PATIENCE, Browser, Message
 from tests.widget.test_channels import explainer_of
 from tests.widget.test_offline import packet_of, told_in
@@ -164,7 +161,7 @@ def test_pages_and_later_views_hold_the_examples(make: Make) -> None:
     assert later.wait("examples").buffers == answer.buffers
 
 
-def test_the_script_finds_the_examples(make: Make, tmp_path: Path) -> None:
+def test_the_script_finds_the_examples(make: Make, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """`code()` includes the call once they were found; the script prints the same images."""
     widget = of_net(make, index_of())
     assert "index" not in widget.code()
@@ -172,12 +169,5 @@ def test_the_script_finds_the_examples(make: Make, tmp_path: Path) -> None:
     text = widget.code()
     assert "# model, img, index, labels: as they were given to the widget" in text
 
-    file = tmp_path / "script.py"
-    head = (
-        "import matplotlib; matplotlib.use('agg')\nfrom tests.nets import *\n"
-        "from tests.widget.test_examples import index_of\n"
-    )
-    file.write_text(f"{head}model, img, labels, index = small_net(), picture(), LABELS, index_of()\n{text}")
-    ran = subprocess.run([sys.executable, file], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert first["name"] in ran.stdout.splitlines()[2].split()
+    run(text, model=small_net(), img=picture(), labels=LABELS, index=index_of())
+    assert first["name"] in capsys.readouterr().out.splitlines()[2].split()

@@ -7,7 +7,7 @@ import { shownRegions } from "./regions.ts";
 import type { Channels, ClassRow, Curve, Explained, WhatIf } from "./result.ts";
 import { shownSign, signsDiffer } from "./scale.ts";
 import { selected } from "./selection.ts";
-import type { Settings } from "./settings.ts";
+import type { Brushed, Settings } from "./settings.ts";
 import { shownCell, type Answers, type State } from "./state.ts";
 
 /** A cell, the selection in it, and what replaces removed pixels: the answer depends on nothing else. */
@@ -50,6 +50,11 @@ export function channelsOf(state: State, cell: Cell, key: string): { readonly ch
   return found && { channels: found.answer, about: found.about };
 }
 
+/** Concepts are tested at a layer, "" for the automatic one, with the regions that were brushed, whose fields have one order. */
+export function conceptsKey(layer: string, brushed: readonly Brushed[]): string {
+  return JSON.stringify([layer, brushed]);
+}
+
 /** Return an answer for the class, model and image of a cell: one of the present weights is the same beside the maps of all methods. */
 export function shared<T>(state: State, cell: Cell, pick: (answers: Answers) => T | undefined): { readonly answer: T; readonly about: Explained } | undefined {
   const found = [cell.method, ...state.spec.methods.map(({ id }) => id)].flatMap((method) => {
@@ -63,9 +68,9 @@ export function shared<T>(state: State, cell: Cell, pick: (answers: Answers) => 
 
 /** Return the layers of a model that are known to be a choice. */
 export function layersOf(state: State, { model }: Cell): readonly string[] {
-  for (const [key, { channels }] of state.answers) {
+  for (const [key, { channels, concepts }] of state.answers) {
     if (state.explained.get(key)?.result.model !== model) continue;
-    for (const { layers } of channels?.values() ?? []) return layers;
+    for (const { layers } of [...(channels?.values() ?? []), ...(concepts?.values() ?? [])]) return layers;
   }
   return [];
 }

@@ -19,7 +19,7 @@ export interface Glance {
   /** Whether blinking is at the other cell. */
   readonly turned: boolean;
   /** The open tab below the picture. */
-  readonly drawer: "" | "selection" | "evidence" | "change" | "channels" | "examples" | "parameters" | "save" | "keys";
+  readonly drawer: "" | "selection" | "evidence" | "change" | "channels" | "concepts" | "examples" | "parameters" | "save" | "keys";
   /** The picture whose nearest are listed in the gallery. */
   readonly near: number | null;
   /** Whether the command palette is open. */
@@ -30,7 +30,7 @@ export interface Glance {
   readonly presentable: boolean;
   /** Which smallest change is shown. */
   readonly change: ChangeKind;
-  /** Which channels are shown: those of a layer, "" for the automatic one, by a method. */
+  /** Which channels and concepts are shown: those of a layer, "" for the automatic one; channels by a method. */
   readonly layer: string;
   readonly by: ChannelMethod;
   /** The tool of the pointer on the picture. */

@@ -164,6 +164,36 @@ export interface ChannelMaps extends Pick<Result, "shape" | "place"> {
   readonly levels: Int8Array;
 }
 
+/** The concepts of a layer, by their effect on the score of the class, for one picture. */
+export interface Concepts {
+  readonly layer: string;
+  /** The layers that can be chosen. */
+  readonly layers: readonly string[];
+  /** The explained class or value. */
+  readonly label: string;
+  /** Number of random sets, and the level of the test. */
+  readonly sets: number;
+  readonly alpha: number;
+  readonly notes: readonly string[];
+  readonly concepts: readonly Concept[];
+  /** Where the values point in each concept's direction, as the maps of channels; null for a layer without a grid. */
+  readonly maps: ChannelMaps | null;
+}
+
+export interface Concept {
+  readonly name: string;
+  /** Mean derivative in the concept's direction, as a share of the gradient's length. */
+  readonly sensitivity: number;
+  /** The interval of 95 % of random sets. */
+  readonly low: number;
+  readonly high: number;
+  /** Two-sided, multiplied by the number of tests. */
+  readonly p: number;
+  readonly significant: boolean;
+  /** Of the classifiers on held-out images, 0.5 for chance. */
+  readonly accuracy: number;
+}
+
 /** The training images with the largest influence on an answer. */
 export interface Examples {
   /** The explained class or value. */

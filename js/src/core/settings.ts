@@ -30,6 +30,15 @@ export interface MethodSpec {
   readonly lacks: readonly string[];
 }
 
+/** A mask of a picture's map, as in `Picked`, under the name of a concept. */
+export interface Brushed {
+  readonly name: string;
+  /** Index of the image. */
+  readonly image: number;
+  readonly shape: readonly [height: number, width: number];
+  readonly runs: readonly number[];
+}
+
 export interface ImageSpec {
   readonly name: string;
   readonly size: readonly [height: number, width: number];
@@ -43,6 +52,8 @@ export interface Spec {
   /** By their indices; in a gallery only those that are open. */
   readonly images: Readonly<Record<number, ImageSpec>>;
   readonly notes: readonly string[];
+  /** Names of the concepts that Python gave. */
+  readonly concepts?: readonly string[];
   /** For each model, whether its training images are known. */
   readonly index?: readonly boolean[];
   readonly gallery?: GallerySpec;
@@ -89,6 +100,8 @@ export interface Settings {
   readonly picked: Picked;
   /** The replacement of removed pixels. */
   readonly fill: string;
+  /** Regions of pictures that are concepts. */
+  readonly brushed: readonly Brushed[];
   /** Whether what-if requests follow the selection as it changes. */
   readonly live: boolean;
   /** Whether the gallery is shown instead of a picture. */

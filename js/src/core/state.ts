@@ -1,7 +1,7 @@
 /** Everything the screen depends on, but for what belongs to one view (glance.ts). */
 
 import type { Cell } from "./cell.ts";
-import type { Change, Channels, ClassRow, Curve, Described, Examples, Explained, Failure, Verdict, WhatIf } from "./result.ts";
+import type { Change, Channels, ClassRow, Concepts, Curve, Described, Examples, Explained, Failure, Verdict, WhatIf } from "./result.ts";
 import type { ChangedParameters, Settings, Spec } from "./settings.ts";
 
 /** `waiting`: no answer yet · `live`: a kernel answers · `packed`: showing what was stored, no kernel. */
@@ -25,6 +25,8 @@ export interface Answers {
   readonly changes?: ReadonlyMap<string, Change>;
   /** By `channelsKey`. */
   readonly channels?: ReadonlyMap<string, Channels>;
+  /** By `conceptsKey`. */
+  readonly concepts?: ReadonlyMap<string, Concepts>;
   /** The training images for and against the answer. */
   readonly examples?: Examples;
 }

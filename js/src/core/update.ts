@@ -4,7 +4,7 @@ import type { WhatIfRequest } from "./answers.ts";
 import { keyOf, pairOf, TOP, type Cell } from "./cell.ts";
 import { clamp } from "./geometry.ts";
 import { including, without } from "./immutable.ts";
-import type { Change, Channels, ClassRow, Curve, Described, Examples, Explained, Failure, ParameterValues, Verdict, WhatIf } from "./result.ts";
+import type { Change, Channels, ClassRow, Concepts, Curve, Described, Examples, Explained, Failure, ParameterValues, Verdict, WhatIf } from "./result.ts";
 import type { ChangedParameters, Settings, Spec } from "./settings.ts";
 import { descriptionKey, shownCell, type Answers, type ItemsMessage, type Job, type Link, type State } from "./state.ts";
 import type { Store } from "./store.ts";
@@ -35,6 +35,7 @@ export type StateEvent =
   | { readonly kind: "verdict"; readonly about: Explained; readonly verdict: Verdict | null }
   | { readonly kind: "change"; readonly about: Explained; readonly key: string; readonly change: Change }
   | { readonly kind: "channels"; readonly about: Explained; readonly key: string; readonly channels: Channels }
+  | { readonly kind: "concepts"; readonly about: Explained; readonly key: string; readonly concepts: Concepts }
   | { readonly kind: "examples"; readonly about: Explained; readonly examples: Examples }
   | { readonly kind: "described"; readonly method: string; readonly fields: ParameterValues; readonly described: Described }
   | { readonly kind: "items"; readonly items: ItemsMessage }
@@ -61,8 +62,8 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
   },
   commit: (state) => committed(state, state.shown),
   reset(state) {
-    const { method, target, model_index, image_index, grid, mode, live, gallery } = state.shown;
-    const settings = { ...state.initial, method, target, model_index, image_index, grid, mode, live, gallery };
+    const { method, target, model_index, image_index, grid, mode, live, gallery, brushed } = state.shown;
+    const settings = { ...state.initial, method, target, model_index, image_index, grid, mode, live, gallery, brushed };
     return committed(state, settings);
   },
   undo: (state) => restored(state, "past", "undone"),
@@ -100,6 +101,8 @@ const UPDATES: { readonly [K in StateEvent["kind"]]: (state: State, event: Extra
   change: (state, { about, key, change }) => answered(state, about, (old) => ({ ...old, changes: including(old.changes ?? new Map<string, Change>(), key, change) })),
   channels: (state, { about, key, channels }) =>
     answered(state, about, (old) => ({ ...old, channels: including(old.channels ?? new Map<string, Channels>(), key, channels) })),
+  concepts: (state, { about, key, concepts }) =>
+    answered(state, about, (old) => ({ ...old, concepts: including(old.concepts ?? new Map<string, Concepts>(), key, concepts) })),
   examples: (state, { about, examples }) => answered(state, about, (old) => ({ ...old, examples })),
   described: (state, { method, fields, described }) =>
     ({ ...state, descriptions: including(state.descriptions, descriptionKey(method, fields), described) }),
@@ -119,7 +122,7 @@ function answered(state: State, about: Explained, add: (answers: Answers) => Ans
 
 const NO_ANSWERS: Answers = { whatIfs: new Map(), curves: new Map() };
 
-/** A map whose weights have changed keeps its verdict, smallest changes, channels and training images, which are shown as outdated. */
+/** A map whose weights have changed keeps its verdict, smallest changes, channels, concepts and training images, which are shown as outdated. */
 function withoutOldAnswers(state: State, before: State): State {
   const valid = [...state.answers].flatMap(([key, answers]): readonly (readonly [string, Answers])[] => {
     const [now, was] = [state.explained.get(key), before.explained.get(key)];
@@ -224,17 +227,23 @@ function linked(state: State, link: Link, image: number, picture: Blob): State {
   return { ...state, link, pictures: including(state.pictures, image, picture), explained: results };
 }
 
-/** Partial results never replace a whole one; a whole one ends its job. */
+/** Partial results never replace a whole one; a whole one ends its job. One that arrives again, as for a view that is opened later, keeps its answers. */
 function explained(state: State, news: Explained): State {
   const key = keyOf(news.result);
   const whole = news.share >= 1;
-  if (!whole && (state.explained.get(key)?.share ?? 0) >= 1) return state;
+  const before = state.explained.get(key);
+  if (!whole && (before?.share ?? 0) >= 1) return state;
   return {
     ...state,
-    explained: including(state.explained, key, news),
+    explained: before && isAgain(before, news) ? state.explained : including(state.explained, key, news),
     jobs: whole ? without(state.jobs, key) : state.jobs,
     failures: whole ? without(state.failures, key) : state.failures,
   };
+}
+
+function isAgain(before: Explained, news: Explained): boolean {
+  // their durations differ where their values may
+  return !before.stale && before.share === news.share && JSON.stringify(before.result) === JSON.stringify(news.result);
 }
 
 /** The same object where nothing changes, so that "did it change" is one comparison. */

@@ -1,8 +1,9 @@
 /** Parses the answers to requests of panels, as messages.ts parses the other messages. */
 
-import { changeKey, channelsKey, type ChangeKind, type ChannelMethod, type WhatIfRequest } from "../core/answers.ts";
+import { changeKey, channelsKey, conceptsKey, type ChangeKind, type ChannelMethod, type WhatIfRequest } from "../core/answers.ts";
 import { keyOf, type Cell } from "../core/cell.ts";
-import type { Change, Channels, Curve, Described, Example, Examples, Measure, Shared, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { Change, Channels, Concept, Concepts, Curve, Described, Example, Examples, Measure, Shared, ParameterSpec, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { Brushed } from "../core/settings.ts";
 import type { State } from "../core/state.ts";
 import type { StateEvent } from "../core/update.ts";
 import type { Requests } from "./commands.ts";
@@ -11,7 +12,7 @@ import { unexpected, warn, type Buffers, type Raw } from "./packet.ts";
 
 /** By the `op` of the request. Each throws an Error that names what was expected and what came. */
 export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw, buffers: Buffers) => Requests[Op]["answer"] } = {
-  what_if: whatIf, curve, check: verdict, change, channels, examples, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
+  what_if: whatIf, curve, check: verdict, change, channels, concepts, examples, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
   items: String, open: String, predict: String, order: (raw, buffers) => ({ raw, buffers }),
 };
 
@@ -33,6 +34,7 @@ function answeredBy(raw: Raw, buffers: Buffers, { explained }: State): readonly 
     if (about && op === "check") return [{ kind: "verdict", about, verdict: verdict(raw) }];
     if (about && op === "change") return [{ kind: "change", about, key: changeKey(request["kind"] as ChangeKind, String(request["fill"])), change: change(raw) }];
     if (about && op === "channels") return [{ kind: "channels", about, key: channelsKey(String(request["layer"]), request["by"] as ChannelMethod), channels: channels(raw, buffers) }];
+    if (about && op === "concepts") return [{ kind: "concepts", about, key: conceptsKey(String(request["layer"]), request["brushed"] as Brushed[]), concepts: concepts(raw, buffers) }];
     if (about && op === "examples") return [{ kind: "examples", about, examples: examples(raw, buffers) }];
   } catch (error) {
     // one answer that is malformed hides no other message
@@ -104,20 +106,29 @@ export function change(raw: Raw): Change {
   };
 }
 
+/** Return an object that has these texts, numbers and lists. */
+function having(value: unknown, texts: readonly string[], numbers: readonly string[], lists: readonly string[] = []): unknown {
+  const raw = object(value, "row");
+  for (const each of texts) text(raw, each);
+  for (const each of numbers) number(raw, each);
+  for (const each of lists) list(raw, each);
+  return raw;
+}
+
+const LISTS = ["layers", "notes"];
+
 export function channels(raw: Raw, buffers: Buffers): Channels {
-  const rows = list(raw, "channels").map((each) => {
-    const row = object(each, "channel");
-    return { index: number(row, "index"), sum: number(row, "sum"), share: number(row, "share") };
-  });
-  return {
-    layer: text(raw, "layer"), layers: list(raw, "layers").map(String), label: text(raw, "label"),
-    count: number(raw, "count"), images: number(raw, "images"), notes: list(raw, "notes").map(String),
-    channels: rows,
-    maps: raw["shape"] == null ? null : channelMaps(raw, buffers, rows.length),
-  };
+  const channels = list(raw, "channels").map((each) => having(each, [], ["index", "sum", "share"]) as Channels["channels"][number]);
+  return { ...(having(raw, ["layer", "label"], ["count", "images"], LISTS) as Channels), channels, maps: channelMaps(raw, buffers, channels.length) };
+}
+
+export function concepts(raw: Raw, buffers: Buffers): Concepts {
+  const concepts = list(raw, "concepts").map((each) => having(each, ["name"], ["sensitivity", "low", "high", "p", "accuracy"]) as Concept);
+  return { ...(having(raw, ["layer", "label"], ["sets", "alpha"], LISTS) as Concepts), concepts, maps: channelMaps(raw, buffers, concepts.length) };
 }
 
 function channelMaps(raw: Raw, buffers: Buffers, count: number): Channels["maps"] {
+  if (raw["shape"] == null) return null;
   const [height, width] = list(raw, "shape") as readonly number[];
   const bytes = buffers.get("maps");
   if (!height || !width || bytes?.length !== count * height * width) throw unexpected("shape [h, w], and a byte for each pixel of each map", raw["shape"]);
@@ -134,15 +145,14 @@ export function examples(raw: Raw, buffers: Buffers): Examples {
     return { shape: [height, width], levels };
   };
   return {
-    label: text(raw, "label"), method: text(raw, "method"), unit: text(raw, "unit"), count: number(raw, "count"), notes: list(raw, "notes").map(String),
+    ...(having(raw, ["label", "method", "unit"], ["count"], ["notes"]) as Examples),
     examples: list(raw, "examples").map((each, i): Example => {
-      const one = object(each, "example");
+      const one = having(each, ["name", "label"], ["score", "loss"]) as Example;
       const picture = buffers.get(String(i));
       return {
-        name: text(one, "name"), label: text(one, "label"), score: number(one, "score"), loss: number(one, "loss"),
-        size: list(one, "size") as unknown as Example["size"],
+        ...one,
         picture: picture ? new Blob([picture.slice()], { type: "image/jpeg" }) : null,
-        shared: one["shared"] == null ? null : list(one, "shared").map(shared) as unknown as readonly [Shared, Shared],
+        shared: one.shared && (one.shared.map(shared) as unknown as Example["shared"]),
       };
     }),
   };

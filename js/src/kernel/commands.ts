@@ -2,7 +2,8 @@
 
 import type { ChangeKind, ChannelMethod, WhatIfRequest } from "../core/answers.ts";
 import type { Cell } from "../core/cell.ts";
-import type { Change, Channels, Curve, Described, Examples, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
+import type { Brushed } from "../core/settings.ts";
+import type { Change, Channels, Concepts, Curve, Described, Examples, Failure, ParameterValues, Verdict, WhatIf } from "../core/result.ts";
 import type { ItemsMessage } from "../core/state.ts";
 
 export interface Commands {
@@ -24,6 +25,7 @@ export interface Requests {
   readonly check: { readonly fields: Cell; readonly answer: Verdict };
   readonly change: { readonly fields: Cell & { readonly kind: ChangeKind; readonly fill: string }; readonly answer: Change };
   readonly channels: { readonly fields: Cell & { readonly layer: string; readonly by: ChannelMethod }; readonly answer: Channels };
+  readonly concepts: { readonly fields: Cell & { readonly layer: string; readonly brushed: readonly Brushed[] }; readonly answer: Concepts };
   readonly examples: { readonly fields: Cell; readonly answer: Examples };
   readonly describe: { readonly fields: OfMethod; readonly answer: Described };
   readonly configure: { readonly fields: OfMethod; readonly answer: unknown };

@@ -40,6 +40,7 @@ const SETTINGS = [
   "fill",
   "live",
   "gallery",
+  "brushed",
 ] as const satisfies readonly (keyof Settings)[];
 
 export function readSettings(model: Model): Settings {

@@ -4,7 +4,7 @@ import { keyOf } from "../../src/core/cell.ts";
 import type { Curve, WhatIf } from "../../src/core/result.ts";
 import { shownCell, type State } from "../../src/core/state.ts";
 import { update, type StateEvent } from "../../src/core/update.ts";
-import { explained, state as stateOf } from "../fixtures.ts";
+import { explained, state as stateOf, result } from "../fixtures.ts";
 
 const ANSWER: WhatIf = { only: [], without: [], area: 0.3 };
 const CURVE: Curve = { shares: [0, 1], insertion: [0, 1], deletion: [1, 0], insertionAuc: 0.5, deletionAuc: 0.5 };
@@ -22,6 +22,9 @@ function answered() {
   return { about, shown, state };
 }
 
+/** A result that was computed again. */
+const OTHER = explained({ result: result({ seconds: 2.5 }) });
+
 describe("answers in the state", () => {
   test("are found by the selection and by the fill", () => {
     const { state } = answered();
@@ -36,7 +39,7 @@ describe("answers in the state", () => {
   });
 
   test.each<[string, (state: State) => StateEvent]>([
-    ["another result", () => ({ kind: "explained", explained: explained() })],
+    ["another result", () => ({ kind: "explained", explained: OTHER })],
     ["weights that changed", () => ({ kind: "stale", model: 0, image: 0 })],
     ["other parameters", () => ({ kind: "parameters", parameters: { [shownCell(stateOf()).method]: { steps: 3 } } })],
     ["a result that was forgotten", (state) => ({ kind: "forgotten", keys: [keyOf(shownCell(state))] })],
@@ -46,6 +49,14 @@ describe("answers in the state", () => {
 
     expect(whatIfOf(next)).toBeNull();
     expect(curveOf(next, shownCell(next))).toBeUndefined();
+  });
+
+  test("stay when the same result arrives again, as for a view that is opened later", () => {
+    const { state } = answered();
+    const next = after(state, { kind: "explained", explained: explained() });
+
+    expect(whatIfOf(next)).not.toBeNull();
+    expect(curveOf(next, shownCell(next))).toBeDefined();
   });
 
   test("stay while another cell gets its result", () => {
@@ -60,7 +71,7 @@ describe("answers in the state", () => {
     const { about, shown } = answered();
     const next = after(
       shown,
-      { kind: "explained", explained: explained() },
+      { kind: "explained", explained: OTHER },
       { kind: "answered", about, request: whatIfRequest(shown), answer: ANSWER },
       { kind: "curve", about, fill: shown.shown.fill, curve: CURVE },
     );

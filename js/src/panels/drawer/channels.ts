@@ -1,16 +1,13 @@
 /** The channels of a layer with the largest attributions to the class, as bars; the map of the selected one on the picture. */
 
-import { channelsKey, channelsOf, layersOf, type ChannelMethod } from "../../core/answers.ts";
+import { channelsKey, channelsOf, type ChannelMethod } from "../../core/answers.ts";
 import { keyOf } from "../../core/cell.ts";
 import { formatImages, formatNumber, formatShare } from "../../core/format.ts";
-import { WHOLE } from "../../core/geometry.ts";
-import { imageOf, shownExplained } from "../../core/lookup.ts";
+import { shownExplained } from "../../core/lookup.ts";
 import type { Channels } from "../../core/result.ts";
 import { shownCell, type State } from "../../core/state.ts";
-import { drawChannel } from "../../paint/channel.ts";
-import { layerOf, resize } from "../../paint/layer.ts";
-import { createPictures } from "../../paint/pictures.ts";
 import { h, on, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { layerField, mapFigure } from "./layermap.ts";
 import { createRunner, obstacle, runnerRow } from "./runner.ts";
 
 const METHODS: readonly (readonly [ChannelMethod, string])[] = [
@@ -19,8 +16,6 @@ const METHODS: readonly (readonly [ChannelMethod, string])[] = [
   ["deep_lift", "DeepLIFT"],
   ["lrp", "LRP"],
 ];
-/** Longer side of the picture, in CSS pixels. */
-const SIDE = 380;
 const ABOUT = "Ranks the channels of a layer by their contribution to the score of the class.";
 
 export function channelsPanel(context: Context): HTMLElement {
@@ -29,7 +24,7 @@ export function channelsPanel(context: Context): HTMLElement {
   const row = runnerRow(context, runner, "The channels could not be computed", () => start());
   const sentence = h("p", { role: "status" });
   const list = h("div", { class: "slw-channel-list", role: "listbox", "aria-label": "Channels" });
-  const picture = channelPicture(context, () => draw(store.state));
+  const picture = mapFigure(context, () => draw(store.state));
   const found = h("div", { class: "slw-channel-table", hidden: true }, list, picture.element);
   const notes = h("p", { class: "slw-muted" });
   let rows: readonly HTMLElement[] = [];
@@ -72,10 +67,11 @@ export function channelsPanel(context: Context): HTMLElement {
     }
     for (const [i, each] of rows.entries()) setAttribute(each, "aria-selected", String(i === rank));
     rove.refresh(rows, rank);
-    picture.draw(state, channels, rank);
+    picture.draw(state, channels.maps, rank, ...wordsOf(channels, rank));
   };
   watch((state, { layer, by }) => [state.shown, state.explained, state.answers, state.pictures, state.link, layer, by], draw);
-  const choices = h("div", { class: "slw-row slw-channel-choices" }, layerField(context), methodField(context));
+  const automatic = (state: State): string | undefined => channelsOf(state, shownCell(state), channelsKey("", glance.state.by))?.channels.layer;
+  const choices = h("div", { class: "slw-row slw-channel-choices" }, layerField(context, automatic), methodField(context));
   return h("div", { class: "slw-drawer-body" }, h("section", { class: "slw-block slw-channels" }, choices, sentence, ...row.parts, found, notes));
 }
 
@@ -83,6 +79,16 @@ function summaryOf({ layer, label, count, channels }: Channels): string {
   const share = channels.reduce((sum, each) => sum + each.share, 0);
   const top = channels.length < count ? `the top ${channels.length} of ${count} channels hold ${formatShare(share)} of the attribution` : `all ${count} channels`;
   return `Layer ${layer} for ${label}: ${top}.`;
+}
+
+/** What the map of a channel shows, and its name. */
+function wordsOf({ channels, maps, layer }: Channels, rank: number): [words: string, name: string] {
+  const { index, sum } = channels[rank]!;
+  const effect = sum < 0 ? "opposes" : "supports";
+  return [
+    maps ? `Channel ${index} ${effect} the class: sum ${formatNumber(sum)}. Red supports, blue opposes; each map has its own scale.` : `The layer ${layer} has no grid on the picture, so its channels have no maps.`,
+    `channel ${index}`,
+  ];
 }
 
 /** One bar a channel: to the right where it supports the class, to the left where it opposes it. */
@@ -95,56 +101,6 @@ function rowsOf({ channels }: Channels): HTMLElement[] {
     return h("div", { class: "slw-channel", role: "option", tabindex: -1, title: `Channel ${index}: ${formatNumber(sum)}` },
       h("span", { class: "slw-number" }, h("span", { class: "slw-hidden" }, "channel "), String(index)), h("span", { class: "slw-channel-track" }, bar), h("span", { class: "slw-number" }, signed));
   });
-}
-
-interface ChannelPicture {
-  readonly element: HTMLElement;
-  readonly draw: (state: State, channels: Channels, rank: number) => void;
-}
-
-/** `refresh` is called when the picture is decoded. */
-function channelPicture({ signal }: Context, refresh: () => void): ChannelPicture {
-  const pictures = createPictures(signal, refresh);
-  const canvas = h("canvas", { class: "slw-channel-map", role: "img" });
-  const words = h("figcaption", { class: "slw-muted" });
-  const screen = layerOf(canvas);
-  return {
-    element: h("figure", { class: "slw-channel-figure" }, canvas, words),
-    draw(state, { channels, maps, layer }, rank) {
-      const channel = channels[rank];
-      canvas.hidden = !maps;
-      if (!channel) return;
-      const effect = channel.sum < 0 ? "opposes" : "supports";
-      const named = `Channel ${channel.index}`;
-      setText(words, maps ? `${named} ${effect} the class: sum ${formatNumber(channel.sum)}. Red supports, blue opposes; each map has its own scale.` : `The layer ${layer} has no grid on the picture, so its channels have no maps.`);
-      setAttribute(canvas, "aria-label", `Map of channel ${channel.index}`);
-      if (!maps) return;
-      const { image } = shownCell(state);
-      const { size } = imageOf(state, shownCell(state));
-      const scale = (SIDE * (window.devicePixelRatio || 1)) / Math.max(...size);
-      resize(screen, Math.max(1, Math.round(size[1] * scale)), Math.max(1, Math.round(size[0] * scale)));
-      canvas.style.aspectRatio = `${size[1]} / ${size[0]}`;
-      pictures.load(state.pictures, [image]);
-      const grey = pictures.at(image, canvas.width, canvas.height, WHOLE, true);
-      if (grey) drawChannel(screen, grey, size, maps, rank, state.shown);
-    },
-  };
-}
-
-/** The layers are known from the first answer on. */
-function layerField({ glance, signal, watch }: Context): HTMLElement {
-  const field = h("select", { class: "slw-field" });
-  let shown = "";
-  on(field, "change", signal, () => glance.send({ layer: field.value }));
-  watch((state, { layer, by }) => [state.answers, state.shown, layer, by], (state, { layer, by }) => {
-    const automatic = channelsOf(state, shownCell(state), channelsKey("", by))?.channels.layer;
-    const names = layersOf(state, shownCell(state));
-    const options: readonly (readonly [string, string])[] = [["", automatic ? `automatic (${automatic})` : "automatic"], ...[...names].reverse().map((name) => [name, name] as const)];
-    if (JSON.stringify(options) !== shown) field.replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
-    shown = JSON.stringify(options);
-    field.value = layer;
-  });
-  return h("label", { class: "slw-row slw-muted" }, "Layer", field);
 }
 
 function methodField({ glance, signal, watch }: Context): HTMLElement {

@@ -20,7 +20,7 @@ export interface Runner {
   /** The last failure of each request, by its key. */
   readonly failures: ReadonlyMap<string, Failure>;
   /** Send a request; `keep` gets its partial answers and its answer, and null where it failed. */
-  readonly run: <Op extends "check" | "change" | "channels" | "examples">(key: string, op: Op, fields: Requests[Op]["fields"], keep: (answer: Requests[Op]["answer"] | null) => void, over?: () => void) => void;
+  readonly run: <Op extends "check" | "change" | "channels" | "concepts" | "examples">(key: string, op: Op, fields: Requests[Op]["fields"], keep: (answer: Requests[Op]["answer"] | null) => void, over?: () => void) => void;
   readonly stop: () => void;
 }
 

@@ -25,6 +25,11 @@ const SAYS: Readonly<Record<Tool, string>> = {
 };
 
 export function selectionPanel(context: Context): HTMLElement {
+  return h("section", { class: "slw-block" }, h("h3", {}, "Selection"), ...selectionTools(context), figures(context));
+}
+
+/** The choice of the tool, a hint, and the settings of the tool. */
+export function selectionTools(context: Context): readonly HTMLElement[] {
   const { glance, signal, choose, watch } = context;
   const use = (tool: Tool): void => {
     glance.send({ tool });
@@ -49,7 +54,7 @@ export function selectionPanel(context: Context): HTMLElement {
     row.hidden = tool === "look" && Object.keys(state.shown.picked).length === 0;
     size.show(radius, `${Math.round(radius * 100)} % of the picture`);
   });
-  return h("section", { class: "slw-block" }, h("h3", {}, "Selection"), tools.element, hint, row, figures(context));
+  return [tools.element, hint, row];
 }
 
 const FIGURES = [
