@@ -56,5 +56,11 @@ export function finish(fake: FakeModel, one = explained()): void {
   fake.say({ ...message, seq: ++seq, rid: fake.requested("compute").at(-1)?.rid ?? "", buffers: [...buffers.keys()] }, [...buffers.values()]);
 }
 
-export const frame = () => new Promise((done) => setTimeout(done, 40));
+/** After so many milliseconds, and the frames requested by then: on a busy machine a timer comes before earlier frames. */
+export async function pause(milliseconds: number): Promise<void> {
+  await new Promise((done) => setTimeout(done, milliseconds));
+  for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
+}
+
+export const frame = () => pause(40);
 export const find = (root: HTMLElement, selector: string) => root.querySelector<HTMLElement>(selector)!;

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { fakeModel } from "../fake-model.ts";
 import { explained, result } from "../fixtures.ts";
-import { find, finish, frame, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";
+import { find, finish, frame, open, openedEnds, pause, stubCanvas, welcome } from "../mounting.ts";
 
 beforeEach(stubCanvas);
 afterEach(() => {
@@ -39,7 +39,7 @@ describe("the sign", () => {
 
   test("comes back with the next map that has negative values, and can be changed", async () => {
     const { root, fake } = await shown();
-    finish(fake, explained({ values: SIGNED }));
+    finish(fake, explained({ values: SIGNED, result: result({ seconds: 2 }) }));
     await frame();
     expect(["Absolute", "Positive", "Signed"].map((name) => choice(root, "Sign", name).disabled)).toEqual([false, false, false]);
     choice(root, "Sign", "Signed").click();
@@ -67,7 +67,7 @@ describe("the view", () => {
     choice(root, "View", "Heat map").click();
     await frame();
     expect([play.textContent, ...chosen(root, "View")]).toEqual(["Play", "Heat map"]);
-    await new Promise((done) => setTimeout(done, 1700));
+    await pause(1700);
     expect(chosen(root, "View")).toEqual(["Heat map"]);
   });
 });

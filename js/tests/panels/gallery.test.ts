@@ -3,7 +3,7 @@ import { heightOf, inSight, layoutOf, movedBy, placeOf, revealing } from "../../
 import { imagesIn, orderOf } from "../../src/panels/gallery/order.ts";
 import { createShelf } from "../../src/panels/gallery/shelf.ts";
 import { fakeModel, SPEC, type FakeModel } from "../fake-model.ts";
-import { find, open, openedEnds, stubCanvas, welcome } from "../mounting.ts";
+import { find, open, openedEnds, pause, stubCanvas, welcome } from "../mounting.ts";
 
 beforeEach(() => {
   stubCanvas();
@@ -13,7 +13,7 @@ beforeEach(() => {
 afterEach(openedEnds);
 
 const GALLERY = { count: 1000, sorts: [["image", "Original order"], ["score", "Score"]], shows: [["all", "All"], ["wrong", "Wrong"]] };
-const pause = () => new Promise((done) => setTimeout(done, 130));
+const settle = () => pause(130);
 const last = (fake: FakeModel, op: string) => fake.requested(op).at(-1) as unknown as { rid: string; images: number[] };
 let seq = 5000;
 
@@ -111,7 +111,7 @@ describe("the gallery", () => {
     expect(fake.requested("compute")).toHaveLength(0);
 
     deliver(fake, request.rid, [item(0), item(1, { right: true }), item(2, { bytes: 0, error: "damaged", label: "", right: null, truth: "" })]);
-    await pause();
+    await settle();
     expect(tiles[0]!.querySelector("img")!.getAttribute("src")).toMatch(/^blob:/);
     expect(tiles[0]!.textContent).toBe("cat93 %✕ true: dog");
     expect(tiles[0]!.getAttribute("aria-label")).toBe("p0, predicted cat 93 %, true class dog, wrong");
@@ -125,14 +125,14 @@ describe("the gallery", () => {
     const first = last(fake, "items");
     list.scrollTop = 4000;
     list.dispatchEvent(new Event("scroll"));
-    await pause();
+    await settle();
     expect(last(fake, "cancel").rid).toBe(first.rid);
     const images = last(fake, "items").images;
     expect(Math.min(...images)).toBeGreaterThan(10);
     // what is seen again is requested again
     list.scrollTop = 0;
     list.dispatchEvent(new Event("scroll"));
-    await pause();
+    await settle();
     expect(last(fake, "items").images).toContain(0);
   });
 
@@ -147,7 +147,7 @@ describe("the gallery", () => {
 
     list.dispatchEvent(new KeyboardEvent("keydown", { key: "Home", bubbles: true, cancelable: true }));
     list.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
-    await pause();
+    await settle();
     expect(fake.saved.at(-1)).toMatchObject({ gallery: false });
     expect(root.hasAttribute("data-gallery")).toBe(false);
     expect(find(root, ".slw-back").hidden).toBe(false);
@@ -155,7 +155,7 @@ describe("the gallery", () => {
     // its map is requested now
     expect(fake.requested("compute")).toHaveLength(1);
     root.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true, cancelable: true }));
-    await pause();
+    await settle();
     expect(root.hasAttribute("data-gallery")).toBe(true);
   });
 
@@ -168,7 +168,7 @@ describe("the gallery", () => {
     const request = last(fake, "order");
     expect(request).toMatchObject({ show: "wrong", sort: "image", descending: false, query: "" });
     fake.say({ op: "order", seq: ++seq, rid: request.rid, count: 2, predicted: 500, right: 498, wrong: 2, buffers: ["order"] }, [new Uint8Array(Uint32Array.of(77, 5).buffer)]);
-    await pause();
+    await settle();
     expect(list.querySelectorAll("[role=option]")).toHaveLength(2);
     expect(last(fake, "items").images).toEqual([77, 5]);
     expect(find(root, ".slw-gallery-status").textContent).toBe("2 of 1,000 pictures · 500 predicted · 498 right, 2 wrong");
@@ -182,26 +182,26 @@ describe("the gallery", () => {
     const { fake, root } = await opened({ spec: { ...SPEC, gallery: { ...GALLERY, nearest: true }, stored: true } });
     const press = (name: string): void => [...root.querySelectorAll("button")].find((each) => each.textContent === name)!.click();
     find(root, ".slw-gallery-list").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
-    await pause();
+    await settle();
     // nothing that needs a model is on offer
     expect([...root.querySelectorAll<HTMLElement>(".slw-tab")].filter(({ hidden }) => !hidden).map(({ textContent }) => textContent)).toEqual(["Save", "Keys"]);
     press("Nearest maps");
-    await pause();
+    await settle();
     expect(root.hasAttribute("data-gallery")).toBe(true);
     expect(last(fake, "order")).toMatchObject({ near: 0 });
     expect(find(root, ".slw-gallery-bar").textContent).toContain("Nearest maps to image");
     press("×");
-    await pause();
+    await settle();
     expect(last(fake, "order")).toMatchObject({ near: null });
   });
 
   test("pictures that the kernel closed are forgotten", async () => {
     const { fake, root } = await opened(NO_GALLERY);
     fake.tell({ spec: { ...SPEC, gallery: GALLERY, images: { 0: { name: "image", size: [20, 20] }, 5: { name: "five", size: [20, 20] } } } });
-    await pause();
+    await settle();
     expect(find(root, ".slw-subjects").textContent).toContain("Opened");
     fake.tell({ spec: { ...SPEC, gallery: GALLERY, images: { 5: { name: "five", size: [20, 20] } } } });
-    await pause();
+    await settle();
     expect(find(root, ".slw-subjects").hidden).toBe(true);
   });
 });
