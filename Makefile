@@ -6,8 +6,8 @@
 #   TORCH_INDEX=URL            one more package index, for PyTorch's own builds: on Linux the usual index gives the CUDA
 #                              build (gigabytes); the address of the CPU builds stands on PyTorch's "get started" page
 #   CHROMIUM=/path/to/chromium the browser for the tests (default: the first one found; see scripts/chromium.sh)
-#   JOBS=2                     processes that `make test` runs pytest in (default: 1)
-#   PYTEST_ARGS="-x --pdb"     for pytest
+#   JOBS=1                     processes that `make test` runs pytest in (default: 2, each with one thread)
+#   PYTEST_ARGS="-x --pdb"     for pytest; --pdb needs JOBS=1
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 TORCH_INDEX ?=
 K ?=
 MODELS ?=
-JOBS ?= 1
+JOBS ?= 2
 PYTEST_ARGS ?=
 
 # Older kernels that the widget is tested on too, beside the installed one.
@@ -43,6 +43,7 @@ endif
 
 PYTEST := $(BIN)/python -m pytest $(if $(K),-k "$(K)") $(if $(MODELS),--models "$(MODELS)")
 PARALLEL := $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadgroup)
+THREADS := $(if $(PARALLEL),OMP_NUM_THREADS=1)
 # What needs the built front end; all other tests are the engine's.
 WIDGET_TESTS := tests/widget tests/examples tests/packaging
 ENGINE_TESTS := tests $(addprefix --ignore=,$(WIDGET_TESTS) tests/browser)
@@ -63,13 +64,13 @@ lab: $(VENV)/.demo $(BUNDLE)  ## play with it: opens the same notebook in Jupyte
 		$(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: chromium check test-js $(VENV)/.kernels  ## everything: types and lint, vitest, then pytest with a real JupyterLab and Chromium
-	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
+	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(THREADS) $(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 test-engine: $(VENV)/.engine  ## the engine only, without Node or a browser; a part of it: make test-engine K=xrai MODELS=torch
-	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTEST) $(if $(PARALLEL),-p xdist $(PARALLEL)) $(ENGINE_TESTS) $(PYTEST_ARGS)
+	$(THREADS) PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTEST) $(if $(PARALLEL),-p xdist $(PARALLEL)) $(ENGINE_TESTS) $(PYTEST_ARGS)
 
 test-widget: $(VENV)/.kernels $(BUNDLE)  ## the widget's Python side and the packages
-	$(PYTEST) $(PARALLEL) $(WIDGET_TESTS) $(PYTEST_ARGS)
+	$(THREADS) $(PYTEST) $(PARALLEL) $(WIDGET_TESTS) $(PYTEST_ARGS)
 
 test-js: node_modules/.package-lock.json  ## the front end: vitest, and the size of the bundle
 	npm test
