@@ -7,11 +7,13 @@ import json
 import struct
 import threading
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from saliency_widget import SaliencyWidget
+from saliency_widget.work.explainer import Explainer
 
 PATIENCE = 180.0
 """Seconds that a test waits for what must come."""
@@ -149,6 +151,23 @@ class Gate:
         """Wait for a number of further calls."""
         for _ in range(number):
             assert self._arrived.acquire(timeout=PATIENCE)
+
+
+def explainer_of(widget: SaliencyWidget) -> Explainer:
+    """Return the explainer of the widget's one model and picture."""
+    assert widget._explainers is not None
+    return widget._explainers[0, 0]
+
+
+def require_cancelled(widget: SaliencyWidget, request: Callable[[Browser], str], answer: str) -> None:
+    """Require that a request ends with `cancelled` and no `answer` if it is cancelled while the model is busy."""
+    browser = Browser(widget)
+    with explainer_of(widget)._current_subject().prepared().adapted.lock:
+        rid = request(browser)
+        browser.request("cancel", rid=rid)
+    assert browser.wait("cancelled", rid=rid)
+    assert widget.wait(PATIENCE)
+    assert browser.of(answer, rid) == []
 
 
 def unpack(packet: bytes) -> list[Message]:

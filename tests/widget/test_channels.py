@@ -17,10 +17,9 @@ from saliency_widget.pictures.placement import Placement, find_placement
 from saliency_widget.protocol.channels import LEVELS, MOST_CHANNELS, MOST_SIDE, channels_message
 from saliency_widget.protocol.values import CHANNEL_METHODS
 from saliency_widget.traits.parameters import Layers
-from saliency_widget.work.explainer import Explainer
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make
-from tests.widget.front_end import PATIENCE, Browser, Message
+from tests.widget.front_end import PATIENCE, Browser, Message, explainer_of, require_cancelled
 from tests.widget.test_offline import packet_of, told_in
 
 
@@ -29,12 +28,6 @@ def of_net(make: Make, **options: Any) -> SaliencyWidget:
     widget = make(small_net(), methods=["gradient", "input_x_gradient"], labels=LABELS, target=1, **options)
     widget.compute("gradient", 1, wait=True)
     return widget
-
-
-def explainer_of(widget: SaliencyWidget) -> Explainer:
-    """Return the explainer of the widget's one model and picture."""
-    assert widget._explainers is not None
-    return widget._explainers[0, 0]
 
 
 def request(browser: Browser, layer: str = "", by: str = "input_x_gradient", target: int = 1) -> str:
@@ -165,13 +158,7 @@ def test_reasons_are_sentences(make: Make) -> None:
 def test_channels_that_wait_are_cancelled(make: Make) -> None:
     """A ranking that waits for the model's thread ends with `cancelled`."""
     widget = of_net(make)
-    browser = Browser(widget)
-    with explainer_of(widget)._current_subject().prepared().adapted.lock:
-        rid = request(browser)
-        browser.request("cancel", rid=rid)
-    assert browser.wait("cancelled", rid=rid)
-    assert widget.wait(PATIENCE)
-    assert browser.of("channels", rid) == []
+    require_cancelled(widget, request, "channels")
 
 
 def test_pages_notebooks_and_later_views_hold_the_channels(make: Make) -> None:

@@ -15,8 +15,7 @@ from saliency_widget.pictures.selection import of_mask
 from saliency_widget.protocol.channels import LEVELS
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make, Run
-from tests.widget.front_end import PATIENCE, Browser, Message
-from tests.widget.test_channels import explainer_of
+from tests.widget.front_end import PATIENCE, Browser, Message, require_cancelled
 from tests.widget.test_offline import packet_of, told_in
 
 
@@ -202,13 +201,7 @@ def test_a_plain_function_has_no_concepts(make: Make) -> None:
 def test_a_test_that_waits_is_cancelled(make: Make) -> None:
     """A test that waits for the model's thread ends with `cancelled`."""
     widget = with_red(make)
-    browser = Browser(widget)
-    with explainer_of(widget)._current_subject().prepared().adapted.lock:
-        rid = request(browser)
-        browser.request("cancel", rid=rid)
-    assert browser.wait("cancelled", rid=rid)
-    assert widget.wait(PATIENCE)
-    assert browser.of("concepts", rid) == []
+    require_cancelled(widget, request, "concepts")
 
 
 def test_pages_and_later_views_hold_the_concepts(make: Make) -> None:

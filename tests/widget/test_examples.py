@@ -15,8 +15,7 @@ import saliency
 from saliency_widget import SaliencyWidget
 from tests.nets import LABELS, picture, small_net
 from tests.widget.conftest import Make, Run
-from tests.widget.front_end import PATIENCE, Browser, Message
-from tests.widget.test_channels import explainer_of
+from tests.widget.front_end import PATIENCE, Browser, Message, require_cancelled
 from tests.widget.test_offline import packet_of, told_in
 
 SHOWN = 5
@@ -136,13 +135,7 @@ def test_images_that_are_read_in_order_have_no_pictures(make: Make) -> None:
 def test_examples_that_wait_are_cancelled(make: Make) -> None:
     """A search that waits for the model's thread ends with `cancelled`."""
     widget = of_net(make, index_of())
-    browser = Browser(widget)
-    with explainer_of(widget)._current_subject().prepared().adapted.lock:
-        rid = request(browser)
-        browser.request("cancel", rid=rid)
-    assert browser.wait("cancelled", rid=rid)
-    assert widget.wait(PATIENCE)
-    assert browser.of("examples", rid) == []
+    require_cancelled(widget, request, "examples")
 
 
 def test_pages_and_later_views_hold_the_examples(make: Make) -> None:

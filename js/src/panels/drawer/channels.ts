@@ -6,8 +6,9 @@ import { formatImages, formatNumber, formatShare } from "../../core/format.ts";
 import { shownExplained } from "../../core/lookup.ts";
 import type { Channels } from "../../core/result.ts";
 import { shownCell, type State } from "../../core/state.ts";
-import { h, on, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { h, on, setAttribute, setText, type Context } from "../ui/dom.ts";
 import { layerField, mapFigure } from "./layermap.ts";
+import { listBox } from "./listbox.ts";
 import { createRunner, obstacle, runnerRow } from "./runner.ts";
 
 const METHODS: readonly (readonly [ChannelMethod, string])[] = [
@@ -19,24 +20,14 @@ const METHODS: readonly (readonly [ChannelMethod, string])[] = [
 const ABOUT = "Ranks the channels of a layer by their contribution to the score of the class.";
 
 export function channelsPanel(context: Context): HTMLElement {
-  const { store, glance, signal, watch } = context;
+  const { store, glance, watch } = context;
   const runner = createRunner(context, () => draw(store.state));
   const row = runnerRow(context, runner, "The channels could not be computed", () => start());
   const sentence = h("p", { role: "status" });
-  const list = h("div", { class: "slw-channel-list", role: "listbox", "aria-label": "Channels" });
+  const list = listBox<Channels>(context, "slw-channel-list", "Channels", () => draw(store.state));
   const picture = mapFigure(context, () => draw(store.state));
-  const found = h("div", { class: "slw-channel-table", hidden: true }, list, picture.element);
+  const found = h("div", { class: "slw-channel-table", hidden: true }, list.element, picture.element);
   const notes = h("p", { class: "slw-muted" });
-  let rows: readonly HTMLElement[] = [];
-  let [listed, rank]: [Channels | null, number] = [null, 0];
-
-  const select = (index: number): void => {
-    if (!rows[index]) return;
-    rank = index;
-    draw(store.state);
-  };
-  on(list, "click", signal, (event) => select(rows.findIndex((each) => each.contains(event.target as Node))));
-  const rove = roving(list, signal, select);
 
   const start = (): void => {
     const { state } = store;
@@ -46,6 +37,12 @@ export function channelsPanel(context: Context): HTMLElement {
     runner.run(`${keyOf(cell)} ${key}`, "channels", { ...cell, layer, by }, (channels) => {
       if (channels) store.send({ kind: "channels", about, key, channels });
     });
+  };
+  const fill = (channels: Channels): readonly HTMLElement[] => {
+    const rows = rowsOf(channels);
+    list.element.replaceChildren(...rows);
+    setText(notes, channels.notes.join(" · "));
+    return rows;
   };
   const draw = (state: State): void => {
     const [cell, { layer, by }] = [shownCell(state), glance.state];
@@ -59,14 +56,7 @@ export function channelsPanel(context: Context): HTMLElement {
     found.hidden = notes.hidden = !answer;
     if (!answer) return;
     const { channels } = answer;
-    if (channels !== listed) {
-      [listed, rank] = [channels, 0];
-      rows = rowsOf(channels);
-      list.replaceChildren(...rows);
-      setText(notes, channels.notes.join(" · "));
-    }
-    for (const [i, each] of rows.entries()) setAttribute(each, "aria-selected", String(i === rank));
-    rove.refresh(rows, rank);
+    const rank = list.draw(channels, fill);
     picture.draw(state, channels.maps, rank, ...wordsOf(channels, rank));
   };
   watch((state, { layer, by }) => [state.shown, state.explained, state.answers, state.pictures, state.link, layer, by], draw);

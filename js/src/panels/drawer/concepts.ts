@@ -7,8 +7,9 @@ import { shownExplained } from "../../core/lookup.ts";
 import { fits, keepPicked, runsOf } from "../../core/picked.ts";
 import type { Concept, Concepts } from "../../core/result.ts";
 import { shownCell, type State } from "../../core/state.ts";
-import { button, h, on, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { button, h, on, setAttribute, setText, type Context } from "../ui/dom.ts";
 import { layerField, mapFigure } from "./layermap.ts";
+import { listBox } from "./listbox.ts";
 import { createRunner, obstacle, runnerRow } from "./runner.ts";
 import { selectionTools } from "./selection.ts";
 
@@ -16,25 +17,15 @@ const ABOUT = "Tests whether the score of the class rises or falls in the direct
 const NONE = "Select a region of the picture by regions, brush or box, and give it a name: crops of it are a concept.";
 
 export function conceptsPanel(context: Context): HTMLElement {
-  const { store, glance, signal, watch } = context;
+  const { store, glance, watch } = context;
   const runner = createRunner(context, () => draw(store.state));
   const row = runnerRow(context, runner, "The concepts could not be tested", () => start());
   const sentence = h("p", { role: "status" });
-  const list = h("div", { class: "slw-channel-list", role: "listbox", "aria-label": "Concepts" });
+  const list = listBox<Concepts>(context, "slw-channel-list", "Concepts", () => draw(store.state));
   const legend = h("p", { class: "slw-muted" });
   const picture = mapFigure(context, () => draw(store.state));
-  const found = h("div", { class: "slw-channel-table", hidden: true }, h("div", { class: "slw-block" }, list, legend), picture.element);
+  const found = h("div", { class: "slw-channel-table", hidden: true }, h("div", { class: "slw-block" }, list.element, legend), picture.element);
   const notes = h("p", { class: "slw-muted" });
-  let rows: readonly HTMLElement[] = [];
-  let [listed, rank]: [Concepts | null, number] = [null, 0];
-
-  const select = (index: number): void => {
-    if (!rows[index]) return;
-    rank = index;
-    draw(store.state);
-  };
-  on(list, "click", signal, (event) => select(rows.findIndex((each) => each.contains(event.target as Node))));
-  const rove = roving(list, signal, select);
 
   const requested = (state: State): string => conceptsKey(glance.state.layer, state.shown.brushed);
   const start = (): void => {
@@ -45,6 +36,13 @@ export function conceptsPanel(context: Context): HTMLElement {
     runner.run(`${keyOf(cell)} ${key}`, "concepts", { ...cell, layer, brushed }, (concepts) => {
       if (concepts) store.send({ kind: "concepts", about, key, concepts });
     });
+  };
+  const fill = (concepts: Concepts): readonly HTMLElement[] => {
+    const rows = rowsOf(concepts);
+    list.element.replaceChildren(...rows);
+    setText(legend, `Grey: 95 % of ${concepts.sets} random sets. * significant at ${concepts.alpha}, two-sided, corrected for ${concepts.concepts.length} ${concepts.concepts.length === 1 ? "test" : "tests"}.`);
+    setText(notes, concepts.notes.join(" · "));
+    return rows;
   };
   const draw = (state: State): void => {
     const [cell, key] = [shownCell(state), requested(state)];
@@ -58,15 +56,7 @@ export function conceptsPanel(context: Context): HTMLElement {
     found.hidden = notes.hidden = !answer;
     if (!answer) return;
     const { answer: concepts } = answer;
-    if (concepts !== listed) {
-      [listed, rank] = [concepts, 0];
-      rows = rowsOf(concepts);
-      list.replaceChildren(...rows);
-      setText(legend, `Grey: 95 % of ${concepts.sets} random sets. * significant at ${concepts.alpha}, two-sided, corrected for ${concepts.concepts.length} ${concepts.concepts.length === 1 ? "test" : "tests"}.`);
-      setText(notes, concepts.notes.join(" · "));
-    }
-    for (const [i, each] of rows.entries()) setAttribute(each, "aria-selected", String(i === rank));
-    rove.refresh(rows, rank);
+    const rank = list.draw(concepts, fill);
     const chosen = concepts.concepts[rank]!;
     picture.draw(state, concepts.maps, rank, wordsOf(concepts, chosen), chosen.name);
   };

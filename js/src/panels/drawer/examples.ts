@@ -10,7 +10,8 @@ import { shownCell, type State } from "../../core/state.ts";
 import { layerOf, resize } from "../../paint/layer.ts";
 import { createPictures, type PictureCache } from "../../paint/pictures.ts";
 import { drawShared } from "../../paint/shared.ts";
-import { h, on, roving, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { h, setAttribute, setText, type Context } from "../ui/dom.ts";
+import { listBox } from "./listbox.ts";
 import { createRunner, obstacle, runnerRow } from "./runner.ts";
 
 /** Longer sides of a thumbnail and of the two pictures, in CSS pixels. */
@@ -22,22 +23,12 @@ export function examplesPanel(context: Context): HTMLElement {
   const runner = createRunner(context, () => draw(store.state));
   const row = runnerRow(context, runner, "The training images could not be found", () => start());
   const sentence = h("p", { role: "status" });
-  const list = h("div", { class: "slw-examples", role: "listbox", "aria-label": "Training images" });
+  const list = listBox<Examples>(context, "slw-examples", "Training images", () => draw(store.state));
   const pictures = createPictures(signal, () => draw(store.state));
   const both = sharedParts(pictures);
   const notes = h("p", { class: "slw-muted" });
-  const found = h("div", { class: "slw-block", hidden: true }, list, both.element, notes);
-  let rows: readonly HTMLElement[] = [];
+  const found = h("div", { class: "slw-block", hidden: true }, list.element, both.element, notes);
   let canvases: readonly HTMLCanvasElement[] = [];
-  let [listed, chosen]: [Examples | null, number] = [null, 0];
-
-  const select = (index: number): void => {
-    if (!rows[index]) return;
-    chosen = index;
-    draw(store.state);
-  };
-  on(list, "click", signal, (event) => select(rows.findIndex((each) => each.contains(event.target as Node))));
-  const rove = roving(list, signal, select);
 
   const start = (): void => {
     const [cell, about] = [shownCell(store.state), shownExplained(store.state)];
@@ -45,6 +36,13 @@ export function examplesPanel(context: Context): HTMLElement {
     runner.run(keyOf(cell), "examples", cell, (examples) => {
       if (examples) store.send({ kind: "examples", about, examples });
     });
+  };
+  const fill = (examples: Examples): readonly HTMLElement[] => {
+    canvases = examples.examples.map(canvas);
+    const rows = examples.examples.map((each, i) => exampleOf(each, canvases[i]!));
+    list.element.replaceChildren(...[1, -1].map((sign) => sideOf(examples, rows, sign)));
+    setText(notes, examples.notes.join(" · "));
+    return rows;
   };
   const draw = (state: State): void => {
     const cell = shownCell(state);
@@ -56,15 +54,7 @@ export function examplesPanel(context: Context): HTMLElement {
     found.hidden = !answer;
     if (!answer) return;
     const { answer: examples } = answer;
-    if (examples !== listed) {
-      [listed, chosen] = [examples, 0];
-      canvases = examples.examples.map(canvas);
-      rows = examples.examples.map((each, i) => exampleOf(each, canvases[i]!));
-      list.replaceChildren(...[1, -1].map((sign) => sideOf(examples, rows, sign)));
-      setText(notes, examples.notes.join(" · "));
-    }
-    for (const [i, each] of rows.entries()) setAttribute(each, "aria-selected", String(i === chosen));
-    rove.refresh(rows, chosen);
+    const chosen = list.draw(examples, fill);
     const blobs = [state.pictures.get(cell.image), ...examples.examples.map(({ picture }) => picture)].flatMap((each, i) => (each ? [[i, each] as const] : []));
     pictures.load(new Map(blobs), blobs.map(([i]) => i));
     for (const [i, { size, picture }] of examples.examples.entries()) {
