@@ -42,7 +42,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 endif
 
 PYTEST := $(BIN)/python -m pytest $(if $(K),-k "$(K)") $(if $(MODELS),--models "$(MODELS)")
-PARALLEL := $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadgroup)
+PARALLEL := $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile)
 THREADS := $(if $(PARALLEL),OMP_NUM_THREADS=1)
 # What needs the built front end; all other tests are the engine's.
 WIDGET_TESTS := tests/widget tests/examples tests/packaging

@@ -55,16 +55,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if keywords.can_match(collection_path, name, config.option.keyword) else True
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
     """Select tests by framework, and refuse ids that differ from process to process."""
     if unstable := [item.nodeid for item in items if re.search(r"\b0x[0-9a-f]{8,}", item.nodeid)]:
         message = f"Expected ids that are the same in every process, got an object's address in {unstable}: pass ids="
         raise pytest.UsageError(message)
     frameworks.select(items, config)
-    if config.getoption("numprocesses", None):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(frameworks.group(item)))
 
 
 @pytest.fixture(scope="session")

@@ -94,14 +94,6 @@ def select(items: list[pytest.Item], config: pytest.Config) -> None:
             item.add_marker(pytest.mark.skip(reason=f"{', '.join(missing)} is not installed"))
 
 
-def group(item: pytest.Item) -> str:
-    """Return the group of tests that pytest-xdist runs in one process: a browser's, a large framework's or a file's."""
-    if "browser" in item.path.parts:
-        return "browser"
-    heavy = named(item) & {"tensorflow", "keras", "jax"}
-    return " and ".join(sorted(heavy)) or item.nodeid.partition("::")[0]
-
-
 def named(item: pytest.Item) -> set[str]:
     """Return the frameworks that a test names."""
     code = getattr(getattr(item, "function", None), "__code__", None)

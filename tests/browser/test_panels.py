@@ -89,8 +89,8 @@ def calm(host: Host) -> Iterator[None]:
     Mood.raises, Mood.answers = False, 1 << 30
     Mood.go_on.set()
     widget = host.widget
-    if widget.root.locator('.slw-tab[aria-expanded="true"]').count():
-        widget.page.keyboard.press("Escape")
+    if (opened := widget.root.locator('.slw-tab[aria-expanded="true"]')).count():
+        opened.click()
     choose(widget, "Integrated Gradients")
     widget.wait(state="ready", method="integrated_gradients")
 
