@@ -13,7 +13,9 @@ import { keysPanel } from "./panels/drawer/keys.ts";
 import { parametersPanel } from "./panels/drawer/parameters.ts";
 import { whatIfPanel } from "./panels/drawer/whatif.ts";
 import { galleryPanel } from "./panels/gallery/gallery.ts";
+import { guidePanel } from "./panels/guide/guide.ts";
 import { palettePanel } from "./panels/palette/palette.ts";
+import { searchPanel } from "./panels/palette/search.ts";
 import { differencePanel } from "./panels/stage/difference.ts";
 import type { LazyPanel, Panel } from "./panels/ui/dom.ts";
 
@@ -28,7 +30,9 @@ const PANELS: Readonly<Record<LazyPanel, Panel>> = {
   save: savePanel,
   keys: keysPanel,
   palette: palettePanel,
+  classes: searchPanel,
   difference: differencePanel,
   gallery: galleryPanel,
+  guide: guidePanel,
 };
 export default PANELS;

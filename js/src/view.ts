@@ -18,8 +18,9 @@ import { stagePanel } from "./panels/stage/stage.ts";
 import { announcer } from "./panels/ui/announcer.ts";
 import { h, hasModifier, isTyping, on, setAttribute, setText, type Context, type Panel } from "./panels/ui/dom.ts";
 import { keepFocus } from "./panels/ui/focus.ts";
+import { offerGuide } from "./panels/ui/guide.ts";
 import { followTheme } from "./panels/ui/theme.ts";
-import { appender } from "./panels/ui/lazy.ts";
+import { appender, popupToggle } from "./panels/ui/lazy.ts";
 import { toolsPanel } from "./panels/ui/tools.ts";
 
 /** Mount a view into `el`, until `signal` aborts. */
@@ -39,12 +40,25 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
     watch: frames.watch,
     id: (name) => `${prefix}-${name}`,
     present: () => present(root, glance),
+    guide: () => openGuide(() => {
+      frames.flush();
+      frame.querySelector<HTMLElement>(".slw-guide .slw-next")?.focus();
+    }),
     load: async (name) => (await commands.more())[name] as Panel,
   };
 
   const frame = h("div", { class: "slw-frame", tabindex: -1 });
   const root = h("div", { class: "slw-root", role: "group", "aria-label": store.state.spec.title || "Saliency", "data-state": "waiting" }, frame);
-  const openPalette = paletteOpener(frame, context);
+  const togglePalette = popupToggle(context, "palette", frame);
+  const openPalette = (): void => {
+    if (!store.state.shown.gallery) togglePalette();
+  };
+  const appendGuide = appender(context, "guide", frame);
+  const openGuide = (opened?: () => void): void => void appendGuide().then((there) => {
+    if (!there) return;
+    glance.send({ guide: 1 });
+    opened?.();
+  });
   frame.append(
     h("div", { class: "slw-head" }, classesPanel(context), linkNote(context), compareButton(context), toolsPanel(context, root, openPalette)),
     subjectsPanel(context),
@@ -61,7 +75,8 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
   keepFocus(root, signal);
   holdSpace(root, glance, signal);
   undoKeys(root, store, signal);
-  paletteKey(root, glance, openPalette, signal);
+  paletteKey(root, openPalette, signal);
+  offerGuide(context, root, openGuide);
   el.classList.add("slw-host");
   el.append(root);
   frames.flush();
@@ -153,20 +168,13 @@ function openGallery(root: HTMLElement, context: Context): void {
   context.load("gallery").then((panel) => note.replaceWith(panel(context)), (reason: unknown) => setText(note, String(reason)));
 }
 
-/** Return a function that opens the command palette, which is loaded then. */
-function paletteOpener(frame: HTMLElement, context: Context): () => void {
-  const append = appender(context, "palette", frame);
-  return () => void (context.store.state.shown.gallery || append().then((there) => there && context.glance.send({ palette: true })));
-}
-
 /** Ctrl+K opens and closes the command palette. */
-function paletteKey(root: HTMLElement, glance: Store<Glance, Partial<Glance>>, open: () => void, signal: AbortSignal): void {
+function paletteKey(root: HTMLElement, toggle: () => void, signal: AbortSignal): void {
   on(root, "keydown", signal, (event) => {
     if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
     event.preventDefault();
     event.stopPropagation();
-    if (glance.state.palette) glance.send({ palette: false });
-    else open();
+    toggle();
   });
 }
 

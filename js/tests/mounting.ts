@@ -5,11 +5,15 @@ import widget from "../src/widget.ts";
 import type { FakeModel } from "./fake-model.ts";
 import { explained, resultMessage } from "./fixtures.ts";
 
+/** Under this key a browser remembers that the guide was dismissed. */
+export const GUIDE = "saliency-widget.guide";
+
 type Hook = (props: object) => unknown;
 const ends: (() => void)[] = [];
 
-/** happy-dom draws nothing: a context that takes every call, and pictures of nothing. */
+/** happy-dom draws nothing: a context that takes every call, and pictures of nothing. The guide has been dismissed. */
 export function stubCanvas(): void {
+  localStorage.setItem(GUIDE, "dismissed");
   const image = (width: number, height: number) => ({ data: new Uint8ClampedArray(4 * width * height), width, height });
   const context = new Proxy<Record<string, unknown>>({}, {
     get: (target, name: string) =>

@@ -22,6 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "panels/drawer": {"core", "kernel", "paint", "panels/ui"},
     "panels/palette": {"core", "panels/ui"},
     "panels/gallery": {"core", "kernel", "panels/ui"},
+    "panels/guide": {"core", "panels/ui"},
 }
 ROOMS["more.ts"] = set(ROOMS)
 ROOMS["view.ts"] = ROOMS["widget.ts"] = set(ROOMS) - {"more.ts"} | {"view.ts"}

@@ -6,9 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.driving import PATIENCE
 from tests.browser.jupyter import Jupyter
@@ -27,6 +28,9 @@ QUIET = (
 )
 
 
+DISMISS_GUIDE = "try { localStorage.setItem('saliency-widget.guide', 'dismissed') } catch { /* it has no storage */ }"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark all tests of this folder as tests of the browser."""
     for item in items:
@@ -42,8 +46,22 @@ def browser() -> Iterator[Browser]:
     assert path, "Chromium is missing: run `make test`, which installs it, or set CHROMIUM to its path."
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+        _without_guide(launched)
         yield launched
         launched.close()
+
+
+def _without_guide(browser: Browser) -> None:
+    """Have each context remember that the guide was dismissed, as in the browser of somebody who knows the widget."""
+    new_context = browser.new_context
+
+    def remembering(**options: Any) -> BrowserContext:
+        context = new_context(**options)
+        context.add_init_script(DISMISS_GUIDE)
+        return context
+
+    browser.new_context = remembering  # type: ignore[method-assign]
+    browser.new_page = lambda **options: remembering(**options).new_page()  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="module")

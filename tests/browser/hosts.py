@@ -21,6 +21,9 @@ from tests.browser.driving import Widget
 
 STATIC = Path(saliency_widget.__file__).parent / "static"
 
+ADDRESS = "http://localhost/notebook"
+"""Address of a page with a storage; no request leaves the browser."""
+
 PAGE = """<!doctype html>
 <html {html}><style>{css}</style><body {body}><div id="cell"><input id="foreign"></div></body></html>"""
 
@@ -102,6 +105,8 @@ class Quirks:
     """The first state includes its binary traits (Colab drops them)."""
     answers: bool = True
     """A kernel is running."""
+    storage: bool = False
+    """The page has an address, and with it a storage that lasts."""
     html: str = ""
     """Attributes of <html>, and…"""
     body: str = ""
@@ -134,7 +139,12 @@ class Host:
         widget.comm.send = self._take
         page.expose_function("toKernel", self._to_kernel)
         page.expose_function("fromKernel", self._from_kernel)
-        page.set_content(PAGE.format(html=quirks.html, body=quirks.body, css=quirks.css))
+        document = PAGE.format(html=quirks.html, body=quirks.body, css=quirks.css)
+        if quirks.storage:
+            page.route(ADDRESS, lambda route: route.fulfill(body=document, content_type="text/html"))
+            page.goto(ADDRESS)
+        else:
+            page.set_content(document)
         page.add_style_tag(content=(STATIC / "widget.css").read_text())
         state = {
             name: value for name, value in widget.get_state().items() if not name.startswith("_") and name != "layout"

@@ -22,8 +22,10 @@ export interface Glance {
   readonly drawer: "" | "selection" | "evidence" | "change" | "channels" | "concepts" | "examples" | "parameters" | "save" | "keys";
   /** The picture whose nearest are listed in the gallery. */
   readonly near: number | null;
-  /** Whether the command palette is open. */
-  readonly palette: boolean;
+  /** The open list over the widget: the command palette, or the search of all classes. */
+  readonly popup: "" | "palette" | "classes";
+  /** The step of the guide that is shown, from 1 on; 0 while it is closed. */
+  readonly guide: number;
   /** Why a part of the second module that was opened could not be loaded, as a sentence; empty where it could. */
   readonly unloaded: string;
   /** Whether the host allows the full screen. */
@@ -44,7 +46,7 @@ export interface Glance {
 export type Tool = "look" | "regions" | "brush" | "box";
 
 export const FIRST_GLANCE: Glance = {
-  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", near: null, palette: false, unloaded: "", presentable: false, change: "remove",
+  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", near: null, popup: "", guide: 0, unloaded: "", presentable: false, change: "remove",
   layer: "", by: "input_x_gradient",
   tool: "look", radius: 0.04, erases: false,
 };

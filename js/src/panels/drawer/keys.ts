@@ -1,6 +1,7 @@
 /** The list of keyboard shortcuts. */
 
-import { h } from "../ui/dom.ts";
+import { button, h, type Context } from "../ui/dom.ts";
+import { isGuided } from "../ui/guide.ts";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["Tab", "next control; arrow keys within a group"],
@@ -16,7 +17,11 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["?", "this list; Esc closes it"],
 ];
 
-export function keysPanel(): HTMLElement {
+export function keysPanel(context: Context): HTMLElement {
   const rows = KEYS.flatMap(([keys, meaning]) => [h("dt", {}, h("kbd", {}, keys)), h("dd", {}, meaning)]);
-  return h("div", { class: "slw-drawer-body" }, h("dl", { class: "slw-keys" }, ...rows));
+  const guide = button(context, { title: "Four steps from the class to a page for a colleague" }, "Show the guide", context.guide);
+  context.watch((state) => [isGuided(state)], (state) => {
+    guide.hidden = !isGuided(state);
+  });
+  return h("div", { class: "slw-drawer-body" }, h("dl", { class: "slw-keys" }, ...rows), h("div", {}, guide));
 }

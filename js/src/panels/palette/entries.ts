@@ -6,18 +6,15 @@ import { WHOLE } from "../../core/geometry.ts";
 import { classesOf } from "../../core/lookup.ts";
 import type { State } from "../../core/state.ts";
 import type { ClassRow } from "../../core/result.ts";
+import { chooseClass } from "../ui/actions.ts";
 import type { Context } from "../ui/dom.ts";
+import { isGuided } from "../ui/guide.ts";
 import { isOffered, openTab, TABS } from "../ui/tabs.ts";
+import type { Option } from "./combobox.ts";
 
-export interface Entry {
-  /** The heading that it stands under. */
-  readonly group: "Methods" | "Classes" | "Views" | "Tabs" | "Actions";
-  readonly name: string;
-  /** A number or a key beside the name. */
-  readonly note: string;
+export interface Entry extends Option {
   /** Other words by which it is found. */
   readonly also: string;
-  readonly run: () => void;
 }
 
 const LAYOUTS = [["grid", "Grid"], ["swipe", "Swipe"], ["blink", "Blink"], ["difference", "Difference"]] as const;
@@ -31,6 +28,10 @@ export function matching(entries: readonly Entry[], typed: string): readonly Ent
   });
 }
 
+export function classOption(context: Context, row: ClassRow): Option {
+  return { name: row.label, note: row.probability < 0.005 ? "" : formatScore(row), group: "", run: () => chooseClass(context, row) };
+}
+
 /** Everything that can be done now. */
 export function entriesOf(context: Context, state: State): readonly Entry[] {
   return [...actions(context, state), ...views(context, state), ...tabs(context, state), ...methods(context, state), ...classes(context, state)];
@@ -42,15 +43,9 @@ function methods({ store, choose }: Context, { spec, shown }: State): readonly E
   }));
 }
 
-function classes({ store, choose }: Context, state: State): readonly Entry[] {
+function classes(context: Context, state: State): readonly Entry[] {
   const rows = new Map<number, ClassRow>([...classesOf(state), ...state.found].map((row) => [row.index, row]));
-  return [...rows.values()].map((row) => ({
-    group: "Classes", name: row.label, note: row.probability < 0.005 ? "" : formatScore(row), also: `class ${row.index}`,
-    run() {
-      store.send({ kind: "chosen", row });
-      choose(choosing(store.state, "targets", row.index));
-    },
-  }));
+  return [...rows.values()].map((row) => ({ ...classOption(context, row), group: "Classes", also: `class ${row.index}` }));
 }
 
 function views({ glance, choose }: Context, state: State): readonly Entry[] {
@@ -69,7 +64,7 @@ function tabs(context: Context, state: State): readonly Entry[] {
   return TABS.filter(([tab]) => isOffered(state, tab)).map(([tab, name, title]) => ({ group: "Tabs", name, note: tab === "keys" ? "?" : "", also: title, run: () => openTab(context, tab) }));
 }
 
-function actions({ store, glance, choose, present }: Context, state: State): readonly Entry[] {
+function actions({ store, glance, choose, present, guide }: Context, state: State): readonly Entry[] {
   const entry = (name: string, also: string, note: string, run: () => void): Entry => ({ group: "Actions", name, note, also, run });
   return [
     ...(comparing(state)
@@ -79,6 +74,7 @@ function actions({ store, glance, choose, present }: Context, state: State): rea
     entry("Undo", "back", "Ctrl Z", () => store.send({ kind: "undo" })),
     entry("Redo", "forward", "Ctrl Shift Z", () => store.send({ kind: "redo" })),
     entry("Reset the view", "default settings", "", () => store.send({ kind: "reset" })),
+    ...(isGuided(state) ? [entry("Guide", "help tour first steps", "", guide)] : []),
     ...(glance.state.presentable ? [entry("Full screen", "presentation", "", present)] : []),
   ];
 }

@@ -1,13 +1,13 @@
 /** The class to explain: a row of chips. */
 
 import { formatScore } from "../../core/format.ts";
-import { choosing } from "../../core/grid.ts";
 import { classesOf, labelOf } from "../../core/lookup.ts";
 import type { ClassRow } from "../../core/result.ts";
 import { shownCell } from "../../core/state.ts";
+import { chooseClass } from "../ui/actions.ts";
 import { compareBox } from "../ui/compare-box.ts";
 import { h, on, reveal, roving, setAttribute, type Context } from "../ui/dom.ts";
-import { searchPanel } from "./search.ts";
+import { searchButton } from "./search.ts";
 
 export function classesPanel(context: Context): HTMLElement {
   const { signal, watch } = context;
@@ -44,12 +44,7 @@ export function classesPanel(context: Context): HTMLElement {
       reveal(chips, chosen);
     },
   );
-  return h("div", { class: "slw-classes" }, h("span", { class: "slw-muted slw-lead" }, "Explain"), chips, searchPanel(context, (row) => choose(context, row)));
-}
-
-function choose({ store, choose: settle }: Context, row: ClassRow): void {
-  store.send({ kind: "chosen", row });
-  settle(choosing(store.state, "targets", row.index));
+  return h("div", { class: "slw-classes" }, h("span", { class: "slw-muted slw-lead" }, "Explain"), chips, searchButton(context));
 }
 
 function chip(context: Context, row: ClassRow): HTMLElement {
@@ -62,6 +57,6 @@ function chip(context: Context, row: ClassRow): HTMLElement {
     h("span", { class: "slw-number" }, formatScore(row)),
     bar,
   );
-  on(element, "click", context.signal, () => choose(context, row));
+  on(element, "click", context.signal, () => chooseClass(context, row));
   return element;
 }

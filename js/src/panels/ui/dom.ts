@@ -27,6 +27,8 @@ export interface Context {
   readonly id: (name: string) => string;
   /** Show the widget on the whole screen, or no longer. */
   readonly present: () => void;
+  /** Open the guide, and move the focus to it. */
+  readonly guide: () => void;
   /** Load a panel that the first module lacks. */
   readonly load: (name: LazyPanel) => Promise<Panel>;
 }
@@ -34,7 +36,7 @@ export interface Context {
 export type Panel = (context: Context) => HTMLElement;
 
 /** The panels of the second module, see more.ts. */
-export type LazyPanel = Exclude<Glance["drawer"], ""> | "palette" | "difference" | "gallery";
+export type LazyPanel = Exclude<Glance["drawer"], ""> | Exclude<Glance["popup"], ""> | "difference" | "gallery" | "guide";
 
 type Attributes = Readonly<Record<string, string | number | boolean>>;
 

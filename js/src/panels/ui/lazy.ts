@@ -1,5 +1,6 @@
 /** Panels of the second module that are appended when they are first needed. */
 
+import type { Glance } from "../../core/glance.ts";
 import { failureOf } from "../../kernel/commands.ts";
 import type { Context, LazyPanel } from "./dom.ts";
 
@@ -20,5 +21,15 @@ export function appender(context: Context, name: LazyPanel, parent: HTMLElement)
       },
     );
     return loading;
+  };
+}
+
+/** Return a function that opens a popup, which is loaded then, or closes the open one. */
+export function popupToggle(context: Context, popup: Exclude<Glance["popup"], "">, parent: HTMLElement): () => void {
+  const { glance } = context;
+  const append = appender(context, popup, parent);
+  return () => {
+    if (glance.state.popup === popup) glance.send({ popup: "" });
+    else void append().then((there) => there && glance.send({ popup }));
   };
 }
