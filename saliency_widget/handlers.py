@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from PIL import Image, ImageOps
 
 import saliency
+from saliency_widget.pictures.film import Plan
 from saliency_widget.protocol.cells import Cell
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.protocol.outbox import Outbox
@@ -94,6 +95,7 @@ class MessageHandler:
                 | "channels"
                 | "concepts"
                 | "examples"
+                | "film"
                 | "code"
                 | "describe"
                 | "configure"
@@ -156,6 +158,15 @@ class MessageHandler:
                 )
             case "examples":
                 explainer.what_if_requests.examples(request.rid, explanation)
+            case "film":
+                cell = Cell(request.method, request.target, request.model, request.image)
+                explainer.what_if_requests.film(
+                    request.rid,
+                    explanation,
+                    lambda: self._actions.screen.scene(cell),
+                    Plan(fill=request.fill),
+                    request.encoding,
+                )
             case "code":
                 cell = Cell(request.method, request.target, request.model, request.image)
                 explainer.what_if_requests.respond(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import saliency
 from saliency_widget.pictures.drawing import Shown, View, sign_of
+from saliency_widget.pictures.film import Scene
 from saliency_widget.pictures.maps import field_of
 from saliency_widget.protocol.cells import Cell, columns, distinguishing_names, laid_out
 from saliency_widget.protocol.messages import maps_in
@@ -152,6 +154,19 @@ class Screen:
         suggested, regions = result.explanation.sign, self._regions(result)
         return Shown(maps_in(result.message), suggested, regions, rectangle, self._ends(suggested))
 
+    def scene(self, cell: Cell) -> Scene:
+        """Return what a film of a cell shows.
+
+        Raises:
+            BadField: the cell has no result.
+        """
+        cell = self._resolved(cell)
+        name = self._method_spec(cell)["name"]
+        if (shown := self.drawn(cell)) is None:
+            raise saliency.BadField(f"{name} is not computed for this class.")
+        picture = self._explainers.inputs.pictures[cell.image].pixels
+        return Scene(picture, shown, view_of(self._settings), name, self.label(cell))
+
     def _ends(self, suggested: str) -> tuple[float, float] | None:
         """Return the ends of the colour scale that all cells share; None if each has its own."""
         if self._settings.scale == "own" or len(cells := self.cells) == 1:
@@ -170,6 +185,6 @@ class Screen:
         method, target = self._explainers[cell.pair].resolved(cell.key)
         return cell._replace(method=method, target=target)
 
-    def _method_spec(self, cell: Cell) -> dict[str, list[str]]:
+    def _method_spec(self, cell: Cell) -> dict[str, Any]:
         """Return the entry of a cell's method in the trait `spec`."""
         return next(each for each in self._settings.spec["methods"] if each["id"] == cell.method)

@@ -14,7 +14,7 @@ import saliency
 from saliency_widget.front_end import built, compressed
 from saliency_widget.handlers import MessageHandler, WidgetActions
 from saliency_widget.host import after_each_cell
-from saliency_widget.pictures import drawing
+from saliency_widget.pictures import drawing, film
 from saliency_widget.pictures.selection import of_mask
 from saliency_widget.protocol.cells import Cell, Key
 from saliency_widget.protocol.outbox import Outbox
@@ -534,6 +534,67 @@ class SaliencyWidget(Settings):
         """
         width = width if width is None else saliency.checks.whole(width, "width", 1, MOST_WIDTH)
         return self._stills.png(width)
+
+    def film(
+        self,
+        path: str | os.PathLike[str],
+        sweep: str | None = None,
+        fill: str | None = None,
+        *,
+        frames: int = 20,
+        seconds: float = 6.0,
+        width: int = 448,
+        method: str | None = None,
+        target: int | str | None = None,
+        model: int | str | None = None,
+        image: int | str | None = None,
+    ) -> Path:
+        """Write a film of a map: the selection grows, with the model's output for the selection only on each frame.
+
+        The output is that of *Selection only* in the tab *What if…*. It is evaluated for each frame once, with the
+        output for the selection removed: two images a frame. The explanation is computed first, if it is not computed
+        yet. An interrupt cancels the film. It needs no browser.
+
+        Args:
+            path: file to write: .gif, .webp, or .apng.
+            sweep: "regions" adds the regions of the map one by one, or in equal steps if there are more of them than
+                frames; "percentile" adds equal shares of the pixels, or as many regions as come nearest; None chooses
+                regions where the map has them.
+            fill: what removed pixels are replaced by; by default the trait `fill`.
+            frames: maximum number of frames, 2 to 200; steps that select the same pixels are one frame.
+            seconds: duration, 0.1 to 120. The first and the last frame are shown four times as long as the others; then
+                the film repeats.
+            width: width in pixels, 64 to 2,048.
+            method: see :meth:`compute`.
+            target: see :meth:`compute`.
+            model: see :meth:`compute`.
+            image: see :meth:`compute`.
+
+        Returns:
+            The path.
+
+        Raises:
+            Unsupported: `sweep` is "regions", and the map has none.
+            SaliencyError: an argument is invalid, the explanation or a model call failed, or it was cancelled.
+        """
+        file = saliency.checks.path(path)
+        kind = film.kind_of(file)
+        plan = film.Plan(
+            sweep if sweep is None else saliency.checks.choice(sweep, "sweep", film.SWEEPS),
+            saliency.checks.choice(self.fill if fill is None else fill, "fill", FILLS),
+            saliency.checks.whole(frames, "frames", 2, 200),
+            saliency.checks.number(seconds, "seconds", 0.1, 120),
+            saliency.checks.whole(width, "width", 64, 2048),
+        )
+        explainer, key = self._explainer_and_key(method, target, model, image)
+        task = explainer.compute(key)
+        explainer.wait_for(task)
+        pair = next(pair for pair, each in self._ready_explainers().items() if each is explainer)
+        scene = self._screen.scene(Cell(*task.key, *pair))
+        drawn = explainer.what_if_requests.wait_for_film(explainer.result_of(task.key), scene, plan)
+        with saliency.checks.opening(file, saliency.BadField):
+            file.write_bytes(film.encoded(drawn, kind))
+        return file
 
     @overload
     def to_html(

@@ -1,24 +1,27 @@
-"""Predict a picture with part of it removed: for one selection, or for a growing share of its pixels."""
+"""Predict a picture with part of it removed: for selections, or for a growing share of its pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
 from saliency import checks
 from saliency.api.predict import Prediction, ranked
 from saliency.api.prepare import Prepared, prepare
-from saliency.errors import BadShape
+from saliency.errors import BadField, BadShape
 from saliency.metrics.case import Case
 from saliency.metrics.metric import Attribution
 from saliency.metrics.perturbation import PerturbationCurves, curves
+from saliency.model.protocols import Ops
 from saliency.pictures.picture import FILLS
 from saliency.pictures.presets import Preprocess
 from saliency.results.explanation import Explanation
-from saliency.session.samples import Originals
+from saliency.session.samples import PerImage
 from saliency.session.session import Progress, Session
+
+A = TypeVar("A")
 
 
 class WhatIf(NamedTuple):
@@ -30,6 +33,7 @@ class WhatIf(NamedTuple):
     """The top classes of the picture without the selected pixels."""
 
 
+@overload
 def what_if(
     model: Any,
     image: Any,
@@ -42,13 +46,57 @@ def what_if(
     activation: str = "auto",
     output: Any = None,
     framework: str | None = None,
-) -> WhatIf:
-    """Return the predictions for the selected pixels alone and for the picture without them, in one call.
+    batch_size: int | str = "auto",
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    shared: Callable[[], bool] | None = None,
+) -> WhatIf: ...
+
+
+@overload
+def what_if(
+    model: Any,
+    image: Any,
+    selection: Sequence[np.ndarray],
+    fill: str = "blur",
+    top: int = 5,
+    *,
+    labels: Sequence[str] | None = None,
+    preprocess: Preprocess | None = None,
+    activation: str = "auto",
+    output: Any = None,
+    framework: str | None = None,
+    batch_size: int | str = "auto",
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    shared: Callable[[], bool] | None = None,
+) -> list[WhatIf]: ...
+
+
+def what_if(
+    model: Any,
+    image: Any,
+    selection: np.ndarray | Sequence[np.ndarray],
+    fill: str = "blur",
+    top: int = 5,
+    *,
+    labels: Sequence[str] | None = None,
+    preprocess: Preprocess | None = None,
+    activation: str = "auto",
+    output: Any = None,
+    framework: str | None = None,
+    batch_size: int | str = "auto",
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    shared: Callable[[], bool] | None = None,
+) -> WhatIf | list[WhatIf]:
+    """Return the predictions for the selected pixels alone and for the picture without them.
 
     Args:
         model: see :func:`saliency.adapt`.
         image: see :func:`saliency.explain`.
-        selection: bool (h, w), at the resolution of the model's input, as from :meth:`Explanation.top`.
+        selection: bool (h, w), at the resolution of the model's input, as from :meth:`Explanation.top`; or a list of
+            these, which are evaluated in batches.
         fill: replacement of removed pixels: "blur", "mean", "grey", "black", "white" or "noise".
         top: number of classes.
         labels: names of the classes.
@@ -56,20 +104,63 @@ def what_if(
         activation: see :func:`saliency.adapt`.
         output: see :func:`saliency.adapt`.
         framework: see :func:`saliency.explain`.
+        batch_size: images per model call, of which a selection takes two; "auto" measures the fastest size.
+        progress: a callable (images evaluated, images in total).
+        cancelled: called between model calls; when it returns true, :class:`saliency.Cancelled` is raised.
+        shared: see :func:`saliency.explain`.
+
+    Returns:
+        The predictions; a list of these for a list of selections.
 
     Raises:
-        BadShape: the selection does not have the height and width of the model's input.
+        BadField: the list of selections is empty.
+        BadShape: a selection does not have the height and width of the model's input.
         BadOutput: the model's output is NaN or infinite.
     """
     top, fill = checks.whole(top, "top", 1), checks.choice(fill, "fill", FILLS)
-    chosen = checks.selection(selection, "selection")
+    batch_size = checks.batch_size(batch_size)
+    checks.callbacks(progress=progress, cancelled=cancelled, shared=shared)
+    several = isinstance(selection, list | tuple)
+    chosen = [checks.selection(each, "selection") for each in (selection if several else [selection])]
+    if not chosen:
+        raise BadField("selection is an empty list: pass at least one mask.")
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
-    keep = _of_shape(chosen, prepared, "selection")
-    adapted, ops = prepared.adapted, prepared.adapted.ops
-    kept: Any = ops.asarray(np.stack([keep, ~keep])[..., None])
-    halves: Any = ops.where(kept > 0.5, prepared.images, prepared.filled(fill))
-    outputs = np.concatenate([each for _, each in Session(adapted, batch_size=2).outputs(Originals(ops, halves))])
-    return WhatIf(*(ranked(each, adapted, top) for each in outputs))
+    keep = np.stack([_of_shape(each, prepared, "selection") for each in chosen])
+    adapted = prepared.adapted
+    halves: Any = _Halves(adapted.ops, prepared.images, prepared.filled(fill), keep)
+    session: Session[Any] = Session(
+        adapted,
+        # two images are not enough to measure: they take one call
+        batch_size=2 if len(chosen) == 1 and batch_size == "auto" else batch_size,
+        progress=progress,
+        cancelled=cancelled,
+        shared=shared,
+        total=len(halves),
+    )
+    outputs = np.concatenate([each for _, each in session.outputs(halves)])
+    found = [WhatIf(*(ranked(each, adapted, top) for each in pair)) for pair in outputs.reshape(len(chosen), 2, -1)]
+    return found if several else found[0]
+
+
+class _Halves(PerImage[A]):
+    """For each selection the picture with only its pixels, and the picture without them.
+
+    Args:
+        ops: the array functions of the model.
+        image: (1, H, W, C).
+        filled: (1, H, W, C), which replaces removed pixels.
+        selections: bool (n, H, W).
+    """
+
+    def __init__(self, ops: Ops[A], image: A, filled: A, selections: np.ndarray) -> None:
+        super().__init__(ops, image, each=2 * len(selections))
+        self._filled, self._selections = filled, selections
+
+    def copies(self, image: int, which: slice) -> A:
+        at = np.arange(which.start, which.stop)
+        kept = self._selections[at // 2] ^ (at % 2 == 1)[:, None, None]
+        chosen: Any = self.ops.asarray(kept[..., None])
+        return self.ops.where(chosen > 0.5, self.images, self._filled)
 
 
 def perturbation_curves(

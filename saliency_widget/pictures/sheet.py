@@ -27,8 +27,8 @@ def sheet(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int
         columns: number of pictures in a row.
     """
     wide = pictures[0].width
-    font = _font(min(LARGEST, max(SMALLEST, wide // LETTERS)))
-    line = int(font.size * 1.5)
+    letters = font(wide)
+    line = int(letters.size * 1.5)
     rows = [range(start, min(start + columns, len(pictures))) for start in range(0, len(pictures), columns)]
     heights = [line + max(pictures[i].height for i in row) for row in rows]
     paper = Image.new("RGB", (columns * (wide + GAP) - GAP, sum(heights) + GAP * (len(rows) - 1)), PAPER)
@@ -37,24 +37,29 @@ def sheet(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int
     for row, height in zip(rows, heights, strict=True):
         for at, i in enumerate(row):
             left = at * (wide + GAP)
-            pen.text((left, top + line // 6), _cut(captions[i], font, wide), INK, font)
+            pen.text((left, top + line // 6), cut_off(captions[i], letters, wide), INK, letters)
             paper.paste(pictures[i], (left, top + line))
         top += height + GAP
     return paper
 
 
-def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def cut_off(text: str, letters: ImageFont.FreeTypeFont, width: int) -> str:
     """Return a text cut off at a width in pixels."""
     text = " ".join(text[:width].split())
-    if font.getlength(text) <= width:
+    if letters.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "…") > width:
+    while text and letters.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
 
 
+def font(width: int) -> ImageFont.FreeTypeFont:
+    """Return the font of captions of a picture, by its width in pixels."""
+    return _sized(min(LARGEST, max(SMALLEST, width // LETTERS)))
+
+
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def _sized(size: int) -> ImageFont.FreeTypeFont:
     """Return matplotlib's font, which covers more alphabets than Pillow's own."""
     import matplotlib as mpl
 

@@ -11,7 +11,7 @@ import numpy as np
 import saliency
 from saliency_widget.pictures.selection import Brushed, checked, checked_brushed
 from saliency_widget.protocol.summary import summary
-from saliency_widget.protocol.values import CHANNEL_METHODS, FILLS, KINDS, SIGNS
+from saliency_widget.protocol.values import CHANNEL_METHODS, ENCODINGS, FILLS, KINDS, SIGNS
 
 TOP = -1
 """The target that stands for the top class, until its index is known."""
@@ -41,9 +41,11 @@ class Request(NamedTuple):
     view: Mapping[str, Any] = MappingProxyType({})
     """For a `what_if`: the selection's `sign`, `keep`, `region` and `picked`."""
     fill: str = ""
-    """For a `what_if`, `curve` or `change`."""
+    """For a `what_if`, `curve`, `change` or `film`."""
     kind: str = ""
     """For a `change`."""
+    encoding: str = ""
+    """For a `film`."""
     layer: str = ""
     """For `channels` and `concepts`: empty for the automatic one."""
     by: str = ""
@@ -110,6 +112,14 @@ def parse(
                 *_cell(content, methods, models, images),
                 fill=_one_of(content, "fill", FILLS),
                 kind=_one_of(content, "kind", KINDS),
+            )
+        case "film":
+            return Request(
+                op,
+                rid,
+                *_cell(content, methods, models, images),
+                fill=_one_of(content, "fill", FILLS),
+                encoding=_one_of(content, "encoding", ENCODINGS),
             )
         case "channels":
             return Request(

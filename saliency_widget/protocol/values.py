@@ -21,6 +21,9 @@ KINDS = ("remove", "keep")
 CHANNEL_METHODS = ("input_x_gradient", "integrated_gradients", "deep_lift", "lrp")
 """Ids of the methods that rank the channels of a layer: those that take about a second."""
 
+ENCODINGS = ("gif", "frames")
+"""What a film is sent as: a GIF file, or one JPEG file for each frame."""
+
 SCALES = ("own", "shared")
 AXES = ("methods", "targets", "models", "images")
 """The axes of a grid."""

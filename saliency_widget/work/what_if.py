@@ -16,6 +16,7 @@ import numpy as np
 
 import saliency
 from saliency_widget.pictures.drawing import View, selection_of
+from saliency_widget.pictures.film import Film, Plan, Scene, drawn, views
 from saliency_widget.pictures.placement import Placement
 from saliency_widget.pictures.selection import Brushed
 from saliency_widget.protocol.change import change_message
@@ -66,6 +67,10 @@ class WhatIfCache:
         # by target: the weights, and a verdict whose random bands other maps of this target reuse
         self.verdicts: dict[Hashable, tuple[Hashable, saliency.Verdict]] = {}
 
+    def known(self, key: Hashable) -> Answer | None:
+        """Return a cached answer, or None."""
+        return self._answers.get(key)
+
     def get(
         self,
         key: Hashable,
@@ -81,15 +86,20 @@ class WhatIfCache:
             explanation: the explanation that the request is about.
             request: fields of the request.
         """
-        if key not in self._answers:
-            self._answers[key] = compute()
+        return self.keep(key, self.known(key) or compute(), explanation, request)
+
+    def keep(
+        self, key: Hashable, answer: Answer, explanation: saliency.Explanation, request: Mapping[str, Any]
+    ) -> Answer:
+        """Store an answer, and return it; for the arguments see :meth:`get`."""
+        self._answers[key] = answer
         self._answers.move_to_end(key)
         requests = self._requests.setdefault(explanation, OrderedDict())
         requests[json.dumps(request)] = key
         for each in (self._answers, requests):
             while len(each) > CACHE_LENGTH:
                 each.popitem(last=False)
-        return self._answers[key]
+        return answer
 
     def answers(self, explanation: saliency.Explanation) -> Iterator[Answer]:
         """Yield the cached answers about an explanation, each message with its request as `asked`."""
@@ -115,16 +125,81 @@ class Evaluator:
 
     def what_if(self, explanation: saliency.Explanation, view: View, fill: str) -> Message:
         """Return a `what_if`: the top classes for the selection alone and for the rest, with the explained class."""
-        mask = selection_of(explanation, view, self.placement)
+        (answer,) = self._what_ifs(explanation, [(view, selection_of(explanation, view, self.placement))], fill)
+        return answer
 
-        def compute() -> Answer:
-            predictions = saliency.what_if(self.prepared.adapted, self.prepared.picture, mask, fill, top=sys.maxsize)
-            only, without = (_rows(each, explanation.target) for each in predictions)
-            return Answer(message("what_if", only=only, without=without, area=float(mask.mean())))
+    def film(
+        self,
+        explanation: saliency.Explanation,
+        scene: Scene,
+        plan: Plan,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Film:
+        """Draw a film of an explanation, with the answers to `what_if` of its frames; these are cached, not the film.
 
-        key = ("what_if", self.prepared.adapted.version, fill, explanation.target, _digest(mask))
-        selection = {"sign": view.sign, "keep": view.keep, "region": view.region, "picked": dict(view.picked)}
-        return self.cache.get(key, compute, explanation, {"op": "what_if", **selection, "fill": fill}).message
+        Args:
+            explanation: the explanation.
+            scene: its map on the picture.
+            plan: settings of the film.
+            progress: called with the numbers of images evaluated and of frames drawn, and in total.
+        """
+        different: dict[bytes, tuple[View, np.ndarray]] = {}
+        for view in views(scene, plan):
+            mask = selection_of(explanation, view, self.placement)
+            # thresholds between equal values give the same pixels
+            different.setdefault(_digest(mask), (view, mask))
+        selections = list(different.values())
+        total = len(selections)
+
+        def evaluated(done: int, images: int) -> None:
+            progress(done, images + total)
+
+        def drawing(frame: int) -> None:
+            if self.cancelled():
+                raise saliency.Cancelled("The film was cancelled.")
+            progress(2 * total + frame, 3 * total)
+
+        answers = self._what_ifs(explanation, selections, plan.fill, evaluated)
+        rows = [next(row for row in each.fields["only"] if row["index"] == explanation.target) for each in answers]
+        percent = rows[0]["probability"] is not None
+        outputs = [row["probability"] if percent else row["value"] for row in rows]
+        steps = [(view, float(mask.mean()), output) for (view, mask), output in zip(selections, outputs, strict=True)]
+        return drawn(scene, steps, plan, percent, drawing)
+
+    def _what_ifs(
+        self,
+        explanation: saliency.Explanation,
+        views: Sequence[tuple[View, np.ndarray]],
+        fill: str,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Message]:
+        """Return the `what_if` of each view with its selection; those that are not cached are evaluated in batches."""
+        adapted, picture = self.prepared.adapted, self.prepared.picture
+        keys = [("what_if", adapted.version, fill, explanation.target, _digest(mask)) for _, mask in views]
+        answers = {key: self.cache.known(key) for key in keys}
+        unknown = {key: mask for key, (_, mask) in zip(keys, views, strict=True) if answers[key] is None}
+        if unknown:
+            predictions = saliency.what_if(
+                adapted,
+                picture,
+                list(unknown.values()),
+                fill,
+                sys.maxsize,
+                # a single selection takes one call, as it is evaluated while a slider is moved
+                batch_size="auto" if len(unknown) == 1 else self.batch_size,
+                progress=progress,
+                cancelled=self.cancelled,
+                shared=self.shared,
+            )
+            for (key, mask), pair in zip(unknown.items(), predictions, strict=True):
+                only, without = (_rows(each, explanation.target) for each in pair)
+                answers[key] = Answer(message("what_if", only=only, without=without, area=float(mask.mean())))
+        found = [answer for key in keys if (answer := answers[key]) is not None]
+        for key, (view, _), answer in zip(keys, views, found, strict=True):
+            selection = {"sign": view.sign, "keep": view.keep, "region": view.region, "picked": dict(view.picked)}
+            request = {"op": "what_if", **selection, "fill": fill}
+            self.cache.keep(key, answer, explanation, request)
+        return [answer.message for answer in found]
 
     def curve(
         self, explanation: saliency.Explanation, fill: str, progress: Callable[[int, int], None] = lambda *_: None

@@ -7,7 +7,9 @@ from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 import saliency
+from saliency_widget.pictures import drawing
 from saliency_widget.pictures.drawing import View
+from saliency_widget.pictures.film import Film, Plan, Scene, encoded
 from saliency_widget.pictures.selection import Brushed
 from saliency_widget.protocol.messages import Message, message
 from saliency_widget.traits.parameters import Layers
@@ -26,6 +28,9 @@ GetExplanation = Callable[[], saliency.Explanation]
 
 Progress = Callable[[int, int], None]
 """Called with the numbers of images evaluated, and in total."""
+
+QUALITY = 92
+"""Quality of the JPEG files from which a browser makes a video."""
 
 KEPT = ("verdict", "change", "channels", "concepts", "examples")
 """Answers that are sent again to a page that is opened later."""
@@ -105,6 +110,22 @@ class WhatIfRequests:
         """Send the training images for and against the answer."""
         self._measure(rid, lambda evaluator, progress: evaluator.examples(explanation(), self._subject(), progress))
 
+    def film(
+        self, rid: str, explanation: GetExplanation, scene: Callable[[], Scene], plan: Plan, encoding: str
+    ) -> None:
+        """Send a film of what `scene` returns, as a GIF file or as a JPEG file of each frame."""
+
+        def compute(evaluator: Evaluator, progress: Progress) -> Message:
+            found = evaluator.film(explanation(), scene(), plan, progress)
+            if encoding == "gif":
+                files = {"film": encoded(found, "GIF")}
+            else:
+                frames = enumerate(found.frames)
+                files = {str(i): drawing.encoded(frame, "JPEG", quality=QUALITY) for i, frame in frames}
+            return Message({"op": "film", "rid": rid, "durations": found.durations}, files)
+
+        self._measure(rid, compute)
+
     def _measure(self, rid: str, compute: Callable[[Evaluator, Progress], Message]) -> None:
         """Enqueue what needs several model calls: send its progress, and the message that it returns."""
 
@@ -129,6 +150,10 @@ class WhatIfRequests:
             return found
 
         return self._wait_for(compute, "smallest change")
+
+    def wait_for_film(self, result: Result, scene: Scene, plan: Plan) -> Film:
+        """Draw a film of a result, and return it; see :meth:`_wait_for`."""
+        return self._wait_for(lambda evaluator: evaluator.film(result.explanation, scene, plan), "film")
 
     def _wait_for(self, compute: Callable[[Evaluator], T], what: str) -> T:
         """Compute something on the model's thread, and return it. An interrupt cancels it.

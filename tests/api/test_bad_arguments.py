@@ -163,6 +163,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Call]]:
         "perturbation_curves": {"points": 3},
         "mean_logit": {"mask": np.ones(SIZE)},
         "described": {"method": saliency.GradCam()},
+        "film": {"path": file.with_suffix(".gif"), "method": "occlusion", "frames": 2, "width": 64},
         "SaliencyWidget": {"model": means, "methods": offered, "target": None, "layer": None},
         "from_state": {"model": means},
         "Explanation": {name: value for name, value in vars(exp).items() if name in ("caption", "label", "method")},

@@ -6,13 +6,18 @@ therefore the same every time, except for durations, which are covered.
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageSequence
 from playwright.sync_api import Browser, Locator, expect
 
 import saliency
@@ -63,6 +68,8 @@ METHODS: list[Any] = [
 def host(browser: Browser) -> Iterator[Host]:
     """Create one widget for all pictures, with its first map on the screen."""
     context = browser.new_context(viewport={"width": 1000, "height": 1000}, reduced_motion="reduce")
+    # the same button in every build of Chromium
+    context.add_init_script("MediaRecorder.isTypeSupported = (type) => type.startsWith('video/webm');")
     demo = saliency.demo
     widget = SaliencyWidget(
         Moody(),
@@ -164,6 +171,51 @@ def test_save(host: Host, compare: Compare) -> None:
 
     # clipboard access is blocked in a page without a secure address
     compare("save", host.widget.root.locator(".slw-drawer"))
+
+
+LAST_FRAME = """async (video) => {
+  const element = document.createElement('video');
+  element.src = URL.createObjectURL(new Blob([Uint8Array.from(atob(video), (letter) => letter.charCodeAt(0))]));
+  await new Promise((ready, fail) => { element.onloadeddata = ready; element.onerror = () => fail(element.error); });
+  // a recording has no duration until its end was sought
+  await new Promise((sought) => { element.onseeked = sought; element.currentTime = 1e6; });
+  const size = {width: element.videoWidth, height: element.videoHeight};
+  const canvas = Object.assign(document.createElement('canvas'), size);
+  canvas.getContext('2d').drawImage(element, 0, 0);
+  return [element.duration, canvas.toDataURL('image/png').split(',')[1]];
+}"""
+
+
+def test_films(host: Host) -> None:
+    """A click saves a GIF file, another a video that shows the same frames for as long."""
+    root = host.widget.root
+    open_tab(host.widget, "Save")
+    with host.page.expect_download(timeout=PATIENCE) as download:
+        root.get_by_role("button", name="GIF").click()
+    assert download.value.suggested_filename == "integrated-gradients-cat.gif"
+    with Image.open(download.value.path()) as gif:
+        frames = [
+            (each.info["duration"], np.asarray(each.convert("RGB"), float)) for each in ImageSequence.Iterator(gif)
+        ]
+    durations, last = [duration for duration, _ in frames], frames[-1][1]
+    assert len(durations) > 10
+
+    video = root.get_by_role("button", name="WebM")
+    with host.page.expect_download(timeout=PATIENCE) as download:
+        video.focus()
+        host.page.keyboard.press("Enter")
+        expect(root.get_by_role("button", name="Stop")).to_be_visible()
+        expect(root.locator(".slw-save [role=status]")).to_have_text("Recording the video…", timeout=PATIENCE)
+    name = "integrated-gradients-cat.webm"
+    assert download.value.suggested_filename == name
+    expect(root.get_by_role("button", name="Stop")).to_be_hidden()
+    expect(root.locator(".slw-save [role=status]")).to_have_text(f"Saved as {name}.")
+    data = base64.b64encode(Path(download.value.path()).read_bytes()).decode()
+    seconds, frame = host.page.evaluate(LAST_FRAME, data)
+    assert seconds > 0.9 * sum(durations) / 1000
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(frame))).convert("RGB"), float)
+    assert shown.shape == last.shape
+    assert abs(shown - last).mean() < 8
 
 
 def test_keys(host: Host, compare: Compare) -> None:

@@ -203,3 +203,39 @@ def test_curves_can_be_cancelled() -> None:
         )
 
     assert told == [(2, 64), (4, 64), (6, 64)]
+
+
+def test_a_list_of_selections_is_evaluated_in_batches() -> None:
+    """It gives the predictions of each selection, from two images each; progress counts them."""
+    asked: list[int] = []
+    function = black_box(small_net())
+
+    def counted(images: np.ndarray) -> Any:
+        asked.append(len(images))
+        return function(images)
+
+    heights = np.random.default_rng(0).random(picture().shape[:2])
+    selections = [heights > share for share in (0.2, 0.5, 0.9)]
+    seen: list[tuple[int, int]] = []
+    found = saliency.what_if(
+        counted, picture(), selections, "mean", batch_size=4, progress=lambda *done: seen.append(done)
+    )
+
+    assert asked[-2:] == [4, 2]
+    assert seen == [(4, 6), (6, 6)]
+    for pair, selection in zip(found, selections, strict=True):
+        single = saliency.what_if(function, picture(), selection, "mean")
+        for one, other in zip(pair, single, strict=True):
+            assert [row.index for row in one] == [row.index for row in other]
+            np.testing.assert_allclose([row.score for row in one], [row.score for row in other], atol=1e-5)
+
+
+def test_bad_lists_of_selections() -> None:
+    """An empty list, or one with a mask of another shape, gets an error; and what cancels ends it."""
+    whole = np.ones(picture().shape[:2], bool)
+    with pytest.raises(saliency.BadField, match="empty list"):
+        saliency.what_if(small_net(), picture(), [])
+    with pytest.raises(saliency.BadShape, match=r"\(24, 20\), got \(3, 3\)"):
+        saliency.what_if(small_net(), picture(), [whole, np.ones((3, 3), bool)])
+    with pytest.raises(saliency.Cancelled):
+        saliency.what_if(small_net(), picture(), [whole], cancelled=lambda: True)

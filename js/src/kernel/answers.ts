@@ -8,13 +8,18 @@ import type { State } from "../core/state.ts";
 import type { StateEvent } from "../core/update.ts";
 import type { Requests } from "./commands.ts";
 import { classRows, images, list, number, object, placeOf, text, type Reply } from "./messages.ts";
-import { unexpected, warn, type Buffers, type Raw } from "./packet.ts";
+import { unexpected, warn, type Buffers, type Message, type Raw } from "./packet.ts";
 
 /** By the `op` of the request. Each throws an Error that names what was expected and what came. */
 export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw, buffers: Buffers) => Requests[Op]["answer"] } = {
   what_if: whatIf, curve, check: verdict, change, channels, concepts, examples, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
-  items: String, open: String, predict: String, order: (raw, buffers) => ({ raw, buffers }),
+  items: String, open: String, predict: String, order: whole, film: whole,
 };
+
+/** What is parsed by the panel that shows it. */
+function whole(raw: Raw, buffers: Buffers): Message {
+  return { raw, buffers };
+}
 
 /** Return the changes of the state by a message. An answer that no panel requested brings its request, and follows the result that it is about. */
 export function eventsOf({ raw, buffers, events }: Reply, state: State): readonly StateEvent[] {

@@ -1,4 +1,4 @@
-/** The Save tab: the picture, the numbers, and a Python script that gives both. */
+/** The Save tab: the picture, the numbers, a film, and a Python script that gives picture and numbers. */
 
 import { titleOf } from "../../core/captions.ts";
 import { shownExplained } from "../../core/lookup.ts";
@@ -11,6 +11,7 @@ import { blobOf } from "../../paint/layer.ts";
 import { canvasOf, svgTextOf } from "../../paint/still.ts";
 import { button, copied, h, setText, type Context } from "../ui/dom.ts";
 import { failureBox } from "../ui/failure.ts";
+import { films } from "./film.ts";
 
 export function savePanel(context: Context): HTMLElement {
   const { store, commands, watch } = context;
@@ -18,16 +19,19 @@ export function savePanel(context: Context): HTMLElement {
   const withBar = h("input", { type: "checkbox" });
   const code = h("textarea", { class: "slw-code", readonly: true, rows: 10, hidden: true, "aria-label": "Python", spellcheck: "false" });
   const trouble = failureBox(context, "Saving failed");
-  const report = (text: string): void => setText(status, text);
+  const report = (text: string): void => {
+    setText(status, text);
+    trouble.show(null);
+  };
+  const failed = (reason: unknown): void => {
+    report("");
+    trouble.show(failureOf(reason));
+  };
   const run = (work: (state: State, explained: Explained) => Promise<string>) => (): void => {
     const explained = shownExplained(store.state);
-    trouble.show(null);
     report(explained ? "…" : "There is nothing to save yet.");
     if (!explained) return;
-    work(store.state, explained).then(report, (reason: unknown) => {
-      report("");
-      trouble.show(failureOf(reason));
-    });
+    work(store.state, explained).then(report, failed);
   };
   const actions: readonly (readonly [string, string, () => void])[] = [
     ["Copy picture", "To the clipboard, at the picture's resolution", run(async (state) => {
@@ -59,13 +63,13 @@ export function savePanel(context: Context): HTMLElement {
     })],
   ];
   const buttons = actions.map(([name, title, act]) => button(context, { title }, name, act));
+  const film = films(context, report, (blob, ending, state) => report(save(blob, fileName(state, ending))), failed);
   watch((state) => [shownExplained(state), state.shown], () => {
     code.hidden = true;
-    trouble.show(null);
     report("");
   });
   const bar = h("label", { class: "slw-check" }, withBar, "with the colour bar");
-  return h("div", { class: "slw-drawer-body slw-save" }, h("div", { class: "slw-row" }, ...buttons, bar), status, trouble.element, code);
+  return h("div", { class: "slw-drawer-body slw-save" }, h("div", { class: "slw-row" }, ...buttons, ...film, bar), status, trouble.element, code);
 }
 
 function fileName(state: State, ending: string): string {

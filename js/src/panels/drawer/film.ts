@@ -1,0 +1,103 @@
+/** Films of the shown map: the kernel draws the frames and the GIF file, and the browser makes a video of them. */
+
+import { shownExplained } from "../../core/lookup.ts";
+import { shownCell, type State } from "../../core/state.ts";
+import { ended } from "../../core/store.ts";
+import type { Requests } from "../../kernel/commands.ts";
+import { list } from "../../kernel/messages.ts";
+import { newLayer } from "../../paint/layer.ts";
+import { button, type Context } from "../ui/dom.ts";
+
+type Answer = Requests["film"]["answer"];
+/** The extension of a file, what the kernel sends for it, and what makes the file. */
+type Kind = readonly [ending: string, encoding: "gif" | "frames", make: (answer: Answer, signal: AbortSignal) => Promise<Blob>];
+
+/** The first that the browser can encode: MP4 plays nearly everywhere. */
+const VIDEOS = [["MP4", "video/mp4;codecs=avc1.42E01E"], ["WebM", "video/webm"]] as const;
+const BITS = 4_000_000;
+/** Milliseconds between two drawings of a frame. */
+const FRAME = 40;
+
+/** Buttons that make films, and one that stops. `done` gets the file, its extension, and what was shown at the click. */
+export function films(context: Context, report: (text: string) => void, done: (blob: Blob, ending: string, state: State) => void, failed: (reason: unknown) => void): readonly HTMLElement[] {
+  const { store, commands, signal } = context;
+  let running: AbortController | null = null;
+  const end = (): void => {
+    running?.abort();
+    running = null;
+    stop.hidden = true;
+  };
+  const make = async ([ending, encoding, file]: Kind): Promise<void> => {
+    end();
+    if (!shownExplained(store.state)) {
+      report("There is nothing to save yet.");
+      return;
+    }
+    const mine = running = new AbortController();
+    const { state } = store;
+    const request = commands.request("film", { ...shownCell(state), fill: state.shown.fill, encoding }, {
+      progress: (share) => report(`Drawing the film: ${Math.floor(share * 100)} %`),
+    });
+    mine.signal.addEventListener("abort", request.cancel);
+    report("Drawing the film…");
+    stop.hidden = false;
+    try {
+      const answer = await request.answer;
+      if (encoding === "frames") report("Recording the video…");
+      const blob = await file(answer, mine.signal);
+      if (mine !== running) return;
+      end();
+      done(blob, ending, state);
+    } catch (reason) {
+      if (mine !== running) return;
+      end();
+      failed(reason);
+    }
+  };
+  const stop = button(context, { hidden: true }, "Stop", () => {
+    end();
+    report("Stopped.");
+  });
+  ended(signal, end);
+  const video = typeof MediaRecorder === "undefined" ? undefined : VIDEOS.find(([, type]) => MediaRecorder.isTypeSupported(type));
+  const kinds: readonly (readonly [string, Kind])[] = [
+    ["GIF", ["gif", "gif", ({ buffers }) => Promise.resolve(new Blob([...buffers.values()].map((file) => file.slice()), { type: "image/gif" }))]],
+    ...(video ? [[video[0], [video[0].toLowerCase(), "frames", (answer: Answer, signal: AbortSignal) => recorded(answer, video[1], signal)]] as const] : []),
+  ];
+  const starts = kinds.map(([name, kind]) =>
+    button(context, { title: "A film in which the selection grows, with the model's output for it" }, name, () => void make(kind)));
+  context.watch((state) => [state.link, state.spec], ({ link, spec }) => {
+    // a film needs the model
+    const offered = link === "live" && !spec.stored;
+    for (const each of starts) each.hidden = !offered;
+    if (!offered) end();
+  });
+  return [...starts, stop];
+}
+
+/** Play the frames on a canvas, and record it. */
+async function recorded({ raw, buffers }: Answer, type: string, signal: AbortSignal): Promise<Blob> {
+  const frames = await Promise.all([...buffers.values()].map((file) => createImageBitmap(new Blob([file.slice()]))));
+  const { canvas, context } = newLayer(frames[0]!.width, frames[0]!.height);
+  const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: type, videoBitsPerSecond: BITS });
+  const parts: Blob[] = [];
+  recorder.addEventListener("dataavailable", ({ data }) => parts.push(data));
+  const stopped = new Promise<void>((resolve, reject) => {
+    recorder.addEventListener("stop", () => resolve());
+    recorder.addEventListener("error", () => reject(new Error("This browser could not encode the video. Save a GIF instead.")));
+  });
+  recorder.start();
+  let until = performance.now();
+  for (const [i, milliseconds] of list(raw, "durations").entries()) {
+    until += Number(milliseconds);
+    // drawn again and again, as a video holds no frame that stands still
+    while (performance.now() < until && !signal.aborted) {
+      context.drawImage(frames[i]!, 0, 0);
+      await new Promise((resolve) => setTimeout(resolve, FRAME));
+    }
+  }
+  recorder.stop();
+  await stopped;
+  for (const frame of frames) frame.close();
+  return new Blob(parts, { type });
+}
