@@ -25,6 +25,9 @@ PYTEST_ARGS ?=
 # Older kernels that the widget is tested on too, beside the installed one.
 KERNELS := 6.29.5 7.3.0
 
+# What Solara loads from a network: its tests have none.
+SOLARA := @widgetti/solara-vuetify3-app@5.2.0 requirejs@2.3.6
+
 VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := saliency_widget/static/widget.js
@@ -63,7 +66,7 @@ lab: $(VENV)/.demo $(BUNDLE)  ## play with it: opens the same notebook in Jupyte
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/python -m jupyter lab examples/quickstart.ipynb \
 		$(if $(filter 0,$(shell id -u)),--allow-root)
 
-test: chromium check test-js $(VENV)/.kernels  ## everything: types and lint, vitest, then pytest with a real JupyterLab and Chromium
+test: chromium check test-js $(VENV)/.kernels $(VENV)/.hosts  ## everything: types and lint, vitest, then pytest with a real JupyterLab and Chromium
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(THREADS) $(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 test-engine: $(VENV)/.engine  ## the engine only, without Node or a browser; a part of it: make test-engine K=xrai MODELS=torch
@@ -75,7 +78,7 @@ test-widget: $(VENV)/.kernels $(BUNDLE)  ## the widget's Python side and the pac
 test-js: node_modules/.package-lock.json  ## the front end: vitest, and the size of the bundle
 	npm test
 
-test-browser: chromium $(VENV)/.test $(BUNDLE)  ## the widget in JupyterLab, Notebook 7, Voila and marimo, in a real Chromium
+test-browser: chromium $(VENV)/.test $(VENV)/.hosts $(BUNDLE)  ## the widget in JupyterLab and other hosts, in a real Chromium
 	CHROMIUM="$$(scripts/chromium.sh)" && export CHROMIUM && $(PYTEST) tests/browser $(PYTEST_ARGS)
 
 test-long: chromium $(VENV)/.test $(BUNDLE)  ## the tests that take minutes each, which `make test` leaves out
@@ -123,6 +126,15 @@ $(VENV)/.kernels: Makefile | $(VENV)/.test
 	@for version in $(KERNELS); do \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
 			--target "$(VENV)/kernels/$$version" "ipykernel==$$version"; done
+	@touch $@
+
+$(VENV)/.hosts: tests/browser/recipes.txt Makefile | $(VENV)/.test $(NODE)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target "$(VENV)/hosts" --requirement tests/browser/recipes.txt
+	@for package in $(SOLARA); do \
+		folder="$(VENV)/hosts/solara-cdn/$$package" && mkdir -p "$$folder" && \
+		npm pack --silent --pack-destination "$(VENV)/hosts" "$$package" >/dev/null && \
+		tar -xzf "$(VENV)"/hosts/*.tgz -C "$$folder" --strip-components=1 && rm "$(VENV)"/hosts/*.tgz; done
 	@touch $@
 
 chromium: | $(VENV)/.test

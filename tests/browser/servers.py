@@ -1,4 +1,4 @@
-"""Servers of notebooks on loopback: Voila and marimo."""
+"""Servers on loopback: of notebooks, by Voila and marimo, and of the apps of examples/hosts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.browser.jupyter import START, Running, notebook
@@ -26,16 +27,18 @@ class Server(Running):
         command: arguments of Python.
         home: folder for its log and everything it would write to the user's home.
         url: address of the page.
+        settings: environment variables.
     """
 
-    def __init__(self, command: list[str], home: Path, url: str) -> None:
+    def __init__(self, command: list[str], home: Path, url: str, settings: Mapping[str, str] | None = None) -> None:
         self.url, self.log = url, home / "server.log"
         environment = {**os.environ, "PYTHONPATH": CHECKOUT, "OMP_NUM_THREADS": "1", "HOME": str(home)}
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
             environment[name] = str(home / name.lower())
+        environment |= settings or {}
         self._output = self.log.open("wb")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, *command],
             env=environment,
             cwd=home,
             stdout=self._output,
@@ -62,7 +65,15 @@ def voila(home: Path, cells: list[str]) -> Server:
     """Start Voila with a notebook of these cells."""
     (home / "test.ipynb").write_text(json.dumps(notebook(cells)))
     port, token = free_port(), secrets.token_hex(16)
-    command = ["voila", "test.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1", f"--token={token}"]
+    command = [
+        "-m",
+        "voila",
+        "test.ipynb",
+        "--no-browser",
+        f"--port={port}",
+        "--Voila.ip=127.0.0.1",
+        f"--token={token}",
+    ]
     return Server(command, home, f"http://127.0.0.1:{port}/?token={token}")
 
 
@@ -75,7 +86,7 @@ def marimo(home: Path, cells: list[str]) -> Server:
         bodies.append(f"@app.cell\ndef _():\n{lines}    return\n")
     (home / "app.py").write_text("import marimo\n\napp = marimo.App()\n\n\n" + "\n\n".join(bodies))
     port, token = free_port(), secrets.token_hex(16)
-    command = ["marimo", "run", "app.py", "--headless", "--host=127.0.0.1", f"--port={port}"]
+    command = ["-m", "marimo", "run", "app.py", "--headless", "--host=127.0.0.1", f"--port={port}"]
     command += ["--token", f"--token-password={token}"]
     return Server(command, home, f"http://127.0.0.1:{port}/?access_token={token}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -163,3 +164,15 @@ def test_the_code_of_the_evidence_page_runs() -> None:
 
     assert names["verdict"].measures["road"].found.band is not None
     assert len(names["table"].rows) == 2 * 2 * 2
+
+
+def test_the_page_on_hosts_shows_the_apps() -> None:
+    """docs/hosts.md shows every app of examples/hosts, which the browser's tests start, as it is."""
+    apps = {}
+    for path in (ROOT / "examples/hosts").iterdir():
+        code = text(path)
+        if path.suffix == ".ipynb":
+            code = "\n\n".join("".join(cell["source"]) for cell in json.loads(code)["cells"]) + "\n"
+        apps[f"# examples/hosts/{path.name}"] = code
+
+    assert apps == dict(block.split("\n", 1) for block in blocks(text(ROOT / "docs/hosts.md")))
