@@ -114,6 +114,11 @@ def mobilenet() -> nn.Module:
     return nn.Sequential(*_normed(3, 32, 3, 2), *blocks, *_normed(inside, 1280, 1), *_head(1280))
 
 
+def tiny() -> nn.Module:
+    """Return a network of one layer, whose passes cost next to nothing."""
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), *_head(8))
+
+
 def lite0() -> nn.Module:
     """Return EfficientNet-Lite0 with its trained weights."""
     from saliency.demo.imagenet import load
@@ -134,4 +139,4 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 def built(name: str) -> nn.Module:
     """Return a network in evaluation mode, without gradients by its weights."""
     torch.manual_seed(0)
-    return NETWORKS[name]().eval().requires_grad_(False)
+    return {**NETWORKS, "tiny": tiny}[name]().eval().requires_grad_(False)

@@ -1,197 +1,221 @@
-"""Time and memory beside the bare loop and beside other packages, on the same networks and pictures.
+"""Time and memory beside the bare passes and beside other packages, on the same networks and pictures.
 
-    python -m benchmarks.peers [--networks ResNet-18 ViT-S] [--rows build/bench/rows.jsonl] [--page docs/benchmarks.md]
+    python -m benchmarks.peers [--networks ResNet-18 ViT-S] [--minutes 28] [--rows build/bench/rows.jsonl]
 
-Each network is measured in a process of its own, on one thread. All sides run in turn, in CPU time, so that other
-processes on the machine disturb all alike; ratios are medians over the rounds. A row is stored when it is measured, and
-a stopped run continues after the last one. On a GPU (`--device cuda`) wall time is measured after synchronisation.
+All sides of a cell run in turn, on one thread, in CPU time, so that other processes on the machine disturb all alike;
+ratios are medians over the rounds. Each network has a process of its own. Every cell is measured once, and the rest of
+the time goes to the cells that had least of it, so that cheap cells have more rounds. Peak memory is measured in other
+processes, in which freed memory returns to the system at once. Each round is stored when it ends, and a stopped run of
+the same version continues after it. On a GPU (`--device cuda`) wall time is measured after synchronisation.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import copy
+import ctypes
+import gc
+import hashlib
 import json
 import os
 import platform
 import resource
-import statistics
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import saliency
 from benchmarks.networks import NETWORKS, built
+from benchmarks.packages import (
+    Mask,
+    Subject,
+    captum,
+    captum_layer,
+    captum_smooth_grad,
+    grad_cam,
+    is_installed,
+    shap_gradient,
+    shap_partition,
+    torchcam,
+    zennit,
+)
+from benchmarks.peers_page import BEGIN, END, Cell, Row, drawn, page
+from saliency.core.base import INPUT_OUTPUT_GRADIENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, SIZE, STEPS = 3, 224, 50
+SMALL = 112
+"""Height and width of pictures where cost is measured against steps, targets and batch."""
 
-BEGIN, END = "<!-- measured by benchmarks/peers.py -->\n", "<!-- end of what benchmarks/peers.py measures -->\n"
-
-ONE_PASS = (
-    "gradient",
-    "input_x_gradient",
-    "guided_backprop",
-    "deconvolution",
-    "grad_cam",
-    "grad_cam_plus_plus",
-    "hires_cam",
-    "layer_cam",
-    "xgrad_cam",
-    "eigen_cam",
-    "deep_lift",
-    "lrp",
-)
 CAMS = ("grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam", "eigen_cam")
+ONE_PASS = ("gradient", "input_x_gradient", "guided_backprop", "deconvolution", *CAMS, "deep_lift", "lrp")
+BATCHED = ("gradient", "guided_backprop", "grad_cam", "deep_lift", "lrp")
+"""Methods of one pass that are measured with 16 pictures too."""
+
 MANY: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"steps": STEPS, "quadrature": "gauss_legendre"},
     "smooth_grad": {"samples": STEPS},
-    "expected_gradients": {"samples": STEPS},
+    "expected_gradients": {"samples": STEPS, "baseline": "black"},
     "occlusion": {"size": 32, "stride": 32},
     "rise": {"samples": 100},
+    "partition_shap": {"samples": 250},
 }
 """Methods of many passes, with the fields that set their cost."""
 
-WHOLE = "ResNet-18"
-"""The network on which all methods of many passes are measured; on the others only Integrated Gradients."""
+FORWARD = ("eigen_cam", "occlusion", "rise", "partition_shap")
+"""Methods that need no backward pass."""
 
-SUITE = {
-    "pytorch_grad_cam": ("GradCAM", "GradCAMPlusPlus", "HiResCAM", "LayerCAM", "XGradCAM", "EigenCAM"),
-    "torchcam": ("GradCAM", "GradCAMpp", "LayerCAM", "XGradCAM"),
+WHOLE = ("ResNet-18", "EfficientNet-Lite0 (trained)")
+"""The networks on which all methods of many passes are measured; on the others only Integrated Gradients."""
+
+GROWTH, OVERHEAD = "growth", "overhead"
+PARTS = {
+    "ResNet-18": 5,
+    "ResNet-50": 5,
+    "MobileNetV2": 2,
+    "ViT-S": 5,
+    "EfficientNet-Lite0 (trained)": 4,
+    GROWTH: 2,
+    OVERHEAD: 1,
 }
-"""The one-pass CAMs of the packages that have several."""
+"""What is measured in a process of its own, with its share of the time."""
+
+MOST = 7
+"""The maximal number of rounds of a cell."""
+
+PEERS: dict[str, dict[str, Mask]] = {
+    "gradient": {"captum": captum("Saliency", abs=False)},
+    "input_x_gradient": {"captum": captum("InputXGradient")},
+    "guided_backprop": {"captum": captum("GuidedBackprop"), "zennit": zennit("GuidedBackprop")},
+    "deconvolution": {"captum": captum("Deconvolution"), "zennit": zennit("DeconvNet")},
+    "grad_cam": {
+        "captum": captum_layer("LayerGradCam"),
+        "pytorch_grad_cam": grad_cam("GradCAM"),
+        "torchcam": torchcam("GradCAM"),
+    },
+    "grad_cam_plus_plus": {"pytorch_grad_cam": grad_cam("GradCAMPlusPlus"), "torchcam": torchcam("GradCAMpp")},
+    "hires_cam": {"pytorch_grad_cam": grad_cam("HiResCAM")},
+    "layer_cam": {"pytorch_grad_cam": grad_cam("LayerCAM"), "torchcam": torchcam("LayerCAM")},
+    "xgrad_cam": {"pytorch_grad_cam": grad_cam("XGradCAM"), "torchcam": torchcam("XGradCAM")},
+    "eigen_cam": {"pytorch_grad_cam": grad_cam("EigenCAM")},
+    "deep_lift": {"captum": captum("DeepLift")},
+    "lrp": {"captum": captum("LRP"), "zennit": zennit("EpsilonPlus")},
+    "integrated_gradients": {"captum": captum("IntegratedGradients", n_steps=STEPS)},
+    "smooth_grad": {"captum": captum_smooth_grad(STEPS)},
+    "expected_gradients": {
+        "captum": captum("GradientShap", baselines=lambda subject: subject.baselines(), n_samples=STEPS, stdevs=0.0),
+        "shap": shap_gradient(STEPS),
+    },
+    "occlusion": {"captum": captum("Occlusion", sliding_window_shapes=(3, 32, 32), strides=(3, 32, 32))},
+    "partition_shap": {"shap": shap_partition},
+}
+"""The same by other packages, by the name of their module, each at its own default batch."""
+
+DRAWN = ("smooth_grad", "expected_gradients")
+"""Methods that draw at random, so that masks of two packages differ."""
 
 Side = Callable[[], Any]
 
 
+@dataclass
 class Bench:
-    """One network with a batch of pictures, explained by every side.
+    """One network with its pictures, explained by every side.
 
     Args:
         name: of the network.
-        batch: number of pictures.
         device: "cpu" or "cuda".
     """
 
-    def __init__(self, name: str, batch: int, device: str = "cpu") -> None:
-        self.network = built(name).to(device)
-        self.device, self.batch = device, batch
-        values = np.random.default_rng(0).uniform(size=(batch, SIZE, SIZE, 3)).astype(np.float32)
-        self.images = list(values)
-        self.pixels = torch.from_numpy(np.moveaxis(values, -1, 1).copy()).to(device)
-        self.adapted = saliency.adapt(self.network)
-        self.best: int | None = None
+    name: str
+    device: str = "cpu"
+    network: nn.Module = field(init=False)
+    copied: nn.Module | None = field(default=None, init=False)
 
-    def ours(self, method: str, **fields: Any) -> Any:
+    def __post_init__(self) -> None:
+        self.network = built(self.name).to(self.device)
+        self.adapted = saliency.adapt(self.network)
+
+    def pictures(self, batch: int = 1, size: int = SIZE) -> list[np.ndarray]:
+        """Return random pictures, (H, W, C)."""
+        return list(np.random.default_rng(0).uniform(size=(batch, size, size, 3)).astype(np.float32))
+
+    def pixels(self, pictures: Sequence[np.ndarray]) -> Tensor:
+        """Return pictures as the network takes them, (N, C, H, W)."""
+        return torch.from_numpy(np.moveaxis(np.stack(pictures), -1, 1).copy()).to(self.device)
+
+    def ours(self, pictures: Sequence[np.ndarray], method: Any, target: Any = TARGET, **fields: Any) -> Side:
         """Return our explanation of each picture; a batch is one run."""
-        if self.batch == 1:
-            return saliency.explain(self.adapted, self.images[0], method, TARGET, progress=False, **fields)
-        return list(saliency.explain_each(self.adapted, self.images, method, targets=[TARGET] * self.batch, **fields))
+        if len(pictures) == 1:
+            return lambda: saliency.explain(self.adapted, pictures[0], method, target, progress=False, **fields)
+        each = [target] * len(pictures)
+        return lambda: list(saliency.explain_each(self.adapted, pictures, method, targets=each, **fields))
+
+    def peer(self, pixels: Tensor, mask: Mask) -> Side:
+        """Return a mask of another package, on a copy of the network, which a package that fails may leave changed."""
+
+        def run() -> Any:
+            self.copied = self.copied or copy.deepcopy(self.network)
+            subject = Subject(self.copied, pixels, TARGET, self.layer, list, lambda: torch.zeros_like(pixels))
+            try:
+                return mask(subject)
+            except BaseException:
+                self.copied = None
+                raise
+
+        return run
+
+    def layer(self) -> Any:
+        """Return the module, in the copy, of the layer that our CAMs read.
+
+        Raises:
+            Unsupported: it is an operator, which packages with hooks cannot read.
+        """
+        (name, *_), _ = self.adapted.automatic_layers(self.adapted.ops.asarray(self.pictures()[0][None]))
+        found = dict((self.copied or self.network).named_modules()).get(name)
+        if found is None:
+            raise saliency.SaliencyError(f"the layer is the operator {name}, not a module")
+        return found
 
     def gradients(self, pixels: Tensor) -> Tensor:
         """Return the gradients by one forward and backward pass, and nothing else."""
         leaf = pixels.detach().requires_grad_()
         return torch.autograd.grad(self.network(leaf)[:, TARGET].sum(), leaf)[0]
 
-    def bare(self, method: str, images: int) -> Any:
-        """Run the passes that the method needs, and nothing else."""
+    def bare(self, method: str, pixels: Tensor, images: int = 0) -> Side:
+        """Return the passes that the method needs, and nothing else."""
         if method == "deep_lift":
-            return self.gradients(torch.cat([self.pixels, torch.zeros_like(self.pixels)]))
-        if method == "eigen_cam":
-            with torch.no_grad():
-                return self.network(self.pixels)
-        if method not in MANY:
-            return self.gradients(self.pixels)
-        return self.loop(method in ("occlusion", "rise"), images, self.best or self.fastest())
+            both = torch.cat([pixels, torch.zeros_like(pixels)])
+            return lambda: self.gradients(both)
+        run = self.forward if method in FORWARD else self.gradients
+        return partial(self.loop, run, pixels, images, self.fastest) if method in MANY else partial(run, pixels)
 
-    def loop(self, forward: bool, images: int, size: int) -> None:
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the outputs."""
+        with torch.no_grad():
+            found: Tensor = self.network(pixels)
+        return found
+
+    def loop(self, run: Callable[[Tensor], Tensor], pixels: Tensor, images: int, size: int) -> None:
         """Evaluate as many images, in batches of one size."""
-        points = self.pixels[:1].expand(size, -1, -1, -1)
+        points = pixels[:1].expand(size, -1, -1, -1)
         for first in range(0, images, size):
-            part = points[: min(size, images - first)] * 0.5
-            if forward:
-                with torch.no_grad():
-                    self.network(part)
-            else:
-                self.gradients(part)
+            run(points[: images - first] * 0.5)
 
+    @cached_property
     def fastest(self) -> int:
-        """Return the batch size at which the bare loop is fastest."""
-        each = {
-            size: min(self.seconds(lambda size=size: self.loop(False, 16, size))[0] for _ in range(2))
-            for size in (1, 2, 4, 8, 16)
-        }
-        self.best = min(each, key=lambda size: each[size])
-        return self.best
-
-    def captum(self, method: str) -> Side | None:
-        """Return the same by Captum at its own default batch; None where it has no such method."""
-        if importlib.util.find_spec("captum") is None:
-            return None
-        from captum import attr
-
-        net, pixels = self.network, self.pixels
-        many: dict[str, Side] = {
-            "gradient": lambda: attr.Saliency(net).attribute(pixels, target=TARGET, abs=False),
-            "input_x_gradient": lambda: attr.InputXGradient(net).attribute(pixels, target=TARGET),
-            "guided_backprop": lambda: attr.GuidedBackprop(net).attribute(pixels, target=TARGET),
-            "deconvolution": lambda: attr.Deconvolution(net).attribute(pixels, target=TARGET),
-            "deep_lift": lambda: attr.DeepLift(net).attribute(pixels, target=TARGET),
-            "lrp": lambda: attr.LRP(net).attribute(pixels, target=TARGET),
-            "integrated_gradients": lambda: attr.IntegratedGradients(net).attribute(
-                pixels, target=TARGET, n_steps=STEPS
-            ),
-            "smooth_grad": lambda: attr.NoiseTunnel(attr.Saliency(net)).attribute(
-                pixels, nt_samples=STEPS, stdevs=0.15, target=TARGET, abs=False
-            ),
-            "expected_gradients": lambda: attr.GradientShap(net).attribute(
-                pixels, baselines=torch.zeros_like(pixels), n_samples=STEPS, stdevs=0.0, target=TARGET
-            ),
-            "occlusion": lambda: attr.Occlusion(net).attribute(
-                pixels, sliding_window_shapes=(3, 32, 32), strides=(3, 32, 32), target=TARGET
-            ),
-        }
-        if method == "grad_cam" and (layer := self.layer()) is not None:
-            return lambda: attr.LayerAttribution.interpolate(
-                attr.LayerGradCam(net, layer).attribute(pixels, target=TARGET, relu_attributions=True), (SIZE, SIZE)
-            )
-        return many.get(method)
-
-    def layer(self) -> Any:
-        """Return the module of the layer that our CAMs read; None where it is an operator."""
-        (name, *_), _ = self.adapted.automatic_layers(self.adapted.ops.asarray(self.images[0][None]))
-        return dict(self.network.named_modules()).get(name)
-
-    def suite(self, package: str) -> Side:
-        """Return all one-pass CAMs of a package for one picture."""
-        layer = self.layer()
-
-        def grad_cam() -> None:
-            import pytorch_grad_cam
-            from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-            for name in SUITE[package]:
-                with getattr(pytorch_grad_cam, name)(model=self.network, target_layers=[layer]) as cam:
-                    cam(input_tensor=self.pixels, targets=[ClassifierOutputTarget(TARGET)])
-
-        def torchcam() -> None:
-            from torchcam import methods
-
-            for name in SUITE[package]:
-                with getattr(methods, name)(self.network, target_layer=layer) as cam:
-                    (found,) = cam(TARGET, self.network(self.pixels.clone().requires_grad_()))
-                    torch.nn.functional.interpolate(found[None], (SIZE, SIZE), mode="bilinear")
-
-        return grad_cam if package == "pytorch_grad_cam" else torchcam
+        """The batch size at which the bare loop is fastest."""
+        pixels = self.pixels(self.pictures())
+        taken = {n: self.seconds(partial(self.loop, self.gradients, pixels, 16, n))[0] for n in (16, 4, 8, 16)}
+        return min(taken, key=lambda n: taken[n])
 
     def seconds(self, run: Side) -> tuple[float, Any]:
         """Return the time of a run (CPU time; wall time on a GPU), and its result."""
@@ -202,35 +226,223 @@ class Bench:
             torch.cuda.synchronize()
         return clock() - started, found
 
-    def compared(
-        self, sides: dict[str, Side], rounds: int = 7
-    ) -> tuple[dict[str, float], dict[str, str], dict[str, Any]]:
-        """Return the median time of each side, the errors of those that fail, and the results; the first is ours."""
-        times: dict[str, list[float]] = {}
-        errors: dict[str, str] = {}
-        results: dict[str, Any] = {}
-        for name, run in list(sides.items()):
-            try:
-                spent, results[name] = self.seconds(run)
-            except Exception as error:  # noqa: BLE001  # a peer may fail in any way; that is its result
-                errors[name] = brief(f"{type(error).__name__}: {error}")
-                sides.pop(name)
+    def mebibytes(self, run: Side) -> float:
+        """Return the peak of the memory that a run needs beyond what is held before it."""
+        if self.device != "cpu":
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            run()
+            return (torch.cuda.max_memory_allocated() - before) / 2**20
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # free memory that the process holds would not count when it is used again
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
+        before = high_water()
+        run()
+        return (high_water() - before) / 1024
+
+
+def high_water() -> int:
+    """Return the peak of this process's resident memory, in KiB."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def cells_of(part: str, device: str, *, memory: bool) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
+    """Yield what a part measures: each cell with its sides, ours first.
+
+    Args:
+        part: a key of :data:`PARTS`.
+        device: "cpu" or "cuda".
+        memory: whether peak memory is measured, which leaves out what needs many passes or pictures.
+    """
+    if part == OVERHEAD:
+        if not memory:
+            yield from overhead_cells()
+        return
+    bench = Bench("ResNet-18" if part == GROWTH else part, device)
+    yield from growth_cells(bench) if part == GROWTH else network_cells(bench, memory=memory)
+
+
+def network_cells(bench: Bench, *, memory: bool) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
+    """Yield the cells of a network."""
+    for batch in (1,) if memory else (1, 16):
+        pictures = bench.pictures(batch)
+        pixels = bench.pixels(pictures)
+        many = ["integrated_gradients"] if memory or bench.name not in WHOLE else list(MANY)
+        for method in [*ONE_PASS, *many] if batch == 1 else BATCHED:
+            ours = bench.ours(pictures, method, **MANY.get(method, {}))
+            images = ours().images if method in MANY and not memory else STEPS
+            others = {name: bench.peer(pixels, mask) for name, mask in PEERS.get(method, {}).items()}
+            yield (
+                Cell(bench.name, method, batch),
+                bench,
+                {"ours": ours, "bare": bench.bare(method, pixels, images), **others},
+            )
+    if memory:
+        return
+    for package in ("pytorch_grad_cam", "torchcam"):
+        pictures = bench.pictures()
+        names = [name for name in CAMS if package in PEERS[name]]
+        each = [bench.peer(bench.pixels(pictures), PEERS[name][package]) for name in names]
+        sides = {"ours": bench.ours(pictures, names), package: in_turn(each)}
+        yield Cell(bench.name, f"{len(names)} CAMs"), bench, sides
+    if bench.name in WHOLE:
+        tens = [bench.ours(bench.pictures(), "gradient", target) for target in range(10)]
+        ten = bench.ours(bench.pictures(), "gradient", list(range(10)))
+        yield Cell(bench.name, "10 targets"), bench, {"ours": ten, "ten calls": in_turn(tens)}
+
+
+def in_turn(each: Sequence[Side]) -> Side:
+    """Return all calls as one."""
+    return lambda: [run() for run in each]
+
+
+def growth_cells(bench: Bench) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
+    """Yield the cells of how cost grows with the size of the image, steps, targets and batch."""
+    small = bench.pictures(64, SMALL)
+    pixels = bench.pixels(small[:1])
+    for steps in (10, 30, 100, 300, 1000):
+        each = {"quadrature": "gauss_legendre", "steps": steps}
+        sides = {"ours": bench.ours(small[:1], "integrated_gradients", **each)}
+        if steps <= 100:
+            sides["captum"] = bench.peer(pixels, captum("IntegratedGradients", n_steps=steps))
+        yield Cell(GROWTH, "integrated_gradients", x="steps", at=steps), bench, sides
+        if steps <= 300:
+            smooth = {"ours": bench.ours(small[:1], "smooth_grad", samples=steps)}
+            yield Cell(GROWTH, "smooth_grad", x="steps", at=steps), bench, smooth
+    for targets in (1, 10, 100):
+        for method in ("gradient", "grad_cam", "lrp"):
+            sides = {"ours": bench.ours(small[:1], method, list(range(targets)))}
+            yield Cell(GROWTH, method, x="targets", at=targets), bench, sides
+    for batch in (1, 4, 16, 64):
+        for method in ("gradient", "grad_cam", "lrp"):
+            yield Cell(GROWTH, method, x="batch", at=batch), bench, {"ours": bench.ours(small[:batch], method)}
+    for size in (64, 128, 256, 512, 1024):
+        for method in ("gradient", "grad_cam", "deep_lift", "lrp", "occlusion"):
+            windows = {"size": size // 4, "stride": size // 4} if method == "occlusion" else {}
+            sides = {"ours": bench.ours(bench.pictures(1, size), method, **windows)}
+            yield Cell(GROWTH, method, x="size", at=size), bench, sides
+
+
+def overhead_cells() -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
+    """Yield the cells of what a call costs beside its passes, on a network of one layer: 50 calls a side."""
+    bench = Bench("tiny")
+    pictures = bench.pictures(1, 32)
+    pixels = bench.pixels(pictures)
+
+    def called(images: Any, call_model_args: Any = None, expected_keys: Any = None) -> dict[str, Any]:  # noqa: ARG001  # as PAIR calls it
+        leaf = torch.from_numpy(np.moveaxis(np.asarray(images), -1, 1).copy())
+        return {INPUT_OUTPUT_GRADIENTS: np.moveaxis(bench.gradients(leaf).numpy(), 1, -1)}
+
+    door = partial(saliency.core.GradientSaliency().GetMask, pictures[0], called)
+    for method, ours, bare in (
+        ("explain", bench.ours(pictures, "gradient"), lambda: bench.gradients(pixels)),
+        ("GetMask", door, lambda: called(pictures[0][None])),
+    ):
+        yield Cell(OVERHEAD, method), bench, {"ours": in_turn([ours] * 50), "bare": in_turn([bare] * 50)}
+    started: dict[str, Side] = {"ours": partial(imported, "numpy, saliency"), "bare": partial(imported, "numpy")}
+    yield Cell(OVERHEAD, "import"), bench, started
+
+
+def imported(names: str) -> float:
+    """Import packages in a new process, and return its CPU time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", f"import {names}"], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+class Rows:
+    """The rounds measured so far, in a file.
+
+    Args:
+        path: JSON lines; of another version of the code, it is begun anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        if not lines or lines[0] != (version := json.dumps({"version": code_version()})):
+            path.write_text(version + "\n" if lines else json.dumps({"version": code_version()}) + "\n", "utf-8")
+            lines = lines[:1]
+        self.rows = [Row.read(line) for line in lines[1:]]
+
+    def add(self, row: Row) -> None:
+        """Keep a round."""
+        self.rows.append(row)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(row.written() + "\n")
+
+    @property
+    def spent(self) -> float:
+        """The wall time of all rounds, in seconds."""
+        return sum(row.spent for row in self.rows)
+
+    def of(self, cell: Cell, *, memory: bool = False) -> list[Row]:
+        """Return the rounds of a cell."""
+        return [row for row in self.rows if row.cell == cell and row.memory == memory]
+
+
+def code_version() -> str:
+    """Return a digest of the code that is measured and measures, and the versions of what it runs on."""
+    digest = hashlib.blake2b(f"{torch.__version__} {np.__version__} {platform.node()}".encode(), digest_size=8)
+    for path in sorted([*(ROOT / "saliency").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def measure(part: str, device: str, rows: Rows, until: float, *, memory: bool) -> None:
+    """Measure every cell of a part once, and then those with the least time spent, while there is time.
+
+    Args:
+        part: a key of :data:`PARTS`.
+        device: "cpu" or "cuda".
+        rows: receives the rounds.
+        until: when to stop, in seconds since the epoch.
+        memory: whether to measure peak memory, once.
+    """
+    kept: list[tuple[Cell, Bench, dict[str, Side]]] = []
+    for cell, bench, sides in cells_of(part, device, memory=memory):
+        kept.append((cell, bench, sides))
+        if not rows.of(cell, memory=memory):
+            rows.add(one_round(cell, bench, sides, (), memory=memory))
+    while not memory and time.time() < until:
+        left = [each for each in kept if len(rows.of(each[0])) < MOST]
+        if not left:
+            return
+        cell, bench, sides = min(left, key=lambda each: sum(row.spent for row in rows.of(each[0])))
+        rows.add(one_round(cell, bench, sides, rows.of(cell), memory=False))
+
+
+def one_round(cell: Cell, bench: Bench, sides: Mapping[str, Side], earlier: Sequence[Row], *, memory: bool) -> Row:
+    """Run all sides of a cell in turn."""
+    began, found, errors, results = time.time(), dict[str, float](), dict[str, str](), dict[str, Any]()
+    failed = {name for row in earlier for name in row.errors}
+    for name, run in sides.items():
+        if name in failed or (name not in ("ours", "bare", "ten calls") and not is_installed(name)):
+            continue
+        try:
+            if memory:
+                if cell.method in ONE_PASS and not cell.x:
+                    run()  # kernels allocate buffers in their first call
+                found[name] = bench.mebibytes(run)
             else:
-                rounds = min(rounds, 2 if spent > 2 else 5)
-        for _ in range(rounds):
-            for name, run in sides.items():
-                times.setdefault(name, []).append(self.seconds(run)[0])
-        own = times["ours"]
-        found = {name: statistics.median(each) for name, each in times.items()}
-        for name, each in times.items():
-            if name != "ours":
-                found[f"÷ {name}"] = statistics.median(a / b for a, b in zip(own, each, strict=True))
-        return found, errors, results
-
-
-def brief(error: str) -> str:
-    """Return the first line of an error message, cut after a word, for a cell of the table."""
-    return textwrap.shorten(error.splitlines()[0], 100, placeholder=" …")
+                found[name], results[name] = bench.seconds(run)
+                if cell.method == "import":
+                    found[name] = results[name]
+        except Exception as error:  # noqa: BLE001  # a package may fail in any way; that is its result
+            errors[name] = f"{type(error).__name__}: {error}"
+    facts: dict[str, Any] = {}
+    if not earlier and not memory and cell.part in NETWORKS and cell.batch == 1 and "ours" in results:
+        own = results["ours"]
+        if not isinstance(own, list) and hasattr(own, "images"):
+            facts = {"images": own.images, "calls": own.calls}
+            if cell.method not in DRAWN and "captum" in results:
+                facts["difference"] = difference(own, results["captum"])
+    row = Row(cell, found, errors, facts, time.time() - began, memory)
+    print(cell, {name: round(value, 4) for name, value in found.items()}, errors or "", flush=True)
+    return row
 
 
 def difference(ours: Any, theirs: Any) -> float | None:
@@ -242,236 +454,43 @@ def difference(ours: Any, theirs: Any) -> float | None:
     return float(np.abs(one - other).max() / max(np.abs(other).max(), 1e-30))
 
 
-def rows_of(name: str, device: str, known: set[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a network that are not known yet."""
-    if f"{name} 1 suite" not in known and name == WHOLE:
-        yield suite_row(name, device)
-    for batch in (1, 16):
-        bench = None
-        methods = [*ONE_PASS, *MANY] if batch == 1 else ["gradient", "grad_cam"]
-        for method in methods:
-            key = f"{name} {batch} {method}"
-            if key in known or (name != WHOLE and method in MANY and method != "integrated_gradients"):
-                continue
-            bench = bench or Bench(name, batch, device)
-            yield {"key": key, "network": name, "batch": batch, "method": method, **measured(bench, method)}
-
-
-def measured(bench: Bench, method: str) -> dict[str, Any]:
-    """Return the figures of a method."""
-    fields = MANY.get(method, {})
-    try:
-        first = bench.ours(method, **fields)
-    except saliency.SaliencyError as error:
-        return {"errors": {"ours": brief(str(error))}, "times": {}}
-    one = first if bench.batch == 1 else first[0]
-    sides: dict[str, Side] = {
-        "ours": lambda: bench.ours(method, **fields),
-        "bare": lambda: bench.bare(method, one.images),
-    }
-    if (captum := bench.captum(method)) is not None:
-        sides["captum"] = captum
-    times, errors, results = bench.compared(sides)
-    theirs = results.get("captum")
-    alike = (
-        None
-        if theirs is None or bench.batch > 1 or method in ("smooth_grad", "expected_gradients")
-        else difference(one, theirs)
-    )
-    return {"times": times, "errors": errors, "images": one.images, "calls": one.calls, "difference": alike}
-
-
-def suite_row(name: str, device: str) -> dict[str, Any]:
-    """Return the time of all one-pass CAMs of one picture, ours and those of packages that have several."""
-    bench = Bench(name, 1, device)
-    sides: dict[str, Side] = {"ours": lambda: bench.ours(list(CAMS)), "bare": lambda: bench.gradients(bench.pixels)}
-    missing = {each: "not installed" for each in SUITE if importlib.util.find_spec(each) is None}
-    sides.update({each: bench.suite(each) for each in SUITE if each not in missing})
-    times, errors, _ = bench.compared(sides)
-    return {
-        "key": f"{name} 1 suite",
-        "network": name,
-        "batch": 1,
-        "method": "suite",
-        "times": times,
-        "errors": errors | missing,
-    }
-
-
-def peak(name: str, side: str, steps: int, size: int = SIZE) -> float:
-    """Return the MiB that this process grows by beyond its peak after one gradient."""
-    bench = Bench(name, 1)
-    image = np.random.default_rng(0).uniform(size=(size, size, 3)).astype(np.float32)
-    bench.images, bench.pixels = [image], torch.from_numpy(np.moveaxis(image, -1, 0)[None].copy())
-    bench.ours("gradient")
-    bench.gradients(bench.pixels)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if side == "ours":
-        bench.ours("integrated_gradients", steps=steps, quadrature="gauss_legendre")
-    else:
-        from captum import attr
-
-        attr.IntegratedGradients(bench.network).attribute(bench.pixels, target=TARGET, n_steps=steps)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-
-
-def growth_rows(known: set[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of how time and memory grow with the size of the image, steps, targets and batch."""
-    for side, steps in (*(("ours", steps) for steps in (10, 30, 100, 300)), *(("captum", steps) for steps in (10, 30))):
-        if (key := f"memory {side} {steps}") not in known:
-            code = f"from benchmarks.peers import peak; print(peak('ResNet-18', {side!r}, {steps}))"
-            done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
-            yield {"key": key, "x": "steps", "side": side, "at": steps, "mebibytes": float(done.stdout.split()[-1])}
-    bench = Bench("ResNet-18", 1)
-
-    def spent(methods: Sequence[str], target: Any = TARGET, **fields: Any) -> dict[str, float]:
-        """Return the seconds of each method, the smaller of two runs after the first."""
-
-        def run(method: str) -> Any:
-            return saliency.explain(bench.adapted, bench.images[0], method, target, progress=False, **fields)
-
-        return {each: min([bench.seconds(partial(run, each))[0] for _ in range(3)][1:]) for each in methods}
-
-    for steps in (10, 30, 100):
-        if (key := f"time {steps}") not in known:
-            seconds = spent(["integrated_gradients"], steps=steps)
-            yield {"key": key, "x": "steps", "at": steps, "seconds": seconds}
-    for targets in (1, 10, 100):
-        if (key := f"targets {targets}") not in known:
-            seconds = spent(["gradient", "grad_cam"], list(range(targets)))
-            yield {"key": key, "x": "targets", "at": targets, "seconds": seconds}
-    for size in (64, 128, 256, 512, 1024):
-        if (key := f"size {size}") not in known:
-            bench.images = [np.random.default_rng(0).uniform(size=(size, size, 3)).astype(np.float32)]
-            yield {"key": key, "x": "size", "at": size, "seconds": spent(["gradient", "grad_cam", "lrp"])}
-
-
-def page(rows: list[dict[str, Any]]) -> str:
-    """Return the section of docs/benchmarks.md."""
-    machine = f"{platform.machine()} ({processor()}), one thread, torch {torch.__version__}"
-    lines = [
-        BEGIN,
-        f"Measured on {machine}, in CPU time, beside other processes. ÷ bare is the median over pairs of our",
-        "time divided by that of the passes alone, for loops at their fastest batch size; ÷ Captum the same for Captum",
-        "at its default batch. For DeepLIFT, bare is a pass over image and baseline, for Eigen-CAM a forward pass.",
-        "",
-        "| network | batch | method | images | time, s | ÷ bare | ÷ Captum | difference from Captum's mask |",
-        "|---|---:|---|---:|---:|---:|---:|---|",
-    ]
-    order = {name: i for i, name in enumerate(NETWORKS)}
-    for row in sorted(
-        (each for each in rows if each.get("method") not in (None, "suite")), key=lambda each: order[each["network"]]
-    ):
-        times, errors = row["times"], row["errors"]
-        if not times:
-            lines.append(f"| {row['network']} | {row['batch']} | `{row['method']}` | | {errors['ours']} | | | |")
-            continue
-        peer = f"{times['÷ captum']:.2f}" if "captum" in times else errors.get("captum", "")
-        alike = "" if row["difference"] is None else f"{row['difference']:.1e}"
-        lines.append(
-            f"| {row['network']} | {row['batch']} | `{row['method']}` | {row['images']} | {times['ours']:.3f} | "
-            f"{times['÷ bare']:.2f} | {peer} | {alike} |"
-        )
-    for row in rows:
-        if row.get("method") == "suite":
-            ratios = ", ".join(
-                f"{times_of:.2f} of the time of {name.removeprefix('÷ ')}"
-                for name, times_of in row["times"].items()
-                if name.startswith("÷ ")
-            )
-            gone = "".join(f" {name}: {why}." for name, why in row["errors"].items())
-            title = f"All {len(CAMS)} one-pass CAMs of one picture by `explain(method=[…])`, {row['network']}"
-            lines += ["", f"{title}: {ratios}.{gone}"]
-    memory = {(each["side"], each["at"]): each["mebibytes"] for each in rows if each["key"].startswith("memory")}
-    if memory:
-        lines += [
-            "",
-            "Peak memory of Integrated Gradients on ResNet-18 beyond that of one gradient:",
-            "",
-            "| steps | ours, MiB | Captum, MiB |",
-            "|---:|---:|---:|",
-        ]
-        for steps in sorted({at for _, at in memory}):
-            cells = [f"{memory[side, steps]:.0f}" if (side, steps) in memory else "" for side in ("ours", "captum")]
-            lines.append(f"| {steps} | {' | '.join(cells)} |")
-    if any("seconds" in each for each in rows):
-        lines += ["", "![Time against size, steps and targets](images/cost.png)"]
-    return "\n".join([*lines, "", END])
-
-
-def drawn(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw how time grows, on logarithmic axes with a line of slope one."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    for axis, what, title in zip(axes, ("size", "steps", "targets"), ("pixels", "steps", "targets"), strict=True):
-        mine = sorted(
-            (each for each in rows if each.get("x") == what and "seconds" in each), key=lambda each: each["at"]
-        )
-        for method in mine[0]["seconds"] if mine else ():
-            at = [each["at"] ** (2 if what == "size" else 1) for each in mine]
-            axis.loglog(at, [each["seconds"][method] for each in mine], marker="o", label=method)
-        axis.set(xlabel=title, ylabel="CPU time, s")
-        axis.grid(visible=True, which="both", alpha=0.2)
-        axis.legend()
-    figure.savefig(path, dpi=100)
-
-
-def processor() -> str:
-    """Return the name of the processor, where the system gives it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows measured so far."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
 def main() -> None:
     """Measure what is missing, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--networks", nargs="*", default=list(PARTS), choices=list(PARTS), help="and growth, overhead")
+    parser.add_argument("--minutes", type=float, default=28.0, help="after which no second round of a cell begins")
     parser.add_argument("--rows", type=Path, default=ROOT / "build/bench/rows.jsonl")
     parser.add_argument("--page", type=Path, default=ROOT / "docs/benchmarks.md")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=("time", "memory"), help=argparse.SUPPRESS)
+    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.rows.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    rows = Rows(options.rows)
     if options.measure:
-        known = {each["key"] for each in read_rows(options.rows)}
-        found = growth_rows(known) if options.measure == "growth" else rows_of(options.measure, options.device, known)
-        for row in found:
-            with options.rows.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print(row["key"], row.get("times", ""), row.get("errors", ""), flush=True)
+        (part,) = options.networks
+        measure(part, options.device, rows, options.until, memory=options.measure == "memory")
         return
-    for name in [*options.networks, *(["growth"] if options.device == "cpu" else [])]:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.peers",
-            "--measure",
-            name,
-            "--rows",
-            str(options.rows),
-            "--device",
-            options.device,
-        ]
-        subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "ignore"})
-    rows = read_rows(options.rows)
+    began = time.time() - rows.spent
+    measurable = platform.libc_ver()[0] == "glibc" or options.device != "cpu"
+    steps = [(what, part) for what in ("memory", "time")[not measurable :] for part in options.networks]
+    for i, (what, part) in enumerate(steps):
+        shares = [PARTS[each] for kind, each in steps[i:] if kind == "time"]
+        left = began + 60 * options.minutes - time.time()
+        until = time.time() + left * PARTS[part] / sum(shares)
+        command = [sys.executable, "-m", "benchmarks.peers", "--networks", part, "--rows", str(options.rows)]
+        command += ["--device", options.device, "--measure", what, "--until", str(until)]
+        # memory that is freed returns to the system at once, so that the peak is that of the tensors alive
+        mapped = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+        env = {**os.environ, "PYTHONWARNINGS": "ignore", **(mapped if what == "memory" else {})}
+        subprocess.run(command, check=True, cwd=ROOT, env=env)
+    rows = Rows(options.rows)
     text = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
     before, _, rest = text.partition(BEGIN)
-    options.page.write_text(before + page(rows) + rest.partition(END)[2], encoding="utf-8")
-    if options.device == "cpu":
-        drawn(rows, options.page.parent / "images/cost.png")
+    options.page.parent.mkdir(parents=True, exist_ok=True)
+    options.page.write_text(before + page(rows.rows, options.device) + rest.partition(END)[2], encoding="utf-8")
+    (options.page.parent / "images").mkdir(exist_ok=True)
+    drawn(rows.rows, options.page.parent / "images/cost.png")
 
 
 if __name__ == "__main__":

@@ -6,19 +6,29 @@ They run where they are installed; a peer that cannot explain a model is listed 
 from __future__ import annotations
 
 import copy
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from benchmarks.leaderboard.entries import BUDGET
+from benchmarks.packages import (
+    Mask,
+    Subject,
+    captum,
+    captum_layer,
+    captum_sampled,
+    captum_smooth_grad,
+    grad_cam,
+    has_torchvision,
+    is_installed,
+    mean,
+    shap_gradient,
+    shap_partition,
+    torchcam,
+)
 from saliency.core.catalogue import METHODS, ExpectedGradients, FeatureAblation
 from saliency.core.method import Method, parameter
 from saliency.errors import Unsupported
@@ -28,22 +38,6 @@ from saliency.session.session import Session
 from saliency.targets import ClassScore
 
 
-class Subject(NamedTuple):
-    """What a peer explains."""
-
-    module: Any
-    """A copy of the torch module, in evaluation mode."""
-    image: Any
-    """(1, C, H, W)."""
-    target: int
-    layer: Callable[[], Any]
-    """Returns the module of the layer that our CAMs read."""
-    segments: Callable[[], Any]
-    """Returns the labels of SLIC segments, an int tensor (1, 1, H, W)."""
-    baselines: Callable[[], Any]
-    """Returns the baselines that our Expected Gradients takes by default, (n, C, H, W)."""
-
-
 class Peer(NamedTuple):
     """A method of another package."""
 
@@ -51,8 +45,7 @@ class Peer(NamedTuple):
     """The module that must be installed."""
     counterpart: str
     """The id of our method."""
-    mask: Callable[[Subject], Any]
-    """Returns the mask, a tensor or array of (1, C, H, W), (1, 1, H, W), (1, H, W) or (H, W)."""
+    mask: Mask
 
 
 @dataclass(eq=False, repr=False)
@@ -135,48 +128,23 @@ def _copy_of(module: Any) -> Any:
 
 def peer_methods() -> dict[str, Method]:
     """Return the installed peers by name."""
-    return {name: PeerMethod(name) for name, each in PEERS.items() if importlib.util.find_spec(each.package)}
+    return {name: PeerMethod(name) for name, each in PEERS.items() if is_installed(each.package)}
 
 
 def missing_packages() -> list[str]:
     """Return the packages of peers that are not installed."""
-    return [
-        each for each in dict.fromkeys(peer.package for peer in PEERS.values()) if not importlib.util.find_spec(each)
-    ]
+    return [each for each in dict.fromkeys(peer.package for peer in PEERS.values()) if not is_installed(each)]
 
 
 def notes() -> list[str]:
     """Return how the peers were measured, where it is not as their packages install."""
     found = [f"Not installed: {', '.join(absent)}."] if (absent := missing_packages()) else []
-    if "pytorch_grad_cam" not in missing_packages() and not _has_torchvision():
+    if "pytorch_grad_cam" not in missing_packages() and not has_torchvision():
         found.append(
             "grad-cam was measured without torchvision, which it imports for transforms of pictures: an empty module "
             "took its place, and none of these methods called it."
         )
     return found
-
-
-def _has_torchvision() -> bool:
-    return any(each.name == "torchvision" for each in metadata.distributions(name="torchvision"))
-
-
-@contextmanager
-def _torchvision() -> Iterator[None]:
-    """Let pytorch-grad-cam be imported where torchvision is not installed: its CAMs call nothing of it."""
-    placeholders: dict[str, tuple[str, ...]] = {
-        "torchvision": (),
-        "torchvision.transforms": ("Compose", "Normalize", "ToTensor"),
-        "torchvision.transforms.functional": ("resize",),
-    }
-    missing = {} if _has_torchvision() else placeholders
-    for name, names in missing.items():
-        sys.modules[name] = ModuleType(name)
-        vars(sys.modules[name]).update(dict.fromkeys(names))
-    try:
-        yield
-    finally:
-        for name in missing:
-            del sys.modules[name]
 
 
 def _layer(model: Any, images: Any, module: Any) -> Any:
@@ -204,133 +172,6 @@ def _baselines(session: Session[Any], images: Any) -> Any:
     return torch.cat(list(session.baselines(ExpectedGradients().baseline, images))).permute(0, 3, 1, 2).contiguous()
 
 
-def _mean(subject: Subject) -> Any:
-    """Return the replacement of removed segments that our methods take by default."""
-    return subject.image.mean((2, 3), keepdim=True).expand_as(subject.image)
-
-
-def _captum(name: str, **options: Any) -> Callable[[Subject], Any]:
-    """Return a call of an attribution of Captum; options that are callables are called with the subject."""
-
-    def mask(subject: Subject) -> Any:
-        from captum import attr
-
-        given = {key: value(subject) if callable(value) else value for key, value in options.items()}
-        return getattr(attr, name)(subject.module).attribute(subject.image, target=subject.target, **given)
-
-    return mask
-
-
-def _captum_smooth_grad(subject: Subject) -> Any:
-    import torch
-    from captum import attr
-
-    torch.manual_seed(0)
-    spread = 0.15 * float(subject.image.max() - subject.image.min())
-    tunnel = attr.NoiseTunnel(attr.Saliency(subject.module))
-    return tunnel.attribute(subject.image, nt_samples=25, stdevs=spread, target=subject.target, abs=False)
-
-
-def _captum_layer(name: str) -> Callable[[Subject], Any]:
-    def mask(subject: Subject) -> Any:
-        from captum import attr
-
-        made = getattr(attr, name)(subject.module, subject.layer())
-        if name == "GuidedGradCam":
-            return made.attribute(subject.image, target=subject.target)
-        found = made.attribute(subject.image, target=subject.target, relu_attributions=True)
-        return attr.LayerAttribution.interpolate(found, subject.image.shape[2:], "bilinear")
-
-    return mask
-
-
-def _captum_sampled(name: str) -> Callable[[Subject], Any]:
-    def mask(subject: Subject) -> Any:
-        import torch
-        from captum import attr
-
-        torch.manual_seed(0)
-        segments = subject.segments()
-        made = getattr(attr, name)(subject.module)
-        # as many images as our budget
-        samples = {"n_samples": 250 if name != "ShapleyValueSampling" else max(1, 250 // int(segments.max() + 1))}
-        given = {"feature_mask": segments, "baselines": _mean(subject), **samples}
-        return made.attribute(subject.image, target=subject.target, **given)
-
-    return mask
-
-
-def _grad_cam(name: str) -> Callable[[Subject], Any]:
-    def mask(subject: Subject) -> Any:
-        with _torchvision():
-            import pytorch_grad_cam
-            from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-        made = getattr(pytorch_grad_cam, name)
-        with made(model=subject.module, target_layers=[subject.layer()], reshape_transform=_grid) as cam:
-            if hasattr(cam, "batch_size"):
-                cam.batch_size = 32  # of Score-CAM and Ablation-CAM
-            return cam(input_tensor=subject.image, targets=[ClassifierOutputTarget(subject.target)])
-        raise Unsupported("it failed")  # grad-cam suppresses an IndexError, and prints it
-
-    return mask
-
-
-def _grid(activations: Any) -> Any:
-    """Return the activations of a layer as (N, C, h, w): those of a transformer are tokens, its class token first."""
-    if activations.ndim != 3:
-        return activations
-    side = int(activations.shape[1] ** 0.5)
-    patches = activations[:, activations.shape[1] - side**2 :]
-    return patches.transpose(1, 2).unflatten(2, (side, side))
-
-
-def _torchcam(name: str) -> Callable[[Subject], Any]:
-    def mask(subject: Subject) -> Any:
-        import torch
-        from torchcam import methods
-
-        with getattr(methods, name)(subject.module, target_layer=subject.layer()) as cam:
-            image = subject.image.clone().requires_grad_()
-            (found,) = cam(subject.target, subject.module(image))
-        return torch.nn.functional.interpolate(found[None], subject.image.shape[2:], mode="bilinear")
-
-    return mask
-
-
-def _shap_partition(subject: Subject) -> Any:
-    import shap
-    import torch
-
-    def scores(pictures: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return subject.module(torch.as_tensor(pictures).permute(0, 3, 1, 2).float())[:, subject.target].numpy()
-
-    picture = subject.image.permute(0, 2, 3, 1).numpy()
-    masker = shap.maskers.Image("blur(16,16)", picture[0].shape)
-    found = shap.PartitionExplainer(scores, masker)(picture, max_evals=250, batch_size=32, silent=True)
-    return np.moveaxis(found.values.reshape(picture.shape), 3, 1)
-
-
-def _shap_gradient(subject: Subject) -> Any:
-    import shap
-    import torch
-
-    class Target(torch.nn.Module):
-        """The score of the target: GradientExplainer takes the gradient of every output of its model."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = subject.module
-
-        def forward(self, images: Any) -> Any:
-            return self.module(images)[:, subject.target, None]
-
-    explainer = shap.GradientExplainer(Target().eval(), subject.baselines())
-    found = np.asarray(explainer.shap_values(subject.image, nsamples=ExpectedGradients().samples, rseed=0))
-    return found.reshape(tuple(subject.image.shape))
-
-
 def _strides(subject: Subject) -> tuple[int, int, int]:
     """Return the step of Captum's windows that our budget allows; it covers the border with one more window."""
     counts = {
@@ -345,36 +186,36 @@ def _slic(subject: Subject) -> Any:
 
 
 PEERS: dict[str, Peer] = {
-    "captum: Saliency": Peer("captum", "gradient", _captum("Saliency", abs=False)),
-    "captum: InputXGradient": Peer("captum", "input_x_gradient", _captum("InputXGradient")),
-    "captum: IntegratedGradients": Peer("captum", "integrated_gradients", _captum("IntegratedGradients", n_steps=35)),
-    "captum: NoiseTunnel(Saliency)": Peer("captum", "smooth_grad", _captum_smooth_grad),
-    "captum: GuidedBackprop": Peer("captum", "guided_backprop", _captum("GuidedBackprop")),
-    "captum: Deconvolution": Peer("captum", "deconvolution", _captum("Deconvolution")),
-    "captum: DeepLift": Peer("captum", "deep_lift", _captum("DeepLift")),
-    "captum: LRP": Peer("captum", "lrp", _captum("LRP")),
-    "captum: LayerGradCam": Peer("captum", "grad_cam", _captum_layer("LayerGradCam")),
-    "captum: GuidedGradCam": Peer("captum", "guided_grad_cam", _captum_layer("GuidedGradCam")),
+    "captum: Saliency": Peer("captum", "gradient", captum("Saliency", abs=False)),
+    "captum: InputXGradient": Peer("captum", "input_x_gradient", captum("InputXGradient")),
+    "captum: IntegratedGradients": Peer("captum", "integrated_gradients", captum("IntegratedGradients", n_steps=35)),
+    "captum: NoiseTunnel(Saliency)": Peer("captum", "smooth_grad", captum_smooth_grad(25)),
+    "captum: GuidedBackprop": Peer("captum", "guided_backprop", captum("GuidedBackprop")),
+    "captum: Deconvolution": Peer("captum", "deconvolution", captum("Deconvolution")),
+    "captum: DeepLift": Peer("captum", "deep_lift", captum("DeepLift")),
+    "captum: LRP": Peer("captum", "lrp", captum("LRP")),
+    "captum: LayerGradCam": Peer("captum", "grad_cam", captum_layer("LayerGradCam")),
+    "captum: GuidedGradCam": Peer("captum", "guided_grad_cam", captum_layer("GuidedGradCam")),
     "captum: Occlusion": Peer(
-        "captum", "occlusion", _captum("Occlusion", sliding_window_shapes=(3, 15, 15), strides=_strides)
+        "captum", "occlusion", captum("Occlusion", sliding_window_shapes=(3, 15, 15), strides=_strides)
     ),
     "captum: FeatureAblation": Peer(
-        "captum", "feature_ablation", _captum("FeatureAblation", feature_mask=_slic, baselines=_mean)
+        "captum", "feature_ablation", captum("FeatureAblation", feature_mask=_slic, baselines=mean)
     ),
-    "captum: KernelShap": Peer("captum", "kernel_shap", _captum_sampled("KernelShap")),
-    "captum: Lime": Peer("captum", "lime", _captum_sampled("Lime")),
-    "captum: ShapleyValueSampling": Peer("captum", "shapley_sampling", _captum_sampled("ShapleyValueSampling")),
-    "grad-cam: GradCAM": Peer("pytorch_grad_cam", "grad_cam", _grad_cam("GradCAM")),
-    "grad-cam: HiResCAM": Peer("pytorch_grad_cam", "hires_cam", _grad_cam("HiResCAM")),
-    "grad-cam: GradCAMPlusPlus": Peer("pytorch_grad_cam", "grad_cam_plus_plus", _grad_cam("GradCAMPlusPlus")),
-    "grad-cam: LayerCAM": Peer("pytorch_grad_cam", "layer_cam", _grad_cam("LayerCAM")),
-    "grad-cam: XGradCAM": Peer("pytorch_grad_cam", "xgrad_cam", _grad_cam("XGradCAM")),
-    "grad-cam: EigenCAM": Peer("pytorch_grad_cam", "eigen_cam", _grad_cam("EigenCAM")),
-    "grad-cam: ScoreCAM": Peer("pytorch_grad_cam", "score_cam", _grad_cam("ScoreCAM")),
-    "grad-cam: AblationCAM": Peer("pytorch_grad_cam", "ablation_cam", _grad_cam("AblationCAM")),
-    "torch-cam: GradCAM": Peer("torchcam", "grad_cam", _torchcam("GradCAM")),
-    "torch-cam: LayerCAM": Peer("torchcam", "layer_cam", _torchcam("LayerCAM")),
-    "shap: GradientExplainer": Peer("shap", "expected_gradients", _shap_gradient),
-    "shap: PartitionExplainer": Peer("shap", "partition_shap", _shap_partition),
+    "captum: KernelShap": Peer("captum", "kernel_shap", captum_sampled("KernelShap")),
+    "captum: Lime": Peer("captum", "lime", captum_sampled("Lime")),
+    "captum: ShapleyValueSampling": Peer("captum", "shapley_sampling", captum_sampled("ShapleyValueSampling")),
+    "grad-cam: GradCAM": Peer("pytorch_grad_cam", "grad_cam", grad_cam("GradCAM")),
+    "grad-cam: HiResCAM": Peer("pytorch_grad_cam", "hires_cam", grad_cam("HiResCAM")),
+    "grad-cam: GradCAMPlusPlus": Peer("pytorch_grad_cam", "grad_cam_plus_plus", grad_cam("GradCAMPlusPlus")),
+    "grad-cam: LayerCAM": Peer("pytorch_grad_cam", "layer_cam", grad_cam("LayerCAM")),
+    "grad-cam: XGradCAM": Peer("pytorch_grad_cam", "xgrad_cam", grad_cam("XGradCAM")),
+    "grad-cam: EigenCAM": Peer("pytorch_grad_cam", "eigen_cam", grad_cam("EigenCAM")),
+    "grad-cam: ScoreCAM": Peer("pytorch_grad_cam", "score_cam", grad_cam("ScoreCAM")),
+    "grad-cam: AblationCAM": Peer("pytorch_grad_cam", "ablation_cam", grad_cam("AblationCAM")),
+    "torch-cam: GradCAM": Peer("torchcam", "grad_cam", torchcam("GradCAM")),
+    "torch-cam: LayerCAM": Peer("torchcam", "layer_cam", torchcam("LayerCAM")),
+    "shap: GradientExplainer": Peer("shap", "expected_gradients", shap_gradient(ExpectedGradients().samples)),
+    "shap: PartitionExplainer": Peer("shap", "partition_shap", shap_partition),
 }
 """The peers by the name of their row."""

@@ -9,10 +9,11 @@ from typing import Any
 class BatchSize:
     """The batch size: fixed, or found by timing the model calls of the run.
 
-    No constant fits everywhere: on a CPU 8 to 16 is often faster and smaller than 32, on a GPU 64 may be best. The
-    size doubles from 4 while images get cheaper, then stays at the best. The timings are stored with the model. A size
-    next to the best is tried again until it has had `TRIES` timings, so that one slow call on a busy machine does not
-    decide for good.
+    No constant fits everywhere: on a CPU 4 to 16 is often faster and smaller than 32, on a GPU 64 may be best.
+    The size doubles from 4 while images are expected to get cheaper by more than `GAIN`, and stays at the smallest that
+    is as good as the best: peak memory is proportional to the size, and would otherwise grow with the number of images,
+    by gains that are noise. The timings are stored with the model. A size next to the best is tried again until it has
+    had `TRIES` timings, so that one slow call on a busy machine does not decide for good.
 
     Args:
         fixed: the requested size, or None to measure.
@@ -22,6 +23,7 @@ class BatchSize:
 
     WARM_UP, FIRST, LAST = 1, 4, 256
     TRIES = 2
+    GAIN = 0.03
 
     def __init__(self, fixed: int | None, kept: MutableMapping[Hashable, Any], key: Hashable) -> None:
         self._timings: dict[int, list[float]] = {} if fixed is not None else kept.setdefault(key, {})
@@ -58,9 +60,13 @@ class BatchSize:
         if not self._timings:
             return self.FIRST
         # noise only adds time: the shortest timing of a size is the most accurate
-        best = min(self._timings, key=lambda size: min(self._timings[size]))
-        for near in (2 * best, best // 2):
-            if self.FIRST <= near <= self._most and len(self._timings.get(near, ())) < self.TRIES:
+        each = {size: min(timings) for size, timings in self._timings.items()}
+        most = min(each.values()) / (1 - self.GAIN)
+        best = min(size for size, seconds in each.items() if seconds <= most)
+        # a fixed cost of each call is shared by more images: the next doubling gains half as much as the last
+        gained = 1 - each[best] / each[best // 2] if best // 2 in each else 1.0
+        for near in (2 * best if gained > 2 * self.GAIN else best, best // 2):
+            if self.FIRST <= near <= self._most and near != best and len(self._timings.get(near, ())) < self.TRIES:
                 return near
         return best
 
