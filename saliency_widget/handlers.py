@@ -138,7 +138,7 @@ class MessageHandler:
             case "check":
                 explainer.what_if_requests.check(request.rid, explanation)
             case "change":
-                explainer.what_if_requests.change(request.rid, explanation, request.kind, request.fill)
+                explainer.what_if_requests.change(request.rid, explanation, request.kind, request.fill, request.to)
             case "channels":
                 if explainer.layers is None:
                     explainer.find_layers()

@@ -72,8 +72,8 @@ class Part(NamedTuple):
     """Height and width of the shown picture."""
     checked: bool
     """Whether its verdict was measured."""
-    changes: Sequence[tuple[str, str]]
-    """Kind and fill of each smallest change that was computed."""
+    changes: Sequence[tuple[str, str, float | None]]
+    """Kind, fill and the class or value to reach, of each smallest change that was computed."""
     layers: Sequence[tuple[str, str]]
     """Layer and method of each ranking of channels that was computed."""
     tests: Sequence[ConceptTest]
@@ -128,11 +128,12 @@ def _changes(parts: Sequence[Part]) -> str:
     calls = [
         phrases.CHANGE.format(
             arguments=", ".join(
-                [*names, repr(part.target), f"kind={kind!r}", f"fill={fill!r}", f"order={found}", *part.options]
+                [*names, repr(part.target), f"kind={kind!r}", *goal, f"fill={fill!r}", f"order={found}", *part.options]
             )
         )
         for part, names, found in _named(parts)
-        for kind, fill in part.changes
+        for kind, fill, to in part.changes
+        for goal in [[] if to is None else [f"to={to!r}"]]
     ]
     return f"{phrases.CHANGES}{''.join(calls)}" if calls else ""
 

@@ -309,6 +309,7 @@ class SaliencyWidget(Settings):
         kind: str = "remove",
         fill: str | None = None,
         *,
+        to: float | str | None = None,
         method: str | None = None,
         target: int | str | None = None,
         model: int | str | None = None,
@@ -322,6 +323,9 @@ class SaliencyWidget(Settings):
         Args:
             kind: "remove" or "keep", see :func:`saliency.counterfactual`.
             fill: what removed pixels are replaced by; by default the trait `fill`.
+            to: index or label of the class that the answer is to change to, or that the kept segments are to give; by
+                default the trait `change_to`, and if that is -1 or the model's answer, any other class. For models
+                whose output is a value, the number that is to be reached, see :func:`saliency.counterfactual`.
             method: see :meth:`compute`.
             target: see :meth:`compute`; the model's answer.
             model: see :meth:`compute`.
@@ -339,7 +343,8 @@ class SaliencyWidget(Settings):
         explainer, key = self._explainer_and_key(method, target, model, image)
         task = explainer.compute(key)
         explainer.wait_for(task)
-        return explainer.what_if_requests.wait_for_change(explainer.result_of(task.key), kind, fill)
+        goal = self._chosen_goal(explainer) if to is None else self._class_or_value(to)
+        return explainer.what_if_requests.wait_for_change(explainer.result_of(task.key), kind, fill, goal)
 
     def add(self, img: Any, name: str | None = None) -> int:
         """Add an image and show it, as if it had been dropped onto the widget.
@@ -447,8 +452,11 @@ class SaliencyWidget(Settings):
         return {key: verdict for key, verdict in measured.items() if verdict is not None}
 
     @property
-    def changes(self) -> dict[tuple[str, int, str, str], saliency.Counterfactual]:
-        """Every smallest change of the shown model and image, by (id of the method, index of the class, kind, fill)."""
+    def changes(self) -> dict[tuple[str, int, str, str, float | None], saliency.Counterfactual]:
+        """Every smallest change of the shown model and image.
+
+        By (id of the method, index of the class, kind, fill, index of the class that was to be reached, None for any).
+        """
         if self._explainers is None:
             return {}
         shown = self._explainers.shown
@@ -687,17 +695,18 @@ class SaliencyWidget(Settings):
             self._open(image)
             self._write(image_index=image, target=TOP, picked={}, gallery=False)
 
-    def _class_index(self, label: str) -> int:
+    def _class_index(self, name: str, label: str) -> int:
         try:
             return index_of(label, None if self._explainers is None else self._explainers.inputs.labels)
         except saliency.SaliencyError as error:
-            raise BadTrait(f"target: {error}") from None
+            raise BadTrait(f"{name}: {error}") from None
 
-    @traitlets.validate("target")
+    @traitlets.validate("target", "change_to")
     def _check_target(self, proposal: Any) -> int:
         classes = 1 + max((each.index for each in self.predictions), default=-1)
         if classes and proposal.value >= classes:
-            raise BadTrait(f"target must be the index of a class, 0 to {classes - 1}, got {proposal.value}.")
+            name = proposal.trait.name
+            raise BadTrait(f"{name} must be the index of a class, 0 to {classes - 1}, got {proposal.value}.")
         return int(proposal.value)
 
     @traitlets.observe("parameters")
@@ -752,6 +761,17 @@ class SaliencyWidget(Settings):
 
     def _known_layers(self) -> Layers | None:
         return None if self._explainers is None else self._explainers.layers
+
+    def _chosen_goal(self, explainer: Explainer) -> int | None:
+        """Return the class of `change_to`; None if it is the model's answer already, which cannot change to itself."""
+        return None if self.change_to in (TOP, explainer.predictions[0].index) else self.change_to
+
+    def _class_or_value(self, to: float | str) -> float:
+        """Return the index of a class given by its label, and any other number as it is."""
+        if isinstance(to, str):
+            return index_of(to, self._ready_explainers().inputs.labels)
+        number = float(saliency.checks.number(to, "to"))
+        return int(number) if number.is_integer() else number
 
     def _explainer_and_key(
         self,

@@ -37,7 +37,7 @@ async function start(): Promise<void> {
     traits: {
       model_index: 0, image_index: 0, grid: JSON.parse(wish.get("grid") ?? "{}") as unknown, gamma: 1, smooth: true, contours: false, scale: "own",
       method: wish.get("method") ?? "xrai", target: 281, mode: wish.get("mode") ?? "area", sign: "auto", keep: 30, threshold: 0, opacity: 0.7,
-      colormap: "inferno", region: 0, picked: {}, fill: "blur", live: wish.has("live"), parameters: {}, _more: () => PANELS,
+      colormap: "inferno", region: 0, picked: {}, fill: "blur", change_to: -1, live: wish.has("live"), parameters: {}, _more: () => PANELS,
     },
     onlyPolls: wish.has("polls"),
     dead: wish.has("dead"),

@@ -36,6 +36,7 @@ export const SETTINGS: Settings = {
   region: 0,
   picked: {},
   fill: "blur",
+  change_to: -1,
   live: false,
   gallery: false,
   brushed: [],

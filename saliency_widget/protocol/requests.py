@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -46,6 +47,8 @@ class Request(NamedTuple):
     """For a `change`."""
     encoding: str = ""
     """For a `film`."""
+    to: float | None = None
+    """For a `change`: the class or value that is to be reached; None for any other class."""
     layer: str = ""
     """For `channels` and `concepts`: empty for the automatic one."""
     by: str = ""
@@ -112,6 +115,7 @@ def parse(
                 *_cell(content, methods, models, images),
                 fill=_one_of(content, "fill", FILLS),
                 kind=_one_of(content, "kind", KINDS),
+                to=_goal(content),
             )
         case "film":
             return Request(
@@ -215,6 +219,13 @@ def _one_of(content: dict[Any, Any], name: str, names: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in names:
         raise InvalidRequest(f"expected {name} to be one of {', '.join(names)}, got {summary(value)}")
     return value
+
+
+def _goal(content: dict[Any, Any]) -> float | None:
+    to = content.get("to")
+    if to is None or (isinstance(to, int | float) and not isinstance(to, bool) and math.isfinite(to)):
+        return to
+    raise InvalidRequest(f"expected to to be the index of a class, a number or null, got {summary(to)}")
 
 
 def _fields(content: dict[Any, Any]) -> dict[str, Any]:

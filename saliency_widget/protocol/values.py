@@ -71,14 +71,14 @@ class Whole(traitlets.TraitType[int, int]):
 
 
 class Class(traitlets.TraitType[int, int | str]):
-    """Trait for the index of a class, or -1 for the top class; a label is replaced by its index."""
+    """Trait for the index of a class, or -1 for none in particular; a label is replaced by its index."""
 
     def __init__(self, default: int) -> None:
         super().__init__(default)
         self.tag(sync=True)
 
     def validate(self, obj: Any, value: Any) -> int:
-        return _whole(self.name, obj._class_index(value) if isinstance(value, str) else value, -1)
+        return _whole(self.name, obj._class_index(self.name, value) if isinstance(value, str) else value, -1)
 
 
 class Text(traitlets.TraitType[str, str]):

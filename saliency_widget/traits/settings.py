@@ -42,7 +42,8 @@ logger = logging.getLogger(__name__.partition(".")[0])
 
 SETTINGS = (
     *("method", "target", "model_index", "image_index", "grid", "mode", "sign", "keep", "threshold", "opacity"),
-    *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "live", "gallery", "brushed"),
+    *("colormap", "gamma", "smooth", "contours", "scale", "region", "picked", "fill", "change_to", "live", "gallery"),
+    "brushed",
 )
 """The traits that the browser may set."""
 
@@ -86,6 +87,7 @@ class Settings(anywidget.AnyWidget):
     region = Whole(0, low=0)
     picked = PickedTrait()
     fill = OneOf(*FILLS)
+    change_to = Class(TOP)
     live = Flag(False)
     gallery = Flag(False)
     brushed = BrushedTrait()
@@ -99,13 +101,13 @@ class Settings(anywidget.AnyWidget):
         self._write_lock = threading.RLock()
         super().__init__(**values)
 
-    def _class_index(self, label: str) -> int:
-        """Return the index of a class by its label.
+    def _class_index(self, name: str, label: str) -> int:
+        """Return the index of a class by its label, for the trait called `name`.
 
         Raises:
             BadTrait: there is no such class.
         """
-        raise BadTrait(f"target must be the index of a class, got {summary(label)}.")
+        raise BadTrait(f"{name} must be the index of a class, got {summary(label)}.")
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Set traits from the browser; an invalid value is ignored, and the browser is sent the current one."""

@@ -269,6 +269,7 @@ class Evaluator:
         explanation: saliency.Explanation,
         kind: str,
         fill: str,
+        to: float | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Answer:
         """Return the smallest set of segments that changes the answer, searched first along the map, and its `change`.
@@ -277,6 +278,7 @@ class Evaluator:
             explanation: the explanation.
             kind: see :func:`saliency.counterfactual`.
             fill: replacement of removed pixels.
+            to: the class or value that is to be reached; None for any other class.
             progress: called with the numbers of images evaluated, and in total.
         """
 
@@ -286,6 +288,7 @@ class Evaluator:
                 self.prepared.picture,
                 explanation.target,
                 kind=kind,
+                to=to,
                 fill=fill,
                 order=explanation,
                 batch_size=self.batch_size,
@@ -295,8 +298,8 @@ class Evaluator:
             )
             return Answer(change_message(found, self.placement, explanation.notes), change=found)
 
-        key = ("change", self.prepared.adapted.version, kind, fill, explanation.target, _digest(explanation.mask))
-        return self.cache.get(key, compute, explanation, {"op": "change", "kind": kind, "fill": fill})
+        key = ("change", self.prepared.adapted.version, kind, fill, to, explanation.target, _digest(explanation.mask))
+        return self.cache.get(key, compute, explanation, {"op": "change", "kind": kind, "fill": fill, "to": to})
 
     def channels(
         self,

@@ -79,9 +79,11 @@ class WhatIfRequests:
 
         self._measure(rid, lambda evaluator, progress: evaluator.check(explanation(), partial, progress).message)
 
-    def change(self, rid: str, explanation: GetExplanation, kind: str, fill: str) -> None:
+    def change(self, rid: str, explanation: GetExplanation, kind: str, fill: str, to: float | None) -> None:
         """Send the smallest set of segments that changes the answer, or that is enough for it."""
-        self._measure(rid, lambda evaluator, progress: evaluator.change(explanation(), kind, fill, progress).message)
+        self._measure(
+            rid, lambda evaluator, progress: evaluator.change(explanation(), kind, fill, to, progress).message
+        )
 
     def channels(
         self, rid: str, explanation: GetExplanation, layer: str, by: str, layers: Callable[[], Layers | None]
@@ -140,11 +142,11 @@ class WhatIfRequests:
         """Measure the verdict on a result, send it, and return it; see :meth:`_wait_for`."""
         return self._wait_for(lambda evaluator: self._check(evaluator, result), "verdict")
 
-    def wait_for_change(self, result: Result, kind: str, fill: str) -> saliency.Counterfactual:
+    def wait_for_change(self, result: Result, kind: str, fill: str, to: float | None) -> saliency.Counterfactual:
         """Find the smallest change of a result, send it, and return it; see :meth:`_wait_for`."""
 
         def compute(evaluator: Evaluator) -> saliency.Counterfactual:
-            found = evaluator.change(result.explanation, kind, fill).change
+            found = evaluator.change(result.explanation, kind, fill, to).change
             assert found is not None
             self._post(result, "change")
             return found
@@ -244,10 +246,10 @@ class WhatIfRequests:
         """Return the measurements of a result that are :data:`KEPT`, each with its request as `asked`."""
         return [each for each in self.answers(result) if each.fields["op"] in KEPT]
 
-    def changes(self, result: Result) -> dict[tuple[str, str], saliency.Counterfactual]:
-        """Return the smallest changes that were computed for a result, by kind and fill."""
+    def changes(self, result: Result) -> dict[tuple[str, str, float | None], saliency.Counterfactual]:
+        """Return the smallest changes that were computed for a result, by kind, fill and the class to reach."""
         answers = [(each.message.fields["asked"], each.change) for each in self._cache.answers(result.explanation)]
-        return {(asked["kind"], asked["fill"]): change for asked, change in answers if change is not None}
+        return {(asked["kind"], asked["fill"], asked["to"]): change for asked, change in answers if change is not None}
 
     def layers(self, result: Result) -> list[tuple[str, str]]:
         """Return the layer and the method of each ranking of channels that was computed for a result."""

@@ -138,13 +138,73 @@ def test_python_finds_and_reads_the_smallest_change(make: Make) -> None:
     kept = widget.change("keep", "black", method="occlusion", target="both")
 
     assert (found.kind, kept.kind) == ("remove", "keep")
-    assert widget.changes == {("occlusion", 1, "remove", "black"): found, ("occlusion", 1, "keep", "black"): kept}
+    assert widget.changes == {
+        ("occlusion", 1, "remove", "black", None): found,
+        ("occlusion", 1, "keep", "black", None): kept,
+    }
     with pytest.raises(saliency.UnknownName, match="keep"):
         widget.change("less")
     with pytest.raises(saliency.UnknownName, match="grey"):
         widget.change(fill="pink")
     with pytest.raises(saliency.BadTarget, match="both"):
         widget.change(target=0)
+
+
+def test_a_change_leads_to_a_given_class(make: Make) -> None:
+    """`to` is a class by index or label, else `change_to`; the answer itself as `change_to` means any other class."""
+    widget = of_corners(make, target=1)
+    options: dict[str, Any] = {"labels": ["not both", "both"], "preprocess": "0..1", "progress": False, "fill": "black"}
+    order = widget.explanations["occlusion", 1]
+    expected = saliency.counterfactual(corners, lit(), 1, to=0, order=order, **options)
+
+    found = widget.change(fill="black", to="not both")
+    assert (found.segments, found.answers) == (expected.segments, expected.answers)
+    assert widget.change(fill="black", to=0) is found
+    widget.change_to = "not both"
+    assert widget.change_to == 0
+    assert widget.change(fill="black") is found
+    widget.change_to = 1
+    anything = widget.change(fill="black")
+    assert list(widget.changes) == [("occlusion", 1, "remove", "black", each) for each in (0, None)]
+    assert anything is not found
+    with pytest.raises(saliency.BadTarget, match="already"):
+        widget.change(to="both")
+    with pytest.raises(saliency.UnknownName, match="neither"):
+        widget.change(to="neither")
+    with pytest.raises(saliency.BadField, match="change_to"):
+        widget.change_to = 7
+
+
+def test_a_class_that_is_not_the_answer_is_changed_to(make: Make) -> None:
+    """The picture's change to the explained class is found, and stored with its class in pages, scripts and states."""
+    dark = make(corners, 255 - lit(), [saliency.Occlusion(size=3, stride=3)], preprocess="0..1", target=1, change_to=1)
+    dark.compute(wait=True)
+    browser = Browser(dark)
+    rid = browser.request("change", method="occlusion", target=1, kind="remove", fill="white", to=1)
+    answer = browser.wait("change", rid=rid).fields
+
+    assert answer["before"] < 0.5 < answer["after"]
+    (stored,) = told_in(packet_of(dark.to_html()), "change")
+    assert stored["asked"]["to"] == 1
+    assert "kind='remove', to=1, fill='white'" in dark.code()
+    again = SaliencyWidget.from_state(dark.link(), corners, lit(), preprocess="0..1", methods=["occlusion"])
+    assert again.change_to == 1
+    again.close()
+
+
+def test_a_value_changes_to_a_number(make: Make) -> None:
+    """Of a model whose output is a value, `to` is the number to reach, which the script repeats."""
+
+    def brightness(images: np.ndarray) -> np.ndarray:
+        return images.mean((1, 2, 3))[:, None] * 10
+
+    methods = [saliency.Occlusion(size=3, stride=3)]
+    widget = make(brightness, lit(), methods, preprocess="0..1")
+    found = widget.change(fill="white", to=0.5)
+    assert found.after >= 0.5 > found.before
+    assert "to=0.5" in widget.code()
+    with pytest.raises(saliency.BadArgument, match="pass to"):
+        widget.change(fill="white")
 
 
 def test_reasons_of_the_engine_are_errors(make: Make) -> None:
@@ -157,7 +217,7 @@ def test_reasons_of_the_engine_are_errors(make: Make) -> None:
     error = browser.wait("error", rid=rid).fields
     assert error["kind"] == "BadTarget"
     assert "both" in error["message"]
-    for wrong in ({"kind": "less"}, {"fill": "pink"}, {"kind": None}):
+    for wrong in ({"kind": "less"}, {"fill": "pink"}, {"kind": None}, {"to": "both"}, {"to": True}):
         rid = browser.request("change", **{"method": "occlusion", "target": 1, "kind": "keep", "fill": "blur", **wrong})
         assert not [each for each in browser.messages if each.rid == rid]
 
@@ -198,6 +258,7 @@ def test_pages_notebooks_and_later_views_hold_the_smallest_change(make: Make) ->
         "image": 0,
         "kind": "remove",
         "fill": "black",
+        "to": None,
     }
 
     for packet in (packet_of(widget.to_html()), widget._snapshot):

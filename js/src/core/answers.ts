@@ -29,11 +29,11 @@ export function curveOf({ answers, shown }: State, cell: Cell): Curve | null | u
   return answers.get(keyOf(cell))?.curves.get(shown.fill);
 }
 
-/** The smallest change is about what is removed, or kept, and about what replaces it. */
+/** The smallest change is about what is removed, or kept, what replaces it, and the class to reach; null for any other class. */
 export type ChangeKind = "remove" | "keep";
 
-export function changeKey(kind: ChangeKind, fill: string): string {
-  return `${kind} ${fill}`;
+export function changeKey(kind: ChangeKind, fill: string, to: number | null): string {
+  return `${kind} ${fill} ${to}`;
 }
 
 /** The method that ranks the channels of a layer. */

@@ -100,6 +100,8 @@ export interface Settings {
   readonly picked: Picked;
   /** The replacement of removed pixels. */
   readonly fill: string;
+  /** The class that a smallest change is to lead to; negative for any other than the model's answer. */
+  readonly change_to: number;
   /** Regions of pictures that are concepts. */
   readonly brushed: readonly Brushed[];
   /** Whether what-if requests follow the selection as it changes. */

@@ -37,7 +37,7 @@ function answeredBy(raw: Raw, buffers: Buffers, { explained }: State): readonly 
     if (about && op === "what_if") return [{ kind: "answered", about, request: request as unknown as WhatIfRequest, answer: whatIf(raw) }];
     if (about && op === "curve") return [{ kind: "curve", about, fill: String(request["fill"]), curve: curve(raw) }];
     if (about && op === "check") return [{ kind: "verdict", about, verdict: verdict(raw) }];
-    if (about && op === "change") return [{ kind: "change", about, key: changeKey(request["kind"] as ChangeKind, String(request["fill"])), change: change(raw) }];
+    if (about && op === "change") return [{ kind: "change", about, key: changeKey(request["kind"] as ChangeKind, String(request["fill"]), typeof request["to"] === "number" ? request["to"] : null), change: change(raw) }];
     if (about && op === "channels") return [{ kind: "channels", about, key: channelsKey(String(request["layer"]), request["by"] as ChannelMethod), channels: channels(raw, buffers) }];
     if (about && op === "concepts") return [{ kind: "concepts", about, key: conceptsKey(String(request["layer"]), request["brushed"] as Brushed[]), concepts: concepts(raw, buffers) }];
     if (about && op === "examples") return [{ kind: "examples", about, examples: examples(raw, buffers) }];

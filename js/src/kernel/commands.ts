@@ -23,7 +23,7 @@ export interface Requests {
   readonly what_if: { readonly fields: WhatIfRequest; readonly answer: WhatIf };
   readonly curve: { readonly fields: Cell & { readonly fill: string }; readonly answer: Curve };
   readonly check: { readonly fields: Cell; readonly answer: Verdict };
-  readonly change: { readonly fields: Cell & { readonly kind: ChangeKind; readonly fill: string }; readonly answer: Change };
+  readonly change: { readonly fields: Cell & { readonly kind: ChangeKind; readonly fill: string; readonly to: number | null }; readonly answer: Change };
   readonly channels: { readonly fields: Cell & { readonly layer: string; readonly by: ChannelMethod }; readonly answer: Channels };
   readonly concepts: { readonly fields: Cell & { readonly layer: string; readonly brushed: readonly Brushed[] }; readonly answer: Concepts };
   readonly examples: { readonly fields: Cell; readonly answer: Examples };

@@ -38,6 +38,7 @@ const SETTINGS = [
   "region",
   "picked",
   "fill",
+  "change_to",
   "live",
   "gallery",
   "brushed",

@@ -7,7 +7,7 @@ afterEach(openedEnds);
 
 const SETS = [{ shape: [2, 4], runs: [0, 2, 6] }, { shape: [2, 4], runs: [2, 2, 4] }];
 const ANSWER = { sentence: "Replacing 1 of 4 <b>segments</b>.", label: "cat", percent: true, before: 0.95, after: 0.004, images: 97, notes: ["a <i>note</i>"], sets: SETS };
-const ASKED = { op: "change", method: "xrai", target: 3, model: 0, image: 0, kind: "remove", fill: "blur" };
+const ASKED = { op: "change", method: "xrai", target: 3, model: 0, image: 0, kind: "remove", fill: "blur", to: null };
 
 let seq = 8000;
 const say = (fake: FakeModel, op: string, fields: object = {}): void => fake.say({ op, seq: ++seq, rid: fake.requested("change").at(-1)!.rid, ...fields });
@@ -108,4 +108,43 @@ test("a stored answer is shown without a request; other weights make it outdated
   await frame();
 
   expect(text(root)).toBe("Outdated, the weights changed. Replacing 1 of 4 <b>segments</b>.");
+});
+
+test("a class is chosen to which the answer is to change; each has its own answer", async () => {
+  const { fake, root } = await shown();
+  const field = find(root, ".slw-goal") as HTMLSelectElement;
+  // the answer itself, "cat", is not offered
+  expect([...field.options].map(({ value, text: label }) => [value, label])).toEqual([["-1", "any other class"], ["4", "<img src=x onerror=alert(1)>"]]);
+  field.value = "4";
+  field.dispatchEvent(new Event("change"));
+  await frame();
+  expect(fake.saved.at(-1)).toMatchObject({ change_to: 4 });
+  expect(text(root)).toBe("Searches the smallest set of segments without which the model's answer is <img src=x onerror=alert(1)>.");
+
+  named(root, "Find smallest change").click();
+  expect(fake.requested("change").at(-1)).toMatchObject({ ...ASKED, to: 4 });
+  say(fake, "change", { ...ANSWER, sentence: "To 4." });
+  await frame();
+  expect(text(root)).toBe("To 4.");
+  field.value = "-1";
+  field.dispatchEvent(new Event("change"));
+  await frame();
+  expect(text(root)).toContain("answer changes");
+  fake.say({ ...ANSWER, op: "change", seq: ++seq, rid: "", sentence: "Stored.", asked: { ...ASKED, to: 4 } });
+  fake.tell({ change_to: 4 });
+  await frame();
+  expect(text(root)).toBe("Stored.");
+});
+
+test("Python may choose a class that is not listed; the answer itself means any other", async () => {
+  const { fake, root } = await shown();
+  const field = find(root, ".slw-goal") as HTMLSelectElement;
+  fake.tell({ change_to: 77 });
+  await frame();
+  expect(field.selectedOptions[0]?.text).toBe("class 77");
+  fake.tell({ change_to: 3 });
+  await frame();
+  expect(field.value).toBe("-1");
+  named(root, "Find smallest change").click();
+  expect(fake.requested("change").at(-1)).toMatchObject(ASKED);
 });
