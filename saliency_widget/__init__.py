@@ -10,6 +10,7 @@ except ImportError as error:
         "    pip install --force-reinstall --no-deps saliency-widget"
     ) from error
 
+from saliency_widget.live import exchange
 from saliency_widget.widget import SaliencyWidget
 
-__all__ = ["SaliencyWidget", "__version__"]
+__all__ = ["SaliencyWidget", "__version__", "exchange"]

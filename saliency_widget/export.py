@@ -1,4 +1,4 @@
-"""Export of a widget as one HTML file that needs no kernel, notebook or network."""
+"""Export of a widget as one HTML file that needs no kernel, notebook or network; or as a live page, see live.py."""
 
 from __future__ import annotations
 
@@ -62,27 +62,67 @@ EXPORTED = re.compile(r"export\s*\{\s*([\w$]+) as default\s*\};?\s*$")
 EXPORTS = "export default "
 """The start of the second module."""
 
-# Replaces anywidget's model: traits are stored in the page, and messages are dropped.
+# Replaces anywidget's model. Traits are stored in the page; messages go to the page around it if this page is live (see
+# live.py), one text at a time, and are dropped otherwise. In a frame, its height is reported for the page around it.
 HOST = """
 const saliencyWidget = {factory};
 const saliencyMore = {more};
 {{
   const text = (id) => document.getElementById(id).textContent;
   const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  const own = {{ _alone: true, _snapshot: bytes(text("packet")), _more: saliencyMore }};
+  const live = {live};
+  const own = {{ _alone: live === null, _snapshot: bytes(text("packet")), _more: saliencyMore }};
   const traits = {{ ...JSON.parse(text("traits")), ...own }};
   const listeners = new Map();
+  const emit = (name, ...args) => {{ for (const listener of listeners.get(name) ?? []) listener(...args); }};
+  const outgoing = [];
+  let changed = {{}};
+  let turn = 0;
+  let unanswered;
+  const next = () => {{
+    clearTimeout(unanswered);
+    unanswered = undefined;
+    flush();
+  }};
+  const flush = () => {{
+    if (unanswered || !outgoing.length) return;
+    unanswered = setTimeout(next, 10000); // a text or its answer was lost
+    const posted = {{ page: live, turn: ++turn, messages: outgoing.splice(0) }};
+    parent.postMessage({{ saliency: JSON.stringify(posted) }}, "*");
+  }};
+  const post = (message) => {{
+    if (live === null) return;
+    outgoing.push(message);
+    flush();
+  }};
+  const base64 = (buffer) => btoa(Array.from(new Uint8Array(buffer), (byte) => String.fromCharCode(byte)).join(""));
   const model = {{
     get: (name) => traits[name],
     set(name, value) {{
-      traits[name] = value;
-      for (const listener of listeners.get("change:" + name) ?? []) listener();
+      traits[name] = changed[name] = value;
+      emit("change:" + name);
     }},
-    save_changes() {{}},
+    save_changes() {{
+      post({{ state: changed }});
+      changed = {{}};
+    }},
     on: (name, listener) => listeners.set(name, [...(listeners.get(name) ?? []), listener]),
     off: (name, listener) => listeners.set(name, (listeners.get(name) ?? []).filter((each) => each !== listener)),
-    send() {{}},
+    send: (content, _callbacks, buffers) => post({{ content, buffers: (buffers ?? []).map(base64) }}),
   }};
+  addEventListener("message", ({{ source, data }}) => {{
+    if (live === null || source !== parent || typeof data?.saliency !== "string") return;
+    const answer = JSON.parse(data.saliency);
+    if (!unanswered || answer.turn !== turn) return; // hosts may repeat an answer
+    for (const {{ content, buffers, state }} of answer.messages) {{
+      if (content) emit("msg:custom", content, buffers.map((each) => new DataView(bytes(each).buffer)));
+      for (const name in state) {{
+        traits[name] = state[name];
+        emit("change:" + name);
+      }}
+    }}
+    next();
+  }});
   const show = async () => {{
     if (!globalThis.DecompressionStream) throw new Error("it lacks DecompressionStream, known since 2023");
     const {{ initialize, render }} = await (typeof saliencyWidget === "function" ? saliencyWidget() : saliencyWidget);
@@ -91,6 +131,10 @@ const saliencyMore = {more};
     await render({{ model, signal, el: document.getElementById("widget") }});
     document.getElementById("still").remove();
     document.getElementById("widget").model = model; // for other scripts of the page
+    if (parent !== window) {{
+      const report = () => parent.postMessage({{ saliencyHeight: document.documentElement.offsetHeight }}, "*");
+      new ResizeObserver(report).observe(document.documentElement);
+    }}
   }};
   show().catch((reason) => {{
     const why = document.getElementById("why");
@@ -100,7 +144,16 @@ const saliencyMore = {more};
 """
 
 
-def page(title: str, code: str, more: str, css: str, traits: Mapping[str, Any], packet: bytes, fallback: str) -> str:
+def page(
+    title: str,
+    code: str,
+    more: str,
+    css: str,
+    traits: Mapping[str, Any],
+    packet: bytes,
+    fallback: str,
+    live: str | None = None,
+) -> str:
     """Return the page.
 
     Args:
@@ -111,6 +164,7 @@ def page(title: str, code: str, more: str, css: str, traits: Mapping[str, Any], 
         traits: the traits that the front end reads, without the snapshot.
         packet: the messages, see :func:`saliency_widget.protocol.messages.pack`.
         fallback: HTML for browsers that cannot run the scripts.
+        live: name of the page, if it is live.
     """
     exported = EXPORTED.search(code)
     if exported is None or not more.startswith(EXPORTS):
@@ -126,7 +180,9 @@ def page(title: str, code: str, more: str, css: str, traits: Mapping[str, Any], 
         packet=base64.b64encode(packet).decode(),
         # inline: every content security policy that allows scripts allows it
         code=_script(code[: exported.start()]),
-        host=HOST.format(factory=exported[1], more=_script(more.removeprefix(EXPORTS).rstrip("; \n"))).strip(),
+        host=HOST.format(
+            factory=exported[1], more=_script(more.removeprefix(EXPORTS).rstrip("; \n")), live=_json(live)
+        ).strip(),
     )
 
 

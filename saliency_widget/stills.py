@@ -78,7 +78,7 @@ class Stills:
         png = base64.b64encode(drawing.png(image.quantize(256))).decode()
         return {"image/png": png, "text/html": _figure(smaller, self._caption())}
 
-    def page(self, title: str | None, code: str, more: str, css: str) -> str:
+    def page(self, title: str | None, code: str, more: str, css: str, live: str | None = None) -> str:
         """Return a page with everything computed so far; see :func:`saliency_widget.export.page`."""
         settings, explainers = self._settings, self._explainers
         traits: dict[str, Any] = {name: getattr(settings, name) for name in ("spec", "parameters", *SETTINGS)}
@@ -92,6 +92,7 @@ class Stills:
             traits=traits,
             packet=explainers.packet([*self._described(methods), *gallery], settings.picked),
             fallback=_figure(self._draw(None), self._caption()),
+            live=live,
         )
 
     def snapshot(self) -> bytes:

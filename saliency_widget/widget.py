@@ -14,6 +14,7 @@ import saliency
 from saliency_widget.front_end import built, compressed
 from saliency_widget.handlers import MessageHandler, WidgetActions
 from saliency_widget.host import after_each_cell
+from saliency_widget.live import LivePage
 from saliency_widget.pictures import drawing, film
 from saliency_widget.pictures.selection import of_mask
 from saliency_widget.protocol.cells import Cell, Key
@@ -88,6 +89,7 @@ class SaliencyWidget(Settings):
 
     _explainers: Explainers | None = None
     _gallery: Gallery | None = None
+    _live_pages: Sequence[LivePage] = ()
     _fallbacks: Sequence[str] = ()
     """Ids of the methods that are shown, in this order, while the model turns out not to support the shown one."""
 
@@ -159,7 +161,7 @@ class SaliencyWidget(Settings):
             spec["gallery"] = {"count": len(inputs.collection)}
         super().__init__(controls, spec=spec, **initial_traits)
         self._fallbacks = fallbacks
-        self._outbox = Outbox(self.send)
+        self._outbox = Outbox(self._send_everywhere)
         self._explainers = Explainers(
             inputs,
             options,
@@ -183,7 +185,8 @@ class SaliencyWidget(Settings):
         actions = WidgetActions(
             self._screen, self._configure, self.add, self._compressed, self._gallery, self._open_from_gallery
         )
-        self.on_msg(MessageHandler(self._explainers, controls, self._outbox, actions))
+        self._handler = MessageHandler(self._explainers, controls, self._outbox, actions)
+        self.on_msg(self._handler)
         self._stop_watching_cells = after_each_cell(self, "_check_weights")
 
     @classmethod
@@ -424,6 +427,9 @@ class SaliencyWidget(Settings):
         if self._explainers is not None:
             self._explainers.close()
             self._stop_watching_cells()
+        for page in self._live_pages:
+            page.close()
+        self._live_pages = ()
         super().close()
 
     @property
@@ -655,6 +661,21 @@ class SaliencyWidget(Settings):
             file.write_text(text, encoding="utf-8")
         return file
 
+    def live_html(self, title: str | None = None) -> str:
+        """Return a page for a frame in an app, such as of Streamlit or Gradio, that needs no notebook.
+
+        Unlike the page of :meth:`to_html` it computes: it posts texts to the page around it, which passes each to
+        :func:`saliency_widget.exchange`, and the result back. Each call makes another page of the same widget. See
+        docs/hosts.md.
+
+        Args:
+            title: title of the page.
+        """
+        title = title if title is None else saliency.checks.text(title, "title")
+        page = LivePage(self, lambda content, buffers: self._handler(self, content, buffers))
+        self._live_pages = (*self._live_pages, page)
+        return self._stills.page(title, code=self._esm, more=self._code, css=self._css, live=page.name)
+
     def __repr__(self) -> str:
         shown = self.explanation
         what = repr(shown.label) if shown is not None else "the top class" if self.target == TOP else self.target
@@ -746,6 +767,12 @@ class SaliencyWidget(Settings):
 
     def _on_result(self) -> None:
         self._snapshot_writer.on_result()
+
+    def _send_everywhere(self, content: dict[str, Any], buffers: list[memoryview]) -> None:
+        """Send a message to the notebook, and to every live page."""
+        self.send(content, buffers)
+        for page in self._live_pages:
+            page.send(content, buffers)
 
     def _write_snapshot(self, packet: bytes) -> None:
         self._write(_snapshot=packet, _more=self._compressed)

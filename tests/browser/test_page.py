@@ -112,6 +112,20 @@ def test_it_works_wherever_it_is_opened(
     assert trouble == []
 
 
+def test_in_a_frame_it_reports_its_height(opened: Callable[..., Page], path: Path) -> None:
+    """The page around a frame is sent the height of the page, so that it can show all of it."""
+    page = opened()
+    page.set_content("<iframe></iframe>")
+    page.evaluate("() => addEventListener('message', ({data}) => window.height = data.saliencyHeight)")
+    page.evaluate("source => { document.querySelector('iframe').srcdoc = source; }", path.read_text(encoding="utf-8"))
+    shown = page.frame_locator("iframe")
+    Widget(shown.locator(".slw-root")).wait(state="ready")
+
+    height = shown.locator("html").evaluate("element => element.offsetHeight")
+    assert height > 400
+    page.wait_for_function("height => window.height === height", arg=height, timeout=PATIENCE)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_read_by_everyone(opened: Callable[..., Page], path: Path, scheme: str) -> None:
     """axe-core reports nothing in the whole page, and its headings name its contents."""
