@@ -17,6 +17,7 @@ from saliency_widget.protocol.outbox import Outbox
 from saliency_widget.protocol.requests import InvalidRequest, Request, parse
 from saliency_widget.screen import Screen
 from saliency_widget.traits.parameters import Controls
+from saliency_widget.work.details import Box, Details
 from saliency_widget.work.explainer import Explainer
 from saliency_widget.work.explainers import Explainers
 from saliency_widget.work.gallery import Gallery
@@ -39,6 +40,8 @@ class WidgetActions(NamedTuple):
     """Adds an image; returns its index."""
     module: bytes
     """The code of the front end's second module, compressed."""
+    details: Details
+    """Parts of large photographs at their full resolution."""
     gallery: Gallery | None
     """The gallery of a widget with many pictures."""
     open: Callable[[int], None]
@@ -82,8 +85,9 @@ class MessageHandler:
             case "compute":
                 explainers[request.model, request.image].compute((request.method, request.target), request.rid)
             case "cancel":
-                in_gallery = self._actions.gallery is not None and self._actions.gallery.cancel(request.rid)
-                if not in_gallery and not explainers.cancel(request.rid):
+                gallery, details = self._actions.gallery, self._actions.details
+                of_pictures = (gallery is not None and gallery.cancel(request.rid)) or details.cancel(request.rid)
+                if not of_pictures and not explainers.cancel(request.rid):
                     logger.info("Ignored a cancel: %r is not waiting or running.", request.rid)
             case "classes":
                 explainers.shown.search(request.rid, request.query)
@@ -103,6 +107,8 @@ class MessageHandler:
                 self._dispatch_method(request, explainers[request.model, request.image])
             case "items" | "order" | "predict" | "open":
                 self._dispatch_gallery(request)
+            case "detail":
+                self._actions.details.request(request.rid, request.image, Box(*request.box), request.width)
             case "module":
                 code = Message({"op": "module", "rid": request.rid}, {"code": self._actions.module})
                 self._outbox.post(code, answering=True)

@@ -28,6 +28,7 @@ from saliency_widget.stills import Stills
 from saliency_widget.traits.methods import MethodLike, first_choices
 from saliency_widget.traits.parameters import Controls, Layers
 from saliency_widget.traits.settings import SETTINGS, STATE, Settings, checked_state, linked, shown_in, view_of
+from saliency_widget.work.details import Details
 from saliency_widget.work.explainer import REFUSALS, Explainer
 from saliency_widget.work.explainers import Explainers, Opening
 from saliency_widget.work.gallery import Gallery
@@ -182,8 +183,15 @@ class SaliencyWidget(Settings):
         self._stills = Stills(self, self._explainers, controls, self._screen, self._gallery)
         self._snapshot_writer = SnapshotWriter(self, self._write_snapshot, self._explainers, self._stills)
         self._apply_parameters()
+        self._details = Details(self._explainers.full_picture, self._outbox.post)
         actions = WidgetActions(
-            self._screen, self._configure, self.add, self._compressed, self._gallery, self._open_from_gallery
+            self._screen,
+            self._configure,
+            self.add,
+            self._compressed,
+            self._details,
+            self._gallery,
+            self._open_from_gallery,
         )
         self._handler = MessageHandler(self._explainers, controls, self._outbox, actions)
         self.on_msg(self._handler)
@@ -425,6 +433,7 @@ class SaliencyWidget(Settings):
         if self._gallery is not None:
             self._gallery.close()
         if self._explainers is not None:
+            self._details.close()
             self._explainers.close()
             self._stop_watching_cells()
         for page in self._live_pages:

@@ -16,6 +16,7 @@ import { galleryPanel } from "./panels/gallery/gallery.ts";
 import { guidePanel } from "./panels/guide/guide.ts";
 import { palettePanel } from "./panels/palette/palette.ts";
 import { searchPanel } from "./panels/palette/search.ts";
+import { detailsPanel } from "./panels/stage/details.ts";
 import { differencePanel } from "./panels/stage/difference.ts";
 import type { LazyPanel, Panel } from "./panels/ui/dom.ts";
 
@@ -32,6 +33,7 @@ const PANELS: Readonly<Record<LazyPanel, Panel>> = {
   palette: palettePanel,
   classes: searchPanel,
   difference: differencePanel,
+  details: detailsPanel,
   gallery: galleryPanel,
   guide: guidePanel,
 };

@@ -23,6 +23,9 @@ FIELDS_AT_MOST = 100
 ITEMS_AT_MOST = 400
 PICTURE_BYTES = 8 << 20
 LARGEST_TARGET = 2**31 - 1
+LARGEST_SIDE = 2**31 - 1
+DETAIL_WIDTH = 4096
+"""Maximum width in pixels of a detail: that of the screen."""
 
 
 class InvalidRequest(ValueError):
@@ -61,6 +64,10 @@ class Request(NamedTuple):
     """For a `picture`: the file."""
     images: Sequence[int] = ()
     """For `items`: the indices of the pictures that are seen."""
+    box: Sequence[int] = ()
+    """For a `detail`: left, top, right and bottom, in pixels of the picture."""
+    width: int = 0
+    """For a `detail`: the width at which it is shown, in pixels."""
     order: Mapping[str, Any] = MappingProxyType({})
     """For an `order`: its `sort`, `descending`, `show` and `near`."""
 
@@ -143,6 +150,14 @@ def parse(
             )
         case "open":
             return Request(op, rid, image=_index(content, "image", images))
+        case "detail":
+            return Request(
+                op,
+                rid,
+                image=_index(content, "image", images),
+                box=_box(content),
+                width=_whole(content, "width", 1, DETAIL_WIDTH),
+            )
         case "predict":
             return Request(op, rid, model=_index(content, "model", models))
         case "items":
@@ -212,6 +227,23 @@ def _brushed(content: dict[Any, Any], images: int) -> list[dict[str, Any]]:
     for each in found:
         _index(each, "image", images)
     return found
+
+
+def _box(content: dict[Any, Any]) -> list[int]:
+    found = content.get("box")
+    if not isinstance(found, list) or len(found) != 4:
+        raise InvalidRequest(f"expected box to be a list of 4 numbers, got {summary(found)}")
+    left, top, right, bottom = (_whole({"box": each}, "box", 0, LARGEST_SIDE) for each in found)
+    if not (left < right and top < bottom):
+        raise InvalidRequest(f"expected box to be left, top, right and bottom, got {found}")
+    return [left, top, right, bottom]
+
+
+def _whole(content: dict[Any, Any], name: str, least: int, most: int) -> int:
+    value = content.get(name)
+    if type(value) is not int or not least <= value <= most:
+        raise InvalidRequest(f"expected {name} to be a whole number from {least} to {most}, got {summary(value)}")
+    return value
 
 
 def _one_of(content: dict[Any, Any], name: str, names: Sequence[str]) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import saliency
 from saliency_widget.pictures.drawing import View, region_of
 from saliency_widget.pictures.selection import Brushed, Picked
@@ -171,6 +173,16 @@ class Explainers(Mapping[Pair, Explainer]):
     def shown_picture(self) -> ShownPicture:
         """The picture on the screen."""
         return self.inputs.pictures[self._shown().image]
+
+    def full_picture(self, image: int) -> np.ndarray:
+        """Return an image at its full resolution, uint8 (H, W, 3).
+
+        Raises:
+            Cancelled: it is not open.
+        """
+        if (subject := self.inputs.subjects.get((0, image))) is None:
+            raise saliency.Cancelled(f"Image {image} is not open.")
+        return subject.picture.shown
 
     def send_state(self, rid: str) -> None:
         """Send every picture, prediction and result, those of the shown image first."""

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import saliency
-from saliency_widget.pictures import drawing
 from saliency_widget.pictures.placement import Placing
 from saliency_widget.protocol.cells import Pair
 from saliency_widget.protocol.messages import readable
@@ -23,7 +22,7 @@ from saliency_widget.work.collection import Collection, collected, distinct, is_
 from saliency_widget.work.concepts import Concepts, checked_concepts
 from saliency_widget.work.examples import checked_index
 from saliency_widget.work.options import Options
-from saliency_widget.work.picture import PICTURE_SIDE, ShownPicture
+from saliency_widget.work.picture import ShownPicture
 from saliency_widget.work.subject import Subject
 
 LISTED = 20
@@ -60,7 +59,7 @@ class Inputs(NamedTuple):
     @property
     def image_specs(self) -> list[Any] | dict[int, Any]:
         """The images of the trait `spec`; in a gallery those that were opened, by their indices."""
-        specs = {i: {"name": self.images[i], "size": list(each.size)} for i, each in self.pictures.items()}
+        specs = {i: each.spec(self.images[i]) for i, each in self.pictures.items()}
         return list(specs.values()) if self.collection is None else specs
 
 
@@ -155,7 +154,7 @@ def _read(
     pictures = {pair: _picture(each) for pair, each in prepared.items()}
     adapted = [each.adapted for each in first]
     methods = _methods_of_each(first, options)
-    shown = {i: _shown(picture, i) for (m, i), picture in pictures.items() if m == 0}
+    shown = {i: ShownPicture(picture.shown, i) for (m, i), picture in pictures.items() if m == 0}
     placings = {(m, i): Placing(picture, shown[i].size) for (m, i), picture in pictures.items()}
     # an adapted model that loaded its file is kept, so that the file is loaded once
     originals = [each if own.loaded is None else own for each, own in zip(models.values(), adapted, strict=True)]
@@ -232,7 +231,7 @@ def opened(before: Inputs, at: int, img: Any, options: Options) -> Inputs:
     preprocess = _preprocess_of_each(options.preprocess, count)
     prepared = [options.prepared(others[m].model, img, preprocess[m]) for m in range(count)]
     pictures = [_picture(each) for each in prepared]
-    shown = _shown(pictures[0], at)
+    shown = ShownPicture(pictures[0].shown, at)
     placings = {(m, at): Placing(picture, shown.size) for m, picture in enumerate(pictures)}
     subjects = {
         (m, at): replace(others[m], picture=picture, placing=placings[m, at], image=img)
@@ -282,10 +281,6 @@ def _picture(prepared: saliency.Prepared) -> saliency.Picture:
             "saliency.explain(model, [a, b])."
         )
     return prepared.picture
-
-
-def _shown(picture: saliency.Picture, index: int) -> ShownPicture:
-    return ShownPicture(drawing.shrunk(picture.shown, PICTURE_SIDE), index)
 
 
 def _unique(name: str, names: Sequence[str]) -> str:

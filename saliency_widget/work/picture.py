@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,12 +28,19 @@ class ShownPicture:
     """A picture in the size in which the browser shows it.
 
     Args:
-        pixels: uint8 (H, W, 3), with sides of at most :data:`PICTURE_SIDE`.
+        picture: uint8 (H, W, 3). It is shown with sides of at most :data:`PICTURE_SIDE`.
         index: index of the image in the widget.
     """
 
-    def __init__(self, pixels: np.ndarray, index: int = 0) -> None:
-        self.pixels, self.index = pixels, index
+    def __init__(self, picture: np.ndarray, index: int = 0) -> None:
+        self.index = index
+        self.pixels = drawing.shrunk(picture, PICTURE_SIDE)
+        self._full = picture.shape[0], picture.shape[1]
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """Return the entry of the image in the trait `spec`."""
+        entry = {"name": name, "size": list(self.size)}
+        return entry if self._full == self.size else {**entry, "full": list(self._full)}
 
     @property
     def size(self) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from saliency_widget.work.gallery import QUALITY, SIDE, Gallery, keep, parts
 from saliency_widget.work.inputs import Inputs
 from saliency_widget.work.jobs import Job
 from saliency_widget.work.options import Options
-from saliency_widget.work.picture import PICTURE_SIDE, ShownPicture
+from saliency_widget.work.picture import ShownPicture
 from saliency_widget.work.predicted import ranks
 from saliency_widget.work.result_cache import Result
 from saliency_widget.work.subject import Subject
@@ -272,7 +272,7 @@ def stored_inputs(
 def stored_opened(before: Inputs, at: int, image: Any, stored: StoredMasks, options: Options) -> Inputs:
     """Return inputs with one of their pictures read."""
     picture = saliency.read(image)
-    shown = ShownPicture(drawing.shrunk(picture.shown, PICTURE_SIDE), at)
+    shown = ShownPicture(picture.shown, at)
     placing = Placing(picture, shown.size)
     methods = {each.id: each for each in before.methods}
     subject = StoredSubject(stored, picture, methods, placing, options, None)

@@ -1,7 +1,7 @@
 /** The state of one view: its pointer, zoom, layout and open tab. Python and other views do not see it. */
 
 import type { ChangeKind, ChannelMethod } from "./answers.ts";
-import { WHOLE, type Point, type Viewport } from "./geometry.ts";
+import { WHOLE, type Box, type Point, type Viewport } from "./geometry.ts";
 
 export interface Glance {
   /** Position of the pointer in the picture, the same in all cells. */
@@ -35,6 +35,8 @@ export interface Glance {
   /** Which channels and concepts are shown: those of a layer, "" for the automatic one; channels by a method. */
   readonly layer: string;
   readonly by: ChannelMethod;
+  /** Parts of large pictures at a higher resolution than their copies, from coarse to fine. */
+  readonly details: readonly Detail[];
   /** The tool of the pointer on the picture. */
   readonly tool: Tool;
   /** Radius of the brush, as a share of the map's longer side. */
@@ -43,10 +45,18 @@ export interface Glance {
   readonly erases: boolean;
 }
 
+export interface Detail {
+  readonly image: number;
+  /** In shares of the picture's width and height. */
+  readonly box: Box;
+  /** In colour, and in grey. */
+  readonly sources: readonly [ImageBitmap, CanvasImageSource];
+}
+
 export type Tool = "look" | "regions" | "brush" | "box";
 
 export const FIRST_GLANCE: Glance = {
   point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", near: null, popup: "", guide: 0, unloaded: "", presentable: false, change: "remove",
-  layer: "", by: "input_x_gradient",
+  details: [], layer: "", by: "input_x_gradient",
   tool: "look", radius: 0.04, erases: false,
 };

@@ -42,6 +42,8 @@ export interface Brushed {
 export interface ImageSpec {
   readonly name: string;
   readonly size: readonly [height: number, width: number];
+  /** The size of the picture in Python, where the one here is a smaller copy. */
+  readonly full?: readonly [height: number, width: number];
 }
 
 export interface Spec {

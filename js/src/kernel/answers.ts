@@ -13,7 +13,7 @@ import { unexpected, warn, type Buffers, type Message, type Raw } from "./packet
 /** By the `op` of the request. Each throws an Error that names what was expected and what came. */
 export const ANSWERS: { readonly [Op in keyof Requests]: (raw: Raw, buffers: Buffers) => Requests[Op]["answer"] } = {
   what_if: whatIf, curve, check: verdict, change, channels, concepts, examples, describe: described, code: (raw) => text(raw, "text"), configure: String, picture: String,
-  items: String, open: String, predict: String, order: whole, film: whole,
+  items: String, open: String, predict: String, order: whole, film: whole, detail: whole,
 };
 
 /** What is parsed by the panel that shows it. */

@@ -28,6 +28,7 @@ export interface Requests {
   readonly concepts: { readonly fields: Cell & { readonly layer: string; readonly brushed: readonly Brushed[] }; readonly answer: Concepts };
   readonly examples: { readonly fields: Cell; readonly answer: Examples };
   readonly film: { readonly fields: Cell & { readonly fill: string; readonly encoding: "gif" | "frames" }; readonly answer: ItemsMessage };
+  readonly detail: { readonly fields: { readonly image: number; readonly box: readonly number[]; readonly width: number }; readonly answer: ItemsMessage };
   readonly describe: { readonly fields: OfMethod; readonly answer: Described };
   readonly configure: { readonly fields: OfMethod; readonly answer: unknown };
   readonly code: { readonly fields: Cell; readonly answer: string };

@@ -31,7 +31,7 @@ const none: Parser = () => [];
 
 const PARSERS: Readonly<Record<string, Parser>> = {
   accepted: none, what_if: none, curve: none, verdict: none, partial_verdict: none, change: none, channels: none, concepts: none, examples: none, described: none, configured: none, code: none, taken: none, classes: none,
-  done: none, order: none, film: none,
+  done: none, order: none, film: none, detail: none,
   items: (raw, _rid, buffers) => [{ kind: "items", items: { raw, buffers } }],
   welcome(raw, _rid, buffers, link) {
     const bytes = buffers.get("picture");

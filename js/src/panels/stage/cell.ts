@@ -55,7 +55,7 @@ export function createCellView(context: Context, pictures: Pictures): CellView {
     paint(state, glance, version) {
       const { shown } = state;
       const now = [
-        version, shown, glance.view, glance.plain, glance.turned, glance.divider, glance.layout, state.spec, canvas.clientWidth,
+        version, shown, glance.view, glance.details, glance.plain, glance.turned, glance.divider, glance.layout, state.spec, canvas.clientWidth,
         canvas.clientHeight, shown.scale === "shared" && state.explained, ...cells.map((cell) => explainedOf(state, cell)),
       ];
       const painted = same(now, last) ? null : lay(state, glance, cells);

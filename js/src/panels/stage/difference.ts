@@ -42,7 +42,7 @@ export function differencePanel(context: Context): HTMLElement {
   const active = (state: State, { layout, other }: Glance) => (layout === "difference" && comparing(state) ? pairShown(state, other) : null);
 
   watch(
-    (state, now) => [active(state, now)?.map(keyOf).join(" "), state.explained, state.shown, state.spec, state.predictions, now.view, now.plain, view.version()],
+    (state, now) => [active(state, now)?.map(keyOf).join(" "), state.explained, state.shown, state.spec, state.predictions, now.view, now.details, now.plain, view.version()],
     (state, now) => {
       const pair = active(state, now);
       element.hidden = !pair;
@@ -138,12 +138,12 @@ function picture({ glance, signal }: Context): DifferencePicture {
     canvas,
     version: () => version,
     state: () => painted,
-    draw(state, { view, plain }, { map }, name) {
+    draw(state, { view, plain, details }, { map }, name) {
       const cell = shownCell(state);
       const scale = window.devicePixelRatio || 1;
       resize(screen, Math.max(1, Math.round(canvas.clientWidth * scale)), Math.max(1, Math.round(canvas.clientHeight * scale)));
       painted = { ...state, explained: new Map([[keyOf(cell), map]]), shown: { ...state.shown, mode: "heat", sign: "signed", scale: "own", live: false } };
-      pictures.load(state.pictures, [cell.image]);
+      pictures.load(state.pictures, [cell.image], details);
       paint(painted, cell, { width: canvas.width, height: canvas.height, scale, view, plain, many: false });
       setText(left, plain ? "Original" : name);
       setAttribute(canvas, "aria-label", name);

@@ -7,7 +7,7 @@ import { regionCount } from "../../core/regions.ts";
 import { shownCell, type State } from "../../core/state.ts";
 import { jobOf } from "../../core/status.ts";
 import { createPictures } from "../../paint/pictures.ts";
-import { h, setAttribute, type Context } from "../ui/dom.ts";
+import { h, setAttribute, type Context, type LazyPanel } from "../ui/dom.ts";
 import { appender } from "../ui/lazy.ts";
 import { createCellView, type CellView } from "./cell.ts";
 import { readyPanel, slowPanel, stalePanel } from "./notices.ts";
@@ -31,8 +31,8 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
   };
 
   watch(
-    (state) => [state.pictures, imagesOf(state).join(" ")],
-    (state) => pictures.load(state.pictures, imagesOf(state)),
+    (state, { details }) => [state.pictures, imagesOf(state).join(" "), details],
+    (state, { details }) => pictures.load(state.pictures, imagesOf(state), details),
   );
   watch(
     (state, { layout, other }) => [gridKey(state), columnsOf(state), layout, other, state.spec.images, state.predictions],
@@ -53,9 +53,9 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
     },
   );
   watch(
-    (state, { view, plain, turned, divider: at, layout, other }) => [
+    (state, { view, details, plain, turned, divider: at, layout, other }) => [
       screen.version, state.shown, gridKey(state), state.explained, state.spec, state.jobs, state.link, state.silent, state.failures, state.trouble, state.answers,
-      view, plain, turned, at, layout, other,
+      view, details, plain, turned, at, layout, other,
     ],
     (state, glance) => {
       let fresh = false;
@@ -71,17 +71,21 @@ export function stagePanel(context: Context, root: HTMLElement): HTMLElement {
     },
   );
   watch((_, { view }) => [view.zoom > 1], (_, { view }) => setAttribute(element, "data-near", view.zoom > 1));
-  differenceOn(context, element);
+  loadLater(context, element);
   element.append(divider(context), zoomPanel(context), h("div", { class: "slw-notices" }, slowPanel(context), stalePanel(context), readyPanel(context)));
   return element;
 }
 
-/** Load the panel of the difference when that is first chosen; the grid is shown again if it cannot be loaded. */
-function differenceOn(context: Context, stage: HTMLElement): void {
-  const open = appender(context, "difference", stage);
-  context.watch((state, { layout }) => [comparing(state) && layout === "difference"], (state, { layout }) => {
-    if (comparing(state) && layout === "difference") void open().then((there) => there || context.glance.send({ layout: "grid" }));
-  });
+/** Load the panels of the second module when they are first needed. If that of the difference cannot be loaded, the grid is shown again. */
+function loadLater(context: Context, stage: HTMLElement): void {
+  const when = (name: LazyPanel, needed: (state: State, glance: Glance) => boolean, failed?: () => void): void => {
+    const open = appender(context, name, stage);
+    context.watch((...now) => [needed(...now)], (...now) => {
+      if (needed(...now)) void open().then((there) => there || failed?.());
+    });
+  };
+  when("difference", (state, { layout }) => comparing(state) && layout === "difference", () => context.glance.send({ layout: "grid" }));
+  when("details", (state, { view }) => view.zoom > 1 && state.link === "live" && imagesOf(state).some((image) => state.spec.images[image]?.full));
 }
 
 /** The CSS order of a picture: rows are placed by it, as an element that moves in the document loses the focus. Headers of columns have 0. */
