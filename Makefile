@@ -134,7 +134,7 @@ $(VENV)/.hosts: tests/browser/recipes.txt Makefile | $(VENV)/.test $(NODE)
 	@for package in $(SOLARA); do \
 		folder="$(VENV)/hosts/solara-cdn/$$package" && mkdir -p "$$folder" && \
 		npm pack --silent --pack-destination "$(VENV)/hosts" "$$package" >/dev/null && \
-		tar -xzf "$(VENV)"/hosts/*.tgz -C "$$folder" --strip-components=1 && rm "$(VENV)"/hosts/*.tgz; done
+		tar -xzf "$(VENV)"/hosts/*.tgz -C "$$folder" --strip-components=1 --exclude='*.map' && rm "$(VENV)"/hosts/*.tgz; done
 	@touch $@
 
 chromium: | $(VENV)/.test

@@ -77,18 +77,16 @@ const saliencyMore = {more};
   const emit = (name, ...args) => {{ for (const listener of listeners.get(name) ?? []) listener(...args); }};
   const outgoing = [];
   let changed = {{}};
-  let turn = 0;
+  let posted = {{ turn: 0 }};
   let unanswered;
-  const next = () => {{
-    clearTimeout(unanswered);
-    unanswered = undefined;
-    flush();
+  const pass = () => {{
+    unanswered = setTimeout(pass, 10000); // the text or its answer was lost
+    parent.postMessage({{ saliency: JSON.stringify(posted) }}, "*");
   }};
   const flush = () => {{
     if (unanswered || !outgoing.length) return;
-    unanswered = setTimeout(next, 10000); // a text or its answer was lost
-    const posted = {{ page: live, turn: ++turn, messages: outgoing.splice(0) }};
-    parent.postMessage({{ saliency: JSON.stringify(posted) }}, "*");
+    posted = {{ page: live, turn: posted.turn + 1, messages: outgoing.splice(0) }};
+    pass();
   }};
   const post = (message) => {{
     if (live === null) return;
@@ -112,8 +110,11 @@ const saliencyMore = {more};
   }};
   addEventListener("message", ({{ source, data }}) => {{
     if (live === null || source !== parent || typeof data?.saliency !== "string") return;
+    if (data.saliency === "") return post({{ content: {{ op: "poll" }}, buffers: [] }}); // the app has news
     const answer = JSON.parse(data.saliency);
-    if (!unanswered || answer.turn !== turn) return; // hosts may repeat an answer
+    if (!unanswered || answer.turn !== posted.turn) return; // hosts may repeat an answer
+    clearTimeout(unanswered);
+    unanswered = undefined;
     for (const {{ content, buffers, state }} of answer.messages) {{
       if (content) emit("msg:custom", content, buffers.map((each) => new DataView(bytes(each).buffer)));
       for (const name in state) {{
@@ -121,7 +122,7 @@ const saliencyMore = {more};
         emit("change:" + name);
       }}
     }}
-    next();
+    flush();
   }});
   const show = async () => {{
     if (!globalThis.DecompressionStream) throw new Error("it lacks DecompressionStream, known since 2023");

@@ -438,7 +438,6 @@ class SaliencyWidget(Settings):
             self._stop_watching_cells()
         for page in self._live_pages:
             page.close()
-        self._live_pages = ()
         super().close()
 
     @property
@@ -681,7 +680,7 @@ class SaliencyWidget(Settings):
             title: title of the page.
         """
         title = title if title is None else saliency.checks.text(title, "title")
-        page = LivePage(self, lambda content, buffers: self._handler(self, content, buffers))
+        page = LivePage(self, lambda content, buffers: self._handler(self, content, buffers), self._forget_page)
         self._live_pages = (*self._live_pages, page)
         return self._stills.page(title, code=self._esm, more=self._code, css=self._css, live=page.name)
 
@@ -776,6 +775,9 @@ class SaliencyWidget(Settings):
 
     def _on_result(self) -> None:
         self._snapshot_writer.on_result()
+
+    def _forget_page(self, page: LivePage) -> None:
+        self._live_pages = tuple(each for each in self._live_pages if each is not page)
 
     def _send_everywhere(self, content: dict[str, Any], buffers: list[memoryview]) -> None:
         """Send a message to the notebook, and to every live page."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import saliency
-from saliency_widget import SaliencyWidget, exchange
+from saliency_widget import SaliencyWidget, exchange, live
 from tests.nets import LABELS, picture, small_net
 
 
@@ -93,6 +93,18 @@ def test_a_refused_value_is_corrected(widget: SaliencyWidget) -> None:
     assert "alert(1)" not in widget._esm
 
 
+def test_a_repeated_text_is_handled_once(widget: SaliencyWidget) -> None:
+    """A page that has got no answer repeats its text, and gets the answer to the first."""
+    page = Page(widget)
+    page.post({"state": {"keep": 40.0}})
+    text = json.dumps({"page": page.name, "turn": 2, "messages": [{"state": {"keep": 50.0}}]})
+    answer = exchange(text)
+    widget.keep = 60
+
+    assert exchange(text) == answer
+    assert widget.keep == 60
+
+
 def test_only_the_named_page_is_served(widget: SaliencyWidget) -> None:
     """Two pages have two names that cannot be guessed; after close() neither is served."""
     page, other = Page(widget), Page(widget)
@@ -125,3 +137,17 @@ def test_a_page_without_an_app_shows_what_was_computed(widget: SaliencyWidget) -
 
     assert all(packets)
     assert "const live = null;" in widget.to_html()
+
+
+def test_a_page_that_is_gone_is_forgotten(widget: SaliencyWidget, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages do not wait forever for a page that posts nothing; other pages are still served."""
+    monkeypatch.setattr(live, "MOST_WAITING", 30_000)
+    gone, page = Page(widget), Page(widget)
+    for method in ("gradient", "grad_cam"):
+        for target in range(3):
+            widget.compute(method, target, wait=True)
+            page.post()
+
+    page.post()
+    with pytest.raises(saliency.BadArgument, match="load the page again"):
+        gone.post()
