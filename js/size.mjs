@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
-const LIMITS = { "widget.js": 38_000, "more.js": 28_000 };
+const LIMITS = { "widget.js": 38_000, "more.js": 28_500 };
 for (const [name, limit] of Object.entries(LIMITS)) {
   const bundle = readFileSync(new URL(`../saliency_widget/static/${name}`, import.meta.url));
   const gzipped = gzipSync(bundle, { level: 9 }).length;

@@ -1,8 +1,8 @@
 /** Decoded images at the size of the canvases: scaled once for all cells, not in every frame. */
 
-import type { Box, Viewport } from "../core/geometry.ts";
+import type { Viewport } from "../core/geometry.ts";
 import type { Detail } from "../core/glance.ts";
-import { ended, same } from "../core/store.ts";
+import { ended, remembered } from "../core/store.ts";
 import { newLayer, resize, type Layer } from "./layer.ts";
 import { grey } from "./pixels.ts";
 
@@ -49,32 +49,33 @@ export function createPictures(signal: AbortSignal, refresh: () => void): Pictur
 
 type Scale = (width: number, height: number, view: Viewport, greyed: boolean) => HTMLCanvasElement;
 
+/** What is drawn: an image, or a detail of it. */
+type Part = Pick<Detail, "box" | "sources">;
+
 /** Scales one image with its details, and keeps the last result in colour and in grey. */
-export function scaler(bitmap: ImageBitmap, details: () => readonly Detail[] = () => []): Scale {
-  const own = { box: { x: 0, y: 0, width: 1, height: 1 }, sources: [bitmap, greyOf(bitmap)] };
-  const kept = own.sources.map(() => ({ layer: newLayer(0, 0), last: [] as readonly unknown[] }));
-  return (width, height, view, greyed) => {
-    const one = kept[Number(greyed)]!;
-    const shown = magnifies(bitmap, width, view) ? [own, ...details()] : [own];
-    const now = [width, height, view, ...shown];
-    if (!same(now, one.last)) draw(one.layer, shown.map(({ sources, box }) => [sources[Number(greyed)]!, box]), width, height, view);
-    one.last = now;
-    return one.layer.canvas;
-  };
+export function scaler(bitmap: ImageBitmap, details: () => readonly Part[] = () => []): Scale {
+  const whole: Part = { box: { x: 0, y: 0, width: 1, height: 1 }, sources: [bitmap, greyOf(bitmap)] };
+  const drawn = whole.sources.map((_, i) => {
+    const layer = newLayer(0, 0);
+    return remembered((width: number, height: number, view: Viewport, ...parts: readonly Part[]) => draw(layer, width, height, view, parts, i));
+  });
+  return (width, height, view, greyed) =>
+    drawn[Number(greyed)]!(width, height, view, whole, ...(magnified(bitmap.width, width, view.zoom) ? details() : []));
 }
 
-/** Whether an image has fewer pixels than the part of a canvas, in device pixels, that it is zoomed to. */
-export function magnifies(image: { readonly width: number }, width: number, { zoom }: Viewport): boolean {
-  return zoom > 1 && width * zoom > image.width;
+/** Whether an image that is so many pixels wide is zoomed beyond them on a canvas, whose width is in device pixels. */
+export function magnified(pixels: number, width: number, zoom: number): boolean {
+  return zoom > 1 && width * zoom > pixels;
 }
 
-function draw({ canvas, context }: Layer, parts: readonly (readonly [CanvasImageSource, Box])[], width: number, height: number, { u, v, zoom }: Viewport): void {
+function draw({ canvas, context }: Layer, width: number, height: number, { u, v, zoom }: Viewport, parts: readonly Part[], greyed: number): HTMLCanvasElement {
   resize({ canvas, context }, width, height);
   context.imageSmoothingQuality = "high";
   // an image may be transparent in places
   context.clearRect(0, 0, width, height);
   const [across, down] = [width * zoom, height * zoom];
-  for (const [source, box] of parts) context.drawImage(source, (box.x - u) * across, (box.y - v) * down, box.width * across, box.height * down);
+  for (const { sources, box } of parts) context.drawImage(sources[greyed]!, (box.x - u) * across, (box.y - v) * down, box.width * across, box.height * down);
+  return canvas;
 }
 
 /** An image without its colours, at its own size. */

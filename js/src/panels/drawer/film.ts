@@ -9,10 +9,8 @@ import { newLayer } from "../../paint/layer.ts";
 import { button, type Context } from "../ui/dom.ts";
 
 type Answer = Requests["film"]["answer"];
-/** The extension of a file, what the kernel sends for it, and what makes the file. */
-type Kind = readonly [ending: string, encoding: "gif" | "frames", make: (answer: Answer, signal: AbortSignal) => Promise<Blob>];
 
-/** The first that the browser can encode: MP4 plays nearly everywhere. */
+/** Names and types of videos, of which the first is offered that the browser can encode: MP4 plays nearly everywhere. */
 const VIDEOS = [["MP4", "video/mp4;codecs=avc1.42E01E"], ["WebM", "video/webm"]] as const;
 const BITS = 4_000_000;
 /** Milliseconds between two drawings of a frame. */
@@ -27,7 +25,7 @@ export function films(context: Context, report: (text: string) => void, done: (b
     running = null;
     stop.hidden = true;
   };
-  const make = async ([ending, encoding, file]: Kind): Promise<void> => {
+  const make = async (name: string, type: string): Promise<void> => {
     end();
     if (!shownExplained(store.state)) {
       report("There is nothing to save yet.");
@@ -35,19 +33,20 @@ export function films(context: Context, report: (text: string) => void, done: (b
     }
     const mine = running = new AbortController();
     const { state } = store;
+    const encoding = name === "GIF" ? "gif" : "frames";
     const request = commands.request("film", { ...shownCell(state), fill: state.shown.fill, encoding }, {
       progress: (share) => report(`Drawing the film: ${Math.floor(share * 100)} %`),
     });
-    mine.signal.addEventListener("abort", request.cancel);
+    ended(mine.signal, request.cancel);
     report("Drawing the film…");
     stop.hidden = false;
     try {
       const answer = await request.answer;
       if (encoding === "frames") report("Recording the video…");
-      const blob = await file(answer, mine.signal);
+      const blob = encoding === "gif" ? new Blob([...filesIn(answer)], { type }) : await recorded(answer, type, mine.signal);
       if (mine !== running) return;
       end();
-      done(blob, ending, state);
+      done(blob, name.toLowerCase(), state);
     } catch (reason) {
       if (mine !== running) return;
       end();
@@ -60,12 +59,8 @@ export function films(context: Context, report: (text: string) => void, done: (b
   });
   ended(signal, end);
   const video = typeof MediaRecorder === "undefined" ? undefined : VIDEOS.find(([, type]) => MediaRecorder.isTypeSupported(type));
-  const kinds: readonly (readonly [string, Kind])[] = [
-    ["GIF", ["gif", "gif", ({ buffers }) => Promise.resolve(new Blob([...buffers.values()].map((file) => file.slice()), { type: "image/gif" }))]],
-    ...(video ? [[video[0], [video[0].toLowerCase(), "frames", (answer: Answer, signal: AbortSignal) => recorded(answer, video[1], signal)]] as const] : []),
-  ];
-  const starts = kinds.map(([name, kind]) =>
-    button(context, { title: "A film in which the selection grows, with the model's output for it" }, name, () => void make(kind)));
+  const starts = [["GIF", "image/gif"] as const, ...(video ? [video] : [])].map(([name, type]) =>
+    button(context, { title: "A film in which the selection grows, with the model's output for it" }, name, () => void make(name, type)));
   context.watch((state) => [state.link, state.spec], ({ link, spec }) => {
     // a film needs the model
     const offered = link === "live" && !spec.stored;
@@ -75,9 +70,13 @@ export function films(context: Context, report: (text: string) => void, done: (b
   return [...starts, stop];
 }
 
+function filesIn({ buffers }: Answer): readonly Uint8Array<ArrayBuffer>[] {
+  return [...buffers.values()].map((file) => file.slice());
+}
+
 /** Play the frames on a canvas, and record it. */
-async function recorded({ raw, buffers }: Answer, type: string, signal: AbortSignal): Promise<Blob> {
-  const frames = await Promise.all([...buffers.values()].map((file) => createImageBitmap(new Blob([file.slice()]))));
+async function recorded(answer: Answer, type: string, signal: AbortSignal): Promise<Blob> {
+  const frames = await Promise.all(filesIn(answer).map((file) => createImageBitmap(new Blob([file]))));
   const { canvas, context } = newLayer(frames[0]!.width, frames[0]!.height);
   const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: type, videoBitsPerSecond: BITS });
   const parts: Blob[] = [];
@@ -88,7 +87,7 @@ async function recorded({ raw, buffers }: Answer, type: string, signal: AbortSig
   });
   recorder.start();
   let until = performance.now();
-  for (const [i, milliseconds] of list(raw, "durations").entries()) {
+  for (const [i, milliseconds] of list(answer.raw, "durations").entries()) {
     until += Number(milliseconds);
     // drawn again and again, as a video holds no frame that stands still
     while (performance.now() < until && !signal.aborted) {

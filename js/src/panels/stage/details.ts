@@ -6,7 +6,7 @@ import { cellsOf } from "../../core/grid.ts";
 import { ended } from "../../core/store.ts";
 import { list } from "../../kernel/messages.ts";
 import { unexpected } from "../../kernel/packet.ts";
-import { greyOf, magnifies } from "../../paint/pictures.ts";
+import { greyOf, magnified } from "../../paint/pictures.ts";
 import { h, type Context } from "../ui/dom.ts";
 
 /** Milliseconds for which the view has to rest. */
@@ -17,6 +17,8 @@ const MARGIN = 0.1;
 const KEPT = 8;
 /** The kernel gives no wider ones. */
 const WIDEST = 4096;
+/** Of shares of the picture. */
+const ROUNDING = 1e-9;
 
 /** An empty element: the stage draws the details. */
 export function detailsPanel({ store, glance, commands, signal, watch }: Context): HTMLElement {
@@ -37,8 +39,8 @@ export function detailsPanel({ store, glance, commands, signal, watch }: Context
     ended(left.signal, cancel);
     const { raw, buffers } = await answer;
     const file = buffers.get("picture");
-    const [x, y, right, bottom] = list(raw, "box") as readonly number[];
-    if (!file || x === undefined || y === undefined || right === undefined || bottom === undefined) throw unexpected("a picture and its box", raw);
+    const [x, y, right, bottom] = list(raw, "box") as readonly [number, number, number, number?];
+    if (!file || bottom === undefined) throw unexpected("a picture and its box", raw);
     const bitmap = await createImageBitmap(new Blob([file.slice()], { type: "image/jpeg" }));
     if (signal.aborted) bitmap.close();
     else take({ image, box: { x: x / width, y: y / height, width: (right - x) / width, height: (bottom - y) / height }, sources: [bitmap, greyOf(bitmap)] });
@@ -50,21 +52,20 @@ export function detailsPanel({ store, glance, commands, signal, watch }: Context
     if (!canvas || state.link !== "live" || state.silent) return;
     const wide = canvas.clientWidth * (window.devicePixelRatio || 1);
     const share = 1 / view.zoom;
+    const spans = (from: number, length: number, at: number): boolean => from <= at && from + length >= at + share - ROUNDING;
+    /** From where to where, in pixels of a side of the picture. */
+    const ends = (at: number, side: number): readonly [number, number] =>
+      [Math.floor(Math.max(at - MARGIN * share, 0) * side), Math.ceil(Math.min(at + share + MARGIN * share, 1) * side)];
     for (const image of new Set(cellsOf(state).map((cell) => cell.image))) {
       const { size, full } = state.spec.images[image] ?? {};
-      if (!size || !full || !magnifies({ width: size[1] }, wide, view)) continue;
-      const [height, width] = full;
-      const needed = Math.min(wide * view.zoom, width);
-      const shows = (detail: Detail): boolean => {
-        const { box } = detail;
-        return detail.image === image && box.x <= view.u && box.y <= view.v && box.x + box.width >= view.u + share - 1e-9
-          && box.y + box.height >= view.v + share - 1e-9 && resolution(detail) >= 0.99 * needed;
-      };
+      if (!size || !full || !magnified(size[1], wide, view.zoom)) continue;
+      const needed = Math.min(wide * view.zoom, full[1]);
+      const shows = (detail: Detail): boolean =>
+        detail.image === image && resolution(detail) >= 0.99 * needed
+        && spans(detail.box.x, detail.box.width, view.u) && spans(detail.box.y, detail.box.height, view.v);
       if (kept.some(shows)) continue;
-      const margin = MARGIN * share;
-      const [from, to] = [Math.floor(Math.max(view.u - margin, 0) * width), Math.ceil(Math.min(view.u + share + margin, 1) * width)];
-      const [top, bottom] = [Math.floor(Math.max(view.v - margin, 0) * height), Math.ceil(Math.min(view.v + share + margin, 1) * height)];
-      request(image, full, [from, top, to, bottom], clamp(Math.ceil(((to - from) / width) * needed), 1, WIDEST))
+      const [[from, to], [top, bottom]] = [ends(view.u, full[1]), ends(view.v, full[0])];
+      request(image, full, [from, top, to, bottom], clamp(Math.ceil(((to - from) / full[1]) * needed), 1, WIDEST))
         .catch((reason: unknown) => console.warn("saliency-widget: no detail:", reason));
     }
   };
