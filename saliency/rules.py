@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from saliency.errors import Unsupported
@@ -115,7 +116,11 @@ class Composite:
         """Return the rule of an operator; None for its plain gradient."""
         if self.first is not None and operator.first and operator.kind in LINEAR:
             return self.first
-        return next((rule for kind, rule in self.rules if kind == operator.kind), None)
+        return self._by_kind.get(operator.kind)
+
+    @cached_property
+    def _by_kind(self) -> dict[str, Rule]:
+        return dict(reversed(self.rules))  # the first rule of a kind counts
 
     def require(self, kinds: Collection[str], unknown: Collection[str]) -> None:
         """Raise if the model contains no operator that the rules apply to.

@@ -165,11 +165,21 @@ class Adapter:
         It must not depend on which class is explained, nor on the values of the weights. Nothing is cached for targets
         and outputs that are callables.
         """
+        key = self._key(name, images)
+        return find() if key is None else self._shared.fact(key, find)
+
+    def _known_fact(self, name: str, images: Any) -> Any:
+        """Return a fact if it was found before; otherwise None."""
+        key = self._key(name, images)
+        return None if key is None else self._shared.known(key)
+
+    def _key(self, name: str, images: Any) -> Hashable | None:
+        """Return the key of a fact; None where nothing is cached."""
         if any(not isinstance(each, OfScores | Unit) for each in self._targets) or callable(self.output):
-            return find()
+            return None
         kinds = frozenset(each if isinstance(each, Unit) else OfScores for each in self._targets)
         bound = (kinds, self._layers, self._start, self._to_logits, self.output)
-        return self._shared.fact((name, self.structure, *bound, tuple(images.shape[1:])), find)
+        return name, self.structure, *bound, tuple(images.shape[1:])
 
     def _automatic_layers(self, images: Any) -> tuple[list[str], str]:
         found = self._survey(images)

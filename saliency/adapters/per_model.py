@@ -7,6 +7,7 @@ import itertools
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from saliency.threads import lock
@@ -69,6 +70,12 @@ class Shared:
         except TypeError:
             return find()
         return self._cached(self._facts, self.FACTS, key, find)
+
+    def known(self, key: Hashable) -> Any:
+        """Return a cached fact; None if it was not found yet, or if the key cannot be hashed."""
+        with self.lock, suppress(TypeError):
+            return self._facts.get(key)
+        return None
 
     def _cached(self, values: OrderedDict[Hashable, Any], most: int, key: Hashable, make: Callable[[], Any]) -> Any:
         with self.lock:

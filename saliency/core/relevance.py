@@ -34,22 +34,20 @@ class Epsilon:
 class Gamma:
     """Positive contributions weighted by 1 + γ (LRP-γ; Montavon et al. 2019, table 1), for inputs of either sign.
 
-    For an output below zero, the negative contributions get that weight.
+    For an output below zero, the negative contributions get that weight. The positive contributions are half of the sum
+    of all and of their absolute values, the negative ones half of the difference, so that one more pass gives both.
     """
 
     gamma: float = 0.25
     epsilon: float = 1e-6
 
     def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
-        ops = layer.ops
+        ops, half = layer.ops, self.gamma / 2
         y, pullback = layer(x)
-        relevance_of = ops.where(y > 0, relevance, 0.0 * relevance), ops.where(y > 0, 0.0 * relevance, relevance)
-        parts = (_split(layer, x, positive=True), _split(layer, x, positive=False))
-        passed: Any = 0.0
-        for (favoured, back), owed in zip(parts, relevance_of, strict=True):
-            share = _divided(layer, owed, y + self.gamma * favoured, self.epsilon)
-            passed = passed + x * pullback(share) + self.gamma * back(share)
-        return passed
+        absolute, pullback_absolute = layer(ops.abs(x), weights=ops.abs)
+        share = _divided(layer, relevance, (1 + half) * ops.abs(y) + half * absolute, self.epsilon, 1)
+        passed = (1 + half) * x * pullback(ops.where(y > 0, share, -share))
+        return passed + half * ops.abs(x) * pullback_absolute(share)
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,13 @@ class AlphaBeta:
     epsilon: float = 1e-6
 
     def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
-        passed: Any = 0.0
+        passed: Any = None
         for factor, positive in ((self.alpha, True), (1.0 - self.alpha, False)):
             if factor:
                 z, back = _split(layer, x, positive)
-                passed = passed + back(_divided(layer, factor * relevance, z, self.epsilon))
+                owed = relevance if factor == 1 else factor * relevance
+                share = back(_divided(layer, owed, z, self.epsilon, 1 if positive else -1))
+                passed = share if passed is None else passed + share
         return passed
 
 
@@ -76,7 +76,7 @@ class WSquare:
 
     def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
         z, pullback = layer(0.0 * x + 1.0, weights=_square, bias=_nothing)
-        return pullback(_divided(layer, relevance, z, self.epsilon))
+        return pullback(_divided(layer, relevance, z, self.epsilon, 1))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Flat:
 
     def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
         z, pullback = layer(0.0 * x + 1.0, weights=_one, bias=_nothing)
-        return pullback(_divided(layer, relevance, z, self.epsilon))
+        return pullback(_divided(layer, relevance, z, self.epsilon, 1))
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,21 @@ def softmax_taylor(layer: Operator, x: Any, relevance: Any) -> Any:
     return layer.ops.where(y > 0, back, 0.0 * y)
 
 
-def _divided(layer: Operator, relevance: Any, z: Any, epsilon: float) -> Any:
-    """Return relevance / z, with |z| at least epsilon; zero counts as positive."""
+def _divided(layer: Operator, relevance: Any, z: Any, epsilon: float, sign: int = 0) -> Any:
+    """Return relevance / z, with |z| at least epsilon; zero counts as positive.
+
+    Args:
+        layer: receives what epsilon absorbs, in its ledger.
+        relevance: of the output.
+        z: the output, shape of `relevance`.
+        epsilon: added to |z|.
+        sign: 1 where z is known to be at least 0, -1 where at most 0; 0 where it may have any sign.
+    """
     ops = layer.ops
-    share = relevance / ops.where(z >= 0, z + epsilon, z - epsilon)
+    share = relevance / ((ops.abs(z) if not sign else z if sign > 0 else -z) + epsilon)
     if layer.ledger is not None:
-        layer.ledger.absorb(layer.kind, epsilon * ops.sum(ops.where(z >= 0, share, -share)))
-    return share
+        layer.ledger.absorb(layer.kind, epsilon * ops.sum(share))
+    return ops.where(z >= 0, share, -share) if not sign else share if sign > 0 else -share
 
 
 def _split(layer: Operator, x: Any, positive: bool) -> tuple[Any, Callable[[Any], Any]]:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import saliency
+from saliency.adapters.torch.layers import Captured
 from saliency.adapters.torch.model import TorchModel
+from tests.nets import near, picture, small_net
 
 
 class Twice(nn.Module):
@@ -41,7 +43,9 @@ def test_layers_of_a_batch_are_those_of_each_image(layers: list[str]) -> None:
     bound: Any = saliency.adapt(Twice()).at([1, 2], layers)
     assert isinstance(bound, TorchModel)
     together = bound.layers(IMAGES)
-    alone = [bound.layers(IMAGES[i : i + 1]) for i in range(3)]
+    # each by a model of its own, about which nothing is known yet
+    others: list[Any] = [saliency.adapt(Twice()).at([1, 2], layers) for _ in IMAGES]
+    alone = [other.layers(IMAGES[i : i + 1]) for i, other in enumerate(others)]
 
     np.testing.assert_allclose(together.scores, torch.cat([each.scores for each in alone], 1), atol=1e-6)
     for i in range(len(layers)):
@@ -57,3 +61,47 @@ def test_a_layer_without_gradient_is_refused_in_a_batch_too() -> None:
     for images in (IMAGES[:1], IMAGES):
         with pytest.raises(saliency.NoGradient):
             bound.layers(images)
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "layer_cam", "eigen_cam"])
+def test_the_second_pass_over_one_image_intercepts_no_operators(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first explanation records which call of the layer counts; later ones take a hook, with the same map."""
+    entered = []
+    watch = Captured.__enter__
+
+    def counted(self: Captured) -> Any:
+        entered.append(self)
+        return watch(self)
+
+    monkeypatch.setattr(Captured, "__enter__", counted)
+    adapted = saliency.adapt(small_net())
+    first, second = (saliency.explain(adapted, picture(), method, 1, progress=False).mask for _ in range(2))
+    before = len(entered)
+    third = saliency.explain(adapted, picture(), method, 1, progress=False).mask
+
+    assert before > 0
+    assert len(entered) == before
+    near(second, first)
+    near(third, first)
+
+
+class Attending(nn.Module):
+    """Attention over the pixels of a picture, and a linear layer."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.dropout, self.head = dropout, nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)[:, None]
+        mixed = nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, dropout_p=self.dropout)
+        return self.head(mixed[:, 0].mean(1))
+
+
+@pytest.mark.parametrize(("dropout", "draws"), [(0.0, False), (0.5, True)])
+def test_attention_without_dropout_draws_nothing(dropout: float, draws: bool) -> None:
+    """Only attention with dropout draws random numbers, which are then intercepted in every pass."""
+    adapted = saliency.adapt(Attending(dropout).eval())
+    found = [saliency.explain(adapted, picture(), "gradient", 1, progress=False) for _ in range(2)]
+
+    assert any("random" in note for note in found[0].notes) == draws

@@ -288,7 +288,7 @@ class Captured(Tap, Survey):
 
 
 class Hooked:
-    """Stores the outputs of modules, and records the graph of the forward pass only from there on.
+    """Stores the outputs of modules, and records the graph of the forward pass only from there on, or not at all.
 
     Unlike :class:`Captured` it intercepts no operators, so that it is as fast as a plain forward pass, and learns
     nothing about the grids of the outputs. Call the model with gradients off; they are on from the first output to the
@@ -297,10 +297,11 @@ class Hooked:
     Args:
         module: its forward pass is recorded.
         last: by name of a module that returns one tensor, the number of its last call, from 1.
+        graph: whether the graph from there on is recorded.
     """
 
-    def __init__(self, module: nn.Module, last: Mapping[str, int]) -> None:
-        self._module, self._last = module, last
+    def __init__(self, module: nn.Module, last: Mapping[str, int], *, graph: bool = True) -> None:
+        self._module, self._last, self._graph = module, last, graph
         self._handles: list[Any] = []
         self._calls: Counter[str] = Counter()
         self.outputs: dict[str, Tensor] = {}
@@ -318,6 +319,9 @@ class Hooked:
         def hook(_module: nn.Module, _args: Any, result: Tensor) -> Tensor:
             self._calls[name] += 1
             if self._calls[name] != self._last[name]:
+                return result
+            if not self._graph:
+                self.outputs[name] = result.clone()
                 return result
             torch.set_grad_enabled(True)
             output = result if result.requires_grad else result.detach().requires_grad_()

@@ -32,7 +32,7 @@ from saliency.adapters.torch.rules import kinds_of, run_by_rules
 from saliency.adapters.torch.scores import scores_of
 from saliency.adapters.torch.trace import LastActivation, why_no_gradient
 from saliency.adapters.torch.weights import Uses, copy_with, parameters_of, weights_of
-from saliency.adapters.torch.working_copy import WorkingCopy, is_training, version_of
+from saliency.adapters.torch.working_copy import WorkingCopy, is_training, parts_of, version_of
 from saliency.adapters.torch.wrapped import WRAPPERS, unsupported, unwrapped
 from saliency.adapters.weights import Weight, Weighted
 from saliency.errors import NoGradient, Unsupported, unknown
@@ -88,13 +88,14 @@ class TorchModel(Weighted, Adapter):
     @property
     def structure(self) -> Hashable:
         """A value that changes whenever a module, an attribute or a tensor is replaced, not with values of weights."""
-        self._renew()
+        if not self._targets:  # else :meth:`at` has done so at the start of the run
+            self._renew()
         return self._working.edition, self.modes
 
     @property
     def modes(self) -> Hashable:
         """The training flags of all parts."""
-        return tuple(map(is_training, self.module.modules()))
+        return tuple(map(is_training, parts_of(self.module)))
 
     def layer_name(self, layer: Any) -> Any:
         """See :class:`Adapter`; prefixes that wrappers add are removed."""
@@ -186,7 +187,7 @@ class TorchModel(Weighted, Adapter):
         return WorkingCopy(self.module, compiled=False) if self._has_compiled_parts() else self._working
 
     def _has_compiled_parts(self) -> bool:
-        return any("_orig_mod" in vars(part).get("_modules", ()) for part in self.module.modules())
+        return any("_orig_mod" in vars(part).get("_modules", ()) for part in parts_of(self.module))
 
     def _operators(self, images: Tensor) -> frozenset[str]:
         with self.rewired(Composite(()))._ready(grad=True) as module:
@@ -194,7 +195,7 @@ class TorchModel(Weighted, Adapter):
 
     def layers(self, images: Tensor, *, whole: bool = False) -> Read[Layer[Tensor]]:
         """Return activations (N, h, w, K) and gradients (k, N, h, w, K) of each bound layer."""
-        if len(images) > 1 and (last := self._plain_calls(images)):
+        if last := self._plain_calls(images):
             return self._plain_layers(images, last)
         leaf = leaf_of(images)
         with self._ready(grad=True) as module:
@@ -205,6 +206,7 @@ class TorchModel(Weighted, Adapter):
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf_of(images))))
             grids = [captured.grid(each) for each in seen]
             gradients = list(each_gradient(scores, seen, self._layers, half=self._goes_through_half()))
+        self._remember_calls("plain layers", images, captured)
         for i, (name, grid) in enumerate(zip(self._layers, grids, strict=True)):
             if not whole:
                 self._say(name, grid, [each[i] for each in gradients])
@@ -217,20 +219,39 @@ class TorchModel(Weighted, Adapter):
         return Read(found, scores.detach())
 
     def _plain_calls(self, images: Tensor) -> dict[str, int]:
-        """Return the number of the last call of each bound layer, if all are modules that return maps (N, K, h, w)."""
-        if self._cut is not None or self._gate is not None or units(self._targets):
+        """Return the number of the last call of each bound layer, if all are modules that return maps (N, K, h, w).
+
+        For one image only if an earlier call has found it, as finding it takes longer than explaining one image.
+        """
+        if not self._takes_hooks:
             return {}
+        if len(images) == 1:
+            return dict(self._known_fact("plain layers", images) or {})
 
         def found() -> dict[str, int]:
-            captured = self._captured(images[:1])
-            if not all(map(captured.is_plain, self._layers)):
+            last = self._last_calls(self._captured(images[:1]))
+            if not last:
                 return {}
-            last = {name: captured.calls[name] for name in self._layers}
             # a model may switch gradients off after the layer; all images, as each may have a target of its own
             with self._ready(grad=False) as module:
                 return last if self._hooked(module, images, last)[0].requires_grad else {}
 
         return dict(self._fact("plain layers", images, found))
+
+    @property
+    def _takes_hooks(self) -> bool:
+        """Whether nothing but hooks of the bound layers is needed in a forward pass."""
+        return self._cut is None and self._gate is None and not units(self._targets)
+
+    def _last_calls(self, captured: Captured) -> dict[str, int]:
+        """Return the number of the last call of each bound layer, if all are plain."""
+        plain = all(map(captured.is_plain, self._layers))
+        return {name: captured.calls[name] for name in self._layers} if plain else {}
+
+    def _remember_calls(self, name: str, images: Tensor, captured: Captured) -> None:
+        """Remember the last calls of the bound layers, so that the next pass over one image takes hooks only."""
+        if self._takes_hooks:
+            self._fact(name, images, lambda: self._last_calls(captured))
 
     def _plain_layers(self, images: Tensor, last: Mapping[str, int]) -> Read[Layer[Tensor]]:
         """Return the same as :meth:`layers`, without intercepting operators."""
@@ -250,11 +271,21 @@ class TorchModel(Weighted, Adapter):
         with Hooked(module, last) as hooked:
             return self._scores(module, images), hooked.outputs
 
+    def _plain_activations(self, images: Tensor, last: Mapping[str, int]) -> Read[Tensor]:
+        """Return the same as :meth:`activations`, without intercepting operators, and without a graph."""
+        with self._ready(grad=False) as module, Hooked(module, last, graph=False) as hooked:
+            scores = self._scores(module, images) if self._targets else None
+            if scores is None:
+                self._forward(module, images)
+        return Read((self._wide_map(hooked.outputs[name]) for name in self._layers), scores)
+
     def _wide_map(self, array: Tensor) -> Tensor:
         return array.detach().permute(0, 2, 3, 1).to(self._wide)
 
     def activations(self, images: Tensor, *, whole: bool = False) -> Read[Tensor]:
         """Return the activations (N, h, w, K) of each bound layer, with the scores of the targets, if any are bound."""
+        if self._takes_hooks and (last := self._known_fact("plain activations", images)):
+            return self._plain_activations(images, last)
         leaf = leaf_of(images)
         # the grid of tokens is found by gradients
         with self._ready(grad=True) as module:
@@ -263,6 +294,7 @@ class TorchModel(Weighted, Adapter):
                 if scores is None:
                     self._forward(module, leaf)
             seen = [captured.output(name) for name in self._layers]
+            self._remember_calls("plain activations", images, captured)
             return Read((self._read(each, captured.grid(each), whole) for each in seen), scores)
 
     def _read(self, array: Tensor, grid: Grid | None, whole: bool) -> Tensor:

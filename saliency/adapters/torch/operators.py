@@ -129,12 +129,25 @@ class Call:
         self.ledger: Ledger | None = None
         self._function, self._inputs, self._weight, self._bias = function, inputs, weight, bias
         self.tensors: tuple[Tensor, ...] = tuple(arguments[key] for key in inputs)
-        # the inputs' values, detached; replaced by copies before they are overwritten
-        self.kept = tuple(_wide(each.detach()) for each in self.tensors)
-        self._constants: dict[Any, Any] = {key: _wide(value) for key, value in arguments.items() if key not in inputs}
+        self._arguments = arguments
         # functions of the output that belong to the operator; None marks the place of the bias
         self._steps: tuple[Callable[[Tensor], Tensor] | None, ...] = ()
-        self.ops = TorchOps(self.kept[0].device, self.kept[0].dtype)
+        self._own: Evaluated | None = None
+
+    # computed on first use, as most operators follow no rule
+    @cached_property
+    def kept(self) -> tuple[Tensor, ...]:
+        """The inputs' values, detached; replaced by copies before they are overwritten."""
+        return tuple(_wide(each.detach()) for each in self.tensors)
+
+    @cached_property
+    def _constants(self) -> dict[Any, Any]:
+        return {key: _wide(value) for key, value in self._arguments.items() if key not in self._inputs}
+
+    @cached_property
+    def ops(self) -> TorchOps:
+        """See :class:`saliency.rules.Operator`."""
+        return TorchOps(self.kept[0].device, self.kept[0].dtype)
 
     @property
     def x(self) -> Any:
@@ -161,15 +174,20 @@ class Call:
         """Its bias."""
         return None if self._bias is None else self._constants.get(self._bias)
 
+    def _copied(self) -> Call:
+        one = copy.copy(self)
+        one._own = None  # the graph of this operator alone
+        return one
+
     def then(self, step: Callable[[Tensor], Tensor]) -> Call:
         """Return this operator followed by a step, such as a transpose of its output."""
-        one = copy.copy(self)
+        one = self._copied()
         one._steps = (*self._steps, step)
         return one
 
     def plus(self, added: Tensor) -> Call | None:
         """Return this operator with `added` in its bias; None if it is not a bias."""
-        bias, one = self.bias, copy.copy(self)
+        bias, one = self.bias, self._copied()
         if self.weight is None or sum(n > 1 for n in added.shape) > 1:
             return None
         if bias is None:
@@ -181,7 +199,7 @@ class Call:
 
     def times(self, factor: Tensor) -> Call | None:
         """Return this operator with each output channel scaled; None if `factor` is not one number per channel."""
-        weight, bias, one = self.weight, self.bias, copy.copy(self)
+        weight, bias, one = self.weight, self.bias, self._copied()
         if weight is None or self.name not in CHANNELS or self._inputs != (0,):
             return None
         axis = CHANNELS[self.name] % weight.ndim
@@ -221,6 +239,9 @@ class Call:
     def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
         """See :class:`saliency.rules.Operator`."""
         several = isinstance(x, tuple)
+        if weights is None and bias is None and x is self.x and (own := self._own) is not None and own.is_unchanged:
+            leaves, y = own.leaves, own.output
+            return y.detach(), lambda relevance: _pulled(y, leaves, relevance, several)
         leaves = tuple(each.detach().requires_grad_() for each in (x if several else (x,)))
         changed: dict[Any, Tensor] = {}
         if weights is not None and self.weight is not None:
@@ -230,12 +251,39 @@ class Call:
         with torch.enable_grad():
             output = self.run(*leaves, changed=changed)
             y = output if isinstance(output, Tensor) else output[0]
+        return y.detach(), lambda relevance: _pulled(y, leaves, relevance, several)
 
-        def pullback(relevance: Tensor) -> Any:
-            back = torch.autograd.grad(y, leaves, relevance, retain_graph=True)
-            return back if several else back[0]
+    def evaluated(self) -> Any:
+        """Return the output for its own input; the graph is kept, so that a rule need not evaluate it again."""
+        leaves = tuple(each.detach().requires_grad_() for each in self.kept)
+        with torch.enable_grad():
+            output = self.run(*leaves)
+        self._own = Evaluated(leaves, output if isinstance(output, Tensor) else output[0])
+        return output
 
-        return y.detach(), pullback
+
+class Evaluated:
+    """The graph of an operator from its inputs to its output.
+
+    Args:
+        leaves: the inputs.
+        output: computed from them.
+    """
+
+    def __init__(self, leaves: tuple[Tensor, ...], output: Tensor) -> None:
+        self.leaves, self.output = leaves, output
+        self._versions = [each._version for each in (*leaves, output)]
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether no in-place operator has overwritten its tensors."""
+        return self._versions == [each._version for each in (*self.leaves, self.output)]
+
+
+def _pulled(output: Tensor, leaves: tuple[Tensor, ...], relevance: Tensor, several: bool) -> Any:
+    """Return the gradient by each of the leaves, weighted by the relevance of the output."""
+    back = torch.autograd.grad(output, leaves, relevance, retain_graph=True)
+    return back if several else back[0]
 
 
 NORM = {1: "running_mean", 2: "running_var", 3: "weight", 4: "bias"}
@@ -357,6 +405,7 @@ def canonical_name(name: str, arguments: Arguments, depends: Depends) -> str:
     return name
 
 
+@lru_cache(1024)
 def base_name(function: Callable[..., Any]) -> tuple[str, bool]:
     """Return a function's name without the in-place suffix, and whether it writes into its input."""
     name = getattr(function, "__name__", str(function))
@@ -374,9 +423,9 @@ def out_of_place(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @lru_cache(256)
-def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
-    """Return the signature of a Python function with an `inplace` argument; None for all others."""
+def place_of_inplace(function: Callable[..., Any]) -> int | None:
+    """Return the position of the `inplace` argument of a Python function; None for all others."""
     if not isinstance(inspect.unwrap(function), FunctionType):
         return None
-    signature = inspect.signature(function)
-    return signature if "inplace" in signature.parameters else None
+    names = list(inspect.signature(function).parameters)
+    return names.index("inplace") if "inplace" in names else None

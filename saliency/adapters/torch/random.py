@@ -62,6 +62,8 @@ class _TorchStreams(TorchDispatchMode):
         with torch._C.DisableTorchFunction():
             if torch.Tag.nondeterministic_seeded not in func.tags or given.get("generator") is not None:
                 return func(*args, **given)
+            if _drops_nothing(func, args, given):
+                return func(*args, **given)
             return self._drawn(func, args, given)
 
     def _drawn(self, func: Any, args: Any, given: dict[str, Any]) -> Any:
@@ -77,6 +79,15 @@ class _TorchStreams(TorchDispatchMode):
             self._generators[device] = generator = torch.Generator(device)
             generator.set_state(_state(device))
         return self._generators[device]
+
+
+def _drops_nothing(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Return whether a random operator draws nothing because it is called without dropout, as attention mostly is."""
+    names = [argument.name for argument in func._schema.arguments]
+    if "dropout_p" not in names:
+        return False
+    place = names.index("dropout_p")
+    return not (args[place] if place < len(args) else kwargs.get("dropout_p", 0.0))
 
 
 def _device(args: Any, kwargs: Any) -> torch.device:

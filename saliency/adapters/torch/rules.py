@@ -6,15 +6,15 @@ in-place and reused operators are treated alike, and nothing has to be restored.
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakIdKeyDictionary
 
 from saliency.adapters.torch.decompositions import ALWAYS, OPENED, inside
 from saliency.adapters.torch.operators import (
@@ -25,7 +25,7 @@ from saliency.adapters.torch.operators import (
     call_of,
     canonical_name,
     out_of_place,
-    signature_of,
+    place_of_inplace,
 )
 from saliency.adapters.torch.precision import HALF, wide, without_autocast
 from saliency.errors import Unsupported
@@ -89,6 +89,25 @@ class Made:
         return self.call is not None and self._versions == [each._version for each in self.call.tensors]
 
 
+class Origins:
+    """The origin of tensors, by identity.
+
+    An entry outlives its tensor, but never longer than the forward pass, whose graph holds more.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Tensor], Made]] = {}
+
+    def of(self, tensor: Tensor) -> Made | None:
+        """Return the origin of a tensor; None if it is not known."""
+        known = self._known.get(id(tensor))
+        return known[1] if known is not None and known[0]() is tensor else None
+
+    def keep(self, tensor: Tensor, made: Made) -> None:
+        """Keep the origin of a tensor."""
+        self._known[id(tensor)] = weakref.ref(tensor), made
+
+
 class Rewire(TorchFunctionMode):
     """While active, operators that depend on the image follow the rules of a composite.
 
@@ -115,30 +134,34 @@ class Rewire(TorchFunctionMode):
         self.unknown: Counter[str] = Counter()
         self.recorded: list[Call] = []
         self._rules, self._references, self._recording = rules, references, recording
-        self._made: Any = WeakIdKeyDictionary()
+        self._made = Origins()
         # calls by the memory that they use, so that it can be copied before it is overwritten
         self._lent: dict[int, list[Call]] = {}
         self._followed: list[Call] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        first = next(_tensors(args), None)
-        with nullcontext() if first is None else without_autocast(first.device):
-            return self._called(func, args, kwargs or {})
+        kwargs = kwargs or {}
+        tensors = _tensors(args, kwargs)
+        if not tensors or not torch.is_autocast_enabled(tensors[0].device.type):
+            return self._called(func, args, kwargs, tensors)
+        with without_autocast(tensors[0].device):
+            return self._called(func, args, kwargs, tensors)
 
-    def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
+    def _called(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         name, in_place = base_name(func)
-        if not in_place and "out" not in kwargs and name != "__setitem__":
-            args, kwargs = self._widened(args, kwargs)
+        if not in_place and "out" not in kwargs and name != "__setitem__" and any(t.dtype in HALF for t in tensors):
+            args, kwargs = self._widened(args, kwargs, tensors)
+            tensors = _tensors(args, kwargs)
         arguments = _arguments(args, kwargs)
         silent = out_of_place(name, func) if in_place else func
-        if (signature := signature_of(func)) is not None:
-            bound = signature.bind(*args, **kwargs)
-            in_place = bool(bound.arguments.get("inplace"))
-            bound.arguments["inplace"] = False
-            silent, arguments = func, _arguments(bound.args, bound.kwargs)
+        if (place := place_of_inplace(func)) is not None:
+            in_place = bool(kwargs["inplace"] if "inplace" in kwargs else len(args) > place and args[place])
+            silent = func
+            if in_place:
+                arguments["inplace" if "inplace" in kwargs else place] = False
         target: Any = arguments.get(0, arguments.get("input", arguments.get("self")))
         writes = kwargs.get("out") if "out" in kwargs else target if in_place or name == "__setitem__" else None
-        result = self._replaced(name, silent, arguments)
+        result = self._replaced(name, silent, arguments, tensors)
         if isinstance(writes, Tensor):
             self._before_writing(writes)
         if result is NotImplemented:
@@ -147,13 +170,12 @@ class Rewire(TorchFunctionMode):
                 result = target.to(result.device, copy=True)
         elif in_place:
             result = target.copy_(result)
-        self._remember(arguments, result, overwritten=in_place)
+        self._remember(tensors, result, overwritten=in_place)
         return result
 
-    def _widened(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    def _widened(self, args: Any, kwargs: Any, tensors: list[Tensor]) -> tuple[Any, Any]:
         """Return the arguments in float32 if values that depend on the image are float32 and others are not."""
-        tensors = list(_tensors((*args, *kwargs.values())))
-        if not any(each.dtype in HALF for each in tensors) or not any(map(_carries, tensors)):
+        if not any(map(_carries, tensors)):
             return args, kwargs
 
         def widened(value: Any) -> Any:
@@ -161,17 +183,17 @@ class Rewire(TorchFunctionMode):
                 return type(value)(map(widened, value))
             if not isinstance(value, Tensor) or value.dtype not in HALF:
                 return value
-            self._remember({0: value}, found := wide(value), overwritten=True)
+            self._remember([value], found := wide(value), overwritten=True)
             return found
 
         return tuple(map(widened, args)), {name: widened(value) for name, value in kwargs.items()}
 
-    def _replaced(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
+    def _replaced(self, name: str, function: Callable[..., Any], arguments: Arguments, tensors: list[Tensor]) -> Any:
         """Return the function's result by a rule or decomposed; NotImplemented if it is to be called unchanged."""
-        dependent = [each for each in _tensors(arguments.values()) if self._depends(each)]
+        dependent = [each for each in tensors if self._depends(each)]
         if not dependent or not torch.is_grad_enabled() or name in UNTOUCHED or arguments.get("out") is not None:
             return NotImplemented
-        if any(each not in self._made for each in dependent):
+        if any(self._made.of(each) is None for each in dependent):
             self.unknown[OUT_OF_SIGHT] += 1
         name = canonical_name(name, arguments, self._depends)
         if self._rules.folds and (result := self._as_one(name, function, arguments)) is not NotImplemented:
@@ -222,11 +244,10 @@ class Rewire(TorchFunctionMode):
             call.ledger = self._ledger
             call.references = tuple(self._reference(each, call) for each in self._references)
             self._followed.append(call)
-            with torch.no_grad():
-                output = call.run(*call.kept) if known is None else known
-            first = [_first(output).to(call.tensors[0].dtype)]
+            output = call.evaluated() if known is None else known
+            first = [_first(output).detach().to(call.tensors[0].dtype)]
             result = Follow.apply(call, rule, first, *call.tensors)  # type: ignore[no-untyped-call]
-        self._made[result] = Made(call.kind in LINEAR or any(map(self._is_weighted, call.tensors)), call)
+        self._made.keep(result, Made(call.kind in LINEAR or any(map(self._is_weighted, call.tensors)), call))
         return result if isinstance(output, Tensor) else type(output)((result, *output[1:]))
 
     def _reference(self, recorded: list[Call], call: Call) -> Any:
@@ -243,8 +264,9 @@ class Rewire(TorchFunctionMode):
 
     def _before(self, tensor: Tensor) -> Call | None:
         """Return the operator with weights that returned a tensor, if rules fold the next operator into it."""
-        made = self._made.get(tensor) if self._rules.folds else None
-        return made.call if made is not None and made.fresh and made.call.kind in LINEAR else None
+        made = self._made.of(tensor) if self._rules.folds else None
+        call = None if made is None or not made.fresh else made.call
+        return call if call is not None and call.kind in LINEAR else None
 
     def _as_one(self, name: str, function: Callable[..., Any], arguments: Arguments) -> Any:
         """Return the result if a bias, scale, norm or transpose is folded into the operator with weights before it."""
@@ -260,7 +282,7 @@ class Rewire(TorchFunctionMode):
         if name in TURNS and all(isinstance(place, int) for place in arguments):
             rest = [value for place, value in arguments.items() if place != 0]
             result = function(x, *rest)
-            self._made[result] = Made(True, before.then(lambda y: function(y, *rest)))
+            self._made.keep(result, Made(True, before.then(lambda y: function(y, *rest))))
             return result
         return NotImplemented
 
@@ -268,26 +290,25 @@ class Rewire(TorchFunctionMode):
         """Return whether a value depends on the image, or may: if its operators were not intercepted, it does."""
         if not isinstance(value, Tensor) or not value.requires_grad or value.grad_fn is None:
             return False
-        made = self._made.get(value)
+        made = self._made.of(value)
         return made is None or made.image
 
     def _is_weighted(self, tensor: Tensor) -> bool:
-        made = self._made.get(tensor)
+        made = self._made.of(tensor)
         return made is not None and made.weighted
 
-    def _remember(self, arguments: Arguments, result: Any, overwritten: bool) -> None:
+    def _remember(self, inputs: list[Tensor], result: Any, overwritten: bool) -> None:
         """Record the origin of the result, and whether an operator with weights precedes it."""
-        outputs = [
-            each for each in _tensors([result]) if each.requires_grad and (overwritten or each not in self._made)
-        ]
+        found = [result] if isinstance(result, Tensor) else _tensors([result])
+        outputs = [each for each in found if each.requires_grad and (overwritten or self._made.of(each) is None)]
         if outputs:
-            inputs = list(_tensors(arguments.values()))
             weighted = any(map(self._is_weighted, inputs))
             # the image is a leaf that is not a parameter
             leaves = (each.requires_grad and each.is_leaf and not isinstance(each, nn.Parameter) for each in inputs)
             image = any(map(self._depends, inputs)) or any(leaves)
+            made = Made(weighted, image=image)
             for each in outputs:
-                self._made[each] = Made(weighted, image=image)
+                self._made.keep(each, made)
 
     def release(self) -> None:
         """Release the tensors of the graph after the forward pass.
@@ -372,10 +393,12 @@ def _first(output: Any) -> Tensor:
     return first
 
 
-def _tensors(values: Any) -> Iterator[Tensor]:
-    """Yield the tensors among values, and in their lists and tuples."""
-    for each in values:
+def _tensors(values: Iterable[Any], named: Mapping[str, Any] = MappingProxyType({})) -> list[Tensor]:
+    """Return the tensors among values, and in their lists and tuples."""
+    found = []
+    for each in (*values, *named.values()) if named else values:
         if isinstance(each, Tensor):
-            yield each
+            found.append(each)
         elif isinstance(each, list | tuple) and not isinstance(each, torch.Size):
-            yield from _tensors(each)
+            found += _tensors(each)
+    return found

@@ -50,12 +50,16 @@ ATOMS = (
 COMMON_ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size})
 """The most common of them, checked first."""
 
+PLAIN = frozenset({bool, int, float, str})
+"""Types of attributes that are compared by value."""
+
 
 def version_of(*modules: nn.Module) -> int:
     """Return a number that changes when a parameter or buffer is written to or replaced."""
-    tensors = (tensor for module in modules for tensor in chain(module.parameters(), module.buffers()))
+    parts = chain.from_iterable(map(parts_of, modules))
+    tensors = (each for part in parts for each in chain(part._parameters.values(), part._buffers.values()))
     # tensors created in inference mode do not count writes
-    return hash(tuple((_address(each), 0 if each.is_inference() else each._version) for each in tensors))
+    return hash(tuple((_address(t), 0 if t.is_inference() else t._version) for t in tensors if t is not None))
 
 
 class WorkingCopy:
@@ -289,16 +293,29 @@ class Copier:
         return same
 
 
+def parts_of(module: nn.Module) -> list[nn.Module]:
+    """Return a module and its parts, each once, in any order: a faster ``module.modules()``."""
+    found, stack, seen = list[nn.Module](), [module], {id(module)}
+    while stack:
+        part = stack.pop()
+        found.append(part)
+        for each in part._modules.values():
+            if each is not None and id(each) not in seen:
+                seen.add(id(each))
+                stack.append(each)
+    return found
+
+
 def fingerprint(module: nn.Module) -> list[Any]:
     """Return a value that changes when a copy of a module tree is out of date, apart from its tensors' values."""
     found: list[Any] = []
-    for part in module.modules():
+    for part in parts_of(module):
         found.append(id(part))
         found += [
             None if tensor is None else (id(tensor), tensor.dtype, tensor.shape, _address(tensor))
             for tensor in chain(part._parameters.values(), part._buffers.values())
         ]
-        found += [value if type(value) in (bool, int, float, str) else id(value) for value in vars(part).values()]
+        found += [value if type(value) in PLAIN else id(value) for value in vars(part).values()]
     return found
 
 
