@@ -144,11 +144,11 @@ def grad_cam(name: str) -> Mask:
 
         made = getattr(pytorch_grad_cam, name)
         with made(model=subject.module, target_layers=[subject.layer()], reshape_transform=_grid) as cam:
+            # the weights may require no gradients: then only the image leads backward
+            image = subject.image.clone().requires_grad_()
             if hasattr(cam, "batch_size"):
                 cam.batch_size = 32  # of Score-CAM and Ablation-CAM
-            return cam(
-                input_tensor=subject.image, targets=[ClassifierOutputTarget(subject.target)] * len(subject.image)
-            )
+            return cam(input_tensor=image, targets=[ClassifierOutputTarget(subject.target)] * len(subject.image))
         raise Unsupported("it failed")  # grad-cam suppresses an IndexError, and prints it
 
     return mask

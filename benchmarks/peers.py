@@ -268,6 +268,7 @@ def network_cells(bench: Bench, *, memory: bool) -> Iterator[tuple[Cell, Bench, 
     for batch in (1,) if memory else (1, 16):
         pictures = bench.pictures(batch)
         pixels = bench.pixels(pictures)
+        bench.ours(pictures, "gradient")()  # the first explanation finds shapes, and compares presets
         many = ["integrated_gradients"] if memory or bench.name not in WHOLE else list(MANY)
         for method in [*ONE_PASS, *many] if batch == 1 else BATCHED:
             ours = bench.ours(pictures, method, **MANY.get(method, {}))
