@@ -272,7 +272,7 @@ def network_cells(bench: Bench, *, memory: bool) -> Iterator[tuple[Cell, Bench, 
         many = ["integrated_gradients"] if memory or bench.name not in WHOLE else list(MANY)
         for method in [*ONE_PASS, *many] if batch == 1 else BATCHED:
             ours = bench.ours(pictures, method, **MANY.get(method, {}))
-            images = ours().images if method in MANY and not memory else STEPS
+            images = ours().images if method in MANY and method in FORWARD else STEPS
             others = {name: bench.peer(pixels, mask) for name, mask in PEERS.get(method, {}).items()}
             yield (
                 Cell(bench.name, method, batch),
