@@ -20,7 +20,7 @@ function replaced(text, pattern, replacement) {
 }
 
 async function terse(code) {
-  const { code: smaller } = await minify(code, { module: true, compress: { ecma: 2020, passes: 3 }, mangle: true });
+  const { code: smaller } = await minify(code, { module: true, compress: { ecma: 2020, passes: 3, unsafe_arrows: true }, mangle: true });
   return smaller;
 }
 

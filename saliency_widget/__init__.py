@@ -10,7 +10,8 @@ except ImportError as error:
         "    pip install --force-reinstall --no-deps saliency-widget"
     ) from error
 
+from saliency_widget.composition import Composition, compose
 from saliency_widget.live import exchange
 from saliency_widget.widget import SaliencyWidget
 
-__all__ = ["SaliencyWidget", "__version__", "exchange"]
+__all__ = ["Composition", "SaliencyWidget", "__version__", "compose", "exchange"]

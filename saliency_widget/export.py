@@ -1,4 +1,4 @@
-"""Export of a widget as one HTML file that needs no kernel, notebook or network; or as a live page, see live.py."""
+"""Export of widgets as one HTML file that needs no kernel, notebook or network; or as a live page, see live.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import base64
 import html
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -22,14 +22,19 @@ style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'no
 {printed}
 </style>
 <header><h1>{title}</h1></header>
-<main id="widget"><h2 class="slw-hidden">Explanations</h2>
-<div id="still">{fallback}<p id="why">With JavaScript it can be looked at in full.</p></div></main>
-<script type="application/json" id="traits">{traits}</script>
-<script type="text/plain" id="packet">{packet}</script>
+<main><h2 class="slw-hidden">Explanations</h2>
+{widgets}</main>
 <script type="module">
 {code}
 {host}
 </script>
+"""
+
+WIDGET = """\
+<div id="widget{n}"><div id="still{n}">{fallback}<p id="why{n}">With JavaScript it can be looked at in full.</p>
+</div></div>
+<script type="application/json" id="traits{n}">{traits}</script>
+<script type="text/plain" id="packet{n}">{packet}</script>
 """
 
 STYLE = """
@@ -37,9 +42,16 @@ STYLE = """
 body { margin: 0; padding: 16px; font: 14px/1.4 system-ui, sans-serif; background: Canvas; color: CanvasText }
 header, main { max-width: 1120px; margin: 0 auto }
 h1 { margin: 0 0 10px; font-size: 18px }
-#still figure { margin: 0 }
-#still img { max-width: 100%; height: auto }
+main > [id^="widget"] { flex: 1 1 380px; min-width: min(320px, 100%) }
+[id^="still"] figure { margin: 0 }
+[id^="still"] img { max-width: 100%; height: auto }
 """
+
+SIDE_BY_SIDE = """
+header, main { max-width: none }
+main { display: flex; flex-flow: row wrap; align-items: flex-start; gap: 8px }
+"""
+"""The style of a page with several widgets."""
 
 # The results are printed dark on white in any theme, without the controls.
 PRINTED = """
@@ -67,8 +79,9 @@ EXPORTS = "export default "
 HOST = """
 const saliencyWidget = {factory};
 const saliencyMore = {more};
-{{
-  const text = (id) => document.getElementById(id).textContent;
+for (const n of {numbers}) {{
+  const part = (name) => document.getElementById(name + n);
+  const text = (name) => part(name).textContent;
   const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const live = {live};
   const own = {{ _alone: live === null, _snapshot: bytes(text("packet")), _more: saliencyMore }};
@@ -129,32 +142,34 @@ const saliencyMore = {more};
     const {{ initialize, render }} = await (typeof saliencyWidget === "function" ? saliencyWidget() : saliencyWidget);
     const {{ signal }} = new AbortController();
     await initialize?.({{ model, signal }});
-    await render({{ model, signal, el: document.getElementById("widget") }});
-    document.getElementById("still").remove();
-    document.getElementById("widget").model = model; // for other scripts of the page
-    if (parent !== window) {{
+    await render({{ model, signal, el: part("widget") }});
+    part("still").remove();
+    part("widget").model = model; // for other scripts of the page
+    if (!n && parent !== window) {{
       const report = () => parent.postMessage({{ saliencyHeight: document.documentElement.offsetHeight }}, "*");
       new ResizeObserver(report).observe(document.documentElement);
     }}
   }};
   show().catch((reason) => {{
-    const why = document.getElementById("why");
+    const why = part("why");
     if (why) why.textContent = "This browser cannot show more than the picture: " + reason.message + ".";
   }});
 }}
 """
 
 
-def page(
-    title: str,
-    code: str,
-    more: str,
-    css: str,
-    traits: Mapping[str, Any],
-    packet: bytes,
-    fallback: str,
-    live: str | None = None,
-) -> str:
+class Part(NamedTuple):
+    """What a page has of one widget."""
+
+    traits: Mapping[str, Any]
+    """The traits that the front end reads, without the snapshot."""
+    packet: bytes
+    """The messages, see :func:`saliency_widget.protocol.messages.pack`."""
+    fallback: str
+    """HTML for browsers that cannot run the scripts."""
+
+
+def page(title: str, code: str, more: str, css: str, parts: Sequence[Part], live: str | None = None) -> str:
     """Return the page.
 
     Args:
@@ -162,28 +177,30 @@ def page(
         code: the front end, an ES module.
         more: its second module, whose default export is a function.
         css: style sheet of the front end.
-        traits: the traits that the front end reads, without the snapshot.
-        packet: the messages, see :func:`saliency_widget.protocol.messages.pack`.
-        fallback: HTML for browsers that cannot run the scripts.
-        live: name of the page, if it is live.
+        parts: the widgets. Their elements have the ids ``widget``, ``widget2``, ``widget3`` and so on.
+        live: name of the page, if it is live; it then has one widget.
     """
     exported = EXPORTED.search(code)
     if exported is None or not more.startswith(EXPORTS):
         raise ValueError("Expected the built widget.js and more.js, which have a default export; run `npm run build`.")
+    numbers = ["" if i == 0 else str(i + 1) for i in range(len(parts))]
+    widgets = [
+        WIDGET.format(
+            n=n, fallback=each.fallback, traits=_json(each.traits), packet=base64.b64encode(each.packet).decode()
+        )
+        for n, each in zip(numbers, parts, strict=True)
+    ]
+    more = _script(more.removeprefix(EXPORTS).rstrip("; \n"))
     return PAGE.format(
         title=html.escape(title),
-        style=STYLE.strip(),
+        style=f"{STYLE.strip()}{SIDE_BY_SIDE if len(parts) > 1 else ''}",
         # an end tag would end the element, even within a string
         css=css.replace("</", r"<\/"),
         printed=PRINTED.strip(),
-        fallback=fallback,
-        traits=_json(traits),
-        packet=base64.b64encode(packet).decode(),
+        widgets="".join(widgets),
         # inline: every content security policy that allows scripts allows it
         code=_script(code[: exported.start()]),
-        host=HOST.format(
-            factory=exported[1], more=_script(more.removeprefix(EXPORTS).rstrip("; \n")), live=_json(live)
-        ).strip(),
+        host=HOST.format(factory=exported[1], more=more, numbers=json.dumps(numbers), live=_json(live)).strip(),
     )
 
 

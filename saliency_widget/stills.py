@@ -78,22 +78,14 @@ class Stills:
         png = base64.b64encode(drawing.png(image.quantize(256))).decode()
         return {"image/png": png, "text/html": _figure(smaller, self._caption())}
 
-    def page(self, title: str | None, code: str, more: str, css: str, live: str | None = None) -> str:
-        """Return a page with everything computed so far; see :func:`saliency_widget.export.page`."""
+    def part(self) -> export.Part:
+        """Return what a page has of the widget: everything computed so far."""
         settings, explainers = self._settings, self._explainers
         traits: dict[str, Any] = {name: getattr(settings, name) for name in ("spec", "parameters", *SETTINGS)}
         methods = sorted(explainers.computed_methods)
         gallery = [] if self._gallery is None else [items_message(self._gallery.still(), settings.model_index, "")]
-        return export.page(
-            settings.spec["title"] if title is None else readable(title),
-            code=code,
-            more=more,
-            css=css,
-            traits=traits,
-            packet=explainers.packet([*self._described(methods), *gallery], settings.picked),
-            fallback=_figure(self._draw(None), self._caption()),
-            live=live,
-        )
+        packet = explainers.packet([*self._described(methods), *gallery], settings.picked)
+        return export.Part(traits, packet, _figure(self._draw(None), self._caption()))
 
     def snapshot(self) -> bytes:
         """Return the snapshot that a notebook is saved with; empty if nothing is computed."""

@@ -11,6 +11,7 @@ import numpy as np
 import traitlets
 
 import saliency
+from saliency_widget import export
 from saliency_widget.front_end import built, compressed
 from saliency_widget.handlers import MessageHandler, WidgetActions
 from saliency_widget.host import after_each_cell
@@ -18,6 +19,7 @@ from saliency_widget.live import LivePage
 from saliency_widget.pictures import drawing, film
 from saliency_widget.pictures.selection import of_mask
 from saliency_widget.protocol.cells import Cell, Key
+from saliency_widget.protocol.messages import readable
 from saliency_widget.protocol.outbox import Outbox
 from saliency_widget.protocol.requests import TOP, index_of
 from saliency_widget.protocol.summary import summary
@@ -656,18 +658,7 @@ class SaliencyWidget(Settings):
         Raises:
             Exception: with `what_if` or `evidence`, any error of the model.
         """
-        title = title if title is None else saliency.checks.text(title, "title")
-        file = path if path is None else saliency.checks.path(path)
-        more = {"what_if": saliency.checks.flag(what_if, "what_if")}
-        more["evidence"] = saliency.checks.flag(evidence, "evidence")
-        if any(more.values()):
-            self._stills.precompute(**more)
-        text = self._stills.page(title, code=self._esm, more=self._code, css=self._css)
-        if file is None:
-            return text
-        with saliency.checks.opening(file, saliency.BadField):
-            file.write_text(text, encoding="utf-8")
-        return file
+        return write_page([self], path, title, what_if=what_if, evidence=evidence)
 
     def live_html(self, title: str | None = None) -> str:
         """Return a page for a frame in an app, such as of Streamlit or Gradio, that needs no notebook.
@@ -682,7 +673,7 @@ class SaliencyWidget(Settings):
         title = title if title is None else saliency.checks.text(title, "title")
         page = LivePage(self, lambda content, buffers: self._handler(self, content, buffers), self._forget_page)
         self._live_pages = (*self._live_pages, page)
-        return self._stills.page(title, code=self._esm, more=self._code, css=self._css, live=page.name)
+        return _page([self], title, page.name)
 
     def __repr__(self) -> str:
         shown = self.explanation
@@ -837,6 +828,43 @@ class SaliencyWidget(Settings):
         if self._explainers is None:
             raise RuntimeError("The widget is not initialised.")
         return self._explainers
+
+
+def write_page(
+    widgets: Sequence[SaliencyWidget],
+    path: str | os.PathLike[str] | None,
+    title: str | None,
+    *,
+    what_if: bool,
+    evidence: bool,
+) -> str | Path:
+    """Return a page with the widgets, or write it to `path` and return that; see :meth:`SaliencyWidget.to_html`."""
+    title = title if title is None else saliency.checks.text(title, "title")
+    file = path if path is None else saliency.checks.path(path)
+    more = {"what_if": saliency.checks.flag(what_if, "what_if")}
+    more["evidence"] = saliency.checks.flag(evidence, "evidence")
+    if any(more.values()):
+        for each in widgets:
+            each._stills.precompute(**more)
+    text = _page(widgets, title)
+    if file is None:
+        return text
+    with saliency.checks.opening(file, saliency.BadField):
+        file.write_text(text, encoding="utf-8")
+    return file
+
+
+def _page(widgets: Sequence[SaliencyWidget], title: str | None, live: str | None = None) -> str:
+    """Return a page with the widgets; `live` names one that is live."""
+    titles = dict.fromkeys(each.spec["title"] for each in widgets)
+    return export.page(
+        " · ".join(titles) if title is None else readable(title),
+        code=SaliencyWidget._esm,
+        more=SaliencyWidget._code,
+        css=SaliencyWidget._css,
+        parts=[each._stills.part() for each in widgets],
+        live=live,
+    )
 
 
 def _title(models: Sequence[str]) -> str:

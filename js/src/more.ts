@@ -14,6 +14,7 @@ import { parametersPanel } from "./panels/drawer/parameters.ts";
 import { whatIfPanel } from "./panels/drawer/whatif.ts";
 import { galleryPanel } from "./panels/gallery/gallery.ts";
 import { guidePanel } from "./panels/guide/guide.ts";
+import { linkedPanel } from "./panels/linked/linked.ts";
 import { palettePanel } from "./panels/palette/palette.ts";
 import { searchPanel } from "./panels/palette/search.ts";
 import { detailsPanel } from "./panels/stage/details.ts";
@@ -36,5 +37,6 @@ const PANELS: Readonly<Record<LazyPanel, Panel>> = {
   details: detailsPanel,
   gallery: galleryPanel,
   guide: guidePanel,
+  linked: linkedPanel,
 };
 export default PANELS;

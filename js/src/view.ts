@@ -59,6 +59,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
     glance.send({ guide: 1 });
     opened?.();
   });
+  const foot = readingPanel(context);
   frame.append(
     h("div", { class: "slw-head" }, classesPanel(context), linkNote(context), compareButton(context), toolsPanel(context, root, openPalette)),
     subjectsPanel(context),
@@ -66,7 +67,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
     h("div", { class: "slw-main" }, modesPanel(context), comparePanel(context, root), stagePanel(context, root)),
     h("div", { class: "slw-side" }, percentilePanel(context), coloursPanel(context), regionsPanel(context)),
     drawerPanel(context, root),
-    readingPanel(context),
+    foot,
     announcer(context),
   );
   if (store.state.spec.gallery) openGallery(root, context);
@@ -77,6 +78,7 @@ export function mount(el: HTMLElement, store: StateStore, commands: Commands, si
   undoKeys(root, store, signal);
   paletteKey(root, openPalette, signal);
   offerGuide(context, root, openGuide);
+  followGroup(context, foot);
   el.classList.add("slw-host");
   el.append(root);
   frames.flush();
@@ -157,6 +159,14 @@ function undoKeys(root: HTMLElement, store: StateStore, signal: AbortSignal): vo
     event.preventDefault();
     event.stopPropagation();
     store.send({ kind: key === "y" || event.shiftKey ? "redo" : "undo" });
+  });
+}
+
+/** A widget that is composed with others loads what links it to them. */
+function followGroup(context: Context, foot: HTMLElement): void {
+  const link = appender(context, "linked", foot);
+  context.watch(({ spec }) => [spec.group], ({ spec }) => {
+    if (spec.group) void link();
   });
 }
 

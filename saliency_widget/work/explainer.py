@@ -368,8 +368,15 @@ class Explainer:
 
     def _prefetch(self, target: int) -> None:
         """Compute the next method for a class when the model is idle, once."""
-        offered = self.methods.get(NEXT)
-        if self._prefetched or not self._current_subject().options.prefetch or offered is None or offered.unsupported:
+        # without a subject the widget was closed as its last result arrived
+        offered, subject = self.methods.get(NEXT), self._subject
+        if (
+            offered is None
+            or offered.unsupported
+            or subject is None
+            or not subject.options.prefetch
+            or self._prefetched
+        ):
             return
         with self._lock:
             key = (NEXT, target)

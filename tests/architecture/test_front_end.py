@@ -23,6 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "panels/palette": {"core", "panels/ui"},
     "panels/gallery": {"core", "kernel", "panels/ui"},
     "panels/guide": {"core", "panels/ui"},
+    "panels/linked": {"core", "panels/ui"},
 }
 ROOMS["more.ts"] = set(ROOMS)
 ROOMS["view.ts"] = ROOMS["widget.ts"] = set(ROOMS) - {"more.ts"} | {"view.ts"}

@@ -63,6 +63,7 @@ def test_the_code_of_the_widget_page_runs(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     demo = saliency.demo
     names: dict[str, Any] = {"model": demo.model(), "img": demo.image()[::2, ::2], "labels": demo.labels}
+    names["other"] = demo.model()
     names["another"] = names["img"][::-1].copy()
     noise = np.random.default_rng(0).integers(0, 256, (24, 48, 48, 3)).astype(np.uint8)
     names |= {"stripes": noise[:12], "others": noise[12:]}

@@ -57,6 +57,9 @@ def told_in(packet: bytes, op: str) -> list[dict[str, Any]]:
     return [message.fields for message in unpack(packet) if message.op == op]
 
 
+NOTHING = export.Part({}, b"", "")
+
+
 def packet_of(text: str) -> bytes:
     """Return the packet that a page holds."""
     return base64.b64decode(Page(text).texts["packet"])
@@ -109,16 +112,16 @@ def test_the_page_needs_nobody(make: Make, checkout: Path) -> None:
 def test_an_invalid_front_end_is_not_exported(make: Make) -> None:
     """A bundle that does not end in a default export is refused, as the page would be empty."""
     with pytest.raises(ValueError, match="default export"):
-        export.page("title", "console.log(1)", MORE, "", {}, b"", "")
+        export.page("title", "console.log(1)", MORE, "", [NOTHING])
     with pytest.raises(ValueError, match="npm run build"):
-        export.page("title", CODE, "nothing", "", {}, b"", "")
+        export.page("title", CODE, "nothing", "", [NOTHING])
 
 
 def test_scripts_within_the_script_end_nothing(make: Make) -> None:
     """Tags and comments in the front end's own strings do not end its element."""
     code = CODE.replace("1", '"</script><!--<script>"')
 
-    page = Page(export.page("title", code, MORE, "", {}, b"", ""))
+    page = Page(export.page("title", code, MORE, "", [NOTHING]))
 
     assert r'const t = "<\/script><\!--<\script>";' in page.texts["script"]
     assert page.texts["script"].rstrip().endswith("}")

@@ -165,3 +165,23 @@ def test_it_is_not_computed(make: Make, reason: str, monkeypatch: pytest.MonkeyP
 
     assert tasks(widget) == {}
     assert ("xrai", 1) not in widget.explanations or reason == "shown"
+
+
+def test_a_widget_that_is_closed_as_its_map_arrives_computes_no_more(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """XRAI is not begun for a widget that was closed by whoever saw the first map, and nothing is logged."""
+    widget = make(methods=METHODS, target=1)
+    closed = threading.Event()
+
+    def close(_: object) -> None:
+        widget.close()
+        closed.set()
+
+    widget.observe(close, "_snapshot")
+    Browser(widget).request("compute", method="gradient", target=1)
+    assert closed.wait(PATIENCE)
+    settled = time.monotonic() + PATIENCE
+    while any(each.name == "saliency-widget" for each in threading.enumerate()) and time.monotonic() < settled:
+        time.sleep(0.01)
+    assert caplog.records == []

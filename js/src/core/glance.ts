@@ -6,6 +6,8 @@ import { WHOLE, type Box, type Point, type Viewport } from "./geometry.ts";
 export interface Glance {
   /** Position of the pointer in the picture, the same in all cells. */
   readonly point: Point | null;
+  /** Whether the pointer is over a linked widget. */
+  readonly afar: boolean;
   /** Whether the picture is shown without the map. */
   readonly plain: boolean;
   /** The part of the picture that all cells show. */
@@ -56,7 +58,7 @@ export interface Detail {
 export type Tool = "look" | "regions" | "brush" | "box";
 
 export const FIRST_GLANCE: Glance = {
-  point: null, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", near: null, popup: "", guide: 0, unloaded: "", presentable: false, change: "remove",
+  point: null, afar: false, plain: false, view: WHOLE, layout: "grid", other: "", divider: 0.5, turned: false, drawer: "", near: null, popup: "", guide: 0, unloaded: "", presentable: false, change: "remove",
   details: [], layer: "", by: "input_x_gradient",
   tool: "look", radius: 0.04, erases: false,
 };

@@ -59,6 +59,8 @@ export interface Spec {
   /** For each model, whether its training images are known. */
   readonly index?: readonly boolean[];
   readonly gallery?: GallerySpec;
+  /** Widgets of one page with the same group are linked. */
+  readonly group?: string;
   /** Whether there is no model: maps were stored, and nothing new is computed. */
   readonly stored?: boolean;
 }

@@ -19,7 +19,7 @@ const KEYS: readonly (readonly [string, string])[] = [
 
 export function keysPanel(context: Context): HTMLElement {
   const rows = KEYS.flatMap(([keys, meaning]) => [h("dt", {}, h("kbd", {}, keys)), h("dd", {}, meaning)]);
-  const guide = button(context, { title: "Four steps from the class to a page for a colleague" }, "Show the guide", context.guide);
+  const guide = button(context, {}, "Show the guide", context.guide);
   context.watch((state) => [isGuided(state)], (state) => {
     guide.hidden = !isGuided(state);
   });

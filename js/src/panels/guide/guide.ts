@@ -5,33 +5,14 @@ import { button, h, hasFocus, on, setAttribute, setText, type Context } from "..
 import { dismissGuide } from "../ui/guide.ts";
 import type { Tab } from "../ui/tabs.ts";
 
-interface Step {
-  readonly question: string;
-  /** The name of the control, then what it answers. */
-  readonly control: string;
-  readonly answer: string;
-  /** The selector of the control, or the tab that it is. */
-  readonly at: string;
-  readonly tab: Tab | null;
-}
+/** The question, the name of the control, what it answers, and the control: a selector, or the tab that it is. */
+type Step = readonly [question: string, control: string, answer: string, at: `.${string}` | Tab];
 
 const STEPS: readonly Step[] = [
-  {
-    question: "Which class, and how sure?", control: "The classes", at: ".slw-head .slw-chips", tab: null,
-    answer: "above are the most likely ones with their probabilities. Click one to explain it.",
-  },
-  {
-    question: "Where in the picture?", control: "Top pixels", at: ".slw-modes .slw-segments", tab: null,
-    answer: "shows what matters most for the class; Heat map colours every pixel. The percentile sets how much is shown.",
-  },
-  {
-    question: "Can you believe it?", control: "Evidence", at: "", tab: "evidence",
-    answer: "removes pixels, calls the model again, and compares this map with random ones. It says whether the model supports the map.",
-  },
-  {
-    question: "How do you show it to a colleague?", control: "Save", at: "", tab: "save",
-    answer: "gives the picture, its numbers, and a script. In Python, widget.to_html(\"why.html\") writes a page that opens without a kernel.",
-  },
+  ["Which class, and how sure?", "The classes", "above are the most likely ones with their probabilities. Click one to explain it.", ".slw-head .slw-chips"],
+  ["Where in the picture?", "Top pixels", "shows what matters most for the class; Heat map colours every pixel. The percentile sets how much.", ".slw-modes .slw-segments"],
+  ["Can you believe it?", "Evidence", "removes pixels, calls the model again, and says whether it supports this map more than random ones.", "evidence"],
+  ["How do you show it to a colleague?", "Save", "has the picture, numbers and code. In Python, widget.to_html(\"why.html\") writes a page that needs no kernel.", "save"],
 ];
 
 export function guidePanel(context: Context): HTMLElement {
@@ -39,7 +20,7 @@ export function guidePanel(context: Context): HTMLElement {
   let control: HTMLElement | null = null;
   const focusControl = (): void => (control?.querySelector<HTMLElement>("[tabindex='0']") ?? control)?.focus();
   const [question, place, answer] = [h("strong"), h("span", { class: "slw-muted slw-number" }), h("span")];
-  const name = button(context, { class: "slw-name", title: "Go to it" }, "", focusControl);
+  const name = button(context, { class: "slw-name" }, "", focusControl);
   const skip = button(context, {}, "Skip", () => end());
   const back = button(context, {}, "Back", () => go(-1));
   const next = button(context, { class: "slw-button slw-next" }, "", () => (glance.state.guide < STEPS.length ? go(1) : end()));
@@ -70,18 +51,18 @@ export function guidePanel(context: Context): HTMLElement {
     control?.removeAttribute("data-guided");
     element.hidden = !step;
     if (!step) return;
-    control = root.querySelector<HTMLElement>(step.tab ? `[aria-controls="${id(step.tab)}"]` : step.at)!;
+    const at = step[3];
+    const above = at.startsWith(".");
+    control = root.querySelector<HTMLElement>(above ? at : `[aria-controls="${id(at)}"]`)!;
     control.setAttribute("data-guided", "");
-    setText(question, step.question);
+    for (const [i, part] of [question, name, answer].entries()) setText(part, step[i]!);
     setText(place, `${guide} of ${STEPS.length}`);
-    setText(name, step.control);
-    setText(answer, step.answer);
     setText(next, guide < STEPS.length ? "Next" : "Done");
     skip.hidden = guide === STEPS.length;
     setAttribute(back, "aria-disabled", String(guide === 1));
     // in front of what it is about; an element that moves loses the focus
     const focused = element.querySelector<HTMLElement>(":focus");
-    const home = root.querySelector(step.tab ? ".slw-drawer" : ".slw-main")!;
+    const home = root.querySelector(above ? ".slw-main" : ".slw-drawer")!;
     if (element.parentElement !== home) home.prepend(element);
     if (!focused) return;
     focused.focus({ preventScroll: true });

@@ -8,8 +8,6 @@ export interface Words {
   readonly placeholder: string;
   readonly field: string;
   readonly list: string;
-  /** Shown where there is no option. */
-  readonly nothing: string;
 }
 
 export interface Option {
@@ -81,7 +79,7 @@ export function combobox(context: Context, popup: Exclude<Glance["popup"], "">, 
         return group === (found[i - 1]?.group ?? "") ? [row] : [h("div", { class: "slw-family slw-muted", role: "presentation" }, group), row];
       }));
       list.hidden = found.length === 0;
-      setText(nothing, found.length ? "" : words.nothing);
+      setText(nothing, found.length ? "" : "Nothing has this name");
       activate(0);
     },
   };

@@ -7,7 +7,7 @@ import { entriesOf, matching } from "./entries.ts";
 /** Classes are searched by the kernel from so many letters on. */
 const LETTERS = 2;
 const WORDS: Words = {
-  placeholder: "Find a method, class, view or action", field: "Find a command", list: "Commands", nothing: "Nothing has this name",
+  placeholder: "Find a method, class, view or action", field: "Find a command", list: "Commands",
 };
 
 export function palettePanel(context: Context): HTMLElement {

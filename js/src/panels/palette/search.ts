@@ -7,7 +7,7 @@ import { classOption } from "./entries.ts";
 
 /** Fast typing sends one request; in milliseconds. */
 const PAUSE = 150;
-const WORDS: Words = { placeholder: "search classes", field: "Search classes", list: "Classes", nothing: "No class has this name" };
+const WORDS: Words = { placeholder: "search classes", field: "Search classes", list: "Classes" };
 
 export function searchPanel(context: Context): HTMLElement {
   const { commands, signal, watch } = context;

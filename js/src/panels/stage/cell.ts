@@ -74,7 +74,7 @@ export function createCellView(context: Context, pictures: Pictures): CellView {
     point(state, glance) {
       const { point, view } = glance;
       const place = point && onCanvas(view, point);
-      cursor.hidden = !place || !comparing(state) || place.some((each) => each < 0 || each > 1);
+      cursor.hidden = !place || !(comparing(state) || glance.afar) || place.some((each) => each < 0 || each > 1);
       if (place) cursor.style.translate = `${place[0] * canvas.clientWidth}px ${place[1] * canvas.clientHeight}px`;
       if (comparing(state) && !glance.plain && glance.layout !== "swipe") setText(right, besideOf(state, at(glance), share, glance, headed));
     },

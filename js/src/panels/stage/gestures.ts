@@ -17,7 +17,7 @@ export function followGestures(context: Context, canvas: HTMLElement, cell: () =
   const { store, glance, signal, commit } = context;
   const box = (): DOMRect => canvas.getBoundingClientRect();
   const point = (event: PointerEvent): void => {
-    glance.send({ point: pointAt(box(), glance.state.view, event.clientX, event.clientY) });
+    glance.send({ point: pointAt(box(), glance.state.view, event.clientX, event.clientY), afar: false });
   };
   on(canvas, ["pointermove", "pointerdown"], signal, point);
   on(canvas, "pointerleave", signal, (event) => {

@@ -36,7 +36,7 @@ export interface Context {
 export type Panel = (context: Context) => HTMLElement;
 
 /** The panels of the second module, see more.ts. */
-export type LazyPanel = Exclude<Glance["drawer"], ""> | Exclude<Glance["popup"], ""> | "difference" | "details" | "gallery" | "guide";
+export type LazyPanel = Exclude<Glance["drawer"], ""> | Exclude<Glance["popup"], ""> | "difference" | "details" | "gallery" | "guide" | "linked";
 
 type Attributes = Readonly<Record<string, string | number | boolean>>;
 
