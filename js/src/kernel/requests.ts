@@ -107,9 +107,8 @@ function createRequests(model: Model, store: StateStore, newRid: () => string, s
     try {
       if (buffers.length > 0) model.send(message, undefined, [...buffers]);
       else model.send(message);
-    } catch (error) {
-      // the comm is closed: its kernel is gone
-      warn(error);
+    } catch {
+      // the comm is closed: its kernel is gone, and a banner says so
       liveness.gone();
     }
   };

@@ -60,11 +60,11 @@ export function films(context: Context, report: (text: string) => void, done: (b
   ended(signal, end);
   const video = typeof MediaRecorder === "undefined" ? undefined : VIDEOS.find(([, type]) => MediaRecorder.isTypeSupported(type));
   const starts = [["GIF", "image/gif"] as const, ...(video ? [video] : [])].map(([name, type]) =>
-    button(context, { title: "A film in which the selection grows, with the model's output for it" }, name, () => void make(name, type)));
-  context.watch((state) => [state.link, state.spec], ({ link, spec }) => {
+    button(context, { title: "A film of the growing selection, with the model's output" }, name, () => void make(name, type)));
+  context.watch((state) => [state.link, state.silent, state.spec], ({ link, silent, spec }) => {
     // a film needs the model
     const offered = link === "live" && !spec.stored;
-    for (const each of starts) each.hidden = !offered;
+    for (const each of starts) each.hidden = !offered || silent;
     if (!offered) end();
   });
   return [...starts, stop];

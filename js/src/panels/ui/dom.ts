@@ -195,8 +195,8 @@ export function hasModifier(event: KeyboardEvent): boolean {
 export function reveal(list: HTMLElement, item: HTMLElement): void {
   const room = list.getBoundingClientRect();
   const box = item.getBoundingClientRect();
-  // with half of its neighbour, so that one sees that there is more
-  const more = box.height / 2;
+  // with half of its neighbour, so that one sees that there is more; without, where there is room for one only
+  const more = Math.min(box.height, room.height - box.height) / 2;
   if (box.top < room.top + more) list.scrollTop -= room.top + more - box.top;
   else if (box.bottom > room.bottom - more) list.scrollTop += box.bottom - room.bottom + more;
   if (box.left < room.left) list.scrollLeft -= room.left - box.left;
