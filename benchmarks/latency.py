@@ -1,10 +1,10 @@
 """The widget's latency until a model's result is on the screen, in JupyterLab with Chromium.
 
-    python benchmarks/latency.py [--rounds 30] [--network demo|resnet18] [--beside guided_ig]
+    python benchmarks/latency.py [--rounds 30] [--network demo|resnet18|lite0] [--beside guided_ig]
 
-Three figures for each network: the first map after the widget has mounted; what-if after the slider has moved, with
-nothing else to do and beside a long method; and what the comm handler takes meanwhile. The model's own time is measured
-in the same kernel: without it the rest is ours, the notebook's and the browser's.
+For each network: the widget, the classes and the first map after its cell is run; another method after a click; what-if
+after the slider has moved, with nothing else to do and beside a long method; and what the comm handler takes meanwhile.
+The model's own time is measured in the same kernel: without it the rest is ours, the notebook's and the browser's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from playwright.sync_api import Browser, sync_playwright
@@ -55,12 +54,18 @@ def timed(self, *args):
 MessageHandler.__call__ = timed
 
 net = Timed(%(network)s).eval()
-img = saliency.demo.image()
+img = %(picture)s
 saliency.predict(net, img)  # the first call warms up torch, not the widget
-methods = [saliency.GradientSaliency(), %(beside)s]
+methods = [saliency.GradientSaliency(), saliency.GradCam(), %(beside)s]
 """
 
 SHOW = "w = SaliencyWidget(net, img, methods)\nw"
+
+NETWORKS = {
+    "demo": "saliency.demo.model()",
+    "resnet18": "resnet18()",
+    "lite0": "saliency.demo.model('imagenet')",
+}
 
 FIRSTS = 7
 """Number of widgets created."""
@@ -79,18 +84,33 @@ HEAR = """() => {
   });
   new MutationObserver(() => {
     const root = document.querySelector('.slw-root');
-    if (!root) return;
-    window.mounted ??= performance.now();
+    if (!root || !window.marks) return;
+    const mark = (name) => { window.marks[name] ??= performance.now() - window.marks.ran; };
+    mark('widget');
+    if (root.querySelectorAll('.slw-chip').length > 1) mark('classes');
     // rows and canvas are drawn in the same frame
-    if (root.querySelector('li[data-status=done]')) window.mapped ??= performance.now();
-  }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-status']});
+    if (root.querySelector('li[data-status=done]')) mark('map');
+    if (root.dataset.method === window.awaited && root.dataset.state === 'ready') mark('method');
+  }).observe(document.body, {
+    subtree: true, childList: true, attributes: true, attributeFilter: ['data-status', 'data-state', 'data-method'],
+  });
 }"""
 
-RUN = """code => {
+RUN = """async (code) => {
   const app = window.jupyterapp;
-  window.mounted = window.mapped = null;
-  app.shell.currentWidget.content.activeCell.model.sharedModel.setSource(code);
+  const {activeCell} = app.shell.currentWidget.content;
+  activeCell.model.outputs.clear();
+  activeCell.model.sharedModel.setSource(code);
+  await new Promise((done) => setTimeout(done, 300));
+  window.marks = {ran: performance.now()};
   app.commands.execute('notebook:run-cell');
+}"""
+
+SWITCH = """(name) => {
+  const row = document.querySelector(`.slw-methods [data-name="${name}"]`);
+  window.awaited = {'Gradient': 'gradient', 'Grad-CAM': 'grad_cam'}[name];
+  window.marks = {ran: performance.now()};
+  row.click();
 }"""
 
 MOVE_SLIDER = """async ([rounds, first]) => {
@@ -119,24 +139,29 @@ def percentiles(seconds: list[float] | np.ndarray) -> str:
 def measure(browser: Browser, lab: Jupyter, name: str, network: str, beside: str, rounds: int) -> None:
     """Print a line for each figure."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
-    setup = SETUP % {"network": network, "beside": BESIDE[beside]}
+    picture = "saliency.demo.image('cat')" if name == "lite0" else "saliency.demo.image()"
+    setup = SETUP % {"network": network, "picture": picture, "beside": BESIDE[beside]}
     notebook = Notebook(page, lab, [setup], f"{name}.ipynb")
     notebook.until("'methods' in dir()", True)
     page.evaluate(HEAR)
-    firsts, own = [], []
+    marks, own = [], []
     for _ in range(FIRSTS):
-        page.evaluate(
-            "code => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.setSource(code)", SHOW
-        )
-        page.evaluate("() => { window.mounted = window.mapped = null; }")
-        page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
-        page.wait_for_function("() => window.mapped", timeout=60_000)
-        firsts.append(page.evaluate("() => window.mapped - window.mounted") / 1000)
+        page.evaluate(RUN, SHOW)
+        page.wait_for_function("() => window.marks?.map", timeout=60_000)
+        marks.append(page.evaluate("() => window.marks"))
         own += json.loads(notebook.run("w.wait(); print([e.seconds for e in w.explanations.values()])"))
-    print(
-        f"| {name} | first map after mount | {percentiles(firsts)}; the model's own time {percentiles(own)} |",
-        flush=True,
-    )
+    for what in ("widget", "classes", "map"):
+        seconds = [each[what] / 1000 for each in marks]
+        print(f"| {name} | {what} after the cell is run | {percentiles(seconds)} |", flush=True)
+    print(f"| … | the model's own time for the map | {percentiles(own)} |", flush=True)
+
+    notebook.run("w.compute('grad_cam', wait=True)")
+    switches = []
+    for i in range(rounds):
+        page.evaluate(SWITCH, ["Grad-CAM", "Gradient"][i % 2])
+        page.wait_for_function("() => window.marks.method", timeout=60_000)
+        switches.append(page.evaluate("() => window.marks.method") / 1000)
+    print(f"| {name} | a click on a method whose map is there | {percentiles(switches)} |", flush=True)
 
     widget = Widget(page.locator(".slw-root"))
     widget.root.get_by_role("button", name="What if").click()
@@ -164,15 +189,14 @@ def main() -> None:
     """Measure and print a table."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=30)
-    options.add_argument("--network", default="", choices=("", "demo", "resnet18"))
+    options.add_argument("--network", default="", choices=("", *NETWORKS))
     options.add_argument("--beside", default="guided_ig", choices=tuple(BESIDE))
     given = options.parse_args()
-    networks: dict[str, Any] = {"demo": "saliency.demo.model()", "resnet18": "resnet18()"}
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "chromium"
     print("| network | what | median / p95 |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright, Jupyter("lab", Path(home)) as lab:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for name, network in networks.items():
+        for name, network in NETWORKS.items():
             if given.network in ("", name):
                 measure(browser, lab, name, network, given.beside, given.rounds)
         browser.close()
