@@ -36,6 +36,12 @@ class Slow(torch.nn.Module):
         return scores
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it take as long as a loaded machine needs."""
+    monkeypatch.setattr(tasks_module, "PREFETCH_TIME", float("inf"))
+
+
 def slow(make: Make) -> tuple[SaliencyWidget, Browser]:
     """Return a widget of the slow network whose gradient a browser has requested, while XRAI is being computed."""
     widget = make(Slow(), methods=METHODS, labels=LABELS, target=1)
