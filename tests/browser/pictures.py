@@ -21,22 +21,19 @@ SHOWN = Path(__file__).resolve().parents[2] / "docs" / "images"
 """Folder of the pictures that the README shows."""
 
 
-CHANGING = (".slw-status", ".slw-cost")
-"""What shows durations, which differ every time."""
-
-SAME_DURATIONS = r"""(root, changing) => {
-  for (const each of root.querySelectorAll(changing)) {
-    const texts = document.createTreeWalker(each, NodeFilter.SHOW_TEXT);
-    while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replace(/[\d.]+\s(s|min)\b/gu, "1.0 s");
-  }
+SAME_DURATIONS = r"""root => {
+  const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replace(/<?[\d.]+\s(s|min)\b/gu, "1.0 s");
 }"""
+
+COVER = """{ background: #888 !important; color: transparent !important }"""
 
 
 def photograph(root: Locator, part: Locator | None = None, *covered: str) -> bytes:
-    """Return a screenshot of the widget, or of a part of it; durations are equally long, and covered."""
-    root.evaluate(SAME_DURATIONS, ", ".join(CHANGING))
-    mask = [root.locator(each) for each in (*CHANGING, *covered)]
-    return (part or root).screenshot(animations="disabled", mask=mask, mask_color="#888888")
+    """Return a screenshot of the widget, or of a part of it; all durations are 1.0 s, and more can be covered."""
+    root.evaluate(SAME_DURATIONS)
+    style = "".join(f".slw-root {each} {COVER} .slw-root {each} * {{ visibility: hidden }}" for each in covered)
+    return (part or root).screenshot(animations="disabled", style=style)
 
 
 def assert_same_picture(name: str, png: bytes, folder: Path = KEPT) -> None:
