@@ -495,7 +495,7 @@ def test_a_large_picture_is_shown_smaller(make: Make) -> None:
     widget = make(img=picture(30, 1500), preprocess=lambda x: x[:, :60] / np.float32(255), methods=["gradient"])
 
     assert widget.compute(wait=True).mask.shape == (30, 60, 3)
-    assert widget.spec["images"] == [{"name": "image 1", "size": [20, 1024]}]
+    assert widget.spec["images"] == [{"name": "image 1", "size": [20, 1024], "full": [30, 1500]}]
     browser = Browser(widget)
     browser.request("hello")
     result = browser.wait("result").fields["result"]

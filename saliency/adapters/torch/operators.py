@@ -129,7 +129,8 @@ class Call:
         self.ledger: Ledger | None = None
         self._function, self._inputs, self._weight, self._bias = function, inputs, weight, bias
         self.tensors: tuple[Tensor, ...] = tuple(arguments[key] for key in inputs)
-        self._arguments = arguments
+        # without the inputs: they would keep the graph, in a cycle where an operator works in place
+        self._others = {key: value for key, value in arguments.items() if key not in inputs}
         # functions of the output that belong to the operator; None marks the place of the bias
         self._steps: tuple[Callable[[Tensor], Tensor] | None, ...] = ()
         self._own: Evaluated | None = None
@@ -142,7 +143,7 @@ class Call:
 
     @cached_property
     def _constants(self) -> dict[Any, Any]:
-        return {key: _wide(value) for key, value in self._arguments.items() if key not in self._inputs}
+        return {key: _wide(value) for key, value in self._others.items()}
 
     @cached_property
     def ops(self) -> TorchOps:
