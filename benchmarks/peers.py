@@ -357,7 +357,7 @@ class Rows:
     """The rounds measured so far, in a file.
 
     Args:
-        path: JSON lines; of another version of the code, it is begun anew.
+        path: JSON lines; of another version of the code, it starts again.
     """
 
     def __init__(self, path: Path) -> None:

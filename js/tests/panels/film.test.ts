@@ -121,7 +121,7 @@ test("Stop cancels the kernel's work, or the recording; nothing is saved", async
   expect(saved).toEqual([]);
 });
 
-test("a failure is shown, and the next film starts anew", async () => {
+test("a failure is shown, and the next film starts again", async () => {
   const { fake, root } = await tab();
   named(root, "GIF")!.click();
   say(fake, "error", { kind: "ValueError", message: "no <film>" });
