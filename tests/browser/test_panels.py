@@ -338,8 +338,11 @@ def compared_in(request: pytest.FixtureRequest, host: Host) -> Iterator[int]:
         choose(host.widget, name)
         host.widget.wait(state="ready")
     button.click()
-    # another test of this page may have computed it
-    host.widget.root.get_by_label("Compare SmoothGrad").uncheck()
+    # Another test of this page may have computed it. uncheck() reads the box before it waits for it, and its state is that
+    # of the last comparison until the next frame.
+    other = host.widget.root.get_by_label("Compare SmoothGrad")
+    expect(other).to_be_visible(timeout=PATIENCE)
+    other.uncheck()
     yield width
     button.click()
     host.page.set_viewport_size({"width": 1000, "height": 1000})
