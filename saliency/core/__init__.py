@@ -4,44 +4,57 @@ A drop-in replacement for PAIR-code/saliency's package: ``import saliency.core a
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from saliency.core import (
-    base,
-    blur_ig,
-    catalogue,
-    deconvolution,
-    deep_lift,
-    grad_cam,
-    gradients,
-    guided_backprop,
-    guided_ig,
-    integrated_gradients,
-    lrp,
-    occlusion,
-    smooth_grad,
-    visualization,
-    xrai,
-)
-from saliency.core.base import (
-    CONVOLUTION_LAYER_VALUES,
-    CONVOLUTION_OUTPUT_GRADIENTS,
-    INPUT_OUTPUT_GRADIENTS,
-    OUTPUT_LAYER_VALUES,
-    SHAPE_ERROR_MESSAGE,
-    CoreSaliency,
-)
-from saliency.core.blur_ig import gaussian_blur
-from saliency.core.catalogue import *  # noqa: F403
-from saliency.core.guided_ig import (
-    EPSILON,
-    guided_ig_impl,
-    l1_distance,
-    translate_alpha_to_x,
-    translate_x_to_alpha,
-)
-from saliency.core.visualization import VisualizeImageDiverging, VisualizeImageGrayscale
-from saliency.core.xrai import XRAIOutput, XRAIParameters
+from saliency.core import catalogue
+from saliency.lazy import lazy
+
+if TYPE_CHECKING:
+    from saliency.core import (
+        base,
+        blur_ig,
+        deconvolution,
+        deep_lift,
+        grad_cam,
+        gradients,
+        guided_backprop,
+        guided_ig,
+        integrated_gradients,
+        lrp,
+        occlusion,
+        smooth_grad,
+        visualization,
+        xrai,
+    )
+    from saliency.core.base import (
+        CONVOLUTION_LAYER_VALUES,
+        CONVOLUTION_OUTPUT_GRADIENTS,
+        INPUT_OUTPUT_GRADIENTS,
+        OUTPUT_LAYER_VALUES,
+        SHAPE_ERROR_MESSAGE,
+        CoreSaliency,
+    )
+    from saliency.core.blur_ig import gaussian_blur
+    from saliency.core.catalogue import *  # noqa: F403
+    from saliency.core.guided_ig import EPSILON, guided_ig_impl, l1_distance, translate_alpha_to_x, translate_x_to_alpha
+    from saliency.core.visualization import VisualizeImageDiverging, VisualizeImageGrayscale
+    from saliency.core.xrai import XRAIOutput, XRAIParameters
+
+_NAMES = {
+    "saliency.core": (
+        "base blur_ig deconvolution deep_lift grad_cam gradients guided_backprop guided_ig "
+        "integrated_gradients lrp occlusion smooth_grad visualization xrai"
+    ),
+    "saliency.core.base": (
+        "CONVOLUTION_LAYER_VALUES CONVOLUTION_OUTPUT_GRADIENTS CoreSaliency INPUT_OUTPUT_GRADIENTS "
+        "OUTPUT_LAYER_VALUES SHAPE_ERROR_MESSAGE"
+    ),
+    "saliency.core.blur_ig": "gaussian_blur",
+    "saliency.core.guided_ig": "EPSILON guided_ig_impl l1_distance translate_alpha_to_x translate_x_to_alpha",
+    "saliency.core.visualization": "VisualizeImageDiverging VisualizeImageGrayscale",
+    "saliency.core.xrai": "XRAIOutput XRAIParameters",
+}
+"""The public names beside the methods, by their module."""
 
 __all__ = [
     "CONVOLUTION_LAYER_VALUES",
@@ -75,7 +88,7 @@ __all__ = [
     "visualization",
     "xrai",
 ]
-__all__ += catalogue.__all__
+__all__ += list(catalogue.NAMES)
 
 # Names of the modules that PAIR's package exposes, for code that imports them from there: module, or module:function.
 _SHOWN = {
@@ -90,9 +103,13 @@ _SHOWN = {
 }
 
 
+_own, __dir__ = lazy(__name__, _NAMES, catalogue.MODULES)
+
+
 def __getattr__(name: str) -> Any:
+    """Import a name when it is first used."""
     if name not in _SHOWN:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _own(name)
     module, _, function = _SHOWN[name].partition(":")
     found = import_module(module)
     return getattr(found, function) if function else found

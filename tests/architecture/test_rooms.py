@@ -25,6 +25,7 @@ ROOMS = {
     "saliency.errors": Room(0, sees=0),
     "saliency.checks": Room(0, sees=0),
     "saliency.hints": Room(0, sees=0),
+    "saliency.lazy": Room(0, sees=0),
     "saliency.threads": Room(0, sees=0),
     "saliency.upstream": Room(0, sees=0),
     "saliency.pictures": Room(1, sees=0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -210,8 +211,17 @@ def test_fields_belong_to_the_other_door() -> None:
         core.BlurIG(steps=3).GetMask(IMAGE, Model())
 
 
-def test_pair_s_own_distribution_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pair_s_own_distribution_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """If PAIR's own distribution is installed too, a warning gives the two commands that fix it."""
-    monkeypatch.setattr(upstream, "version", lambda name: "0.2.1")
-    with pytest.warns(UserWarning, match="pip uninstall --yes saliency\n.*--force-reinstall --no-deps saliency-widget"):
+    upstream.warn()  # nothing, as it is not
+
+    metadata = tmp_path / "saliency-0.2.1.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: saliency\nVersion: 0.2.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.warns(
+        UserWarning,
+        match=r"`saliency` 0.2.1 is(?s:.*)pip uninstall --yes saliency\n.*--force-reinstall --no-deps saliency-widget",
+    ):
         upstream.warn()
