@@ -15,6 +15,9 @@ from saliency.errors import Unsupported
 from saliency.model.head import ACTIVATIONS
 from saliency.model.protocols import FRAMEWORKS, Adapted
 
+PRECISIONS = ("bf16", "fp16")
+"""Values of `precision`."""
+
 
 def adapt(
     model: Any,
@@ -24,6 +27,8 @@ def adapt(
     image: Callable[[], np.ndarray] | None = None,
     activation: str = "auto",
     output: Any = None,
+    precision: str | None = None,
+    compile: bool = False,  # noqa: A002  # as in Keras
 ) -> Adapted[Any]:
     """Return the adapter of a model, which the methods can call.
 
@@ -44,19 +49,30 @@ def adapt(
             labels and the shape, see docs/models.md. A note reports the decision.
         output: which of several outputs is explained: an index, a key, an attribute, or a callable from all of them
             to one. By default the only one that can be class scores, or the one as wide as there are labels.
+        precision: "bf16" or "fp16": a torch module in float32 computes under autocast in that type, which is faster
+            where the processor has instructions for it. A note reports how far its scores and its gradient deviate.
+            None leaves the model as it is.
+        compile: whether passes of a torch module go through ``torch.compile``. The first call for a shape takes seconds
+            to minutes. Methods that read layers or follow rules (class activation maps, LRP, DeepLIFT, attention) run
+            without it, and so does the model if it cannot be compiled: a note reports that.
 
     Raises:
-        Unsupported: the model is of no supported kind.
+        Unsupported: the model is of no supported kind, or `precision` or `compile` do not apply to it.
         MissingPackage: the library that reads its file is not installed.
         FileNotFoundError: there is no such file.
         UnknownName: no such activation.
-        BadField: `output`, `labels` or `image` is of another type.
+        BadField: `output`, `labels`, `image` or `compile` is of another type, or the model is not in float32 and
+            `precision` is given.
     """
     if framework is not None:
         checks.choice(framework, "framework", FRAMEWORKS)
     if image is not None:
         checks.function(image, "image")
-    return read_as(_adapted(model, checks.names(labels), framework, image), activation, output)
+    if precision is not None:
+        checks.choice(precision, "precision", PRECISIONS)
+    checks.flag(compile, "compile")
+    adapted = read_as(_adapted(model, checks.names(labels), framework, image), activation, output)
+    return adapted.computing(precision, compiled=compile) if precision is not None or compile else adapted
 
 
 def read_as(adapted: Adapted[Any], activation: str, output: Any) -> Adapted[Any]:

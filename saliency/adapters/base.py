@@ -118,6 +118,24 @@ class Adapter:
         view._rules = rules
         return view
 
+    def computing(self, precision: str | None, *, compiled: bool) -> Self:
+        """See :meth:`saliency.model.protocols.Adapted.computing`; for models that only compute in their own way."""
+        if precision is not None:
+            raise Unsupported(
+                f"precision={precision!r} is for torch modules, and {self.name} is none: build it in that type itself, "
+                "in Keras after keras.config.set_dtype_policy('mixed_bfloat16'), in JAX with parameters of that type."
+            )
+        if compiled and self.eager:
+            raise Unsupported(
+                f"compile=True is for torch modules, and {self.name} is none. Models of TensorFlow and JAX, and Keras "
+                "on either, are always compiled; a function is called as it is, so compile it yourself."
+            )
+        return self
+
+    def deviation(self, images: Any) -> str | None:
+        """See :meth:`saliency.model.protocols.Adapted.deviation`; these compute in their own type."""
+        return None
+
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """See :meth:`saliency.model.protocols.Adapted.wants`; a model without a fixed size takes any."""
         return shape

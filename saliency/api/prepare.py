@@ -172,10 +172,11 @@ class Prepared:
         bound, layers = bound_for(used, self.adapted, own or functions_of(targets), self.images, on_layers)
         on_presets = self._surer_presets(targets)
         on_batches = [] if inconsistent is None else [inconsistent.note]
+        on_precision = [] if (deviation := self.adapted.deviation(self.images)) is None else [deviation]
 
         def noted(on_targets: Sequence[Sequence[str]]) -> list[list[str]]:
             each_picture = zip(on_targets, on_presets, strict=True)
-            return [[*notes, *own, *on_layers, *preset, *on_batches] for own, preset in each_picture]
+            return [[*notes, *own, *on_layers, *preset, *on_batches, *on_precision] for own, preset in each_picture]
 
         def settle(top: TopOfEach) -> tuple[list[list[Resolved]], list[list[str]]]:
             found, on_targets = self._settled(top)

@@ -375,6 +375,20 @@ class Adapted(Model[A], Protocol[A]):
     def scales_itself(self) -> bool:
         """Whether the model's first layer scales 0–255, so that it is fed that range."""
 
+    def computing(self, precision: str | None, *, compiled: bool) -> Self:
+        """Return the model with passes in another precision, and compiled; for both see :func:`saliency.adapt`.
+
+        Raises:
+            Unsupported: the model cannot compute so.
+            BadField: it is not in float32.
+        """
+
+    def deviation(self, images: A) -> str | None:
+        """Return the note on how far results deviate from those in the model's own type; None if it computes in it.
+
+        It is found once for these weights, on the first of the images, (N, H, W, C).
+        """
+
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return the (H, W, C) of the model's input for a picture of `shape`."""
 

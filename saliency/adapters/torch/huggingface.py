@@ -42,7 +42,8 @@ class HuggingFaceModel(TorchModel):
     def declared(self, declared: Declared) -> None:
         self._declared = declared
 
-    def _call(self, module: nn.Module, fed: Tensor) -> Any:
+    @staticmethod
+    def _call(module: nn.Module, fed: Tensor) -> Any:
         return module(pixel_values=fed)
 
 

@@ -7,9 +7,10 @@ so training may continue in parallel. Images are (N, H, W, C) outside and (N, C,
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Self, cast
+from functools import partial
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import torch
@@ -22,11 +23,12 @@ from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch.answers import TORCH, shape_error
 from saliency.adapters.torch.attention import Attending, exits_of
+from saliency.adapters.torch.compiled import Compilation, Compiled
 from saliency.adapters.torch.cut import Inputs, Tail, gated, paths_of
 from saliency.adapters.torch.gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
 from saliency.adapters.torch.layers import Captured, Hooked, Replaced, channels_last, off_grid, on_grid
 from saliency.adapters.torch.ops import TorchOps
-from saliency.adapters.torch.precision import computed_in, fed_as
+from saliency.adapters.torch.precision import TYPES, computed_in, deviation_note, fed_as
 from saliency.adapters.torch.random import OwnRandomness
 from saliency.adapters.torch.rules import kinds_of, run_by_rules
 from saliency.adapters.torch.scores import scores_of
@@ -35,12 +37,14 @@ from saliency.adapters.torch.weights import Uses, copy_with, parameters_of, weig
 from saliency.adapters.torch.working_copy import WorkingCopy, is_training, parts_of, version_of
 from saliency.adapters.torch.wrapped import WRAPPERS, unsupported, unwrapped
 from saliency.adapters.weights import Weight, Weighted
-from saliency.errors import NoGradient, Unsupported, unknown
+from saliency.errors import BadField, NoGradient, Unsupported, unknown
 from saliency.model.precision import precision_note
 from saliency.model.protocols import Answer, Attention, Layer, Read, Target
 from saliency.rules import Composite
 from saliency.targets import Unit, units
 from saliency.threads import uninterrupted
+
+R = TypeVar("R")
 
 LAZY = (UninitializedParameter, UninitializedBuffer)
 """Types of weights that a lazy module creates in its first call."""
@@ -72,6 +76,9 @@ class TorchModel(Weighted, Adapter):
         self._randomness = OwnRandomness()
         self.notes += self._working.notes()
         self._cut: Tail | None = None
+        # the type of autocast; None for the model's own precision
+        self._autocast: torch.dtype | None = None
+        self._compilation: Compilation | None = None
         # by shape of image, the last call of the bound layer and its grid on the image
         self._places: dict[torch.Size, tuple[int, Grid | None]] = {}
 
@@ -155,13 +162,20 @@ class TorchModel(Weighted, Adapter):
 
     def scores(self, images: Tensor) -> Tensor:
         """Return the scores, (k, N)."""
-        # the grid of tokens is found by gradients
-        with self._ready(grad=bool(units(self._targets))) as module:
-            return self._scores(module, leaf_of(images) if units(self._targets) else images).detach()
+
+        def run(compiled: bool) -> Tensor:
+            # the grid of tokens is found by gradients
+            with self._ready(grad=bool(units(self._targets)), compiled=compiled) as module:
+                return self._scores(module, leaf_of(images) if units(self._targets) else images).detach()
+
+        return self._tried(run)
 
     def gradients(self, images: Tensor) -> Answer[Tensor]:
         """Return scores (k, N) and gradients (k, N, H, W, C), from one forward pass."""
-        with self._ready(grad=True) as module:
+        return self._tried(lambda compiled: self._gradients(images, compiled))
+
+    def _gradients(self, images: Tensor, compiled: bool) -> Answer[Tensor]:
+        with self._ready(grad=True, compiled=compiled) as module:
 
             def forward(images: Tensor) -> tuple[Tensor, Tensor]:
                 leaf = leaf_of(images)
@@ -175,6 +189,36 @@ class TorchModel(Weighted, Adapter):
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf)))
             half = self._goes_through_half()
             return image_gradients(scores, leaf, [each for _, each in references], ledger, half=half)
+
+    def _tried(self, run: Callable[[bool], R]) -> R:
+        """Call a function with whether the module is to be compiled; not where its operators or layers are read."""
+        reads = self._to_logits or self._rules is not None or self._gate is not None or self._cut is not None
+        if self._compilation is None or reads or units(self._targets):
+            return run(False)
+        return self._compilation.tried(lambda: run(True))
+
+    def computing(self, precision: str | None, *, compiled: bool) -> Self:
+        """See :meth:`saliency.model.protocols.Adapted.computing`."""
+        view = copy.copy(self)
+        view.notes = list(self.notes)
+        if precision is not None:
+            if self._dtype != torch.float32:
+                own = str(self._dtype).removeprefix("torch.")
+                raise BadField(f"precision={precision!r} is for models in float32, and {self.name} is in {own}.")
+            view._autocast = TYPES[precision]
+        if compiled:
+            view._compilation = Compilation(partial(fed_with, self._call, self._dtype))
+        return view
+
+    def deviation(self, images: Tensor) -> str | None:
+        """See :meth:`saliency.model.protocols.Adapted.deviation`."""
+        if (dtype := self._autocast) is None:
+            return None
+        own = copy.copy(self)
+        own._autocast, own.notes = None, []
+        key = ("deviation", dtype, self.structure, self.version)
+        found: str = self._shared.fact(key, lambda: deviation_note(self, own, images[:1], dtype))
+        return found
 
     def rewired(self, rules: Composite) -> Self:
         """See :meth:`saliency.model.protocols.Rewirable.rewired`."""
@@ -474,8 +518,9 @@ class TorchModel(Weighted, Adapter):
             return self._of_images(module, self._cut.placeholder(len(images)))
 
     def _of_images(self, module: nn.Module, images: Tensor) -> Any:
-        # cloned, since the model may write into its input
-        fed = (images.permute(0, 3, 1, 2) if images.ndim == 4 else images).to(self._dtype, copy=True)
+        if isinstance(module, Compiled):
+            return module(images)
+        fed = as_fed(images, self._dtype)
         try:
             return self._call(module, fed)
         except Exception as error:
@@ -491,25 +536,43 @@ class TorchModel(Weighted, Adapter):
         """Return whether a backward pass goes through float16, in which small gradients are zero."""
         return computed_in(self._device, self._dtype) == torch.float16
 
-    def _call(self, module: nn.Module, fed: Tensor) -> Any:
+    @staticmethod
+    def _call(module: nn.Module, fed: Tensor) -> Any:
         return module(fed)
 
     @contextmanager
-    def _ready(self, grad: bool) -> Iterator[nn.Module]:
+    def _ready(self, grad: bool, compiled: bool = False) -> Iterator[nn.Module]:
         """Yield the module in eval mode, with gradients on or off independent of the caller's context."""
         held = self.lock if self._working.shared else nullcontext()
+        reduced = nullcontext() if self._autocast is None else torch.autocast(self._device.type, self._autocast)
+        # torch's compiler traces nothing while draws are intercepted
+        compilation = None if self._randomness.intercepts else self._compilation
         with (
             held,
             uninterrupted(),
+            # A tensor that a module keeps from inference mode, such as a table of positions, has no backward pass.
             torch.inference_mode(False),
             torch.set_grad_enabled(grad),
+            reduced,
             self._working.ready() as module,
             self._randomness.used(),
         ):
             self._note_precision(computed_in(self._device, self._dtype))
-            yield module
+            yield compilation.of(module) if compiled and compilation is not None else module
         if self._randomness.drew:
             self.note(NOTE)
+        if self._compilation is not None and (why := self._compilation.failure):
+            self.note(why)
+
+
+def as_fed(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return images (N, H, W, C) as a module takes them; a copy, since it may write into its input."""
+    return (images.permute(0, 3, 1, 2) if images.ndim == 4 else images).to(dtype, copy=True)
+
+
+def fed_with(call: Callable[[nn.Module, Tensor], Any], dtype: torch.dtype, module: nn.Module, images: Tensor) -> Any:
+    """Return the outputs of a module for images (N, H, W, C)."""
+    return call(module, as_fed(images, dtype))
 
 
 def size_of_patches(module: nn.Module) -> tuple[int, int] | None:

@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from saliency.errors import NoGradient
+from saliency.model.protocols import Adapted, Differentiable, lacking
+
 HALF = (torch.float16, torch.bfloat16)
 """Half-precision types, too coarse for sums and quotients."""
+
+TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""By value of `precision`, the type of autocast."""
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 """Layers whose input must have the type of their weights."""
@@ -58,3 +65,29 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
 def wide(tensor: Tensor) -> Tensor:
     """Convert a half-precision tensor to float32; return all others unchanged."""
     return tensor.float() if tensor.dtype in HALF else tensor
+
+
+def deviation_note(reduced: Adapted[Tensor], own: Adapted[Tensor], images: Tensor, dtype: torch.dtype) -> str:
+    """Return the note on how far scores and gradients under autocast are from those in float32.
+
+    Args:
+        reduced: the model under autocast.
+        own: the same in float32.
+        images: the first picture that is explained, (1, H, W, C).
+        dtype: of autocast.
+    """
+    exact = own.outputs(images)
+    spread = float(exact.max() - exact.min()) or 1.0
+    change = float((reduced.outputs(images) - exact).abs().max()) / spread
+    name = str(dtype).removeprefix("torch.")
+    note = f"computed in {name} by autocast: for the first picture, scores differ from float32 by at most "
+    note += f"{100 * change:.2g} % of their range"
+    if lacking(own, Differentiable) is not None:
+        return note
+    bound = (cast(Differentiable[Tensor], each.at([int(exact[0].argmax())])) for each in (reduced, own))
+    try:
+        rounded, gradient = (each.gradients(images).gradients for each in bound)
+    except NoGradient:
+        return note
+    changed = float((rounded - gradient).norm()) / (float(gradient.norm()) or 1.0)
+    return f"{note}, and the gradient of the top score by {100 * changed:.2g} % of its norm"

@@ -29,10 +29,15 @@ class OwnRandomness:
         """Intercept the next call again: the model may have changed."""
         self._watching = True
 
+    @property
+    def intercepts(self) -> bool:
+        """Whether draws are intercepted in the next call."""
+        return self._watching or self.drew
+
     @contextmanager
     def used(self) -> Iterator[None]:
         """Draw random numbers from these streams for the length of the context."""
-        if not (self._watching or self.drew):
+        if not self.intercepts:
             yield
             return
         with ExitStack() as stack:
