@@ -58,8 +58,9 @@ SMALL = 112
 
 CAMS = ("grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam", "eigen_cam")
 ONE_PASS = ("gradient", "input_x_gradient", "guided_backprop", "deconvolution", *CAMS, "deep_lift", "lrp")
-BATCHED = ("gradient", "guided_backprop", "grad_cam", "deep_lift", "lrp")
-"""Methods of one pass that are measured with 16 pictures too."""
+BATCHED = ("gradient", "grad_cam")
+BATCHED_RULES = ("guided_backprop", "deep_lift", "lrp")
+"""Methods of one pass that are measured with 16 pictures too; those by rules, which take longest, on some networks."""
 
 MANY: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"steps": STEPS, "quadrature": "gauss_legendre"},
@@ -75,7 +76,8 @@ FORWARD = ("eigen_cam", "occlusion", "rise", "partition_shap")
 """Methods that need no backward pass."""
 
 WHOLE = ("ResNet-18", "EfficientNet-Lite0 (trained)")
-"""The networks on which all methods of many passes are measured; on the others only Integrated Gradients."""
+"""The networks on which all methods are measured; on the others Integrated Gradients alone of those of many passes, and
+no rules for 16 pictures."""
 
 GROWTH, OVERHEAD = "growth", "overhead"
 PARTS = {
@@ -91,6 +93,9 @@ PARTS = {
 
 MOST = 7
 """The maximal number of rounds of a cell."""
+
+SOON, FIRST = 3, 3.0
+"""Rounds that a cell gets before the next one begins, while they take less than so many seconds together."""
 
 PEERS: dict[str, dict[str, Mask]] = {
     "gradient": {"captum": captum("Saliency", abs=False)},
@@ -120,6 +125,9 @@ PEERS: dict[str, dict[str, Mask]] = {
 }
 """The same by other packages, by the name of their module, each at its own default batch."""
 
+OWN = ("ours", "bare", "ten calls", "float32")
+"""Sides that need no other package."""
+
 DRAWN = ("smooth_grad", "expected_gradients")
 """Methods that draw at random, so that masks of two packages differ."""
 
@@ -143,6 +151,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.network = built(self.name).to(self.device)
         self.adapted = saliency.adapt(self.network)
+        self.reduced = saliency.adapt(self.network, precision="bf16")
 
     def pictures(self, batch: int = 1, size: int = SIZE) -> list[np.ndarray]:
         """Return random pictures, (H, W, C)."""
@@ -152,12 +161,15 @@ class Bench:
         """Return pictures as the network takes them, (N, C, H, W)."""
         return torch.from_numpy(np.moveaxis(np.stack(pictures), -1, 1).copy()).to(self.device)
 
-    def ours(self, pictures: Sequence[np.ndarray], method: Any, target: Any = TARGET, **fields: Any) -> Side:
+    def ours(
+        self, pictures: Sequence[np.ndarray], method: Any, target: Any = TARGET, model: Any = None, **fields: Any
+    ) -> Side:
         """Return our explanation of each picture; a batch is one run."""
+        model = model or self.adapted
         if len(pictures) == 1:
-            return lambda: saliency.explain(self.adapted, pictures[0], method, target, progress=False, **fields)
+            return lambda: saliency.explain(model, pictures[0], method, target, progress=False, **fields)
         each = [target] * len(pictures)
-        return lambda: list(saliency.explain_each(self.adapted, pictures, method, targets=each, **fields))
+        return lambda: list(saliency.explain_each(model, pictures, method, targets=each, **fields))
 
     def peer(self, pixels: Tensor, mask: Mask) -> Side:
         """Return a mask of another package, on a copy of the network, which a package that fails may leave changed."""
@@ -270,7 +282,8 @@ def network_cells(bench: Bench, *, memory: bool) -> Iterator[tuple[Cell, Bench, 
         pixels = bench.pixels(pictures)
         bench.ours(pictures, "gradient")()  # the first explanation finds shapes, and compares presets
         many = ["integrated_gradients"] if memory or bench.name not in WHOLE else list(MANY)
-        for method in [*ONE_PASS, *many] if batch == 1 else BATCHED:
+        batched = [*BATCHED, *(BATCHED_RULES if bench.name in WHOLE else ())]
+        for method in [*ONE_PASS, *many] if batch == 1 else batched:
             ours = bench.ours(pictures, method, **MANY.get(method, {}))
             images = ours().images if method in MANY and method in FORWARD else STEPS
             others = {name: bench.peer(pixels, mask) for name, mask in PEERS.get(method, {}).items()}
@@ -287,6 +300,13 @@ def network_cells(bench: Bench, *, memory: bool) -> Iterator[tuple[Cell, Bench, 
         each = [bench.peer(bench.pixels(pictures), PEERS[name][package]) for name in names]
         sides = {"ours": bench.ours(pictures, names), package: in_turn(each)}
         yield Cell(bench.name, f"{len(names)} CAMs"), bench, sides
+    eight = bench.pictures(8)
+    halves = {
+        "ours": bench.ours(eight, "gradient", model=bench.reduced),
+        "float32": bench.ours(eight, "gradient"),
+    }
+    halves["ours"]()  # measures the deviation
+    yield Cell(bench.name, "8 pictures in bfloat16"), bench, halves
     if bench.name in WHOLE:
         tens = [bench.ours(bench.pictures(), "gradient", target) for target in range(10)]
         ten = bench.ours(bench.pictures(), "gradient", list(range(10)))
@@ -406,8 +426,10 @@ def measure(part: str, device: str, rows: Rows, until: float, *, memory: bool) -
     kept: list[tuple[Cell, Bench, dict[str, Side]]] = []
     for cell, bench, sides in cells_of(part, device, memory=memory):
         kept.append((cell, bench, sides))
-        if not rows.of(cell, memory=memory):
-            rows.add(one_round(cell, bench, sides, (), memory=memory))
+        while not (earlier := rows.of(cell, memory=memory)) or (
+            not memory and len(earlier) < SOON and sum(row.spent for row in earlier) < FIRST
+        ):
+            rows.add(one_round(cell, bench, sides, earlier, memory=memory))
     while not memory and time.time() < until:
         left = [each for each in kept if len(rows.of(each[0])) < MOST]
         if not left:
@@ -421,12 +443,12 @@ def one_round(cell: Cell, bench: Bench, sides: Mapping[str, Side], earlier: Sequ
     began, found, errors, results = time.time(), dict[str, float](), dict[str, str](), dict[str, Any]()
     failed = {name for row in earlier for name in row.errors}
     for name, run in sides.items():
-        if name in failed or (name not in ("ours", "bare", "ten calls") and not is_installed(name)):
+        if name in failed or (name not in OWN and not is_installed(name)):
             continue
         try:
+            if not earlier and cell.method in ONE_PASS and not cell.x:
+                run()  # the first call imports packages, finds shapes, and allocates the buffers of kernels
             if memory:
-                if cell.method in ONE_PASS and not cell.x:
-                    run()  # kernels allocate buffers in their first call
                 found[name] = bench.mebibytes(run)
             else:
                 found[name], results[name] = bench.seconds(run)

@@ -19,7 +19,7 @@ from saliency.core.method import Method
 from saliency.datasets.sources import Item
 from saliency.errors import BadArgument, BadField, Cancelled, MissingPackage, Unsupported
 from saliency.model.inputs import Inputs
-from saliency.model.resolve import Each
+from saliency.model.resolve import Each, known_width
 from saliency.pictures.picture import Picture, guessed
 from saliency.pictures.placement import Placed, Sizes
 from saliency.pictures.presets import Preprocess
@@ -112,6 +112,8 @@ class Batches:
             found.target = self.targets(index, label)
             if self.first is None:
                 first = prepare(self.model, [image], **self.setting.model, preprocess=self.setting.preprocess)
+                if known_width(first.adapted) is None:
+                    _ = first.outputs  # of one picture, or each first batch would be called for its classes alone
                 # a copy, in which the comparison with presets can be ended
                 self.first = found.prepared = Prepared(copy.copy(first.adapted), first.pictures)
             else:
