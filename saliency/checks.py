@@ -183,7 +183,7 @@ def array(value: Any, what: str, error: Kind = BadField) -> np.ndarray:
         raise error(f"{what} must be an array of numbers, got {brief(value)}.") from reason
     if found.dtype.kind not in "biuf":
         raise error(f"{what} must be an array of real numbers, got {brief(value)} of type {found.dtype}.")
-    if not np.isfinite(found).all():
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise error(f"{what} contains {np.count_nonzero(~np.isfinite(found))} NaN or infinite values.")
     return found
 

@@ -144,8 +144,13 @@ class Picture:
         span = (self.high - self.low) or 1.0
         channels = self.values.shape[-1]
         colours = self.values[..., :3] if channels in (3, 4) else self.values.mean(-1, keepdims=True, dtype=np.float64)
-        scaled = np.clip((colours.astype(np.float64) - self.low) / span, 0, 1)
-        return np.asarray(np.broadcast_to(np.rint(scaled * 255), (*scaled.shape[:2], 3)), np.uint8)
+        scaled = colours.astype(np.float64)
+        # in place: pages of new memory take longer than the arithmetic
+        scaled -= self.low
+        scaled /= span
+        np.clip(scaled, 0, 1, out=scaled)
+        scaled *= 255
+        return np.asarray(np.broadcast_to(np.rint(scaled, out=scaled), (*scaled.shape[:2], 3)), np.uint8)
 
     def once(self, key: Hashable, make: Callable[[], Picture]) -> Picture:
         """Return the derived picture for this key from the cache; `make` creates it the first time."""

@@ -144,7 +144,7 @@ class Assembly:
             BadOutput: the masks overflow float32.
         """
         host = self.session.ops.tohost(masks)
-        if not np.isfinite(host.astype(np.float32)).all():
+        if not np.isfinite(host.astype(np.float32, copy=False)).all():
             raise BadOutput(f"The mask of {self.method!r} contains NaN or infinite values: it overflowed float32.")
         each_row = np.broadcast_to(host, (self.run.rows, *host.shape[1:]))
 
@@ -184,10 +184,11 @@ class Assembly:
         )
         baseline_score = None if self.baseline_scores is None else float(self.baseline_scores[at])
         score, rise = float(self.scores[at]), float(self.scores[at]) - (baseline_score or 0.0)
-        # sums in float64 where the mask is float64
-        attributed = float(mask.sum(dtype=np.float64) if sums is None else sums[at])
-        gap = attributed - rise if self.measured and self.complete else None
-        loss = self._loss(gap, rise, float(np.abs(values).sum(dtype=np.float64)))
+        gap, loss = None, tuple[str, ...]()
+        if self.measured and self.complete:
+            # sums in float64 where the mask is float64
+            gap = float(mask.sum(dtype=np.float64) if sums is None else sums[at]) - rise
+            loss = self._loss(gap, rise, float(np.abs(values).sum(dtype=np.float64)))
         empty = () if values.any() else (EMPTY[self.method.sign == "positive"],)
         return {
             "method": self.method.id,
@@ -222,7 +223,7 @@ class Assembly:
         picture, run = self.run.pictures[i], self.run
         return tuple(dict.fromkeys([*picture.notes, *run.model.notes, *run.notes[i], *self.session.notes]))
 
-    def _loss(self, gap: float | None, rise: float, size: float) -> tuple[str, ...]:
+    def _loss(self, gap: float, rise: float, size: float) -> tuple[str, ...]:
         """Return the note on the completeness error, if it is large enough.
 
         Args:
@@ -230,7 +231,7 @@ class Assembly:
             rise: difference of the scores.
             size: sum of the mask's absolute values.
         """
-        if gap is None or "losses" in self.session.details or abs(gap) <= max(LOSS * abs(rise), ROUNDING * size):
+        if "losses" in self.session.details or abs(gap) <= max(LOSS * abs(rise), ROUNDING * size):
             return ()
         share = f" {100 * abs(gap / rise):,.0f} %" if rise else ""
         sums = f"the attribution sums to {rise + gap:.3g}, the scores differ by {rise:.3g}"

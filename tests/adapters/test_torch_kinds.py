@@ -132,9 +132,9 @@ def test_buffers_are_those_of_today() -> None:
     assert run(net, "gradient").score != pytest.approx(run(small_net(), "gradient").score, abs=1e-3)
 
 
-@pytest.mark.parametrize("change", ["weight", "part", "attribute", "mode"])
+@pytest.mark.parametrize("change", ["weight", "part", "attribute", "mode", "hook"])
 def test_what_is_replaced_is_seen(change: str) -> None:
-    """Weights, parts, attributes and modes that the user replaces are those of the next run."""
+    """Weights, parts, attributes, modes and hooks that the user replaces or adds are those of the next run."""
     net: Any = nn.Sequential(nn.LeakyReLU(0.1), nn.Dropout(0.5), small_net()).eval()
     adapted = saliency.adapt(net)
     before = run(adapted, "gradient").score
@@ -146,6 +146,8 @@ def test_what_is_replaced_is_seen(change: str) -> None:
         net[0] = nn.LeakyReLU(0.1)
         net[0].negative_slope = -1.0
         net[2].head.bias.data.add_(1)
+    elif change == "hook":
+        net[2].register_forward_hook(lambda *call: 2 * call[2])
     else:
         net[1].train()
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import saliency
-from saliency.adapters.torch import working_copy
+from saliency.adapters.torch.working_copy import WorkingCopy
 from tests.nets import SmallNet, everything, picture, same, small_net
 
 IMAGE = picture()
@@ -159,13 +159,13 @@ def test_the_weights_are_looked_at_once_in_a_run(monkeypatch: pytest.MonkeyPatch
     net = small_net()
     prepared = saliency.prepare(net, [IMAGE])
     looks: list[object] = []
-    fingerprint = working_copy.fingerprint
+    renew = WorkingCopy.renew
 
-    def counted(module: nn.Module) -> list[Any]:
-        looks.append(module)
-        return fingerprint(module)
+    def counted(working: WorkingCopy) -> bool:
+        looks.append(working)
+        return renew(working)
 
-    monkeypatch.setattr(working_copy, "fingerprint", counted)
+    monkeypatch.setattr(WorkingCopy, "renew", counted)
 
     bound = prepared.adapted.at([1])
     first = bound.outputs(prepared.images)

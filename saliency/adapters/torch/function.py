@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from saliency.adapters.answers import by_batch
 from saliency.adapters.callables.closure import held
 from saliency.adapters.callables.stateless import stateless
+from saliency.adapters.torch.changes import version_of
 from saliency.adapters.torch.model import TorchModel
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.random import OwnRandomness
-from saliency.adapters.torch.working_copy import AsItIs, WorkingCopy, is_training, version_of
+from saliency.adapters.torch.working_copy import AsItIs, WorkingCopy, is_training
 from saliency.adapters.torch.wrapped import unsupported
 from saliency.model.protocols import Attentive, Inspectable, Reweightable
 from saliency.threads import uninterrupted

@@ -42,7 +42,7 @@ def backward(
     scales = SCALES if half else (1.0,)
     with without_autocast(outputs.device):
         for scale in scales:
-            weights = (given * scale).to(outputs.dtype)
+            weights = (given if scale == 1 else given * scale).to(outputs.dtype)
             again = keep or scale != scales[-1]
             found: Sequence[Tensor | None] = torch.autograd.grad(
                 outputs, inputs, weights, retain_graph=again, allow_unused=True
@@ -92,7 +92,8 @@ def image_gradients(
     causes = {cause: None for account in accounts for cause in account}
     nothing = scores.new_zeros(())
     lost = {cause: torch.stack([account.get(cause, nothing) for account in accounts]) for cause in causes}
-    return Answer(scores.detach(), torch.stack(gradients), lost or None, [each.detach() for each in references])
+    several = gradients[0][None] if len(gradients) == 1 else torch.stack(gradients)
+    return Answer(scores.detach(), several, lost or None, [each.detach() for each in references])
 
 
 def each_gradient(

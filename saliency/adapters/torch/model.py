@@ -23,6 +23,7 @@ from saliency.adapters.layers import Surveyed, scores_or_sum
 from saliency.adapters.tokens import Grid
 from saliency.adapters.torch.answers import TORCH, shape_error
 from saliency.adapters.torch.attention import Attending, exits_of
+from saliency.adapters.torch.changes import parts_of, version_of
 from saliency.adapters.torch.compiled import Compilation, Compiled
 from saliency.adapters.torch.cut import Inputs, Tail, gated, paths_of
 from saliency.adapters.torch.gradients import by_each, each_gradient, image_gradients, leaf_of, ledger_for
@@ -34,7 +35,7 @@ from saliency.adapters.torch.rules import kinds_of, run_by_rules
 from saliency.adapters.torch.scores import scores_of
 from saliency.adapters.torch.trace import LastActivation, why_no_gradient
 from saliency.adapters.torch.weights import Uses, copy_with, parameters_of, weights_of
-from saliency.adapters.torch.working_copy import WorkingCopy, is_training, parts_of, version_of
+from saliency.adapters.torch.working_copy import WorkingCopy, is_training
 from saliency.adapters.torch.wrapped import WRAPPERS, unsupported, unwrapped
 from saliency.adapters.weights import Weight, Weighted
 from saliency.errors import BadField, NoGradient, Unsupported, unknown
@@ -127,7 +128,7 @@ class TorchModel(Weighted, Adapter):
     def _renew(self) -> None:
         """Update the copy with the user's changes of the module, at the start of a run."""
         # a dispatch mode keeps torch's compiler from tracing the modes that record layers
-        if self._working.renew() or self._has_compiled_parts():
+        if self._working.renew() or self._working.has_compiled_parts:
             self._randomness.renew()
 
     def wants(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -228,10 +229,8 @@ class TorchModel(Weighted, Adapter):
 
     def _uncompiled(self) -> WorkingCopy:
         """Return a working copy without compiled parts, whose operators can be intercepted."""
-        return WorkingCopy(self.module, compiled=False) if self._has_compiled_parts() else self._working
-
-    def _has_compiled_parts(self) -> bool:
-        return any("_orig_mod" in vars(part).get("_modules", ()) for part in parts_of(self.module))
+        working = self._working
+        return WorkingCopy(self.module, compiled=False) if working.has_compiled_parts else working
 
     def _operators(self, images: Tensor) -> frozenset[str]:
         with self.rewired(Composite(()))._ready(grad=True) as module:

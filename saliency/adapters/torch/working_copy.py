@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saliency.adapters.torch.changes import Seen
+
 LARGE = 64 * 2**20
 """Size in bytes above which a tensor or an array is shared, not copied."""
 
@@ -50,16 +52,8 @@ ATOMS = (
 COMMON_ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size})
 """The most common of them, checked first."""
 
-PLAIN = frozenset({bool, int, float, str})
-"""Types of attributes that are compared by value."""
-
-
-def version_of(*modules: nn.Module) -> int:
-    """Return a number that changes when a parameter or buffer is written to or replaced."""
-    parts = chain.from_iterable(map(parts_of, modules))
-    tensors = (each for part in parts for each in chain(part._parameters.values(), part._buffers.values()))
-    # tensors created in inference mode do not count writes
-    return hash(tuple((_address(t), 0 if t.is_inference() else t._version) for t in tensors if t is not None))
+EMPTIED = frozenset({dict, OrderedDict, set})
+"""Types of a module's registries, most of which are empty: an empty one is copied at once."""
 
 
 class WorkingCopy:
@@ -78,14 +72,14 @@ class WorkingCopy:
         self._make()
 
     def _make(self) -> None:
-        seen, copier = fingerprint(self._original), Copier(self._compiled)
+        seen, copier = Seen(self._original), Copier(self._compiled)
         with torch.inference_mode(False), torch.no_grad():
             module: nn.Module = copier.copy(self._original)
         if is_training(self._original):
             for part in copier.modules:
                 _set_mode(part, False)
-        self.edition = hash(tuple(seen))
-        self._fingerprint, self._refreshed, self._globals = seen, copier.refreshed, copier.globals
+        self.edition = hash(seen.fingerprint)
+        self._seen, self._refreshed, self._globals = seen, copier.refreshed, copier.globals
         self.module, self.shared = module, tuple(copier.shared)
 
     def notes(self) -> list[str]:
@@ -109,18 +103,29 @@ class WorkingCopy:
 
     def renew(self) -> bool:
         """Update modules, weights, modes and attributes that the user has replaced; return whether there were any."""
-        changed = fingerprint(self._original) != self._fingerprint
+        if self._seen.holds():
+            return False
+        now = Seen(self._original)
+        changed = now.fingerprint != self._seen.fingerprint
         if changed:
             self._make()
+        else:
+            self._seen = now
         return changed
+
+    @property
+    def has_compiled_parts(self) -> bool:
+        """Whether the user has wrapped a part by ``torch.compile``."""
+        return self._seen.compiled
 
     @contextmanager
     def ready(self) -> Iterator[nn.Module]:
         """Yield the module to call, with the current values of the user's buffers."""
-        with torch.no_grad():
-            for theirs, ours in self._refreshed:
-                if theirs.shape == ours.shape:
-                    ours.copy_(theirs)
+        pairs = [(theirs, ours) for theirs, ours in self._refreshed if theirs.shape == ours.shape]
+        if pairs:
+            theirs, ours = zip(*pairs, strict=True)
+            with torch.no_grad():
+                torch._foreach_copy_(ours, theirs)
         for around, own, names in self._globals:
             own.update((name, around[name]) for name in names if name in around)
         switched = [part for each in self.shared for part in each.modules()] if is_training(self._original) else []
@@ -157,10 +162,13 @@ class Copier:
 
     def copy(self, value: Any) -> Any:
         """Return a copy of `value`, or `value` itself if it never changes or cannot be copied."""
-        if type(value) in COMMON_ATOMS or isinstance(value, ATOMS):
+        kind = type(value)
+        if kind in COMMON_ATOMS or isinstance(value, ATOMS):
             return value
         if (made := self._made.get(id(value))) is not None:
             return made[1]
+        if kind in EMPTIED and not value:
+            return self._is(value, kind())
         try:
             return self._copied(value)
         except RecursionError:
@@ -293,32 +301,6 @@ class Copier:
         return same
 
 
-def parts_of(module: nn.Module) -> list[nn.Module]:
-    """Return a module and its parts, each once, in any order: a faster ``module.modules()``."""
-    found, stack, seen = list[nn.Module](), [module], {id(module)}
-    while stack:
-        part = stack.pop()
-        found.append(part)
-        for each in part._modules.values():
-            if each is not None and id(each) not in seen:
-                seen.add(id(each))
-                stack.append(each)
-    return found
-
-
-def fingerprint(module: nn.Module) -> list[Any]:
-    """Return a value that changes when a copy of a module tree is out of date, apart from its tensors' values."""
-    found: list[Any] = []
-    for part in parts_of(module):
-        found.append(id(part))
-        found += [
-            None if tensor is None else (id(tensor), tensor.dtype, tensor.shape, _address(tensor))
-            for tensor in chain(part._parameters.values(), part._buffers.values())
-        ]
-        found += [value if type(value) in PLAIN else id(value) for value in vars(part).values()]
-    return found
-
-
 def works_in_place(module: nn.Module) -> bool:
     """Return whether a module cannot be copied around the same weights."""
     return any(kind.__name__ in IN_PLACE for kind in type(module).__mro__)
@@ -386,10 +368,3 @@ def _is_outside(value: Any) -> bool:
     """Return whether an object's class or a base class belongs to one of the packages `OUTSIDE`."""
     modules = (str(kind.__module__) for kind in type(value).__mro__)
     return any(module == root or module.startswith(f"{root}.") for module in modules for root in OUTSIDE)
-
-
-def _address(tensor: Tensor) -> int:
-    try:
-        return tensor.data_ptr()
-    except RuntimeError:  # a subclass without its own memory
-        return id(tensor)
