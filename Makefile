@@ -95,10 +95,10 @@ leaderboard: $(VENV)/.test  ## measure every method on every test-bed, and write
 leaderboard-small: $(VENV)/.test  ## a few scenes of it, into build/leaderboard-small
 	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.leaderboard --small
 
-bench: $(VENV)/.test  ## time and memory beside other packages, into docs/benchmarks.md; continues where it was stopped
+bench: $(VENV)/.peers  ## time and memory beside other packages, into docs/benchmarks.md; continues where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.peers
 
-bench-gpu: $(VENV)/.test  ## the same on a GPU, into build/bench/gpu.md
+bench-gpu: $(VENV)/.peers  ## the same on a GPU, into build/bench/gpu.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.peers --device cuda --rows build/bench/gpu.jsonl --page build/bench/gpu.md
 
 check: check-js check-python  ## types and lint only: tsc, eslint, ruff, mypy
@@ -135,6 +135,12 @@ $(VENV)/.hosts: tests/browser/recipes.txt Makefile | $(VENV)/.test $(NODE)
 		folder="$(VENV)/hosts/solara-cdn/$$package" && mkdir -p "$$folder" && \
 		npm pack --silent --pack-destination "$(VENV)/hosts" "$$package" >/dev/null && \
 		tar -xzf "$(VENV)"/hosts/*.tgz -C "$$folder" --strip-components=1 --exclude='*.map' && rm "$(VENV)"/hosts/*.tgz; done
+	@touch $@
+
+# What cannot be installed is left out of the measurements, with its reason.
+$(VENV)/.peers: benchmarks/peers.txt benchmarks/pair.txt benchmarks/installed.py | $(VENV)/.test
+	@echo "Installing what is measured beside ours into $(VENV)/peers and $(VENV)/pair: about 900 MB"
+	@$(BIN)/python -m benchmarks.installed
 	@touch $@
 
 chromium: | $(VENV)/.test

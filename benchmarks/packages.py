@@ -178,19 +178,23 @@ def torchcam(name: str) -> Mask:
     return mask
 
 
-def shap_partition(subject: Subject) -> Any:
-    """Return the mask of shap's PartitionExplainer, at 250 images."""
-    import shap
-    import torch
+def shap_partition(images: int) -> Mask:
+    """Return a call of shap's PartitionExplainer."""
 
-    def scores(pictures: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return subject.module(torch.as_tensor(pictures).permute(0, 3, 1, 2).float())[:, subject.target].numpy()
+    def mask(subject: Subject) -> Any:
+        import shap
+        import torch
 
-    picture = subject.image.permute(0, 2, 3, 1).numpy()
-    masker = shap.maskers.Image("blur(16,16)", picture[0].shape)
-    found = shap.PartitionExplainer(scores, masker)(picture, max_evals=250, batch_size=32, silent=True)
-    return np.moveaxis(found.values.reshape(picture.shape), 3, 1)
+        def scores(pictures: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                return subject.module(torch.as_tensor(pictures).permute(0, 3, 1, 2).float())[:, subject.target].numpy()
+
+        picture = subject.image.permute(0, 2, 3, 1).numpy()
+        masker = shap.maskers.Image("blur(16,16)", picture[0].shape)
+        found = shap.PartitionExplainer(scores, masker)(picture, max_evals=images, batch_size=32, silent=True)
+        return np.moveaxis(found.values.reshape(picture.shape), 3, 1)
+
+    return mask
 
 
 def shap_gradient(samples: int) -> Mask:

@@ -1,110 +1,147 @@
-"""Our package beside PAIR's own, method by method, on the same model function: cost, memory, and how far masks differ.
+"""The methods of PAIR's package, by its own interface, as cases that ours and theirs both run.
 
-    python benchmarks/pair.py --upstream /path/to/pair/bin/python [--rounds 3] [--only XRAI Blur]
-
-PAIR-code/saliency 0.2.1 works on NumPy 1.26 only, so it runs in a separate environment, made as described in
-scripts/make_pair_fixtures.py; `--upstream` is that environment's Python. Each case runs in a process of its own,
-ours and theirs turn by turn, so that a noisy machine disturbs both alike; matrix products on one thread, or neighbours
-would be measured. The model is a few NumPy operations, or, where a case is about the whole, a small CNN in PyTorch.
-"Overhead" is what is not spent within the model function. Times are medians over the rounds; the memory is what the
-process grew by.
+PAIR-code/saliency 0.2.1 works on NumPy 1.26 only, so that theirs runs in another process (:func:`serve`). `saliency`
+is ours or theirs, by the process that imports this.
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import json
 import os
-import resource
-import statistics
-import subprocess
 import sys
-import sysconfig
-import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks import clock
+
 Array = np.ndarray
 
+TARGET = 3
+NETWORK, LIGHT, TF1 = "PAIR: ResNet-18", "PAIR: a function that costs nothing", "PAIR: TensorFlow 1"
 
-def photograph(side: int, dtype: str) -> Array:
-    """scikit-image's `astronaut` (NASA, public domain) at some size, in [0, 1]."""
+WHOLE = "8 methods"
+"""The case that runs all methods of PAIR on one picture."""
+
+FEW = 64
+"""Height and width of pictures for Occlusion, which calls the model for every window."""
+
+
+def photograph(side: int) -> Array:
+    """Return scikit-image's `astronaut` (NASA, public domain) at some size, in [0, 1]."""
     from skimage.data import astronaut
     from skimage.transform import resize
 
-    return np.asarray(resize(astronaut() / 255.0, (side, side), anti_aliasing=True), dtype)
+    return np.asarray(resize(astronaut() / 255.0, (side, side), anti_aliasing=True), np.float32)
 
 
 class Light:
-    """A model with almost no cost: a smooth score of each value. It counts its calls and its own time."""
+    """A model that costs almost nothing: a smooth score of each value. It counts its calls."""
 
     def __init__(self) -> None:
-        self.calls, self.seconds = 0, 0.0
+        self.calls = 0
 
     def __call__(self, x_value_batch: Any, call_model_args: Any = None, expected_keys: Sequence[str] = ()) -> Any:
-        started = time.perf_counter()
         self.calls += 1
-        answer = {key: self.answer(key, np.asarray(x_value_batch)) for key in expected_keys}
-        self.seconds += time.perf_counter() - started
-        return answer
+        return self.answer(np.asarray(x_value_batch), expected_keys)
 
-    def answer(self, key: str, x: Array) -> Array:
-        """Return the array of a key."""
-        if key == "INPUT_OUTPUT_GRADIENTS":
-            return np.cos(3 * x) * x.shape[2] / x[0].size
-        if key == "OUTPUT_LAYER_VALUES":
-            return np.sin(3 * x).reshape(len(x), -1).mean(1)
-        return x[:, ::16, ::16]
+    def answer(self, x: Array, keys: Sequence[str]) -> dict[str, Array]:
+        """Return the arrays of all keys."""
+        known: dict[str, Callable[[], Array]] = {
+            "INPUT_OUTPUT_GRADIENTS": lambda: np.cos(3 * x) * x.shape[2] / x[0].size,
+            "OUTPUT_LAYER_VALUES": lambda: np.sin(3 * x).reshape(len(x), -1).mean(1),
+            "CONVOLUTION_LAYER_VALUES": lambda: x[:, ::16, ::16],
+            "CONVOLUTION_OUTPUT_GRADIENTS": lambda: x[:, ::16, ::16],
+        }
+        return {key: known[key]() for key in keys}
 
 
-class Convolution(Light):
-    """A small CNN in PyTorch, on one thread: two convolutions, rectified, pooled, read out."""
+class Network(Light):
+    """ResNet-18 as a function for PAIR's classes."""
 
     def __init__(self) -> None:
         import torch
 
+        from benchmarks.networks import built
+
         super().__init__()
         torch.set_num_threads(1)
-        torch.manual_seed(0)
-        self.torch = torch
-        layers = [torch.nn.Conv2d(3, 16, 3, 2), torch.nn.ReLU(), torch.nn.Conv2d(16, 16, 3, 2), torch.nn.ReLU()]
-        self.net = torch.nn.Sequential(
-            *layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(16, 1)
-        )
+        self.net = built("ResNet-18")
+        *_, self.layer = (module for module in self.net.children() if type(module).__name__ == "Block")
 
-    def answer(self, key: str, x: Array) -> Array:
-        with self.torch.no_grad():
-            scores: Array = self.net(self.torch.from_numpy(x).permute(0, 3, 1, 2))[:, 0].numpy()
-        return scores
+    def answer(self, x: Array, keys: Sequence[str]) -> dict[str, Array]:
+        import torch
+
+        pixels = torch.from_numpy(np.asarray(x, np.float32)).permute(0, 3, 1, 2)
+        if "OUTPUT_LAYER_VALUES" in keys:
+            with torch.no_grad():
+                return {"OUTPUT_LAYER_VALUES": self.net(pixels)[:, TARGET].numpy()}
+        if "INPUT_OUTPUT_GRADIENTS" in keys:
+            leaf = pixels.requires_grad_()
+            (found,) = torch.autograd.grad(self.net(leaf)[:, TARGET].sum(), leaf)
+            return {"INPUT_OUTPUT_GRADIENTS": found.permute(0, 2, 3, 1).numpy()}
+        kept: list[Any] = []
+        handle = self.layer.register_forward_hook(lambda _, __, output: kept.append(output))
+        try:
+            score = self.net(pixels.requires_grad_())[:, TARGET].sum()
+        finally:
+            handle.remove()
+        both = (kept[0], *torch.autograd.grad(score, kept[0]))
+        values, gradients = (each.detach().permute(0, 2, 3, 1).numpy() for each in both)
+        return {"CONVOLUTION_LAYER_VALUES": values, "CONVOLUTION_OUTPUT_GRADIENTS": gradients}
+
+
+class Graph:
+    """A CNN of five convolutions as a graph of TensorFlow 1, for `saliency.tf1`."""
+
+    calls = 0
+
+    def __init__(self) -> None:
+        import tensorflow as tf
+
+        old = tf.compat.v1
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            old.set_random_seed(0)
+            self.x = taken = old.placeholder("float32", (None, None, None, 3))
+            inside = 3
+            for i, width in enumerate((32, 32, 64, 64, 128)):
+                shape, scaled = (3, 3, inside, width), old.initializers.he_normal(seed=i)
+                kernel = old.get_variable(f"kernel{i}", shape, initializer=scaled, use_resource=False)
+                stride = 2 if i in (0, 2, 4) else 1
+                taken = tf.nn.relu(tf.nn.conv2d(taken, kernel, stride, "SAME"))
+                inside = width
+            self.layer = taken
+            self.y = tf.reduce_mean(taken, (1, 2))[:, TARGET]
+            self.session = old.Session(graph=self.graph)
+            self.session.run(old.global_variables_initializer())
+        self.bound: dict[str, Any] = {}
+
+    def of(self, tf1: Any, name: str) -> Any:
+        """Return a class of `saliency.tf1` bound to this graph, made once."""
+        if name not in self.bound:
+            last = (self.layer,) if name == "GradCam" else ()
+            self.bound[name] = getattr(tf1, name)(self.graph, self.session, self.y, self.x, *last)
+        return self.bound[name]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing both packages do.
+    """What both packages compute."""
 
-    Attributes:
-        run: from (`saliency.core` or `saliency.metrics.pic`, picture, model) to what is compared.
-        side: of the picture.
-        dtype: of the picture.
-        model: what is explained.
-        ours: the same through the modern door, where that is what the case is about.
-    """
-
-    run: Callable[[Any, Array, Light], Any]
+    run: Callable[[Any, Array, Any], Any]
+    """From `saliency.core` (or `saliency.tf1`), a picture and the model to the mask."""
     side: int = 224
-    dtype: str = "float32"
-    model: type[Light] = Light
-    ours: Callable[[Any, Array, Light], Any] | None = None
+    """Height and width of the picture."""
 
 
-def xrai(core: Any, image: Array, _: Light) -> Array:
-    """Segmentation and ranking, of an attribution that is given."""
+def regions(core: Any, image: Array, _: Any) -> Array:
+    """Return XRAI's regions and their order, of an attribution that is given."""
     rows, columns, channels = np.indices(image.shape)
     attribution = np.sin(rows / 31.0) * np.cos(columns / 17.0) + 0.2 * image.astype(np.float64) + channels
     parameters = core.XRAIParameters(return_xrai_segments=True)
@@ -114,21 +151,8 @@ def xrai(core: Any, image: Array, _: Light) -> Array:
     return np.stack([found.attribution_mask, found.segments])
 
 
-def explained_occlusion(_: Any, image: Array, model: Light) -> Array:
-    """Occlusion in batches, PAIR's sums: what `batch_size` allows through saliency.explain."""
-    import saliency
-
-    def scores(images: Array) -> Array:
-        answer: Array = model(images, None, ["OUTPUT_LAYER_VALUES"])["OUTPUT_LAYER_VALUES"]
-        return answer[:, None]
-
-    method = saliency.Occlusion(size=15, stride=1, reduce="sum")
-    mask = saliency.explain(scores, image, method, None, progress=False).mask
-    return np.repeat(mask[..., None], 3, 2)
-
-
-def pic_curve(_: Any, image: Array, __: Light) -> Array:
-    """The curve of one picture at thirteen thresholds."""
+def pic_curve(_: Any, image: Array, __: Any) -> Array:
+    """Return the performance information curve of one picture at thirteen thresholds."""
     from saliency.metrics import pic
 
     np.random.seed(0)  # noqa: NPY002  # PAIR draws from the global generator
@@ -147,109 +171,119 @@ def pic_curve(_: Any, image: Array, __: Light) -> Array:
     return np.asarray(found.curve_y)
 
 
-CASES = {
-    "XRAI regions 224²": Case(xrai),
-    "XRAI regions 512²": Case(xrai, 512),
-    "XRAI regions 1024²": Case(xrai, 1024),
-    "XRAI whole 224²": Case(lambda core, x, f: core.XRAI().GetMask(x, f, batch_size=20)),
-    "Gradient": Case(lambda core, x, f: core.GradientSaliency().GetMask(x, f)),
-    "SmoothGrad": Case(lambda core, x, f: (np.random.seed(0), core.GradientSaliency().GetSmoothedMask(x, f))[1]),  # noqa: NPY002
-    "Integrated Gradients": Case(lambda core, x, f: core.IntegratedGradients().GetMask(x, f)),
-    "Blur IG float32": Case(lambda core, x, f: core.BlurIG().GetMask(x, f)),
-    "Blur IG float64": Case(lambda core, x, f: core.BlurIG().GetMask(x, f), dtype="float64"),
-    "Guided IG": Case(lambda core, x, f: core.GuidedIG().GetMask(x, f)),
-    "Guided IG float64": Case(lambda core, x, f: core.GuidedIG().GetMask(x, f), dtype="float64"),
-    "Grad-CAM": Case(lambda core, x, f: core.GradCam().GetMask(x, f)),
-    "Occlusion 64², one by one": Case(lambda core, x, f: core.Occlusion().GetMask(x, f), 64, model=Convolution),
-    "Occlusion 64², batches": Case(
-        lambda core, x, f: core.Occlusion().GetMask(x, f), 64, model=Convolution, ours=explained_occlusion
-    ),
-    "PIC, 13 thresholds": Case(pic_curve),
+def smoothed(core: Any, image: Array, model: Any) -> Array:
+    """Return SmoothGrad, with repeatable noise."""
+    np.random.seed(0)  # noqa: NPY002  # PAIR draws from the global generator
+    return core.GradientSaliency().GetSmoothedMask(image, model)
+
+
+METHODS: dict[str, Callable[[Any, Array, Any], Any]] = {
+    "Gradient": lambda core, x, f: core.GradientSaliency().GetMask(x, f),
+    "Grad-CAM": lambda core, x, f: core.GradCam().GetMask(x, f),
+    "SmoothGrad": smoothed,
+    "Integrated Gradients": lambda core, x, f: core.IntegratedGradients().GetMask(x, f),
+    "Blur IG": lambda core, x, f: core.BlurIG().GetMask(x, f),
+    "Guided IG": lambda core, x, f: core.GuidedIG().GetMask(x, f),
+    "XRAI": lambda core, x, f: core.XRAI().GetMask(x, f),
+    "Occlusion": lambda core, x, f: core.Occlusion().GetMask(x, f),
 }
+"""PAIR's methods at PAIR's defaults: 25 steps and samples, 100 of Blur IG and of XRAI, 200 of Guided IG."""
 
 
-def measure(name: str, package: str, keep: Path) -> None:
-    """Run one case once in this process, print its figures, keep its mask."""
-    from saliency import core
-
-    case = CASES[name]
-    sys.path.append(os.environ.get("LENT", ""))
-    image, model = photograph(case.side, case.dtype), case.model()
-    run = case.ours if package == "ours" and case.ours is not None else case.run
-    tiny = photograph(32, case.dtype)
-    run(core, tiny, case.model())  # imports and thread pools are not the method's cost
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.perf_counter()
-    mask = run(core, image, model)
-    seconds = time.perf_counter() - started
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    np.save(keep, mask)
-    print(json.dumps({"seconds": seconds, "model": model.seconds, "calls": model.calls, "megabytes": grown / 1024}))
+def whole(core: Any, image: Array, model: Any) -> Array:
+    """Run every method, and return the last mask."""
+    *_, last = [run(core, image, model) for run in METHODS.values()]
+    return last
 
 
-def side_by_side(name: str, pythons: dict[str, str], rounds: int, folder: Path) -> str:
-    """One line of the table."""
-    found: dict[str, list[dict[str, float]]] = {package: [] for package in pythons}
-    for _ in range(rounds):
-        for package, python in pythons.items():
-            # only ours is found in the checkout; theirs is installed in its environment
-            where = ROOT if package == "ours" else folder
-            keep = str(folder / f"{package}.npy")
-            command = [python, str(Path(__file__).resolve()), "--measure", name, package, keep]
-            # PyTorch, for the small CNN, is appended to the path of their environment
-            environment = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT) if package == "ours" else ""}
-            environment["LENT"] = sysconfig.get_path("purelib")
-            done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=where)
-            found[package].append(json.loads(done.stdout.splitlines()[-1]))
-    ours, theirs = (np.load(folder / f"{package}.npy").astype(np.float64) for package in ("ours", "upstream"))
-    largest = np.abs(ours - theirs).max() / np.abs(theirs).max()
-
-    def median(package: str, figure: Callable[[dict[str, float]], float]) -> float:
-        return statistics.median(map(figure, found[package]))
-
-    def both(figure: Callable[[dict[str, float]], float], form: str) -> str:
-        return f"{median('upstream', figure):{form}} → {median('ours', figure):{form}}"
-
-    def overhead(run: dict[str, float]) -> float:
-        return run["seconds"] - run["model"]
-
-    times = median("upstream", overhead) / median("ours", overhead)
-    whole = median("upstream", lambda run: run["seconds"]) / median("ours", lambda run: run["seconds"])
-    cells = [
-        name,
-        both(lambda run: run["calls"], ".0f"),
-        both(overhead, ".3f"),
-        f"{times:.1f}×",
-        both(lambda run: run["seconds"], ".3f"),
-        f"{whole:.1f}×",
-        both(lambda run: run["megabytes"], ".0f"),
-        f"{largest:.1e}" if largest else "none",
-    ]
-    return f"| {' | '.join(cells)} |"
+def tf1(name: str, side: int = 112) -> Case:
+    """Return the case of a class of `saliency.tf1`."""
+    return Case(lambda door, x, f: f.of(door, name).GetMask(x, feed_dict={}), side)
 
 
-def main() -> None:
-    """Print the table, or one measurement of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--upstream", help="the Python that has PAIR's own package")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=[""], help="cases whose names hold one of these")
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.measure:
-        name, package, keep = options.measure
-        measure(name, package, Path(keep))
-        return
-    if not options.upstream:
-        parser.error("--upstream is needed: the Python of an environment that has PAIR's own package")
-    pythons = {"upstream": options.upstream, "ours": sys.executable}
-    print("| PAIR → ours | model calls | overhead, s | | total, s | | memory, MB | largest difference |")
-    print("|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in CASES:
-            if any(part in name for part in options.only):
-                print(side_by_side(name, pythons, options.rounds, Path(folder)), flush=True)
+CASES: dict[str, dict[str, Case]] = {
+    NETWORK: {
+        **{name: Case(run, FEW if name == "Occlusion" else 224) for name, run in METHODS.items()},
+        WHOLE: Case(whole, FEW),
+    },
+    LIGHT: {
+        **{name: Case(run, FEW if name == "Occlusion" else 224) for name, run in METHODS.items()},
+        "XRAI, regions only": Case(regions),
+        "XRAI, regions only, 512²": Case(regions, 512),
+        "PIC, 13 thresholds": Case(pic_curve),
+    },
+    TF1: {
+        "Gradient": tf1("GradientSaliency"),
+        "Guided Backprop": tf1("GuidedBackprop"),
+        "Grad-CAM": tf1("GradCam"),
+        "Integrated Gradients": tf1("IntegratedGradients"),
+        "Blur IG": tf1("BlurIG"),
+        "XRAI": tf1("XRAI"),
+        "Occlusion": tf1("Occlusion", 32),
+    },
+}
+"""Cases by the model they are computed with."""
 
 
-if __name__ == "__main__":
-    main()
+class Runs:
+    """The cases of a model, run by the package that this process imports as `saliency`.
+
+    Args:
+        part: a key of :data:`CASES`.
+    """
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+        self.started: set[str] = set()
+        self.pictures: dict[int, Array] = {}
+
+    @cached_property
+    def door(self) -> Any:
+        """The module that the cases call."""
+        return importlib.import_module("saliency.tf1" if self.part == TF1 else "saliency.core")
+
+    @cached_property
+    def model(self) -> Any:
+        """What is explained."""
+        return {NETWORK: Network, LIGHT: Light, TF1: Graph}[self.part]()
+
+    def prepare(self, name: str) -> None:
+        """Run a case on a small picture if it was never run: imports and thread pools are not the method's cost."""
+        if name not in self.started:
+            CASES[self.part][name].run(self.door, self.picture(32), self.model)
+            self.picture(CASES[self.part][name].side)
+            self.started.add(name)
+        self.model.calls = 0
+
+    def run(self, name: str) -> Any:
+        """Return the mask of a case that is prepared."""
+        case = CASES[self.part][name]
+        return case.run(self.door, self.picture(case.side), self.model)
+
+    def picture(self, side: int) -> Array:
+        """Return the photograph, read once."""
+        if side not in self.pictures:
+            self.pictures[side] = photograph(side)
+        return self.pictures[side]
+
+
+def serve(part: str) -> None:
+    """Run the cases that this process reads, one a line of JSON, and write what each took."""
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a package prints is no reply
+    runs = Runs(part)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            reply = served(runs, **asked)
+        except Exception as error:  # noqa: BLE001  # a package may fail in any way; that is its result
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        replies.write(json.dumps(reply) + "\n")
+
+
+def served(runs: Runs, case: str, keep: str, *, memory: bool) -> dict[str, Any]:
+    """Run one case, keep its mask in a file, and return the amount and the model's calls."""
+    runs.prepare(case)
+    found = (clock.mebibytes if memory else clock.seconds)(lambda: runs.run(case))
+    np.save(Path(keep), np.asarray(found.result))
+    return {"amount": found.amount, "calls": runs.model.calls}

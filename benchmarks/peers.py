@@ -1,31 +1,29 @@
 """Time and memory beside the bare passes and beside other packages, on the same networks and pictures.
 
-    python -m benchmarks.peers [--networks ResNet-18 ViT-S] [--minutes 28] [--rows build/bench/rows.jsonl]
+    python -m benchmarks.peers [--parts ResNet-18 ViT-S] [--minutes 28] [--rows build/bench/rows.jsonl]
 
 All sides of a cell run in turn, on one thread, in CPU time, so that other processes on the machine disturb all alike;
-ratios are medians over the rounds. Each network has a process of its own. Every cell is measured once, and the rest of
-the time goes to the cells that had least of it, so that cheap cells have more rounds. Peak memory is measured in other
-processes, in which freed memory returns to the system at once. Each round is stored when it ends, and a stopped run of
-the same version continues after it. On a GPU (`--device cuda`) wall time is measured after synchronisation.
+ratios are medians over the rounds. Each part has a process of its own, and so has PAIR's package. Every cell is
+measured once, and the rest of the time goes to the cells that had least of it, so that cheap cells have more rounds.
+Peak memory is measured in other processes, in which freed memory returns to the system at once. Each round is stored
+when it ends, and a stopped run of the same version continues after it. On a GPU (`--device cuda`) wall time is measured
+after synchronisation.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import ctypes
-import gc
 import hashlib
 import json
-import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,12 @@ import torch
 from torch import Tensor, nn
 
 import saliency
-from benchmarks.networks import NETWORKS, built
+from benchmarks import installed, pair
+from benchmarks.bench import SIZE, STEPS, TARGET, Bench, in_turn
+from benchmarks.beside_keras import keras_cells
+from benchmarks.beside_pair import TheirsError, pair_cells
+from benchmarks.clock import Side, Taken
+from benchmarks.networks import built
 from benchmarks.packages import (
     Mask,
     Subject,
@@ -48,11 +51,24 @@ from benchmarks.packages import (
     torchcam,
     zennit,
 )
-from benchmarks.peers_page import BEGIN, END, Cell, Row, drawn, page
+from benchmarks.peers_page import (
+    BFLOAT16,
+    GROWTH,
+    KERAS,
+    NAMES,
+    OVERHEAD,
+    Cell,
+    Results,
+    Row,
+    between,
+    drawn,
+    headline,
+    page,
+)
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET, SIZE, STEPS = 3, 224, 50
+PAGE = ROOT / "docs/benchmarks.md"
 SMALL = 112
 """Height and width of pictures where cost is measured against steps, targets and batch."""
 
@@ -68,9 +84,12 @@ MANY: dict[str, dict[str, Any]] = {
     "expected_gradients": {"samples": STEPS, "baseline": "black"},
     "occlusion": {"size": 32, "stride": 32},
     "rise": {"samples": 100},
-    "partition_shap": {"samples": 250},
+    "partition_shap": {"samples": 100},
 }
 """Methods of many passes, with the fields that set their cost."""
+
+IMAGES = {"occlusion": 1 + (SIZE // 32) ** 2, "rise": 100, "partition_shap": 100}
+"""The number of images that they evaluate, where it is not :data:`~benchmarks.bench.STEPS`."""
 
 FORWARD = ("eigen_cam", "occlusion", "rise", "partition_shap")
 """Methods that need no backward pass."""
@@ -79,22 +98,35 @@ WHOLE = ("ResNet-18", "EfficientNet-Lite0 (trained)")
 """The networks on which all methods are measured; on the others Integrated Gradients alone of those of many passes, and
 no rules for 16 pictures."""
 
-GROWTH, OVERHEAD = "growth", "overhead"
 PARTS = {
     "ResNet-18": 5,
-    "ResNet-50": 5,
+    "ResNet-50": 4,
     "MobileNetV2": 2,
-    "ViT-S": 5,
+    "ViT-S": 4,
     "EfficientNet-Lite0 (trained)": 4,
+    pair.NETWORK: 6,
+    pair.LIGHT: 2,
+    pair.TF1: 2,
+    KERAS: 3,
     GROWTH: 2,
     OVERHEAD: 1,
 }
 """What is measured in a process of its own, with its share of the time."""
 
+ALONE = {
+    "PYTHONWARNINGS": "ignore",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
+"""Environment of all processes: one thread each."""
+
 MOST = 7
 """The maximal number of rounds of a cell."""
 
-SOON, FIRST = 3, 3.0
+SOON, FIRST = 3, 2.0
 """Rounds that a cell gets before the next one begins, while they take less than so many seconds together."""
 
 PEERS: dict[str, dict[str, Mask]] = {
@@ -121,55 +153,34 @@ PEERS: dict[str, dict[str, Mask]] = {
         "shap": shap_gradient(STEPS),
     },
     "occlusion": {"captum": captum("Occlusion", sliding_window_shapes=(3, 32, 32), strides=(3, 32, 32))},
-    "partition_shap": {"shap": shap_partition},
+    "partition_shap": {"shap": shap_partition(100)},
 }
 """The same by other packages, by the name of their module, each at its own default batch."""
-
-OWN = ("ours", "bare", "ten calls", "float32")
-"""Sides that need no other package."""
 
 DRAWN = ("smooth_grad", "expected_gradients")
 """Methods that draw at random, so that masks of two packages differ."""
 
-Side = Callable[[], Any]
 
-
-@dataclass
-class Bench:
-    """One network with its pictures, explained by every side.
+class TorchBench(Bench):
+    """A network of torch.
 
     Args:
         name: of the network.
         device: "cpu" or "cuda".
     """
 
-    name: str
-    device: str = "cpu"
-    network: nn.Module = field(init=False)
-    copied: nn.Module | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self.network = built(self.name).to(self.device)
-        self.adapted = saliency.adapt(self.network)
-        self.reduced = saliency.adapt(self.network, precision="bf16")
-
-    def pictures(self, batch: int = 1, size: int = SIZE) -> list[np.ndarray]:
-        """Return random pictures, (H, W, C)."""
-        return list(np.random.default_rng(0).uniform(size=(batch, size, size, 3)).astype(np.float32))
+    def __init__(self, name: str, device: str = "cpu") -> None:
+        self.device = device
+        self.network = built(name).to(device)
+        self.copied: nn.Module | None = None
+        super().__init__(name, self.network)
 
     def pixels(self, pictures: Sequence[np.ndarray]) -> Tensor:
         """Return pictures as the network takes them, (N, C, H, W)."""
         return torch.from_numpy(np.moveaxis(np.stack(pictures), -1, 1).copy()).to(self.device)
 
-    def ours(
-        self, pictures: Sequence[np.ndarray], method: Any, target: Any = TARGET, model: Any = None, **fields: Any
-    ) -> Side:
-        """Return our explanation of each picture; a batch is one run."""
-        model = model or self.adapted
-        if len(pictures) == 1:
-            return lambda: saliency.explain(model, pictures[0], method, target, progress=False, **fields)
-        each = [target] * len(pictures)
-        return lambda: list(saliency.explain_each(model, pictures, method, targets=each, **fields))
+    def repeated(self, pixels: Tensor, size: int) -> Tensor:
+        return pixels[:1].expand(size, -1, -1, -1)
 
     def peer(self, pixels: Tensor, mask: Mask) -> Side:
         """Return a mask of another package, on a copy of the network, which a package that fails may leave changed."""
@@ -202,13 +213,15 @@ class Bench:
         leaf = pixels.detach().requires_grad_()
         return torch.autograd.grad(self.network(leaf)[:, TARGET].sum(), leaf)[0]
 
-    def bare(self, method: str, pixels: Tensor, images: int = 0) -> Side:
+    def bare(self, method: str, pixels: Tensor) -> Side:
         """Return the passes that the method needs, and nothing else."""
         if method == "deep_lift":
             both = torch.cat([pixels, torch.zeros_like(pixels)])
             return lambda: self.gradients(both)
         run = self.forward if method in FORWARD else self.gradients
-        return partial(self.loop, run, pixels, images, self.fastest) if method in MANY else partial(run, pixels)
+        if method not in MANY:
+            return partial(run, pixels)
+        return partial(self.loop, run, pixels, IMAGES.get(method, STEPS), self.fastest)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the outputs."""
@@ -216,47 +229,15 @@ class Bench:
             found: Tensor = self.network(pixels)
         return found
 
-    def loop(self, run: Callable[[Tensor], Tensor], pixels: Tensor, images: int, size: int) -> None:
-        """Evaluate as many images, in batches of one size."""
-        points = pixels[:1].expand(size, -1, -1, -1)
-        for first in range(0, images, size):
-            run(points[: images - first] * 0.5)
-
-    @cached_property
-    def fastest(self) -> int:
-        """The batch size at which the bare loop is fastest."""
-        pixels = self.pixels(self.pictures())
-        taken = {n: self.seconds(partial(self.loop, self.gradients, pixels, 16, n))[0] for n in (16, 4, 8, 16)}
-        return min(taken, key=lambda n: taken[n])
-
-    def seconds(self, run: Side) -> tuple[float, Any]:
-        """Return the time of a run (CPU time; wall time on a GPU), and its result."""
-        clock = time.process_time if self.device == "cpu" else time.perf_counter
-        started = clock()
+    def measured(self, run: Side, *, memory: bool = False) -> Taken:
+        if self.device == "cpu":
+            return super().measured(run, memory=memory)
+        torch.cuda.reset_peak_memory_stats()
+        before, started = torch.cuda.memory_allocated(), time.perf_counter()
         found = run()
-        if self.device != "cpu":
-            torch.cuda.synchronize()
-        return clock() - started, found
-
-    def mebibytes(self, run: Side) -> float:
-        """Return the peak of the memory that a run needs beyond what is held before it."""
-        if self.device != "cpu":
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            run()
-            return (torch.cuda.max_memory_allocated() - before) / 2**20
-        gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)  # free memory that the process holds would not count when it is used again
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
-        before = high_water()
-        run()
-        return (high_water() - before) / 1024
-
-
-def high_water() -> int:
-    """Return the peak of this process's resident memory, in KiB."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+        torch.cuda.synchronize()
+        taken = time.perf_counter() - started
+        return Taken((torch.cuda.max_memory_allocated() - before) / 2**20 if memory else taken, found)
 
 
 def cells_of(part: str, device: str, *, memory: bool) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
@@ -268,64 +249,81 @@ def cells_of(part: str, device: str, *, memory: bool) -> Iterator[tuple[Cell, Be
         memory: whether peak memory is measured, which leaves out what needs many passes or pictures.
     """
     if part == OVERHEAD:
-        if not memory:
-            yield from overhead_cells()
-        return
-    bench = Bench("ResNet-18" if part == GROWTH else part, device)
-    yield from growth_cells(bench) if part == GROWTH else network_cells(bench, memory=memory)
+        yield from () if memory else overhead_cells()
+    elif part == KERAS:
+        yield from () if memory else keras_cells()
+    elif part in pair.CASES:
+        yield from pair_cells(part, TorchBench("ResNet-18"), memory=memory)
+    elif part == GROWTH:
+        yield from growth_cells(TorchBench("ResNet-18", device), memory=memory)
+    else:
+        yield from network_cells(TorchBench(part, device), memory=memory)
 
 
-def network_cells(bench: Bench, *, memory: bool) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
+def network_cells(bench: TorchBench, *, memory: bool) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
     """Yield the cells of a network."""
     for batch in (1,) if memory else (1, 16):
         pictures = bench.pictures(batch)
         pixels = bench.pixels(pictures)
         bench.ours(pictures, "gradient")()  # the first explanation finds shapes, and compares presets
-        many = ["integrated_gradients"] if memory or bench.name not in WHOLE else list(MANY)
-        batched = [*BATCHED, *(BATCHED_RULES if bench.name in WHOLE else ())]
+        whole = bench.name in WHOLE
+        many = ["integrated_gradients"] if whole or not memory else []
+        if whole and not memory:
+            many = list(MANY)
+        batched = [*BATCHED, *(BATCHED_RULES if whole else ())]
         for method in [*ONE_PASS, *many] if batch == 1 else batched:
             ours = bench.ours(pictures, method, **MANY.get(method, {}))
-            images = ours().images if method in MANY and method in FORWARD else STEPS
-            others = {name: bench.peer(pixels, mask) for name, mask in PEERS.get(method, {}).items()}
+            beside = {name: mask for name, mask in PEERS.get(method, {}).items() if name == "captum" or not memory}
+            if method in MANY and not whole:
+                beside = {}
+            others = {name: bench.peer(pixels, mask) for name, mask in beside.items()}
             yield (
                 Cell(bench.name, method, batch),
                 bench,
-                {"ours": ours, "bare": bench.bare(method, pixels, images), **others},
+                {"ours": ours, "bare": bench.bare(method, pixels), **others},
             )
-    if memory:
-        return
+    if not memory:
+        yield from suite_cells(bench)
+
+
+def suite_cells(bench: TorchBench) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
+    """Yield the cells of several maps in one call, of an unknown target, and of another precision."""
+    pictures = bench.pictures()
+    pixels = bench.pixels(pictures)
+    top = bench.ours(pictures, "gradient", None)
+    bare = in_turn([partial(bench.forward, pixels), partial(bench.gradients, pixels)])
+    yield Cell(bench.name, "gradient of the top class"), bench, {"ours": top, "bare": bare}
     for package in ("pytorch_grad_cam", "torchcam"):
-        pictures = bench.pictures()
         names = [name for name in CAMS if package in PEERS[name]]
-        each = [bench.peer(bench.pixels(pictures), PEERS[name][package]) for name in names]
+        each = [bench.peer(pixels, PEERS[name][package]) for name in names]
         sides = {"ours": bench.ours(pictures, names), package: in_turn(each)}
         yield Cell(bench.name, f"{len(names)} CAMs"), bench, sides
-    eight = bench.pictures(8)
-    halves = {
-        "ours": bench.ours(eight, "gradient", model=bench.reduced),
-        "float32": bench.ours(eight, "gradient"),
-    }
-    halves["ours"]()  # measures the deviation
-    yield Cell(bench.name, "8 pictures in bfloat16"), bench, halves
     if bench.name in WHOLE:
-        tens = [bench.ours(bench.pictures(), "gradient", target) for target in range(10)]
-        ten = bench.ours(bench.pictures(), "gradient", list(range(10)))
+        tens = [bench.ours(pictures, "gradient", target) for target in range(10)]
+        ten = bench.ours(pictures, "gradient", list(range(10)))
         yield Cell(bench.name, "10 targets"), bench, {"ours": ten, "ten calls": in_turn(tens)}
+    if bench.device != "cpu" or has_bfloat16():
+        eight = bench.pictures(8)
+        reduced = saliency.adapt(bench.network, precision="bf16")
+        ours = bench.ours(eight, "gradient", model=reduced)
+        ours()  # the first run measures the deviation
+        yield Cell(bench.name, BFLOAT16), bench, {"ours": ours, "float32": bench.ours(eight, "gradient")}
 
 
-def in_turn(each: Sequence[Side]) -> Side:
-    """Return all calls as one."""
-    return lambda: [run() for run in each]
+def has_bfloat16() -> bool:
+    """Return whether the processor multiplies in bfloat16."""
+    info = Path("/proc/cpuinfo")
+    return info.exists() and bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", info.read_text(encoding="utf-8")))
 
 
-def growth_cells(bench: Bench) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
+def growth_cells(bench: TorchBench, *, memory: bool) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
     """Yield the cells of how cost grows with the size of the image, steps, targets and batch."""
     small = bench.pictures(64, SMALL)
     pixels = bench.pixels(small[:1])
     for steps in (10, 30, 100, 300, 1000):
         each = {"quadrature": "gauss_legendre", "steps": steps}
         sides = {"ours": bench.ours(small[:1], "integrated_gradients", **each)}
-        if steps <= 100:
+        if steps <= (100 if memory else 30):
             sides["captum"] = bench.peer(pixels, captum("IntegratedGradients", n_steps=steps))
         yield Cell(GROWTH, "integrated_gradients", x="steps", at=steps), bench, sides
         if steps <= 300:
@@ -347,7 +345,7 @@ def growth_cells(bench: Bench) -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
 
 def overhead_cells() -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
     """Yield the cells of what a call costs beside its passes, on a network of one layer: 50 calls a side."""
-    bench = Bench("tiny")
+    bench = TorchBench("tiny")
     pictures = bench.pictures(1, 32)
     pixels = bench.pixels(pictures)
 
@@ -365,12 +363,12 @@ def overhead_cells() -> Iterator[tuple[Cell, Bench, dict[str, Side]]]:
     yield Cell(OVERHEAD, "import"), bench, started
 
 
-def imported(names: str) -> float:
-    """Import packages in a new process, and return its CPU time."""
+def imported(names: str) -> Taken:
+    """Import packages in a new process, and return its CPU time, in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", f"import {names}"], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Taken(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, None)
 
 
 class Rows:
@@ -383,11 +381,15 @@ class Rows:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        if not lines or lines[0] != (version := json.dumps({"version": code_version()})):
-            path.write_text(version + "\n" if lines else json.dumps({"version": code_version()}) + "\n", "utf-8")
-            lines = lines[:1]
-        self.rows = [Row.read(line) for line in lines[1:]]
+        version = json.dumps({"version": code_version()})
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        # a line without an end was being written when the run was stopped
+        first, *lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")] or [""]
+        if first.strip() != version:
+            lines = []
+        self.rows = [Row.read(line) for line in lines]
+        if text != "".join([first, *lines]) or first.strip() != version:
+            path.write_text("".join([version + "\n", *lines]), encoding="utf-8")
 
     def add(self, row: Row) -> None:
         """Keep a round."""
@@ -407,7 +409,8 @@ class Rows:
 
 def code_version() -> str:
     """Return a digest of the code that is measured and measures, and the versions of what it runs on."""
-    digest = hashlib.blake2b(f"{torch.__version__} {np.__version__} {platform.node()}".encode(), digest_size=8)
+    known = [torch.__version__, np.__version__, platform.node(), *installed.versions()]
+    digest = hashlib.blake2b(" ".join(known).encode(), digest_size=8)
     for path in sorted([*(ROOT / "saliency").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -443,35 +446,44 @@ def one_round(cell: Cell, bench: Bench, sides: Mapping[str, Side], earlier: Sequ
     began, found, errors, results = time.time(), dict[str, float](), dict[str, str](), dict[str, Any]()
     failed = {name for row in earlier for name in row.errors}
     for name, run in sides.items():
-        if name in failed or (name not in OWN and not is_installed(name)):
+        if name in failed or (name in NAMES and not is_installed(name)):
             continue
         try:
             if not earlier and cell.method in ONE_PASS and not cell.x:
                 run()  # the first call imports packages, finds shapes, and allocates the buffers of kernels
-            if memory:
-                found[name] = bench.mebibytes(run)
-            else:
-                found[name], results[name] = bench.seconds(run)
-                if cell.method == "import":
-                    found[name] = results[name]
+            found[name], results[name] = bench.measured(run, memory=memory)
+        except TheirsError as error:
+            errors[name] = str(error)
         except Exception as error:  # noqa: BLE001  # a package may fail in any way; that is its result
             errors[name] = f"{type(error).__name__}: {error}"
-    facts: dict[str, Any] = {}
-    if not earlier and not memory and cell.part in NETWORKS and cell.batch == 1 and "ours" in results:
-        own = results["ours"]
-        if not isinstance(own, list) and hasattr(own, "images"):
-            facts = {"images": own.images, "calls": own.calls}
-            if cell.method not in DRAWN and "captum" in results:
-                facts["difference"] = difference(own, results["captum"])
+    facts = {} if earlier or memory or cell.x else facts_of(cell, results)
     row = Row(cell, found, errors, facts, time.time() - began, memory)
     print(cell, {name: round(value, 4) for name, value in found.items()}, errors or "", flush=True)
     return row
 
 
+def facts_of(cell: Cell, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a round says besides time: images and calls of our sides, and how far masks differ."""
+    facts: dict[str, Any] = {}
+    for name, found in results.items():
+        for fact in ("images", "calls"):
+            if isinstance(known := getattr(found, fact, None), int):
+                facts[fact if name == "ours" else f"{fact}, {name}"] = known
+        if isinstance(found, Sequence) and all(hasattr(each, "images") for each in found):
+            facts[f"images, {name}"] = sum(each.images for each in found)
+    beside = next((name for name in ("captum", "pair", "float32") if name in results), "")
+    if cell.method not in DRAWN and cell.batch == 1 and beside and "ours" in results:
+        both = [each[0] if isinstance(each, list) else each for each in (results["ours"], results[beside])]
+        facts["difference"] = difference(*both)
+    return facts
+
+
 def difference(ours: Any, theirs: Any) -> float | None:
     """Return the largest difference of two masks, as a share of the largest value; None if their shapes differ."""
-    one, other = np.asarray(ours.mask), theirs.detach().cpu().numpy()[0]
-    other = other[0] if one.ndim == 2 else np.moveaxis(other, 0, -1)
+    one = np.asarray(ours.mask)
+    other = np.asarray(theirs.mask) if hasattr(theirs, "mask") else theirs.detach().cpu().numpy()[0]
+    if not hasattr(theirs, "mask"):
+        other = other[0] if one.ndim == 2 else np.moveaxis(other, 0, -1)
     if one.shape != other.shape:
         return None
     return float(np.abs(one - other).max() / max(np.abs(other).max(), 1e-30))
@@ -480,10 +492,10 @@ def difference(ours: Any, theirs: Any) -> float | None:
 def main() -> None:
     """Measure what is missing, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="*", default=list(PARTS), choices=list(PARTS), help="and growth, overhead")
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS), help="what is measured")
     parser.add_argument("--minutes", type=float, default=28.0, help="after which no second round of a cell begins")
     parser.add_argument("--rows", type=Path, default=ROOT / "build/bench/rows.jsonl")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs/benchmarks.md")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the README has its headline where this is docs'")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--measure", choices=("time", "memory"), help=argparse.SUPPRESS)
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
@@ -491,29 +503,45 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = Rows(options.rows)
     if options.measure:
-        (part,) = options.networks
+        (part,) = options.parts
         measure(part, options.device, rows, options.until, memory=options.measure == "memory")
         return
-    began = time.time() - rows.spent
+    failed = run_parts(options, time.time() - rows.spent)
+    write(Rows(options.rows).rows, options.page, options.device)
+    if failed:
+        sys.exit(f"These parts ended with an error, and are not complete: {', '.join(failed)}")
+
+
+def run_parts(options: argparse.Namespace, began: float) -> list[str]:
+    """Measure every part in a process of its own, and return those that ended with an error."""
     measurable = platform.libc_ver()[0] == "glibc" or options.device != "cpu"
-    steps = [(what, part) for what in ("memory", "time")[not measurable :] for part in options.networks]
+    parts = [part for part in options.parts if options.device == "cpu" or part not in (*pair.CASES, KERAS)]
+    steps = [(what, part) for what in ("memory", "time")[not measurable :] for part in parts]
+    failed: list[str] = []
     for i, (what, part) in enumerate(steps):
         shares = [PARTS[each] for kind, each in steps[i:] if kind == "time"]
         left = began + 60 * options.minutes - time.time()
         until = time.time() + left * PARTS[part] / sum(shares)
-        command = [sys.executable, "-m", "benchmarks.peers", "--networks", part, "--rows", str(options.rows)]
+        command = [sys.executable, "-m", "benchmarks.peers", "--parts", part, "--rows", str(options.rows)]
         command += ["--device", options.device, "--measure", what, "--until", str(until)]
         # memory that is freed returns to the system at once, so that the peak is that of the tensors alive
         mapped = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-        env = {**os.environ, "PYTHONWARNINGS": "ignore", **(mapped if what == "memory" else {})}
-        subprocess.run(command, check=True, cwd=ROOT, env=env)
-    rows = Rows(options.rows)
-    text = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
-    before, _, rest = text.partition(BEGIN)
-    options.page.parent.mkdir(parents=True, exist_ok=True)
-    options.page.write_text(before + page(rows.rows, options.device) + rest.partition(END)[2], encoding="utf-8")
-    (options.page.parent / "images").mkdir(exist_ok=True)
-    drawn(rows.rows, options.page.parent / "images/cost.png")
+        env = {**installed.on_path(ROOT, installed.PEERS), **ALONE, **(mapped if what == "memory" else {})}
+        if subprocess.run(command, check=False, cwd=ROOT, env=env).returncode and part not in failed:
+            failed.append(part)
+    return failed
+
+
+def write(rows: Sequence[Row], path: Path, device: str) -> None:
+    """Write the page, its plot, and the README's headline."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    path.write_text(between(text, page(rows, device)), encoding="utf-8")
+    (path.parent / "images").mkdir(exist_ok=True)
+    drawn(rows, path.parent / "images/cost.png")
+    if path == PAGE:
+        readme = ROOT / "README.md"
+        readme.write_text(between(readme.read_text(encoding="utf-8"), headline(Results(rows))), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 PAIR-code/saliency 0.2.1 runs only on an older NumPy, so this runs in an environment of its own, outside the checkout
 (Python 3.11 or 3.12):
 
-    pip install numpy==1.26.4 scipy==1.11.4 scikit-image==0.22.0 saliency==0.2.1
+    pip install --requirement benchmarks/pair.txt
     python scripts/make_pair_fixtures.py
 
 TensorFlow is not needed. The cases are defined in tests/pair/cases.py and tests/pair/pieces.py, the model in model.py.

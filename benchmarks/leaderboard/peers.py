@@ -216,6 +216,6 @@ PEERS: dict[str, Peer] = {
     "torch-cam: GradCAM": Peer("torchcam", "grad_cam", torchcam("GradCAM")),
     "torch-cam: LayerCAM": Peer("torchcam", "layer_cam", torchcam("LayerCAM")),
     "shap: GradientExplainer": Peer("shap", "expected_gradients", shap_gradient(ExpectedGradients().samples)),
-    "shap: PartitionExplainer": Peer("shap", "partition_shap", shap_partition),
+    "shap: PartitionExplainer": Peer("shap", "partition_shap", shap_partition(250)),
 }
 """The peers by the name of their row."""
