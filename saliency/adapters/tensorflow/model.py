@@ -62,6 +62,8 @@ class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
         self._host_streams = HostStreams()
         # variables by the id of the handle that they replace, in a copy with other weights
         self._instead: dict[int, Any] = {}
+        # the variables that the sums of `version` are traced for, and that function
+        self._sums: tuple[list[Any], Any] = ([], None)
         floats = [kind for each in variables_of(model) if (kind := tf.as_dtype(each.dtype)).is_floating]
         self._dtype = np.dtype(np.float64 if floats and floats[0] == tf.float64 else np.float32)
         super().__init__(model, labels, TensorFlowOps(self._dtype))
@@ -74,14 +76,18 @@ class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
     @property
     def version(self) -> Hashable:
         """A value computed from the weights, since they may be written to in place."""
-        sums = [
-            (float(tf.reduce_sum(each)), float(tf.reduce_sum(tf.abs(each) * _ramp(each)))) for each in self._floats()
-        ]
-        return hash((self._shared.number, *sums))
+        variables = self._floats()
+        if not variables:
+            return hash(self._shared.number)
+        known, sums = self._sums
+        if [id(each) for each in variables] != [id(each) for each in known]:
+            sums = tf.function(partial(_sums, variables))
+            self._sums = variables, sums
+        return hash((self._shared.number, sums(tf.constant(1)).numpy().tobytes()))
 
     def _floats(self) -> list[Any]:
-        values = [tf.convert_to_tensor(each) for each in self._variables() if "seed" not in str(each.name)]
-        return [each for each in values if each.dtype.is_floating]
+        kept = [each for each in self._variables() if "seed" not in str(each.name)]
+        return [each for each in kept if tf.as_dtype(each.dtype).is_floating]
 
     def _variables(self) -> list[Any]:
         """Return the model's variables, or those that replace them in a copy."""
@@ -196,10 +202,19 @@ def _own(variable: Any) -> Any:
     return variable if isinstance(variable, tf.Variable) else variable.value
 
 
-def _ramp(values: Any) -> Any:
-    """Return numbers from 1 to 2 along the values, so that a sum weighted by them depends on the values' order."""
-    count = tf.size(values)
-    return tf.reshape(tf.cast(1 + tf.range(count) / tf.maximum(count, 1), values.dtype), tf.shape(values))
+def _sums(variables: Sequence[Any], one: Any) -> Any:
+    """Return two sums of each variable, float64 (2 × variables,): traced, as operators take long one by one.
+
+    Args:
+        variables: floating-point variables.
+        one: 1, unknown to the graph, which would otherwise store the ramp as a constant.
+    """
+    flat = [tf.reshape(tf.convert_to_tensor(each), [-1]) for each in variables]
+    largest = tf.reduce_max([tf.size(each) for each in flat]) * one
+    # a sum weighted by 1 to 2 depends on the values' order
+    ramp = 1 + tf.range(tf.cast(largest, tf.float32)) / tf.cast(largest, tf.float32)
+    weighted = [tf.tensordot(each, tf.cast(ramp[: tf.size(each)], each.dtype), 1) for each in flat]
+    return tf.stack([tf.cast(each, tf.float64) for each in (*map(tf.reduce_sum, flat), *weighted)])
 
 
 def _is_saved(model: Any) -> bool:
