@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,10 @@ def function(value: Any, what: str, takes: Sequence[str] = (), error: Kind = Bad
         raise error(f"{what} must be {wanted}, got {brief(value)}.")
     if isinstance(value, type):
         raise error(f"{what} must be {wanted}, got the class {value.__name__}: pass an instance or a function.")
+    # reading a signature takes longer than all other checks of an explanation; attributes may replace it
+    code = value.__code__ if type(value) is FunctionType and not vars(value) else None
+    if code is not None and code.co_argcount == len(takes) and not code.co_kwonlyargcount:
+        return value
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):

@@ -478,16 +478,19 @@ def lacking(model: Model[Any], needs: type) -> str | None:
         # a model without the lesser capability does not have the greater one either
         if each in model.lacks:
             return model.lacks[each]
-    provided = _PROVIDED.setdefault(type(model), {})
-    if needs not in provided:
-        provided[needs] = isinstance(model, needs)
-    if provided[needs]:
-        return None
-    return f"{name_in_sentence(model)} provides only {CAPABILITY[Model]}"
+    return None if provides(model, needs) else f"{name_in_sentence(model)} provides only {CAPABILITY[Model]}"
 
 
 _PROVIDED: weakref.WeakKeyDictionary[type, dict[type, bool]] = weakref.WeakKeyDictionary()
 """By class of model, whether it has a capability: comparing with a protocol takes 0.1 ms."""
+
+
+def provides(model: Model[Any], needs: type) -> bool:
+    """Return whether the class of a model has the methods of a capability."""
+    provided = _PROVIDED.setdefault(type(model), {})
+    if needs not in provided:
+        provided[needs] = isinstance(model, needs)
+    return provided[needs]
 
 
 def require_adapted(model: Any) -> None:

@@ -150,7 +150,8 @@ class Picture:
         scaled /= span
         np.clip(scaled, 0, 1, out=scaled)
         scaled *= 255
-        return np.asarray(np.broadcast_to(np.rint(scaled, out=scaled), (*scaled.shape[:2], 3)), np.uint8)
+        shown = np.rint(scaled, out=scaled).astype(np.uint8)
+        return shown if shown.shape[-1] == 3 else np.repeat(shown, 3, -1)
 
     def once(self, key: Hashable, make: Callable[[], Picture]) -> Picture:
         """Return the derived picture for this key from the cache; `make` creates it the first time."""

@@ -35,7 +35,7 @@ class Seen:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        parts = parts_of(module)
+        self.parts = parts = parts_of(module)
         named = [each for part in parts for each in (vars(part), *_registries(part))]
         self._named, self._empty = [each for each in named if each], [each for each in named if not each]
         self._objects = list(chain.from_iterable([each.values() for each in self._named]))

@@ -90,8 +90,7 @@ def image_gradients(
             accounts.append(ledger.lost)
             ledger.lost = {}
     causes = {cause: None for account in accounts for cause in account}
-    nothing = scores.new_zeros(())
-    lost = {cause: torch.stack([account.get(cause, nothing) for account in accounts]) for cause in causes}
+    lost = {cause: torch.stack([account.get(cause, scores.new_zeros(())) for account in accounts]) for cause in causes}
     several = gradients[0][None] if len(gradients) == 1 else torch.stack(gradients)
     return Answer(scores.detach(), several, lost or None, [each.detach() for each in references])
 

@@ -98,7 +98,7 @@ class TorchModel(Weighted, Adapter):
         """A value that changes whenever a module, an attribute or a tensor is replaced, not with values of weights."""
         if not self._targets:  # else :meth:`at` has done so at the start of the run
             self._renew()
-        return self._working.edition, self.modes
+        return self._working.edition, tuple(map(is_training, self._working.parts))
 
     @property
     def modes(self) -> Hashable:

@@ -114,6 +114,11 @@ class WorkingCopy:
         return changed
 
     @property
+    def parts(self) -> list[nn.Module]:
+        """The user's modules, as of the last :meth:`renew`."""
+        return self._seen.parts
+
+    @property
     def has_compiled_parts(self) -> bool:
         """Whether the user has wrapped a part by ``torch.compile``."""
         return self._seen.compiled
