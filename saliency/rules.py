@@ -146,15 +146,47 @@ class Composite:
         return [f"no rule for {', '.join(sorted(unknown))}: the plain gradient was used"]
 
 
-def guided(layer: Operator, x: Any, relevance: Any) -> Any:
-    """Set negative values to zero on the backward pass too (arXiv:1412.6806, section 3.4)."""
+def plain(layer: Operator, x: Any, relevance: Any) -> Any:
+    """Return the plain gradient."""
     _, pullback = layer(x)
-    return pullback(layer.ops.maximum(relevance, 0.0))
+    return pullback(relevance)
 
 
-def deconvolution(layer: Operator, x: Any, relevance: Any) -> Any:  # noqa: ARG001  # the forward input does not matter
-    """Rectify what is propagated back, regardless of the forward input (arXiv:1311.2901, section 2.1)."""
-    return layer.ops.maximum(relevance, 0.0)
+@dataclass(frozen=True)
+class ThenGradient:
+    """The plain gradient of relevance that is changed before; adapters need not evaluate the operator again."""
+
+    change: Callable[[Ops[Any], Any], Any]
+    """(array functions, relevance of the output) -> changed relevance."""
+
+    def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
+        return plain(layer, x, self.change(layer.ops, relevance))
+
+
+@dataclass(frozen=True)
+class PassOn:
+    """The relevance of the output, regardless of the values of the input; adapters need not keep them."""
+
+    change: Callable[[Ops[Any], Any], Any] | None = None
+    """(array functions, relevance of the output) -> changed relevance; None passes it on unchanged."""
+    broadcast: Rule = plain
+    """The rule where a constant broadcasts the input to more values."""
+
+    def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
+        if x.shape != relevance.shape:
+            return self.broadcast(layer, x, relevance)
+        return relevance if self.change is None else self.change(layer.ops, relevance)
+
+
+def _positive(ops: Ops[Any], relevance: Any) -> Any:
+    return ops.maximum(relevance, 0.0)
+
+
+guided = ThenGradient(_positive)
+"""Set negative values to zero on the backward pass too (arXiv:1412.6806, section 3.4)."""
+
+deconvolution = PassOn(_positive)
+"""Rectify what is propagated back, regardless of the forward input (arXiv:1311.2901, section 2.1)."""
 
 
 def summed(ops: Ops[Any], array: Any, axis: int) -> Any:

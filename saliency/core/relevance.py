@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saliency.model.protocols import Ops
-from saliency.rules import LINEAR, Change, Composite, Operator, Rule, summed
+from saliency.rules import LINEAR, Change, Composite, Operator, PassOn, Rule, summed
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,11 @@ class Box:
         return x * back(share) - low * back_low(share) - high * back_high(share)
 
 
-def unchanged(layer: Operator, x: Any, relevance: Any) -> Any:
-    """Return the relevance unchanged, for a non-linearity of one value (Bach et al. 2015, section 2.3).
+unchanged = PassOn(broadcast=Epsilon())
+"""Pass relevance on through a non-linearity of one value (Bach et al. 2015, section 2.3).
 
-    Where a constant broadcasts the input to more values, distribute by contribution.
-    """
-    return relevance if x.shape == relevance.shape else Epsilon()(layer, x, relevance)
+Where a constant broadcasts the input to more values, distribute by contribution.
+"""
 
 
 def numerator(layer: Operator, x: Any, relevance: Any) -> Any:

@@ -382,8 +382,8 @@ class KerasCalls:
             return leaf, self.model.scored(leaf)
 
         ledger = ledger_for(rules, images)
-        (leaf, scores), references = run_by_rules(rules, forward, images, self.model.notes, ledger)
-        return self._image_gradients(leaf, scores, [each for _, each in references], ledger)
+        leaf, scores, references = run_by_rules(rules, forward, images, self.model.notes, ledger)
+        return self._image_gradients(leaf, scores, references, ledger)
 
     def _image_gradients(
         self, leaf: Tensor, scores: Tensor, references: Sequence[Tensor] = (), ledger: Ledger | None = None

@@ -183,13 +183,13 @@ class TorchModel(Weighted, Adapter):
                 return leaf, self._scores(module, leaf)
 
             rules, ledger = self._rules, ledger_for(self._rules, images)
-            (leaf, scores), references = (
-                (forward(images), []) if rules is None else run_by_rules(rules, forward, images, self.notes, ledger)
+            leaf, scores, references = (
+                (*forward(images), []) if rules is None else run_by_rules(rules, forward, images, self.notes, ledger)
             )
             if not scores.requires_grad:
                 raise NoGradient(why_no_gradient(module, lambda: self._scores(module, leaf)))
             half = self._goes_through_half()
-            return image_gradients(scores, leaf, [each for _, each in references], ledger, half=half)
+            return image_gradients(scores, leaf, references, ledger, half=half)
 
     def _tried(self, run: Callable[[bool], R]) -> R:
         """Call a function with whether the module is to be compiled; not where its operators or layers are read."""

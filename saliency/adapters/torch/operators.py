@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -331,6 +331,19 @@ def call_of(name: str, function: Callable[..., Any], arguments: Arguments, depen
     if kind == "softmax":
         call.axis = _axis(arguments, x)
     return call
+
+
+@lru_cache(1024)
+def possible_kinds(name: str) -> frozenset[str]:
+    """Return the kinds that :func:`call_of` may give a function of this name."""
+    found = {KINDS.get(name), PAIRS.get(name), ONE_CONSTANT.get(name)} - {None}
+    if name in ("clamp", "clamp_min", "hardtanh"):
+        found.add("rectifier")
+    if name == "div":
+        found.add("elementwise")
+    if name in ("einsum", "addmm", "baddbmm"):
+        found |= {"average", "dense", "matmul"}
+    return frozenset(cast(set[str], found))
 
 
 def key(arguments: Arguments, position: int, *names: str) -> Key:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +28,15 @@ from saliency.adapters.torch.operators import (
     canonical_name,
     out_of_place,
     place_of_inplace,
+    possible_kinds,
 )
+from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.precision import HALF, wide, without_autocast
 from saliency.errors import Unsupported
-from saliency.rules import LINEAR, Composite, Ledger, Rule
+from saliency.rules import LINEAR, Composite, Ledger, PassOn, Rule, ThenGradient
 
-T = TypeVar("T")
+Change = Callable[[Tensor], Tensor]
+"""A function that changes relevance."""
 
 OUT_OF_SIGHT = "a custom autograd.Function or scripted function"
 """Name of operators that no mode intercepts, in notes."""
@@ -68,6 +73,42 @@ class Follow(torch.autograd.Function):
         if call.ledger is not None:
             call.ledger.passed(call, arrived, several)
         return None, None, None, *(part.to(dtype) for part, dtype in zip(several, ctx.dtypes, strict=True))
+
+
+class Passed(torch.autograd.Function):
+    """An operator of one value with its own forward pass, whose relevance is passed on; nothing is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, change: Change | None, run: Callable[[], Tensor], in_place: bool, x: Tensor) -> Tensor:
+        """Return the output, shaped like the input.
+
+        Args:
+            ctx: of the function.
+            change: of the relevance; None for none.
+            run: evaluates the operator, and writes into `x` if it is `in_place`.
+            in_place: whether it does.
+            x: the input.
+        """
+        ctx.change, ctx.dtype = change, x.dtype
+        output = run()
+        if in_place:
+            ctx.mark_dirty(x)
+        return x if in_place else output.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *relevance: Tensor) -> Any:
+        """Return the changed relevance."""
+        (arrived,) = relevance
+        return None, None, None, arrived if ctx.change is None else ctx.change(wide(arrived)).to(ctx.dtype)
+
+
+class Own(NamedTuple):
+    """A function call as the model makes it."""
+
+    run: Callable[[], Any]
+    """Calls the function."""
+    writes: Tensor | None
+    """The tensor that it overwrites; None for none."""
 
 
 class Made:
@@ -135,17 +176,33 @@ class Rewire(TorchFunctionMode):
         self.recorded: list[Call] = []
         self._rules, self._references, self._recording = rules, references, recording
         self._made = Origins()
+        self._indifferent: dict[Any, bool] = {}
         # calls by the memory that they use, so that it can be copied before it is overwritten
         self._lent: dict[int, list[Call]] = {}
         self._followed: list[Call] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        # nothing is written that a rule still needs, and nothing need be known about the result
+        if not self._lent and self._is_indifferent(func) and _is_full(args, kwargs):
+            return func(*args, **kwargs)
         tensors = _tensors(args, kwargs)
         if not tensors or not torch.is_autocast_enabled(tensors[0].device.type):
             return self._called(func, args, kwargs, tensors)
         with without_autocast(tensors[0].device):
             return self._called(func, args, kwargs, tensors)
+
+    def _is_indifferent(self, func: Any) -> bool:
+        """Return whether calls of a function follow no rule, and no rule depends on them."""
+        known = self._indifferent.get(func)
+        if known is None:
+            rules, (name, _) = self._rules, base_name(func)
+            watches = rules.folds or rules.opens or rules.exhaustive or rules.accounts or rules.first is not None
+            kinds = possible_kinds(name)
+            whole = bool(kinds) or name in PLAIN or inside(func) is None
+            known = whole and not watches and kinds.isdisjoint(kind for kind, _ in rules.rules)
+            self._indifferent[func] = known
+        return known
 
     def _called(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         name, in_place = base_name(func)
@@ -161,14 +218,15 @@ class Rewire(TorchFunctionMode):
                 arguments["inplace" if "inplace" in kwargs else place] = False
         target: Any = arguments.get(0, arguments.get("input", arguments.get("self")))
         writes = kwargs.get("out") if "out" in kwargs else target if in_place or name == "__setitem__" else None
-        result = self._replaced(name, silent, arguments, tensors)
+        own = Own(partial(func, *args, **kwargs), target if in_place else None)
+        result = self._replaced(name, silent, arguments, tensors, own)
         if isinstance(writes, Tensor):
             self._before_writing(writes)
         if result is NotImplemented:
             result = func(*args, **kwargs)
             if name in CASTS and isinstance(result, Tensor) and result.dtype in HALF and _carries(target):
                 result = target.to(result.device, copy=True)
-        elif in_place:
+        elif in_place and result is not target:
             result = target.copy_(result)
         self._remember(tensors, result, overwritten=in_place)
         return result
@@ -188,7 +246,9 @@ class Rewire(TorchFunctionMode):
 
         return tuple(map(widened, args)), {name: widened(value) for name, value in kwargs.items()}
 
-    def _replaced(self, name: str, function: Callable[..., Any], arguments: Arguments, tensors: list[Tensor]) -> Any:
+    def _replaced(
+        self, name: str, function: Callable[..., Any], arguments: Arguments, tensors: list[Tensor], own: Own
+    ) -> Any:
         """Return the function's result by a rule or decomposed; NotImplemented if it is to be called unchanged."""
         dependent = [each for each in tensors if self._depends(each)]
         if not dependent or not torch.is_grad_enabled() or name in UNTOUCHED or arguments.get("out") is not None:
@@ -201,7 +261,7 @@ class Rewire(TorchFunctionMode):
         call = call_of(name, function, arguments, self._depends)
         if call is not None:
             call.first = not any(map(self._is_weighted, call.tensors))
-            if (result := self._follow(call)) is not NotImplemented:
+            if (result := self._follow(call, own)) is not NotImplemented:
                 return result
         if (decomposed := self._decomposition(name, function, call)) is not None:
             with self:
@@ -221,7 +281,7 @@ class Rewire(TorchFunctionMode):
         fused = ALWAYS.get(name) if self._rules.exhaustive else None
         return fused or (None if name in PLAIN else inside(function))
 
-    def _follow(self, call: Call) -> Any:
+    def _follow(self, call: Call, own: Own | None = None) -> Any:
         """Return the operator's result, with its rule in the backward pass; NotImplemented without a rule."""
         known: Any = None
         if call.kind == "batch_norm" and (before := self._before(call.tensors[0])) is not None:
@@ -234,6 +294,8 @@ class Rewire(TorchFunctionMode):
         if (rule := self._rules.rule(call)) is None:
             return NotImplemented
         self.kinds[call.kind] += 1
+        if own is not None and (result := self._without_values(call, rule, own)) is not NotImplemented:
+            return result
         for each in call.kept:
             self._lent.setdefault(each.untyped_storage().data_ptr(), []).append(call)
         if self._recording:
@@ -249,6 +311,33 @@ class Rewire(TorchFunctionMode):
             result = Follow.apply(call, rule, first, *call.tensors)  # type: ignore[no-untyped-call]
         self._made.keep(result, Made(call.kind in LINEAR or any(map(self._is_weighted, call.tensors)), call))
         return result if isinstance(output, Tensor) else type(output)((result, *output[1:]))
+
+    def _without_values(self, call: Call, rule: Rule, own: Own) -> Any:
+        """Return the result of an operator whose rule does not need its values; NotImplemented if it does."""
+        x, *others = call.tensors
+        if others or x.dtype in HALF or not isinstance(rule, ThenGradient | PassOn):
+            return NotImplemented
+        if self._rules.accounts and not (isinstance(rule, PassOn) and rule.change is None):
+            return NotImplemented  # the losses of the others are counted where they are followed
+        change = None if rule.change is None else partial(rule.change, TorchOps(x.device, x.dtype))
+        if isinstance(rule, ThenGradient):
+            if own.writes is not None:
+                self._before_writing(own.writes)
+            result = own.run()
+            if change is not None and not self._recording:
+                _first(result).register_hook(change)
+            return result
+        if own.writes is not None and not x._is_view():
+            self._before_writing(own.writes)
+            result = Passed.apply(change, own.run, True, x)  # type: ignore[no-untyped-call]
+        else:
+            with torch.no_grad():
+                output = call.run(x.detach())
+            if not isinstance(output, Tensor) or output.shape != x.shape:
+                return NotImplemented
+            result = Passed.apply(change, lambda: output, False, x)  # type: ignore[no-untyped-call]
+        self._made.keep(result, Made(call.kind in LINEAR or self._is_weighted(x)))
+        return result
 
     def _reference(self, recorded: list[Call], call: Call) -> Any:
         """Return the operator's input in the forward pass of a reference."""
@@ -329,13 +418,17 @@ class Rewire(TorchFunctionMode):
 
 
 def run_by_rules(
-    rules: Composite, forward: Callable[[Tensor], T], images: Tensor, notes: list[str], ledger: Ledger | None = None
-) -> tuple[T, list[T]]:
-    """Return the results of `forward` on the images under the rules, and those of the reference passes before it.
+    rules: Composite,
+    forward: Callable[[Tensor], tuple[Tensor, Tensor]],
+    images: Tensor,
+    notes: list[str],
+    ledger: Ledger | None = None,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Return the leaf and the scores of the images under the rules, and the scores of the references.
 
     Args:
         rules: map operators to rules.
-        forward: evaluates the model; its results have a graph.
+        forward: evaluates the model on images; returns them as a leaf, and scores with a graph from there.
         images: (N, H, W, C), or (N, 1 + references, H, W, C).
         notes: receives a note on operators that follow no rule.
         ledger: counts the relevance that operators lose in the backward pass.
@@ -343,16 +436,19 @@ def run_by_rules(
     recorded, references = [], []
     for i in range(rules.references):
         with Rewire(rules, recording=True) as watch:
-            references.append(forward(images[:, 1 + i]))
+            references.append(forward(images[:, 1 + i])[1].detach())
         recorded.append(watch.recorded)
     with Rewire(rules, recorded, ledger=ledger) as watch:
         try:
-            results = forward(images[:, 0] if rules.references else images)
+            leaf, scores = forward(images[:, 0] if rules.references else images)
         finally:
             watch.release()
+    if rules.required and not rules.exhaustive and watch.kinds.keys().isdisjoint(rules.required):
+        with Rewire(replace(rules, exhaustive=True)) as watch:  # the error names all operators
+            forward(images)
     rules.require(watch.kinds, watch.unknown)
     notes += [note for note in rules.notes(watch.unknown) if note not in notes]
-    return results, references
+    return leaf, scores, references
 
 
 def kinds_of(forward: Callable[[Tensor], object], images: Tensor) -> frozenset[str]:
@@ -365,6 +461,14 @@ def kinds_of(forward: Callable[[Tensor], object], images: Tensor) -> frozenset[s
 def scripted(module: nn.Module) -> bool:
     """Return whether the module, or a part of it, is a ``torch.jit.ScriptModule``."""
     return any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+
+
+def _is_full(args: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a call computes in full precision, outside of autocast."""
+    tensors = _tensors(args, kwargs)
+    if any(each.dtype in HALF for each in tensors):
+        return False
+    return not tensors or not torch.is_autocast_enabled(tensors[0].device.type)
 
 
 def _carries(value: Any) -> bool:
