@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,9 +9,8 @@ from saliency import checks
 from saliency.api.prepare import only, prepare
 from saliency.core.method import Method
 from saliency.pictures.presets import Preprocess
-from saliency.results.assemble import explained
 from saliency.session.baselines import Baseline
-from saliency.session.session import Passes, Progress
+from saliency.session.session import Progress
 
 
 def explain(
@@ -92,20 +90,16 @@ def explain(
     Raises:
         SaliencyError: an argument, the image, or the model's output is invalid, see :mod:`saliency.errors`.
     """
-    started = time.perf_counter()
     checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared, partial=partial)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     fields = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
-    of_the_picture = None if partial is None else lambda found: partial(only(found))
-    options = {"batch_size": batch_size, "cancelled": cancelled, "shared": shared}
+    options = {
+        "progress": progress,
+        "partial": None if partial is None else lambda found: partial(only(found)),
+        "batch_size": batch_size,
+        "cancelled": cancelled,
+        "shared": shared,
+    }
     if isinstance(method, str) or not isinstance(method, Sequence):
-        run = prepared.run(method, target, fields, at)
-        return only(explained(run, started, progress=progress, partial=of_the_picture, **options))
-    passes = Passes(prepared.images)
-    found = []
-    for each in method:
-        started = time.perf_counter()
-        run = prepared.run(each, target, fields, at)
-        several = explained(run, started, progress=progress, partial=of_the_picture, passes=passes, **options)
-        found.append(only(several))
-    return found
+        return only(prepared.explain(method, target, fields, at, **options))
+    return [only(prepared.explain(each, target, fields, at, **options)) for each in method]

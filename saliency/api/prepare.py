@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,8 +33,10 @@ from saliency.model.resolve import (
 )
 from saliency.pictures.picture import FILLS, Decoded, Picture, decoded, read
 from saliency.pictures.presets import Preprocess
+from saliency.results.assemble import explained
 from saliency.results.run import Run
 from saliency.session.consistency import Inconsistency, batches, inconsistency
+from saliency.session.session import Passes
 from saliency.targets import OfEach, OfScores, TopOfEach
 
 T = TypeVar("T")
@@ -200,6 +203,37 @@ class Prepared:
         if at is not None:
             return at_layer(run, at)
         return over_layer(run) if used.over_layer else run
+
+    def explain(
+        self,
+        method: str | Method | type[Method],
+        target: Any = None,
+        fields: Mapping[str, Any] | None = None,
+        at: Any = None,
+        **options: Any,
+    ) -> list[Any]:
+        """Return for each picture its explanation, or one per target if a list of targets is given.
+
+        Calls with the same target and weights share what they have in common, such as the pass that all CAMs of a layer
+        read; only the first counts it.
+
+        Args:
+            method: see :meth:`run`.
+            target: see :meth:`run`.
+            fields: see :meth:`run`.
+            at: see :meth:`run`.
+            options: `progress`, `batch_size`, `cancelled` and `shared`, see :func:`saliency.explain`; `partial`, called
+                with lists of intermediate explanations, one for each picture reached so far.
+        """
+        started = time.perf_counter()
+        given: Any = {} if fields is None else fields
+        if not isinstance(given, Mapping) or any(not isinstance(name, str) for name in given):
+            raise BadField(f"fields must be a dict from names of the method's fields to values, got {brief(fields)}.")
+        run = self.run(method, target, given, at)
+        state = self.adapted.version, self.adapted.structure, tuple(functions_of(run.targets))
+        if self._computed.get("state") != state or run.images is not self.images:
+            self._computed.update(state=state, passes=Passes(run.images))
+        return explained(run, started, passes=self._computed["passes"], **options)
 
     def _top(self) -> TopOfEach | None:
         """Return the top classes as a target that the run resolves; None where they are known or not plain classes."""

@@ -47,6 +47,9 @@ LEAST_PARTIALS = 8
 """Minimal number of batches of a run with partial results, if it has that many images."""
 
 
+SHARED = "the passes of an earlier method of the same image are used again: they are not counted here"
+
+
 class Sum(NamedTuple, Generic[A]):
     """Weighted sums of gradients over the copies of each image, as far as they have been computed."""
 
@@ -404,6 +407,7 @@ class Session(Generic[A]):
         key = (kind, self._layers if kind.startswith(("layers", "activations")) else ())
         if self._passes is not None and shares and (known := self._passes.of(key)) is not None:
             self._store_scores(kind, samples, slice(0, count), known)
+            self._note_shared()
             yield slice(0, count), known
             return
         size = self._size_for(kind, samples)
@@ -435,6 +439,23 @@ class Session(Generic[A]):
             if self._progress is not None:
                 self._progress(self.images, max(self.total, self.images))
             yield rows, answer
+
+    def kept(self, key: Hashable, images: A) -> Any:
+        """Return what an earlier session with the same targets kept under this key, for the same images; or None."""
+        if self._passes is None or images is not self._passes.images:
+            return None
+        if (found := self._passes.of((key, self._layers))) is not None:
+            self._note_shared()
+        return found
+
+    def keep(self, key: Hashable, images: A, value: Any) -> None:
+        """Keep a result, computed from all of these images, for later sessions with the same targets."""
+        if self._passes is not None and images is self._passes.images:
+            self._passes.keep((key, self._layers), value)
+
+    def _note_shared(self) -> None:
+        if SHARED not in self.notes:
+            self.notes.append(SHARED)
 
     def _store_scores(self, kind: str, samples: Samples[Any], rows: slice, answer: Any) -> None:
         """Store the scores of the images and baselines that a batch holds unchanged."""
@@ -485,8 +506,11 @@ class Passes:
         """Keep the result of a pass over all images."""
         self._kept[key] = answer
 
-    def of(self, key: tuple[str, tuple[str, ...]]) -> Any:
-        """Return the result of a pass; None if there was none. Activations are part of a pass that reads layers."""
+    def of(self, key: tuple[Hashable, tuple[str, ...]]) -> Any:
+        """Return the result of a pass, by its kind and the bound layers; None if there was none.
+
+        Activations are part of a pass that reads layers.
+        """
         kind, layers = key
         whole = self._kept.get(("layers", layers)) if kind == "activations" else None
         if key in self._kept or whole is None:

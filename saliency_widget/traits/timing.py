@@ -26,8 +26,8 @@ class TimeEstimator:
 
     def add_run(self, method: saliency.Method, images: int, seconds: float) -> None:
         """Record a complete run of a method."""
-        self._measured_images[method.key()] = images
-        if images > 0:
+        if images > 0:  # it has used the passes of another method otherwise
+            self._measured_images[method.key()] = images
             for runs, kind in self._runs(method):
                 earlier, took = runs.get(kind, (0.0, 0.0))
                 # weighted by images: the time of one image is less precise than that of a hundred

@@ -52,6 +52,8 @@ class Explainer:
         self._listener = listener
         self._queue = JobQueue(subject.model)
         self.what_if_requests = WhatIfRequests(self._queue, listener, self._current_subject)
+        self._last: saliency.Prepared | None = None
+        """The model and the picture of the last explanation; the next one shares its passes."""
         self._predicted_version: Hashable = None
         self._surer_preset: saliency.Surer | None = None
         self._warned = ""
@@ -235,7 +237,7 @@ class Explainer:
         """Cancel all jobs and release the model."""
         self.cancel()
         self._queue.close()
-        self._subject = None
+        self._subject = self._last = None
 
     def resolved(self, key: Key) -> Key:
         """Return the key with the top class replaced by its index, if that is known."""
@@ -312,14 +314,12 @@ class Explainer:
             return cached
         reports = Reports(self._listener, task, offered, subject.placement)
 
-        explanation = saliency.explain(
-            prepared.adapted,
-            prepared.picture,
+        (explanation,) = self._same(prepared).explain(
             offered.method,
             target,
             batch_size=subject.options.batch_size,
             progress=reports.progress,
-            partial=reports.partial,
+            partial=lambda found: reports.partial(found[0]),
             cancelled=lambda: self._queue.interrupted(task.job) or self._superfluous(task),
             # in small batches, so that a request need not wait long
             shared=lambda: not task.requested or self._queue.in_demand,
@@ -327,6 +327,14 @@ class Explainer:
         self.timing.add_run(offered.method, explanation.images, explanation.seconds)
         result = result_message(explanation, method_id, offered.method, subject.placement)
         return Result(explanation, result, version, offered.method.key())
+
+    def _same(self, prepared: saliency.Prepared) -> saliency.Prepared:
+        """Return the last prepared model if it is the same, or keep this one."""
+        last = None if self._last is None else self._last.adapted
+        if last is None or (last.version, last.structure) != (prepared.adapted.version, prepared.adapted.structure):
+            self._last = prepared
+        assert self._last is not None
+        return self._last
 
     def _end(self, task: Task, outcome: Result | Exception) -> None:
         """Store and send the outcome of a task, which can no longer be taken over by a newer request."""

@@ -126,6 +126,24 @@ def test_a_list_of_methods_shares_passes(target: int | None) -> None:
         assert each.score == alone.score
 
 
+def test_the_smooth_grad_family_shares_its_noisy_copies() -> None:
+    """The three statistics of the same noisy copies cost one of them; another seed or method inside is new."""
+    adapted, image = counted("gradient")
+    family = saliency.SmoothGrad, saliency.SmoothGradSquared, saliency.VarGrad
+    others = [saliency.SmoothGrad(samples=4, seed=1), saliency.VarGrad(saliency.GradCam(), samples=4)]
+    methods = [*(each(samples=4) for each in family), *others]
+    saliency.explain(adapted, image, methods, 1, progress=False)
+    SEEN.clear()
+    found = saliency.explain(adapted, image, methods, 1, progress=False)
+
+    assert sum(SEEN) <= 3 * 4 + len(methods)  # and the score of the image itself
+    assert [each.images for each in found] == [4, 0, 0, 4, 4]
+    assert [any("earlier method" in note for note in each.notes) for each in found[:3]] == [False, True, True]
+    for each, method in zip(found, methods, strict=True):
+        alone = saliency.explain(adapted, image, method, 1, progress=False)
+        np.testing.assert_array_equal(each.mask, alone.mask)
+
+
 def test_methods_at_different_layers_share_nothing() -> None:
     """A pass is shared only where it reads the same layers."""
     adapted, image = counted("gradient")

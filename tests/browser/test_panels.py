@@ -338,8 +338,8 @@ def compared_in(request: pytest.FixtureRequest, host: Host) -> Iterator[int]:
         choose(host.widget, name)
         host.widget.wait(state="ready")
     button.click()
-    # Another test of this page may have computed it. uncheck() reads the box before it waits for it, and its state is that
-    # of the last comparison until the next frame.
+    # Another test of this page may have computed it. uncheck() reads the box before it waits for it, and until the next
+    # frame its state is that of the last comparison.
     other = host.widget.root.get_by_label("Compare SmoothGrad")
     expect(other).to_be_visible(timeout=PATIENCE)
     other.uncheck()

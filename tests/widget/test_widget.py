@@ -530,3 +530,23 @@ def test_a_missing_front_end_is_reported(tmp_path: Path, monkeypatch: pytest.Mon
 
     with pytest.raises(FileNotFoundError, match="npm run build"):
         built("widget.js")
+
+
+def test_methods_share_passes_until_the_weights_change(make: Make) -> None:
+    """VarGrad takes its copies from SmoothGrad, for the same class and weights; its map is that of the method alone."""
+    net = small_net()
+    methods = [saliency.SmoothGrad(samples=5), saliency.VarGrad(samples=5)]
+    widget = make(net, methods=methods, labels=LABELS, prefetch=False)
+
+    def images(target: int) -> list[int]:
+        found = [widget.compute(each.id, target, wait=True) for each in methods]
+        alone = saliency.explain(net, picture(), methods[1], target, progress=False)
+        np.testing.assert_allclose(found[1].mask, alone.mask, rtol=1e-5, atol=1e-12)
+        return [each.images for each in found]
+
+    assert images(1) == [5, 0]
+    assert images(0) == [5, 0]
+    with torch.no_grad():
+        for each in net.parameters():
+            each.mul_(1.2)
+    assert images(0) == [5, 0]
