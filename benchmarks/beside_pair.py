@@ -40,6 +40,10 @@ OWN: dict[str, Any] = {
 """The methods whose defaults in `saliency.explain` are others than PAIR's."""
 
 
+LARGEST = ("XRAI, regions only", "PIC, 13 thresholds")
+"""The cases whose memory is measured; the others need that of the model's passes, or next to none."""
+
+
 class TheirsError(Exception):
     """An error of PAIR's package, with its type in its message."""
 
@@ -111,7 +115,7 @@ def pair_cells(part: str, bench: Bench, *, memory: bool) -> Iterator[tuple[Cell,
     Args:
         part: a key of :data:`~benchmarks.pair.CASES`.
         bench: ResNet-18.
-        memory: whether peak memory is measured, which leaves out the networks: their passes need the same in both.
+        memory: whether peak memory is measured, only of :data:`LARGEST`.
     """
     if not is_installed(part) or (memory and part != LIGHT):
         return
@@ -122,6 +126,8 @@ def pair_cells(part: str, bench: Bench, *, memory: bool) -> Iterator[tuple[Cell,
         return Answer(np.asarray(ours.run(name)), ours.model.calls)
 
     for name, case in CASES[part].items():
+        if memory and name not in LARGEST:
+            continue
         ours.prepare(name)
         sides: dict[str, Side] = {"ours": partial(door, name), "pair": partial(theirs.run, name, memory=memory)}
         if part == NETWORK:
@@ -129,6 +135,8 @@ def pair_cells(part: str, bench: Bench, *, memory: bool) -> Iterator[tuple[Cell,
             own = [OWN.get(each, SAME[each]) for each in METHODS] if name == WHOLE else OWN.get(name)
             picture = [ours.picture(case.side)]
             bench.ours(picture, "gradient", TARGET)()  # the first explanation finds shapes, and compares presets
+            if name == WHOLE:
+                del sides["ours"]
             sides["explain"] = bench.ours(picture, same, TARGET)
             if own is not None:
                 sides["defaults"] = bench.ours(picture, own, TARGET)

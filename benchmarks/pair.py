@@ -28,7 +28,7 @@ NETWORK, LIGHT, TF1 = "PAIR: ResNet-18", "PAIR: a function that costs nothing", 
 WHOLE = "8 methods"
 """The case that runs all methods of PAIR on one picture."""
 
-FEW = 64
+FEW = 48
 """Height and width of pictures for Occlusion, which calls the model for every window."""
 
 

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +126,8 @@ ALONE = {
 MOST = 7
 """The maximal number of rounds of a cell."""
 
-SOON, FIRST = 3, 2.0
-"""Rounds that a cell gets before the next one begins, while they take less than so many seconds together."""
+SOON, FIRST = 3, 1.5
+"""Rounds that a cell gets before the next one, if there is time, while they take less than so many seconds together."""
 
 PEERS: dict[str, dict[str, Mask]] = {
     "gradient": {"captum": captum("Saliency", abs=False)},
@@ -172,7 +172,8 @@ class TorchBench(Bench):
     def __init__(self, name: str, device: str = "cpu") -> None:
         self.device = device
         self.network = built(name).to(device)
-        self.copied: nn.Module | None = None
+        self.copied = copy.deepcopy(self.network)
+        self.weights = [*self.copied.parameters(), *self.copied.buffers()]
         super().__init__(name, self.network)
 
     def pixels(self, pictures: Sequence[np.ndarray]) -> Tensor:
@@ -183,30 +184,28 @@ class TorchBench(Bench):
         return pixels[:1].expand(size, -1, -1, -1)
 
     def peer(self, pixels: Tensor, mask: Mask) -> Side:
-        """Return a mask of another package, on a copy of the network, which a package that fails may leave changed."""
+        """Return a mask of another package, on copies of the modules and the picture, as some leave them changed."""
+        module = copy.deepcopy(self.copied, {id(each): each for each in self.weights})
+        own = pixels.clone()
+        subject = Subject(module, own, TARGET, partial(self.layer, module), list, lambda: torch.zeros_like(pixels))
+        return partial(mask, subject)
 
-        def run() -> Any:
-            self.copied = self.copied or copy.deepcopy(self.network)
-            subject = Subject(self.copied, pixels, TARGET, self.layer, list, lambda: torch.zeros_like(pixels))
-            try:
-                return mask(subject)
-            except BaseException:
-                self.copied = None
-                raise
-
-        return run
-
-    def layer(self) -> Any:
-        """Return the module, in the copy, of the layer that our CAMs read.
+    def layer(self, module: nn.Module) -> nn.Module:
+        """Return the module, in a copy of the network, of the layer that our CAMs read.
 
         Raises:
-            Unsupported: it is an operator, which packages with hooks cannot read.
+            SaliencyError: it is an operator, which packages with hooks cannot read.
         """
-        (name, *_), _ = self.adapted.automatic_layers(self.adapted.ops.asarray(self.pictures()[0][None]))
-        found = dict((self.copied or self.network).named_modules()).get(name)
+        found = dict(module.named_modules()).get(self.layer_name)
         if found is None:
-            raise saliency.SaliencyError(f"the layer is the operator {name}, not a module")
+            raise saliency.SaliencyError(f"the layer is the operator {self.layer_name}, not a module")
         return found
+
+    @cached_property
+    def layer_name(self) -> str:
+        """The name of the layer that our CAMs read."""
+        (name, *_), _ = self.adapted.automatic_layers(self.adapted.ops.asarray(self.pictures()[0][None]))
+        return str(name)
 
     def gradients(self, pixels: Tensor) -> Tensor:
         """Return the gradients by one forward and backward pass, and nothing else."""
@@ -326,7 +325,7 @@ def growth_cells(bench: TorchBench, *, memory: bool) -> Iterator[tuple[Cell, Ben
         if steps <= (100 if memory else 30):
             sides["captum"] = bench.peer(pixels, captum("IntegratedGradients", n_steps=steps))
         yield Cell(GROWTH, "integrated_gradients", x="steps", at=steps), bench, sides
-        if steps <= 300:
+        if steps <= 100:
             smooth = {"ours": bench.ours(small[:1], "smooth_grad", samples=steps)}
             yield Cell(GROWTH, "smooth_grad", x="steps", at=steps), bench, smooth
     for targets in (1, 10, 100):
@@ -337,7 +336,7 @@ def growth_cells(bench: TorchBench, *, memory: bool) -> Iterator[tuple[Cell, Ben
         for method in ("gradient", "grad_cam", "lrp"):
             yield Cell(GROWTH, method, x="batch", at=batch), bench, {"ours": bench.ours(small[:batch], method)}
     for size in (64, 128, 256, 512, 1024):
-        for method in ("gradient", "grad_cam", "deep_lift", "lrp", "occlusion"):
+        for method in ("gradient", "grad_cam", "deep_lift", "lrp", *(["occlusion"] if size <= 512 else [])):
             windows = {"size": size // 4, "stride": size // 4} if method == "occlusion" else {}
             sides = {"ours": bench.ours(bench.pictures(1, size), method, **windows)}
             yield Cell(GROWTH, method, x="size", at=size), bench, sides
@@ -430,7 +429,7 @@ def measure(part: str, device: str, rows: Rows, until: float, *, memory: bool) -
     for cell, bench, sides in cells_of(part, device, memory=memory):
         kept.append((cell, bench, sides))
         while not (earlier := rows.of(cell, memory=memory)) or (
-            not memory and len(earlier) < SOON and sum(row.spent for row in earlier) < FIRST
+            not memory and time.time() < until and len(earlier) < SOON and sum(row.spent for row in earlier) < FIRST
         ):
             rows.add(one_round(cell, bench, sides, earlier, memory=memory))
     while not memory and time.time() < until:

@@ -176,7 +176,7 @@ def test_explain_evaluates_as_many_images_as_pair(name: str) -> None:
 
 
 def test_defaults_need_a_part_of_the_images_of_pair() -> None:
-    """XRAI evaluates 30 images for PAIR's 200, and Occlusion less than a tenth of PAIR's at 64²."""
+    """XRAI evaluates 30 images for PAIR's 200, and Occlusion less than a tenth of PAIR's."""
     model = saliency.adapt(built("tiny"))
     images = {
         name: saliency.explain(model, photograph(FEW), OWN[name], TARGET, progress=False).images
