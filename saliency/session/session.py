@@ -27,6 +27,7 @@ from saliency.model.protocols import (
     Patchable,
     Read,
     Rewirable,
+    provides,
 )
 from saliency.pictures.picture import beyond_pictures, fill
 from saliency.rules import Composite
@@ -154,13 +155,9 @@ class Session(Generic[A]):
             samples: images; where rules compare with references, each an image followed by its references.
             rules: the rules of the backward pass; None for plain gradients.
         """
-        model: Model[A] = self.model
-        if not isinstance(model, Differentiable):
-            raise Unsupported(f"{self._name} provides no gradients.")
+        model = self._capable(Differentiable, "provides no gradients")
         if rules is not None:
-            if not isinstance(model, Rewirable):
-                raise Unsupported(f"{self._name} does not support rules on the backward pass.")
-            model = model.rewired(rules)
+            model = self._capable(Rewirable, "does not support rules on the backward pass").rewired(rules)
         for rows, answer in self._stream(f"gradients {rules or ''}", model.gradients, samples):
             if answer.scores is not None:
                 self._require_finite(answer.scores, "scores")
@@ -173,9 +170,7 @@ class Session(Generic[A]):
 
     def gated(self, samples: Samples[A], selected: np.ndarray) -> Iterator[tuple[slice, Answer[A]]]:
         """Do the same as :meth:`gradients`, with the gradient at the bound layer multiplied by `selected`."""
-        model = self.model
-        if not isinstance(model, Cuttable):
-            raise Unsupported(f"{self._name} exposes no layers.")
+        model = self._capable(Cuttable, "exposes no layers")
         for rows, answer in self._stream("gated", model.gated(selected).gradients, samples):
             self._require_finite(answer.gradients, "gradients")
             yield rows, answer
@@ -187,9 +182,7 @@ class Session(Generic[A]):
             samples: images.
             whole: whether to read all values of the layers, see :class:`saliency.model.protocols.Inspectable`.
         """
-        model = self.model
-        if not isinstance(model, Layered):
-            raise Unsupported(f"{self._name} exposes no layers.")
+        model = self._capable(Layered, "exposes no layers")
         read = partial(model.layers, whole=True) if whole else model.layers
         for rows, layers in self._stream("layers, whole" if whole else "layers", read, samples):
             for layer in layers:
@@ -204,9 +197,7 @@ class Session(Generic[A]):
             samples: images.
             whole: see :meth:`layers`.
         """
-        model = self.model
-        if not isinstance(model, Inspectable):
-            raise Unsupported(f"{self._name} exposes no layers.")
+        model = self._capable(Inspectable, "exposes no layers")
         read = partial(model.activations, whole=True) if whole else model.activations
         for rows, seen in self._stream("activations, whole" if whole else "activations", read, samples):
             for each in seen:
@@ -215,9 +206,7 @@ class Session(Generic[A]):
 
     def scores_with(self, samples: Samples[tuple[A, A]]) -> Iterator[tuple[slice, A]]:
         """Yield (rows, scores (k, n)) of samples that are images with activations to use for the bound layer."""
-        model = self.model
-        if not isinstance(model, Patchable):
-            raise Unsupported(f"{self._name} does not let the activations of its layers be replaced.")
+        model = self._capable(Patchable, "does not let the activations of its layers be replaced")
 
         def call(pair: tuple[A, A]) -> A:
             return model.scores_with(*pair)
@@ -228,16 +217,12 @@ class Session(Generic[A]):
 
     def attentions(self, samples: Samples[A]) -> Iterator[tuple[slice, Attention[A]]]:
         """Yield (rows, every layer's attention weights and gradients) until every sample has been evaluated once."""
-        model = self.model
-        if not isinstance(model, Attentive):
-            raise Unsupported(f"{self._name} exposes no attention weights.")
+        model = self._capable(Attentive, "exposes no attention weights")
         yield from self._attended("attentions", model.attentions, samples)
 
     def early_exits(self, samples: Samples[A]) -> Iterator[tuple[slice, Attention[A]]]:
         """Do the same as :meth:`attentions`, with gradients of the scores after each layer's own block."""
-        model = self.model
-        if not isinstance(model, EarlyExit):
-            raise Unsupported(f"{self._name} returns no scores after its blocks.")
+        model = self._capable(EarlyExit, "returns no scores after its blocks")
         yield from self._attended("early exits", model.early_exits, samples)
 
     def _attended(
@@ -290,7 +275,9 @@ class Session(Generic[A]):
                 here = gradients[:, first : first + which.stop - which.start]
                 if factors is not None:
                     here = here * factors(image, which)
-                part: Any = self.ops.sum(here * column(self.ops, weights[which], here[0])[None], 1)
+                if (weights[which] != 1).any():
+                    here = here * column(self.ops, weights[which], here[0])[None]
+                part: Any = here[:, 0] if which.stop - which.start == 1 else self.ops.sum(here, 1)
                 if which.start == 0:
                     sums.append(part)
                     seen.append(0.0)
@@ -298,7 +285,9 @@ class Session(Generic[A]):
                     sums[-1] = sums[-1] + part
                 seen[-1] += float(weights[which].sum())
             if self.streaming or rows.stop == len(samples):
-                total: Any = self.ops.concat([each[:, None] for each in sums], 1)
+                total: Any = sums[0][:, None]
+                if len(sums) > 1:
+                    total = self.ops.concat([each[:, None] for each in sums], 1)
                 yield Sum(total, column(self.ops, np.array(seen), total[0]))
 
     @contextmanager
@@ -393,6 +382,12 @@ class Session(Generic[A]):
     def _name(self) -> str:
         """The user's model as the first words of a sentence."""
         return subject_of(self.model)
+
+    def _capable(self, capability: type, lacks: str) -> Any:
+        """Return the model; raise Unsupported if it lacks a capability."""
+        if not provides(self.model, capability):
+            raise Unsupported(f"{self._name} {lacks}.")
+        return self.model
 
     def _require_finite(self, array: A, what: str, cause: str = "") -> None:
         if not self.literal and not self.ops.finite(array):
