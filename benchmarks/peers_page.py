@@ -41,8 +41,6 @@ NAMES = {
 
 OF_KERAS = ("tf_explain", "tf_keras_vis", "xplique")
 
-FEW = 3
-"""The number of rounds from which the first, in which caches are filled, is left out."""
 
 REFUSALS = (
     (r"Module ReLU\(inplace=True\)|inplace", "refuses in-place ReLU"),
@@ -109,9 +107,9 @@ class Results:
         self.cells = list(dict.fromkeys(cell for cell, _ in self._rows))
 
     def rounds(self, cell: Cell, *, memory: bool = False) -> list[Row]:
-        """Return the rounds that count: all but the first, if they are at least three."""
+        """Return the rounds that count: all but the first, in which caches are filled, if there are others."""
         rows = self._rows.get((cell, memory), [])
-        return rows[1:] if len(rows) >= FEW else rows
+        return rows[1:] or rows
 
     def median(self, cell: Cell, side: str, *, memory: bool = False) -> float | None:
         """Return the median of a side; None if it was not measured."""
@@ -202,18 +200,19 @@ def page(rows: Sequence[Row], device: str) -> str:
     results = Results(rows)
     others = (*pair.CASES, KERAS, GROWTH, OVERHEAD)
     networks = [part for part in dict.fromkeys(cell.part for cell in results.cells) if part not in others]
-    clock = "in CPU time" if device == "cpu" else "in wall time after synchronisation"
+    clock = "CPU time" if device == "cpu" else "wall time after synchronisation"
     packages = ", ".join(f"{title} {version}" for name, title in NAMES.items() if (version := version_of(name)))
     lines = [
         *aims_table(results),
         "",
-        f"{machine()} Ratios are of time, {clock}, where nothing else is said: the median,",
-        "and the least and the most over the networks and methods of the tables below.",
+        f"{machine()} Ratios of {clock}, where nothing else is said:",
+        "the median, the least and the most over the networks and methods of the tables below. Beside",
+        f"{packages}.",
         "",
-        f"Beside {packages}. All sides of a row ran in turn; ÷ is the median over the rounds of our time divided by",
-        "theirs. *Bare* is the passes alone, on the same network: for loops at their fastest batch size, for DeepLIFT",
-        "over image and baseline, for methods without gradients forward only. The packages run at their own default",
-        "batch. *MiB* is the peak of memory beyond what was held before. *Rounds*: how often each row was measured.",
+        "All sides of a row ran in turn; ÷ is the median over the rounds of our time divided by theirs. *Bare* is the",
+        "passes alone, on the same network: for loops at their fastest batch size, for DeepLIFT over image and",
+        "baseline, for methods without gradients forward only. The packages run at their own default batch. *MiB* is",
+        "the peak of memory beyond what was held before. *Rounds*: how often each row was measured.",
         *(f"Not installed: {name} ({reason})." for name, reason in installed.failures().items()),
     ]
     for network in networks:
@@ -390,9 +389,8 @@ PAIR_TEXT = (
 
 def pair_table(results: Results, part: str, cells: Sequence[Cell]) -> Iterator[str]:
     """Yield the table of a part beside PAIR's package."""
-    heads = part.removeprefix("PAIR: "), "calls, PAIR → ours", "PAIR, s", "GetMask, s", "÷", "explain ÷", "images"
-    yield f"| {' | '.join([*heads, 'default ÷', 'images', 'MiB, PAIR → ours', 'difference', 'rounds'])} |"
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    heads = (part.removeprefix("PAIR: "), "calls, PAIR → ours", "PAIR, s", "GetMask, s", "÷", "explain ÷", "images")
+    rows = []
     for cell in cells:
         facts, errors = results.facts(cell), results.errors(cell)
 
@@ -419,7 +417,17 @@ def pair_table(results: Results, part: str, cells: Sequence[Cell]) -> Iterator[s
             "" if known is None else "none" if not known else f"{known:.0e}",
             str(len(results.rounds(cell))),
         ]
-        yield f"| {' | '.join(row)} |"
+        rows.append(row)
+    yield from table([*heads, "default ÷", "images", "MiB, PAIR → ours", "difference", "rounds"], rows)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a table without its empty columns; all but the first are aligned to the right."""
+    kept = [i for i in range(len(heads)) if any(row[i] for row in rows)]
+    yield f"| {' | '.join(heads[i] for i in kept)} |"
+    yield f"|---|{'---:|' * (len(kept) - 1)}"
+    for row in rows:
+        yield f"| {' | '.join(row[i] for i in kept)} |"
 
 
 def keras_table(results: Results) -> Iterator[str]:
