@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import saliency
-from benchmarks import installed
+from benchmarks import installed, packages
 from benchmarks.bench import Bench
 from benchmarks.clock import Side, Taken
 from benchmarks.pair import CASES, LIGHT, METHODS, NETWORK, TARGET, TF1, WHOLE, Runs
@@ -104,8 +104,10 @@ class Theirs:
 
 
 def is_installed(part: str) -> bool:
-    """Return whether PAIR's package is there for a part."""
+    """Return whether PAIR's package is there for a part, and what the part needs."""
     where = [installed.PAIR_ALONE] if part == TF1 else installed.PAIR.glob("lib/python*/site-packages")
+    if part == TF1 and not packages.is_installed("tensorflow"):
+        return False
     return any((folder / "saliency").is_dir() for folder in where)
 
 

@@ -250,7 +250,7 @@ def cells_of(part: str, device: str, *, memory: bool) -> Iterator[tuple[Cell, Be
     if part == OVERHEAD:
         yield from () if memory else overhead_cells()
     elif part == KERAS:
-        yield from () if memory else keras_cells()
+        yield from () if memory or not is_installed("tensorflow") else keras_cells()
     elif part in pair.CASES:
         yield from pair_cells(part, TorchBench("ResNet-18"), memory=memory)
     elif part == GROWTH:

@@ -213,7 +213,7 @@ def page(rows: Sequence[Row], device: str) -> str:
         "passes alone, on the same network: for loops at their fastest batch size, for DeepLIFT over image and",
         "baseline, for methods without gradients forward only. The packages run at their own default batch. *MiB* is",
         "the peak of memory beyond what was held before. *Rounds*: how often each row was measured.",
-        *(f"Not installed: {name} ({reason})." for name, reason in installed.failures().items()),
+        *not_installed(),
     ]
     for network in networks:
         lines += ["", f"### {network}", "", *network_table(results, network)]
@@ -223,6 +223,14 @@ def page(rows: Sequence[Row], device: str) -> str:
     lines += ["", *keras_table(results)]
     lines += ["", *growth(results)]
     return re.sub("\n{3,}", "\n\n", "\n".join([BEGIN, *lines, "", END]))
+
+
+def not_installed() -> Iterator[str]:
+    """Yield a line on each package that is left out."""
+    missing = {} if version_of("keras") else {"TensorFlow": "measured only where it is installed"}
+    for name, reason in {**installed.failures(), **missing}.items():
+        yield ""
+        yield f"Left out: {name}: `{reason}`."
 
 
 def aims_table(results: Results) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import saliency
-from benchmarks import peers, peers_page
+from benchmarks import installed, peers, peers_page
 from benchmarks.bench import SIZE, STEPS, TARGET
 from benchmarks.beside_pair import OWN, SAME
 from benchmarks.networks import built
@@ -112,6 +112,19 @@ def test_the_page_shows_errors_and_every_table() -> None:
     assert "| `gradient` | 1.000 | 0.50 |  |  | ImportError | 1 |" in text
     assert "| 1000 |  |  | 104 |  |" in text
     assert "| 64² |  |" in text
+
+
+def test_a_package_that_cannot_be_installed_is_named_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error of pip is kept when the packages are installed, and the page gives it."""
+    wanted = f"zennit @ file://{tmp_path}/missing.whl"
+    error = installed.installed(sys.executable, "--no-index", "--no-deps", "--target", str(tmp_path / "peers"), wanted)
+    monkeypatch.setattr(installed, "PEERS", tmp_path)
+    (tmp_path / "failed.json").write_text(json.dumps({"zennit": error}))
+
+    assert "missing.whl" in error
+    assert f"Left out: zennit: `{error}`." in peers_page.page(rows(), "cpu")
 
 
 def test_what_is_written_stays_between_its_markers() -> None:
