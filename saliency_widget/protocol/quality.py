@@ -40,6 +40,8 @@ def quality(explanation: saliency.Explanation, method: saliency.Method) -> str:
         return _count(len(down) * len(across), "window")
     if explanation.layer:
         return f"layer: {explanation.layer}"
+    if not explanation.images:
+        return "shares an earlier pass"
     return f"{_count(explanation.images, 'image')} evaluated"
 
 

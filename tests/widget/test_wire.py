@@ -83,6 +83,15 @@ def test_quality_is_a_phrase(method: saliency.Method, phrase: str) -> None:
     assert phrase in quality(explanation, method)
 
 
+def test_quality_of_a_result_without_passes_of_its_own() -> None:
+    """A method that uses the pass of an earlier one has evaluated no image, and says so."""
+    methods: list[saliency.Method] = [saliency.GradientSaliency(), saliency.InputXGradient()]
+    first, second = saliency.explain(small_net(), picture(), methods, 1, progress=False)
+
+    assert quality(first, methods[0]) == "1 image evaluated"
+    assert quality(second, methods[1]) == "shares an earlier pass"
+
+
 def test_the_gap_is_a_share_of_what_was_to_be_explained() -> None:
     """A sum that misses 0.01 of a difference of 2.5 has an error of 0.4 %; without a difference it is a number."""
     method = saliency.IntegratedGradients()
