@@ -110,6 +110,27 @@ def test_new_weights_are_used_and_change_the_version() -> None:
     np.testing.assert_allclose(explain(net).mask, 2 * before, rtol=1e-5)
 
 
+def test_the_version_depends_on_the_order_of_weights_and_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two weights that change places change it, and reading it again runs the same traced function."""
+    from saliency.adapters.tensorflow import model
+
+    traced, sums = [], model._sums
+
+    def counted(variables: Any, one: Any) -> Any:
+        traced.append(len(variables))
+        return sums(variables, one)
+
+    monkeypatch.setattr(model, "_sums", counted)
+    net = same_net.tf_module(same_net.weights())
+    adapted = saliency.adapt(net)
+    version, weight = adapted.version, net.w["head.weight"]
+    assert adapted.version == version
+    weight.assign(tf.reverse(weight, [0]))
+
+    assert adapted.version != version
+    assert len(traced) == 1
+
+
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
