@@ -41,7 +41,7 @@ def quality(explanation: saliency.Explanation, method: saliency.Method) -> str:
     if explanation.layer:
         return f"layer: {explanation.layer}"
     if not explanation.images:
-        return "shares an earlier pass"
+        return "no images evaluated"  # stored, or from the passes of an earlier method
     return f"{_count(explanation.images, 'image')} evaluated"
 
 
