@@ -136,7 +136,8 @@ def pair_cells(part: str, bench: Bench, *, memory: bool) -> Iterator[tuple[Cell,
             same = list(SAME.values()) if name == WHOLE else SAME[name]
             own = [OWN.get(each, SAME[each]) for each in METHODS] if name == WHOLE else OWN.get(name)
             picture = [ours.picture(case.side)]
-            bench.ours(picture, "gradient", TARGET)()  # the first explanation finds shapes, and compares presets
+            # the first explanation finds shapes, compares presets, and looks for the layer
+            bench.ours(picture, SAME["Grad-CAM"] if name == "Grad-CAM" else "gradient", TARGET)()
             if name == WHOLE:
                 del sides["ours"]
             sides["explain"] = bench.ours(picture, same, TARGET)

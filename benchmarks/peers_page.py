@@ -413,7 +413,7 @@ def pair_table(results: Results, part: str, cells: Sequence[Cell]) -> Iterator[s
         known = facts.get("difference")
         row = [
             cell.method,
-            " → ".join(calls) if any(each not in ("", "0") for each in calls) else "",
+            " → ".join(filter(None, calls)) if any(each not in ("", "0") for each in calls) else "",
             refusal(errors["pair"]) if "pair" in errors else number(results.median(cell, "pair"), 3),
             number(results.median(cell, "ours"), 3),
             ratio("ours"),
