@@ -80,6 +80,9 @@ class Operator(Protocol):
     def __call__(self, x: Any, weights: Change | None = None, bias: Change | None = None) -> tuple[Any, Any]:
         """Return the output for `x`, and its pullback: from relevance of the output to relevance of `x`.
 
+        What the pullback returns for one input is the rule's own and may be overwritten. So is the output if the
+        weights are changed.
+
         Args:
             x: used instead of its own input.
             weights: applied to its weights first.

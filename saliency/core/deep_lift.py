@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from saliency.core.method import Method, parameter
-from saliency.model.protocols import Ops, Rewirable
+from saliency.model.protocols import Rewirable
 from saliency.rules import Composite, Operator, summed
 from saliency.session.baselines import Baseline, baseline_count
 from saliency.session.samples import Compared
@@ -25,7 +25,8 @@ def rescale(layer: Operator, x: Any, multiplier: Any) -> Any:
     (reference,) = layer.references
     y, pullback = layer(x)
     rise = y - layer(reference)[0]
-    return _divided(layer.ops, multiplier * rise, x - reference, pullback(multiplier), near=_near(layer, x))
+    rise *= multiplier
+    return _divided(layer, rise, pullback(multiplier), x)
 
 
 def rescale_max(layer: Operator, x: Any, multiplier: Any) -> Any:
@@ -43,7 +44,7 @@ def rescale_max(layer: Operator, x: Any, multiplier: Any) -> Any:
     (_, pullback_rise), (_, pullback_fall) = layer(x + favour), layer(reference - favour)
     rise, fall = ops.maximum(y - before, 0.0), -ops.maximum(before - y, 0.0)
     owed = pullback_rise(multiplier * rise) + pullback_fall(multiplier * fall)
-    return _divided(ops, owed, x - reference, pullback(multiplier), near=_near(layer, x))
+    return _divided(layer, owed, pullback(multiplier), x)
 
 
 @lru_cache(64)
@@ -71,7 +72,7 @@ def rescale_softmax(layer: Operator, x: Any, multiplier: Any) -> Any:
     total, total_before = (summed(ops, each, layer.axis) * ones for each in (here, there))
     shared = summed(ops, multiplier * (here + there) / 2, layer.axis) * ones
     by_exponential = multiplier * (1 / total + 1 / total_before) / 2 - shared / (total * total_before)
-    slope = _divided(ops, here - there, x - reference, (here + there) / 2, near=_near(layer, x))
+    slope = _divided(layer, here - there, (here + there) / 2, x)
     return by_exponential * slope
 
 
@@ -83,16 +84,25 @@ def bilinear(layer: Operator, x: Any, multiplier: Any) -> Any:
     return pullback(multiplier)
 
 
-def _near(layer: Operator, x: Any) -> Any:
-    """Return where image and reference are so close that their difference is dominated by rounding."""
+def _divided(layer: Operator, change: Any, otherwise: Any, x: Any) -> Any:
+    """Return a change of the output divided by that of the input; `otherwise` where rounding dominates the latter.
+
+    Args:
+        layer: with one reference.
+        change: overwritten.
+        otherwise: the derivative, shaped like `change`.
+        x: the input.
+    """
     (reference,) = layer.references
     ops = layer.ops
-    return (x == reference) | (ops.abs(x - reference) <= 1e-6 * (ops.abs(x) + ops.abs(reference)))
-
-
-def _divided(ops: Ops[Any], change: Any, by: Any, otherwise: Any, near: Any) -> Any:
-    """Return change / by; `otherwise` where the two are too close."""
-    return ops.where(near, otherwise, change / ops.where(near, 0.0 * otherwise + 1.0, by))
+    by = x - reference
+    least = ops.abs(x)
+    least += ops.abs(reference)
+    least *= 1e-6
+    # false for the difference of equal infinities, which is no number
+    differs = ops.abs(by) > least
+    change /= by
+    return ops.where(differs, change, otherwise)
 
 
 def _halves(array: Any, axis: int, count: int) -> tuple[Any, Any]:

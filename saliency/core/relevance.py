@@ -43,11 +43,22 @@ class Gamma:
 
     def __call__(self, layer: Operator, x: Any, relevance: Any) -> Any:
         ops, half = layer.ops, self.gamma / 2
+        size = ops.abs(x)
         y, pullback = layer(x)
-        absolute, pullback_absolute = layer(ops.abs(x), weights=ops.abs)
-        share = _divided(layer, relevance, (1 + half) * ops.abs(y) + half * absolute, self.epsilon, 1)
-        passed = (1 + half) * x * pullback(ops.where(y > 0, share, -share))
-        return passed + half * ops.abs(x) * pullback_absolute(share)
+        absolute, pullback_absolute = layer(size, weights=ops.abs)
+        absolute *= half
+        z = ops.abs(y)
+        z *= 1 + half
+        z += absolute
+        share = _divided(layer, relevance, z, self.epsilon, 1)
+        passed = pullback(ops.where(y > 0, share, -share))
+        passed *= x
+        passed *= 1 + half
+        by_size = pullback_absolute(share)
+        by_size *= size
+        by_size *= half
+        passed += by_size
+        return passed
 
 
 @dataclass(frozen=True)
@@ -147,12 +158,14 @@ def _divided(layer: Operator, relevance: Any, z: Any, epsilon: float, sign: int 
     Args:
         layer: receives what epsilon absorbs, in its ledger.
         relevance: of the output.
-        z: the output, shape of `relevance`.
+        z: the output, shape of `relevance`; overwritten if its sign is known.
         epsilon: added to |z|.
         sign: 1 where z is known to be at least 0, -1 where at most 0; 0 where it may have any sign.
     """
     ops = layer.ops
-    share = relevance / ((ops.abs(z) if not sign else z if sign > 0 else -z) + epsilon)
+    size = ops.abs(z) if not sign else z if sign > 0 else -z
+    size += epsilon
+    share = relevance / size
     if layer.ledger is not None:
         layer.ledger.absorb(layer.kind, epsilon * ops.sum(share))
     return ops.where(z >= 0, share, -share) if not sign else share if sign > 0 else -share
@@ -164,13 +177,27 @@ def _split(layer: Operator, x: Any, positive: bool) -> tuple[Any, Callable[[Any]
     A contribution is positive if input and weight have the same sign.
     """
     ops = layer.ops
-    above, below = (x, x) if layer.nonnegative else (ops.maximum(x, 0.0), -ops.maximum(-x, 0.0))
+    above = x if layer.nonnegative else ops.maximum(x, 0.0)
     same, other = (_positive(ops), _negative(ops)) if positive else (_negative(ops), _positive(ops))
-    z_above, back_above = layer(above, weights=same)
+    z, back_above = layer(above, weights=same)
     if layer.nonnegative:
-        return z_above, lambda share: above * back_above(share)
+        return z, lambda share: _multiplied(back_above(share), above)
+    below = x - above
     z_below, back_below = layer(below, weights=other, bias=_nothing)
-    return z_above + z_below, lambda share: above * back_above(share) + below * back_below(share)
+    z += z_below
+
+    def back(share: Any) -> Any:
+        passed = _multiplied(back_above(share), above)
+        passed += _multiplied(back_below(share), below)
+        return passed
+
+    return z, back
+
+
+def _multiplied(array: Any, factor: Any) -> Any:
+    """Return a product; the array is overwritten where the framework allows."""
+    array *= factor
+    return array
 
 
 def _positive(ops: Ops[Any]) -> Change:
@@ -178,7 +205,7 @@ def _positive(ops: Ops[Any]) -> Change:
 
 
 def _negative(ops: Ops[Any]) -> Change:
-    return lambda weights: -ops.maximum(-weights, 0.0)
+    return lambda weights: weights - ops.maximum(weights, 0.0)
 
 
 def _nothing(bias: Any) -> Any:

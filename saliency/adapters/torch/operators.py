@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from saliency.adapters.torch.ops import TorchOps
 from saliency.adapters.torch.precision import wide
-from saliency.rules import Change, Ledger
+from saliency.rules import LINEAR, Change, Ledger
 
 Key = int | str
 """An argument's position or name."""
@@ -133,6 +133,8 @@ class Call:
         self._others = {key: value for key, value in arguments.items() if key not in inputs}
         # functions of the output that belong to the operator; None marks the place of the bias
         self._steps: tuple[Callable[[Tensor], Tensor] | None, ...] = ()
+        # of each output channel, by which the weights are multiplied when they are used
+        self._factor: Tensor | None = None
         self._own: Evaluated | None = None
 
     # computed on first use, as most operators follow no rule
@@ -158,7 +160,7 @@ class Call:
     @cached_property
     def nonnegative(self) -> bool:
         """Whether its one input has no negative value."""
-        return len(self.kept) == 1 and bool((self.kept[0] >= 0).all())
+        return len(self.kept) == 1 and self.kept[0].numel() > 0 and bool(self.kept[0].amin() >= 0)
 
     @property
     def folds_norms(self) -> bool:
@@ -168,7 +170,8 @@ class Call:
     @property
     def weight(self) -> Tensor | None:
         """Its weights."""
-        return None if self._weight is None else self._constants.get(self._weight)
+        weight: Tensor | None = None if self._weight is None else self._constants.get(self._weight)
+        return weight if weight is None or self._factor is None else weight * self._factor
 
     @property
     def bias(self) -> Tensor | None:
@@ -189,7 +192,7 @@ class Call:
     def plus(self, added: Tensor) -> Call | None:
         """Return this operator with `added` in its bias; None if it is not a bias."""
         bias, one = self.bias, self._copied()
-        if self.weight is None or sum(n > 1 for n in added.shape) > 1:
+        if self._weight is None or sum(n > 1 for n in added.shape) > 1:
             return None
         if bias is None:
             one._bias, one._steps = ADDED, (*self._steps, None)
@@ -200,16 +203,18 @@ class Call:
 
     def times(self, factor: Tensor) -> Call | None:
         """Return this operator with each output channel scaled; None if `factor` is not one number per channel."""
-        weight, bias, one = self.weight, self.bias, self._copied()
+        bias, one = self.bias, self._copied()
+        weight = None if self._weight is None else self._constants.get(self._weight)
         if weight is None or self.name not in CHANNELS or self._inputs != (0,):
             return None
         axis = CHANNELS[self.name] % weight.ndim
         sizes = [weight.shape[axis] if i == axis else 1 for i in range(weight.ndim)]
         if {factor.numel(), max(factor.shape, default=1)} != {weight.shape[axis]}:
             return None
-        one._constants = {**self._constants, self._weight: weight * _wide(factor).reshape(sizes)}
+        each = _wide(factor).reshape(sizes)
+        one._factor = each if self._factor is None else self._factor * each
         if bias is not None:
-            one._constants[self._bias] = bias * _wide(factor).reshape(bias.shape)
+            one._constants = {**self._constants, self._bias: bias * _wide(factor).reshape(bias.shape)}
         return one
 
     def normed(self, norm: Call) -> Call | None:
@@ -229,6 +234,8 @@ class Call:
     def run(self, *inputs: Tensor, changed: Mapping[Any, Tensor] | None = None) -> Any:
         """Evaluate the operator on these inputs."""
         given = {**self._constants, **dict(zip(self._inputs, inputs, strict=True)), **(changed or {})}
+        if self._factor is not None and self._weight not in (changed or {}):
+            given[self._weight] = self.weight
         added = given.pop(ADDED, None)
         positions = sorted(key for key in given if isinstance(key, int))
         named = {key: value for key, value in given.items() if isinstance(key, str)}
@@ -252,7 +259,9 @@ class Call:
         with torch.enable_grad():
             output = self.run(*leaves, changed=changed)
             y = output if isinstance(output, Tensor) else output[0]
-        return y.detach(), lambda relevance: _pulled(y, leaves, relevance, several)
+        # the rule may overwrite it, and non-linear operators keep their output for their gradient
+        copied = weights is not None and self.kind not in LINEAR
+        return y.detach().clone() if copied else y.detach(), lambda relevance: _pulled(y, leaves, relevance, several)
 
     def evaluated(self) -> Any:
         """Return the output for its own input; the graph is kept, so that a rule need not evaluate it again."""
@@ -261,6 +270,10 @@ class Call:
             output = self.run(*leaves)
         self._own = Evaluated(leaves, output if isinstance(output, Tensor) else output[0])
         return output
+
+    def forget(self) -> None:
+        """Free the graph that :meth:`evaluated` keeps; a rule that needs it evaluates the operator again."""
+        self._own = None
 
 
 class Evaluated:
@@ -284,7 +297,15 @@ class Evaluated:
 def _pulled(output: Tensor, leaves: tuple[Tensor, ...], relevance: Tensor, several: bool) -> Any:
     """Return the gradient by each of the leaves, weighted by the relevance of the output."""
     back = torch.autograd.grad(output, leaves, relevance, retain_graph=True)
-    return back if several else back[0]
+    return back if several else _unshared(back[0], relevance)
+
+
+def _unshared(gradient: Tensor, relevance: Tensor) -> Tensor:
+    """Return a gradient in memory of its own, which may be overwritten: some operators return views of `relevance`."""
+    memory = gradient.untyped_storage()
+    small = memory.nbytes() < gradient.numel() * gradient.itemsize
+    shared = memory.data_ptr() == relevance.untyped_storage().data_ptr()
+    return gradient.clone(memory_format=torch.contiguous_format) if small or shared else gradient
 
 
 NORM = {1: "running_mean", 2: "running_var", 3: "weight", 4: "bias"}

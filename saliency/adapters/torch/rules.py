@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from saliency.adapters.torch.decompositions import ALWAYS, OPENED, inside
 from saliency.adapters.torch.operators import (
+    KINDS,
     PLAIN,
     Arguments,
     Call,
@@ -177,6 +178,7 @@ class Rewire(TorchFunctionMode):
         self._rules, self._references, self._recording = rules, references, recording
         self._made = Origins()
         self._indifferent: dict[Any, bool] = {}
+        self._without_rule: dict[Any, bool] = {}
         # calls by the memory that they use, so that it can be copied before it is overwritten
         self._lent: dict[int, list[Call]] = {}
         self._followed: list[Call] = []
@@ -186,6 +188,11 @@ class Rewire(TorchFunctionMode):
         # nothing is written that a rule still needs, and nothing need be known about the result
         if not self._lent and self._is_indifferent(func) and _is_full(args, kwargs):
             return func(*args, **kwargs)
+        if self._follows_nothing(func) and self._is_plain(func, args, kwargs):
+            result = func(*args, **kwargs)
+            self._remember([args[0]], result, overwritten=False)
+            self.kinds.update(possible_kinds(base_name(func)[0]))
+            return result
         tensors = _tensors(args, kwargs)
         if not tensors or not torch.is_autocast_enabled(tensors[0].device.type):
             return self._called(func, args, kwargs, tensors)
@@ -203,6 +210,29 @@ class Rewire(TorchFunctionMode):
             known = whole and not watches and kinds.isdisjoint(kind for kind, _ in rules.rules)
             self._indifferent[func] = known
         return known
+
+    def _follows_nothing(self, func: Any) -> bool:
+        """Return whether calls of a function follow no rule if only their first argument depends on the image."""
+        known = self._without_rule.get(func)
+        if known is None:
+            rules, (name, in_place) = self._rules, base_name(func)
+            kinds = possible_kinds(name)
+            fixed = (len(kinds) == 1 and name in KINDS) or (not kinds and name in PLAIN)
+            fixed = fixed and not in_place and place_of_inplace(func) is None and name not in {"__setitem__", *CASTS}
+            opened = name in OPENED or name in ALWAYS or not kinds.isdisjoint(OPENED)
+            ruled = {kind for kind, _ in rules.rules}
+            known = fixed and not opened and not rules.folds and rules.first is None and kinds.isdisjoint(ruled)
+            self._without_rule[func] = known
+        return known
+
+    def _is_plain(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> bool:
+        """Return whether the first argument of a call is known to depend on the image, and no other can."""
+        first, *others = _tensors(args, kwargs) or (None,)
+        made = None if first is None or first is not args[0] else self._made.of(first)
+        if made is None or not made.image or any(each.requires_grad for each in others) or "out" in kwargs:
+            return False
+        trains = base_name(func)[0] == "batch_norm" and (len(args) < 6 or args[5])
+        return not trains and torch.is_grad_enabled() and _is_full(args, kwargs)
 
     def _called(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         name, in_place = base_name(func)
@@ -291,6 +321,7 @@ class Rewire(TorchFunctionMode):
             # otherwise axes may have been moved between the two
             if one is not None and (before.folds_norms or one.returns(known)):
                 call = one
+                before.forget()
         if (rule := self._rules.rule(call)) is None:
             return NotImplemented
         self.kinds[call.kind] += 1
