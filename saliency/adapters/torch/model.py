@@ -7,6 +7,7 @@ so training may continue in parallel. Images are (N, H, W, C) outside and (N, C,
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -87,6 +88,7 @@ class TorchModel(Weighted, Adapter):
         """Set the device and type of the images to those of the modules' weights."""
         self._device, self._dtype = fed_as(modules)
         self._wide = torch.float64 if self._dtype == torch.float64 else torch.float32
+        self._kernels = sum(each.numel() for module in modules for each in module.parameters() if each.ndim == 4)
 
     @property
     def version(self) -> Hashable:
@@ -208,7 +210,7 @@ class TorchModel(Weighted, Adapter):
                 raise BadField(f"precision={precision!r} is for models in float32, and {self.name} is in {own}.")
             view._autocast = TYPES[precision]
         if compiled:
-            view._compilation = Compilation(partial(fed_with, self._call, self._dtype))
+            view._compilation = Compilation(partial(fed_with, self._call, self._dtype, self._kernels))
         return view
 
     def deviation(self, images: Tensor) -> str | None:
@@ -519,7 +521,7 @@ class TorchModel(Weighted, Adapter):
     def _of_images(self, module: nn.Module, images: Tensor) -> Any:
         if isinstance(module, Compiled):
             return module(images)
-        fed = as_fed(images, self._dtype)
+        fed = as_fed(images, self._dtype, self._kernels)
         try:
             return self._call(module, fed)
         except Exception as error:
@@ -564,14 +566,35 @@ class TorchModel(Weighted, Adapter):
             self.note(why)
 
 
-def as_fed(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return images (N, H, W, C) as a module takes them; a copy, since it may write into its input."""
-    return (images.permute(0, 3, 1, 2) if images.ndim == 4 else images).to(dtype, copy=True)
+KERNELS_PER_PIXEL = 200
+"""Number of convolutions' weights per pixel of the batch above which torch's `channels_last` is slower.
+
+In that layout, torch copies the weights of each convolution in each call. Measured on a CPU, `channels_last` takes 1.22
+of the time of the other layout on ResNet-18 at 220 weights a pixel, 1.05 on ResNet-50 at 467, 0.99 at 233 and 0.94 at
+116, and 0.9 on MobileNetV2 at 43.
+"""
 
 
-def fed_with(call: Callable[[nn.Module, Tensor], Any], dtype: torch.dtype, module: nn.Module, images: Tensor) -> Any:
+def as_fed(images: Tensor, dtype: torch.dtype, kernels: int = 0) -> Tensor:
+    """Return images (N, H, W, C) as a module takes them; a copy, since it may write into its input.
+
+    Args:
+        images: other shapes are passed as they are.
+        dtype: of the copy.
+        kernels: number of weights of the module's convolutions, by which the layout in memory is chosen.
+    """
+    if images.ndim != 4:
+        return images.to(dtype, copy=True)
+    planes = kernels > KERNELS_PER_PIXEL * math.prod(images.shape[:3])
+    layout = torch.contiguous_format if planes else torch.channels_last
+    return images.permute(0, 3, 1, 2).to(dtype, copy=True, memory_format=layout)
+
+
+def fed_with(
+    call: Callable[[nn.Module, Tensor], Any], dtype: torch.dtype, kernels: int, module: nn.Module, images: Tensor
+) -> Any:
     """Return the outputs of a module for images (N, H, W, C)."""
-    return call(module, as_fed(images, dtype))
+    return call(module, as_fed(images, dtype, kernels))
 
 
 def size_of_patches(module: nn.Module) -> tuple[int, int] | None:
