@@ -23,7 +23,7 @@ class BatchSize:
 
     WARM_UP, FIRST, LAST = 1, 4, 256
     TRIES = 2
-    GAIN = 0.03
+    GAIN = 0.06
 
     def __init__(self, fixed: int | None, kept: MutableMapping[Hashable, Any], key: Hashable) -> None:
         self._timings: dict[int, list[float]] = {} if fixed is not None else kept.setdefault(key, {})
