@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import saliency
-from saliency.adapters.torch.model import TorchModel
+from saliency.adapters.torch.model import KERNELS_PER_PIXEL, TorchModel, as_fed
 from tests.nets import LABELS, Wrapped, bilinear, picture, small_net
 
 IMAGE = picture()
@@ -251,3 +251,12 @@ def test_the_mask_of_a_module_is_that_of_its_gradient() -> None:
     (expected,) = torch.autograd.grad(net(images.permute(2, 0, 1)[None])[0, 1], images)
 
     np.testing.assert_allclose(explain(net).mask, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "last"), [(1, False), (4, True)])
+def test_the_layout_follows_from_weights_and_pixels(count: int, last: bool) -> None:
+    """Few pixels beside many weights of convolutions are passed as (N, C, H, W), others in channels_last."""
+    fed = as_fed(torch.rand(count, 8, 8, 3), torch.float32, kernels=2 * 64 * KERNELS_PER_PIXEL)
+    assert fed.shape == (count, 3, 8, 8)
+    assert fed.is_contiguous(memory_format=torch.channels_last) is last
+    assert fed.is_contiguous() is not last

@@ -191,3 +191,21 @@ def test_a_function_of_torch_is_followed() -> None:
     np.testing.assert_allclose(
         explain(function, "guided_backprop").mask, explain(net, "guided_backprop").mask, atol=1e-7
     )
+
+
+@pytest.mark.parametrize("method", CAPTUM)
+def test_rectifiers_in_place_stay_in_place(method: str) -> None:
+    """A rectifier in place overwrites its input under the rules too, and the mask is that of one out of place."""
+    seen: list[bool] = []
+
+    class Watched(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            found = functional.relu(x, inplace=True)
+            seen.append(found is x and bool((x >= 0).all()))
+            return found
+
+    explained = saliency.explain(Net(Watched()).eval(), X, method, target=1)
+    plain = saliency.explain(Net(nn.ReLU()).eval(), X, method, target=1)
+    assert seen
+    assert all(seen)
+    np.testing.assert_allclose(explained.mask, plain.mask, rtol=1e-4, atol=1e-7)
