@@ -62,8 +62,6 @@ class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
         self._host_streams = HostStreams()
         # variables by the id of the handle that they replace, in a copy with other weights
         self._instead: dict[int, Any] = {}
-        # the variables that the sums of `version` are traced for, and that function
-        self._sums: tuple[list[Any], Any] = ([], None)
         floats = [kind for each in variables_of(model) if (kind := tf.as_dtype(each.dtype)).is_floating]
         self._dtype = np.dtype(np.float64 if floats and floats[0] == tf.float64 else np.float32)
         super().__init__(model, labels, TensorFlowOps(self._dtype))
@@ -79,11 +77,9 @@ class TensorFlowModel(Weighted, TracedModel[TensorFlowCalls]):
         variables = self._floats()
         if not variables:
             return hash(self._shared.number)
-        known, sums = self._sums
-        if [id(each) for each in variables] != [id(each) for each in known]:
-            sums = tf.function(partial(_sums, variables))
-            self._sums = variables, sums
-        return hash((self._shared.number, sums(tf.constant(1)).numpy().tobytes()))
+        # traced for the shapes of the variables, which are arguments: it must not keep them alive
+        sums = self._shared.once("sums", lambda: tf.function(_sums))
+        return hash((self._shared.number, sums(variables, tf.constant(1)).numpy().tobytes()))
 
     def _floats(self) -> list[Any]:
         kept = [each for each in self._variables() if "seed" not in str(each.name)]
