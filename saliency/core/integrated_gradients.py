@@ -105,11 +105,19 @@ class IntegratedGradients(CoreSaliency):
 
     def _ruled(self, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
         """Yield masks from one baseline by a rule with a fixed number of steps."""
-        alphas, weights = nodes(self.steps or STEPS, self.quadrature or "pair")
+        steps, rule = self.steps or STEPS, self.quadrature or "pair"
+        # as one path of XRAI, and of another Integrated Gradients with more baselines
+        key = "line", steps, rule, hash(session.ops.tohost(baseline).tobytes())
+        if (known := session.kept(key, images)) is not None:
+            yield known
+            return
+        alphas, weights = nodes(steps, rule)
         order = session.order(len(alphas))
         path = StraightPath(session.ops, baseline, images, alphas[order])
         for total, seen in session.summed_gradients(path, weights[order]):
-            yield total / seen * path.difference[: total.shape[1]]
+            mask = total / seen * path.difference[: total.shape[1]]
+            yield mask
+        session.keep(key, images, mask)
 
     def _refined(self, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
         """Yield masks from one baseline by the trapezoid rule, adding steps until the gaps are within the tolerance."""

@@ -144,6 +144,25 @@ def test_the_smooth_grad_family_shares_its_noisy_copies() -> None:
         np.testing.assert_array_equal(each.mask, alone.mask)
 
 
+def test_paths_with_the_same_steps_are_shared() -> None:
+    """XRAI takes the path of Integrated Gradients with its steps and baseline; another rule or baseline is new."""
+    adapted, image = counted("gradient")
+    methods: list[Any] = [
+        saliency.IntegratedGradients(steps=4, baseline="white"),
+        saliency.XRAI(steps=4),
+        saliency.IntegratedGradients(steps=4, baseline=["black", "white"]),
+        saliency.IntegratedGradients(steps=4, quadrature="trapezoid"),
+        saliency.IntegratedGradients(steps=4, baseline="grey"),
+    ]
+    found = saliency.explain(adapted, image, methods, 1, progress=False, batch_size=4)
+
+    assert [each.images for each in found] == [4, 4, 0, 4, 4]
+    for each, method in zip(found, methods, strict=True):
+        alone = saliency.explain(adapted, image, method, 1, progress=False, batch_size=4)
+        np.testing.assert_allclose(each.mask, alone.mask, rtol=1e-5, atol=1e-6 * np.abs(alone.mask).max())
+        assert each.gap == pytest.approx(alone.gap, abs=1e-5)
+
+
 def test_methods_at_different_layers_share_nothing() -> None:
     """A pass is shared only where it reads the same layers."""
     adapted, image = counted("gradient")
