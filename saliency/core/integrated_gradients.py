@@ -97,18 +97,22 @@ class IntegratedGradients(CoreSaliency):
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
         masks_from = self._refined if self.adaptive else self._ruled
         done: Any = 0.0
-        for i, baseline in enumerate(session.baselines(self.baseline, images)):
-            for mask in masks_from(baseline, images, session):
+        baselines = session.baselines(self.baseline, images)
+        given = self.baseline if isinstance(self.baseline, list | tuple) else [self.baseline]
+        if len(given) != len(baselines):  # one for each of several inputs
+            given = [None] * len(baselines)
+        for i, baseline in enumerate(baselines):
+            for mask in masks_from(given[i], baseline, images, session):
                 # an earlier baseline has reached all the images; average over the images that this one has reached
                 yield mask if i == 0 else (done[:, : mask.shape[1]] + mask) / (i + 1)
             done = done + mask
 
-    def _ruled(self, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
-        """Yield masks from one baseline by a rule with a fixed number of steps."""
+    def _ruled(self, given: Any, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
+        """Yield masks from one baseline by a rule with a fixed number of steps; `given` is how the user names it."""
         steps, rule = self.steps or STEPS, self.quadrature or "pair"
-        # as one path of XRAI, and of another Integrated Gradients with more baselines
-        key = "line", steps, rule, hash(session.ops.tohost(baseline).tobytes())
-        if (known := session.kept(key, images)) is not None:
+        # as one path of XRAI, or of another Integrated Gradients; arrays are not compared, as they may be on a device
+        key = ("line", steps, rule, given) if isinstance(given, str | float | int) else None
+        if key is not None and (known := session.kept(key, images)) is not None:
             yield known
             return
         alphas, weights = nodes(steps, rule)
@@ -117,9 +121,10 @@ class IntegratedGradients(CoreSaliency):
         for total, seen in session.summed_gradients(path, weights[order]):
             mask = total / seen * path.difference[: total.shape[1]]
             yield mask
-        session.keep(key, images, mask)
+        if key is not None:
+            session.keep(key, images, mask)
 
-    def _refined(self, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
+    def _refined(self, given: Any, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
         """Yield masks from one baseline by the trapezoid rule, adding steps until the gaps are within the tolerance."""
         ops, settled, masks = session.ops, list[Any](), list[Any]()
         most = LIMIT if self.tolerance is None else MOST * (self.steps or STEPS)
