@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from saliency import checks
 from saliency.api.prepare import only, prepare
 from saliency.core.method import Method
 from saliency.pictures.presets import Preprocess
+from saliency.results.assemble import explained
 from saliency.session.baselines import Baseline
 from saliency.session.session import Progress
 
@@ -90,10 +92,11 @@ def explain(
     Raises:
         SaliencyError: an argument, the image, or the model's output is invalid, see :mod:`saliency.errors`.
     """
+    started = time.perf_counter()
     checks.callbacks(bar=True, progress=progress, cancelled=cancelled, shared=shared, partial=partial)
     prepared = prepare(model, [image], labels, preprocess, framework, activation, output)
     fields = {"layer": layer, "baseline": baseline, "seed": seed, **fields_of_the_method}
-    options = {
+    options: dict[str, Any] = {
         "progress": progress,
         "partial": None if partial is None else lambda found: partial(only(found)),
         "batch_size": batch_size,
@@ -101,5 +104,6 @@ def explain(
         "shared": shared,
     }
     if isinstance(method, str) or not isinstance(method, Sequence):
-        return only(prepared.explain(method, target, fields, at, **options))
+        # without the state that calls are compared by: reading the weights' version may take as long as a pass
+        return only(explained(prepared.run(method, target, fields, at), started, **options))
     return [only(prepared.explain(each, target, fields, at, **options)) for each in method]

@@ -95,14 +95,14 @@ class IntegratedGradients(CoreSaliency):
         return self.but(steps=STEPS) if self.adaptive and self.tolerance is None else self
 
     def __call__(self, images: Any, session: Session[Any]) -> Iterator[Any]:
-        masks_from = self._refined if self.adaptive else self._ruled
         done: Any = 0.0
         baselines = session.baselines(self.baseline, images)
         given = self.baseline if isinstance(self.baseline, list | tuple) else [self.baseline]
         if len(given) != len(baselines):  # one for each of several inputs
             given = [None] * len(baselines)
         for i, baseline in enumerate(baselines):
-            for mask in masks_from(given[i], baseline, images, session):
+            ends = baseline, images, session
+            for mask in self._refined(*ends) if self.adaptive else self._ruled(given[i], *ends):
                 # an earlier baseline has reached all the images; average over the images that this one has reached
                 yield mask if i == 0 else (done[:, : mask.shape[1]] + mask) / (i + 1)
             done = done + mask
@@ -124,7 +124,7 @@ class IntegratedGradients(CoreSaliency):
         if key is not None:
             session.keep(key, images, mask)
 
-    def _refined(self, given: Any, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
+    def _refined(self, baseline: Any, images: Any, session: Session[Any]) -> Iterator[Any]:
         """Yield masks from one baseline by the trapezoid rule, adding steps until the gaps are within the tolerance."""
         ops, settled, masks = session.ops, list[Any](), list[Any]()
         most = LIMIT if self.tolerance is None else MOST * (self.steps or STEPS)

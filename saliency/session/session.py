@@ -402,7 +402,7 @@ class Session(Generic[A]):
         key = (kind, self._layers if kind.startswith(("layers", "activations")) else ())
         if self._passes is not None and shares and (known := self._passes.of(key)) is not None:
             self._store_scores(kind, samples, slice(0, count), known)
-            self._note_shared()
+            self.notes.append(SHARED)
             yield slice(0, count), known
             return
         size = self._size_for(kind, samples)
@@ -440,17 +440,13 @@ class Session(Generic[A]):
         if self._passes is None or images is not self._passes.images:
             return None
         if (found := self._passes.of((key, self._layers))) is not None:
-            self._note_shared()
+            self.notes.append(SHARED)
         return found
 
     def keep(self, key: Hashable, images: A, value: Any) -> None:
         """Keep a result, computed from all of these images, for later sessions with the same targets."""
         if self._passes is not None and images is self._passes.images:
             self._passes.keep((key, self._layers), value)
-
-    def _note_shared(self) -> None:
-        if SHARED not in self.notes:
-            self.notes.append(SHARED)
 
     def _store_scores(self, kind: str, samples: Samples[Any], rows: slice, answer: Any) -> None:
         """Store the scores of the images and baselines that a batch holds unchanged."""
